@@ -1,0 +1,133 @@
+//! One boot of a node, as its console tells it.
+
+use super::death::Death;
+
+/// How a node's QEMU was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Path of the executable.
+    pub qemu: String,
+    /// Its arguments, joined with blanks as the launcher prints them; empty
+    /// until that line has come.
+    pub args: String,
+}
+
+/// How far a phase of a sequence got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhaseState {
+    Running,
+    Done,
+    /// With the failed task's message, if one was printed.
+    Failed(String),
+}
+
+/// A phase of a Talos sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    /// `initialize`, `install`, `boot`, `reboot` …
+    pub sequence: String,
+    pub name: String,
+    /// From 1.
+    pub number: u32,
+    pub of: u32,
+    /// Kernel time at which it began.
+    pub began: f64,
+    /// As Talos measured it; none while it runs or when it failed.
+    pub seconds: Option<f64>,
+    pub state: PhaseState,
+}
+
+/// What ended a boot, or is ending it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Reboot,
+    Shutdown,
+    Upgrade,
+    Reset,
+    /// A sequence failed; Talos reboots after ten seconds.
+    Failed {
+        sequence: String,
+    },
+    /// The launcher stopped QEMU: a destroy or a poweroff through its API.
+    Stopped,
+}
+
+/// How a node is doing, by its console alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootState {
+    /// Firmware, kernel or Talos sequences run.
+    Starting,
+    /// The boot sequence is done.
+    Booted,
+    /// `machine is running and ready` was printed.
+    Ready,
+    /// Rebooting, shutting down, upgrading.
+    Ending,
+    /// Something fatal was printed.
+    Dead,
+}
+
+/// One boot. Times are seconds since the kernel's start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Boot {
+    /// Of its first byte: the launcher's line, else the kernel's banner.
+    pub offset: u64,
+    /// None for a boot without a launcher line of its own: kexec.
+    pub launched: Option<Launch>,
+    /// Of the kernel's first line.
+    pub banner_offset: Option<u64>,
+    /// `6.1.0-56-cloud-amd64`.
+    pub kernel: Option<String>,
+    /// Tag that Talos' initramfs names: `v1.12.0`.
+    pub talos: Option<String>,
+    /// Talos' init began.
+    pub initramfs: Option<f64>,
+    /// machined's first sequence began.
+    pub machined: Option<f64>,
+    pub phases: Vec<Phase>,
+    /// The boot sequence was done.
+    pub booted: Option<f64>,
+    /// `machine is running and ready`.
+    pub ready: Option<f64>,
+    pub end: Option<End>,
+    /// First fatal thing on the console.
+    pub death: Option<Death>,
+    /// Things that did not end the boot: a process killed for memory, a lockup.
+    pub warnings: Vec<Death>,
+    /// The launcher's last words: the node stays down until it is destroyed.
+    pub launcher_exit: Option<String>,
+    /// Newest time stamp.
+    pub last_time: f64,
+    /// One past the newest byte seen of this boot.
+    pub end_offset: u64,
+}
+
+impl Boot {
+    /// How the node is doing by this boot.
+    pub fn state(&self) -> BootState {
+        if self.death.is_some() || self.launcher_exit.is_some() {
+            BootState::Dead
+        } else if self.end.is_some() {
+            BootState::Ending
+        } else if self.ready.is_some() {
+            BootState::Ready
+        } else if self.booted.is_some() {
+            BootState::Booted
+        } else {
+            BootState::Starting
+        }
+    }
+
+    /// Seconds of the whole boot: until ready, else until the boot sequence was done.
+    pub fn seconds(&self) -> Option<f64> {
+        self.ready.or(self.booted)
+    }
+
+    /// The phase that runs, or the one that failed.
+    pub fn current_phase(&self) -> Option<&Phase> {
+        self.phases
+            .iter()
+            .rev()
+            .find(|phase| phase.state != PhaseState::Done)
+    }
+}

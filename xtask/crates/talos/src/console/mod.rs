@@ -1,0 +1,27 @@
+//! What a node's console tells: its boots, how far each got, how it ended.
+//!
+//! `<node>.log` holds the launcher's lines, QEMU's messages, the firmware and
+//! the guest's serial console, appended across boots (facts/talos.md 2.2, 10).
+//! Bytes go in, cut anywhere; [`Boot`]s come out. Seen in real ones and counted
+//! on here: carriage returns, ANSI escapes, a kernel banner glued to the
+//! firmware's unfinished line, a launcher line glued to the guest's.
+//!
+//! Must not: open files or watch them. [`last_boot`] reads through a closure.
+
+mod boot;
+mod death;
+mod last;
+mod line;
+mod merge;
+mod talos_line;
+mod tracker;
+
+pub use boot::{Boot, BootState, End, Launch, Phase, PhaseState};
+pub use death::{Death, DeathKind};
+pub use last::last_boot;
+pub use line::{Lines, MAX_LINE, clean, kernel_time};
+pub use merge::{Console, Merged, MergedLine, merge};
+pub use tracker::{BootTracker, MAX_BOOTS};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Bytes in, boots out.
+
+use super::boot::{Boot, End, Launch, Phase, PhaseState};
+use super::death::{self, Death, Source};
+use super::line::{Lines, clean, kernel_time};
+use super::talos_line::TalosLine;
+use memchr::memmem::find;
+
+/// Boots that a tracker keeps: a node that panics restarts every few seconds,
+/// for days. The oldest go first.
+pub const MAX_BOOTS: usize = 64;
+/// Phases and warnings kept of a boot, for the same reason.
+const MAX_PHASES: usize = 512;
+const MAX_WARNINGS: usize = 16;
+
+/// Follows one console. Feed it bytes as they come, cut anywhere.
+#[derive(Debug, Default)]
+pub struct BootTracker {
+    lines: Lines,
+    facts: Facts,
+}
+
+impl BootTracker {
+    /// Follows a console from `offset` on, the first byte of a line.
+    pub fn at(offset: u64) -> Self {
+        Self {
+            lines: Lines::at(offset),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Takes the next bytes of the console.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        let facts = &mut self.facts;
+        self.lines
+            .feed(chunk, |offset, line| facts.line(offset, line));
+    }
+
+    /// Takes the last line even without a newline: for a console that has ended.
+    pub fn finish(&mut self) {
+        let facts = &mut self.facts;
+        self.lines.finish(|offset, line| facts.line(offset, line));
+    }
+
+    /// Goes on at `offset`, the first byte of a line, as if nothing that counts
+    /// stood in between.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.finish();
+        self.lines = Lines::at(offset);
+    }
+
+    /// Boots so far, oldest first, at most [`MAX_BOOTS`].
+    pub fn boots(&self) -> &[Boot] {
+        &self.facts.boots
+    }
+
+    /// The newest boot.
+    pub fn current(&self) -> Option<&Boot> {
+        self.facts.boots.last()
+    }
+
+    /// Boots that were dropped because there were too many.
+    pub fn dropped(&self) -> usize {
+        self.facts.dropped
+    }
+
+    /// Offset up to which complete lines were read.
+    pub fn offset(&self) -> u64 {
+        self.lines.offset()
+    }
+
+    pub(super) fn into_current(mut self) -> Option<Boot> {
+        self.facts.boots.pop()
+    }
+}
+
+/// A line that begins a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker<'a> {
+    /// The launcher starts this executable.
+    Launch { qemu: &'a [u8] },
+    /// The kernel's first line, from its version on.
+    Banner { version: &'a [u8] },
+}
+
+/// Tells whether a cleaned line begins a boot. Either marker may be glued to an
+/// unfinished line: the launcher's to the guest's, the kernel's to the firmware's.
+pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
+    if let Some(head) = text.strip_suffix(b" with args:") {
+        let at = memchr::memmem::rfind(head, b"starting ")?;
+        let qemu = &head[at + b"starting ".len()..];
+        return (!qemu.is_empty() && !qemu.contains(&b' ')).then_some(Marker::Launch { qemu });
+    }
+    let at = find(text, b"Linux version ")?;
+    let version = &text[at + b"Linux version ".len()..];
+    let stamp = text[..at]
+        .iter()
+        .rposition(|b| *b == b'[')
+        .map_or(&text[..at], |from| {
+            // A caller field follows the time: take the bracket before it.
+            let before = text[..from]
+                .strip_suffix(b"]")
+                .and_then(|b| b.iter().rposition(|b| *b == b'['));
+            &text[before.unwrap_or(from)..at]
+        });
+    let first = kernel_time(stamp).map_or(at == 0, |(time, rest)| time < 1.0 && rest.is_empty());
+    (first && version.first().is_some_and(u8::is_ascii_digit)).then_some(Marker::Banner { version })
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    boots: Vec<Boot>,
+    dropped: usize,
+    /// The next line is the launcher's arguments.
+    args_next: bool,
+    /// Sequence that phases belong to.
+    sequence: String,
+    /// QEMU's newest complaint, the reason when it ends with an error.
+    last_qemu_line: Option<String>,
+}
+
+impl Facts {
+    fn line(&mut self, offset: u64, line: &[u8]) {
+        let end = offset + line.len() as u64 + 1;
+        let text = clean(line);
+        self.text(offset, &text);
+        if let Some(boot) = self.boots.last_mut() {
+            boot.end_offset = end;
+        }
+    }
+
+    fn text(&mut self, offset: u64, text: &[u8]) {
+        if std::mem::take(&mut self.args_next) && text.starts_with(b"-") {
+            if let Some(Launch { args, .. }) =
+                self.boots.last_mut().and_then(|b| b.launched.as_mut())
+            {
+                *args = lossy(text);
+            }
+            return;
+        }
+        match marker(text) {
+            Some(Marker::Launch { qemu }) => self.launched(offset, qemu),
+            Some(Marker::Banner { version }) => self.banner(offset, version),
+            None => match kernel_time(text) {
+                Some((time, rest)) => self.stamped(offset, time, rest),
+                None => self.plain(offset, text),
+            },
+        }
+    }
+
+    fn push(&mut self, boot: Boot) {
+        if self.boots.len() == MAX_BOOTS {
+            self.boots.remove(0);
+            self.dropped += 1;
+        }
+        self.sequence.clear();
+        self.last_qemu_line = None;
+        self.boots.push(boot);
+    }
+
+    fn launched(&mut self, offset: u64, qemu: &[u8]) {
+        let launched = Some(Launch {
+            qemu: lossy(qemu),
+            args: String::new(),
+        });
+        self.push(Boot {
+            offset,
+            launched,
+            ..Boot::default()
+        });
+        self.args_next = true;
+    }
+
+    /// A banner in a boot that had one already is a new boot: kexec.
+    fn banner(&mut self, offset: u64, version: &[u8]) {
+        if self
+            .boots
+            .last()
+            .is_none_or(|boot| boot.banner_offset.is_some())
+        {
+            self.push(Boot {
+                offset,
+                ..Boot::default()
+            });
+        }
+        let Some(boot) = self.boots.last_mut() else {
+            return;
+        };
+        boot.banner_offset = Some(offset);
+        boot.kernel = version.split(|b| *b == b' ').next().map(lossy);
+    }
+
+    fn stamped(&mut self, offset: u64, time: f64, rest: &[u8]) {
+        let Some(boot) = self.boots.last_mut() else {
+            return;
+        };
+        boot.last_time = boot.last_time.max(time);
+        if let Some(talos) = rest.strip_prefix(b"[talos] ") {
+            self.talos(offset, time, talos);
+        } else if let Some(death) = death::find(Source::Kernel, rest, rest, offset) {
+            record(boot, death);
+        } else if rest.starts_with(b"reboot: ") && boot.end.is_none() {
+            boot.end = match rest {
+                b"reboot: Power down" | b"reboot: System halted" => Some(End::Shutdown),
+                _ => Some(End::Reboot),
+            };
+        }
+        if find(rest, b"exiting VM as ").is_some() {
+            self.stopping(rest);
+        }
+    }
+
+    fn talos(&mut self, offset: u64, time: f64, talos: &[u8]) {
+        let Some(boot) = self.boots.last_mut() else {
+            return;
+        };
+        if let Some(death) = death::find(Source::Talos, talos, talos, offset) {
+            record(boot, death);
+        }
+        let Ok(text) = std::str::from_utf8(talos) else {
+            return;
+        };
+        let Some(line) = TalosLine::parse(text) else {
+            return;
+        };
+        match line {
+            TalosLine::Init { tag } => {
+                boot.initramfs.get_or_insert(time);
+                boot.talos = boot.talos.take().or_else(|| tag.map(str::to_owned));
+            }
+            TalosLine::Ready => {
+                boot.ready.get_or_insert(time);
+            }
+            TalosLine::SequenceBegan { name } => {
+                boot.machined.get_or_insert(time);
+                boot.end = boot.end.take().or_else(|| end_of(name));
+                name.clone_into(&mut self.sequence);
+            }
+            TalosLine::SequenceDone { name: "boot" } => {
+                boot.booted.get_or_insert(time);
+            }
+            TalosLine::SequenceDone { .. } => {}
+            TalosLine::SequenceFailed { name } => {
+                boot.end = Some(End::Failed {
+                    sequence: name.to_owned(),
+                });
+            }
+            _ => phase(boot, &self.sequence, time, line),
+        }
+    }
+
+    fn plain(&mut self, offset: u64, text: &[u8]) {
+        if text.starts_with(b"qemu") {
+            self.last_qemu_line = Some(lossy(text));
+            self.found(death::find(Source::Qemu, text, text, offset));
+        } else if find(text, b"exiting VM as ").is_some()
+            || text.starts_with(b"gracefully shutting down VM ")
+        {
+            self.stopping(text);
+        } else if let Some(words) = last_words(text) {
+            self.launcher_exit(offset, words);
+        } else if let Some(death) = death::find(Source::Plain, text, text, offset) {
+            if death.line.starts_with("error ") {
+                self.launcher_exit(offset, text);
+            } else {
+                self.found(Some(death));
+            }
+        }
+    }
+
+    fn found(&mut self, death: Option<Death>) {
+        if let (Some(boot), Some(death)) = (self.boots.last_mut(), death) {
+            record(boot, death);
+        }
+    }
+
+    fn stopping(&mut self, text: &[u8]) {
+        let Some(boot) = self.boots.last_mut() else {
+            return;
+        };
+        boot.end.get_or_insert(match () {
+            () if text.starts_with(b"gracefully ") => End::Shutdown,
+            () if find(text, b"as signal ").is_some() => End::Stopped,
+            // The API's stop command: poweroff or reboot, the next boot tells.
+            () => End::Reboot,
+        });
+    }
+
+    /// The launcher is gone, maybe before it ever started QEMU.
+    fn launcher_exit(&mut self, offset: u64, words: &[u8]) {
+        if self
+            .boots
+            .last()
+            .is_none_or(|boot| boot.launcher_exit.is_some())
+        {
+            self.push(Boot {
+                offset,
+                ..Boot::default()
+            });
+        }
+        let words = lossy(words).trim().to_owned();
+        let by_pattern = death::find(Source::Plain, words.as_bytes(), words.as_bytes(), offset);
+        let last_qemu_line = self.last_qemu_line.take();
+        let Some(boot) = self.boots.last_mut() else {
+            return;
+        };
+        if let Some(death) =
+            by_pattern.or_else(|| death::by_launcher(&words, last_qemu_line.as_deref(), offset))
+        {
+            record(boot, death);
+        }
+        boot.launcher_exit = Some(words);
+    }
+}
+
+/// The launcher's error as it ends, possibly glued to the guest's last line.
+fn last_words(text: &[u8]) -> Option<&[u8]> {
+    const ENDS: [&[u8]; 2] = [b"process exited with error ", b"QEMU failed to start: "];
+    // 1.14+ announces a retry with the same words.
+    if find(text, b", retrying in ").is_some() {
+        return None;
+    }
+    if text == b"process stopped" {
+        return Some(text);
+    }
+    ENDS.iter()
+        .find_map(|end| find(text, end))
+        .map(|at| &text[at..])
+}
+
+fn record(boot: &mut Boot, death: Death) {
+    if !death.kind.is_fatal() {
+        if boot.warnings.len() < MAX_WARNINGS {
+            boot.warnings.push(death);
+        }
+    } else if boot.death.is_none() {
+        boot.death = Some(death);
+    }
+}
+
+fn end_of(sequence: &str) -> Option<End> {
+    match sequence {
+        "reboot" => Some(End::Reboot),
+        "shutdown" => Some(End::Shutdown),
+        "upgrade" | "stageUpgrade" | "maintenanceUpgrade" => Some(End::Upgrade),
+        "reset" => Some(End::Reset),
+        _ => None,
+    }
+}
+
+fn phase(boot: &mut Boot, sequence: &str, time: f64, line: TalosLine) {
+    let running = |boot: &mut Boot, name: &str, state: PhaseState, seconds: Option<f64>| {
+        let mut phases = boot.phases.iter_mut().rev();
+        if let Some(phase) = phases.find(|p| p.name == name && p.state == PhaseState::Running) {
+            phase.seconds = seconds;
+            phase.state = state;
+        }
+    };
+    match line {
+        TalosLine::PhaseBegan { name, number, of } if boot.phases.len() < MAX_PHASES => {
+            boot.phases.push(Phase {
+                sequence: sequence.to_owned(),
+                name: name.to_owned(),
+                number,
+                of,
+                began: time,
+                seconds: None,
+                state: PhaseState::Running,
+            });
+        }
+        TalosLine::PhaseDone { name, seconds } => {
+            running(boot, name, PhaseState::Done, Some(seconds));
+        }
+        TalosLine::PhaseFailed { name } => {
+            running(boot, name, PhaseState::Failed(String::new()), None);
+        }
+        // Comes before the phase's own failure, which must not blank the reason.
+        TalosLine::TaskFailed { message } => {
+            if let Some(phase) = boot.phases.last_mut() {
+                phase.state = PhaseState::Failed(message.to_owned());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}

@@ -1,0 +1,334 @@
+//! The cluster network: which address is whose, and whether they suffice.
+//!
+//! talosctl counts from the address it is given, not from the network's first
+//! (`NthIPInNetwork` in siderolabs/net): `172.20.0.7/24` silently makes the
+//! gateway .8. It also hands out the broadcast address. Both are errors here.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// Offset of the virtual address of `--use-vip`.
+const VIP_OFFSET: u32 = 50;
+/// Offset of the first node; before it come the network's own address and the gateway.
+const NODES_OFFSET: u32 = 2;
+
+/// Why a text is not a usable cluster network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CidrError {
+    #[error("`{text}` is not a CIDR such as 172.20.0.0/24")]
+    Malformed { text: String },
+    #[error(
+        "`{text}` is an IPv6 network: Talos wants an IPv4 one and derives the IPv6 network itself"
+    )]
+    Ipv6 { text: String },
+    #[error(
+        "CIDR `{cidr}` is not a network address, did you mean {network}? (nodes would be counted from its host part)"
+    )]
+    HostBits { cidr: String, network: Cidr },
+    #[error("CIDR {cidr} is {what}, nodes cannot use it")]
+    Reserved { cidr: Cidr, what: &'static str },
+    #[error(
+        "CIDR {cidr} is too small: it needs {needs} addresses for {nodes} nodes and has {has}, use a /{prefix} or larger"
+    )]
+    TooSmall {
+        cidr: Cidr,
+        nodes: u32,
+        /// Network, gateway, nodes (or the virtual address) and broadcast.
+        needs: u64,
+        has: u64,
+        /// Longest prefix that would do.
+        prefix: u8,
+    },
+    #[error(
+        "in CIDR {cidr} the virtual address {address} is also a node's: use fewer than 49 nodes"
+    )]
+    VipTaken { cidr: Cidr, address: Ipv4Addr },
+}
+
+/// An IPv4 network: its first address and prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cidr {
+    base: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Cidr {
+    /// Reads `172.20.0.0/24`; the address must be the network's first.
+    ///
+    /// # Errors
+    /// What is wrong, with the likely right one for host bits.
+    pub fn parse(text: &str) -> Result<Self, CidrError> {
+        let cidr = Self::containing(text)?;
+        if text.trim().split('/').next() != Some(cidr.base.to_string().as_str()) {
+            return Err(CidrError::HostBits {
+                cidr: text.to_owned(),
+                network: cidr,
+            });
+        }
+        match cidr.reserved() {
+            Some(what) => Err(CidrError::Reserved { cidr, what }),
+            None => Ok(cidr),
+        }
+    }
+
+    /// The network that an address with a prefix lies in, as interfaces show
+    /// them: `172.20.0.1/24` is in 172.20.0.0/24. Reserved ones are accepted.
+    ///
+    /// # Errors
+    /// [`CidrError::Malformed`] or [`CidrError::Ipv6`].
+    pub fn containing(text: &str) -> Result<Self, CidrError> {
+        let malformed = || CidrError::Malformed {
+            text: text.to_owned(),
+        };
+        let (address, prefix) = text.trim().split_once('/').ok_or_else(malformed)?;
+        if address.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Err(CidrError::Ipv6 {
+                text: text.to_owned(),
+            });
+        }
+        let address: Ipv4Addr = address.parse().map_err(|_| malformed())?;
+        let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        let prefix: u8 = prefix
+            .parse()
+            .ok()
+            .filter(|p| digits && *p <= 32)
+            .ok_or_else(malformed)?;
+        Ok(Self::new(address, prefix))
+    }
+
+    fn new(address: Ipv4Addr, prefix: u8) -> Self {
+        Self {
+            base: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)),
+            prefix,
+        }
+    }
+
+    /// First address, the network's own.
+    pub fn base(self) -> Ipv4Addr {
+        self.base
+    }
+
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Number of addresses, network and broadcast included.
+    pub fn size(self) -> u64 {
+        1 << (32 - u32::from(self.prefix))
+    }
+
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & mask(self.prefix) == self.base.to_bits()
+    }
+
+    /// Whether two networks share an address: then one contains the other's first.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+
+    /// The bridge's address, also of the load balancer, DHCP and DNS: the first after the network's.
+    pub fn gateway(self) -> Option<Ipv4Addr> {
+        self.nth(1)
+    }
+
+    /// Address of the `index`th node from 0, control planes first.
+    pub fn node(self, index: u32) -> Option<Ipv4Addr> {
+        self.nth(NODES_OFFSET.checked_add(index)?)
+    }
+
+    /// Virtual address of the control plane with `--use-vip`.
+    pub fn vip(self) -> Option<Ipv4Addr> {
+        self.nth(VIP_OFFSET)
+    }
+
+    /// The `offset`th address, if the network has it below its broadcast address.
+    fn nth(self, offset: u32) -> Option<Ipv4Addr> {
+        (u64::from(offset) + 1 < self.size())
+            .then(|| Ipv4Addr::from_bits(self.base.to_bits() + offset))
+    }
+
+    /// Checks that `nodes` nodes, and the virtual address if `vip`, find room.
+    ///
+    /// # Errors
+    /// [`CidrError::TooSmall`] with the numbers, or [`CidrError::VipTaken`].
+    pub fn check_fits(self, nodes: u32, vip: bool) -> Result<(), CidrError> {
+        let last_node = u64::from(NODES_OFFSET) + u64::from(nodes);
+        let last = if vip {
+            last_node.max(u64::from(VIP_OFFSET) + 1)
+        } else {
+            last_node
+        };
+        let needs = last + 1; // the broadcast address
+        if needs > self.size() {
+            let bits = needs.next_power_of_two().trailing_zeros();
+            let prefix = u8::try_from(32u32.saturating_sub(bits)).unwrap_or(0);
+            return Err(CidrError::TooSmall {
+                cidr: self,
+                nodes,
+                needs,
+                has: self.size(),
+                prefix,
+            });
+        }
+        match self.vip() {
+            Some(address) if vip && last_node > u64::from(VIP_OFFSET) => Err(CidrError::VipTaken {
+                cidr: self,
+                address,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn reserved(self) -> Option<&'static str> {
+        let first = self.base;
+        match () {
+            () if first.octets()[0] == 0 => Some("\"this network\" (0.0.0.0/8)"),
+            () if first.is_loopback() => Some("loopback"),
+            () if first.is_link_local() => Some("link-local"),
+            () if first.octets()[0] >= 224 => Some("multicast or reserved"),
+            () => None,
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+impl std::str::FromStr for Cidr {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+fn mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cidr(text: &str) -> Cidr {
+        Cidr::parse(text).unwrap()
+    }
+
+    #[test]
+    fn addresses_of_the_guide() {
+        let network = cidr("172.20.0.0/24");
+        assert_eq!(network.gateway(), Some(Ipv4Addr::new(172, 20, 0, 1)));
+        assert_eq!(network.node(0), Some(Ipv4Addr::new(172, 20, 0, 2)));
+        assert_eq!(network.vip(), Some(Ipv4Addr::new(172, 20, 0, 50)));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "172.20.0.0",
+            "172.20.0.0/",
+            "172.20.0.0/33",
+            "172.20.0.0/+4",
+            "1.2.3/8",
+            "172.020.0.0/24",
+            "a/24",
+            "172.20.0.0/24/1",
+        ] {
+            assert!(
+                matches!(Cidr::parse(bad), Err(CidrError::Malformed { .. })),
+                "{bad}"
+            );
+        }
+        assert!(matches!(
+            Cidr::parse("fd00::/64"),
+            Err(CidrError::Ipv6 { .. })
+        ));
+        let CidrError::HostBits { network, .. } = Cidr::parse("172.20.0.7/24").unwrap_err() else {
+            panic!("host bits pass");
+        };
+        assert_eq!(network.to_string(), "172.20.0.0/24");
+        for reserved in ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "0.0.0.0/0"] {
+            assert!(
+                matches!(Cidr::parse(reserved), Err(CidrError::Reserved { .. })),
+                "{reserved}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_small_says_what_it_takes() {
+        cidr("10.5.0.0/29").check_fits(5, false).unwrap();
+        let error = cidr("10.5.0.0/29").check_fits(6, false).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "CIDR 10.5.0.0/29 is too small: it needs 9 addresses for 6 nodes and has 8, use a /28 or larger"
+        );
+        let error = cidr("10.5.0.0/27").check_fits(2, true).unwrap_err();
+        assert!(matches!(
+            error,
+            CidrError::TooSmall {
+                needs: 52,
+                has: 32,
+                prefix: 26,
+                ..
+            }
+        ));
+        assert!(matches!(
+            cidr("10.5.0.0/32").check_fits(u32::MAX, false),
+            Err(CidrError::TooSmall { prefix: 0, .. })
+        ));
+    }
+
+    #[test]
+    fn the_virtual_address_is_no_nodes() {
+        cidr("10.5.0.0/24").check_fits(48, true).unwrap();
+        let error = cidr("10.5.0.0/24").check_fits(49, true).unwrap_err();
+        assert!(matches!(error, CidrError::VipTaken { .. }), "{error}");
+        cidr("10.5.0.0/24").check_fits(49, false).unwrap();
+    }
+
+    #[test]
+    fn overlaps_both_ways() {
+        let (wide, narrow) = (cidr("172.16.0.0/12"), cidr("172.20.0.0/24"));
+        assert!(wide.overlaps(narrow) && narrow.overlaps(wide));
+        assert!(!narrow.overlaps(cidr("172.20.1.0/24")));
+        let bridge = Cidr::containing("172.20.0.1/24").unwrap();
+        assert!(bridge.overlaps(narrow));
+        assert!(Cidr::containing("0.0.0.0/0").unwrap().overlaps(narrow));
+    }
+
+    proptest! {
+        #[test]
+        fn display_round_trips(bits: u32, prefix in 0u8..=32) {
+            let network = Cidr::new(Ipv4Addr::from_bits(bits), prefix);
+            prop_assert_eq!(Cidr::containing(&network.to_string()), Ok(network));
+            prop_assert!(network.contains(Ipv4Addr::from_bits(bits)));
+        }
+
+        #[test]
+        fn what_fits_has_addresses(bits: u32, prefix in 0u8..=32, nodes in 0u32..300, vip: bool) {
+            let network = Cidr::new(Ipv4Addr::from_bits(bits), prefix);
+            if network.check_fits(nodes, vip).is_ok() {
+                prop_assert!(network.gateway().is_some());
+                prop_assert!(nodes == 0 || network.node(nodes - 1).is_some());
+                prop_assert!(!vip || network.vip().is_some());
+            }
+        }
+
+        #[test]
+        fn overlap_is_symmetric(a: u32, b: u32, p in 0u8..=32, q in 0u8..=32) {
+            let (a, b) = (Cidr::new(Ipv4Addr::from_bits(a), p), Cidr::new(Ipv4Addr::from_bits(b), q));
+            prop_assert_eq!(a.overlaps(b), b.overlaps(a));
+        }
+
+        #[test]
+        fn parse_never_panics(text in "\\PC{0,30}") {
+            let _ = Cidr::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Debug listeners of Talos services and of the per-node launcher.
+//!
+//! Source: facts/talos.md 2.4 and 5.
+
+use super::TalosVersion;
+
+/// A `net/http/pprof` listener of a debug build (`WITH_DEBUG=1`), on all
+/// addresses of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PprofPort {
+    pub port: u16,
+    pub service: &'static str,
+    /// Only control plane nodes run it.
+    pub control_plane_only: bool,
+}
+
+const PORTS: [PprofPort; 4] = [
+    PprofPort {
+        port: 9981,
+        service: "apid",
+        control_plane_only: false,
+    },
+    PprofPort {
+        port: 9982,
+        service: "machined",
+        control_plane_only: false,
+    },
+    PprofPort {
+        port: 9983,
+        service: "trustd",
+        control_plane_only: true,
+    },
+    PprofPort {
+        port: 9984,
+        service: "dashboard",
+        control_plane_only: false,
+    },
+];
+
+impl TalosVersion {
+    /// Profiled services; the dashboard's port is 1.13+ (bdcc9321b, backported).
+    pub fn pprof_ports(&self) -> &'static [PprofPort] {
+        if self.since(13) { &PORTS } else { &PORTS[..3] }
+    }
+
+    /// Whether the control API's `/poweroff` takes `?grace-period=30s` (1.14+,
+    /// bed2bd414). Older launchers ignore it and kill QEMU at once.
+    pub fn poweroff_takes_grace_period(&self) -> bool {
+        self.since(14)
+    }
+
+    /// The minor of 1.x that facts are answered for, within the known lines.
+    pub(super) fn clamped_minor(&self) -> u64 {
+        let (oldest, newest) = super::KNOWN;
+        self.line().clamp(oldest, newest).minor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dashboard_listens_late() {
+        let count = |v: &str| TalosVersion::parse(v).unwrap().pprof_ports().len();
+        assert_eq!((count("v1.12.0"), count("v1.13.0")), (3, 4));
+    }
+
+    #[test]
+    fn unknown_lines_are_clamped() {
+        let minor = |v: &str| TalosVersion::parse(v).unwrap().clamped_minor();
+        assert_eq!(minor("v1.7.0"), 9);
+        assert_eq!(minor("v1.12.0"), 12);
+        assert_eq!(minor("v1.20.0"), 15);
+        assert_eq!(minor("v2.3.0"), 15);
+    }
+}

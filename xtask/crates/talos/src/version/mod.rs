@@ -1,0 +1,247 @@
+//! The one version type, and every fact that depends on it.
+//!
+//! [`TalosVersion`] is parsed from what `git describe` prints, a git tag or an
+//! image tag. Facts are methods, grouped by file: [`cluster`](self) verbs and
+//! flags, create flags, firmware, build, air-gapped tools, debug ports. Each
+//! names the Talos commit that made the change. They depend on the version
+//! *line* (major.minor): an early pre-release of a line is taken for the line,
+//! because `git describe` cannot say which of its commits it holds.
+//!
+//! Must not: look at a checkout, an environment or a talosctl.
+
+mod airgap;
+mod build;
+mod cluster;
+mod create_flags;
+mod debug;
+mod firmware;
+mod parse;
+#[cfg(test)]
+mod recorded_help;
+
+pub use airgap::{AirGappedFlag, PATCH_FILE, PatchShape};
+pub use build::{InstallerFlow, IntegrationFlag, LOCAL_REGISTRY_PORT, RegistryProxy};
+pub use cluster::{
+    CNI_PLUGINS, ConfigVersionSource, DEFAULT_CIDR, DEFAULT_NAME, DefaultInstallImage,
+    DefaultNameservers,
+};
+pub use create_flags::CreateFlag;
+pub use debug::PprofPort;
+pub use firmware::{Arch, Firmware};
+pub use parse::VersionError;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// Oldest and newest line whose facts are known.
+const KNOWN: (Line, Line) = (Line::new(1, 9), Line::new(1, 15));
+
+/// A version line: `1.12` of `v1.12.3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Line {
+    pub major: u64,
+    pub minor: u64,
+}
+
+impl Line {
+    pub const fn new(major: u64, minor: u64) -> Self {
+        Self { major, minor }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Whether the facts of a version are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// 1.9 to 1.15: every fact was read from that line's sources.
+    Known,
+    /// Older than 1.9: answered as 1.9, likely wrong. Callers should refuse.
+    TooOld { oldest: Line },
+    /// Newer than 1.15: answered as 1.15. Callers should warn.
+    Newer { newest: Line },
+}
+
+/// A Talos version, as a tag or `git describe` gives it.
+///
+/// Ordered as semver orders releases and pre-releases, then by commits since
+/// the tag. Build identity (`sha`, `dirty`) does not take part in the order but
+/// does in equality, so only `cmp` of otherwise equal versions looks at it last.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TalosVersion {
+    release: semver::Version,
+    commits: u32,
+    sha: Option<String>,
+    dirty: bool,
+}
+
+impl TalosVersion {
+    /// The version line; every fact depends on it alone.
+    pub fn line(&self) -> Line {
+        Line::new(self.release.major, self.release.minor)
+    }
+
+    /// The tag without `git describe`'s suffix: `v1.14.0-beta.1`.
+    pub fn tag(&self) -> String {
+        format!("v{}", self.release)
+    }
+
+    /// The machine configuration contract, as `--talos-version` takes it: `v1.12`.
+    ///
+    /// On main this lags: without a v1.15 tag `git describe` still says v1.14
+    /// (facts/talos.md 1.3), so callers that know better pass `v1.15.0-alpha.0`.
+    pub fn contract(&self) -> String {
+        format!("v{}", self.line())
+    }
+
+    /// Commits since the tag, 0 on the tag itself.
+    pub fn commits(&self) -> u32 {
+        self.commits
+    }
+
+    /// Abbreviated commit of a `git describe` with commits after the tag, without its `g`.
+    pub fn sha(&self) -> Option<&str> {
+        self.sha.as_deref()
+    }
+
+    /// Whether the work tree had uncommitted changes.
+    pub fn dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// True for alpha, beta and rc tags.
+    pub fn is_prerelease(&self) -> bool {
+        !self.release.pre.is_empty()
+    }
+
+    /// True when this is exactly a tag: no commits after it, nothing uncommitted.
+    pub fn is_tagged(&self) -> bool {
+        self.commits == 0 && !self.dirty
+    }
+
+    /// Whether this version's facts are known.
+    pub fn support(&self) -> Support {
+        let (oldest, newest) = KNOWN;
+        match self.line() {
+            line if line < oldest => Support::TooOld { oldest },
+            line if line > newest => Support::Newer { newest },
+            _ => Support::Known,
+        }
+    }
+
+    /// True from `1.minor` on. The one way facts compare versions.
+    fn since(&self, minor: u64) -> bool {
+        self.line() >= Line::new(1, minor)
+    }
+}
+
+impl Ord for TalosVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.release
+            .cmp(&other.release)
+            .then_with(|| self.commits.cmp(&other.commits))
+            .then_with(|| self.dirty.cmp(&other.dirty))
+            .then_with(|| self.sha.cmp(&other.sha))
+    }
+}
+
+impl PartialOrd for TalosVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for TalosVersion {
+    /// As `git describe --tag --always --dirty` prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.release)?;
+        if let Some(sha) = &self.sha {
+            write!(f, "-{}-g{sha}", self.commits)?;
+        }
+        if self.dirty {
+            f.write_str("-dirty")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(text: &str) -> TalosVersion {
+        TalosVersion::parse(text).unwrap()
+    }
+
+    #[test]
+    fn order_follows_git_history() {
+        let ordered = [
+            "v1.9.6",
+            "v1.12.0-alpha.2",
+            "v1.12.0-beta.0",
+            "v1.12.0-rc.1",
+            "v1.12.0",
+            "v1.12.0-3-gabcdef0",
+            "v1.12.0-3-gabcdef0-dirty",
+            "v1.12.11",
+            "v1.14.0-beta.1-84-gad8823176",
+            "v1.15.0-alpha.0",
+        ];
+        let mut shuffled: Vec<_> = ordered.iter().rev().map(|t| v(t)).collect();
+        shuffled.sort();
+        assert_eq!(
+            shuffled.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ordered
+        );
+    }
+
+    #[test]
+    fn ten_alphas_sort_as_numbers() {
+        assert!(v("v1.14.0-alpha.10") > v("v1.14.0-alpha.9"));
+    }
+
+    #[test]
+    fn contract_and_tag() {
+        let dev = v("v1.14.0-beta.1-84-gad8823176-dirty");
+        assert_eq!(dev.contract(), "v1.14");
+        assert_eq!(dev.tag(), "v1.14.0-beta.1");
+        assert_eq!(
+            (dev.commits(), dev.sha(), dev.dirty()),
+            (84, Some("ad8823176"), true)
+        );
+        assert!(dev.is_prerelease() && !dev.is_tagged());
+    }
+
+    #[test]
+    fn support_says_which_side() {
+        assert_eq!(
+            v("v1.8.4").support(),
+            Support::TooOld {
+                oldest: Line::new(1, 9)
+            }
+        );
+        assert_eq!(v("v1.9.0").support(), Support::Known);
+        assert_eq!(v("v1.15.0-alpha.0").support(), Support::Known);
+        assert_eq!(
+            v("v1.16.0").support(),
+            Support::Newer {
+                newest: Line::new(1, 15)
+            }
+        );
+        assert_eq!(
+            v("v2.0.0").support(),
+            Support::Newer {
+                newest: Line::new(1, 15)
+            }
+        );
+    }
+
+    #[test]
+    fn a_newer_line_is_answered_as_the_newest() {
+        assert_eq!(v("v2.1.0").create_args(), v("v1.15.0").create_args());
+    }
+}

@@ -1,0 +1,174 @@
+package boot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	"golang.org/x/sys/unix"
+
+	"lab.invalid/guest/internal/sequencer"
+	"lab.invalid/guest/internal/store"
+)
+
+// UpgradesFile lists the upgrades that were asked for, as JSON, over reboots.
+const UpgradesFile = "/run/lab/upgrades.json"
+
+// stopPhases stop the services but those that the API needs to tell how it goes; the last ones fall with the machine itself.
+func (m *Machine) stopPhases() []sequencer.Phase {
+	var ids []string
+
+	for _, id := range m.Services.IDs() {
+		if id != "apid" && id != "machined" {
+			ids = append(ids, id)
+		}
+	}
+
+	return []sequencer.Phase{
+		one("stopServices", "stopServicesForUpgrade", func(ctx context.Context, _ *log.Logger) error { return m.Services.Stop(ctx, ids...) }),
+	}
+}
+
+func (m *Machine) last(phase string, cmd int) sequencer.Phase {
+	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
+		m.Events.Publish(ctx, &machine.RestartEvent{Cmd: int64(cmd)})
+		time.AfterFunc(200*time.Millisecond, func() { m.end <- end{cmd: cmd} }) // so that those who follow the events get the last one
+
+		return nil
+	})
+}
+
+func (m *Machine) sequence(ctx context.Context, name string, phases []sequencer.Phase) {
+	err := m.Seq.Run(ctx, name, phases)
+	if err == nil || errors.Is(err, sequencer.ErrLocked) {
+		return
+	}
+
+	m.end <- end{unix.LINUX_REBOOT_CMD_RESTART, fmt.Errorf("fatal sequencer error in %q sequence: %w", name, err)}
+}
+
+// Reboot runs the reboot sequence.
+func (m *Machine) Reboot(ctx context.Context, in *machine.RebootRequest) {
+	var phases []sequencer.Phase
+	if in.GetMode() != machine.RebootRequest_FORCE {
+		phases = m.stopPhases()
+	}
+
+	m.sequence(ctx, sequencer.Reboot, append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART)))
+}
+
+// Shutdown runs the shutdown sequence.
+func (m *Machine) Shutdown(ctx context.Context, _ *machine.ShutdownRequest) {
+	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown", unix.LINUX_REBOOT_CMD_POWER_OFF)))
+}
+
+// Upgrade records the request, runs the upgrade sequence with its phases' names, and reboots. The image is not pulled: what the
+// node boots next is the kernel and initramfs that it is given from outside, as with every VM without a bootloader.
+func (m *Machine) Upgrade(ctx context.Context, in *machine.UpgradeRequest) error {
+	if in.GetImage() == "" {
+		return errors.New("an installer image is needed")
+	}
+
+	entry, err := json.Marshal(map[string]any{
+		"image": in.GetImage(), "preserve": in.GetPreserve(), "stage": in.GetStage(), "force": in.GetForce(),
+		"rebootMode": in.GetRebootMode().String(), "from": m.Version(), "time": time.Now().UTC().Format(time.RFC3339),
+	})
+	if err != nil {
+		return err
+	}
+
+	record := func(context.Context, *log.Logger) error {
+		if err := m.store.Update(func(r *store.Record) { r.Upgrades = append(r.Upgrades, entry) }); err != nil {
+			return err
+		}
+
+		return m.writeUpgrades()
+	}
+
+	install := one("upgrade", "upgrade", func(ctx context.Context, logger *log.Logger) error {
+		logger.Printf("performing upgrade via %q (lab stand-in: recorded in %s, nothing is installed)", in.GetImage(), UpgradesFile)
+
+		return record(ctx, logger)
+	})
+
+	phases := append(m.stopPhases(), install)
+	if !m.Cmdline.Has("lab.upgrade-without-reboot") {
+		phases = append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART))
+	}
+
+	go func() {
+		m.sequence(ctx, sequencer.Upgrade, phases)
+
+		if m.Cmdline.Has("lab.upgrade-without-reboot") {
+			m.restartStopped()
+		}
+	}()
+
+	return nil
+}
+
+// restartStopped brings back what an upgrade without reboot has stopped.
+func (m *Machine) restartStopped() {
+	if err := m.Services.Start(m.Services.IDs()...); err != nil {
+		log.Printf("restarting services: %s", err)
+	}
+}
+
+// Bootstrap makes this node the first member of etcd; the others join when they hear of it.
+func (m *Machine) Bootstrap() error {
+	m.Peers.SetBootstrapped()
+
+	return nil
+}
+
+// Apply takes a new machine config (internal/app/machined/internal/server/v1alpha1/v1alpha1_server.go, modes as there). What
+// the running node does with it is what its controllers do: modules are loaded, the version changes, and so on.
+func (m *Machine) Apply(ctx context.Context, in *machine.ApplyConfigurationRequest) (*machine.ApplyConfiguration, error) {
+	provider, err := configloader.NewFromBytes(in.GetData())
+	if err != nil {
+		return nil, err
+	}
+
+	if !provider.CompleteForBoot() {
+		return nil, errors.New("the machine config is not complete")
+	}
+
+	reply := &machine.ApplyConfiguration{Mode: in.GetMode()}
+
+	if in.GetDryRun() {
+		reply.ModeDetails = "Dry run summary:\nApplied configuration without a reboot (skipped in dry-run).\n"
+
+		return reply, nil
+	}
+
+	if in.GetMode() == machine.ApplyConfigurationRequest_TRY {
+		return nil, errors.New("mode try is not imitated by the lab's stand-in")
+	}
+
+	if err = m.store.Update(func(r *store.Record) { r.Config = in.GetData() }); err != nil {
+		return nil, err
+	}
+
+	switch in.GetMode() {
+	case machine.ApplyConfigurationRequest_STAGED:
+		reply.ModeDetails = "Staged configuration to be applied after the next reboot"
+
+		return reply, nil
+	case machine.ApplyConfigurationRequest_REBOOT:
+		reply.ModeDetails = "Applied configuration with a reboot"
+
+		go m.Reboot(context.Background(), &machine.RebootRequest{})
+
+		return reply, nil
+	}
+
+	reply.Mode = machine.ApplyConfigurationRequest_NO_REBOOT
+	reply.ModeDetails = "Applied configuration without a reboot"
+
+	return reply, m.useConfig(provider)
+}

@@ -1,0 +1,63 @@
+package boot
+
+import (
+	"context"
+	"log"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// faults are asked for on the kernel command line as lab.fault=NAME[=VALUE], several times if need be. cmd/init documents them.
+type faults map[string]string
+
+func parseFaults(values []string) faults {
+	f := faults{}
+
+	for _, v := range values {
+		name, value, _ := strings.Cut(v, "=")
+		f[name] = value
+	}
+
+	return f
+}
+
+func (f faults) has(name string) bool {
+	_, ok := f[name]
+
+	return ok
+}
+
+func (f faults) panicEarly() {
+	if f.has("panic-early") {
+		panic("lab.fault=panic-early is on the kernel command line")
+	}
+}
+
+// beforePhase runs ahead of every phase of every sequence.
+func (f faults) beforePhase(ctx context.Context, phase string) {
+	if f["hang-phase"] == phase && phase != "" {
+		log.Printf("lab.fault=hang-phase=%s: hanging", phase)
+		<-ctx.Done()
+	}
+
+	if phase != firstBootPhase {
+		return
+	}
+
+	if seconds, err := strconv.Atoi(f["slow-boot"]); err == nil {
+		log.Printf("lab.fault=slow-boot=%d: waiting", seconds)
+
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(seconds) * time.Second):
+		}
+	}
+
+	if f.has("kernel-panic") {
+		log.Printf("lab.fault=kernel-panic: asking the kernel to crash")
+		os.WriteFile("/proc/sys/kernel/sysrq", []byte("1"), 0o644) //nolint:errcheck
+		os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0o200)    //nolint:errcheck
+	}
+}

@@ -1,0 +1,35 @@
+package node
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Meminfo is /proc/meminfo, in KiB.
+func Meminfo() (map[string]uint64, error) {
+	raw, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil, err
+	}
+
+	return ParseMeminfo(string(raw)), nil
+}
+
+// ParseMeminfo reads lines such as `MemTotal:        2023432 kB`.
+func ParseMeminfo(raw string) map[string]uint64 {
+	info := map[string]uint64{}
+
+	for _, line := range strings.Split(raw, "\n") {
+		key, rest, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+
+		if field := strings.Fields(rest); len(field) > 0 {
+			info[key], _ = strconv.ParseUint(field[0], 10, 64)
+		}
+	}
+
+	return info
+}

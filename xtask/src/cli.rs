@@ -1,0 +1,301 @@
+//! The command line as data. No decision is taken here.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ui::Color;
+
+/// One command for the people who develop Talos Linux.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100,
+    after_help = "Try it with no Talos checkout at hand:\n  cargo xtask --lab cluster\n\n\
+        Exit codes: 0 ok, 1 checks or tests failed, 2 usage, 3 host not ready, 4 a step failed,\n\
+        5 a node died, 124 deadline, 130 interrupted; pass-through commands return the child's own."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command knows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The Talos checkout [env: TALOS_DIR] [default: here, above, or ../talos]
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub talos_dir: Option<Utf8PathBuf>,
+    /// Run the command inside the lab: real parts in namespaces of their own
+    #[arg(long, global = true)]
+    pub lab: bool,
+    /// Show the plan and change nothing
+    #[arg(short = 'n', long, global = true)]
+    pub dry_run: bool,
+    /// How a plan is shown; implies --dry-run
+    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
+    pub format: Option<PlanFormat>,
+    /// Answer yes to every question
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Only errors on stderr
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        global = true
+    )]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For reading
+    Human,
+    /// A script that runs as pasted
+    Sh,
+    /// For editors, agents, CI
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a Talos cluster up, look at it, reboot it, take it down
+    Cluster(ClusterCommand),
+    /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Everything this host lacks, each finding with its cure
+    Doctor(DoctorArgs),
+    /// Records of past runs
+    Runs(RunsArgs),
+    /// Copy this workspace into a Talos checkout
+    Embed(EmbedArgs),
+    /// Completions for your shell
+    Completions { shell: clap_complete::Shell },
+    /// For our own use
+    #[command(hide = true, subcommand)]
+    Internal(InternalCommand),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask cluster                       up if it is not, else its status\n  \
+        cargo xtask cluster up --workers 0        one more way to save memory\n  \
+        cargo xtask cluster logs -f               all consoles, merged\n  \
+        cargo xtask cluster reboot --all          after a build: proven boots\n  \
+        cargo xtask --lab cluster                 the same in the lab"
+)]
+pub struct ClusterCommand {
+    #[command(subcommand)]
+    pub verb: Option<ClusterVerb>,
+    #[command(flatten)]
+    pub up: UpArgs,
+    /// With the cluster up: its status as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Create the cluster and wait until its nodes are ready
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster up --controlplanes 1 --workers 1\n  \
+        cargo xtask cluster up --config-patch @patch.yaml -- --with-uefi=false\n  \
+        cargo xtask cluster up --dry-run --format sh > up.sh"
+    )]
+    Up(UpArgs),
+    /// What is up, node by node
+    Status(StatusArgs),
+    /// All clusters of this user
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// The nodes' consoles, merged, with node and time
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster logs\n  cargo xtask cluster logs -f worker-1\n  \
+        cargo xtask cluster logs --boot -N 50       last 50 lines of the present boot"
+    )]
+    Logs(LogsArgs),
+    /// Power-cycle nodes and prove that they booted
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2"
+    )]
+    Reboot(RebootArgs),
+    /// Take the cluster down and look that nothing is left
+    Destroy(DestroyArgs),
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Which {
+    /// The cluster's name [default: talos-default]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// The cluster's network [default: 172.20.0.0/24]
+    #[arg(long)]
+    pub cidr: Option<String>,
+    /// 1, 3 or more; two cannot elect a leader [default: 3, less when memory is short]
+    #[arg(long, value_name = "N")]
+    pub controlplanes: Option<u32>,
+    /// [default: 2, less when memory is short]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// Of each node: MiB, or with a unit such as 2GiB
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// The machine configuration's Talos version
+    #[arg(long, value_name = "VERSION")]
+    pub talos_version: Option<String>,
+    /// A patch of the machine configuration, or @FILE; may be repeated
+    #[arg(long, value_name = "PATCH")]
+    pub config_patch: Vec<String>,
+    /// Install to disk and boot from there; without it a rebuilt initramfs is only a reboot away
+    #[arg(long)]
+    pub with_bootloader: bool,
+    /// Wait until Kubernetes is ready too (the default)
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Return when the API answers; talosctl itself waits that long
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Given to `talosctl cluster create` untouched
+    #[arg(last = true, value_name = "TALOSCTL ARGS")]
+    pub talosctl_args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub which: Which,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Keep following
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines
+    #[arg(short = 'N', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Only the present boot of each node
+    #[arg(short, long)]
+    pub boot: bool,
+    /// Nodes by name, by the end of the name, or by address; all without
+    pub nodes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RebootArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Every node
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
+    /// Seconds within which each node must be ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
+    #[arg(long)]
+    pub json: bool,
+    /// Nodes by name, by the end of the name, or by address
+    #[arg(required_unless_present = "all")]
+    pub nodes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    #[command(flatten)]
+    pub which: Which,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Install and build what the lab lacks, and start it
+    Up(LabUpArgs),
+    /// Stop the lab; nothing of it stays but what was built
+    Down,
+    /// Whether the lab runs, and what it is made of
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// A shell inside the lab
+    Shell {
+        /// A command instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Write carried sources to a folder
+    #[command(hide = true)]
+    Unpack {
+        to: Utf8PathBuf,
+        #[arg(required = true)]
+        folders: Vec<String>,
+    },
+    /// Stand in for a process inside, so that signals reach it
+    #[command(hide = true)]
+    Relay {
+        #[arg(last = true, required = true)]
+        argv: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct LabUpArgs {
+    /// Which talosctl the lab is built with [default: v1.12.0]
+    #[arg(long, value_name = "VERSION")]
+    pub talosctl: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Mend what can be mended safely
+    #[arg(long)]
+    pub fix: bool,
+    #[arg(long)]
+    pub json: bool,
+    /// Check for the cluster that these would make
+    #[command(flatten)]
+    pub up: UpArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// `latest` or the beginning of an id: show that run
+    pub run: Option<String>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// The Talos checkout to copy into
+    pub dir: Utf8PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InternalCommand {
+    /// One step of a plan as root, read from standard input
+    RootStep,
+}

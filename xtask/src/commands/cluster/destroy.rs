@@ -1,0 +1,349 @@
+//! `cluster destroy`: talosctl's own for a healthy cluster; for anything else
+//! what is left is taken down piece by piece, each piece shown to be this
+//! cluster's first. Ends by looking that nothing is left.
+
+use camino::Utf8PathBuf;
+
+use super::HalfMade;
+use crate::cli::DestroyArgs;
+use crate::commands::App;
+use crate::ctx::Ctx;
+use crate::ctx::cluster::ClusterView;
+use crate::ctx::leftovers::{self, Leftovers};
+use crate::ctx::talosctl::Talosctl;
+use crate::failure::{Exit, Failure, Result};
+use crate::plan::{Action, Effect, Plan, Resource, Step};
+use crate::record::lock;
+use crate::ui;
+
+/// A launcher ends its QEMU and takes its network down within this.
+const GRACE_SECONDS: u64 = 20;
+/// What a launcher leaves while it ends may show only when looked at again.
+const ROUNDS: usize = 4;
+
+pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
+    let ctx = &app.ctx;
+    let name = super::existing_name(app, &args.which)?;
+    let view = ClusterView::look(ctx, name.as_str());
+    if view
+        .provisioner
+        .as_deref()
+        .is_some_and(|provisioner| provisioner != "qemu")
+    {
+        return Err(
+            Failure::usage(format!("cluster `{name}` was not made with QEMU")).hint(format!(
+                "talosctl cluster destroy --name {name} --provisioner {}",
+                view.provisioner.unwrap_or_default()
+            )),
+        );
+    }
+    if app.is_dry() {
+        let found = look(ctx, &view);
+        app.show(&first_plan(ctx, &view, &found))?;
+        return Ok(0);
+    }
+    ctx.needs_linux("cluster destroy")?;
+    let _lock = lock::take(
+        &ctx.dirs.state,
+        &format!("cluster-{name}"),
+        "cluster destroy",
+    )?;
+    if !ctx.host.is_root() && (!view.members.is_empty() || view.has_folder) {
+        crate::run::become_root(app.ui)?;
+    }
+    let found = look(ctx, &view);
+    let plan = first_plan(ctx, &view, &found);
+    if plan.steps.is_empty() {
+        forget(app, &view)?;
+        ui::print(&format!("no cluster {name}: nothing to do\n"));
+        return Ok(0);
+    }
+    finish(app, &view, &plan)
+}
+
+/// Run the plan, then whatever further looks still find.
+fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
+    let ctx = &app.ctx;
+    let mut result = app.runner().execute(&first_part(view, plan), &HalfMade);
+    for _ in 0..ROUNDS {
+        if matches!(&result, Err(failure) if failure.exit == Exit::Interrupted) {
+            return result.map(|()| 0);
+        }
+        let now = ClusterView::look(ctx, &view.name);
+        let rest = plan_teardown(ctx, &now, &look(ctx, &now));
+        if rest.steps.is_empty() {
+            forget(app, view)?;
+            ui::print(&format!(
+                "cluster {} is gone; nothing of it is left\n",
+                view.name
+            ));
+            return Ok(0);
+        }
+        if let Err(failure) = &result {
+            app.ui.note(&format!(
+                "{}; taking down what is left piece by piece",
+                failure.what
+            ));
+        }
+        result = app.runner().execute(&first_part(&now, &rest), &HalfMade);
+    }
+    let now = ClusterView::look(ctx, &view.name);
+    let mut failure = Failure::step(format!(
+        "not all of cluster `{}` could be removed",
+        view.name
+    ));
+    failure.causes.extend(
+        now.members
+            .iter()
+            .map(|member| format!("{} (pid {})", member.describe(), member.process.pid)),
+    );
+    failure.causes.extend(look(ctx, &now).describe());
+    failure
+        .causes
+        .extend(now.has_folder.then(|| now.state_dir.to_string()));
+    Err(match result {
+        Err(error) => failure.cause(error.what),
+        Ok(()) => failure,
+    })
+}
+
+/// Stopping its processes takes most of the rest along: look again after that
+/// rather than remove what has gone by itself.
+fn first_part(view: &ClusterView, plan: &Plan) -> Plan {
+    let mut part = plan.clone();
+    if !view.members.is_empty() && plan.steps.iter().any(is_stop) {
+        part.steps.retain(is_stop);
+    }
+    part
+}
+
+fn is_stop(step: &Step) -> bool {
+    matches!(step.action, Action::Stop { .. })
+}
+
+fn look(ctx: &Ctx, view: &ClusterView) -> Leftovers {
+    leftovers::look(&view.footprint(), &view.namespaces(), ctx.root_prefix())
+}
+
+/// Off the ledger: only now has looking shown that it is gone.
+fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
+    app.runner().forget(&Resource::Cluster {
+        name: view.name.clone(),
+        state_dir: view.state_dir.clone(),
+        bridge: view.bridge.clone(),
+        cidr: view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default(),
+    })
+}
+
+/// talosctl where the cluster is whole and a talosctl is there; else our own.
+fn first_plan(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
+    let whole = view.provisioner.is_some() && found.bridge.is_some() && !view.members.is_empty();
+    let checkout = ctx.checkout().ok();
+    match Talosctl::find(ctx, checkout.as_ref()).filter(|_| whole) {
+        Some(talosctl) => plan_talosctl(ctx, view, found, &talosctl),
+        None => plan_teardown(ctx, view, found),
+    }
+}
+
+fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Talosctl) -> Plan {
+    let mut plan = Plan::new(format!(
+        "destroy cluster `{}` with talosctl {}",
+        view.name, talosctl.version
+    ));
+    for file in &view.stale_pid_files {
+        plan.push(remove(
+            "drop a pid file that names no process of this cluster",
+            file.clone(),
+        ));
+    }
+    let mut argv = vec![talosctl.path.to_string()];
+    argv.extend(
+        talosctl
+            .version
+            .destroy_args()
+            .iter()
+            .map(ToString::to_string),
+    );
+    argv.push(format!("--name={}", view.name));
+    if let Some(folder) = view.state_dir.parent() {
+        argv.push(format!("--state={folder}"));
+    }
+    plan.push(
+        Step::run(
+            "stop nodes and helpers, take the bridge down, remove the folder",
+            argv,
+        )
+        .as_root()
+        .effect(Effect::Destroys)
+        .deadline(180),
+    );
+    plan.steps.extend(idle_chain_steps(&found.idle_chains));
+    plan.steps.extend(context_steps(ctx, view, Some(talosctl)));
+    plan
+}
+
+/// Undo of a `create` that was stopped.
+pub(super) fn plan_teardown_of(ctx: &Ctx, view: &ClusterView, made: &Resource) -> Plan {
+    let found = look(ctx, view);
+    let mut plan = plan_teardown(ctx, view, &found);
+    if let Some(last) = plan.steps.last_mut() {
+        last.unmakes = Some(made.clone());
+    }
+    plan
+}
+
+/// Everything of the cluster that is there, without talosctl. Pieces may go
+/// with earlier ones: what is gone already is success, and the caller looks.
+fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
+    let mut plan = Plan::new(format!("take down what is left of cluster `{}`", view.name));
+    for member in &view.members {
+        let process = member.process.identity(&ctx.host, member.describe());
+        let why = format!("stop {}", process.what);
+        plan.push(destroys(
+            Step::new(
+                why,
+                Action::Stop {
+                    process,
+                    grace_seconds: GRACE_SECONDS,
+                },
+            )
+            .as_root(),
+        ));
+    }
+    for name in &found.namespaces {
+        plan.push(gone_is_fine(
+            "remove a node's network namespace",
+            &["ip", "netns", "delete", name],
+        ));
+    }
+    for rule in &found.rules {
+        let mut argv = vec!["iptables", "-w", "-t", rule.table, "-D", &rule.chain];
+        argv.extend(rule.spec.iter().map(String::as_str));
+        plan.push(gone_is_fine("remove a packet filter rule of a node", &argv));
+    }
+    for chain in &found.nat_chains {
+        for verb in ["-F", "-X"] {
+            plan.push(gone_is_fine(
+                "remove a node's NAT chain",
+                &["iptables", "-w", "-t", "nat", verb, chain],
+            ));
+        }
+    }
+    if let Some(bridge) = &found.bridge {
+        plan.push(gone_is_fine(
+            "take the bridge down",
+            &["ip", "link", "delete", bridge, "type", "bridge"],
+        ));
+    }
+    plan.steps.extend(idle_chain_steps(&found.idle_chains));
+    for file in &found.cache_files {
+        plan.push(remove("remove a CNI cache file", file.clone()));
+    }
+    if view.has_folder {
+        plan.push(remove(
+            "remove the cluster's folder",
+            view.state_dir.clone(),
+        ));
+    }
+    if !plan.steps.is_empty() {
+        plan.steps.extend(context_steps(ctx, view, None));
+    }
+    plan
+}
+
+fn destroys(step: Step) -> Step {
+    step.effect(Effect::Destroys)
+}
+
+fn remove(why: &str, path: Utf8PathBuf) -> Step {
+    destroys(Step::new(why, Action::Remove { path }).as_root())
+}
+
+/// Its exit code says only that it was gone before; looking decides.
+fn gone_is_fine(why: &str, argv: &[&str]) -> Step {
+    destroys(
+        Step::run(why, argv.iter().copied())
+            .as_root()
+            .also_ok(&[1, 2]),
+    )
+}
+
+/// The chains of the CNI firewall plugin once nobody uses them: talosctl
+/// leaves them, and both make them anew when they need them.
+fn idle_chain_steps(chains: &[String]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for chain in chains {
+        if chain == "CNI-FORWARD" {
+            steps.push(gone_is_fine(
+                "remove the jump to the CNI firewall's idle chain",
+                &[
+                    "iptables",
+                    "-w",
+                    "-D",
+                    "FORWARD",
+                    "-m",
+                    "comment",
+                    "--comment",
+                    "CNI firewall plugin rules",
+                    "-j",
+                    "CNI-FORWARD",
+                ],
+            ));
+        }
+        for verb in ["-F", "-X"] {
+            steps.push(gone_is_fine(
+                "remove an idle chain",
+                &["iptables", "-w", verb, chain],
+            ));
+        }
+    }
+    steps
+}
+
+/// talosctl leaves its context behind, and the next cluster of that name would
+/// be called `NAME-1` (T14). Only a context that points into this cluster's
+/// network is ours. talosctl does not remove the current one: it moves first.
+fn context_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Step> {
+    let path = ctx.talosconfig_path();
+    let Some(config) = ctx.talosconfig() else {
+        return Vec::new();
+    };
+    let points_here = |endpoint: &String| {
+        endpoint
+            .parse()
+            .is_ok_and(|address| view.cidr.is_some_and(|cidr| cidr.contains(address)))
+    };
+    if !config
+        .contexts
+        .get(&view.name)
+        .is_some_and(|context| context.endpoints.iter().any(points_here))
+    {
+        return Vec::new();
+    }
+    let why = "remove its context from talosconfig";
+    let Some(other) = config.contexts.keys().find(|name| **name != view.name) else {
+        // Nothing else is in the file.
+        return vec![destroys(Step::new(why, Action::Remove { path }))];
+    };
+    let found = talosctl
+        .cloned()
+        .or_else(|| Talosctl::find(ctx, ctx.checkout().ok().as_ref()));
+    let Some(found) = found else {
+        return Vec::new();
+    };
+    let command = |words: &[&str]| {
+        let argv = [
+            &[found.path.as_str(), "config"],
+            words,
+            &["--talosconfig", path.as_str()],
+        ]
+        .concat();
+        destroys(Step::run(why, argv))
+    };
+    let mut steps = Vec::new();
+    if config.current == view.name {
+        steps.push(command(&["context", other]));
+    }
+    steps.push(command(&["remove", &view.name, "--noconfirm"]));
+    steps
+}

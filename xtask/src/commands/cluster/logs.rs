@@ -1,0 +1,131 @@
+//! `cluster logs`: the guide's "Console Logs", of all nodes in one stream, with
+//! times that can be compared.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+use talos::console::{BootTracker, Console, Lines, MergedLine, clean, merge};
+
+use super::{choose, look_up};
+use crate::cli::LogsArgs;
+use crate::commands::App;
+use crate::ctx::cluster::NodeView;
+use crate::failure::{Because, Exit, Result};
+use crate::record::runs::now_ms;
+use crate::ui::{self, Style};
+
+/// How often followed consoles are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Shown before following, where no number is asked for.
+const BEFORE_FOLLOWING: usize = 20;
+
+/// One console in memory.
+struct Loaded {
+    node: String,
+    bytes: Vec<u8>,
+    /// Where the bytes begin and end in the file.
+    end: u64,
+    newest_ms: i64,
+}
+
+pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
+    let view = look_up(app, &args.which)?;
+    let nodes = choose(&view, &args.nodes)?;
+    let loaded = nodes.iter().map(|node| load(node, args.boot)).collect::<Result<Vec<Loaded>>>()?;
+    let printer = Printer::new(app, &nodes);
+    let consoles: Vec<Console<'_>> = loaded
+        .iter()
+        .map(|console| Console { node: &console.node, bytes: &console.bytes, newest_ms: console.newest_ms })
+        .collect();
+    let limit = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING));
+    for line in last(merge(&consoles), limit) {
+        if !printer.line(line.wall_ms, line.node, &line.text) {
+            return Ok(0);
+        }
+    }
+    if args.follow { follow(app, &nodes, &loaded, &printer) } else { Ok(0) }
+}
+
+fn load(node: &NodeView, only_present_boot: bool) -> Result<Loaded> {
+    let what = || format!("cannot read the console `{}`", node.console);
+    let mut bytes = std::fs::read(&node.console).because(what)?;
+    let end = bytes.len() as u64;
+    let modified = std::fs::metadata(&node.console).and_then(|metadata| metadata.modified()).because(what)?;
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if only_present_boot {
+        let mut tracker = BootTracker::default();
+        tracker.feed(&bytes);
+        tracker.finish();
+        let from = tracker.current().map_or(0, |boot| usize::try_from(boot.offset).unwrap_or(0));
+        bytes.drain(..from.min(bytes.len()));
+    }
+    let newest_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    Ok(Loaded { node: node.name.clone(), bytes, end, newest_ms })
+}
+
+/// The last `limit` lines, or all.
+fn last<'a>(lines: impl Iterator<Item = MergedLine<'a>>, limit: Option<usize>) -> Vec<MergedLine<'a>> {
+    let Some(limit) = limit else { return lines.collect() };
+    let mut kept = VecDeque::with_capacity(limit.min(4096) + 1);
+    for line in lines {
+        kept.push_back(line);
+        if kept.len() > limit {
+            kept.pop_front();
+        }
+    }
+    kept.into()
+}
+
+/// Until Ctrl-C or until nobody reads any more.
+fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> Result<u8> {
+    let mut followed: Vec<(&NodeView, u64, Lines)> =
+        nodes.iter().zip(loaded).map(|(node, console)| (*node, console.end, Lines::default())).collect();
+    let mut buffer = vec![0; 64 << 10];
+    while app.signals.count() == 0 {
+        for (node, offset, lines) in &mut followed {
+            // Gone for a moment, or for good: a new cluster may come.
+            let Ok(file) = File::open(&node.console) else { continue };
+            if file.metadata().is_ok_and(|metadata| metadata.len() < *offset) {
+                *offset = 0;
+            }
+            while let Ok(read @ 1..) = file.read_at(&mut buffer, *offset) {
+                *offset += read as u64;
+                let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+                let mut open = true;
+                lines.feed(&buffer[..read], |_, line| {
+                    open &= printer.line(now, &node.name, &String::from_utf8_lossy(&clean(line)));
+                });
+                if !open {
+                    return Ok(0);
+                }
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(Exit::Interrupted.code())
+}
+
+struct Printer<'a> {
+    app: &'a App<'a>,
+    width: usize,
+    zone: TimeZone,
+}
+
+impl<'a> Printer<'a> {
+    fn new(app: &'a App<'a>, nodes: &[&NodeView]) -> Self {
+        let width = nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
+        Self { app, width, zone: TimeZone::system() }
+    }
+
+    /// False once nobody reads any more, as behind `| head`.
+    fn line(&self, wall_ms: i64, node: &str, text: &str) -> bool {
+        let time = jiff::Timestamp::from_millisecond(wall_ms)
+            .map(|time| time.to_zoned(self.zone.clone()).strftime("%H:%M:%S%.3f").to_string())
+            .unwrap_or_default();
+        let prefix = self.app.ui.paint(Style::Dim, &format!("{time} {node:<width$}", width = self.width));
+        ui::try_print(&format!("{prefix} {text}\n")).is_ok()
+    }
+}

@@ -1,0 +1,190 @@
+//! `cluster reboot`: the guide's "Quick Reboot", and the proof that the nodes
+//! came back.
+
+use std::time::{Duration, Instant};
+
+use talos::console::Boot;
+use serde_json::{Value, json};
+
+use super::{HalfMade, choose, death_of, look_up};
+use crate::cli::RebootArgs;
+use crate::commands::App;
+use crate::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
+use crate::failure::{Exit, Failure, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::ui::{self, Style};
+
+/// How often consoles and processes are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// A launcher may be between two QEMUs for so long.
+const DOWN_FOR: Duration = Duration::from_secs(3);
+
+pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
+    let view = look_up(app, &args.which)?;
+    let nodes = choose(&view, &args.nodes)?;
+    for node in &nodes {
+        if node.qemu.is_none() {
+            return Err(death_of(&view, node, "cannot reboot:"));
+        }
+    }
+    let plan = plan_reboot(&view, &nodes);
+    // From here on every new byte belongs to the boot that we ask for.
+    let mut waiting: Vec<ConsoleFollower> = nodes
+        .iter()
+        .map(|node| ConsoleFollower::from_end(&node.name, &node.console))
+        .collect();
+    let asked = Instant::now();
+    if !app.carry_out(&plan, &HalfMade)? {
+        return Ok(0);
+    }
+    let boots = prove(
+        app,
+        &view.name,
+        &mut waiting,
+        asked,
+        Duration::from_secs(args.timeout),
+    )?;
+    if args.json {
+        let nodes: Vec<Value> = boots
+            .iter()
+            .map(|(name, wall, boot)| to_json(name, *wall, boot))
+            .collect();
+        ui::print_json(&json!({"schema": 1, "cluster": view.name, "nodes": nodes}));
+    } else {
+        for (name, wall, boot) in &boots {
+            ui::print(&to_text(app, name, *wall, boot));
+        }
+    }
+    Ok(0)
+}
+
+fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
+    let mut plan = Plan::new(format!(
+        "reboot {} node(s) of cluster `{}`",
+        nodes.len(),
+        view.name
+    ));
+    for node in nodes {
+        let step = Step::new(
+            format!("power-cycle {}", node.name),
+            Action::HardReboot {
+                node: node.name.clone(),
+                control: node.control.as_ref().map(|url| format!("{url}/reboot")),
+                monitor: node.monitor.clone(),
+            },
+        );
+        // The monitor is root's; the control API is everybody's.
+        plan.push(if node.control.is_some() {
+            step
+        } else {
+            step.as_root()
+        });
+    }
+    plan
+}
+
+/// Until every node has a new kernel banner and a ready line.
+fn prove(
+    app: &App<'_>,
+    cluster: &str,
+    waiting: &mut Vec<ConsoleFollower>,
+    asked: Instant,
+    limit: Duration,
+) -> Result<Vec<(String, f64, Boot)>> {
+    let mut proven = Vec::new();
+    let mut down_since: Option<Instant> = None;
+    while !waiting.is_empty() {
+        if app.signals.count() > 0 {
+            return Err(
+                Failure::new(Exit::Interrupted, "interrupted while the nodes boot")
+                    .hint(format!("cargo xtask cluster status --name {cluster}")),
+            );
+        }
+        for follower in waiting.iter_mut() {
+            follower.read();
+        }
+        waiting.retain(|follower| match follower.ready_boot() {
+            Some(boot) => {
+                let seconds = asked.elapsed().as_secs_f64();
+                app.ui
+                    .progress(&format!("{} is ready after {seconds:.1} s", follower.node));
+                proven.push((follower.node.clone(), seconds, boot.clone()));
+                false
+            }
+            None => true,
+        });
+        let view = ClusterView::look(&app.ctx, cluster);
+        let dead = view.nodes.iter().find(|node| {
+            let waited_for = waiting.iter().find(|follower| follower.node == node.name);
+            waited_for.is_some_and(|follower| node.is_down_for_good() || follower.death().is_some())
+        });
+        match dead {
+            Some(node) if down_since.get_or_insert_with(Instant::now).elapsed() > DOWN_FOR => {
+                return Err(death_of(&view, node, "after the reboot"));
+            }
+            Some(_) => {}
+            None => down_since = None,
+        }
+        if let Some(late) = waiting.first().filter(|_| asked.elapsed() > limit) {
+            return Err(late_node(late, limit));
+        }
+        if !waiting.is_empty() {
+            std::thread::sleep(LOOK);
+        }
+    }
+    Ok(proven)
+}
+
+fn late_node(late: &ConsoleFollower, limit: Duration) -> Failure {
+    let seen = match late.new_boot() {
+        Some(boot) if boot.banner_offset.is_some() => "its kernel started, but no ready line came",
+        _ => "no new kernel banner came",
+    };
+    Failure::new(
+        Exit::Deadline,
+        format!("`{}` is not ready after {} s", late.node, limit.as_secs()),
+    )
+    .cause(seen)
+    .excerpt(crate::ctx::cluster::console_tail(
+        &late.console,
+        super::EXCERPT,
+    ))
+    .hint(format!("cargo xtask cluster logs -f {}", late.node))
+}
+
+fn phases(boot: &Boot) -> Vec<(String, Option<f64>)> {
+    boot.phases
+        .iter()
+        .map(|phase| (phase.name.clone(), phase.seconds))
+        .collect()
+}
+
+fn to_json(name: &str, wall: f64, boot: &Boot) -> Value {
+    let phases: Vec<Value> = phases(boot)
+        .into_iter()
+        .map(|(name, seconds)| json!({"name": name, "seconds": seconds}))
+        .collect();
+    json!({
+        "name": name, "wall_seconds": (wall * 1000.0).round() / 1000.0,
+        "kernel": boot.kernel, "booted": boot.booted, "ready": boot.ready, "phases": phases,
+    })
+}
+
+fn to_text(app: &App<'_>, name: &str, wall: f64, boot: &Boot) -> String {
+    let seconds =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} s"));
+    let mut out = format!(
+        "{} rebooted: ready after {wall:.1} s (kernel time {}; boot sequence {})\n",
+        app.ui.paint(Style::Bold, name),
+        seconds(boot.ready),
+        seconds(boot.booted),
+    );
+    let slow: Vec<String> = phases(boot)
+        .into_iter()
+        .map(|(name, took)| format!("{name} {}", seconds(took)))
+        .collect();
+    if !slow.is_empty() {
+        out.push_str(&format!("  phases: {}\n", slow.join(", ")));
+    }
+    out
+}

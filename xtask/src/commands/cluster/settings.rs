@@ -1,0 +1,300 @@
+//! What cluster is wanted: arguments over settings over the guide's defaults,
+//! checked before anything is looked at.
+
+use camino::Utf8Path;
+use talos::names::ClusterName;
+use talos::network::Cidr;
+
+use crate::cli::{UpArgs, Which};
+use crate::ctx::Ctx;
+use crate::ctx::config::ClusterConfig;
+use crate::failure::{Failure, Result};
+
+/// talosctl's default, which the guide keeps.
+pub(crate) const NAME: &str = "talos-default";
+/// The guide's network.
+const CIDR: &str = "172.20.0.0/24";
+/// The guide's size, where memory allows it.
+const GUIDE_SIZE: (u32, u32) = (3, 2);
+/// talosctl's default of `--memory` and `--memory-workers`, in all lines.
+const MEMORY_MIB: u64 = 2048;
+/// Left to the host when the size is ours to choose.
+const RESERVE_MIB: u64 = 2048;
+
+/// A cluster as wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: ClusterName,
+    pub(crate) cidr: Cidr,
+    /// None where memory is to decide.
+    pub(crate) controlplanes: Option<u32>,
+    pub(crate) workers: Option<u32>,
+    /// MiB of a control plane; none for talosctl's default.
+    pub(crate) memory: Option<u64>,
+    /// MiB of a worker; none for talosctl's default.
+    pub(crate) memory_workers: Option<u64>,
+    pub(crate) talos_version: Option<String>,
+    pub(crate) config_patches: Vec<String>,
+    pub(crate) with_bootloader: bool,
+    pub(crate) wait: bool,
+    pub(crate) talosctl_args: Vec<String>,
+}
+
+/// Numbers of nodes, and what to say about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) controlplanes: u32,
+    pub(crate) workers: u32,
+    pub(crate) note: Option<String>,
+}
+
+/// The name that was asked for: argument, setting, default.
+///
+/// # Errors
+/// When it is not one that a new cluster could have.
+pub(crate) fn wanted_name(ctx: &Ctx, which: &Which) -> Result<ClusterName> {
+    let name = which
+        .name
+        .as_deref()
+        .or(ctx.config.cluster.name.as_deref())
+        .unwrap_or(NAME);
+    ClusterName::parse(name)
+        .map_err(|error| Failure::usage(error.to_string()).hint("--name talos-default"))
+}
+
+impl Settings {
+    /// # Errors
+    /// The first thing that cannot be meant, exit code 2.
+    pub(crate) fn new(ctx: &Ctx, args: &UpArgs) -> Result<Self> {
+        let config = &ctx.config.cluster;
+        let cidr = args
+            .cidr
+            .as_deref()
+            .or(config.cidr.as_deref())
+            .unwrap_or(CIDR);
+        let cidr = Cidr::parse(cidr)
+            .map_err(|error| Failure::usage(error.to_string()).hint("--cidr 172.20.0.0/24"))?;
+        let controlplanes = args.controlplanes.or(config.controlplanes);
+        let workers = args.workers.or(config.workers);
+        check_counts(controlplanes)?;
+        let memory = memory(args.memory.as_deref().or(config.memory.as_deref()))?;
+        // `--memory` is of each node; the settings may tell workers apart.
+        let memory_workers = match &args.memory {
+            Some(_) => memory,
+            None => self::memory(config.memory_workers.as_deref())?.or(memory),
+        };
+        Ok(Self {
+            name: wanted_name(ctx, &args.which)?,
+            cidr,
+            controlplanes,
+            workers,
+            memory,
+            memory_workers,
+            talos_version: args
+                .talos_version
+                .clone()
+                .or_else(|| config.talos_version.clone()),
+            config_patches: patches(args, config, &ctx.cwd)?,
+            with_bootloader: args.with_bootloader || config.with_bootloader.unwrap_or(false),
+            wait: args.wait || !args.no_wait,
+            talosctl_args: [&config.talosctl_args[..], &args.talosctl_args[..]].concat(),
+        })
+    }
+
+    /// How many nodes: as asked, else the guide's number or what fits into
+    /// `available` bytes of memory.
+    ///
+    /// # Errors
+    /// When the network has no room for them.
+    pub(crate) fn size(&self, available: Option<u64>) -> Result<Size> {
+        let size = self.size_by_memory(available);
+        let nodes = size.controlplanes.saturating_add(size.workers);
+        self.cidr
+            .check_fits(
+                nodes,
+                self.talosctl_args.iter().any(|arg| arg == "--use-vip"),
+            )
+            .map_err(|error| Failure::usage(error.to_string()).hint("--cidr 172.20.0.0/24"))?;
+        Ok(size)
+    }
+
+    /// MiB that a cluster of that size is given.
+    pub(crate) fn mib(&self, controlplanes: u32, workers: u32) -> u64 {
+        u64::from(controlplanes) * self.memory.unwrap_or(MEMORY_MIB)
+            + u64::from(workers) * self.memory_workers.unwrap_or(MEMORY_MIB)
+    }
+
+    fn size_by_memory(&self, available: Option<u64>) -> Size {
+        let wanted = (
+            self.controlplanes.unwrap_or(GUIDE_SIZE.0),
+            self.workers.unwrap_or(GUIDE_SIZE.1),
+        );
+        let room = available.map_or(u64::MAX, |bytes| (bytes >> 20).saturating_sub(RESERVE_MIB));
+        let smaller = [(3, 1), (3, 0), (1, 2), (1, 1), (1, 0)];
+        let choices = smaller.map(|(controlplanes, workers)| {
+            (
+                self.controlplanes.unwrap_or(controlplanes),
+                self.workers.unwrap_or(workers),
+            )
+        });
+        let fits =
+            |&(controlplanes, workers): &(u32, u32)| self.mib(controlplanes, workers) <= room;
+        let chosen = std::iter::once(wanted)
+            .chain(choices)
+            .find(fits)
+            .unwrap_or((self.controlplanes.unwrap_or(1), self.workers.unwrap_or(0)));
+        let note = (chosen != wanted).then(|| {
+            format!(
+                "{} control plane(s) and {} worker(s) instead of {} and {}: {} MiB of memory are available, {RESERVE_MIB} MiB stay for the host",
+                chosen.0, chosen.1, wanted.0, wanted.1,
+                room.saturating_add(RESERVE_MIB),
+            )
+        });
+        Size {
+            controlplanes: chosen.0,
+            workers: chosen.1,
+            note,
+        }
+    }
+}
+
+fn check_counts(controlplanes: Option<u32>) -> Result<()> {
+    match controlplanes {
+        Some(2) => Err(Failure::usage("2 control planes cannot survive the loss of either")
+            .cause("etcd needs a majority: of 2 that is 2, so it stops with the first node that fails")
+            .hint("--controlplanes 1 or --controlplanes 3")),
+        Some(0) => Err(Failure::usage("a cluster needs a control plane").hint("--controlplanes 1")),
+        _ => Ok(()),
+    }
+}
+
+/// MiB: a bare number as talosctl takes it, or with a unit.
+fn memory(text: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let mib_per_unit = match &text[digits.len()..] {
+        "" | "M" | "MB" | "MiB" => Some(1),
+        "G" | "GB" | "GiB" => Some(1024),
+        _ => None,
+    };
+    let mib = digits
+        .parse::<u64>()
+        .ok()
+        .zip(mib_per_unit)
+        .and_then(|(n, unit)| n.checked_mul(unit));
+    match mib {
+        Some(mib) if mib >= 256 => Ok(Some(mib)),
+        Some(_) => Err(
+            Failure::usage(format!("no node boots with `{text}` of memory")).hint("--memory 2GiB"),
+        ),
+        None => Err(
+            Failure::usage(format!("`{text}` is not an amount of memory"))
+                .hint("--memory 2GiB or --memory 2048"),
+        ),
+    }
+}
+
+/// `@FILE` is read by talosctl, which runs elsewhere: make it absolute, and say
+/// now when it is not there.
+fn patches(args: &UpArgs, config: &ClusterConfig, cwd: &Utf8Path) -> Result<Vec<String>> {
+    let all = config.config_patches.iter().chain(&args.config_patch);
+    all.map(|patch| {
+        let Some(file) = patch.strip_prefix('@') else {
+            return Ok(patch.clone());
+        };
+        let path = cwd.join(file);
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(format!("@{path}")),
+            Ok(_) => Err(Failure::usage(format!(
+                "config patch `{path}` is not a file"
+            ))),
+            Err(error) => {
+                Err(Failure::usage(format!("cannot read the config patch `{path}`")).cause(error))
+            }
+        }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            name: ClusterName::parse(NAME).unwrap(),
+            cidr: Cidr::parse(CIDR).unwrap(),
+            controlplanes: None,
+            workers: None,
+            memory: None,
+            memory_workers: None,
+            talos_version: None,
+            config_patches: Vec::new(),
+            with_bootloader: false,
+            wait: true,
+            talosctl_args: Vec::new(),
+        }
+    }
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_guides_size_where_memory_allows_it() {
+        let size = |gib: u64| {
+            let size = settings().size(Some(gib * GIB)).unwrap();
+            (size.controlplanes, size.workers, size.note.is_some())
+        };
+        assert_eq!(size(16), (3, 2, false));
+        assert_eq!(size(10), (3, 1, true));
+        assert_eq!(size(8), (3, 0, true));
+        assert_eq!(size(6), (1, 1, true));
+        assert_eq!(size(1), (1, 0, true));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_never_changed() {
+        let asked = Settings {
+            controlplanes: Some(5),
+            ..settings()
+        };
+        let size = asked.size(Some(8 * GIB)).unwrap();
+        assert_eq!((size.controlplanes, size.workers), (5, 0));
+        let both = Settings {
+            workers: Some(4),
+            ..asked
+        };
+        assert_eq!(both.size(Some(GIB)).unwrap().workers, 4);
+    }
+
+    #[test]
+    fn a_network_without_room_is_refused() {
+        let small = Settings {
+            cidr: Cidr::parse("172.20.0.0/29").unwrap(),
+            ..settings()
+        };
+        assert!(small.size(None).unwrap().workers == 2);
+        let smaller = Settings {
+            cidr: Cidr::parse("172.20.0.0/30").unwrap(),
+            ..settings()
+        };
+        let failure = smaller.size(None).unwrap_err();
+        assert_eq!(failure.exit, crate::failure::Exit::Usage);
+    }
+
+    #[test]
+    fn memory_is_mib_or_has_a_unit() {
+        assert_eq!(memory(Some("2048")).unwrap(), Some(2048));
+        assert_eq!(memory(Some("2GiB")).unwrap(), Some(2048));
+        assert_eq!(memory(None).unwrap(), None);
+        for wrong in [
+            "",
+            "two",
+            "2TB",
+            "1",
+            "99999999999999999999G",
+            "18446744073709551615G",
+        ] {
+            assert!(memory(Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `cluster status` and `cluster list`: what is up, and what to type next.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::cli::{StatusArgs, Which};
+use crate::commands::App;
+use crate::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use crate::failure::Result;
+use crate::ui::{self, Style};
+
+pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
+    let view = look(app, &args.which)?;
+    report(app, &view, args.json)
+}
+
+/// The cluster that is meant, as it is now.
+pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
+    let name = super::existing_name(app, which)?;
+    Ok(ClusterView::look(&app.ctx, name.as_str()))
+}
+
+/// # Errors
+/// None; the signature is that of commands.
+pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> Result<u8> {
+    if json {
+        ui::print_json(&to_json(view));
+    } else {
+        ui::print(&to_text(app, view));
+    }
+    Ok(0)
+}
+
+pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
+    let views: Vec<ClusterView> = ClusterView::names(&app.ctx)
+        .iter()
+        .map(|name| ClusterView::look(&app.ctx, name))
+        .collect();
+    if json {
+        let clusters: Vec<Value> = views.iter().map(cluster_json).collect();
+        ui::print_json(&json!({"schema": 1, "clusters": clusters}));
+        return Ok(0);
+    }
+    if views.is_empty() {
+        ui::print("no clusters\n  next: cargo xtask cluster\n");
+        return Ok(0);
+    }
+    let mut out = String::new();
+    for view in &views {
+        let cidr = view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default();
+        let nodes = view.nodes.len();
+        let _ = writeln!(
+            out,
+            "{:<24} {:<10} {cidr:<18} {nodes} node(s)",
+            view.name,
+            state(app, view.state)
+        );
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn cluster_json(view: &ClusterView) -> Value {
+    json!({
+        "name": view.name,
+        "state": view.state.as_str(),
+        "cidr": view.cidr.map(|cidr| cidr.to_string()),
+        "bridge": view.bridge,
+        "talos": view.talos,
+    })
+}
+
+/// Stable: fields are added, never changed.
+pub(super) fn to_json(view: &ClusterView) -> Value {
+    let nodes: Vec<Value> = view
+        .nodes
+        .iter()
+        .map(|node| {
+            json!({
+                "name": node.name,
+                "role": node.role.map(talos::names::Role::as_str),
+                "ip": node.ip.map(|ip| ip.to_string()),
+                "pid": node.qemu.as_ref().map(|process| process.pid),
+                "state": node.state.as_str(),
+                "boot_seconds": node.boot_seconds,
+                "console": node.console,
+            })
+        })
+        .collect();
+    json!({"schema": 1, "cluster": cluster_json(view), "nodes": nodes})
+}
+
+fn state(app: &App<'_>, state: ClusterState) -> String {
+    let style = match state {
+        ClusterState::Running => Style::Good,
+        ClusterState::Degraded | ClusterState::Partial => Style::Warn,
+        ClusterState::Stale => Style::Bad,
+        ClusterState::Absent => Style::Dim,
+    };
+    app.ui.paint(style, state.as_str())
+}
+
+fn to_text(app: &App<'_>, view: &ClusterView) -> String {
+    let mut out = format!(
+        "cluster {} is {}",
+        app.ui.paint(Style::Bold, &view.name),
+        state(app, view.state)
+    );
+    if let Some(cidr) = view.cidr {
+        let _ = write!(out, "  {cidr}");
+    }
+    if let Some(talos) = &view.talos {
+        let _ = write!(out, "  Talos {talos}");
+    }
+    out.push('\n');
+    let width = view
+        .nodes
+        .iter()
+        .map(|node| node.name.len())
+        .max()
+        .unwrap_or(0);
+    for node in &view.nodes {
+        out.push_str(&node_line(app, node, width));
+    }
+    for problem in &view.problems {
+        let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
+    }
+    for next in next_commands(view) {
+        let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
+    }
+    out
+}
+
+fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
+    let ip = node.ip.map(|ip| ip.to_string()).unwrap_or_default();
+    let style = match node.state {
+        NodeState::Ready => Style::Good,
+        NodeState::Booted | NodeState::Starting => Style::Warn,
+        NodeState::Down => Style::Bad,
+    };
+    // Padded before painting: escape codes have no width on the terminal.
+    let word = app.ui.paint(style, &format!("{:<9}", node.state.as_str()));
+    let booted = node
+        .boot_seconds
+        .map(|seconds| format!("booted in {seconds:.1} s"))
+        .unwrap_or_default();
+    let pid = node
+        .qemu
+        .as_ref()
+        .map(|process| format!("pid {}", process.pid))
+        .unwrap_or_default();
+    let line = format!(
+        "  {:<width$}  {ip:<15} {word} {booted:<17} {pid}",
+        node.name
+    );
+    format!("{}\n", line.trim_end())
+}
+
+/// Each state prints what to type next.
+fn next_commands(view: &ClusterView) -> Vec<String> {
+    let name = if view.name == super::DEFAULT_NAME {
+        String::new()
+    } else {
+        format!(" --name {}", view.name)
+    };
+    let command = |verb: &str, rest: &str| format!("cargo xtask cluster {verb}{name}{rest}");
+    match view.state {
+        ClusterState::Absent => vec![command("up", "")],
+        ClusterState::Partial | ClusterState::Stale => vec![command("destroy", "")],
+        ClusterState::Running | ClusterState::Degraded => {
+            let mut next = Vec::new();
+            if let Some(ip) = view.nodes.first().and_then(|node| node.ip) {
+                next.push(format!("talosctl -n {ip} version"));
+            }
+            next.push(command("logs", " -f"));
+            next.push(command("reboot", " --all"));
+            next.push(command("destroy", ""));
+            next
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `cluster up`: the guide's "Running Talos cluster".
+
+use camino::Utf8Path;
+use talos::names::{NodeSocket, check_socket_paths};
+use talos::version::Support;
+
+use super::facts::Facts;
+use super::settings::{Settings, Size};
+use super::{HalfMade, status};
+use crate::cli::UpArgs;
+use crate::commands::App;
+use crate::ctx::cluster::{ClusterState, ClusterView};
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use crate::record::lock;
+
+/// talosctl's own limit is 20 minutes of waiting; emulation is slower.
+const DEADLINE_SECONDS: u64 = 45 * 60;
+
+pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
+    let ctx = &app.ctx;
+    let settings = Settings::new(ctx, args)?;
+    let name = settings.name.as_str();
+    let view = ClusterView::look(ctx, name);
+    match view.state {
+        ClusterState::Absent => {}
+        ClusterState::Running | ClusterState::Degraded => {
+            app.ui.note(&format!("cluster `{name}` is up already"));
+            return status::report(app, &view, json);
+        }
+        ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
+    }
+    // Usage errors come before what the machine may lack.
+    settings.size(None)?;
+    let facts = Facts::gather(ctx, &settings)?;
+    let size = settings.size(facts.memory_available)?;
+    check_network_is_free(app, &settings)?;
+    let plan = plan_up(&settings, &size, &facts)?;
+    if app.is_dry() {
+        app.show(&plan)?;
+        return Ok(0);
+    }
+    ctx.needs_linux("cluster up")?;
+    let _lock = lock::take(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
+    app.runner().execute(&plan, &HalfMade)?;
+    let view = ClusterView::look(ctx, name);
+    super::died(&view, "the cluster came up, but")?;
+    status::report(app, &view, json)
+}
+
+fn in_the_way(view: &ClusterView) -> Failure {
+    let (what, why) = match view.state {
+        ClusterState::Stale => (
+            "stale",
+            "its processes are gone, as after a reboot of this host",
+        ),
+        _ => ("half made", "an earlier `create` did not finish"),
+    };
+    Failure::host(format!("cluster `{}` is there already, {what}", view.name))
+        .cause(why)
+        .hint(format!("cargo xtask cluster destroy --name {}", view.name))
+}
+
+/// Two clusters on one network both "succeed" and share a bridge address (T10).
+fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<()> {
+    let wanted = settings.cidr;
+    let taken = crate::ctx::network::taken(&app.ctx, settings.name.as_str());
+    let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
+        return Ok(());
+    };
+    let free = crate::ctx::network::first_free(&taken, wanted.prefix());
+    Err(Failure::host(format!("the network {wanted} is taken"))
+        .cause(format!("{} has {}", other.who, other.cidr))
+        .hint(format!("--cidr {free}")))
+}
+
+/// The guide's section as steps.
+pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result<Plan> {
+    let name = settings.name.as_str();
+    let state_dir = facts.talos_home.join("clusters").join(name);
+    let nodes = settings.name.nodes(size.controlplanes, size.workers);
+    check_socket_paths(state_dir.as_str(), &nodes, &NodeSocket::ALWAYS).map_err(|error| {
+        Failure::usage(error.to_string())
+            .hint("a shorter --name, or a shorter TALOS_HOME (Talos 1.12 and newer)")
+    })?;
+    let version = &facts.talosctl.version;
+    let mut plan = Plan::new(format!(
+        "cluster `{name}`: {} control plane(s) and {} worker(s) on {}, talosctl {version}",
+        size.controlplanes, size.workers, settings.cidr,
+    ));
+    plan.notes.extend(size.note.clone());
+    match version.support() {
+        Support::Known => {}
+        Support::TooOld { oldest } => {
+            return Err(Failure::host(format!(
+                "talosctl {version} is older than {oldest}, the oldest known line"
+            )));
+        }
+        Support::Newer { newest } => plan.note(format!(
+            "talosctl {version} is newer than {newest}, the newest known line: taken for that"
+        )),
+    }
+    if facts.mirrors.is_empty() {
+        plan.note("no registry and no pull-through proxy answers on this machine: nodes pull from the internet");
+    }
+    if settings.with_bootloader {
+        plan.note("with a bootloader nodes boot from disk: a rebuilt initramfs needs a new installer image");
+    }
+    for dir in [&facts.talos_home, &facts.talos_home.join("clusters")] {
+        if facts.owner.is_some() {
+            plan.push(
+                Step::new(
+                    "keep the folder yours: talosctl runs as root",
+                    Action::CreateDir { path: dir.clone() },
+                )
+                .effect(Effect::Creates),
+            );
+        }
+    }
+    plan.push(create_step(settings, size, facts, &state_dir));
+    plan.steps.extend(give_back(facts));
+    Ok(plan)
+}
+
+fn create_step(settings: &Settings, size: &Size, facts: &Facts, state_dir: &Utf8Path) -> Step {
+    let name = settings.name.as_str();
+    let mut step = Step::run(
+        "create the cluster and wait for it",
+        create_argv(settings, size, facts),
+    )
+    .as_root()
+    .cwd(facts.checkout.clone())
+    .deadline(DEADLINE_SECONDS)
+    .makes(Resource::Cluster {
+        name: name.to_owned(),
+        state_dir: state_dir.to_owned(),
+        bridge: settings.name.bridge(),
+        cidr: settings.cidr.to_string(),
+    })
+    .watch(Watch::ClusterNodes {
+        name: name.to_owned(),
+        state_dir: state_dir.to_owned(),
+    });
+    if let Some(home) = &facts.talos_home_env {
+        step = step.env("TALOS_HOME", home);
+    }
+    step
+}
+
+fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
+    let version = &facts.talosctl.version;
+    let mut argv = vec![facts.talosctl.path.to_string()];
+    argv.extend(version.create_args().iter().map(ToString::to_string));
+    let mut flag = |name: &str, value: String| argv.push(format!("--{name}={value}"));
+    flag("name", settings.name.as_str().to_owned());
+    flag("cidr", settings.cidr.to_string());
+    flag("controlplanes", size.controlplanes.to_string());
+    flag("workers", size.workers.to_string());
+    if let Some(mib) = settings.memory {
+        flag("memory", version.memory_value(mib));
+    }
+    if let Some(mib) = settings.memory_workers {
+        flag("memory-workers", version.memory_value(mib));
+    }
+    for (name, file) in [
+        ("vmlinuz-path", &facts.kernel),
+        ("initrd-path", &facts.initramfs),
+    ] {
+        if let Some(file) = file {
+            flag(name, file.to_string());
+        }
+    }
+    flag("with-bootloader", settings.with_bootloader.to_string());
+    let gateway = settings
+        .cidr
+        .gateway()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    for mirror in &facts.mirrors {
+        flag(
+            "registry-mirror",
+            format!("{}=http://{gateway}:{}", mirror.host, mirror.port),
+        );
+    }
+    if let Some(image) = &facts.install_image {
+        flag("install-image", image.clone());
+    }
+    if let Some(contract) = &settings.talos_version {
+        flag("talos-version", contract.clone());
+    }
+    for patch in &settings.config_patches {
+        flag("config-patch", patch.clone());
+    }
+    if !settings.wait {
+        flag("wait", "false".to_owned());
+    }
+    argv.extend(settings.talosctl_args.iter().cloned());
+    argv
+}
+
+/// talosctl has no notion of the user behind sudo (T14).
+fn give_back(facts: &Facts) -> Option<Step> {
+    let (uid, gid) = facts.owner?;
+    let files = [
+        facts.talos_home.join("config"),
+        facts.home.join(".kube"),
+        facts.home.join(".kube/config"),
+    ];
+    let mut argv = vec![
+        "chown".to_owned(),
+        "--from=0:0".into(),
+        "--silent".into(),
+        format!("{uid}:{gid}"),
+    ];
+    argv.extend(files.iter().map(ToString::to_string));
+    // Not all of them exist: no kubeconfig without waiting.
+    Some(
+        Step::run("give talosconfig and kubeconfig back to you", argv)
+            .as_root()
+            .also_ok(&[1]),
+    )
+}
+
+#[cfg(test)]
+#[path = "up_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! `lab down`, and the undo of a start that was stopped: the kernel's kill of
+//! a PID namespace, loop devices, the folder. Then look that nothing is left.
+
+use super::locks;
+use super::place::Place;
+use super::state::{self, Lab, State};
+use crate::commands::App;
+use crate::ctx::Ctx;
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use crate::record::ledger::Ledger;
+use crate::run::{Observer, Undo, Undoing};
+use crate::ui;
+
+/// Init ends at the first TERM; one that is not that far yet ignores it, as
+/// the first process of a namespace does.
+const GRACE_SECONDS: u64 = 2;
+
+/// # Errors
+/// When something of the lab cannot be removed.
+pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
+    if app.is_dry() {
+        return app.show(&plan(app, place));
+    }
+    let _lock = locks::take(place, &locks::of_lab(place), "lab down")?;
+    if !take_down(app, place)? {
+        ui::print("no lab: nothing to take down\n");
+        return Ok(());
+    }
+    ui::print(
+        "the lab is down: no process, mount, link or file of it is left; what was built stays\n",
+    );
+    Ok(())
+}
+
+/// Returns whether there was anything. The caller holds the lab's lock.
+pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<bool> {
+    place.check_ours()?;
+    let plan = plan(app, place);
+    if plan.steps.is_empty() {
+        return Ok(false);
+    }
+    app.runner().execute(&plan, &LabUndo)?;
+    let left = left(place);
+    if left.is_empty() {
+        return Ok(true);
+    }
+    let mut failure = Failure::step("something of the lab is left").hint("cargo xtask lab down");
+    failure.causes = left;
+    Err(failure)
+}
+
+pub(super) fn plan(app: &App<'_>, place: &Place) -> Plan {
+    plan_down(&app.ctx, place)
+}
+
+/// Network namespace, bridges, taps, rules and mounts need no step: they go
+/// with the last process of their namespace.
+fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
+    let lab = Lab::probe(place);
+    let mut plan = Plan::new("take the lab down");
+    let stop = |process: &crate::ctx::processes::Process, why: &str, what: &str| {
+        let process = process.identity(&ctx.host, what);
+        let action = Action::Stop {
+            process,
+            grace_seconds: GRACE_SECONDS,
+        };
+        Step::new(why, action).as_root().effect(Effect::Destroys)
+    };
+    if let Some(init) = &lab.init {
+        let why = "end the lab's init, and with it everything in its namespaces";
+        plan.push(stop(init, why, "the lab's init"));
+    }
+    for helper in &lab.helpers {
+        plan.push(stop(
+            helper,
+            "end what was starting the lab, or holds its namespaces",
+            &helper.comm,
+        ));
+    }
+    for device in state::loops(&place.dir) {
+        // One that went with its mount is "no such device": looked at afterwards.
+        let why = "detach a loop device on a file of the lab: no namespace holds these";
+        let step = Step::run(why, ["losetup", "-d", device.as_str()]);
+        plan.push(step.as_root().effect(Effect::Destroys).also_ok(&[1]));
+    }
+    let resource = Resource::Lab {
+        dir: place.dir.clone(),
+    };
+    let is_in_ledger = || {
+        Ledger::of(&ctx.dirs.state)
+            .live()
+            .iter()
+            .any(|entry| entry.resource.key() == resource.key())
+    };
+    if lab.state != State::Absent || is_in_ledger() {
+        let action = Action::Remove {
+            path: place.dir.clone(),
+        };
+        // Not ours where sudo made what is in it.
+        let step = Step::new("remove the lab's folder", action);
+        let step = if lab.state == State::Absent {
+            step
+        } else {
+            step.as_root()
+        };
+        plan.push(step.unmakes(resource));
+    }
+    plan
+}
+
+/// What a look finds after the plan, in words.
+fn left(place: &Place) -> Vec<String> {
+    let lab = Lab::probe(place);
+    let processes = lab.init.iter().chain(&lab.helpers);
+    let mut left: Vec<String> = processes
+        .map(|process| format!("process {} ({})", process.pid, process.argv.join(" ")))
+        .collect();
+    left.extend(state::loops(&place.dir));
+    if std::fs::symlink_metadata(&place.dir).is_ok() {
+        left.push(place.dir.to_string());
+    }
+    left
+}
+
+/// A lab that was stopped while starting is taken down the same way.
+pub(super) struct LabUndo;
+
+impl Undo for LabUndo {
+    fn undo(&self, ctx: &Ctx, made: &Resource, _interrupted: bool) -> Undoing {
+        let Resource::Lab { dir } = made else {
+            return Undoing::Keep("not a lab".to_owned());
+        };
+        let parts = ctx.dirs.cache.join("parts");
+        Undoing::Do(plan_down(
+            ctx,
+            &Place {
+                dir: dir.clone(),
+                parts,
+                shared_parent: false,
+            },
+        ))
+    }
+
+    fn observe(&self, _: &Ctx, _: &Watch) -> Observer {
+        Box::new(|| None)
+    }
+}

@@ -1,0 +1,235 @@
+//! Entering the lab: which namespaces, which environment, which arguments.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::place::Place;
+use super::state::Lab;
+use super::up;
+use crate::cli::LabUpArgs;
+use crate::commands::App;
+use crate::failure::{Failure, Result};
+use crate::run;
+
+/// Set for everything inside.
+const INSIDE: &str = "XTASK_INSIDE_LAB";
+/// What is handed on from outside; all else is left behind, above all
+/// TALOS_HOME, TALOSCONFIG, KUBECONFIG and XDG_*, which lead out of the lab.
+const HANDED_ON: [&str; 14] = [
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "LINES",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "CI",
+    "RUST_BACKTRACE",
+    "USER",
+];
+
+pub(super) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// Run this very command line inside, without its `--lab`.
+pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
+    let exe = up::own_executable()?;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut argv = vec![exe.into_string()];
+    argv.extend(inner_args(&args, &app.ctx.cwd));
+    run_inside(app, place, lab, &argv)
+}
+
+/// `lab shell [-- COMMAND]`.
+pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<u8> {
+    let Some(lab) = up::ensure(app, place, &LabUpArgs::default())? else {
+        return Ok(0);
+    };
+    if !command.is_empty() {
+        return run_inside(app, place, &lab, command);
+    }
+    if app.ui.is_interactive() {
+        app.ui
+            .note("a shell in the lab: its nodes are a stand-in, not Talos; `exit` leaves");
+    }
+    let shell = std::env::var("SHELL")
+        .ok()
+        .filter(|shell| Utf8Path::new(shell).is_file());
+    run_inside(
+        app,
+        place,
+        &lab,
+        &[shell.unwrap_or_else(|| "sh".to_owned())],
+    )
+}
+
+/// Replaces this process: who kills it kills what runs inside.
+fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Result<u8> {
+    let Some((init, made)) = lab.running() else {
+        return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
+    };
+    let outside = std::env::var("PATH").unwrap_or_default();
+    let mut env = vec![
+        format!("HOME={}", place.dir),
+        format!("PATH={}", up::path_inside(made, &outside)),
+        format!("{INSIDE}=1"),
+    ];
+    env.extend(
+        HANDED_ON
+            .iter()
+            .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?))),
+    );
+    if !app.ctx.host.is_root() {
+        run::become_root(app.ui)?;
+    }
+    let exe = up::own_executable()?;
+    let words = entering(
+        app.ctx.host.is_root(),
+        init.pid,
+        &place.checkout(),
+        &env,
+        &exe,
+        argv,
+    );
+    Err(run::replace_process(&words))
+}
+
+/// The command line that enters. `--no-fork`, because nsenter dies of a Ctrl-C
+/// while it waits for its child: the relay, which is ours, is outside of the
+/// PID namespace and its child inside. The working folder is set by `env`:
+/// nsenter keeps the one of the mount namespace that it came from.
+fn entering(
+    root: bool,
+    init: i32,
+    cwd: &Utf8Path,
+    env: &[String],
+    exe: &Utf8Path,
+    argv: &[String],
+) -> Vec<String> {
+    let init = init.to_string();
+    // Without a terminal, what sudo started outlives a kill -9 of sudo.
+    let sudo: &[&str] = if root {
+        &[]
+    } else {
+        &["sudo", "-n", "--", "setpriv", "--pdeathsig", "KILL", "--"]
+    };
+    let mut words: Vec<String> = sudo.iter().map(|word| (*word).to_owned()).collect();
+    let enter = [
+        "nsenter",
+        "--no-fork",
+        "-t",
+        &init,
+        "-m",
+        "-n",
+        "-p",
+        "--",
+        "env",
+        "-i",
+        "-C",
+        cwd.as_str(),
+    ];
+    words.extend(enter.map(str::to_owned));
+    words.extend_from_slice(env);
+    words.extend([exe.as_str(), "lab", "relay", "--"].map(str::to_owned));
+    words.extend_from_slice(argv);
+    words
+}
+
+/// Our arguments without `--lab`; relative paths are made absolute, because
+/// inside the working folder is another.
+fn inner_args(args: &[String], cwd: &Utf8Path) -> Vec<String> {
+    let mut inner = Vec::new();
+    let (mut is_ours, mut is_path) = (true, false);
+    for arg in args {
+        if is_ours && arg == "--lab" {
+            continue;
+        }
+        let absolute = |path: &str| cwd.join(path).into_string();
+        inner.push(if is_path {
+            absolute(arg)
+        } else if let Some(dir) = arg.strip_prefix("--talos-dir=").filter(|_| is_ours) {
+            format!("--talos-dir={}", absolute(dir))
+        } else {
+            existing_file(arg, cwd).unwrap_or_else(|| arg.clone())
+        });
+        is_path = is_ours && matches!(arg.as_str(), "-C" | "--talos-dir");
+        is_ours &= arg != "--";
+    }
+    inner
+}
+
+/// `@patch.yaml` and `--config-patch=@patch.yaml`, where there is such a file.
+fn existing_file(arg: &str, cwd: &Utf8Path) -> Option<String> {
+    let (before, path) = arg.split_once('@')?;
+    let file: Utf8PathBuf = cwd.join(path);
+    let is_reference = before.is_empty() || (before.starts_with("--") && before.ends_with('='));
+    (is_reference && file.is_file()).then(|| format!("{before}@{file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    fn inner(line: &str) -> String {
+        inner_args(&words(line), Utf8Path::new("/work")).join(" ")
+    }
+
+    #[test]
+    fn lab_is_taken_out_and_what_follows_two_dashes_is_not_ours() {
+        assert_eq!(inner("--lab cluster up"), "cluster up");
+        assert_eq!(inner("cluster --lab -y"), "cluster -y");
+        assert_eq!(
+            inner("cluster up --lab -- --lab -C x"),
+            "cluster up -- --lab -C x"
+        );
+    }
+
+    #[test]
+    fn relative_paths_mean_the_folder_outside() {
+        assert_eq!(inner("-C t --lab cluster"), "-C /work/t cluster");
+        assert_eq!(
+            inner("--lab --talos-dir=../t cluster"),
+            "--talos-dir=/work/../t cluster"
+        );
+        assert_eq!(inner("--lab -C /t cluster"), "-C /t cluster");
+        let root = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(root.path()).unwrap();
+        std::fs::write(dir.join("p.yaml"), "").unwrap();
+        let args =
+            words("--config-patch @p.yaml --config-patch=@p.yaml --config-patch @q.yaml a@p.yaml");
+        let expected = format!(
+            "--config-patch @{dir}/p.yaml --config-patch=@{dir}/p.yaml --config-patch @q.yaml a@p.yaml"
+        );
+        assert_eq!(inner_args(&args, dir).join(" "), expected);
+    }
+
+    #[test]
+    fn sudo_stands_before_a_parent_death_signal() {
+        let line = |root| {
+            let env = ["HOME=/d".to_owned()];
+            entering(
+                root,
+                7,
+                Utf8Path::new("/d/talos"),
+                &env,
+                Utf8Path::new("/x"),
+                &words("/x cluster"),
+            )
+            .join(" ")
+        };
+        let inside = "nsenter --no-fork -t 7 -m -n -p -- env -i -C /d/talos HOME=/d /x lab relay -- /x cluster";
+        assert_eq!(line(true), inside);
+        assert_eq!(
+            line(false),
+            format!("sudo -n -- setpriv --pdeathsig KILL -- {inside}")
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! What the host must have: looked for by the program or file that is needed,
+//! so that it does not matter who installed it.
+
+use camino::Utf8PathBuf;
+
+use crate::ctx::host::Host;
+use crate::ctx::probe;
+use crate::failure::{Failure, Result};
+use crate::plan::{Plan, Step};
+
+/// A program and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 10] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("iptables", "iptables"),
+    ("jq", "jq"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
+    ("losetup", "mount"),
+];
+const CNI_PACKAGE: &str = "containernetworking-plugins";
+/// The CNI plugins that talosctl asks for besides the tap plugin of our own.
+pub(super) const CNI_PLUGINS: [&str; 3] = ["bridge", "firewall", "static"];
+/// Where distributions put CNI plugins.
+const CNI_FOLDERS: [&str; 4] = [
+    "/usr/lib/cni",
+    "/opt/cni/bin",
+    "/usr/libexec/cni",
+    "/usr/lib/cni/bin",
+];
+/// Outside a plain user's PATH, inside sudo's.
+pub(super) const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// A thing that this host lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lacking {
+    pub(super) what: String,
+    pub(super) package: &'static str,
+}
+
+/// What a lab needs and this host has not.
+pub(super) fn lacking() -> Vec<Lacking> {
+    lacking_by(|name| program(name).is_some(), cni_folder().is_some())
+}
+
+fn lacking_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Lacking> {
+    let mut lacking: Vec<Lacking> = PROGRAMS
+        .iter()
+        .filter(|(name, _)| !has(name))
+        .map(|(name, package)| Lacking {
+            what: (*name).to_owned(),
+            package,
+        })
+        .collect();
+    if !has_cni {
+        let what = format!("CNI plugins {}", CNI_PLUGINS.join(", "));
+        lacking.push(Lacking {
+            what,
+            package: CNI_PACKAGE,
+        });
+    }
+    lacking
+}
+
+/// On PATH or where sudo's PATH would find it.
+pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
+    Host::which(name).or_else(|| {
+        SBIN.iter()
+            .map(|dir| Utf8PathBuf::from(dir).join(name))
+            .find(|file| file.is_file())
+    })
+}
+
+/// The folder that has all of them.
+pub(super) fn cni_folder() -> Option<Utf8PathBuf> {
+    CNI_FOLDERS
+        .iter()
+        .map(Utf8PathBuf::from)
+        .find(|dir| CNI_PLUGINS.iter().all(|plugin| dir.join(plugin).is_file()))
+}
+
+/// Each package once, in the order in which they are met.
+fn packages(lacking: &[Lacking]) -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    for lack in lacking {
+        if !packages.contains(&lack.package) {
+            packages.push(lack.package);
+        }
+    }
+    packages
+}
+
+/// The lists name a version of `package` that could be installed.
+pub(super) fn is_listed(package: &str) -> bool {
+    probe::stdout(&["apt-cache", "policy", package], None).is_some_and(|text| has_candidate(&text))
+}
+
+fn has_candidate(policy: &str) -> bool {
+    policy
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Candidate:"))
+        .any(|version| version.trim() != "(none)")
+}
+
+/// The plan that installs what lacks; the kernel's lists are wanted as well
+/// when `kernel` is to be downloaded.
+pub(super) fn plan_install(lacking: &[Lacking], kernel: Option<&str>) -> Plan {
+    let packages = packages(lacking);
+    let mut plan = Plan::new("install what the lab needs on this host");
+    for lack in lacking {
+        plan.note(format!("missing: {} (package {})", lack.what, lack.package));
+    }
+    let unlisted = packages
+        .iter()
+        .copied()
+        .chain(kernel)
+        .any(|package| !is_listed(package));
+    if unlisted {
+        plan.push(
+            Step::run(
+                "fetch apt's package lists: they lack what is needed",
+                ["apt-get", "update"],
+            )
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .as_root()
+            .deadline(600),
+        );
+    }
+    if !packages.is_empty() {
+        let mut argv = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+        argv.extend(&packages);
+        plan.push(
+            Step::run("install the packages that the lab needs", argv)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .as_root()
+                .deadline(1800),
+        );
+    }
+    plan
+}
+
+/// What to type instead.
+pub(super) fn by_hand(lacking: &[Lacking], root: bool) -> String {
+    let sudo = if root { "" } else { "sudo " };
+    format!(
+        "{sudo}apt-get update && {sudo}apt-get install -y --no-install-recommends {}",
+        packages(lacking).join(" ")
+    )
+}
+
+/// Everything that lacks in one error.
+pub(super) fn failure(lacking: &[Lacking]) -> Failure {
+    let mut failure = Failure::host("the lab needs what this host lacks");
+    failure.causes = lacking
+        .iter()
+        .map(|lack| format!("{}: not found (Debian: {})", lack.what, lack.package))
+        .collect();
+    failure
+}
+
+/// # Errors
+/// Where only other means than ours could install what lacks.
+pub(super) fn needs_apt(lacking: &[Lacking]) -> Result<()> {
+    if lacking.is_empty() || Host::which("apt-get").is_some() {
+        return Ok(());
+    }
+    Err(failure(lacking)
+        .hint("there is no apt-get here: install these with your package manager, then try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_named_once_and_everything_missing_at_once() {
+        let lacking = lacking_by(|name| name == "jq" || name == "iptables", false);
+        assert_eq!(
+            packages(&lacking),
+            [
+                "qemu-system-x86",
+                "iproute2",
+                "util-linux",
+                "mount",
+                CNI_PACKAGE
+            ]
+        );
+        let text = failure(&lacking).to_string();
+        assert!(
+            text.contains("nsenter") && text.contains("bridge, firewall, static"),
+            "{text}"
+        );
+        assert!(!text.contains("jq"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_installed_where_nothing_lacks() {
+        assert!(lacking_by(|_| true, true).is_empty());
+        assert!(plan_install(&[], None).steps.is_empty());
+    }
+
+    #[test]
+    fn a_package_without_candidate_asks_for_new_lists() {
+        assert!(has_candidate(
+            "jq:\n  Installed: (none)\n  Candidate: 1.6-2.1+deb12u1\n"
+        ));
+        assert!(!has_candidate(
+            "jq:\n  Installed: (none)\n  Candidate: (none)\n"
+        ));
+        assert!(!has_candidate(""));
+    }
+}

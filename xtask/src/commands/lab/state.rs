@@ -1,0 +1,187 @@
+//! What is there of a lab: found by looking at the process table, never by a
+//! file that says so.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::place::{MARKER, Place};
+use crate::ctx::processes::{self, Process};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Absent,
+    Starting,
+    Running,
+    /// A folder without processes: the machine was restarted, or the lab's
+    /// init was killed.
+    Stale,
+}
+
+/// What the lab was started with; the marker file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) schema: u32,
+    /// As a tag: `v1.12.0`.
+    pub(super) talosctl: String,
+    pub(super) kernel: String,
+    pub(super) guest: String,
+    /// Of the talosctl and the tools, for the PATH inside.
+    pub(super) path: Vec<Utf8PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Lab {
+    pub(super) state: State,
+    /// PID 1 of the lab's namespace.
+    pub(super) init: Option<Process>,
+    /// Others that speak of this lab: the unshare around init, a start under way.
+    pub(super) helpers: Vec<Process>,
+    pub(super) made: Option<Made>,
+}
+
+impl Lab {
+    pub(super) fn probe(place: &Place) -> Self {
+        let (init, helpers) = find(&place.dir);
+        let made = fs::read_to_string(place.dir.join(MARKER))
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok());
+        let ready = place.dir.join("ready").exists();
+        let state = match (&init, helpers.is_empty()) {
+            (Some(_), _) if ready => State::Running,
+            (Some(_), _) | (None, false) => State::Starting,
+            (None, true) if fs::symlink_metadata(&place.dir).is_ok() => State::Stale,
+            (None, true) => State::Absent,
+        };
+        Self {
+            state,
+            init,
+            helpers,
+            made,
+        }
+    }
+
+    /// The running lab's init, for entering it.
+    pub(super) fn running(&self) -> Option<(&Process, &Made)> {
+        match self.state {
+            State::Running => self.init.as_ref().zip(self.made.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// The lab's init and everything else that root runs for it.
+fn find(dir: &Utf8Path) -> (Option<Process>, Vec<Process>) {
+    let mut init = None;
+    let mut helpers = Vec::new();
+    for process in processes::scan() {
+        // Anybody may give a process our arguments; we would enter it as root.
+        if !names(&process.argv, dir) || !is_roots(process.pid) {
+            continue;
+        }
+        if init.is_none() && is_first_of_its_namespace(process.pid) {
+            init = Some(process);
+        } else {
+            helpers.push(process);
+        }
+    }
+    (init, helpers)
+}
+
+/// `sh …/init/init DIR …`, also behind the words of `setsid` and `unshare`.
+fn names(argv: &[String], dir: &Utf8Path) -> bool {
+    argv.windows(2).any(|words| {
+        (words[0].ends_with("/init/init") || words[0].ends_with("/init/start"))
+            && words[1] == dir.as_str()
+    })
+}
+
+fn is_roots(pid: i32) -> bool {
+    fs::metadata(format!("/proc/{pid}")).is_ok_and(|found| found.uid() == 0)
+}
+
+fn is_first_of_its_namespace(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| ends_as_one(&status))
+}
+
+/// `NSpid:` lists the pid in each namespace, ours first.
+fn ends_as_one(status: &str) -> bool {
+    let Some(line) = status.lines().find_map(|line| line.strip_prefix("NSpid:")) else {
+        return false;
+    };
+    let pids: Vec<&str> = line.split_whitespace().collect();
+    pids.len() > 1 && pids.last() == Some(&"1")
+}
+
+/// Loop devices backed by a file under `dir`, which no namespace holds. Others
+/// are never touched.
+pub(super) fn loops(dir: &Utf8Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/sys/block") else {
+        return Vec::new();
+    };
+    let real = dir.canonicalize_utf8().unwrap_or_else(|_| dir.to_owned());
+    let mut found: Vec<String> = entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let backing =
+                fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
+            // The kernel adds " (deleted)" behind the path.
+            let backing = Utf8Path::new(backing.trim_end());
+            let ours = backing.starts_with(&real) || backing.starts_with(dir);
+            ours.then(|| format!("/dev/{name}"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_lab_is_named_by_init_and_its_folder() {
+        let dir = Utf8Path::new("/c/lab");
+        assert!(names(&words("sh /p/tools-1/init/init /c/lab /p"), dir));
+        assert!(names(
+            &words("unshare --pid --fork sh /p/tools-1/init/init /c/lab /p"),
+            dir
+        ));
+        assert!(names(&words("sh /p/tools-1/init/start /c/lab /p"), dir));
+        assert!(!names(&words("sh /p/tools-1/init/init /c/lab2 /p"), dir));
+        assert!(!names(&words("vim /c/lab /p/tools-1/init/init"), dir));
+        assert!(!names(&[], dir));
+    }
+
+    #[test]
+    fn pid_one_is_looked_for_in_the_innermost_namespace() {
+        assert!(ends_as_one("Name:\tsh\nNSpid:\t4922\t1\nVmPeak: 1"));
+        assert!(!ends_as_one("Name:\tinit\nNSpid:\t1\n"));
+        assert!(!ends_as_one("Name:\tsh\nNSpid:\t4922\t11\n"));
+        assert!(!ends_as_one("Name:\tsh\n"));
+    }
+
+    #[test]
+    fn a_process_of_a_user_with_our_arguments_is_not_a_lab() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = Utf8PathBuf::from_path_buf(root.path().to_owned()).unwrap();
+        let place = Place {
+            dir: dir.clone(),
+            parts: "/p".into(),
+            shared_parent: false,
+        };
+        assert_eq!(Lab::probe(&place).state, State::Stale);
+        fs::write(dir.join("ready"), "").unwrap();
+        assert_eq!(Lab::probe(&place).state, State::Stale);
+        drop(root);
+        assert_eq!(Lab::probe(&place).state, State::Absent);
+        assert!(loops(&dir).is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! `lab status`: what the lab is, what it is made of, what to type next.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::parts::Parts;
+use super::place::Place;
+use super::state::{Lab, State};
+use super::up::TALOSCTL;
+use crate::commands::App;
+use crate::ui::{self, Style, Ui};
+
+/// Said wherever the lab is shown.
+const STAND_IN: &str = "its nodes run a stand-in with Talos' API and console, not Talos";
+
+pub(super) fn run(app: &App<'_>, place: &Place, as_json: bool) {
+    let lab = Lab::probe(place);
+    let talosctl = lab
+        .made
+        .as_ref()
+        .map_or(TALOSCTL, |made| made.talosctl.as_str());
+    let parts = Parts::wanted(place, talosctl, app.ctx.host.arch);
+    if as_json {
+        ui::print_json(&json(place, &lab, &parts));
+    } else {
+        ui::print(&text(app.ui, place, &lab, &parts));
+    }
+}
+
+fn json(place: &Place, lab: &Lab, parts: &Parts) -> Value {
+    let made = lab.made.as_ref();
+    json!({
+        "schema": 1,
+        "lab": {
+            "state": lab.state,
+            "dir": place.dir,
+            "init_pid": lab.init.as_ref().map(|init| init.pid),
+            "talosctl": made.map(|made| &made.talosctl),
+            "kernel": made.map(|made| &made.kernel),
+            "guest": made.map(|made| &made.guest),
+            "stand_in": true,
+        },
+        "parts": parts.json(),
+    })
+}
+
+fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts) -> String {
+    let (style, word) = match lab.state {
+        State::Absent => (Style::Dim, "absent"),
+        State::Starting => (Style::Warn, "starting"),
+        State::Running => (Style::Good, "running"),
+        State::Stale => (Style::Bad, "stale"),
+    };
+    let mut out = format!("lab        {}", ui.paint(style, word));
+    if let Some(init) = &lab.init {
+        let _ = write!(out, "  init {}", init.pid);
+    }
+    let _ = writeln!(out, "  {}", place.dir);
+    let _ = writeln!(out, "           {}", ui.paint(Style::Dim, STAND_IN));
+    for part in parts.all() {
+        let state = if part.is_built { "built" } else { "missing" };
+        let _ = writeln!(out, "{:<10} {:<24} {state}", part.name, part.version);
+    }
+    if let Some(made) = &lab.made
+        && lab.state == State::Running
+        && made.guest != parts.guest.version
+    {
+        let _ = writeln!(
+            out,
+            "           this program carries another guest than the one that runs"
+        );
+    }
+    out.push_str(next(lab.state));
+    out
+}
+
+fn next(state: State) -> &'static str {
+    match state {
+        State::Running => {
+            "next:\n  cargo xtask --lab cluster     a cluster in the lab\n  \
+             cargo xtask lab shell         look around\n  \
+             cargo xtask lab down          end it; what was built stays\n"
+        }
+        State::Starting | State::Stale => "next:\n  cargo xtask lab down          clear it away\n",
+        State::Absent => {
+            "next:\n  cargo xtask lab up            build what is missing, start the lab\n  \
+             cargo xtask --lab cluster     the same, and a cluster in it\n"
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One module per noun. A command reads like the guide's section: gather what
+//! is there, make a plan or a report, hand it over.
+
+pub mod cluster;
+mod completions;
+mod doctor;
+mod embed;
+pub mod lab;
+mod runs;
+
+use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
+use crate::ctx::Ctx;
+use crate::failure::{Because, Result};
+use crate::plan::{Plan, render_human, render_sh};
+use crate::run::{self, Runner, Signals, Undo};
+use crate::ui::{self, Ui};
+
+/// What a command gets besides its own arguments.
+#[derive(Debug)]
+pub struct App<'a> {
+    pub ctx: Ctx,
+    pub global: Global,
+    pub ui: &'a Ui,
+    pub signals: &'static Signals,
+}
+
+/// Run the command; returns the exit code.
+pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u8> {
+    match cli.command {
+        Command::Internal(InternalCommand::RootStep) => {
+            run::serve_root_step(ui, signals)?;
+            return Ok(0);
+        }
+        Command::Completions { shell } => return completions::print(shell),
+        _ => {}
+    }
+    let app = App {
+        ctx: Ctx::new(cli.global.talos_dir.clone())?,
+        global: cli.global,
+        ui,
+        signals,
+    };
+    if app.global.lab {
+        return lab::enter(&app, &cli.command);
+    }
+    match cli.command {
+        Command::Cluster(command) => cluster::run(&app, command),
+        Command::Lab(command) => lab::run(&app, command),
+        Command::Doctor(args) => doctor::run(&app, &args),
+        Command::Runs(args) => runs::run(&app, &args),
+        Command::Embed(args) => embed::run(&app, &args),
+        Command::Completions { .. } | Command::Internal(_) => Ok(0),
+    }
+}
+
+impl App<'_> {
+    /// Whether plans are shown and not run.
+    pub fn is_dry(&self) -> bool {
+        self.global.dry_run || self.global.format.is_some()
+    }
+
+    pub fn runner(&self) -> Runner<'_> {
+        Runner {
+            ctx: &self.ctx,
+            ui: self.ui,
+            signals: self.signals,
+        }
+    }
+
+    /// Show the plan, or run it. Returns whether it was run.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub fn carry_out(&self, plan: &Plan, undo: &dyn Undo) -> Result<bool> {
+        if self.is_dry() {
+            self.show(plan)?;
+            return Ok(false);
+        }
+        self.runner().execute(plan, undo)?;
+        Ok(true)
+    }
+
+    /// # Errors
+    /// When the plan cannot be written as JSON.
+    pub fn show(&self, plan: &Plan) -> Result<()> {
+        match self.global.format.unwrap_or(PlanFormat::Human) {
+            PlanFormat::Human => ui::print(&render_human(plan)),
+            PlanFormat::Sh => ui::print(&render_sh(plan)),
+            PlanFormat::Json => {
+                let mut value =
+                    serde_json::to_value(plan).because(|| "cannot show the plan".to_owned())?;
+                value["schema"] = 1.into();
+                ui::print_json(&value);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! `runs`: what past runs did, from their records.
+
+use std::fmt::Write;
+
+use camino::Utf8Path;
+use serde_json::{Value, json};
+
+use super::App;
+use crate::cli::RunsArgs;
+use crate::failure::{Because, Failure, Result};
+use crate::record::runs;
+use crate::ui::{self, Style};
+
+pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
+    match &args.run {
+        Some(run) => show(app, run, args.json),
+        None => list(app, args.json),
+    }
+}
+
+fn list(app: &App<'_>, json: bool) -> Result<u8> {
+    let state = &app.ctx.dirs.state;
+    let records: Vec<Value> = runs::list(state)
+        .iter()
+        .filter_map(|id| read(&state.join("runs").join(id)).ok())
+        .map(|(meta, events)| summary(&meta, &events))
+        .collect();
+    if json {
+        ui::print_json(&json!({"schema": 1, "runs": records}));
+        return Ok(0);
+    }
+    if records.is_empty() {
+        ui::print("no runs recorded yet\n");
+    }
+    let mut out = String::new();
+    for record in &records {
+        let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+        let _ = writeln!(
+            out,
+            "{:<24} {:<12} {}",
+            text("id"),
+            ended(app, record),
+            text("command")
+        );
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn ended(app: &App<'_>, record: &Value) -> String {
+    match record["code"].as_u64() {
+        Some(0) => app.ui.paint(Style::Good, "ok"),
+        Some(code) => app.ui.paint(Style::Bad, &format!("exit {code}")),
+        // No end was recorded: it runs still, or was killed.
+        None => app.ui.paint(Style::Warn, "no end"),
+    }
+}
+
+fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
+    let dir = runs::find(&app.ctx.dirs.state, run)?;
+    let (meta, events) = read(&dir)?;
+    if json {
+        ui::print_json(&json!({"schema": 1, "run": meta, "events": events, "dir": dir}));
+        return Ok(0);
+    }
+    let summary = summary(&meta, &events);
+    let mut out = format!(
+        "{}\n  {}\n",
+        summary["command"].as_str().unwrap_or_default(),
+        dir
+    );
+    let steps = meta["plan"]["steps"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    for (index, step) in steps.iter().enumerate() {
+        let finish = events
+            .iter()
+            .find(|event| event["event"] == "finish" && event["step"] == json!(index + 1));
+        let how = match finish {
+            Some(event) if event["failure"].is_null() => app.ui.paint(Style::Good, "ok"),
+            Some(_) => app.ui.paint(Style::Bad, "failed"),
+            None => app.ui.paint(Style::Dim, "not run"),
+        };
+        let ms = finish.and_then(|event| event["ms"].as_u64());
+        let took = ms.map_or_else(String::new, |ms| format!("{ms} ms"));
+        let _ = writeln!(
+            out,
+            "  {:>2}. {how:<8} {took:>9}  {}",
+            index + 1,
+            step["why"].as_str().unwrap_or_default()
+        );
+        if let Some(failure) = finish.and_then(|event| event["failure"].as_str()) {
+            let _ = writeln!(out, "      {}", failure.replace('\n', "\n      "));
+        }
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
+    let path = dir.join("run.json");
+    let text = std::fs::read_to_string(&path).because(|| format!("cannot read `{path}`"))?;
+    let meta = serde_json::from_str(&text)
+        .map_err(|error| Failure::step(format!("`{path}` does not parse")).cause(error))?;
+    let events = std::fs::read_to_string(dir.join("events.jsonl")).unwrap_or_default();
+    Ok((
+        meta,
+        events
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect(),
+    ))
+}
+
+fn summary(meta: &Value, events: &[Value]) -> Value {
+    let end = events.iter().find(|event| event["event"] == "end");
+    let words = meta["command"].as_array().map_or(&[][..], Vec::as_slice);
+    let words: Vec<&str> = words.iter().skip(1).filter_map(Value::as_str).collect();
+    json!({
+        "id": meta["id"], "command": words.join(" "), "started": meta["started"],
+        "code": end.map(|end| &end["code"]),
+    })
+}

@@ -1,0 +1,122 @@
+//! Where am I: the Talos checkout, and which Talos it is.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use talos::version::TalosVersion;
+
+use super::{Ctx, probe};
+use crate::failure::{Failure, Result};
+
+/// A Talos working tree.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    pub dir: Utf8PathBuf,
+    /// How it was found, for `--explain` and errors.
+    pub found_by: &'static str,
+    pub version: TalosVersion,
+    /// What the version was read from.
+    pub version_from: &'static str,
+}
+
+const MODULE: &str = "module github.com/siderolabs/talos";
+
+impl Checkout {
+    /// `-C` > `TALOS_DIR` > `.cargo/xtask.toml` > upwards > `../talos`.
+    ///
+    /// # Errors
+    /// When the folder named is not Talos, or none is found.
+    pub fn find(ctx: &Ctx) -> Result<Self> {
+        let env = std::env::var("TALOS_DIR")
+            .ok()
+            .filter(|dir| !dir.is_empty());
+        let named = [
+            ("-C", ctx.talos_dir.clone()),
+            ("TALOS_DIR", env.map(Utf8PathBuf::from)),
+            (".cargo/xtask.toml", ctx.config.talos_dir.clone()),
+        ];
+        for (by, dir) in named {
+            if let Some(dir) = dir {
+                return Self::open(&ctx.cwd.join(dir), by);
+            }
+        }
+        if let Some(dir) = ctx.cwd.ancestors().find(|dir| is_talos(dir)) {
+            return Self::open(dir, "walking up");
+        }
+        let sibling = ctx.cwd.ancestors().find_map(|dir| {
+            let sibling = dir.parent()?.join("talos");
+            is_talos(&sibling).then_some(sibling)
+        });
+        if let Some(dir) = sibling {
+            return Self::open(&dir, "sibling ../talos");
+        }
+        Err(Failure::host(format!("no Talos checkout found from `{}`", ctx.cwd))
+            .cause(format!("no go.mod here or above says `{MODULE}`, and there is no `../talos`"))
+            .hint("name it: `-C DIR`, TALOS_DIR=DIR, or `talos-dir` in .cargo/xtask.toml; or try `cargo xtask --lab cluster`"))
+    }
+
+    fn open(dir: &Utf8Path, found_by: &'static str) -> Result<Self> {
+        if !is_talos(dir) {
+            return Err(Failure::usage(format!("`{dir}` is not a Talos checkout"))
+                .cause(match std::fs::metadata(dir.join("go.mod")) {
+                    Ok(_) => format!("its go.mod does not say `{MODULE}`"),
+                    Err(error) => format!("{}: {error}", dir.join("go.mod")),
+                })
+                .hint(format!(
+                    "named by {found_by}; point it at a clone of github.com/siderolabs/talos"
+                )));
+        }
+        let dir = dir.canonicalize_utf8().unwrap_or_else(|_| dir.to_owned());
+        let (version, version_from) = version_of(&dir)?;
+        Ok(Self {
+            dir,
+            found_by,
+            version,
+            version_from,
+        })
+    }
+
+    /// The folder that builds write to.
+    pub fn out(&self) -> Utf8PathBuf {
+        self.dir.join("_out")
+    }
+
+    /// `git describe` as the Makefile's TAG has it; none outside git.
+    pub fn tag(&self) -> Option<String> {
+        probe::stdout(
+            &[
+                "git", "describe", "--tag", "--always", "--dirty", "--match", "v[0-9]*",
+            ],
+            Some(&self.dir),
+        )
+    }
+}
+
+fn is_talos(dir: &Utf8Path) -> bool {
+    std::fs::read_to_string(dir.join("go.mod"))
+        .is_ok_and(|text| text.lines().any(|line| line.trim_end() == MODULE))
+}
+
+/// The committed release tag is read first: it costs no process, and `git
+/// describe` knows nothing in a shallow clone or an unpacked archive.
+fn version_of(dir: &Utf8Path) -> Result<(TalosVersion, &'static str)> {
+    let committed = std::fs::read_to_string(dir.join("pkg/machinery/gendata/data/tag"));
+    if let Ok(version) = TalosVersion::parse(committed.as_deref().unwrap_or_default().trim()) {
+        return Ok((version, "pkg/machinery/gendata/data/tag"));
+    }
+    let described = probe::stdout(
+        &[
+            "git",
+            "describe",
+            "--tag",
+            "--match",
+            "v[0-9]*",
+            "--abbrev=0",
+        ],
+        Some(dir),
+    );
+    if let Ok(version) = TalosVersion::parse(described.as_deref().unwrap_or_default()) {
+        return Ok((version, "git describe"));
+    }
+    Err(Failure::host(format!("cannot tell which Talos `{dir}` is"))
+        .cause("neither pkg/machinery/gendata/data/tag nor a git tag v* says it")
+        .hint("fetch the tags: `git fetch --tags`"))
+}

@@ -1,0 +1,155 @@
+//! Which processes are a cluster's. A pid file is only a hint: what counts is
+//! what the process is, by its arguments and its standard output.
+
+use std::net::IpAddr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use talos::process::{Kind, identify};
+use talos::state::{self, NodeFile, StateFile, classify};
+
+use crate::ctx::processes::Process;
+
+/// A process of this cluster, shown to be so.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub process: Process,
+    pub kind: Kind,
+    pub node: Option<String>,
+}
+
+impl Member {
+    /// For people: `qemu of talos-default-worker-1`.
+    pub fn describe(&self) -> String {
+        let role = match &self.kind {
+            Kind::QemuLaunch { .. } => "qemu-launch",
+            Kind::Qemu { .. } => "qemu",
+            Kind::Helper { helper, .. } => helper.stem(),
+            Kind::VirtiofsdWorker { .. } => "virtiofsd",
+            Kind::Swtpm { .. } => "swtpm",
+        };
+        match &self.node {
+            Some(node) => format!("{role} of {node}"),
+            None => role.to_owned(),
+        }
+    }
+
+    /// Launchers first: asked to end, they take their QEMU and its network
+    /// along, and one that lived on would start its QEMU anew.
+    pub fn order(&self) -> u8 {
+        match self.kind {
+            Kind::QemuLaunch { .. } => 0,
+            Kind::Qemu { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// All members among the processes of the host.
+pub(super) fn find(
+    table: &[Process],
+    state_dir: &Utf8Path,
+    gateway: Option<IpAddr>,
+) -> Vec<Member> {
+    let mut members: Vec<Member> = Vec::new();
+    let mut nameless: Vec<&Process> = Vec::new();
+    for process in table {
+        let Some(known) = identify(&process.argv, None) else {
+            continue;
+        };
+        let stdout = process.stdout_path();
+        let known =
+            identify(&process.argv, stdout.as_ref().map(|path| path.as_str())).unwrap_or(known);
+        let ours = known.is_of(state_dir.as_str())
+            || (known.state_dir.is_none() && stdout.is_none() && serves(&known.kind, gateway));
+        if ours {
+            let node = known.node().map(str::to_owned);
+            members.push(Member {
+                process: process.clone(),
+                kind: known.kind,
+                node,
+            });
+        } else if matches!(known.kind, Kind::QemuLaunch { node: None }) {
+            nameless.push(process);
+        }
+    }
+    // Without root a launcher's standard output cannot be read; it is known by
+    // the QEMU that is its child, or by a pid file that names it.
+    for process in nameless {
+        let child = members
+            .iter()
+            .find(|member| member.process.parent == process.pid);
+        let node = child
+            .and_then(|member| member.node.clone())
+            .or_else(|| node_of_pid_file(state_dir, process.pid));
+        if let Some(node) = node {
+            let kind = Kind::QemuLaunch {
+                node: Some(node.clone()),
+            };
+            members.push(Member {
+                process: process.clone(),
+                kind,
+                node: Some(node),
+            });
+        }
+    }
+    members.sort_by_key(Member::order);
+    members
+}
+
+/// A helper whose standard output may not be read is known by the address that
+/// it serves: two clusters cannot have one gateway.
+fn serves(kind: &Kind, gateway: Option<IpAddr>) -> bool {
+    match kind {
+        Kind::Helper {
+            address: Some(address),
+            ..
+        } => gateway.is_some_and(|gateway| address.split(':').next() == Some(&gateway.to_string())),
+        _ => false,
+    }
+}
+
+fn pid_files(state_dir: &Utf8Path) -> Vec<(Utf8PathBuf, Option<String>)> {
+    let Ok(entries) = state_dir.read_dir_utf8() else {
+        return Vec::new();
+    };
+    let mut files: Vec<(Utf8PathBuf, Option<String>)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let node = match classify(entry.file_name())? {
+                StateFile::Node {
+                    node,
+                    file: NodeFile::Pid,
+                } => Some(node),
+                StateFile::HelperPid(_) => None,
+                _ => return None,
+            };
+            Some((entry.path().to_owned(), node))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn read_pid(path: &Utf8Path) -> Option<i32> {
+    let text = std::fs::read_to_string(path).ok()?;
+    i32::try_from(state::parse_pid(&text).ok()?).ok()
+}
+
+fn node_of_pid_file(state_dir: &Utf8Path, pid: i32) -> Option<String> {
+    pid_files(state_dir)
+        .into_iter()
+        .find_map(|(path, node)| node.filter(|_| read_pid(&path) == Some(pid)))
+}
+
+/// Pid files that name nobody, or somebody who is not of this cluster:
+/// talosctl would send a SIGTERM to that number, as root (T2).
+pub(super) fn stale_pid_files(state_dir: &Utf8Path, members: &[Member]) -> Vec<Utf8PathBuf> {
+    pid_files(state_dir)
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| {
+            let pid = read_pid(path);
+            !members.iter().any(|member| Some(member.process.pid) == pid)
+        })
+        .collect()
+}

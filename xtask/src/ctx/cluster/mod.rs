@@ -1,0 +1,395 @@
+//! A cluster as it is now: its folder, its processes, its consoles. Nothing in
+//! the folder is believed without looking: pid files outlive their processes.
+
+mod console;
+mod members;
+
+use std::net::IpAddr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use talos::names::Role;
+use talos::network::Cidr;
+use talos::state::{self, NodeFile};
+
+use super::Ctx;
+use super::leftovers::Footprint;
+use super::processes::{self, Process};
+use crate::plan::Resource;
+use crate::record::ledger::Ledger;
+
+pub use console::{ConsoleFollower, console_tail};
+pub use members::Member;
+
+/// What can be said of a cluster in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterState {
+    Absent,
+    /// Made by halves: no `state.yaml`, or processes without a folder.
+    Partial,
+    /// Every node is ready.
+    Running,
+    /// Something lives, but not every node is ready.
+    Degraded,
+    /// Nothing lives any more, as after a reboot of the host.
+    Stale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    Starting,
+    /// The boot sequence is done.
+    Booted,
+    Ready,
+    Down,
+}
+
+impl ClusterState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Partial => "partial",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl NodeState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Booted => "booted",
+            Self::Ready => "ready",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// One cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterView {
+    pub name: String,
+    pub state: ClusterState,
+    pub state_dir: Utf8PathBuf,
+    pub has_folder: bool,
+    pub cidr: Option<Cidr>,
+    pub gateway: Option<IpAddr>,
+    pub bridge: String,
+    /// What the nodes say that they run.
+    pub talos: Option<String>,
+    /// `qemu`, `docker`; none without a `state.yaml`.
+    pub provisioner: Option<String>,
+    pub nodes: Vec<NodeView>,
+    /// Every process that was identified as this cluster's.
+    pub members: Vec<Member>,
+    /// Pid files that name no process of this cluster.
+    pub stale_pid_files: Vec<Utf8PathBuf>,
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    pub name: String,
+    pub role: Option<Role>,
+    pub ip: Option<IpAddr>,
+    pub launcher: Option<Process>,
+    pub qemu: Option<Process>,
+    pub state: NodeState,
+    /// Kernel time of the ready line, else of the end of the boot sequence.
+    pub boot_seconds: Option<f64>,
+    /// Why the node is dead, where its console tells.
+    pub death: Option<String>,
+    pub console: Utf8PathBuf,
+    pub monitor: Utf8PathBuf,
+    /// `http://GATEWAY:PORT` of the launcher.
+    pub control: Option<String>,
+}
+
+impl NodeView {
+    /// Not between two QEMUs: the launcher is gone too.
+    pub fn is_down_for_good(&self) -> bool {
+        self.qemu.is_none() && self.launcher.is_none()
+    }
+}
+
+impl ClusterView {
+    /// Look at one cluster.
+    pub fn look(ctx: &Ctx, name: &str) -> Self {
+        let state_dir = Self::state_dir(ctx, name);
+        Self::look_at(name, state_dir, &processes::scan())
+    }
+
+    /// Names of all clusters of this user: folders, and what the ledger knows.
+    pub fn names(ctx: &Ctx) -> Vec<String> {
+        let mut names = Vec::new();
+        for home in ctx.dirs.cluster_homes() {
+            let Ok(entries) = home.join("clusters").read_dir_utf8() else {
+                continue;
+            };
+            let folders = entries
+                .filter_map(Result::ok)
+                .filter(|entry| entry.path().is_dir());
+            names.extend(folders.map(|entry| entry.file_name().to_owned()));
+        }
+        for entry in Ledger::of(&ctx.dirs.state).live() {
+            let Resource::Cluster { name, .. } = entry.resource else {
+                continue;
+            };
+            if !names.contains(&name) && Self::look(ctx, &name).state != ClusterState::Absent {
+                names.push(name);
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Where the folder is, or was, or would be.
+    fn state_dir(ctx: &Ctx, name: &str) -> Utf8PathBuf {
+        let homes = ctx.dirs.cluster_homes();
+        let folders = homes.iter().map(|home| home.join("clusters").join(name));
+        if let Some(dir) = folders.clone().find(|dir| dir.is_dir()) {
+            return dir;
+        }
+        let known = Ledger::of(&ctx.dirs.state)
+            .live()
+            .into_iter()
+            .rev()
+            .find_map(|entry| match entry.resource {
+                Resource::Cluster {
+                    name: other,
+                    state_dir,
+                    ..
+                } if other == name => Some(state_dir),
+                _ => None,
+            });
+        known.or_else(|| folders.clone().next()).unwrap_or_default()
+    }
+
+    fn look_at(name: &str, state_dir: Utf8PathBuf, table: &[Process]) -> Self {
+        let has_folder = state_dir.is_dir();
+        let mut problems = Vec::new();
+        let saved = read_state(&state_dir, has_folder, &mut problems);
+        let (cidr, gateway) = network_of(saved.as_ref(), &state_dir, name);
+        let members = members::find(table, &state_dir, gateway);
+        let mut nodes = match &saved {
+            Some(saved) => saved
+                .sorted_nodes()
+                .into_iter()
+                .map(|node| NodeView::of_saved(node, gateway, &state_dir))
+                .collect(),
+            None => nodes_of_folder(&state_dir),
+        };
+        for node in &mut nodes {
+            node.attach(&members);
+        }
+        let stale_pid_files = members::stale_pid_files(&state_dir, &members);
+        let mut view = Self {
+            name: name.to_owned(),
+            state: ClusterState::Absent,
+            has_folder,
+            cidr,
+            gateway,
+            bridge: saved.as_ref().map_or_else(
+                || talos::names::bridge_name(name),
+                |saved| saved.bridge.clone(),
+            ),
+            talos: None,
+            provisioner: saved.as_ref().map(|saved| saved.provisioner.clone()),
+            nodes,
+            members,
+            stale_pid_files,
+            problems,
+            state_dir,
+        };
+        view.read_consoles();
+        view.state = view.judge(saved.is_some());
+        view
+    }
+
+    fn judge(&self, saved: bool) -> ClusterState {
+        let alive = !self.members.is_empty();
+        match (saved, alive) {
+            (false, false) if !self.has_folder => ClusterState::Absent,
+            (false, _) => ClusterState::Partial,
+            (true, false) if self.provisioner.as_deref() == Some("qemu") => ClusterState::Stale,
+            (true, _) if self.nodes.iter().all(|node| node.state == NodeState::Ready) => {
+                ClusterState::Running
+            }
+            (true, _) => ClusterState::Degraded,
+        }
+    }
+
+    fn read_consoles(&mut self) {
+        for node in &mut self.nodes {
+            let report = console::report(&node.console);
+            node.death = report.death;
+            if node.is_down_for_good() {
+                continue;
+            }
+            node.state = report.state;
+            node.boot_seconds = report.seconds;
+            if self.talos.is_none() {
+                self.talos = report.talos;
+            }
+        }
+    }
+
+    /// Traces to look for on the host.
+    pub fn footprint(&self) -> Footprint {
+        let home = self.state_dir.parent().and_then(Utf8Path::parent);
+        Footprint {
+            network: self.name.clone(),
+            bridge: self.bridge.clone(),
+            cidr: self.cidr,
+            cni_cache: home.unwrap_or(Utf8Path::new("/")).join("cni/cache/results"),
+        }
+    }
+
+    /// Inodes of the network namespaces that its processes are in, but our own.
+    pub fn namespaces(&self) -> Vec<u64> {
+        let own = Process::probe(i32::try_from(std::process::id()).unwrap_or(0))
+            .and_then(|process| process.network_namespace());
+        let inodes = self
+            .members
+            .iter()
+            .filter_map(|member| member.process.network_namespace());
+        inodes.filter(|inode| Some(*inode) != own).collect()
+    }
+}
+
+impl NodeView {
+    fn new(name: &str, state_dir: &Utf8Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            role: talos::names::split_node(name).map(|(_, role, _)| role),
+            ip: None,
+            launcher: None,
+            qemu: None,
+            state: NodeState::Down,
+            boot_seconds: None,
+            death: None,
+            console: state_dir.join(NodeFile::Log.name(name)),
+            monitor: state_dir.join(NodeFile::Monitor.name(name)),
+            control: None,
+        }
+    }
+
+    fn of_saved(saved: &state::NodeState, gateway: Option<IpAddr>, state_dir: &Utf8Path) -> Self {
+        let control = gateway.filter(|_| saved.api_port != 0);
+        Self {
+            role: saved.role(),
+            ip: saved.ip(),
+            control: control.map(|gateway| format!("http://{gateway}:{}", saved.api_port)),
+            ..Self::new(&saved.name, state_dir)
+        }
+    }
+
+    fn attach(&mut self, members: &[Member]) {
+        use talos::process::Kind;
+        for member in members
+            .iter()
+            .filter(|member| member.node.as_deref() == Some(&self.name))
+        {
+            match member.kind {
+                Kind::QemuLaunch { .. } => self.launcher = Some(member.process.clone()),
+                Kind::Qemu { .. } => self.qemu = Some(member.process.clone()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn read_state(
+    dir: &Utf8Path,
+    has_folder: bool,
+    problems: &mut Vec<String>,
+) -> Option<state::ClusterState> {
+    let path = dir.join(state::files::STATE_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match state::ClusterState::parse(&text) {
+            Ok(saved) => Some(saved),
+            Err(error) => {
+                problems.push(format!("{path}: {error}"));
+                None
+            }
+        },
+        Err(error) => {
+            if has_folder {
+                problems.push(format!("{path}: {error}"));
+            }
+            None
+        }
+    }
+}
+
+fn network_of(
+    saved: Option<&state::ClusterState>,
+    dir: &Utf8Path,
+    name: &str,
+) -> (Option<Cidr>, Option<IpAddr>) {
+    if let Some(network) = saved.map(|saved| &saved.cluster.network) {
+        let cidr = network.cidrs.iter().find_map(|text| Cidr::parse(text).ok());
+        return (cidr, network.gateways.first().copied());
+    }
+    // A half-made cluster has written down its network per node at best.
+    let launch = node_names(dir)
+        .into_iter()
+        .find_map(|node| read_launch(dir, &node));
+    let cidr = launch
+        .as_ref()
+        .and_then(|launch| {
+            launch
+                .network
+                .cidrs
+                .iter()
+                .find_map(|text| Cidr::parse(text).ok())
+        })
+        .or_else(|| bridge_network(&talos::names::bridge_name(name)));
+    let gateway = cidr.and_then(Cidr::gateway).map(IpAddr::V4);
+    (cidr, gateway)
+}
+
+/// The bridge's own address says the network when nothing else does.
+fn bridge_network(bridge: &str) -> Option<Cidr> {
+    if !super::network::has_interface(bridge) {
+        return None;
+    }
+    let text = super::probe::stdout(
+        &["ip", "-brief", "-4", "address", "show", "dev", bridge],
+        None,
+    )?;
+    text.split_whitespace()
+        .find_map(|word| Cidr::containing(word).ok())
+}
+
+fn node_names(dir: &Utf8Path) -> Vec<String> {
+    let Ok(entries) = dir.read_dir_utf8() else {
+        return Vec::new();
+    };
+    let files: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_owned()))
+        .collect();
+    state::nodes_of(&files)
+}
+
+fn read_launch(dir: &Utf8Path, node: &str) -> Option<state::LaunchConfig> {
+    let text = std::fs::read_to_string(dir.join(NodeFile::Config.name(node))).ok()?;
+    state::LaunchConfig::parse(&text).ok()
+}
+
+fn nodes_of_folder(dir: &Utf8Path) -> Vec<NodeView> {
+    let names = node_names(dir);
+    names
+        .iter()
+        .map(|name| {
+            let mut node = NodeView::new(name, dir);
+            if let Some(launch) = read_launch(dir, name) {
+                node.ip = launch.network.ips.first().copied();
+                node.control = Some(format!("http://{}:{}", launch.api.ip, launch.api.port));
+            }
+            node
+        })
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! Where things live on this machine, by the XDG base directory rules.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::failure::{Failure, Result};
+
+/// One folder each for what can be rebuilt and what cannot.
+#[derive(Debug, Clone)]
+pub struct Dirs {
+    pub home: Utf8PathBuf,
+    /// Built or fetched; may be deleted at any time.
+    pub cache: Utf8PathBuf,
+    /// Ledger, run records, locks.
+    pub state: Utf8PathBuf,
+}
+
+const OURS: &str = "talos-xtask";
+
+impl Dirs {
+    /// # Errors
+    /// When HOME is unset or not absolute.
+    pub fn from_env() -> Result<Self> {
+        let home = absolute("HOME").ok_or_else(|| {
+            Failure::host("HOME is not set to an absolute path").hint("export HOME")
+        })?;
+        let under = |name, fallback: &str| {
+            absolute(name)
+                .unwrap_or_else(|| home.join(fallback))
+                .join(OURS)
+        };
+        Ok(Self {
+            cache: under("XDG_CACHE_HOME", ".cache"),
+            state: under("XDG_STATE_HOME", ".local/state"),
+            home,
+        })
+    }
+
+    /// `~/.talos`, or `TALOS_HOME` where that Talos line honours it
+    /// (1.12+, talos 4f6218674; ignored there too unless absolute).
+    pub fn talos_home(&self, honours_talos_home: bool) -> Utf8PathBuf {
+        let set = if honours_talos_home {
+            absolute("TALOS_HOME")
+        } else {
+            None
+        };
+        set.unwrap_or_else(|| self.home.join(".talos"))
+    }
+
+    /// Every folder in which talosctl may have put clusters.
+    pub fn cluster_homes(&self) -> Vec<Utf8PathBuf> {
+        let mut homes = vec![self.talos_home(true)];
+        let plain = self.talos_home(false);
+        if !homes.contains(&plain) {
+            homes.push(plain);
+        }
+        homes
+    }
+}
+
+fn absolute(name: &str) -> Option<Utf8PathBuf> {
+    let value = std::env::var(name).ok()?;
+    Utf8Path::new(&value)
+        .is_absolute()
+        .then(|| Utf8PathBuf::from(value))
+}

@@ -1,0 +1,77 @@
+//! Read-only probes: what this machine, the checkout and the clusters are.
+//! Nothing here changes anything; processes are started only by `probe`.
+
+pub mod checkout;
+pub mod cluster;
+pub mod config;
+pub mod dirs;
+pub mod host;
+pub mod leftovers;
+pub mod mirrors;
+pub mod network;
+pub mod probe;
+pub mod processes;
+pub mod talosctl;
+
+use camino::Utf8PathBuf;
+
+use crate::failure::{Failure, Result};
+use checkout::Checkout;
+use config::Config;
+use dirs::Dirs;
+use host::Host;
+
+/// What every command starts from. The checkout is looked for only when asked,
+/// so that `cluster destroy` works without one.
+#[derive(Debug)]
+pub struct Ctx {
+    pub host: Host,
+    pub dirs: Dirs,
+    pub config: Config,
+    /// `-C`, as given.
+    pub talos_dir: Option<Utf8PathBuf>,
+    pub cwd: Utf8PathBuf,
+}
+
+impl Ctx {
+    /// # Errors
+    /// When HOME or the current folder cannot be told, or settings do not parse.
+    pub fn new(talos_dir: Option<Utf8PathBuf>) -> Result<Self> {
+        let cwd = std::env::current_dir()
+            .ok()
+            .and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok())
+            .ok_or_else(|| Failure::host("cannot tell the current folder"))?;
+        let host = Host::probe();
+        let dirs = Dirs::from_env()?;
+        let config = Config::load(&cwd)?;
+        Ok(Self {
+            host,
+            dirs,
+            config,
+            talos_dir,
+            cwd,
+        })
+    }
+
+    /// The Talos checkout.
+    ///
+    /// # Errors
+    /// When none is found, or the one named is not Talos.
+    pub fn checkout(&self) -> Result<Checkout> {
+        Checkout::find(self)
+    }
+
+    /// Refuse a command that only Linux can do.
+    ///
+    /// # Errors
+    /// Exit code 3 on any other system.
+    pub fn needs_linux(&self, command: &str) -> Result<()> {
+        if self.host.os == "linux" {
+            return Ok(());
+        }
+        Err(
+            Failure::host(format!("`{command}` needs Linux; this is {}", self.host.os))
+                .hint("plans work here: add `--dry-run`; or run it on a Linux host over ssh"),
+        )
+    }
+}

@@ -1,0 +1,104 @@
+//! Which networks are in use: by interfaces of this host, and by clusters that
+//! exist even where their bridge does not.
+
+use serde::Deserialize;
+use talos::network::Cidr;
+
+use super::cluster::ClusterView;
+use super::{Ctx, probe};
+
+/// A network somebody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub cidr: Cidr,
+    pub who: String,
+}
+
+#[derive(Deserialize)]
+struct Interface {
+    /// Empty in the `{}` that older iproute2 prints for interfaces without one.
+    #[serde(default)]
+    ifname: String,
+    #[serde(default)]
+    addr_info: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    local: Option<String>,
+    prefixlen: Option<u8>,
+}
+
+/// Whether this network namespace has the interface. Not by /sys/class/net,
+/// which shows the namespace that /sys was mounted in.
+pub fn has_interface(name: &str) -> bool {
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    table.lines().any(|line| line.split_once(':').is_some_and(|(found, _)| found.trim() == name))
+}
+
+/// Everything but the cluster `except` and the loopback network.
+pub fn taken(ctx: &Ctx, except: &str) -> Vec<Taken> {
+    let own_bridge = talos::names::bridge_name(except);
+    let text = probe::stdout(&["ip", "-json", "-4", "address"], None).unwrap_or_default();
+    let mut taken: Vec<Taken> = interfaces(&text)
+        .into_iter()
+        .filter(|other| other.who != format!("interface {own_bridge}"))
+        .collect();
+    for name in ClusterView::names(ctx)
+        .into_iter()
+        .filter(|name| name != except)
+    {
+        let view = ClusterView::look(ctx, &name);
+        if let Some(cidr) = view.cidr {
+            taken.push(Taken {
+                cidr,
+                who: format!("cluster `{name}`"),
+            });
+        }
+    }
+    taken
+}
+
+fn interfaces(text: &str) -> Vec<Taken> {
+    let interfaces: Vec<Interface> = serde_json::from_str(text).unwrap_or_default();
+    interfaces
+        .into_iter()
+        .filter(|interface| interface.ifname != "lo")
+        .flat_map(|interface| {
+            let who = format!("interface {}", interface.ifname);
+            interface.addr_info.into_iter().filter_map(move |address| {
+                let text = format!("{}/{}", address.local?, address.prefixlen?);
+                Some(Taken {
+                    cidr: Cidr::containing(&text).ok()?,
+                    who: who.clone(),
+                })
+            })
+        })
+        .collect()
+}
+
+/// The first of 172.20.0.0 to 172.20.255.0 that nobody has.
+pub fn first_free(taken: &[Taken], prefix: u8) -> String {
+    let prefix = prefix.max(24);
+    (0..=255)
+        .map(|third| format!("172.20.{third}.0/{prefix}"))
+        .find(|text| {
+            Cidr::parse(text).is_ok_and(|cidr| !taken.iter().any(|other| other.cidr.overlaps(cidr)))
+        })
+        .unwrap_or_else(|| "10.5.0.0/24".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_network_is_proposed() {
+        let text = r#"[{"ifname":"lo","addr_info":[{"local":"127.0.0.1","prefixlen":8}]},{},
+            {"ifname":"talos1","addr_info":[{"local":"172.20.0.1","prefixlen":24}]}]"#;
+        let taken = interfaces(text);
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].who, "interface talos1");
+        assert_eq!(first_free(&taken, 24), "172.20.1.0/24");
+    }
+}

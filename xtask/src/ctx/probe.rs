@@ -1,0 +1,72 @@
+//! Short read-only commands whose output is a fact. Bounded in time; never for
+//! anything that changes the world.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+
+/// What a probe printed and how it ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub success: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Run `argv`; `None` when it cannot be started or takes longer than `limit`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where probes start processes"
+)]
+pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
+    let (program, args) = argv.split_first()?;
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(cwd) = cwd {
+        command.current_dir(cwd);
+    }
+    let mut child = command.spawn().ok()?;
+    let (stdout, stderr) = (child.stdout.take()?, child.stderr.take()?);
+    let out = std::thread::spawn(move || read_bounded(stdout));
+    let err = std::thread::spawn(move || read_bounded(stderr));
+    let end = Instant::now() + limit;
+    let mut pause = Duration::from_micros(200);
+    let status = loop {
+        match child.try_wait().ok()? {
+            Some(status) => break status,
+            None if Instant::now() > end => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+            None => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(5));
+            }
+        }
+    };
+    Some(Output {
+        success: status.success(),
+        stdout: out.join().ok()?,
+        stderr: err.join().ok()?,
+    })
+}
+
+/// The trimmed standard output of a probe that succeeded.
+pub fn stdout(argv: &[&str], cwd: Option<&Utf8Path>) -> Option<String> {
+    let output = run(argv, cwd, Duration::from_secs(10))?;
+    output.success.then(|| output.stdout.trim().to_owned())
+}
+
+/// At most 16 MiB: a probe that prints more is not one.
+fn read_bounded(stream: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.take(16 << 20).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,137 @@
+//! The process table, with the identity that makes a later signal safe.
+
+use std::fs;
+
+use camino::Utf8PathBuf;
+
+use super::host::Host;
+use crate::plan::ProcessIdentity;
+
+/// One process as `/proc` shows it to this user.
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub pid: i32,
+    pub parent: i32,
+    pub session: i32,
+    /// `/proc/PID/stat` field 3; `Z` is a process that is gone but not reaped.
+    pub state: char,
+    /// Clock ticks after boot.
+    pub start_ticks: u64,
+    pub comm: String,
+    pub argv: Vec<String>,
+}
+
+impl Process {
+    /// None when there is no such process, or it ended while we looked.
+    pub fn probe(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut process = parse_stat(&stat)?;
+        let argv = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        process.argv = argv
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        // The kernel ends the last argument with a NUL too.
+        if process.argv.last().is_some_and(String::is_empty) {
+            process.argv.pop();
+        }
+        Some(process)
+    }
+
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
+
+    /// What file descriptor 1 is; none where that may not be read.
+    pub fn stdout_path(&self) -> Option<Utf8PathBuf> {
+        link(self.pid, "fd/1")
+    }
+
+    /// The executable where it may be read, else the command name.
+    pub fn executable(&self) -> String {
+        link(self.pid, "exe").map_or_else(|| self.comm.clone(), Utf8PathBuf::into_string)
+    }
+
+    /// The network namespace's inode; none where that may not be read.
+    pub fn network_namespace(&self) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt;
+        Some(
+            fs::metadata(format!("/proc/{}/ns/net", self.pid))
+                .ok()?
+                .ino(),
+        )
+    }
+
+    pub fn identity(&self, host: &Host, what: impl Into<String>) -> ProcessIdentity {
+        ProcessIdentity {
+            boot_id: host.boot_id.clone(),
+            pid: self.pid,
+            start_ticks: self.start_ticks,
+            exe: self.executable(),
+            what: what.into(),
+        }
+    }
+}
+
+/// Every process that this user can see, in order of pid.
+pub fn scan() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let mut pids: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids.into_iter()
+        .filter_map(Process::probe)
+        .filter(Process::is_alive)
+        .collect()
+}
+
+fn link(pid: i32, name: &str) -> Option<Utf8PathBuf> {
+    let target = fs::read_link(format!("/proc/{pid}/{name}")).ok()?;
+    Utf8PathBuf::from_path_buf(target).ok()
+}
+
+/// `comm` may hold blanks and parentheses: the last `)` ends it.
+fn parse_stat(stat: &str) -> Option<Process> {
+    let (head, tail) = stat.rsplit_once(')')?;
+    let (pid, comm) = head.split_once('(')?;
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    Some(Process {
+        pid: pid.trim().parse().ok()?,
+        comm: comm.to_owned(),
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_ticks: fields.get(19)?.parse().ok()?,
+        argv: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_may_hold_anything() {
+        let stat = "12 (a ) (b) S 1 12 7 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 99 1 2 3";
+        let process = parse_stat(stat).unwrap();
+        assert_eq!(process.comm, "a ) (b");
+        assert_eq!(
+            (process.parent, process.session, process.start_ticks),
+            (1, 7, 99)
+        );
+    }
+
+    #[test]
+    fn we_are_in_the_table_ourselves() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let found = scan()
+            .into_iter()
+            .find(|process| process.pid == me)
+            .unwrap();
+        assert!(!found.argv.is_empty());
+        assert!(found.executable().starts_with('/'));
+    }
+}

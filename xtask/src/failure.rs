@@ -1,0 +1,128 @@
+//! What a user meets when something goes wrong: what failed, why, and the
+//! command to type next. Must not print or exit; `main` does.
+
+use std::fmt;
+
+/// Documented exit codes. Pass-through commands return the child's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Checks or tests failed.
+    Checks,
+    /// The command line cannot be meant.
+    Usage,
+    /// The host or the checkout lacks something.
+    HostNotReady,
+    /// A step of the plan failed.
+    Step,
+    /// A node died.
+    NodeDied,
+    /// A deadline passed.
+    Deadline,
+    /// Ctrl-C, or SIGTERM.
+    Interrupted,
+    /// A child's own code, passed through.
+    Child(u8),
+}
+
+impl Exit {
+    /// The process exit status.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Checks => 1,
+            Self::Usage => 2,
+            Self::HostNotReady => 3,
+            Self::Step => 4,
+            Self::NodeDied => 5,
+            Self::Deadline => 124,
+            Self::Interrupted => 130,
+            Self::Child(code) => code,
+        }
+    }
+}
+
+/// An error as users see it. `what` is lower-case with literals in backticks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    pub what: String,
+    pub causes: Vec<String>,
+    /// Evidence shown verbatim, such as a console's last lines.
+    pub excerpt: Vec<String>,
+    /// A command to type, or one sentence.
+    pub hint: Option<String>,
+}
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            causes: Vec::new(),
+            excerpt: Vec::new(),
+            hint: None,
+        }
+    }
+
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    pub fn host(what: impl Into<String>) -> Self {
+        Self::new(Exit::HostNotReady, what)
+    }
+
+    pub fn step(what: impl Into<String>) -> Self {
+        Self::new(Exit::Step, what)
+    }
+
+    #[must_use]
+    pub fn cause(mut self, cause: impl fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn excerpt(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.excerpt.extend(lines);
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        for cause in &self.causes {
+            write!(f, "\n  cause: {cause}")?;
+        }
+        for line in &self.excerpt {
+            write!(f, "\n  | {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Attach what was being tried to a lower-level error.
+pub trait Because<T> {
+    /// # Errors
+    /// The `Failure` built from `what` with the original error as its cause.
+    fn because(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Because<T> for std::result::Result<T, E> {
+    fn because(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Failure::step(what()).cause(error))
+    }
+}

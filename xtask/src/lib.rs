@@ -1,0 +1,49 @@
+//! The parts of `cargo xtask`, one way through:
+//! `cli` → `ctx` (read-only probes) → `plan` (steps as data) → `run`
+//! (executes) and `record` (remembers) → report.
+
+pub mod cli;
+pub mod commands;
+pub mod ctx;
+pub mod failure;
+pub mod plan;
+pub mod record;
+pub mod run;
+pub mod ui;
+
+use clap::Parser;
+
+use cli::Cli;
+use failure::{Exit, Result};
+use run::Signals;
+use ui::Ui;
+
+/// Everything but the process's end; returns its exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Asking for help is not a mistake.
+            return if error.use_stderr() {
+                Exit::Usage.code()
+            } else {
+                0
+            };
+        }
+    };
+    let ui = Ui::new(cli.global.color, cli.global.quiet, cli.global.yes);
+    match dispatch(cli, &ui) {
+        Ok(code) => code,
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.exit.code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
+    // Handlers outlive every borrower, detached threads among them.
+    let signals: &'static Signals = Box::leak(Box::new(Signals::install()?));
+    commands::dispatch(cli, ui, signals)
+}

@@ -1,0 +1,160 @@
+//! The ledger: one append-only file per user that names what we are about to
+//! make, before we make it. It only ever lists what is ours.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`record` is one of the two rooms that write"
+)]
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Because, Result};
+use crate::plan::Resource;
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub op: Op,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    pub boot_id: String,
+    /// The run that wrote it.
+    pub run: String,
+    pub resource: Resource,
+}
+
+/// Whether the resource may exist from here on, or is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    Intend,
+    Gone,
+}
+
+/// The file of this user.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    path: Utf8PathBuf,
+}
+
+impl Ledger {
+    pub fn of(state: &Utf8Path) -> Self {
+        Self {
+            path: state.join("ledger.jsonl"),
+        }
+    }
+
+    /// Append one entry and wait until the disk has it.
+    ///
+    /// # Errors
+    /// When the file cannot be written: then nothing may be made.
+    pub fn append(&self, entry: &Entry) -> Result<()> {
+        self.try_append(entry)
+            .because(|| format!("cannot write the ledger `{}`", self.path))
+    }
+
+    fn try_append(&self, entry: &Entry) -> std::io::Result<()> {
+        if let Some(parent) = self.path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&self.path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        let mut line = Vec::new();
+        // A run killed in the middle of its line must not swallow ours.
+        if !ends_with_newline(&mut file)? {
+            line.push(b'\n');
+        }
+        serde_json::to_writer(&mut line, entry)?;
+        line.push(b'\n');
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+
+    /// What may still exist, oldest first. Lines that do not parse are the
+    /// torn end of a killed run and say nothing.
+    pub fn live(&self) -> Vec<Entry> {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let mut live: Vec<Entry> = Vec::new();
+        for entry in text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
+        {
+            live.retain(|other| other.resource.key() != entry.resource.key());
+            if entry.op == Op::Intend {
+                live.push(entry);
+            }
+        }
+        live
+    }
+}
+
+fn ends_with_newline(file: &mut std::fs::File) -> std::io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last == [b'\n'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(op: Op, name: &str) -> Entry {
+        Entry {
+            op,
+            at: 1,
+            boot_id: "b".into(),
+            run: "r".into(),
+            resource: Resource::Cluster {
+                name: name.into(),
+                state_dir: format!("/home/dev/.talos/clusters/{name}").into(),
+                bridge: "talos00000000".into(),
+                cidr: "172.20.0.0/24".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_no_longer_live() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::of(Utf8Path::from_path(dir.path()).unwrap());
+        assert!(ledger.live().is_empty());
+        for (op, name) in [
+            (Op::Intend, "a"),
+            (Op::Intend, "b"),
+            (Op::Gone, "a"),
+            (Op::Intend, "b"),
+        ] {
+            ledger.append(&entry(op, name)).unwrap();
+        }
+        assert_eq!(ledger.live(), [entry(Op::Intend, "b")]);
+    }
+
+    #[test]
+    fn a_torn_line_neither_speaks_nor_swallows_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let ledger = Ledger::of(root);
+        ledger.append(&entry(Op::Intend, "a")).unwrap();
+        let path = root.join("ledger.jsonl");
+        let mut text = std::fs::read(&path).unwrap();
+        text.extend_from_slice(b"{\"op\":\"gone\",\"at\":2,\"boo");
+        std::fs::write(&path, text).unwrap();
+        ledger.append(&entry(Op::Intend, "b")).unwrap();
+        assert_eq!(
+            ledger.live(),
+            [entry(Op::Intend, "a"), entry(Op::Intend, "b")]
+        );
+    }
+}

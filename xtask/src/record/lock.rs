@@ -1,0 +1,70 @@
+//! Locks with liveness: `flock` dies with its holder, a lock file's existence
+//! says nothing.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`record` is one of the two rooms that write"
+)]
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+
+use camino::Utf8Path;
+use rustix::fs::FlockOperation;
+
+use crate::failure::{Because, Exit, Failure, Result};
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Take `dir/NAME.lock` or say who holds it; never waits.
+///
+/// # Errors
+/// When another run holds it, or the folder cannot be written.
+pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
+    let path = dir.join(format!("{name}.lock"));
+    let mut file = std::fs::create_dir_all(dir)
+        .and_then(|()| {
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+        })
+        .because(|| format!("cannot open the lock `{path}`"))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        return Err(Failure::new(
+            Exit::HostNotReady,
+            format!("another run is at work on `{name}`"),
+        )
+        .cause(holder.trim())
+        .hint("wait for it, or stop it with Ctrl-C where it runs"));
+    }
+    // For the next one's message only; failing to write it changes nothing.
+    let _ = file.set_len(0).and_then(|()| file.rewind());
+    let _ = writeln!(file, "{doing} (pid {})", std::process::id());
+    Ok(Lock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let held = take(root, "cluster-a", "cluster up").unwrap();
+        let failure = take(root, "cluster-a", "cluster destroy").unwrap_err();
+        assert_eq!(failure.exit, Exit::HostNotReady);
+        assert!(failure.to_string().contains("cluster up (pid"), "{failure}");
+        take(root, "cluster-b", "cluster up").unwrap();
+        drop(held);
+        take(root, "cluster-a", "cluster destroy").unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+//! What outlives a run: the ledger of what we made, the records of runs, and
+//! the locks where two runs may meet. Together with `run` the only place that
+//! writes.
+
+pub mod files;
+pub mod ledger;
+pub mod lock;
+pub mod runs;

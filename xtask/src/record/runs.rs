@@ -1,0 +1,196 @@
+//! Run records: each run that changes something has a folder with its plan,
+//! events and the output of every step, addressed as `latest` or a prefix.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`record` is one of the two rooms that write"
+)]
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use super::files;
+use crate::failure::{Because, Failure, Result};
+use crate::plan::Plan;
+
+/// Older runs go first; never the newest.
+const KEEP_RUNS: usize = 100;
+const KEEP_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEEP_BYTES: u64 = 1 << 30;
+
+/// An open record.
+#[derive(Debug)]
+pub struct Record {
+    pub id: String,
+    pub dir: Utf8PathBuf,
+    events: File,
+}
+
+impl Record {
+    /// Open a record for `plan`; older ones beyond the limits are removed.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written.
+    pub fn open(state: &Utf8Path, command: &[String], plan: &Plan) -> Result<Self> {
+        let root = state.join("runs");
+        let verb = command.iter().skip(1).find(|word| !word.starts_with('-'));
+        let verb = verb.map_or("run", String::as_str);
+        let open = || -> std::io::Result<Self> {
+            std::fs::create_dir_all(&root)?;
+            let (id, dir) = new_dir(&root, verb)?;
+            let meta = json!({
+                "schema": 1, "id": id, "command": command, "started": now_ms(),
+                "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "plan": plan,
+            });
+            files::replace(
+                &dir.join("run.json"),
+                format!("{meta:#}\n").as_bytes(),
+                0o600,
+            )?;
+            let events = File::create(dir.join("events.jsonl"))?;
+            Ok(Self { id, dir, events })
+        };
+        let record = open().because(|| format!("cannot record the run in `{root}`"))?;
+        prune(&root, KEEP_RUNS, KEEP_AGE, KEEP_BYTES);
+        Ok(record)
+    }
+
+    /// One line on one clock; a record that cannot be written must not stop
+    /// the work it records.
+    pub fn event(&mut self, mut event: Value) {
+        event["at"] = json!(now_ms());
+        let _ = writeln!(self.events, "{event}");
+    }
+
+    /// Where step `index` (from 0) writes what its child prints.
+    pub fn step_log(&self, index: usize) -> Utf8PathBuf {
+        self.dir.join(format!("step-{:02}.log", index + 1))
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ids sort by time and are unique even within one millisecond.
+fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)> {
+    for attempt in 0..100_u32 {
+        let suffix = if attempt == 0 {
+            String::new()
+        } else {
+            format!("-{attempt}")
+        };
+        let id = format!("{:011x}-{verb}{suffix}", now_ms());
+        let dir = root.join(&id);
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok((id, dir)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::Error::other("a hundred runs in one millisecond"))
+}
+
+/// Ids of all records, newest first.
+pub fn list(state: &Utf8Path) -> Vec<String> {
+    let mut ids = ids_in(&state.join("runs"));
+    ids.reverse();
+    ids
+}
+
+fn ids_in(root: &Utf8Path) -> Vec<String> {
+    let Ok(entries) = root.read_dir_utf8() else {
+        return Vec::new();
+    };
+    let mut ids: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_owned()))
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// The folder of `latest` or of the one record that `prefix` begins.
+///
+/// # Errors
+/// When no record or several match.
+pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
+    let ids = list(state);
+    let matching: Vec<&String> = if prefix == "latest" {
+        ids.iter().take(1).collect()
+    } else {
+        ids.iter().filter(|id| id.starts_with(prefix)).collect()
+    };
+    match matching[..] {
+        [id] => Ok(state.join("runs").join(id)),
+        [] => Err(Failure::usage(format!("no run `{prefix}`")).hint("cargo xtask runs")),
+        _ => Err(Failure::usage(format!(
+            "`{prefix}` is the start of {} runs",
+            matching.len()
+        ))
+        .hint("give more of it; `cargo xtask runs` lists them")),
+    }
+}
+
+/// Remove the oldest records beyond any of the limits, but never the newest.
+pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: u64) {
+    let ids = ids_in(root);
+    let oldest_kept = now_ms().saturating_sub(u64::try_from(keep_age.as_millis()).unwrap_or(0));
+    let mut bytes = 0;
+    for (age, id) in ids.iter().rev().enumerate() {
+        let dir = root.join(id);
+        bytes += size(&dir);
+        let stamp = id
+            .split('-')
+            .next()
+            .and_then(|stamp| u64::from_str_radix(stamp, 16).ok());
+        let too_old = stamp.is_some_and(|stamp| stamp < oldest_kept);
+        if age > 0 && (age >= keep_runs || too_old || bytes > keep_bytes) {
+            let _ = files::remove(&dir);
+        }
+    }
+}
+
+fn size(dir: &Utf8Path) -> u64 {
+    let Ok(entries) = dir.read_dir_utf8() else {
+        return 0;
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_found_by_latest_and_prefix_and_pruned_by_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(dir.path()).unwrap();
+        let command = ["xtask".to_owned(), "cluster".to_owned()];
+        let records: Vec<Record> = (0..5)
+            .map(|_| Record::open(state, &command, &Plan::new("t")).unwrap())
+            .collect();
+        let last = &records[4];
+        assert_eq!(find(state, "latest").unwrap(), last.dir);
+        assert_eq!(find(state, &last.id).unwrap(), last.dir);
+        assert!(find(state, "0").unwrap_err().to_string().contains("5 runs"));
+        assert!(
+            find(state, "nope")
+                .unwrap_err()
+                .to_string()
+                .contains("no run")
+        );
+        prune(&state.join("runs"), 2, KEEP_AGE, KEEP_BYTES);
+        assert_eq!(list(state).len(), 2);
+        prune(&state.join("runs"), 2, KEEP_AGE, 0);
+        assert_eq!(list(state), [last.id.clone()]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Built-in steps: what would need a shell otherwise.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use super::stop;
+use crate::failure::{Because, Failure, Result};
+use crate::plan::Action;
+use crate::record::files;
+
+/// Carry out one built-in as the user that we are.
+pub(super) fn perform(action: &Action, boot_id: &str) -> Result<()> {
+    match action {
+        Action::Run(_) => Err(Failure::step("a command is not a built-in")),
+        Action::WriteFile {
+            path,
+            contents,
+            mode,
+        } => files::replace(path, contents.as_bytes(), *mode)
+            .because(|| format!("cannot write `{path}`")),
+        Action::CreateDir { path } => {
+            files::create_dir(path).because(|| format!("cannot create `{path}`"))
+        }
+        Action::Remove { path } => {
+            files::remove(path).because(|| format!("cannot remove `{path}`"))
+        }
+        Action::Stop {
+            process,
+            grace_seconds,
+        } => stop::stop(process, boot_id, *grace_seconds),
+        Action::HardReboot {
+            node,
+            control,
+            monitor,
+        } => hard_reboot(node, control.as_deref(), monitor),
+    }
+}
+
+/// The control API needs no root; the monitor works when its port is lost.
+fn hard_reboot(node: &str, control: Option<&str>, monitor: &Utf8Path) -> Result<()> {
+    let by_control = control.map(|url| {
+        let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5)));
+        ureq::Agent::from(config.build()).post(url).send_empty()
+    });
+    let refused = match by_control {
+        Some(Ok(_)) => return Ok(()),
+        Some(Err(error)) => Some(error.to_string()),
+        None => None,
+    };
+    quit(monitor).map_err(|error| {
+        let mut failure = Failure::step(format!("cannot reboot `{node}`"));
+        failure
+            .causes
+            .extend(refused.map(|refused| format!("its control API: {refused}")));
+        failure
+            .cause(format!("its monitor `{monitor}`: {error}"))
+            .hint("cargo xtask cluster status")
+    })
+}
+
+/// `q` makes QEMU end with 0, whereupon the launcher starts it anew. One
+/// client at a time is served, so a second would hang without the timeouts.
+fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
+    let mut socket = UnixStream::connect(monitor)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+    socket.write_all(b"q\n")?;
+    // Until QEMU closes it: it ends with us still connected.
+    let mut rest = [0; 512];
+    while socket.read(&mut rest)? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Carrying out a plan: execute, tee, supervise, record. With `record` the
+//! only place that changes the world. Knows no command and makes no decision
+//! about what to do, only about how a step ends.
+
+mod builtin;
+mod child;
+mod relay;
+mod root;
+mod signals;
+mod spawn;
+mod stop;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::ctx::Ctx;
+use crate::failure::{Exit, Failure, Result};
+use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
+use crate::record::ledger::{Entry, Ledger, Op};
+use crate::record::runs::{Record, now_ms};
+use crate::ui::Ui;
+
+pub use child::interactive;
+pub use relay::{relay, replace_process};
+pub use root::{become_root, serve_root_step};
+pub use signals::Signals;
+
+/// A step without a deadline of its own ends here: nothing waits for ever.
+const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+
+/// Looks while a child runs; a failure ends the child at once.
+pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
+
+/// What a command must know to say how its half-made things are undone.
+pub trait Undo {
+    /// The plan that removes what a stopped step may have half made.
+    fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing;
+    fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer;
+}
+
+/// What becomes of something half made.
+#[derive(Debug)]
+pub enum Undoing {
+    Do(Plan),
+    /// It stays, for the stated reason.
+    Keep(String),
+}
+
+/// Runs plans, one at a time.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    pub ctx: &'a Ctx,
+    pub ui: &'a Ui,
+    pub signals: &'a Signals,
+}
+
+impl Runner<'_> {
+    /// Run `plan` from top to bottom, recorded, stopping at the first failure.
+    ///
+    /// # Errors
+    /// The failing step's, with where its log is.
+    pub fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        if plan.needs_root() && !self.ctx.host.is_root() {
+            become_root(self.ui)?;
+        }
+        let command: Vec<String> = std::env::args().collect();
+        let mut record = Record::open(&self.ctx.dirs.state, &command, plan)?;
+        for note in &plan.notes {
+            self.ui.note(note);
+        }
+        let result = self.steps(plan, &mut record, undo);
+        let code = result
+            .as_ref()
+            .map_or_else(|failure| failure.exit.code(), |()| 0);
+        record.event(json!({"event": "end", "code": code}));
+        result
+    }
+
+    fn steps(&self, plan: &Plan, record: &mut Record, undo: &dyn Undo) -> Result<()> {
+        for (index, step) in plan.steps.iter().enumerate() {
+            record.event(json!({"event": "start", "step": index + 1}));
+            let began = Instant::now();
+            let result = self.step(index, step, record, undo);
+            record.event(json!({
+                "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
+                "failure": result.as_ref().err().map(ToString::to_string),
+            }));
+            if let Err(failure) = result {
+                return Err(self.after_failure(failure, step, record, undo));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, index: usize, step: &Step, record: &Record, undo: &dyn Undo) -> Result<()> {
+        if self.signals.count() > 0 {
+            return Err(interrupted());
+        }
+        self.ui.step(step);
+        if let Some(made) = &step.makes {
+            self.write_ledger(Op::Intend, made, &record.id)?;
+        }
+        let deadline = step.deadline.map_or(DEADLINE, Duration::from_secs);
+        let mut observer = step
+            .watch
+            .as_ref()
+            .map(|watch| undo.observe(self.ctx, watch));
+        let how = child::How {
+            log: Some(record.step_log(index)),
+            deadline,
+            observer: observer.as_mut(),
+            signals: self.signals,
+            ui: self.ui,
+        };
+        if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
+            root::run_step(step, how)?;
+        } else {
+            perform(step, &self.ctx.host.boot_id, how)?;
+        }
+        if let Some(gone) = &step.unmakes {
+            self.write_ledger(Op::Gone, gone, &record.id)?;
+        }
+        Ok(())
+    }
+
+    /// Take something off the ledger that looking has shown to be gone. What was
+    /// never on it stays off it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn forget(&self, gone: &Resource) -> Result<()> {
+        let ledger = Ledger::of(&self.ctx.dirs.state);
+        if ledger
+            .live()
+            .iter()
+            .any(|entry| entry.resource.key() == gone.key())
+        {
+            self.write_ledger(Op::Gone, gone, "")?;
+        }
+        Ok(())
+    }
+
+    fn write_ledger(&self, op: Op, resource: &Resource, run: &str) -> Result<()> {
+        Ledger::of(&self.ctx.dirs.state).append(&Entry {
+            op,
+            at: now_ms(),
+            boot_id: self.ctx.host.boot_id.clone(),
+            run: run.to_owned(),
+            resource: resource.clone(),
+        })
+    }
+
+    /// Undo what the failed step may have half made, and say what is left.
+    fn after_failure(
+        &self,
+        mut failure: Failure,
+        step: &Step,
+        record: &mut Record,
+        undo: &dyn Undo,
+    ) -> Failure {
+        let Some(made) = &step.makes else {
+            return failure;
+        };
+        let plan = match undo.undo(self.ctx, made, failure.exit == Exit::Interrupted) {
+            Undoing::Keep(why) => {
+                failure.causes.push(why);
+                return failure;
+            }
+            Undoing::Do(plan) => plan,
+        };
+        self.ui.note(&format!("undoing: {}", plan.title));
+        self.signals.forgive();
+        for (offset, step) in plan.steps.iter().enumerate() {
+            record.event(json!({"event": "undo", "why": step.why}));
+            if let Err(error) = self.step(90 + offset, step, record, undo) {
+                failure
+                    .causes
+                    .push(format!("could not undo \"{}\": {}", step.why, error.what));
+                if error.exit == Exit::Interrupted {
+                    failure
+                        .causes
+                        .push("stopped again while undoing: things may be left".into());
+                    failure.hint = Some(undo_hint(made));
+                    return failure;
+                }
+            }
+        }
+        failure
+    }
+}
+
+fn undo_hint(made: &Resource) -> String {
+    match made {
+        Resource::Cluster { name, .. } => {
+            format!("cargo xtask cluster destroy --name {name}")
+        }
+        Resource::Lab { .. } => "cargo xtask lab down".to_owned(),
+    }
+}
+
+/// The failure of a step that Ctrl-C or SIGTERM ended.
+fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted")
+}
+
+/// Do one step as the user that we are.
+fn perform(step: &Step, boot_id: &str, how: child::How<'_>) -> Result<()> {
+    match &step.action {
+        Action::Run(run) => child::run(run, &step.why, how),
+        other => builtin::perform(other, boot_id),
+    }
+}

@@ -1,0 +1,72 @@
+//! The one module with `unsafe`: what a child does between fork and exec, and
+//! what a signal handler does. Both may only make async-signal-safe calls.
+#![expect(unsafe_code, reason = "the one small reviewed module")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`run` is the room that starts processes"
+)]
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Start `command` in a process group of its own; it is killed when the
+/// thread that calls this ends, so call it from the main thread only.
+///
+/// # Errors
+/// The system's.
+pub(super) fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    command.process_group(0);
+    die_with_parent(command);
+    command.spawn()
+}
+
+/// Start `command` in our process group, for the terminal's sake; it too is
+/// killed when the thread that calls this ends.
+///
+/// # Errors
+/// The system's.
+pub(super) fn spawn_here(command: &mut Command) -> std::io::Result<Child> {
+    die_with_parent(command);
+    command.spawn()
+}
+
+/// A command as `run` may make one.
+pub(super) fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+    let parent = getpid();
+    let before_exec = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before the line above took effect. None is
+        // a parent outside of our PID namespace: an orphan would have its init.
+        match getppid() {
+            Some(other) if other != parent => Err(std::io::Error::other("the parent is gone")),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: prctl and getppid are single system calls, which are
+    // async-signal-safe; the error branch is taken only in a child that is to
+    // end, whose allocation can at worst hang a process that KILL then ends.
+    unsafe { command.pre_exec(before_exec) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_command: &mut Command) {}
+
+/// Add one to `count` at each `signal`.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub(super) fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let handler = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    // SAFETY: an atomic addition is async-signal-safe.
+    unsafe { signal_hook::low_level::register(signal, handler) }.map(drop)
+}

@@ -1,0 +1,166 @@
+//! What people see: data on stdout, everything else on stderr; colour only
+//! where it is wanted.
+
+use std::io::{IsTerminal, Write};
+
+use crate::failure::Failure;
+use crate::plan::{Privilege, Step, in_words};
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// How to talk to this user.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    color_out: bool,
+    color_err: bool,
+    quiet: bool,
+    yes: bool,
+    interactive: bool,
+}
+
+/// Terminal styles by meaning.
+#[derive(Debug, Clone, Copy)]
+pub enum Style {
+    Good,
+    Warn,
+    Bad,
+    Dim,
+    Bold,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Good => "32",
+            Self::Warn => "33",
+            Self::Bad => "31",
+            Self::Dim => "2",
+            Self::Bold => "1",
+        }
+    }
+}
+
+impl Ui {
+    pub fn new(color: Color, quiet: bool, yes: bool) -> Self {
+        // https://no-color.org: set and not empty, whatever its value.
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let wanted = |terminal: bool| match color {
+            Color::Auto => terminal && !unwanted,
+            Color::Always => true,
+            Color::Never => false,
+        };
+        Self {
+            color_out: wanted(std::io::stdout().is_terminal()),
+            color_err: wanted(std::io::stderr().is_terminal()),
+            quiet,
+            yes,
+            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Whether somebody can answer a question.
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Style text for stdout.
+    pub fn paint(&self, style: Style, text: &str) -> String {
+        painted(self.color_out, style, text)
+    }
+
+    fn paint_err(&self, style: Style, text: &str) -> String {
+        painted(self.color_err, style, text)
+    }
+
+    /// Why a step is taken, and the command as it could be typed.
+    pub fn step(&self, step: &Step) {
+        if self.quiet {
+            return;
+        }
+        let root = if step.privilege == Privilege::Root {
+            " [root]"
+        } else {
+            ""
+        };
+        eprintln!("{} {}{root}", self.paint_err(Style::Bold, "▸"), step.why);
+        eprintln!(
+            "  {}",
+            self.paint_err(Style::Dim, &in_words(step).replace('\n', "\n  "))
+        );
+    }
+
+    /// A decision taken on the user's behalf.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{} {text}", self.paint_err(Style::Warn, "note:"));
+        }
+    }
+
+    /// Progress of long work that we do ourselves.
+    pub fn progress(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{}", self.paint_err(Style::Dim, text));
+        }
+    }
+
+    /// What a child printed, as it came.
+    pub fn child_output(&self, chunk: &[u8]) {
+        if !self.quiet {
+            let _ = std::io::stderr().write_all(chunk);
+        }
+    }
+
+    pub fn failure(&self, failure: &Failure) {
+        eprintln!("{} {failure}", self.paint_err(Style::Bad, "error:"));
+    }
+
+    /// Ask on a terminal; `--yes` answers. `None` where nobody can be asked.
+    pub fn confirm(&self, question: &str) -> Option<bool> {
+        if self.yes {
+            return Some(true);
+        }
+        if !self.interactive {
+            return None;
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+}
+
+/// Data for stdout. A reader that has gone away (`| head`) is no failure.
+pub fn print(text: &str) {
+    let _ = try_print(text);
+}
+
+/// Data for stdout, for those who can stop when nobody reads any more.
+///
+/// # Errors
+/// The stream's, a broken pipe among them.
+pub fn try_print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Stable JSON for stdout.
+pub fn print_json(value: &serde_json::Value) {
+    print(&format!("{value:#}\n"));
+}
+
+fn painted(wanted: bool, style: Style, text: &str) -> String {
+    if wanted {
+        format!("\x1b[{}m{text}\x1b[0m", style.code())
+    } else {
+        text.to_owned()
+    }
+}
