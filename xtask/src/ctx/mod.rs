@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod dirs;
 pub mod host;
+pub mod kubeconfig;
 pub mod leftovers;
 pub mod mirrors;
 pub mod network;

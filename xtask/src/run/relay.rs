@@ -23,10 +23,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// When it cannot be started.
 #[expect(clippy::disallowed_methods, reason = "a child of ours, through a pidfd")]
 pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
-    let (program, args) = argv.split_first().ok_or_else(|| Failure::usage("no command"))?;
+    let (program, rest) = argv.split_first().ok_or_else(|| Failure::usage("no command"))?;
     let handed_on = handed_on().because(|| "cannot install signal handlers".to_owned())?;
     let mut command = spawn::command(program);
-    let mut child = spawn::spawn_here(command.args(args)).map_err(|error| child::cannot_start(program, &error))?;
+    let mut child = spawn::spawn_here(command.args(rest)).map_err(|error| child::cannot_start(program, &error))?;
     // By number as seen from here: the child does not know this one itself.
     let fd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .because(|| format!("cannot watch `{program}`"))?;
@@ -68,7 +68,7 @@ fn handed_on() -> std::io::Result<Vec<(Signal, Arc<AtomicBool>)>> {
 
 /// Become `argv`; comes back only when that is impossible.
 pub fn replace_process(argv: &[String]) -> Failure {
-    let Some((program, args)) = argv.split_first() else { return Failure::usage("no command") };
-    let error = spawn::command(program).args(args).exec();
+    let Some((program, rest)) = argv.split_first() else { return Failure::usage("no command") };
+    let error = spawn::command(program).args(rest).exec();
     child::cannot_start(program, &error)
 }

@@ -4,7 +4,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::HalfMade;
+use super::{HalfMade, contexts};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
 use crate::ctx::Ctx;
@@ -178,7 +178,7 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
-    plan.steps.extend(context_steps(ctx, view, Some(talosctl)));
+    plan.steps.extend(contexts::steps(ctx, view, Some(talosctl)));
     plan
 }
 
@@ -246,7 +246,7 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
         ));
     }
     if !plan.steps.is_empty() {
-        plan.steps.extend(context_steps(ctx, view, None));
+        plan.steps.extend(contexts::steps(ctx, view, None));
     }
     plan
 }
@@ -297,53 +297,5 @@ fn idle_chain_steps(chains: &[String]) -> Vec<Step> {
             ));
         }
     }
-    steps
-}
-
-/// talosctl leaves its context behind, and the next cluster of that name would
-/// be called `NAME-1` (T14). Only a context that points into this cluster's
-/// network is ours. talosctl does not remove the current one: it moves first.
-fn context_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Step> {
-    let path = ctx.talosconfig_path();
-    let Some(config) = ctx.talosconfig() else {
-        return Vec::new();
-    };
-    let points_here = |endpoint: &String| {
-        endpoint
-            .parse()
-            .is_ok_and(|address| view.cidr.is_some_and(|cidr| cidr.contains(address)))
-    };
-    if !config
-        .contexts
-        .get(&view.name)
-        .is_some_and(|context| context.endpoints.iter().any(points_here))
-    {
-        return Vec::new();
-    }
-    let why = "remove its context from talosconfig";
-    let Some(other) = config.contexts.keys().find(|name| **name != view.name) else {
-        // Nothing else is in the file.
-        return vec![destroys(Step::new(why, Action::Remove { path }))];
-    };
-    let found = talosctl
-        .cloned()
-        .or_else(|| Talosctl::find(ctx, ctx.checkout().ok().as_ref()));
-    let Some(found) = found else {
-        return Vec::new();
-    };
-    let command = |words: &[&str]| {
-        let argv = [
-            &[found.path.as_str(), "config"],
-            words,
-            &["--talosconfig", path.as_str()],
-        ]
-        .concat();
-        destroys(Step::run(why, argv))
-    };
-    let mut steps = Vec::new();
-    if config.current == view.name {
-        steps.push(command(&["context", other]));
-    }
-    steps.push(command(&["remove", &view.name, "--noconfirm"]));
     steps
 }

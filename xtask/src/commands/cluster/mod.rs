@@ -1,5 +1,6 @@
 //! `cluster`: bare, it brings the configured cluster up, or shows its status.
 
+mod contexts;
 mod destroy;
 mod facts;
 mod logs;

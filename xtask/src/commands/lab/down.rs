@@ -22,28 +22,25 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
     if app.is_dry() {
         return app.show(&plan(app, place));
     }
-    let _lock = locks::take(place, &locks::of_lab(place), "lab down")?;
-    if !take_down(app, place)? {
+    if plan(app, place).steps.is_empty() {
         ui::print("no lab: nothing to take down\n");
         return Ok(());
     }
+    let _lock = locks::take(place, &locks::of_lab(place), "lab down")?;
+    take_down(app, place)?;
     ui::print(
         "the lab is down: no process, mount, link or file of it is left; what was built stays\n",
     );
     Ok(())
 }
 
-/// Returns whether there was anything. The caller holds the lab's lock.
-pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<bool> {
+/// Run the plan and look. The caller holds the lab's lock.
+pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     place.check_ours()?;
-    let plan = plan(app, place);
-    if plan.steps.is_empty() {
-        return Ok(false);
-    }
-    app.runner().execute(&plan, &LabUndo)?;
+    app.runner().execute(&plan(app, place), &LabUndo)?;
     let left = left(place);
     if left.is_empty() {
-        return Ok(true);
+        return Ok(());
     }
     let mut failure = Failure::step("something of the lab is left").hint("cargo xtask lab down");
     failure.causes = left;
@@ -59,7 +56,7 @@ pub(super) fn plan(app: &App<'_>, place: &Place) -> Plan {
 fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     let lab = Lab::probe(place);
     let mut plan = Plan::new("take the lab down");
-    let stop = |process: &crate::ctx::processes::Process, why: &str, what: &str| {
+    let ending = |process: &crate::ctx::processes::Process, why: &str, what: &str| {
         let process = process.identity(&ctx.host, what);
         let action = Action::Stop {
             process,
@@ -69,10 +66,10 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     };
     if let Some(init) = &lab.init {
         let why = "end the lab's init, and with it everything in its namespaces";
-        plan.push(stop(init, why, "the lab's init"));
+        plan.push(ending(init, why, "the lab's init"));
     }
     for helper in &lab.helpers {
-        plan.push(stop(
+        plan.push(ending(
             helper,
             "end what was starting the lab, or holds its namespaces",
             &helper.comm,

@@ -13,7 +13,7 @@ use crate::run;
 /// Set for everything inside.
 const INSIDE: &str = "XTASK_INSIDE_LAB";
 /// What is handed on from outside; all else is left behind, above all
-/// TALOS_HOME, TALOSCONFIG, KUBECONFIG and XDG_*, which lead out of the lab.
+/// `TALOS_HOME`, `TALOSCONFIG`, `KUBECONFIG` and `XDG_*`, which lead out of the lab.
 const HANDED_ON: [&str; 14] = [
     "TERM",
     "COLORTERM",
@@ -39,9 +39,9 @@ pub(super) fn is_inside() -> bool {
 pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
     let exe = up::own_executable()?;
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let mut argv = vec![exe.into_string()];
-    argv.extend(inner_args(&args, &app.ctx.cwd));
-    run_inside(app, place, lab, &argv)
+    let mut inner = vec![exe.into_string()];
+    inner.extend(inner_args(&args, &app.ctx.cwd));
+    run_inside(app, place, lab, &inner)
 }
 
 /// `lab shell [-- COMMAND]`.
@@ -171,6 +171,7 @@ fn existing_file(arg: &str, cwd: &Utf8Path) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
 mod tests {
     use super::*;
 

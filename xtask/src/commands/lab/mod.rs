@@ -3,6 +3,7 @@
 //! in there; those commands know nothing of it, because the lab's folder holds
 //! a small checkout with the right settings.
 
+mod build;
 mod carried;
 mod down;
 mod inside;

@@ -30,7 +30,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// # Errors
-    /// When XTASK_LAB_DIR cannot hold a lab, or the fallback in /tmp is
+    /// When `XTASK_LAB_DIR` cannot hold a lab, or the fallback in /tmp is
     /// somebody else's.
     pub(crate) fn of(ctx: &Ctx) -> Result<Self> {
         let parts = ctx.dirs.cache.join("parts");
@@ -120,7 +120,8 @@ fn check_private(dir: &Utf8Path, uid: u32) -> Result<()> {
     let Ok(found) = fs::symlink_metadata(dir) else {
         return Ok(());
     };
-    if found.is_dir() && found.uid() == uid && found.mode() & 0o077 == 0 {
+    // No permission bit for group and others.
+    if found.is_dir() && found.uid() == uid && found.mode().trailing_zeros() >= 6 {
         return Ok(());
     }
     Err(
@@ -133,6 +134,7 @@ fn check_private(dir: &Utf8Path, uid: u32) -> Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
 mod tests {
     use super::*;
 

@@ -139,6 +139,7 @@ pub(super) fn loops(dir: &Utf8Path) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
 mod tests {
     use super::*;
 

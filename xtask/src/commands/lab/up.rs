@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use talos::TalosVersion;
 
+use super::build;
 use super::down::{self, LabUndo};
 use super::locks;
 use super::packages::{self, SBIN};
@@ -54,7 +55,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<O
     }
     {
         let _building = locks::wait(app, place, locks::PARTS, "lab up")?;
-        build(app, place, &talosctl)?;
+        build_parts(app, place, &talosctl)?;
     }
     let parts = Parts::wanted(place, &talosctl, app.ctx.host.arch);
     app.runner()
@@ -66,7 +67,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<O
     Err(Failure::step("the lab has started and is gone again").hint("cargo xtask lab down"))
 }
 
-fn build(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
+fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
     let before = Parts::wanted(place, talosctl, arch);
@@ -79,7 +80,7 @@ fn build(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     }
     let parts = Parts::wanted(place, talosctl, arch);
     let mut plan = Plan::new("build the parts of the lab");
-    parts.plan_build(&mut plan, &own_executable()?);
+    build::plan(&mut plan, &parts, &own_executable()?);
     if plan.steps.is_empty() {
         return Ok(());
     }
@@ -149,7 +150,7 @@ fn show(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
         plan.notes.extend(part.notes);
         plan.steps.extend(part.steps);
     }
-    parts.plan_build(&mut plan, &own_executable()?);
+    build::plan(&mut plan, &parts, &own_executable()?);
     plan.steps.extend(plan_start(app, place, &parts).steps);
     app.show(&plan)
 }

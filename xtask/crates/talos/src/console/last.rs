@@ -6,7 +6,8 @@
 
 use super::boot::Boot;
 use super::line::{MAX_LINE, clean};
-use super::tracker::{BootTracker, Marker, marker};
+use super::marker::{Marker, marker};
+use super::tracker::BootTracker;
 use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 use std::io;

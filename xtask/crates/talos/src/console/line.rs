@@ -113,7 +113,7 @@ fn after_escape(rest: &[u8]) -> &[u8] {
 }
 
 /// Splits `[   12.345678] text` into seconds since the kernel's start and text.
-/// A caller field (`[T1]`, CONFIG_PRINTK_CALLER) is skipped.
+/// A caller field (`[T1]`, kernels with `CONFIG_PRINTK_CALLER`) is skipped.
 pub fn kernel_time(line: &[u8]) -> Option<(f64, &[u8])> {
     let inner = line.strip_prefix(b"[")?;
     let end = inner.iter().take(24).position(|b| *b == b']')?;
@@ -206,7 +206,7 @@ mod tests {
         );
         assert_eq!(
             kernel_time(b"[12345.000001] [talos] x"),
-            Some((12345.000_001, &b"[talos] x"[..]))
+            Some((12_345.000_001, &b"[talos] x"[..]))
         );
         for none in [
             "",

@@ -6,7 +6,7 @@
 //! time that a node was off, are unknown and count as none.
 
 use super::line::{Lines, clean, kernel_time};
-use super::tracker::{Marker, marker};
+use super::marker::{Marker, marker};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

@@ -10,9 +10,12 @@
 
 mod boot;
 mod death;
+mod death_patterns;
 mod last;
 mod line;
+mod marker;
 mod merge;
+mod phases;
 mod talos_line;
 mod tracker;
 

@@ -1,7 +1,7 @@
 //! The lines that Talos' sequencer prints: `[talos] phase NAME (i/n): …`.
 //!
-//! Source: internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_controller.go,
-//! internal/app/init/main.go, the same from 1.9 to main.
+//! Source: `v1alpha1_controller.go` in internal/app/machined/pkg/runtime/v1alpha1
+//! and internal/app/init/main.go, the same from 1.9 to main.
 
 /// What a Talos line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +47,7 @@ impl<'a> TalosLine<'a> {
         if let Some(init) = text.strip_prefix("[initramfs] ") {
             let tag = init
                 .strip_prefix("booting ")
-                .and_then(|name| name.split(' ').next_back());
+                .and_then(|rest| rest.split(' ').nth(1));
             return Some(Self::Init { tag });
         }
         if let Some(rest) = text.strip_prefix("phase ") {
@@ -193,7 +193,7 @@ mod tests {
         for none in [
             "task y (1/1): starting",
             "task y (1/1): done, 1s",
-            "the sequence: failed",
+            "in the sequence: failed",
             "hello",
         ] {
             assert_eq!(TalosLine::parse(none), None, "{none}");

@@ -1,16 +1,17 @@
 //! Bytes in, boots out.
 
-use super::boot::{Boot, End, Launch, Phase, PhaseState};
+use super::boot::{Boot, End, Launch};
 use super::death::{self, Death, Source};
 use super::line::{Lines, clean, kernel_time};
+use super::marker::{Marker, marker};
+use super::phases;
 use super::talos_line::TalosLine;
 use memchr::memmem::find;
 
 /// Boots that a tracker keeps: a node that panics restarts every few seconds,
 /// for days. The oldest go first.
 pub const MAX_BOOTS: usize = 64;
-/// Phases and warnings kept of a boot, for the same reason.
-const MAX_PHASES: usize = 512;
+/// Warnings kept of a boot, for the same reason.
 const MAX_WARNINGS: usize = 16;
 
 /// Follows one console. Feed it bytes as they come, cut anywhere.
@@ -72,39 +73,6 @@ impl BootTracker {
     pub(super) fn into_current(mut self) -> Option<Boot> {
         self.facts.boots.pop()
     }
-}
-
-/// A line that begins a boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Marker<'a> {
-    /// The launcher starts this executable.
-    Launch { qemu: &'a [u8] },
-    /// The kernel's first line, from its version on.
-    Banner { version: &'a [u8] },
-}
-
-/// Tells whether a cleaned line begins a boot. Either marker may be glued to an
-/// unfinished line: the launcher's to the guest's, the kernel's to the firmware's.
-pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
-    if let Some(head) = text.strip_suffix(b" with args:") {
-        let at = memchr::memmem::rfind(head, b"starting ")?;
-        let qemu = &head[at + b"starting ".len()..];
-        return (!qemu.is_empty() && !qemu.contains(&b' ')).then_some(Marker::Launch { qemu });
-    }
-    let at = find(text, b"Linux version ")?;
-    let version = &text[at + b"Linux version ".len()..];
-    let stamp = text[..at]
-        .iter()
-        .rposition(|b| *b == b'[')
-        .map_or(&text[..at], |from| {
-            // A caller field follows the time: take the bracket before it.
-            let before = text[..from]
-                .strip_suffix(b"]")
-                .and_then(|b| b.iter().rposition(|b| *b == b'['));
-            &text[before.unwrap_or(from)..at]
-        });
-    let first = kernel_time(stamp).map_or(at == 0, |(time, rest)| time < 1.0 && rest.is_empty());
-    (first && version.first().is_some_and(u8::is_ascii_digit)).then_some(Marker::Banner { version })
 }
 
 #[derive(Debug, Default)]
@@ -233,7 +201,7 @@ impl Facts {
             }
             TalosLine::SequenceBegan { name } => {
                 boot.machined.get_or_insert(time);
-                boot.end = boot.end.take().or_else(|| end_of(name));
+                boot.end = boot.end.take().or_else(|| phases::end_of(name));
                 name.clone_into(&mut self.sequence);
             }
             TalosLine::SequenceDone { name: "boot" } => {
@@ -245,7 +213,7 @@ impl Facts {
                     sequence: name.to_owned(),
                 });
             }
-            _ => phase(boot, &self.sequence, time, line),
+            _ => phases::apply(boot, &self.sequence, time, line),
         }
     }
 
@@ -335,52 +303,6 @@ fn record(boot: &mut Boot, death: Death) {
         }
     } else if boot.death.is_none() {
         boot.death = Some(death);
-    }
-}
-
-fn end_of(sequence: &str) -> Option<End> {
-    match sequence {
-        "reboot" => Some(End::Reboot),
-        "shutdown" => Some(End::Shutdown),
-        "upgrade" | "stageUpgrade" | "maintenanceUpgrade" => Some(End::Upgrade),
-        "reset" => Some(End::Reset),
-        _ => None,
-    }
-}
-
-fn phase(boot: &mut Boot, sequence: &str, time: f64, line: TalosLine) {
-    let running = |boot: &mut Boot, name: &str, state: PhaseState, seconds: Option<f64>| {
-        let mut phases = boot.phases.iter_mut().rev();
-        if let Some(phase) = phases.find(|p| p.name == name && p.state == PhaseState::Running) {
-            phase.seconds = seconds;
-            phase.state = state;
-        }
-    };
-    match line {
-        TalosLine::PhaseBegan { name, number, of } if boot.phases.len() < MAX_PHASES => {
-            boot.phases.push(Phase {
-                sequence: sequence.to_owned(),
-                name: name.to_owned(),
-                number,
-                of,
-                began: time,
-                seconds: None,
-                state: PhaseState::Running,
-            });
-        }
-        TalosLine::PhaseDone { name, seconds } => {
-            running(boot, name, PhaseState::Done, Some(seconds));
-        }
-        TalosLine::PhaseFailed { name } => {
-            running(boot, name, PhaseState::Failed(String::new()), None);
-        }
-        // Comes before the phase's own failure, which must not blank the reason.
-        TalosLine::TaskFailed { message } => {
-            if let Some(phase) = boot.phases.last_mut() {
-                phase.state = PhaseState::Failed(message.to_owned());
-            }
-        }
-        _ => {}
     }
 }
 

@@ -1,0 +1,245 @@
+//! The steps that build what a lab is made of, part by part.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::carried::{GUEST, TOOLS};
+use super::packages::{self, CNI_PLUGINS};
+use super::parts::{Part, Parts};
+use crate::plan::{Action, Effect, Plan, Step};
+
+/// What Go is given besides the user's own settings: no workspace above the
+/// cache folder, no surprise flags.
+const GO_ENV: [(&str, &str); 3] = [
+    ("GOWORK", "off"),
+    ("GOFLAGS", "-mod=mod -buildvcs=false"),
+    ("CGO_ENABLED", "0"),
+];
+const TALOSCTL: &str = "github.com/siderolabs/talos/cmd/talosctl";
+/// Superseded builds of one part that stay: other checkouts of ours may be in use.
+const KEEP_SUPERSEDED: usize = 2;
+const BUILD_DEADLINE: u64 = 3600;
+const DEADLINE: u64 = 600;
+
+/// The steps for what is not there yet. `exe` is this program.
+pub(super) fn plan(plan: &mut Plan, parts: &Parts, exe: &Utf8Path) {
+    if !parts.tools.is_built {
+        tools(plan, &parts.tools, exe);
+    }
+    if !parts.kernel.is_built {
+        kernel(plan, &parts.kernel);
+    }
+    if !parts.guest.is_built {
+        guest(plan, &parts.guest, exe);
+    }
+    if !parts.initramfs.is_built {
+        initramfs(plan, parts);
+    }
+    if !parts.talosctl.is_built {
+        talosctl(plan, &parts.talosctl);
+    }
+    for part in [&parts.guest, &parts.initramfs] {
+        if !part.is_built {
+            prune(plan, part);
+        }
+    }
+}
+
+fn begin(plan: &mut Plan, part: &Part) {
+    let path = part.staging();
+    if fs::symlink_metadata(&path).is_ok() {
+        let why = format!("remove what an interrupted build of `{}` left", part.name);
+        let action = Action::Remove { path: path.clone() };
+        plan.push(Step::new(why, action).effect(Effect::Destroys));
+    }
+    let why = format!("a folder to make `{}` in", part.name);
+    plan.push(Step::new(why, Action::CreateDir { path }).effect(Effect::Creates));
+}
+
+fn finish(plan: &mut Plan, part: &Part) {
+    let why = format!("`{}` is complete: give it its name", part.name);
+    let argv = ["mv", "-T", "--", part.staging().as_str(), part.dir.as_str()].map(str::to_owned);
+    plan.push(Step::run(why, argv).effect(Effect::Creates));
+}
+
+/// `{out}` and the like are put in word by word, so that a path may hold blanks.
+fn words(line: &str, slots: &[(&str, &str)]) -> Vec<String> {
+    let fill = |word: &str| {
+        let slot = slots.iter().find(|(name, _)| *name == word);
+        slot.map_or(word, |(_, value)| value).to_owned()
+    };
+    line.split(' ').map(fill).collect()
+}
+
+fn tools(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
+    begin(plan, part);
+    let to = part.staging();
+    let mut unpack = vec![exe.as_str(), "lab", "unpack", to.as_str()];
+    unpack.extend(TOOLS);
+    plan.push(Step::run("write the lab's own tools, carried in this program", unpack));
+    let folder = packages::cni_folder().unwrap_or_else(|| "<CNI folder>".into());
+    let mut link = words("ln -s -t {to}", &[("{to}", to.join("cni").as_str())]);
+    link.extend(CNI_PLUGINS.map(|name| folder.join(name).into_string()));
+    plan.push(Step::run("put the distribution's CNI plugins beside the tap plugin", link));
+    finish(plan, part);
+}
+
+/// Nothing is installed on the host: the package is only unpacked.
+fn kernel(plan: &mut Plan, part: &Part) {
+    begin(plan, part);
+    let at = part.staging();
+    let package = format!("linux-image-{}", part.version);
+    let mut step = |why: &str, argv: Vec<String>| {
+        plan.push(Step::run(why, argv).cwd(at.clone()).deadline(DEADLINE));
+    };
+    let download = words("apt-get download {package}", &[("{package}", &package)]);
+    step("download the kernel's package; it is not installed", download);
+    let unpack = "dpkg-deb -x ./*.deb root && rm -- ./*.deb";
+    step("unpack the kernel", words("sh -c {unpack}", &[("{unpack}", unpack)]));
+    finish(plan, part);
+}
+
+fn guest(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
+    begin(plan, part);
+    let to = part.staging();
+    let unpack = [exe.as_str(), "lab", "unpack", to.as_str(), GUEST];
+    plan.push(Step::run("write the stand-in guest's sources, carried in this program", unpack));
+    for (program, why) in [
+        ("init", "build the guest: what runs in the lab's nodes in place of Talos"),
+        ("pack", "build the program that packs its initramfs"),
+    ] {
+        let (out, source) = (to.join(program), format!("./cmd/{program}"));
+        let slots = [("{flags}", "-s -w"), ("{out}", out.as_str()), ("{source}", source.as_str())];
+        let argv = words("go build -trimpath -ldflags {flags} -o {out} {source}", &slots);
+        plan.push(go(why, argv, &to.join(GUEST)));
+    }
+    finish(plan, part);
+}
+
+fn initramfs(plan: &mut Plan, parts: &Parts) {
+    let part = &parts.initramfs;
+    begin(plan, part);
+    let (kernel, guest) = (&parts.kernel, &parts.guest.dir);
+    let tag = format!("v{}", parts.talosctl.version);
+    let slots = [
+        ("{pack}", guest.join("pack")),
+        ("{root}", kernel.dir.join("root")),
+        ("{kver}", kernel.version.clone().into()),
+        ("{init}", guest.join("init")),
+        ("{tag}", tag.into()),
+        ("{out}", part.staging().join("initramfs")),
+    ];
+    let slots: Vec<(&str, &str)> = slots.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    let line = "{pack} -kernel-root {root} -kver {kver} -init {init} -version {tag} -o {out}";
+    let why = "pack the guest and the modules it needs into an initramfs";
+    plan.push(Step::run(why, words(line, &slots)).deadline(DEADLINE));
+    finish(plan, part);
+}
+
+/// A module of its own: talosctl's has replace directives, which `go install
+/// PACKAGE@VERSION` refuses.
+fn talosctl(plan: &mut Plan, part: &Part) {
+    begin(plan, part);
+    let at = part.staging();
+    let mut step = |why: &str, argv: Vec<String>| plan.push(go(why, argv, &at));
+    step("a Go module to build talosctl from", words("go mod init lab.invalid/talosctl", &[]));
+    if part.version.starts_with("1.11.") {
+        // Replace directives count only in the main module: this is Talos' own
+        // (go.mod of release-1.11).
+        let yaml = "gopkg.in/yaml.v3=github.com/unix4ever/yaml@v0.0.0-20220527175918-f17b0f05cf2c";
+        let argv = words("go mod edit -replace {yaml}", &[("{yaml}", yaml)]);
+        step("the YAML library that this Talos line replaces", argv);
+    }
+    let wanted = format!("{TALOSCTL}@v{}", part.version);
+    step("fetch talosctl's sources", words("go get -tool {wanted}", &[("{wanted}", &wanted)]));
+    let slots = [("{flags}", "-s -w"), ("{talosctl}", TALOSCTL)];
+    let build = "go build -v -tags grpcnotrace -ldflags {flags} -o talosctl {talosctl}";
+    step("build talosctl: the first time takes some minutes", words(build, &slots));
+    finish(plan, part);
+}
+
+fn go(why: &str, argv: Vec<String>, at: &Utf8Path) -> Step {
+    let step = Step::run(why, argv).cwd(at).deadline(BUILD_DEADLINE);
+    GO_ENV.iter().fold(step, |step, (name, value)| step.env(*name, *value))
+}
+
+/// A developer of the guest would fill the disk with its former selves.
+fn prune(plan: &mut Plan, part: &Part) {
+    let mut old: Vec<(std::time::SystemTime, Utf8PathBuf)> = part
+        .siblings()
+        .into_iter()
+        .filter_map(|dir| Some((fs::metadata(&dir).ok()?.modified().ok()?, dir)))
+        .collect();
+    old.sort();
+    for (_, path) in old.into_iter().rev().skip(KEEP_SUPERSEDED) {
+        let why = format!("remove a superseded `{}`", part.name);
+        plan.push(Step::new(why, Action::Remove { path }).effect(Effect::Destroys));
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare folders")]
+mod tests {
+    use super::*;
+    use crate::commands::lab::place::Place;
+
+    fn parts(root: &tempfile::TempDir, tag: &str) -> Parts {
+        let root = Utf8Path::from_path(root.path()).unwrap();
+        let place = Place { dir: root.join("lab"), parts: root.join("parts"), shared_parent: false };
+        Parts::wanted(&place, tag, "amd64")
+    }
+
+    fn planned(parts: &Parts) -> String {
+        let mut made = Plan::new("t");
+        plan(&mut made, parts, Utf8Path::new("/x/xtask"));
+        made.steps.iter().map(|step| format!("{}\n{:?}\n", step.why, step.action)).collect()
+    }
+
+    #[test]
+    fn what_is_built_is_not_built_again_and_half_parts_do_not_count() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("parts/kernel-6.1.0-1-cloud-amd64")).unwrap();
+        let cold = parts(&root, "v1.12.0");
+        assert!(cold.needs_go() && cold.kernel.is_built);
+        fs::create_dir_all(cold.talosctl.staging()).unwrap();
+        assert!(!parts(&root, "v1.12.0").talosctl.is_built);
+        let steps = planned(&cold);
+        assert!(steps.contains("interrupted build of `talosctl`"), "{steps}");
+        assert!(!steps.contains("apt-get"), "{steps}");
+        cold.all().map(|part| fs::create_dir_all(&part.dir).unwrap());
+        let warm = parts(&root, "v1.12.0");
+        assert_eq!(planned(&warm), "");
+        assert!(!warm.needs_go());
+    }
+
+    #[test]
+    fn another_talosctl_is_another_part_and_only_1_11_replaces_yaml() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (parts(&root, "v1.11.0"), parts(&root, "v1.12.0"));
+        let (old_steps, new_steps) = (planned(&old), planned(&new));
+        assert!(old_steps.contains("unix4ever") && !new_steps.contains("unix4ever"));
+        assert!(new_steps.contains("talosctl@v1.12.0"));
+        assert_ne!(old.initramfs.dir, new.initramfs.dir);
+        assert_eq!(old.guest, new.guest);
+    }
+
+    #[test]
+    fn former_guests_are_removed_but_not_the_last_ones() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["guest-1", "guest-2", "guest-3", "initramfs-1", "talosctl-1"] {
+            fs::create_dir_all(root.path().join("parts").join(name)).unwrap();
+        }
+        let parts = parts(&root, "v1.12.0");
+        let mut made = Plan::new("t");
+        prune(&mut made, &parts.guest);
+        prune(&mut made, &parts.initramfs);
+        let whys: Vec<&str> = made.steps.iter().map(|step| step.why.as_str()).collect();
+        assert_eq!(whys, ["remove a superseded `guest`"]);
+    }
+
+    #[test]
+    fn a_blank_in_a_path_stays_in_its_word() {
+        assert_eq!(words("mv {from} x", &[("{from}", "/a b")]), ["mv", "/a b", "x"]);
+    }
+}
