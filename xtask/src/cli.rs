@@ -298,4 +298,8 @@ pub struct EmbedArgs {
 pub enum InternalCommand {
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// Run a plan as `--format json` prints it, read from standard input
+    RunPlan,
+    /// End our process group when standard input closes
+    Warden,
 }

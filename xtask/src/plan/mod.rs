@@ -149,6 +149,18 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// For people, naming what it is made of.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cluster { name, state_dir, bridge, .. } => {
+                format!("cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)")
+            }
+            Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
+        }
+    }
+}
+
 /// Looked at while a child runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "on")]

@@ -168,6 +168,9 @@ fn next_commands(view: &ClusterView) -> Vec<String> {
     match view.state {
         ClusterState::Absent => vec![command("up", "")],
         ClusterState::Partial | ClusterState::Stale => vec![command("destroy", "")],
+        _ if view.nodes.iter().all(|node| node.state == NodeState::Down) => {
+            vec![command("logs", ""), command("destroy", "")]
+        }
         ClusterState::Running | ClusterState::Degraded => {
             let mut next = Vec::new();
             if let Some(ip) = view.nodes.first().and_then(|node| node.ip) {

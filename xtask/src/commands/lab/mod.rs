@@ -11,6 +11,7 @@ mod locks;
 mod packages;
 mod parts;
 mod place;
+mod start;
 mod state;
 mod status;
 mod up;

@@ -15,6 +15,8 @@ use crate::run::Observer;
 
 /// Read at once from a console.
 const BLOCK: usize = 64 << 10;
+/// Of a line in an error message: the launcher's line of arguments is longer.
+const EXCERPT_WIDTH: usize = 240;
 /// A node may be without a QEMU for so long: the launcher starts it anew.
 const DOWN_FOR: Duration = Duration::from_secs(3);
 
@@ -67,7 +69,14 @@ pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
         .map(|line| String::from_utf8_lossy(&clean(line)).trim_end().to_owned())
         .filter(|line| !line.is_empty())
         .collect();
-    text[text.len().saturating_sub(lines)..].to_vec()
+    text[text.len().saturating_sub(lines)..].iter().map(|line| shortened(line)).collect()
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(EXCERPT_WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// A console from a moment on: every byte read belongs to what came after.
@@ -141,7 +150,8 @@ impl ClusterView {
             Some(
                 failure
                     .cause(format!("its console is {}", dead.console))
-                    .excerpt(console_tail(&dead.console, 15)),
+                    .excerpt(console_tail(&dead.console, 15))
+                    .hint(format!("cargo xtask cluster destroy --name {name}")),
             )
         })
     }

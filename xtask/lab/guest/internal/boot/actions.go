@@ -19,7 +19,12 @@ import (
 // UpgradesFile lists the upgrades that were asked for, as JSON, over reboots.
 const UpgradesFile = "/run/lab/upgrades.json"
 
-// stopPhases stop the services but those that the API needs to tell how it goes; the last ones fall with the machine itself.
+// cleanupTime is how long a node on its way down takes for its pods, at least. talosctl drops its subscription when a sequence
+// starts and takes it up again a second later (cmd/talosctl/pkg/talos/action/node.go); if the node is gone by then, it
+// waits for ever for events that it has missed. A real node takes several seconds.
+const cleanupTime = 1500 * time.Millisecond
+
+// stopPhases stop all services but apid and machined, which carry the news of it.
 func (m *Machine) stopPhases() []sequencer.Phase {
 	var ids []string
 
@@ -30,6 +35,16 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 	}
 
 	return []sequencer.Phase{
+		one("cleanup", "stopAllPods", func(ctx context.Context, logger *log.Logger) error {
+			logger.Printf("lab stand-in: there are no pods; waiting %s", cleanupTime)
+
+			select {
+			case <-ctx.Done():
+			case <-time.After(cleanupTime):
+			}
+
+			return nil
+		}),
 		one("stopServices", "stopServicesForUpgrade", func(ctx context.Context, _ *log.Logger) error { return m.Services.Stop(ctx, ids...) }),
 	}
 }
@@ -37,9 +52,12 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 func (m *Machine) last(phase string, cmd int) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
 		m.Events.Publish(ctx, &machine.RestartEvent{Cmd: int64(cmd)})
-		time.AfterFunc(200*time.Millisecond, func() { m.end <- end{cmd: cmd} }) // so that those who follow the events get the last one
 
-		return nil
+		// Whoever follows the events must see the connection end, and not the sequence: see cleanupTime.
+		err := m.Services.Stop(ctx, "apid")
+		m.end <- end{cmd: cmd}
+
+		return err
 	})
 }
 

@@ -40,8 +40,6 @@ func (m *Machine) network() {
 	for {
 		err := m.networkOnce(ctx)
 		if err == nil {
-			close(m.networkUp)
-
 			return
 		}
 
@@ -72,11 +70,11 @@ func (m *Machine) networkOnce(ctx context.Context) error {
 		return err
 	}
 
-	m.Link, m.Lease = link, lease
 	m.logger.Info("assigned address", zap.String("controller", "network.AddressSpecController"),
 		zap.String("address", lease.Address.String()), zap.String("link", link.Name))
 	m.logger.Info("setting hostname", zap.String("controller", "network.HostnameSpecController"),
 		zap.String("hostname", lease.Hostname), zap.String("domainname", lease.Domain))
+	m.SetNetwork(lease)
 
 	return nil
 }
@@ -116,7 +114,7 @@ func (m *Machine) openStore(_ context.Context, logger *log.Logger) error {
 // loadConfig takes the remembered config or, as on a first boot, the one whose address is on the kernel command line.
 func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 	select {
-	case <-m.networkUp:
+	case <-m.NetworkUp():
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -1,5 +1,5 @@
 // Package peers lets the nodes of a cluster find one another without a discovery service: each node tells the control planes
-// about itself every two seconds and learns what they know. What Talos does with its discovery service, with Kubernetes and with
+// about itself every few seconds and learns what they know. What Talos does with its discovery service, with Kubernetes and with
 // etcd's own membership (internal/app/machined/pkg/controllers/cluster) is one small gossip here.
 //
 // It must not decide what membership means: services, resources and the Kubernetes stand-in read the view.

@@ -30,7 +30,7 @@ type Service struct {
 	WaitName string
 	// Run runs until ctx ends. It calls up() once it does its job.
 	Run func(ctx context.Context, up func(message string)) error
-	// Health is asked every second while the service runs. Nil means that nothing is known about its health.
+	// Health is asked every few seconds while the service runs. Nil means that nothing is known about its health.
 	Health func(ctx context.Context) error
 	// API says that `talosctl service ID restart|stop|start` is allowed.
 	API bool
@@ -38,7 +38,7 @@ type Service struct {
 
 const (
 	restartDelay   = time.Second
-	healthInterval = time.Second
+	healthInterval = 5 * time.Second
 	keptEvents     = 32
 )
 
