@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn an_engine_has_a_version() {
-        let text = r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"20.10.24","Os":"linux"}}"#;
+        let text =
+            r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"20.10.24","Os":"linux"}}"#;
         assert_eq!(parse(text, "").engine, Engine::Answers("20.10.24".into()));
     }
 

@@ -20,7 +20,9 @@ const NO_SUCH_DEVICE: &str = "xtask-no-such-device";
 pub enum Kvm {
     Usable,
     /// No device; `module` is the one that makes it, where the CPU can.
-    Absent { module: Option<&'static str> },
+    Absent {
+        module: Option<&'static str>,
+    },
     NoPermission,
     /// It opens, and does not work: with the system's or QEMU's words.
     Unusable(String),
@@ -105,7 +107,7 @@ fn verdict(stderr: &str) -> Kvm {
         .rfind(|line| !line.contains(": warning: ") && !line.trim().is_empty())
         .unwrap_or("QEMU ended without a word");
     let words = line.split_once(": ").map_or(line, |(_, words)| words);
-    Kvm::Unusable(words.to_owned())
+    Kvm::Unusable(words.trim_end_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
 qemu-system-x86_64: System Management Mode not supported by this hypervisor.\n";
         assert_eq!(
             verdict(no_smm),
-            Kvm::Unusable("System Management Mode not supported by this hypervisor.".into())
+            Kvm::Unusable("System Management Mode not supported by this hypervisor".into())
         );
         let fine = "qemu-system-x86_64: -device xtask-no-such-device: 'xtask-no-such-device' is not a valid device model name\n";
         assert_eq!(verdict(fine), Kvm::Usable);

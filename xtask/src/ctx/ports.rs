@@ -56,9 +56,9 @@ fn holds(pid: i32, wanted: &str) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
-    entries.filter_map(Result::ok).any(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted)
-    })
+    entries
+        .filter_map(Result::ok)
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted))
 }
 
 /// Lines of `/proc/net/tcp` and its like: `sl local remote st … uid timeout

@@ -83,6 +83,13 @@ pub enum Action {
     Remove {
         path: Utf8PathBuf,
     },
+    /// Make a folder a copy of another, swapped in whole. `except`, relative to
+    /// both, is not copied, and stays as it is where the copy goes.
+    CopyTree {
+        from: Utf8PathBuf,
+        to: Utf8PathBuf,
+        except: Vec<Utf8PathBuf>,
+    },
     /// Through a pidfd, after looking that it still is that process.
     Stop {
         process: ProcessIdentity,

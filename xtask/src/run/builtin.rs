@@ -10,7 +10,7 @@ use super::child::How;
 use super::stop;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
-use crate::record::files;
+use crate::record::{files, tree};
 
 /// Carry out one built-in as the user that we are.
 pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<()> {
@@ -27,6 +27,9 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
         }
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
+        }
+        Action::CopyTree { from, to, except } => {
+            tree::replace(from, to, except).because(|| format!("cannot copy `{from}` to `{to}`"))
         }
         Action::Stop {
             process,
@@ -80,7 +83,9 @@ fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
                 ErrorKind::Interrupted => {}
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Ok(()),
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                    return Err(std::io::Error::other("no answer within 5 s; another client may have it"));
+                    return Err(std::io::Error::other(
+                        "no answer within 5 s; another client may have it",
+                    ));
                 }
                 _ => return Err(error),
             },
@@ -111,8 +116,16 @@ mod tests {
 
     #[test]
     fn without_a_monitor_both_ways_are_named() {
-        let failure = hard_reboot("n1", Some("http://127.0.0.1:1/reboot"), Utf8Path::new("/nowhere/m")).unwrap_err();
+        let failure = hard_reboot(
+            "n1",
+            Some("http://127.0.0.1:1/reboot"),
+            Utf8Path::new("/nowhere/m"),
+        )
+        .unwrap_err();
         let text = failure.to_string();
-        assert!(text.contains("control API") && text.contains("/nowhere/m"), "{text}");
+        assert!(
+            text.contains("control API") && text.contains("/nowhere/m"),
+            "{text}"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod spawn;
 mod stop;
 mod tee;
 mod undo;
+mod watched;
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,10 @@ pub trait Undo {
 #[derive(Debug)]
 pub enum Undoing {
     Do(Plan),
+    /// Do this and ask again: things may go, or show, only then.
+    Again(Plan),
+    /// Looking shows that nothing is left.
+    Done,
     /// It stays, for the stated reason.
     Keep(String),
 }
@@ -74,7 +79,13 @@ impl Runner<'_> {
         let by_sudo = plan.needs_root() && !self.ctx.host.is_root();
         if by_sudo {
             // A Ctrl-C at its prompt is an answer too.
-            become_root(self.ui).map_err(|refused| if self.signals.count() > 0 { interrupted() } else { refused })?;
+            become_root(self.ui).map_err(|refused| {
+                if self.signals.count() > 0 {
+                    interrupted()
+                } else {
+                    refused
+                }
+            })?;
         }
         let _refresh = by_sudo.then(root::Refresh::start);
         let command: Vec<String> = std::env::args_os()

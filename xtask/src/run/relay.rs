@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Signals, child, spawn};
+use super::{Signals, child, spawn, watched};
 use crate::failure::{Because, Failure, Result};
 
 /// A wake-up may come between the look and the wait.
@@ -45,7 +45,7 @@ pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
                 let _ = pidfd_send_signal(&fd, *signal);
             }
         }
-        child::wait_for_news(signals, LOOK);
+        watched::wait_for_news(signals, LOOK);
     };
     let code = status
         .code()

@@ -23,7 +23,7 @@ use crate::ui::Ui;
 /// The helper's first word.
 const BEGUN: &str = "begun";
 /// Shorter than any lifetime that sudo's cached credentials usually have.
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_mins(1);
 
 /// Ask for the password now, in the foreground, so that no later step stops at
 /// a prompt that nobody sees.
@@ -32,14 +32,17 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// Exit code 3 when there is no sudo or it refuses.
 pub fn become_root(ui: &Ui) -> Result<()> {
     if Host::which("sudo").is_none() {
-        return Err(Failure::host("steps need root, and there is no `sudo`").hint("run as root, or install sudo"));
+        return Err(Failure::host("steps need root, and there is no `sudo`")
+            .hint("run as root, or install sudo"));
     }
     if probe::stdout(&["sudo", "-n", "true"], None).is_some() {
         return Ok(());
     }
     if !ui.is_interactive() {
-        return Err(Failure::host("steps need root, and `sudo` asks for a password")
-            .hint("run it on a terminal, or type `sudo -v` first"));
+        return Err(
+            Failure::host("steps need root, and `sudo` asks for a password")
+                .hint("run it on a terminal, or type `sudo -v` first"),
+        );
     }
     ui.note("some steps need root: asking sudo now");
     match child::interactive(&["sudo".to_owned(), "-v".to_owned()])? {
@@ -70,10 +73,14 @@ impl Refresh {
 pub(super) fn run_step(step: &Step, how: How<'_>) -> Result<()> {
     let log = how.log.clone();
     let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
-    let mut request = serde_json::to_vec(&as_request(step)).because(|| "cannot hand a step to root".to_owned())?;
+    let mut request = serde_json::to_vec(&as_request(step))
+        .because(|| "cannot hand a step to root".to_owned())?;
     request.push(b'\n');
     let mut command = spawn::command("sudo");
-    command.args(["-n", "--"]).arg(own).args(["internal", "root-step"]);
+    command
+        .args(["-n", "--"])
+        .arg(own)
+        .args(["internal", "root-step"]);
     let mut ended = supervise(&mut command, "sudo", how, Some(&request))?;
     match ended.stopped.take() {
         Some(failure) => Err(stopped(failure, &step.why, ended.tail, log.as_deref())),
@@ -85,7 +92,8 @@ fn understand(ended: Ended, why: &str) -> Result<()> {
     let answer = String::from_utf8_lossy(&ended.answer);
     let mut lines = answer.lines();
     if lines.next() != Some(BEGUN) {
-        let mut failure = Failure::host(format!("sudo refused step \"{why}\" ({})", ended.status)).hint("sudo -v");
+        let mut failure = Failure::host(format!("sudo refused step \"{why}\" ({})", ended.status))
+            .hint("sudo -v");
         failure.excerpt = ended.tail;
         return Err(failure);
     }
@@ -95,7 +103,10 @@ fn understand(ended: Ended, why: &str) -> Result<()> {
     if let Some(Ok(told)) = lines.next().map(serde_json::from_str::<Told>) {
         return Err(told.into());
     }
-    let mut failure = Failure::step(format!("step \"{why}\" failed: its root helper ended with {}", ended.status));
+    let mut failure = Failure::step(format!(
+        "step \"{why}\" failed: its root helper ended with {}",
+        ended.status
+    ));
     failure.excerpt = ended.tail;
     Err(failure)
 }
@@ -220,6 +231,9 @@ fn follow_lifeline(signals: &Signals) {
 
 /// The warden of a process group, as one of it: ends the group when the pipe
 /// from our caller closes. See `spawn::warden`.
+///
+/// # Errors
+/// None; the signature is that of commands.
 pub fn serve_warden(signals: &Signals) -> Result<u8> {
     let _attention = signals.attend();
     let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());

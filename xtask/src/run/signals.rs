@@ -125,7 +125,7 @@ mod tests {
         let signals = Signals::install().unwrap();
         let before = std::time::Instant::now();
         signals.raise();
-        super::super::child::wait_for_news(&signals, std::time::Duration::from_secs(5));
+        super::super::watched::wait_for_news(&signals, std::time::Duration::from_secs(5));
         assert!(before.elapsed().as_secs() < 5);
         signals.raise();
         assert_eq!((signals.forgive(), signals.count()), (2, 0));

@@ -61,7 +61,10 @@ pub(super) fn warden(child: &Child) -> Option<Child> {
     let group = i32::try_from(child.id()).ok()?;
     let mut command = Command::new(own_executable().ok()?);
     command.args(["internal", "warden"]).process_group(group);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().ok()
 }
 

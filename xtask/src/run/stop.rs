@@ -14,7 +14,12 @@ const LAST_WAIT: u64 = 10;
     clippy::disallowed_methods,
     reason = "the one place that signals others"
 )]
-pub(super) fn stop(process: &ProcessIdentity, boot_id: &str, grace_seconds: u64, how: &How<'_>) -> Result<()> {
+pub(super) fn stop(
+    process: &ProcessIdentity,
+    boot_id: &str,
+    grace_seconds: u64,
+    how: &How<'_>,
+) -> Result<()> {
     use crate::ctx::processes::Process;
     use crate::failure::{Because, Failure};
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -46,12 +51,19 @@ pub(super) fn stop(process: &ProcessIdentity, boot_id: &str, grace_seconds: u64,
             Err(error) => return Err(error).because(|| format!("cannot signal {}", process.what)),
         }
     }
-    Err(Failure::step(format!("{} (pid {}) does not end", process.what, process.pid)))
+    Err(Failure::step(format!(
+        "{} (pid {}) does not end",
+        process.what, process.pid
+    )))
 }
 
 /// Signals of our own, such as the end of a child, only interrupt the wait.
 #[cfg(target_os = "linux")]
-fn ends_within(fd: &std::os::fd::OwnedFd, limit: std::time::Duration, how: &How<'_>) -> Result<bool> {
+fn ends_within(
+    fd: &std::os::fd::OwnedFd,
+    limit: std::time::Duration,
+    how: &How<'_>,
+) -> Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::time::Instant;
     // A number of seconds from a file must not overflow the clock.
@@ -59,7 +71,10 @@ fn ends_within(fd: &std::os::fd::OwnedFd, limit: std::time::Duration, how: &How<
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let wake = how.signals.fd();
-        let mut fds = [PollFd::new(fd, PollFlags::IN), PollFd::new(&wake, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(fd, PollFlags::IN),
+            PollFd::new(&wake, PollFlags::IN),
+        ];
         let polled = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         if polled.is_ok() && !fds[0].revents().is_empty() {
             return Ok(true);

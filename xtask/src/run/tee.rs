@@ -38,7 +38,9 @@ impl<'a> Tee<'a> {
     /// When the log cannot be made.
     #[expect(clippy::disallowed_methods, reason = "`run` writes the step's log")]
     pub(super) fn open(log: Option<&Utf8Path>, ui: &'a Ui) -> Result<Self> {
-        let open = |path: &Utf8Path| std::fs::File::create(path).because(|| format!("cannot write `{path}`"));
+        let open = |path: &Utf8Path| {
+            std::fs::File::create(path).because(|| format!("cannot write `{path}`"))
+        };
         Ok(Self {
             log: log.map(open).transpose()?,
             logged: 0,
@@ -70,7 +72,8 @@ impl<'a> Tee<'a> {
         }
         if let Err(error) = result {
             self.log = None;
-            self.ui.note(&format!("the log of this step is not complete: {error}"));
+            self.ui
+                .note(&format!("the log of this step is not complete: {error}"));
         }
     }
 
@@ -78,7 +81,7 @@ impl<'a> Tee<'a> {
     fn remember(&mut self, chunk: &[u8]) {
         let lines = chunk
             .rsplit(|byte| matches!(byte, b'\n' | b'\r'))
-            .map(|line| shortened(line))
+            .map(shortened)
             .filter(|line| !line.trim().is_empty())
             .take(TAIL);
         let mut lines: Vec<String> = lines.collect();
@@ -105,7 +108,10 @@ fn shortened(line: &[u8]) -> String {
 /// The system's.
 pub(super) fn never_wait(fd: impl AsFd) -> std::io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
-    Ok(rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?)
+    Ok(rustix::fs::fcntl_setfl(
+        &fd,
+        flags | rustix::fs::OFlags::NONBLOCK,
+    )?)
 }
 
 /// One output stream of a child.
@@ -166,7 +172,9 @@ impl Stream {
                 }
             }
         }
-        if !self.partial.is_empty() && (self.fd.is_none() || self.read_at.is_none_or(|at| at.elapsed() > STALE)) {
+        if !self.partial.is_empty()
+            && (self.fd.is_none() || self.read_at.is_none_or(|at| at.elapsed() > STALE))
+        {
             sink(&self.partial);
             self.partial.clear();
         }
@@ -223,9 +231,15 @@ mod tests {
         for size in 1..text.len() {
             let (mut partial, mut out) = (Vec::new(), Vec::<Vec<u8>>::new());
             for block in text.chunks(size) {
-                whole_lines(&mut partial, block, &mut |chunk: &[u8]| out.push(chunk.to_vec()));
+                whole_lines(&mut partial, block, &mut |chunk: &[u8]| {
+                    out.push(chunk.to_vec())
+                });
             }
-            assert!(out.iter().all(|chunk| chunk.ends_with(b"\n") || chunk.ends_with(b"\r")), "{out:?}");
+            assert!(
+                out.iter()
+                    .all(|chunk| chunk.ends_with(b"\n") || chunk.ends_with(b"\r")),
+                "{out:?}"
+            );
             assert_eq!([out.concat(), partial].concat(), text);
         }
     }
@@ -234,7 +248,9 @@ mod tests {
     fn a_line_without_end_does_not_grow_in_memory() {
         let (mut partial, mut seen) = (Vec::new(), 0);
         for _ in 0..100 {
-            whole_lines(&mut partial, &[b'x'; 10_000], &mut |chunk: &[u8]| seen += chunk.len());
+            whole_lines(&mut partial, &[b'x'; 10_000], &mut |chunk: &[u8]| {
+                seen += chunk.len()
+            });
             assert!(partial.len() <= BLOCK);
         }
         assert_eq!(seen + partial.len(), 1_000_000);

@@ -5,7 +5,11 @@ use serde_json::json;
 use super::{Attempt, KILL_AT, Runner, Undo, Undoing};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Plan, Resource, Step};
+use crate::record::ledger::Op;
 use crate::record::runs::Record;
+
+/// How often an undo that wants to look again may do so.
+const ROUNDS: usize = 6;
 
 impl Runner<'_> {
     /// The failure that is told in the end.
@@ -16,33 +20,61 @@ impl Runner<'_> {
         record: &mut Record,
         undo: &dyn Undo,
     ) -> Failure {
+        let is_killed = self.signals.forgive() >= KILL_AT;
         let Some(made) = &step.makes else {
+            if is_killed {
+                failure.causes.push(format!(
+                    "stopped at once: step \"{}\" may be half done",
+                    step.why
+                ));
+            }
             return failure;
         };
-        if self.signals.forgive() >= KILL_AT {
+        if is_killed {
             // Asked twice: at once, not in good order.
             return left(failure, made, "stopped at once, with nothing undone");
         }
-        let plan = match undo.undo(self.ctx, made, failure.exit == Exit::Interrupted) {
-            Undoing::Keep(why) => {
-                failure.causes.push(why);
-                return failure;
+        let interrupted = failure.exit == Exit::Interrupted;
+        for round in 0..ROUNDS {
+            let (plan, is_last) = match undo.undo(self.ctx, made, interrupted) {
+                Undoing::Keep(why) => {
+                    failure.causes.push(why);
+                    return failure;
+                }
+                Undoing::Done => {
+                    self.ui.note("undone");
+                    if let Err(error) = self.write_ledger(Op::Gone, made, &record.id) {
+                        failure.causes.push(error.what);
+                    }
+                    return failure;
+                }
+                Undoing::Do(plan) => (plan, true),
+                Undoing::Again(plan) => (plan, false),
+            };
+            if round == 0 {
+                self.ui.note(&format!("undoing: {}", plan.title));
             }
-            Undoing::Do(plan) => plan,
-        };
-        self.ui.note(&format!("undoing: {}", plan.title));
-        self.carry_out_undo(failure, made, &plan, record, undo)
+            match self.carry_out_undo(&mut failure, &plan, record, undo) {
+                Undone::Whole if is_last => {
+                    self.ui.note("undone");
+                    return failure;
+                }
+                Undone::Partly if is_last => break,
+                Undone::Stopped => return left(failure, made, "stopped again while undoing"),
+                Undone::Whole | Undone::Partly => {}
+            }
+        }
+        left(failure, made, "not all could be undone")
     }
 
     fn carry_out_undo(
         &self,
-        mut failure: Failure,
-        made: &Resource,
+        failure: &mut Failure,
         plan: &Plan,
         record: &mut Record,
         undo: &dyn Undo,
-    ) -> Failure {
-        let mut is_whole = true;
+    ) -> Undone {
+        let mut end = Undone::Whole;
         for (index, step) in plan.steps.iter().enumerate() {
             record.event(json!({"event": "undo", "why": step.why}));
             let attempt = Attempt {
@@ -51,33 +83,47 @@ impl Runner<'_> {
                 kill_at: 1,
             };
             let mut step = step.clone();
-            if !is_whole {
+            if end != Undone::Whole {
                 // Something is left: the ledger must go on saying so.
                 step.unmakes = None;
             }
             let Err(error) = self.step(&step, &attempt, undo) else {
                 continue;
             };
-            is_whole = false;
-            record.event(json!({"event": "undo-failed", "why": step.why, "failure": error.to_string()}));
-            let causes = error.causes.iter().map(|cause| format!(": {cause}")).collect::<String>();
-            failure.causes.push(format!("could not undo \"{}\": {}{causes}", step.why, error.what));
+            end = Undone::Partly;
+            record.event(
+                json!({"event": "undo-failed", "why": step.why, "failure": error.to_string()}),
+            );
+            let causes = error
+                .causes
+                .iter()
+                .map(|cause| format!(": {cause}"))
+                .collect::<String>();
+            failure.causes.push(format!(
+                "could not undo \"{}\": {}{causes}",
+                step.why, error.what
+            ));
             if error.exit == Exit::Interrupted {
                 failure.exit = Exit::Interrupted;
-                return left(failure, made, "stopped again while undoing");
+                return Undone::Stopped;
             }
         }
-        if is_whole {
-            self.ui.note("undone");
-            failure
-        } else {
-            left(failure, made, "not all could be undone")
-        }
+        end
     }
 }
 
+/// How one plan of an undo ended.
+#[derive(PartialEq, Eq)]
+enum Undone {
+    Whole,
+    Partly,
+    Stopped,
+}
+
 fn left(mut failure: Failure, made: &Resource, why: &str) -> Failure {
-    failure.causes.push(format!("{why}: {} may be left", made.describe()));
+    failure
+        .causes
+        .push(format!("{why}: {} may be left", made.describe()));
     failure.hint = Some(undo_hint(made));
     failure
 }

@@ -116,6 +116,7 @@ impl Asked {
     /// Values of an argument that may be repeated, or be a list.
     pub(super) fn flags(&self, name: &str) -> Vec<&str> {
         flags(&self.settings.talosctl_args, name)
+            .into_iter()
             .flat_map(|value| value.split(','))
             .collect()
     }
@@ -139,20 +140,21 @@ impl Asked {
 }
 
 /// The last one counts.
-fn flag<'a>(args: &'a [String], name: &'a str) -> Option<&'a str> {
-    flags(args, name).last()
+fn flag<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+    flags(args, name).pop()
 }
 
 /// `--name=value` and `--name value`.
-fn flags<'a>(args: &'a [String], name: &'a str) -> impl Iterator<Item = &'a str> {
-    args.iter().enumerate().filter_map(move |(at, arg)| {
+fn flags<'a>(args: &'a [String], name: &str) -> Vec<&'a str> {
+    let value = |(at, arg): (usize, &'a String)| {
         let rest = arg.strip_prefix(name)?;
         match rest.strip_prefix('=') {
             Some(value) => Some(value),
             None if rest.is_empty() => args.get(at + 1).map(String::as_str),
             None => None,
         }
-    })
+    };
+    args.iter().enumerate().filter_map(value).collect()
 }
 
 #[cfg(test)]
@@ -173,9 +175,6 @@ mod tests {
         assert_eq!(flag(&args, "--arch"), Some("arm64"));
         assert_eq!(flag(&args, "--disk"), Some("2"));
         assert_eq!(flag(&args, "--cidr"), None);
-        assert_eq!(
-            flags(&args, "--cni-bin-path").collect::<Vec<_>>(),
-            ["/a,/b"]
-        );
+        assert_eq!(flags(&args, "--cni-bin-path"), ["/a,/b"]);
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
     let names = arch.qemu_executables().join("`, `");
     let Some(path) = qemu_path(arch) else {
         let finding = Finding::missing("qemu", format!("no QEMU: none of `{names}`"));
-        return vec![with_package(finding, Need::Qemu(arch), asked.ctx.host.is_root())];
+        return vec![with_package(
+            finding,
+            Need::Qemu(arch),
+            asked.ctx.host.is_root(),
+        )];
     };
     match probe::run(&[path.as_str(), "--version"], None, Duration::from_secs(3)) {
         Some(output) if output.success => {
@@ -46,7 +50,11 @@ pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
             let said = other.map_or_else(|| "it hangs".to_owned(), |output| output.stderr);
             let finding = Finding::missing("qemu", format!("`{path}` does not start"))
                 .why(said.trim().to_owned());
-            vec![with_package(finding, Need::Qemu(arch), asked.ctx.host.is_root())]
+            vec![with_package(
+                finding,
+                Need::Qemu(arch),
+                asked.ctx.host.is_root(),
+            )]
         }
     }
 }
@@ -111,7 +119,10 @@ pub(super) fn kvm(asked: &Asked) -> Vec<Finding> {
         return Vec::new();
     };
     if asked.inside_lab {
-        return vec![Finding::ok("kvm", "KVM is not used: the lab emulates its nodes")];
+        return vec![Finding::ok(
+            "kvm",
+            "KVM is not used: the lab emulates its nodes",
+        )];
     }
     if arch.go_name() != asked.ctx.host.arch {
         let text = format!("KVM is not used: {} is emulated here", arch.go_name());
@@ -154,7 +165,7 @@ fn kvm_finding(found: &Kvm, root: bool) -> Finding {
         // talosctl does not fall back to emulation then: its QEMU just ends.
         Kvm::Unusable(reason) => Finding::missing("kvm", "KVM is there and does not work")
             .why(format!("QEMU says: {reason}; talosctl takes KVM whenever `/dev/kvm` opens"))
-            .cure("cargo xtask --lab cluster emulates its nodes; else mend nested virtualisation on the host of this VM"),
+            .cure("cargo xtask --lab cluster (its nodes are emulated), or mend nested virtualisation on the host of this VM"),
     }
 }
 
@@ -171,19 +182,21 @@ pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
     let shown: Vec<&str> = folders.iter().map(|folder| folder.as_str()).collect();
     let shown = shown.join("`, `");
     if lacking.is_empty() {
-        return vec![Finding::ok("cni-plugins", format!("CNI plugins in `{shown}`"))];
+        return vec![Finding::ok(
+            "cni-plugins",
+            format!("CNI plugins in `{shown}`"),
+        )];
     }
     let arch = asked.ctx.host.arch;
-    let bundle = asked.flag("--cni-bundle-url").map_or_else(
-        || asked.version().cni_bundle_url(arch),
-        str::to_owned,
-    );
+    let bundle = asked
+        .flag("--cni-bundle-url")
+        .map_or_else(|| asked.version().cni_bundle_url(arch), str::to_owned);
     let text = format!("CNI plugins {} are not in `{shown}`", lacking.join(", "));
     vec![
         Finding::warn("cni-plugins", text)
             .why(format!("talosctl downloads them at the first create, from {bundle}"))
             .cure(format!(
-                "nothing with internet; without: `make talosctl-cni-bundle`, then `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
+                "none needed with internet access; else `make talosctl-cni-bundle` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
             )),
     ]
 }

@@ -46,9 +46,7 @@ pub(super) fn gateway_ports(asked: &Asked) -> Vec<Finding> {
         .iter()
         .filter_map(|(port, protocol, what)| {
             let holder = listeners.iter().find(|listener| {
-                listener.port == *port
-                    && listener.protocol == *protocol
-                    && listener.takes(gateway)
+                listener.port == *port && listener.protocol == *protocol && listener.takes(gateway)
             })?;
             Some(held_port(*port, what, holder))
         })
@@ -66,7 +64,11 @@ fn wanted_ports(asked: &Asked) -> Vec<(u16, Protocol, &'static str)> {
         .flag("--control-plane-port")
         .and_then(|port| port.parse().ok())
         .unwrap_or(6443);
-    let mut wanted = vec![(kubernetes, Protocol::Tcp, "the load balancer for Kubernetes")];
+    let mut wanted = vec![(
+        kubernetes,
+        Protocol::Tcp,
+        "the load balancer for Kubernetes",
+    )];
     if asked.version().serves_dns() && asked.flag("--nameservers").is_none() {
         wanted.push((53, Protocol::Udp, "the nodes' DNS"));
     }
@@ -95,38 +97,51 @@ pub(super) fn who_holds(listener: &Listener) -> String {
 pub(super) fn firewall(asked: &Asked) -> Vec<Finding> {
     let (cidr, bridge) = (asked.settings.cidr, asked.settings.name.bridge());
     let root = asked.ctx.root_prefix();
+    let sudo = if asked.ctx.host.is_root() {
+        ""
+    } else {
+        "sudo "
+    };
     let mut findings = Vec::new();
     if firewall::runs_firewalld() && !firewall::firewalld_trusts(cidr, &bridge) {
         findings.push(
-            Finding::warn("firewalld", format!("firewalld runs, and does not trust {cidr}"))
-                .why("it drops what nodes send: they would wait for the API for ever")
-                .cure(format!("sudo firewall-cmd --zone=trusted --add-source={cidr}")),
+            Finding::warn(
+                "firewalld",
+                format!("firewalld runs, and does not trust {cidr}"),
+            )
+            .why("it drops what nodes send: they would wait for the API for ever")
+            .cure(format!(
+                "{sudo}firewall-cmd --zone=trusted --add-source={cidr}"
+            )),
         );
     }
     let chains = firewall::dropping_chains(root).unwrap_or_default();
     findings.extend(chains.into_iter().map(|chain| {
         Finding::warn("nftables-forward", format!("nftables chain `{chain}` drops what it forwards by default"))
             .why("every table has its say: what talosctl's rules accept is dropped there all the same")
-            .cure(format!("sudo nft insert rule {chain} ip saddr {cidr} accept; sudo nft insert rule {chain} ip daddr {cidr} accept"))
+            .cure(format!("{sudo}nft insert rule {chain} ip saddr {cidr} accept; {sudo}nft insert rule {chain} ip daddr {cidr} accept"))
     }));
     match firewall::filter_table(root) {
         Some(table) => {
             let found = firewall::forward(&table, cidr, &bridge);
-            findings.push(forward(&found, &cidr.to_string()));
+            findings.push(forward(&found, &cidr.to_string(), sudo));
         }
         None if tools::program("iptables").is_none() => {}
         None => findings.push(
-            Finding::warn("forward-policy", "packet filter rules are for root to see: not looked at")
-                .cure("sudo -v, then `cargo xtask doctor` again"),
+            Finding::warn(
+                "forward-policy",
+                "packet filter rules are for root to see: not looked at",
+            )
+            .cure("sudo -v, then `cargo xtask doctor` again"),
         ),
     }
     findings
 }
 
-fn forward(found: &Forward, cidr: &str) -> Finding {
+fn forward(found: &Forward, cidr: &str, sudo: &str) -> Finding {
     let id = "forward-policy";
     let accept = format!(
-        "sudo iptables -I FORWARD -s {cidr} -j ACCEPT; sudo iptables -I FORWARD -d {cidr} -j ACCEPT"
+        "{sudo}iptables -I FORWARD -s {cidr} -j ACCEPT; {sudo}iptables -I FORWARD -d {cidr} -j ACCEPT"
     );
     match &found.block {
         None => Finding::ok(id, "nothing in FORWARD drops what nodes send"),
@@ -160,7 +175,9 @@ pub(super) fn forwarding(_: &Asked) -> Vec<Finding> {
     let bridged = is_on("/proc/sys/net/bridge/bridge-nf-call-iptables");
     vec![Finding::ok(
         "forwarding",
-        format!("ip_forward is {forward} (talosctl switches it on), bridge-nf-call-iptables is {bridged}"),
+        format!(
+            "ip_forward is {forward} (talosctl switches it on), bridge-nf-call-iptables is {bridged}"
+        ),
     )]
 }
 
@@ -173,11 +190,14 @@ mod tests {
     fn dockers_policy_is_no_alarm_and_anothers_is() {
         let found = |block, docker, cni| {
             let found = Forward { block, docker, cni };
-            forward(&found, "172.20.0.0/24").status
+            forward(&found, "172.20.0.0/24", "").status
         };
         assert_eq!(found(None, false, false), Status::Ok);
         assert_eq!(found(Some(Block::Policy), true, false), Status::Ok);
         assert_eq!(found(Some(Block::Policy), false, false), Status::Warn);
-        assert_eq!(found(Some(Block::Rule("x".into())), true, true), Status::Warn);
+        assert_eq!(
+            found(Some(Block::Rule("x".into())), true, true),
+            Status::Warn
+        );
     }
 }

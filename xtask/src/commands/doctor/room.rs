@@ -30,9 +30,12 @@ pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
     );
     if needed > available {
         return vec![
-            Finding::warn("memory", format!("{cluster} take {needed} MiB of memory, and {available} MiB are available"))
-                .why("nodes that run out of memory fail as if something else were wrong")
-                .cure("cargo xtask cluster up --controlplanes 1 --workers 0, with a smaller --memory"),
+            Finding::warn(
+                "memory",
+                format!("{cluster} take {needed} MiB of memory, and {available} MiB are available"),
+            )
+            .why("nodes that run out of memory fail as if something else were wrong")
+            .cure("cargo xtask cluster up --controlplanes 1 --workers 0, with a smaller --memory"),
         ];
     }
     if let Some(note) = &size.note {
@@ -48,7 +51,12 @@ pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
 
 pub(super) fn disks(asked: &Asked) -> Vec<Finding> {
     let mut findings = vec![state_disk(asked)];
-    findings.extend(enough("disk-cache", &asked.ctx.dirs.cache, CACHE_MIB, "the lab's parts"));
+    findings.extend(enough(
+        "disk-cache",
+        &asked.ctx.dirs.cache,
+        CACHE_MIB,
+        "the lab's parts",
+    ));
     if let Some(checkout) = asked.checkout() {
         findings.extend(enough("disk-out", &checkout.out(), OUT_MIB, "builds"));
     }
@@ -60,7 +68,10 @@ fn state_disk(asked: &Asked) -> Finding {
     let id = "disk-state";
     let dir = asked.state_dir();
     let Some(room) = disk::room(&dir) else {
-        return Finding::warn(id, format!("cannot tell how much room there is for `{dir}`"));
+        return Finding::warn(
+            id,
+            format!("cannot tell how much room there is for `{dir}`"),
+        );
     };
     if dir.is_dir() {
         return Finding::ok(id, format!("{} free on `{}`", gib(room.free), room.on));
@@ -69,7 +80,9 @@ fn state_disk(asked: &Asked) -> Finding {
         .flag("--disk")
         .and_then(|mib| mib.parse().ok())
         .unwrap_or(DISK_MIB);
-    let needed = each.saturating_mul(u64::from(asked.nodes())).saturating_mul(MIB);
+    let needed = each
+        .saturating_mul(u64::from(asked.nodes()))
+        .saturating_mul(MIB);
     node_disks(&room, needed, asked.switch("--disk-preallocate", true))
 }
 

@@ -21,7 +21,7 @@ pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
     if let Some(failure) = asked.why_no_checkout() {
         let mut finding = Finding::missing("checkout", failure.what.clone());
         finding.why = failure.causes.first().cloned();
-        finding.cure = failure.hint.clone();
+        finding.cure.clone_from(&failure.hint);
         return vec![finding];
     }
     let Some(checkout) = asked.checkout() else {
@@ -41,13 +41,12 @@ pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
             "talos-line",
             format!("Talos {version} is older than {oldest}, the oldest known line"),
         )
-        .cure(format!(
-            "git -C {} checkout main",
-            checkout.dir
-        )),
+        .cure(format!("git -C {} checkout main", checkout.dir)),
         Support::Newer { newest } => Finding::warn(
             "talos-line",
-            format!("Talos {version} is newer than {newest}, the newest known line: taken for that"),
+            format!(
+                "Talos {version} is newer than {newest}, the newest known line: taken for that"
+            ),
         )
         .cure("a newer xtask, when something does not fit"),
     };
@@ -90,8 +89,11 @@ fn no_talosctl(asked: &Asked) -> Finding {
             finding.cure = failure.hint;
             finding
         }
-        _ => Finding::missing("talosctl", "no `talosctl` on PATH, and no checkout to hold one")
-            .cure("cargo xtask --lab cluster builds one of its own"),
+        _ => Finding::missing(
+            "talosctl",
+            "no `talosctl` on PATH, and no checkout to hold one",
+        )
+        .cure("cargo xtask --lab cluster (it builds one of its own)"),
     }
 }
 
@@ -107,10 +109,16 @@ pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
             format!("`{flag}` says what nodes boot"),
         )];
     }
-    let arch = asked.arch.map_or(asked.ctx.host.arch, |arch| arch.go_name());
+    let arch = asked
+        .arch
+        .map_or(asked.ctx.host.arch, |arch| arch.go_name());
     let wanted = [
         ("artifact-kernel", "kernel", format!("vmlinuz-{arch}")),
-        ("artifact-initramfs", "initramfs", format!("initramfs-{arch}.xz")),
+        (
+            "artifact-initramfs",
+            "initramfs",
+            format!("initramfs-{arch}.xz"),
+        ),
     ];
     let look = |(id, target, file): (&str, &str, String)| {
         let path = checkout.out().join(file);

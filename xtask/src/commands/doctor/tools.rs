@@ -42,7 +42,12 @@ pub(super) fn root(asked: &Asked) -> Vec<Finding> {
 /// A password is asked for once, before the first step; that is no problem.
 fn sudo(granted: bool, stderr: &str) -> Finding {
     let refuses = ["not in the sudoers", "may not run sudo", "not allowed"];
-    match (granted, stderr.lines().find(|line| refuses.iter().any(|words| line.contains(words)))) {
+    match (
+        granted,
+        stderr
+            .lines()
+            .find(|line| refuses.iter().any(|words| line.contains(words))),
+    ) {
         (true, _) => Finding::ok("root", "root through `sudo`, without a password"),
         (false, Some(line)) => Finding::missing("root", "`sudo` does not let you become root")
             .why(line.trim())
@@ -82,8 +87,10 @@ fn tool(asked: &Asked, name: &str, need: Need, why: &str) -> Vec<Finding> {
         Some(output) if output.success => vec![Finding::ok(id, format!("`{path}`"))],
         other => {
             let said = other.map(|output| output.stderr.trim().to_owned());
-            let finding = Finding::missing(id, format!("`{path}` does not start"))
-                .why(said.filter(|said| !said.is_empty()).unwrap_or_else(|| why.to_owned()));
+            let finding = Finding::missing(id, format!("`{path}` does not start")).why(
+                said.filter(|said| !said.is_empty())
+                    .unwrap_or_else(|| why.to_owned()),
+            );
             vec![with_package(finding, need, root)]
         }
     }
@@ -101,10 +108,7 @@ mod tests {
             sudo(false, "sudo: a password is required\n").status,
             Status::Ok
         );
-        let refused = sudo(
-            false,
-            "\nSorry, user dev may not run sudo on this-host.\n",
-        );
+        let refused = sudo(false, "\nSorry, user dev may not run sudo on this-host.\n");
         assert_eq!(refused.status, Status::Missing);
     }
 }

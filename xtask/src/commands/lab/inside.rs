@@ -32,7 +32,7 @@ const HANDED_ON: [&str; 14] = [
     "USER",
 ];
 
-pub(super) fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 

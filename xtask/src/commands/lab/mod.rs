@@ -7,6 +7,7 @@ mod build;
 mod carried;
 mod down;
 mod inside;
+pub(crate) use inside::is_inside;
 mod locks;
 mod packages;
 mod parts;

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -243,23 +242,4 @@ func (m *Machine) introduce() {
 			MachineID: strings.ReplaceAll(node.ReadLine("/sys/class/dmi/id/product_uuid"), "-", ""),
 		}
 	})
-}
-
-// writeUpgrades shows the recorded upgrades at a path that `talosctl read` can be given.
-func (m *Machine) writeUpgrades() error {
-	var lines []string
-	for _, u := range m.store.Get().Upgrades {
-		lines = append(lines, "  "+string(u))
-	}
-
-	content := "[\n" + strings.Join(lines, ",\n") + "\n]\n"
-	if len(lines) == 0 {
-		content = "[]\n"
-	}
-
-	if err := os.MkdirAll(filepath.Dir(UpgradesFile), 0o755); err != nil {
-		return err
-	}
-
-	return os.WriteFile(UpgradesFile, []byte(content), 0o644)
 }

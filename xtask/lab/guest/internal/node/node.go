@@ -30,6 +30,10 @@ type Actions interface {
 	Reboot(ctx context.Context, in *machine.RebootRequest)
 	Shutdown(ctx context.Context, in *machine.ShutdownRequest)
 	Upgrade(ctx context.Context, in *machine.UpgradeRequest) error
+	// Record notes an upgrade that was asked for through an API that reboots on its own account.
+	Record(ctx context.Context, api string, in *machine.UpgradeRequest) error
+	// Resolve finds an image's digest in the registries; "" if none has it and that does not matter.
+	Resolve(ctx context.Context, image string) (digest string, err error)
 	Bootstrap() error
 	Apply(ctx context.Context, in *machine.ApplyConfigurationRequest) (*machine.ApplyConfiguration, error)
 }

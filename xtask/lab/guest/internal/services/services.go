@@ -178,7 +178,7 @@ func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 
 		for _, id := range ids {
 			e := m.entries[id]
-			up = up && e != nil && e.state == "Running" && (!e.known || e.healthy)
+			up = up && e != nil && e.state == "Running" && (e.svc.Health == nil || e.healthy)
 		}
 
 		changed := m.changed
@@ -315,7 +315,7 @@ func (m *Manager) set(e *entry, stateName string, action machine.ServiceStateEve
 	}
 
 	health := healthProto(e)
-	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: !e.known}
+	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: e.svc.Health == nil}
 
 	close(m.changed)
 	m.changed = make(chan struct{})
