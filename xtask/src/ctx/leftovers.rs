@@ -93,7 +93,8 @@ impl Leftovers {
 
 /// Look. Rules are seen by root only: `root` is `["sudo", "-n"]` or nothing.
 pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Leftovers {
-    let (cache_files, cached) = cached_results(footprint);
+    let cached = cached_results(footprint);
+    let cache_files = cached.iter().map(|result| result.path.clone()).collect();
     let mut found = Leftovers {
         cache_files,
         ..Leftovers::default()
@@ -104,7 +105,7 @@ pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Le
     found.namespaces = namespaces(footprint, &cached, node_namespaces);
     let containers: Vec<&str> = cached
         .iter()
-        .map(|result| result.container_id.as_str())
+        .map(|result| result.container.as_str())
         .collect();
     let list = |table: &str| {
         let argv: Vec<&str> = root
@@ -132,24 +133,34 @@ impl Ctx {
     }
 }
 
-fn cached_results(footprint: &Footprint) -> (Vec<Utf8PathBuf>, Vec<CniAttachment>) {
+/// A file of the CNI cache. Its name says the container; only root may read
+/// the rest of what root wrote.
+struct Cached {
+    path: Utf8PathBuf,
+    container: String,
+    namespace: Option<String>,
+}
+
+fn cached_results(footprint: &Footprint) -> Vec<Cached> {
     let Ok(entries) = footprint.cni_cache.read_dir_utf8() else {
-        return Default::default();
+        return Vec::new();
     };
     entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            cni_cache_container(&footprint.network, entry.file_name())?;
-            let text = std::fs::read_to_string(entry.path()).ok()?;
-            let result = CniAttachment::parse(&text).ok()?;
-            (result.network == footprint.network).then(|| (entry.path().to_owned(), result))
+            let container = cni_cache_container(&footprint.network, entry.file_name())?.to_owned();
+            let text = std::fs::read_to_string(entry.path()).ok();
+            let read = text.and_then(|text| CniAttachment::parse(&text).ok());
+            let namespace = read.as_ref().and_then(CniAttachment::netns_name).map(str::to_owned);
+            let is_ours = read.is_none_or(|read| read.network == footprint.network);
+            is_ours.then(|| Cached { path: entry.path().to_owned(), container, namespace })
         })
-        .unzip()
+        .collect()
 }
 
 /// By the CNI cache, by the namespaces the nodes are in, and by the veth ends
 /// on the cluster's bridge: each alone misses some half-made state.
-fn namespaces(footprint: &Footprint, cached: &[CniAttachment], nodes: &[u64]) -> Vec<String> {
+fn namespaces(footprint: &Footprint, cached: &[Cached], nodes: &[u64]) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
         return Vec::new();
@@ -162,9 +173,7 @@ fn namespaces(footprint: &Footprint, cached: &[CniAttachment], nodes: &[u64]) ->
             // Of talosctl's making only; see testutils.NewNS.
             is_cni_netns(name)
                 && (on_bridge.iter().any(|other| other == name)
-                    || cached
-                        .iter()
-                        .any(|result| result.netns_name() == Some(name))
+                    || cached.iter().any(|result| result.namespace.as_deref() == Some(name))
                     || std::fs::metadata(entry.path())
                         .is_ok_and(|meta| nodes.contains(&meta.ino())))
         })

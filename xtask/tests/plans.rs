@@ -1,0 +1,7 @@
+//! Plans: what a script does is what the run does.
+
+mod common;
+#[path = "plans/cluster.rs"]
+mod cluster;
+#[path = "plans/scripts.rs"]
+mod scripts;
