@@ -127,6 +127,16 @@ fn a_qemu_that_dies_at_once_is_a_failure_with_the_consoles_words() {
     assert_eq!(lab.sh(INVENTORY), before);
 }
 
+/// The launcher starts a node that panics again and again.
+#[test]
+fn a_node_that_panics_at_every_boot_is_not_waited_for() {
+    let Some(lab) = Lab::own("a_node_that_panics_at_every_boot") else { return };
+    let stderr = lab.fails(5, &["cluster", "up", "--workers", "0", "--", "--extra-boot-kernel-args=lab.fault=kernel-panic"]);
+    assert!(stderr.contains("died 3 times while booting"), "{stderr}");
+    assert!(stderr.contains("panic"), "{stderr}");
+    lab.ok(&["cluster", "destroy"]);
+}
+
 /// Moments by what is there, not by the clock: machines differ.
 const MOMENTS: [&str; 10] = [
     "true",

@@ -3,5 +3,7 @@
 mod common;
 #[path = "plans/cluster.rs"]
 mod cluster;
+#[path = "plans/fake.rs"]
+mod fake;
 #[path = "plans/scripts.rs"]
 mod scripts;

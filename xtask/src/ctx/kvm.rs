@@ -71,14 +71,15 @@ fn module(cpuinfo: &str) -> Option<&'static str> {
 }
 
 /// Let QEMU set KVM up with the machine that talosctl asks for. It ends at a
-/// device that does not exist, before anything runs.
-pub fn try_with_qemu(qemu: &Utf8Path, arch: Arch) -> Kvm {
+/// device that does not exist, before anything runs. As root where `root` is
+/// `["sudo", "-n"]`: that is who runs a cluster's.
+pub fn try_with_qemu(root: &[&str], qemu: &Utf8Path, arch: Arch) -> Kvm {
     // As pkg/provision/providers/qemu/launch.go has them.
     let machine = match arch {
         Arch::Amd64 => "q35,smm=on,accel=kvm",
         Arch::Arm64 => "virt,gic-version=max,accel=kvm",
     };
-    let argv = [
+    let qemu = [
         qemu.as_str(),
         "-machine",
         machine,
@@ -92,7 +93,7 @@ pub fn try_with_qemu(qemu: &Utf8Path, arch: Arch) -> Kvm {
         "-device",
         NO_SUCH_DEVICE,
     ];
-    match probe::run(&argv, None, LIMIT) {
+    match probe::run(&[root, &qemu].concat(), None, LIMIT) {
         Some(output) => verdict(&output.stderr),
         None => Kvm::Unusable(format!("QEMU hangs with it ({} s)", LIMIT.as_secs())),
     }
@@ -101,6 +102,10 @@ pub fn try_with_qemu(qemu: &Utf8Path, arch: Arch) -> Kvm {
 fn verdict(stderr: &str) -> Kvm {
     if stderr.contains(NO_SUCH_DEVICE) {
         return Kvm::Usable;
+    }
+    // Nor could talosctl open it then: it would do without.
+    if stderr.starts_with("sudo: ") || stderr.contains("Could not access KVM kernel module") {
+        return Kvm::NoPermission;
     }
     let line = stderr
         .lines()
@@ -111,6 +116,7 @@ fn verdict(stderr: &str) -> Kvm {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
 mod tests {
     use super::*;
     use camino::Utf8PathBuf;
@@ -158,5 +164,6 @@ qemu-system-x86_64: System Management Mode not supported by this hypervisor.\n";
         let fine = "qemu-system-x86_64: -device xtask-no-such-device: 'xtask-no-such-device' is not a valid device model name\n";
         assert_eq!(verdict(fine), Kvm::Usable);
         assert!(matches!(verdict(""), Kvm::Unusable(_)));
+        assert_eq!(verdict("sudo: a password is required\n"), Kvm::NoPermission);
     }
 }

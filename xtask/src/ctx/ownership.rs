@@ -33,6 +33,7 @@ fn owned_by(paths: &[Utf8PathBuf], other: u32, uid: u32) -> Vec<Utf8PathBuf> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
 mod tests {
     use super::*;
 

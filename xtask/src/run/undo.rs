@@ -35,6 +35,7 @@ impl Runner<'_> {
             return left(failure, made, "stopped at once, with nothing undone");
         }
         let interrupted = failure.exit == Exit::Interrupted;
+        let mut done = 0;
         for round in 0..ROUNDS {
             let (plan, is_last) = match undo.undo(self.ctx, made, interrupted) {
                 Undoing::Keep(why) => {
@@ -54,7 +55,9 @@ impl Runner<'_> {
             if round == 0 {
                 self.ui.note(&format!("undoing: {}", plan.title));
             }
-            match self.carry_out_undo(&mut failure, &plan, record, undo) {
+            let first = done;
+            done += plan.steps.len();
+            match self.carry_out_undo(&mut failure, (&plan, first), record, undo) {
                 Undone::Whole if is_last => {
                     self.ui.note("undone");
                     return failure;
@@ -67,10 +70,11 @@ impl Runner<'_> {
         left(failure, made, "not all could be undone")
     }
 
+    /// `first` is the number of the plan's first step among all of the undo.
     fn carry_out_undo(
         &self,
         failure: &mut Failure,
-        plan: &Plan,
+        (plan, first): (&Plan, usize),
         record: &mut Record,
         undo: &dyn Undo,
     ) -> Undone {
@@ -78,7 +82,7 @@ impl Runner<'_> {
         for (index, step) in plan.steps.iter().enumerate() {
             record.event(json!({"event": "undo", "why": step.why}));
             let attempt = Attempt {
-                log: record.undo_log(index),
+                log: record.undo_log(first + index),
                 run: record.id.clone(),
                 kill_at: 1,
             };

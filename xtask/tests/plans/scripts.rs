@@ -148,7 +148,7 @@ fn run_script(script: &str) -> bool {
 fn a_script_does_what_the_run_does() {
     let signals = Signals::install().unwrap();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        cases: 4000,
+        cases: 96,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

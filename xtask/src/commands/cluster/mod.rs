@@ -129,8 +129,8 @@ impl Undo for HalfMade {
         if rest.steps.is_empty() { Undoing::Done } else { Undoing::Again(rest) }
     }
 
-    fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer {
+    fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {
         let Watch::ClusterNodes { name, state_dir } = watch;
-        ClusterView::observer(ctx, name, state_dir)
+        ClusterView::observer(name, state_dir)
     }
 }

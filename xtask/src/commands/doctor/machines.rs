@@ -128,9 +128,10 @@ pub(super) fn kvm(asked: &Asked) -> Vec<Finding> {
         let text = format!("KVM is not used: {} is emulated here", arch.go_name());
         return vec![Finding::ok("kvm", text)];
     }
-    let found = match kvm::look(Utf8Path::new("/")) {
-        Kvm::Usable => qemu_path(arch).map_or(Kvm::Usable, |qemu| kvm::try_with_qemu(&qemu, arch)),
-        other => other,
+    let root = asked.ctx.root_prefix();
+    let found = match (kvm::look(Utf8Path::new("/")), qemu_path(arch)) {
+        (Kvm::Usable | Kvm::NoPermission, Some(qemu)) => kvm::try_with_qemu(root, &qemu, arch),
+        (other, _) => other,
     };
     vec![kvm_finding(&found, asked.ctx.host.is_root())]
 }
@@ -224,6 +225,7 @@ pub(super) fn swtpm(asked: &Asked) -> Vec<Finding> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
 mod tests {
     use super::super::finding::Status;
     use super::*;

@@ -3,6 +3,7 @@
 
 mod asked;
 mod builds;
+mod contexts;
 mod finding;
 mod fix;
 mod leftovers;
@@ -81,7 +82,7 @@ static CHECKS: &[Check] = &[
     on_linux("clusters", Group::Leftovers, leftovers::clusters),
     on_linux("ledger", Group::Leftovers, leftovers::ledger),
     on_linux("ownership", Group::Leftovers, leftovers::ownership),
-    anywhere("contexts", Group::Leftovers, leftovers::contexts),
+    anywhere("contexts", Group::Leftovers, contexts::look),
     anywhere("docker", Group::Builds, builds::docker),
     anywhere("buildx", Group::Builds, builds::buildx),
     anywhere("build-tools", Group::Builds, builds::tools),

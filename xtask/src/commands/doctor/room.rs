@@ -5,6 +5,7 @@ use talos::names::{MAX_SOCKET_PATH, NodeSocket, check_socket_paths};
 
 use super::asked::Asked;
 use super::finding::Finding;
+use crate::ctx::cluster::ClusterView;
 use crate::ctx::disk::{self, Room};
 use crate::ctx::host::Host;
 
@@ -19,6 +20,11 @@ pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
     let Some(memory) = Host::memory() else {
         return Vec::new();
     };
+    let view = ClusterView::look(&asked.ctx, asked.settings.name.as_str());
+    if !view.members.is_empty() {
+        let text = format!("cluster `{}` has its memory already", view.name);
+        return vec![Finding::ok("memory", text)];
+    }
     let size = &asked.size;
     let (needed, available) = (
         asked.settings.mib(size.controlplanes, size.workers),

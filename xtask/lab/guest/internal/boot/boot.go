@@ -55,8 +55,7 @@ type end struct {
 func Main() {
 	defer func() {
 		if r := recover(); r != nil {
-			log.Printf("recovered from: %+v", r)
-			stop(end{cmd: unix.LINUX_REBOOT_CMD_RESTART, err: fmt.Errorf("panic: %v", r)}, nil)
+			stop(end{cmd: unix.LINUX_REBOOT_CMD_RESTART, err: fmt.Errorf("recovered from: %+v", r)}, nil)
 		}
 	}()
 
