@@ -27,13 +27,7 @@ pub fn render(plan: &Plan) -> String {
 /// What a step does, without the plumbing that a script needs.
 pub fn in_words(step: &Step) -> String {
     match &step.action {
-        Action::Run(run) => {
-            let mut plain = step.clone();
-            let mut bare = run.clone();
-            bare.also_ok.clear();
-            plain.action = Action::Run(bare);
-            sh::command(&plain, false)
-        }
+        Action::Run(run) => sh::as_typed(run, step.privilege),
         Action::Stop { process, grace_seconds } => format!(
             "SIGTERM to pid {} if it still is {}, SIGKILL after {grace_seconds} s",
             process.pid, process.what

@@ -32,7 +32,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     }
     // Usage errors come before what the machine may lack.
     settings.size(None)?;
-    let facts = Facts::gather(ctx, &settings)?;
+    let facts = Facts::gather(ctx, &settings, app.is_dry())?;
     let size = settings.size(facts.memory_available)?;
     check_network_is_free(app, &settings)?;
     let plan = plan_up(&settings, &size, &facts)?;
@@ -89,6 +89,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         size.controlplanes, size.workers, settings.cidr,
     ));
     plan.notes.extend(size.note.clone());
+    plan.notes.extend(facts.notes.iter().cloned());
     match version.support() {
         Support::Known => {}
         Support::TooOld { oldest } => {
