@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use xtask::plan::{Plan, Resource, Step};
 use xtask::record::ledger::Ledger;
 
-use crate::common::{Home, Said, is_alive, said, within};
+use crate::common::{Home, Said, is_alive, within};
 
 /// Long for a machine, short for a person.
 pub(crate) const SOON: Duration = Duration::from_secs(8);
@@ -69,13 +69,28 @@ impl Harness {
 
     /// Its end, which must come soon.
     pub(crate) fn end(mut self) -> Said {
-        if !within(SOON, || self.child.try_wait().unwrap().is_some()) {
-            let mut stderr = String::new();
-            let _ = self.child.kill();
-            let _ = self.child.stderr.take().unwrap().read_to_string(&mut stderr);
-            panic!("still there {:?} after its start:\n{stderr}", self.began.elapsed());
+        let is_done = within(SOON, || self.has_ended());
+        let took = self.began.elapsed();
+        let _ = self.child.kill();
+        let status = self.child.wait().unwrap();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert!(is_done, "still there {took:?} after its start:\n{stderr}");
+        Said {
+            code: status.code(),
+            stdout,
+            stderr,
         }
-        said(&self.child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Harness {
+    /// A test that fails leaves nothing behind: a harness that is gone takes
+    /// its steps along.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -92,7 +92,6 @@ func TestWatchersGetWhatIsNew(t *testing.T) {
 		return errEnough
 	})
 
-
 	// The watcher may not have begun: it gets one of those that follow, and never the old one.
 	for {
 		s.Publish(t.Context(), &machine.PhaseEvent{Phase: "new"})
