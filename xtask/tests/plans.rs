@@ -1,8 +1,8 @@
 //! Plans: what a script does is what the run does.
 
-mod common;
 #[path = "plans/cluster.rs"]
 mod cluster;
+mod common;
 #[path = "plans/fake.rs"]
 mod fake;
 #[path = "plans/scripts.rs"]

@@ -52,7 +52,9 @@ impl Process {
         let uptime = fs::read_to_string("/proc/uptime").ok()?;
         let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
         let ticks = Duration::from_secs(self.start_ticks) / TICKS_PER_SECOND;
-        let age = Duration::try_from_secs_f64(uptime).ok()?.checked_sub(ticks)?;
+        let age = Duration::try_from_secs_f64(uptime)
+            .ok()?
+            .checked_sub(ticks)?;
         SystemTime::now().checked_sub(age)
     }
 

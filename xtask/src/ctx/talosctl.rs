@@ -41,7 +41,10 @@ impl Talosctl {
 
     /// What the checkout's own would be, for a plan that is only shown.
     pub fn to_be_built(ctx: &Ctx, checkout: &Checkout) -> Self {
-        Self { path: built(ctx, checkout), version: checkout.version.clone() }
+        Self {
+            path: built(ctx, checkout),
+            version: checkout.version.clone(),
+        }
     }
 
     /// # Errors

@@ -160,8 +160,15 @@ impl Resource {
     /// For people, naming what it is made of.
     pub fn describe(&self) -> String {
         match self {
-            Self::Cluster { name, state_dir, bridge, .. } => {
-                format!("cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)")
+            Self::Cluster {
+                name,
+                state_dir,
+                bridge,
+                ..
+            } => {
+                format!(
+                    "cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)"
+                )
             }
             Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
         }

@@ -102,7 +102,10 @@ impl Ui {
     /// A decision taken on the user's behalf.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            say(&format!("{} {text}\n", self.paint_err(Style::Warn, "note:")));
+            say(&format!(
+                "{} {text}\n",
+                self.paint_err(Style::Warn, "note:")
+            ));
         }
     }
 

@@ -25,36 +25,76 @@ fn help_is_as_it_was_read_last() {
     paths(&xtask::cli::Cli::command(), &[], &mut all);
     let mut expected = vec!["README.md".to_owned()];
     for path in all {
-        let name = if path.is_empty() { "xtask".to_owned() } else { path.join("-") };
+        let name = if path.is_empty() {
+            "xtask".to_owned()
+        } else {
+            path.join("-")
+        };
         let said = run(xtask().args(&path).arg("--help"));
         assert_eq!(said.code, Some(0), "{path:?}: {}", said.stderr);
-        assert!(said.stdout.lines().all(|line| line.len() <= 130), "{path:?} is too wide:\n{}", said.stdout);
+        assert!(
+            said.stdout.lines().all(|line| line.len() <= 130),
+            "{path:?} is too wide:\n{}",
+            said.stdout
+        );
         let file = format!("{GOLDEN}/{name}.txt");
         if std::env::var_os("XTASK_UPDATE").is_some() {
             std::fs::write(&file, &said.stdout).unwrap();
         }
         let wanted = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(said.stdout, wanted, "{file}: XTASK_UPDATE=1 cargo test --test cli rewrites it");
+        assert_eq!(
+            said.stdout, wanted,
+            "{file}: XTASK_UPDATE=1 cargo test --test cli rewrites it"
+        );
         expected.push(format!("{name}.txt"));
     }
     for entry in std::fs::read_dir(GOLDEN).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(expected.contains(&name), "{GOLDEN}/{name} is of no command: remove it");
+        assert!(
+            expected.contains(&name),
+            "{GOLDEN}/{name} is of no command: remove it"
+        );
     }
+}
+
+#[test]
+fn every_argument_says_what_it_is_for() {
+    fn look(command: &clap::Command) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            assert!(
+                arg.get_help().is_some(),
+                "`{}` of `{}`",
+                arg.get_id(),
+                command.get_name()
+            );
+        }
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            assert!(sub.get_about().is_some(), "`{}`", sub.get_name());
+            look(sub);
+        }
+    }
+    look(&xtask::cli::Cli::command());
 }
 
 #[test]
 fn help_is_the_same_however_it_is_asked_for() {
     let long = run(xtask().args(["cluster", "up", "--help"])).stdout;
     assert_eq!(run(xtask().args(["cluster", "help", "up"])).stdout, long);
-    assert!(run(xtask().args(["help"])).stdout.contains("cargo xtask --lab cluster"));
+    assert!(
+        run(xtask().args(["help"]))
+            .stdout
+            .contains("cargo xtask --lab cluster")
+    );
     assert!(long.contains("Usage: cargo xtask cluster up"), "{long}");
 }
 
 #[test]
 fn the_version_is_there_at_once() {
     let said = run(xtask().arg("--version"));
-    assert_eq!(said.stdout, format!("xtask {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        said.stdout,
+        format!("xtask {}\n", env!("CARGO_PKG_VERSION"))
+    );
     // The best of many: others work on this machine too. The median is the
     // benchmark's, of the binary that the alias runs.
     let took = || {
@@ -75,11 +115,18 @@ fn completions_are_scripts_of_their_shells() {
     };
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let script = script(shell);
-        assert!(script.contains("reboot") && script.contains("controlplanes"), "{shell}");
+        assert!(
+            script.contains("reboot") && script.contains("controlplanes"),
+            "{shell}"
+        );
         // bash is everywhere; the others are checked where they are.
         if shell == "bash" || xtask::ctx::host::Host::which(shell).is_some() {
             let checked = run_with(Command::new(shell).arg(check), script.as_bytes());
-            assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""), "{shell}");
+            assert_eq!(
+                (checked.code, checked.stderr.as_str()),
+                (Some(0), ""),
+                "{shell}"
+            );
         }
     }
     assert!(script("zsh").starts_with("#compdef xtask"));

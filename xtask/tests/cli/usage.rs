@@ -1,5 +1,8 @@
 //! What cannot be meant is exit code 2, with the likeliest correction.
-#![allow(clippy::disallowed_methods, reason = "tests make their own small worlds")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests make their own small worlds"
+)]
 
 use crate::common::{Home, run, xtask};
 
@@ -8,7 +11,10 @@ fn a_slip_of_the_finger_is_exit_2_with_a_suggestion() {
     for (words, suggestion) in [
         (&["clutser"][..], "'cluster'"),
         (&["cluster", "rebot"], "'reboot'"),
-        (&["cluster", "up", "--controlplane", "3"], "'--controlplanes'"),
+        (
+            &["cluster", "up", "--controlplane", "3"],
+            "'--controlplanes'",
+        ),
         (&["cluster", "status", "--jsno"], "'--json'"),
         (&["cluster", "up", "--format", "shell"], "sh"),
         (&["--colour", "never", "doctor"], "'--color'"),
@@ -16,7 +22,11 @@ fn a_slip_of_the_finger_is_exit_2_with_a_suggestion() {
     ] {
         let said = run(xtask().args(words));
         assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
-        assert!(said.stderr.contains(suggestion), "{words:?}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(suggestion),
+            "{words:?}: {}",
+            said.stderr
+        );
         assert!(said.stdout.is_empty(), "{words:?}");
     }
 }
@@ -38,7 +48,11 @@ fn too_little_and_too_much_are_exit_2() {
     ] {
         let said = run(xtask().args(words));
         assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
-        assert!(said.stderr.contains("Usage: ") || said.stderr.contains("For more information"), "{words:?}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("Usage: ") || said.stderr.contains("For more information"),
+            "{words:?}: {}",
+            said.stderr
+        );
     }
 }
 
@@ -56,7 +70,11 @@ fn an_unknown_setting_is_an_error_that_names_it() {
         let before = home.tree();
         let said = run(&mut home.xtask(&["cluster", "status"]));
         assert_eq!(said.code, Some(2), "{text}: {}", said.stderr);
-        assert!(said.stderr.contains(named) && said.stderr.contains(file.as_str()), "{text}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(named) && said.stderr.contains(file.as_str()),
+            "{text}: {}",
+            said.stderr
+        );
         assert!(said.stderr.contains("hint: "), "{text}: {}", said.stderr);
         assert_eq!(home.tree(), before);
         // What needs no settings does not read them.
@@ -78,7 +96,10 @@ fn settings_are_found_upwards_and_arguments_go_before_them() {
         status["cluster"]["name"].as_str().unwrap().to_owned()
     };
     assert_eq!(name(&["cluster", "status", "--json"]), "set");
-    assert_eq!(name(&["cluster", "status", "--json", "--name", "asked"]), "asked");
+    assert_eq!(
+        name(&["cluster", "status", "--json", "--name", "asked"]),
+        "asked"
+    );
 }
 
 #[test]
@@ -92,7 +113,11 @@ fn without_a_home_there_is_a_hint() {
         };
         let said = run(&mut command);
         assert_eq!(said.code, Some(3), "{}", said.stderr);
-        assert!(said.stderr.contains("HOME") && said.stderr.contains("hint: "), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("HOME") && said.stderr.contains("hint: "),
+            "{}",
+            said.stderr
+        );
     }
 }
 

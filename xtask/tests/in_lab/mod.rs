@@ -3,12 +3,17 @@
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+
+/// One lab at a time: two nodes keep two cores busy.
+static SERIAL: Mutex<()> = Mutex::new(());
 
 /// The lab's folder and a HOME whose ledger and records are the test's.
 pub(crate) struct Lab {
     dir: TempDir,
+    _serial: MutexGuard<'static, ()>,
 }
 
 impl Lab {
@@ -21,15 +26,29 @@ impl Lab {
             (_, false) => "lab tests need root",
             _ => {
                 // Short: unix sockets in it have 107 bytes.
-                let dir = tempfile::Builder::new().prefix("xl-").tempdir_in("/tmp").unwrap();
-                return Some(Self { dir });
+                let dir = tempfile::Builder::new()
+                    .prefix("xl-")
+                    .tempdir_in("/tmp")
+                    .unwrap();
+                let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+                return Some(Self {
+                    dir,
+                    _serial: serial,
+                });
             }
         };
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "{test} cannot run: {reason}"
+        );
         eprintln!("SKIPPED: {test}: {reason}");
         if let Some(file) = std::env::var_os("XTASK_TEST_SKIPS") {
             use std::io::Write;
-            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+            let mut file = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(file)
+                .unwrap();
             writeln!(file, "{test}\t{reason}").unwrap();
         }
         None
@@ -58,7 +77,11 @@ impl Lab {
         let words = [&["--lab"], words].concat();
         let output = self.xtask(&words);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {:?}\n{stderr}", output.status);
+        assert!(
+            output.status.success(),
+            "{words:?}: {:?}\n{stderr}",
+            output.status
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -75,7 +98,11 @@ impl Lab {
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.xtask(&["lab", "shell", "--", "sh", "-c", script]);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {:?}\n{stderr}", output.status);
+        assert!(
+            output.status.success(),
+            "{script}: {:?}\n{stderr}",
+            output.status
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }

@@ -1,6 +1,9 @@
 //! A state folder that cannot be written, and a disk that is full: nothing is
 //! made that could not be written down first.
-#![allow(clippy::disallowed_methods, reason = "tests start and signal their own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start and signal their own processes"
+)]
 
 use std::process::Command;
 
@@ -51,11 +54,20 @@ fn on_a_small_disk(test: &str, home: &Home, prepare: &str, plan: &Plan) -> Optio
 #[test]
 fn on_a_full_disk_nothing_is_begun() {
     let home = Home::new();
-    let Some(said) = on_a_small_disk("on_a_full_disk_nothing_is_begun", &home, FILL, &plan([bash("touch ~/mark")])) else {
+    let Some(said) = on_a_small_disk(
+        "on_a_full_disk_nothing_is_begun",
+        &home,
+        FILL,
+        &plan([bash("touch ~/mark")]),
+    ) else {
         return;
     };
     assert_eq!(said.code, Some(4), "{}", said.stderr);
-    assert!(said.stderr.contains("cannot record the run"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("cannot record the run"),
+        "{}",
+        said.stderr
+    );
     assert!(said.stderr.contains("No space left"), "{}", said.stderr);
     assert!(!home.path("mark").exists());
 }
@@ -72,21 +84,40 @@ fn a_ledger_without_room_lets_nothing_be_made_and_is_not_torn() {
     };
     let steps = [bash(FILL), bash("touch ~/mark").makes(made)];
     let test = "a_ledger_without_room_lets_nothing_be_made";
-    let Some(said) = on_a_small_disk(test, &home, "", &plan(steps)) else { return };
+    let Some(said) = on_a_small_disk(test, &home, "", &plan(steps)) else {
+        return;
+    };
     assert_eq!(said.code, Some(4), "{}", said.stderr);
-    assert!(said.stderr.contains("cannot write the ledger"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("cannot write the ledger"),
+        "{}",
+        said.stderr
+    );
     assert!(!home.path("mark").exists());
-    assert_eq!(home.read("left.jsonl"), "{\"op\":\"torn\n", "half an entry was left");
+    assert_eq!(
+        home.read("left.jsonl"),
+        "{\"op\":\"torn\n",
+        "half an entry was left"
+    );
 }
 
 #[test]
 fn a_log_without_room_does_not_stop_the_work() {
     let home = Home::new();
-    let steps = [bash("head -c 1000000 /dev/zero | tr '\\0' x"), bash("touch ~/mark")];
+    let steps = [
+        bash("head -c 1000000 /dev/zero | tr '\\0' x"),
+        bash("touch ~/mark"),
+    ];
     let test = "a_log_without_room_does_not_stop_the_work";
-    let Some(said) = on_a_small_disk(test, &home, "", &plan(steps)) else { return };
+    let Some(said) = on_a_small_disk(test, &home, "", &plan(steps)) else {
+        return;
+    };
     // The second step's own log cannot even be made without an inode.
-    assert!(said.stderr.contains("the log of this step is not complete"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the log of this step is not complete"),
+        "{}",
+        said.stderr
+    );
     assert!(home.path("mark").exists(), "{}", said.stderr);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
@@ -97,9 +128,17 @@ fn a_state_folder_that_is_none_is_an_error_that_names_it() {
     home.write("file", "");
     let state = home.path("file/below");
     let mut command = home.xtask(&["internal", "run-plan"]);
-    let said = run_with(command.env("XDG_STATE_HOME", &state), &json(&plan([bash("touch ~/mark")])));
+    let said = run_with(
+        command.env("XDG_STATE_HOME", &state),
+        &json(&plan([bash("touch ~/mark")])),
+    );
     assert_eq!(said.code, Some(4), "{}", said.stderr);
-    assert!(said.stderr.contains(&format!("cannot record the run in `{state}")), "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains(&format!("cannot record the run in `{state}")),
+        "{}",
+        said.stderr
+    );
     assert!(!home.path("mark").exists());
 }
 
@@ -109,15 +148,27 @@ fn a_state_folder_of_somebody_else_is_an_error_too() {
     let steps = plan([Step::run("a step", ["touch", "/tmp/never"])]);
     let state = home.path(".local/state");
     std::fs::create_dir_all(&state).unwrap();
-    let chmod = |mode| std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let chmod = |mode| {
+        std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap()
+    };
     chmod(0o000);
     let said = if is_root() {
         // Permissions stop everybody but root: be nobody.
-        std::fs::set_permissions(&home.root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(
+            &home.root,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
         std::fs::copy(env!("CARGO_BIN_EXE_xtask"), home.path("xtask")).unwrap();
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(home.path("xtask"));
-        command.args(["internal", "run-plan"]).env("HOME", &home.root).current_dir(&home.root);
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(home.path("xtask"));
+        command
+            .args(["internal", "run-plan"])
+            .env("HOME", &home.root)
+            .current_dir(&home.root);
         run_with(&mut command, &json(&steps))
     } else {
         run_with(&mut home.xtask(&["internal", "run-plan"]), &json(&steps))

@@ -1,5 +1,8 @@
 //! What outlives a run: ledger, records, locks.
-#![allow(clippy::disallowed_methods, reason = "tests start and signal their own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start and signal their own processes"
+)]
 
 use std::time::Duration;
 
@@ -34,28 +37,45 @@ fn many_writers_and_kill_9_lose_and_tear_no_entry() {
         .map(|writer| Harness::of(&home, &making_many(&home, writer, count)))
         .collect();
     // Every second one is killed, each at another moment.
-    for (index, harness) in harnesses.iter_mut().enumerate().filter(|(index, _)| index % 2 == 1) {
+    for (index, harness) in harnesses
+        .iter_mut()
+        .enumerate()
+        .filter(|(index, _)| index % 2 == 1)
+    {
         std::thread::sleep(Duration::from_millis(30 * index as u64));
         harness.signal(Signal::KILL);
         harness.child.wait().unwrap();
     }
-    for (index, harness) in harnesses.into_iter().enumerate().filter(|(index, _)| index % 2 == 0) {
+    for (index, harness) in harnesses
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| index % 2 == 0)
+    {
         let said = harness.end();
         assert_eq!(said.code, Some(0), "{index}: {}", said.stderr);
     }
     let live = ledger(&home);
     for writer in (0..writers).step_by(2) {
         for index in 0..count {
-            assert!(live.contains(&format!("w{writer}-{index}")), "w{writer}-{index} is lost");
+            assert!(
+                live.contains(&format!("w{writer}-{index}")),
+                "w{writer}-{index} is lost"
+            );
         }
     }
     // Who was killed has written a beginning without holes.
     for writer in (1..writers).step_by(2) {
-        let known = live.iter().filter(|name| name.starts_with(&format!("w{writer}-"))).count();
+        let known = live
+            .iter()
+            .filter(|name| name.starts_with(&format!("w{writer}-")))
+            .count();
         assert!((0..known).all(|index| live.contains(&format!("w{writer}-{index}"))));
     }
     let text = std::fs::read_to_string(home.state().join("ledger.jsonl")).unwrap();
-    let torn = text.lines().filter(|line| serde_json::from_str::<Value>(line).is_err()).count();
+    let torn = text
+        .lines()
+        .filter(|line| serde_json::from_str::<Value>(line).is_err())
+        .count();
     assert!(torn <= writers / 2, "{torn} torn lines");
     // A run after all that can still append and take away.
     let gone = plan([bash("true").unmakes(made(&home, "w0-0"))]);
@@ -66,9 +86,16 @@ fn many_writers_and_kill_9_lose_and_tear_no_entry() {
 #[test]
 fn runs_are_listed_shown_and_found_by_a_prefix() {
     let home = Home::new();
-    assert_eq!(run_command(&mut home.xtask(&["runs"])).stdout, "no runs recorded yet\n");
+    assert_eq!(
+        run_command(&mut home.xtask(&["runs"])).stdout,
+        "no runs recorded yet\n"
+    );
     run(&home, &plan([bash("echo one")]));
-    let failed = plan([bash("echo two"), Step::run("break", ["false"]), Step::run("later", ["true"])]);
+    let failed = plan([
+        bash("echo two"),
+        Step::run("break", ["false"]),
+        Step::run("later", ["true"]),
+    ]);
     assert_eq!(run(&home, &failed).code, Some(4));
 
     let said = run_command(&mut home.xtask(&["runs", "--json"]));
@@ -81,8 +108,14 @@ fn runs_are_listed_shown_and_found_by_a_prefix() {
 
     let latest = run_command(&mut home.xtask(&["runs", "latest"])).stdout;
     let lines: Vec<&str> = latest.lines().collect();
-    assert!(lines[2].contains("1. ok") && lines[2].ends_with("a step"), "{latest}");
-    assert!(lines[3].contains("2. failed") && latest.contains("`false` ended with exit status: 1"), "{latest}");
+    assert!(
+        lines[2].contains("1. ok") && lines[2].ends_with("a step"),
+        "{latest}"
+    );
+    assert!(
+        lines[3].contains("2. failed") && latest.contains("`false` ended with exit status: 1"),
+        "{latest}"
+    );
     assert!(latest.contains("3. not run"), "{latest}");
     assert!(latest.contains(home.state().as_str()), "{latest}");
 
@@ -90,7 +123,11 @@ fn runs_are_listed_shown_and_found_by_a_prefix() {
     assert_eq!(run_command(&mut home.xtask(&["runs", id])).code, Some(0));
     let both = run_command(&mut home.xtask(&["runs", &id[..4]]));
     assert_eq!(both.code, Some(2), "{}", both.stderr);
-    assert!(both.stderr.contains("2 runs") && both.stderr.contains("hint: "), "{}", both.stderr);
+    assert!(
+        both.stderr.contains("2 runs") && both.stderr.contains("hint: "),
+        "{}",
+        both.stderr
+    );
     let none = run_command(&mut home.xtask(&["runs", "zzz"]));
     assert_eq!(none.code, Some(2), "{}", none.stderr);
 }
@@ -114,14 +151,25 @@ fn old_records_go_and_strange_files_do_not_matter() {
     for index in 0..105 {
         // Of last second: only their number is against them.
         let id = format!("{:011x}-t", xtask::record::runs::now_ms() - 1000 + index);
-        home.write(&format!(".local/state/talos-xtask/runs/{id}/run.json"), "{\"id\": \"x\", \"command\": []}");
+        home.write(
+            &format!(".local/state/talos-xtask/runs/{id}/run.json"),
+            "{\"id\": \"x\", \"command\": []}",
+        );
     }
-    home.write(".local/state/talos-xtask/runs/0-half-made/run.json", "{\"id\":");
+    home.write(
+        ".local/state/talos-xtask/runs/0-half-made/run.json",
+        "{\"id\":",
+    );
     run(&home, &plan([bash("true")]));
     let runs = home.state().join("runs");
     assert_eq!(runs.read_dir_utf8().unwrap().count(), 100);
     let latest = run_command(&mut home.xtask(&["runs", "latest"]));
-    assert!(latest.stdout.contains("internal run-plan"), "{}{}", latest.stdout, latest.stderr);
+    assert!(
+        latest.stdout.contains("internal run-plan"),
+        "{}{}",
+        latest.stdout,
+        latest.stderr
+    );
     let all = run_command(&mut home.xtask(&["runs", "--json"]));
     assert_eq!(all.code, Some(0), "{}", all.stderr);
 }
@@ -132,15 +180,31 @@ fn records_are_for_their_owner_alone() {
     let home = Home::new();
     run(&home, &plan([bash("echo secret")]));
     let runs = home.state().join("runs");
-    let run = runs.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
-    assert_eq!(std::fs::metadata(run).unwrap().permissions().mode() & 0o777, 0o700);
+    let run = runs
+        .read_dir_utf8()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .into_path();
+    assert_eq!(
+        std::fs::metadata(run).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 #[test]
 fn an_option_with_a_value_does_not_name_the_record() {
     let home = Home::new();
     let plan = serde_json::to_vec(&plan([bash("true")])).unwrap();
-    let mut command = home.xtask(&["-C", home.root.as_str(), "--color", "never", "internal", "run-plan"]);
+    let mut command = home.xtask(&[
+        "-C",
+        home.root.as_str(),
+        "--color",
+        "never",
+        "internal",
+        "run-plan",
+    ]);
     let said = crate::common::run_with(&mut command, &plan);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let said = run_command(&mut home.xtask(&["runs"]));
@@ -151,7 +215,10 @@ fn an_option_with_a_value_does_not_name_the_record() {
 fn an_unreadable_ledger_hides_nothing_by_accident() {
     let home = Home::new();
     assert!(Ledger::of(&home.state()).live().is_empty());
-    home.write(".local/state/talos-xtask/ledger.jsonl", "\u{0}\u{0}not json\n{}\n[]\n");
+    home.write(
+        ".local/state/talos-xtask/ledger.jsonl",
+        "\u{0}\u{0}not json\n{}\n[]\n",
+    );
     assert!(ledger(&home).is_empty());
     run(&home, &plan([bash("true").makes(made(&home, "a"))]));
     assert_eq!(ledger(&home), ["a"]);

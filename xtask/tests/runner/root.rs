@@ -1,6 +1,9 @@
 //! Steps as root through the real sudo, for a user who is in no file of this
 //! host: /etc/passwd and the like are copies in a mount namespace of the test's.
-#![allow(clippy::disallowed_methods, reason = "tests start and signal their own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start and signal their own processes"
+)]
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -40,8 +43,15 @@ const MAY: &str = "xtasktest ALL=(ALL:ALL) NOPASSWD: ALL";
 /// A run by the user, to whom sudo grants what `sudoers` says. None where this
 /// cannot be tried.
 fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harness> {
-    let lacks = ["sudo", "setpriv", "unshare"].into_iter().find(|name| xtask::ctx::host::Host::which(name).is_none());
-    let can_mount = || Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
+    let lacks = ["sudo", "setpriv", "unshare"]
+        .into_iter()
+        .find(|name| xtask::ctx::host::Host::which(name).is_none());
+    let can_mount = || {
+        Command::new("unshare")
+            .args(["--mount", "true"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
     let reason = match lacks {
         _ if !is_root() => Some("root is needed to make up a user".to_owned()),
         Some(name) => Some(format!("no `{name}`")),
@@ -53,7 +63,11 @@ fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harnes
         return None;
     }
     std::fs::create_dir(home.path("etc")).unwrap();
-    std::fs::set_permissions(&home.root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(
+        &home.root,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private", "sh", "-c", AS_USER])
@@ -74,7 +88,14 @@ fn a_step_as_root_has_the_listed_environment_and_nothing_else() {
     for sudoers in each_sudo() {
         let home = Home::new();
         let steps = plan([step.clone(), bash("id -u").as_root(), bash("id -u")]);
-        let Some(harness) = as_user("a_step_as_root_has_the_listed_environment", &home, &sudoers, &steps) else { return };
+        let Some(harness) = as_user(
+            "a_step_as_root_has_the_listed_environment",
+            &home,
+            &sudoers,
+            &steps,
+        ) else {
+            return;
+        };
         let said = harness.end();
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         let mut env: Vec<String> = log(&home, 1).lines().map(str::to_owned).collect();
@@ -85,13 +106,22 @@ fn a_step_as_root_has_the_listed_environment_and_nothing_else() {
             "PATH=/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin".to_owned(),
         ];
         assert_eq!(env, wanted);
-        assert_eq!((log(&home, 2).trim(), log(&home, 3).trim()), ("0", UID.to_string().as_str()));
+        assert_eq!(
+            (log(&home, 2).trim(), log(&home, 3).trim()),
+            ("0", UID.to_string().as_str())
+        );
     }
 }
 
 fn log(home: &Home, step: usize) -> String {
     let runs = home.state().join("runs");
-    let run = runs.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
+    let run = runs
+        .read_dir_utf8()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .into_path();
     std::fs::read_to_string(run.join(format!("step-{step:02}.log"))).unwrap()
 }
 
@@ -99,12 +129,29 @@ fn log(home: &Home, step: usize) -> String {
 fn what_root_makes_in_the_users_folder_is_the_users() {
     use std::os::unix::fs::MetadataExt;
     let home = Home::new();
-    let write = Action::WriteFile { path: home.path("a/b/file"), contents: "x".into(), mode: 0o600 };
+    let write = Action::WriteFile {
+        path: home.path("a/b/file"),
+        contents: "x".into(),
+        mode: 0o600,
+    };
     let steps = [
-        Step::new("a folder", Action::CreateDir { path: home.path("c/d") }).as_root(),
+        Step::new(
+            "a folder",
+            Action::CreateDir {
+                path: home.path("c/d"),
+            },
+        )
+        .as_root(),
         Step::new("a file", write).as_root(),
     ];
-    let Some(harness) = as_user("what_root_makes_in_the_users_folder", &home, MAY, &plan(steps)) else { return };
+    let Some(harness) = as_user(
+        "what_root_makes_in_the_users_folder",
+        &home,
+        MAY,
+        &plan(steps),
+    ) else {
+        return;
+    };
     let said = harness.end();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     for path in ["a", "a/b", "a/b/file", "c", "c/d"] {
@@ -117,27 +164,49 @@ fn what_root_makes_in_the_users_folder_is_the_users() {
 fn a_failure_as_root_is_told_like_any_other() {
     let home = Home::new();
     let steps = plan([bash("echo it broke; exit 3").as_root()]);
-    let Some(harness) = as_user("a_failure_as_root_is_told", &home, MAY, &steps) else { return };
+    let Some(harness) = as_user("a_failure_as_root_is_told", &home, MAY, &steps) else {
+        return;
+    };
     let said = harness.end();
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     let error = said.stderr.split("error: ").nth(1).unwrap();
-    assert!(error.starts_with("step \"a step\" failed: `bash` ended with exit status: 3"), "{error}");
-    assert_eq!(said.stderr.matches("  | it broke").count(), 1, "{}", said.stderr);
+    assert!(
+        error.starts_with("step \"a step\" failed: `bash` ended with exit status: 3"),
+        "{error}"
+    );
+    assert_eq!(
+        said.stderr.matches("  | it broke").count(),
+        1,
+        "{}",
+        said.stderr
+    );
     assert!(error.contains("its whole output is in"), "{error}");
 
     let home = Home::new();
     let steps = plan([Step::run("a step", ["no-such-program"]).as_root()]);
-    let said = as_user("a_failure_as_root_is_told", &home, MAY, &steps).unwrap().end();
+    let said = as_user("a_failure_as_root_is_told", &home, MAY, &steps)
+        .unwrap()
+        .end();
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert!(said.stderr.contains("cannot start `no-such-program`"), "{}", said.stderr);
-    assert!(said.stderr.contains("hint: cargo xtask doctor"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("cannot start `no-such-program`"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("hint: cargo xtask doctor"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]
 fn a_deadline_ends_a_step_as_root() {
     let home = Home::new();
     let steps = plan([bash("echo $$ >~/pid; sleep 300").as_root().deadline(1)]);
-    let Some(harness) = as_user("a_deadline_ends_a_step_as_root", &home, MAY, &steps) else { return };
+    let Some(harness) = as_user("a_deadline_ends_a_step_as_root", &home, MAY, &steps) else {
+        return;
+    };
     let said = harness.end();
     assert_eq!(said.code, Some(124), "{}", said.stderr);
     assert!(ends(pid_in(&home, "pid")));
@@ -150,10 +219,20 @@ fn ctrl_c_and_kill_9_reach_a_step_as_root() {
             let home = Home::new();
             let script = "sleep 300 & echo $! >~/grandchild; echo $$ >~/child; wait";
             let steps = plan([bash(script).as_root()]);
-            let Some(harness) = as_user("ctrl_c_and_kill_9_reach_a_step_as_root", &home, &sudoers, &steps) else { return };
+            let Some(harness) = as_user(
+                "ctrl_c_and_kill_9_reach_a_step_as_root",
+                &home,
+                &sudoers,
+                &steps,
+            ) else {
+                return;
+            };
             let (child, grandchild) = (pid_in(&home, "child"), pid_in(&home, "grandchild"));
             harness.signal(signal);
-            assert!(ends(child) && ends(grandchild), "{signal:?} under {sudoers}");
+            assert!(
+                ends(child) && ends(grandchild),
+                "{signal:?} under {sudoers}"
+            );
             let said = harness.end();
             let code = (signal == Signal::INT).then_some(130);
             assert_eq!(said.code, code, "{}", said.stderr);
@@ -166,7 +245,9 @@ fn a_second_ctrl_c_kills_a_step_as_root_at_once() {
     let home = Home::new();
     let script = "trap '' INT TERM; echo $$ >~/child; while :; do sleep 0.05; done";
     let test = "a_second_ctrl_c_kills_a_step_as_root";
-    let Some(harness) = as_user(test, &home, MAY, &plan([bash(script).as_root()])) else { return };
+    let Some(harness) = as_user(test, &home, MAY, &plan([bash(script).as_root()])) else {
+        return;
+    };
     let child = pid_in(&home, "child");
     harness.signal(Signal::INT);
     std::thread::sleep(Duration::from_millis(400));
@@ -183,10 +264,16 @@ fn a_sudo_that_refuses_is_exit_3_before_anything_is_done() {
     for sudoers in ["", "xtasktest ALL=(ALL:ALL) ALL"] {
         let home = Home::new();
         let steps = plan([bash("touch ~/mark"), bash("id -u").as_root()]);
-        let Some(harness) = as_user("a_sudo_that_refuses_is_exit_3", &home, sudoers, &steps) else { return };
+        let Some(harness) = as_user("a_sudo_that_refuses_is_exit_3", &home, sudoers, &steps) else {
+            return;
+        };
         let said = harness.end();
         assert_eq!(said.code, Some(3), "{}", said.stderr);
-        assert!(said.stderr.contains("hint: ") && said.stderr.contains("sudo"), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("hint: ") && said.stderr.contains("sudo"),
+            "{}",
+            said.stderr
+        );
         assert!(!home.path("mark").exists());
     }
 }
@@ -197,8 +284,19 @@ fn a_sudo_that_grants_only_other_commands_is_exit_3_too() {
     // `sudo -n true` works, what the step needs does not.
     let sudoers = "xtasktest ALL=(ALL:ALL) NOPASSWD: /usr/bin/true";
     let steps = plan([bash("id -u").as_root()]);
-    let Some(harness) = as_user("a_sudo_that_grants_only_other_commands", &home, sudoers, &steps) else { return };
+    let Some(harness) = as_user(
+        "a_sudo_that_grants_only_other_commands",
+        &home,
+        sudoers,
+        &steps,
+    ) else {
+        return;
+    };
     let said = harness.end();
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert!(said.stderr.contains("sudo refused step \"a step\""), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("sudo refused step \"a step\""),
+        "{}",
+        said.stderr
+    );
 }

@@ -1,5 +1,8 @@
 //! Ctrl-C once and twice, SIGTERM, SIGHUP, and kill -9.
-#![allow(clippy::disallowed_methods, reason = "tests start and signal their own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start and signal their own processes"
+)]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -26,14 +29,22 @@ fn kill_9_takes_the_child_and_its_children_along() {
 /// The process beside `child` in its group that has taken its place as warden.
 fn warden_of(child: i32) -> Option<i32> {
     let warden = xtask::ctx::processes::scan().into_iter().find(|process| {
-        process.argv.ends_with(&["internal".to_owned(), "warden".to_owned()]) && group_of(process.pid) == Some(child)
+        process
+            .argv
+            .ends_with(&["internal".to_owned(), "warden".to_owned()])
+            && group_of(process.pid) == Some(child)
     })?;
     Some(warden.pid)
 }
 
 fn group_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(2)?
+        .parse()
+        .ok()
 }
 
 #[test]
@@ -67,7 +78,11 @@ fn a_first_signal_stops_the_step_undoes_it_and_is_exit_130() {
         harness.signal(signal);
         let said = harness.end();
         assert_eq!(said.code, Some(130), "{signal:?}: {}", said.stderr);
-        assert!(said.stderr.contains("error: interrupted"), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("error: interrupted"),
+            "{}",
+            said.stderr
+        );
         assert!(!is_alive(child));
         assert!(!cluster(&home).1.exists());
         assert!(ledger(&home).is_empty());
@@ -77,7 +92,13 @@ fn a_first_signal_stops_the_step_undoes_it_and_is_exit_130() {
 #[test]
 fn a_second_ctrl_c_kills_at_once_and_says_what_may_be_left() {
     let home = Home::new();
-    let harness = Harness::of(&home, &making(&home, "trap '' INT TERM; echo >~/deaf; while :; do sleep 0.05; done"));
+    let harness = Harness::of(
+        &home,
+        &making(
+            &home,
+            "trap '' INT TERM; echo >~/deaf; while :; do sleep 0.05; done",
+        ),
+    );
     let child = pid_in(&home, "child");
     assert!(within(SOON, || home.path("deaf").exists()));
     harness.signal(Signal::INT);
@@ -86,19 +107,34 @@ fn a_second_ctrl_c_kills_at_once_and_says_what_may_be_left() {
     let again = Instant::now();
     harness.signal(Signal::INT);
     let said = harness.end();
-    assert!(again.elapsed() < Duration::from_secs(2), "{:?}", again.elapsed());
+    assert!(
+        again.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        again.elapsed()
+    );
     assert_eq!(said.code, Some(130), "{}", said.stderr);
     assert!(!is_alive(child));
-    let left = format!("cluster `made` (its processes, its bridge {}", talos::names::bridge_name("made"));
+    let left = format!(
+        "cluster `made` (its processes, its bridge {}",
+        talos::names::bridge_name("made")
+    );
     assert!(said.stderr.contains(&left), "{}", said.stderr);
-    assert!(said.stderr.contains("hint: cargo xtask cluster destroy --name made"), "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains("hint: cargo xtask cluster destroy --name made"),
+        "{}",
+        said.stderr
+    );
     assert_eq!(ledger(&home), ["made"]);
 }
 
 #[test]
 fn an_interrupted_step_that_makes_nothing_just_ends() {
     let home = Home::new();
-    let harness = Harness::of(&home, &plan([bash("echo $$ >~/child; sleep 300"), bash("touch ~/later")]));
+    let harness = Harness::of(
+        &home,
+        &plan([bash("echo $$ >~/child; sleep 300"), bash("touch ~/later")]),
+    );
     let child = pid_in(&home, "child");
     harness.signal(Signal::INT);
     let said = harness.end();
@@ -111,10 +147,19 @@ fn ctrl_c_while_nothing_runs_ends_us_at_once() {
     let home = Home::new();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut command = home.xtask(&["internal", "run-plan"]);
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         // It has its handlers and waits for a plan.
         let status = format!("/proc/{}/status", child.id());
-        let sleeps = || std::fs::read_to_string(&status).unwrap().contains("\nState:\tS");
+        let sleeps = || {
+            std::fs::read_to_string(&status)
+                .unwrap()
+                .contains("\nState:\tS")
+        };
         assert!(within(SOON, sleeps));
         let stdin = child.stdin.take();
         let began = Instant::now();
@@ -136,7 +181,10 @@ fn what_our_parent_ignores_we_ignore() {
         .arg(xtask.get_program())
         .env("HOME", &home.root)
         .current_dir(&home.root);
-    let mut harness = Harness::start(&mut command, &plan([bash("echo $$ >~/child; sleep 1; touch ~/done")]));
+    let mut harness = Harness::start(
+        &mut command,
+        &plan([bash("echo $$ >~/child; sleep 1; touch ~/done")]),
+    );
     pid_in(&home, "child");
     harness.signal(Signal::HUP);
     std::thread::sleep(Duration::from_millis(200));

@@ -1,5 +1,8 @@
 //! On a terminal: Ctrl-C as typed, and steps that want to ask something.
-#![allow(clippy::disallowed_methods, reason = "tests start and signal their own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start and signal their own processes"
+)]
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +18,10 @@ fn on_a_terminal(test: &str, home: &Home, plan: &Plan) -> Option<Child> {
     let file = home.path("plan.json");
     std::fs::write(&file, json(plan)).unwrap();
     let xtask = home.xtask(&[]);
-    let line = format!("{} internal run-plan <{file}", xtask.get_program().to_str().unwrap());
+    let line = format!(
+        "{} internal run-plan <{file}",
+        xtask.get_program().to_str().unwrap()
+    );
     let child = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .env("HOME", &home.root)
@@ -32,14 +38,19 @@ fn on_a_terminal(test: &str, home: &Home, plan: &Plan) -> Option<Child> {
 }
 
 fn end(mut child: Child) -> Said {
-    assert!(within(SOON, || child.try_wait().unwrap().is_some()), "it hangs");
+    assert!(
+        within(SOON, || child.try_wait().unwrap().is_some()),
+        "it hangs"
+    );
     said(&child.wait_with_output().unwrap())
 }
 
 #[test]
 fn a_ctrl_c_that_is_typed_reaches_us_and_through_us_the_step() {
     let home = Home::new();
-    let step = bash("trap 'echo asked >>~/asked; exit 1' INT; echo $$ >~/child; while :; do sleep 0.05; done");
+    let step = bash(
+        "trap 'echo asked >>~/asked; exit 1' INT; echo $$ >~/child; while :; do sleep 0.05; done",
+    );
     let Some(mut child) = on_a_terminal("a_ctrl_c_that_is_typed", &home, &plan([step])) else {
         return;
     };
@@ -63,5 +74,9 @@ fn a_step_that_asks_on_the_terminal_fails_instead_of_waiting_for_ever() {
     let said = end(child);
     drop(keyboard);
     assert_eq!(said.code, Some(4), "{}", said.stdout);
-    assert!(said.stdout.contains("asks something on the terminal"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("asks something on the terminal"),
+        "{}",
+        said.stdout
+    );
 }

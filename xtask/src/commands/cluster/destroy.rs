@@ -178,7 +178,8 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
-    plan.steps.extend(contexts::steps(ctx, view, Some(talosctl)));
+    plan.steps
+        .extend(contexts::steps(ctx, view, Some(talosctl)));
     plan
 }
 
@@ -227,7 +228,10 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     }
     for chain in &found.empty_nat_chains {
         let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
-        plan.push(gone_is_fine("remove a NAT chain that was never filled", &argv));
+        plan.push(gone_is_fine(
+            "remove a NAT chain that was never filled",
+            &argv,
+        ));
     }
     if let Some(bridge) = &found.bridge {
         plan.push(gone_is_fine(

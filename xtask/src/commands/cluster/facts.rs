@@ -67,7 +67,9 @@ impl Facts {
         let talosctl = match (talosctl, missing.is_empty()) {
             (Ok(talosctl), true) => talosctl,
             (talosctl, _) => {
-                let assumed = talosctl.clone().unwrap_or_else(|_| Talosctl::to_be_built(ctx, &checkout));
+                let assumed = talosctl
+                    .clone()
+                    .unwrap_or_else(|_| Talosctl::to_be_built(ctx, &checkout));
                 let failure = missing_artifacts(&checkout, &missing, talosctl.err());
                 if !only_plan {
                     return Err(failure);
@@ -79,7 +81,9 @@ impl Facts {
         if talosctl.version.line() != checkout.version.line() {
             notes.push(format!(
                 "talosctl {} at `{}` is not of this checkout's line {}: its own flags are used",
-                talosctl.version, talosctl.path, checkout.version.line()
+                talosctl.version,
+                talosctl.path,
+                checkout.version.line()
             ));
         }
         let (mirrors, install_image) = std::thread::scope(|scope| {

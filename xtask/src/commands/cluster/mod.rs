@@ -126,7 +126,11 @@ impl Undo for HalfMade {
             ));
         }
         let rest = destroy::plan_rest(ctx, &view);
-        if rest.steps.is_empty() { Undoing::Done } else { Undoing::Again(rest) }
+        if rest.steps.is_empty() {
+            Undoing::Done
+        } else {
+            Undoing::Again(rest)
+        }
     }
 
     fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {

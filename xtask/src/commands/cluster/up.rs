@@ -112,8 +112,11 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         for folder in ["clusters", "cni/cache/results"] {
             let path = facts.talos_home.join(folder);
             plan.push(
-                Step::new("keep the folder yours: talosctl runs as root", Action::CreateDir { path })
-                    .effect(Effect::Creates),
+                Step::new(
+                    "keep the folder yours: talosctl runs as root",
+                    Action::CreateDir { path },
+                )
+                .effect(Effect::Creates),
             );
         }
     }

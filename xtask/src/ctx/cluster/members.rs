@@ -64,7 +64,9 @@ pub(super) fn find(
         let known =
             identify(&process.argv, stdout.as_ref().map(|path| path.as_str())).unwrap_or(known);
         let ours = known.is_of(state_dir.as_str())
-            || (known.state_dir.is_none() && stdout.is_none() && serves(&known.kind, gateway)
+            || (known.state_dir.is_none()
+                && stdout.is_none()
+                && serves(&known.kind, gateway)
                 && named_by_pid_file(state_dir, process).is_some());
         if ours {
             let node = known.node().map(str::to_owned);
@@ -151,7 +153,9 @@ fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<Option<S
         }
         let written = std::fs::metadata(&path).ok()?.modified().ok()?;
         let started = process.started()?;
-        let apart = written.duration_since(started).unwrap_or_else(|earlier| earlier.duration());
+        let apart = written
+            .duration_since(started)
+            .unwrap_or_else(|earlier| earlier.duration());
         (apart < WRITTEN_WITHIN).then_some(node)
     })
 }

@@ -50,7 +50,8 @@ impl Nodes {
         }
         self.next = Instant::now() + LOOK;
         let view = ClusterView::look_at(&self.cluster, self.state_dir.clone(), &processes::scan());
-        self.dead(&view).or_else(|| self.dying_again_and_again(&view))
+        self.dead(&view)
+            .or_else(|| self.dying_again_and_again(&view))
     }
 
     fn dead(&mut self, view: &ClusterView) -> Option<Failure> {
@@ -89,6 +90,9 @@ impl Nodes {
         failure
             .cause(format!("its console is {}", node.console))
             .excerpt(console_tail(&node.console, EXCERPT))
-            .hint(format!("cargo xtask cluster destroy --name {}", self.cluster))
+            .hint(format!(
+                "cargo xtask cluster destroy --name {}",
+                self.cluster
+            ))
     }
 }

@@ -135,7 +135,9 @@ func TestStreamed(t *testing.T) {
 }
 
 func TestOnlyClientCertificatesEnter(t *testing.T) {
-	chain := func(usage ...x509.ExtKeyUsage) [][]*x509.Certificate { return [][]*x509.Certificate{{{ExtKeyUsage: usage}}} }
+	chain := func(usage ...x509.ExtKeyUsage) [][]*x509.Certificate {
+		return [][]*x509.Certificate{{{ExtKeyUsage: usage}}}
+	}
 
 	if err := onlyClients(nil, chain(x509.ExtKeyUsageClientAuth)); err != nil {
 		t.Error(err)

@@ -7,10 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/config/generate"
+	configmachine "github.com/siderolabs/talos/pkg/machinery/config/machine"
 	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
+	cfgres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -97,14 +101,114 @@ func start(t *testing.T, cmdline string) (*node.Node, *observer.ObservedLogs) {
 	return n, seen
 }
 
-func status(t *testing.T, n *node.Node, want func(*runtime.MachineStatusSpec) bool) {
+// waitStatus waits until the machine's status is as wanted.
+func waitStatus(t *testing.T, n *node.Node, what string, want func(*runtime.MachineStatusSpec) bool) {
 	t.Helper()
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 
-	if _, err := n.State.WatchFor(ctx, runtime.NewMachineStatus().Metadata(), state.WithConditionFor(want2(want))); err != nil {
+	if _, err := n.State.WatchFor(ctx, runtime.NewMachineStatus().Metadata(), state.WithCondition(func(r resource.Resource) (bool, error) {
+		res, ok := r.(*runtime.MachineStatus)
+
+		return ok && want(res.TypedSpec()), nil
+	})); err != nil {
 		res, _ := safe.StateGetByID[*runtime.MachineStatus](context.Background(), n.State, runtime.MachineStatusID)
-		t.Fatalf("%v; the last status is %+v", err, res)
+		t.Fatalf("waiting for %s: %v; the last status is %+v", what, err, res.TypedSpec())
+	}
+}
+
+func ready(s *runtime.MachineStatusSpec) bool {
+	return s.Stage == runtime.MachineStageRunning && s.Status.Ready
+}
+
+// worker applies a worker's config as talosctl generates it.
+func worker(t *testing.T, n *node.Node) {
+	t.Helper()
+
+	in, err := generate.NewInput("c", "https://172.20.0.1:6443", "1.34.1", generate.WithInstallImage("ghcr.io/siderolabs/installer:v1.11.3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	provider, err := in.Config(configmachine.TypeWorker)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	n.SetConfig(provider)
+
+	if err = n.State.Create(t.Context(), cfgres.NewMachineConfig(provider)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// join makes the node known and the cluster bootstrapped.
+func join(n *node.Node) {
+	n.Peers.UpdateSelf(func(m *peers.Member) {
+		*m = peers.Member{Hostname: n.Hostname(), NodeID: "1", BootID: "b", Address: n.Address(), KubeletUp: true, OS: n.OSImage()}
+	})
+	n.Peers.SetBootstrapped()
+}
+
+func boot(t *testing.T, n *node.Node) {
+	t.Helper()
+
+	n.Events.Publish(t.Context(), &machine.SequenceEvent{Sequence: sequencer.Boot, Action: machine.SequenceEvent_START})
+	n.Events.Publish(t.Context(), &machine.SequenceEvent{Sequence: sequencer.Boot, Action: machine.SequenceEvent_STOP})
+}
+
+func TestANodeBecomesReady(t *testing.T) {
+	n, seen := start(t, "")
+
+	if n.Version() != "v1.12.0" {
+		t.Errorf("without a config the version is %s", n.Version())
+	}
+
+	worker(t, n)
+	boot(t, n)
+	waitStatus(t, n, "running, and only the node's own readiness missing", func(s *runtime.MachineStatusSpec) bool {
+		return s.Stage == runtime.MachineStageRunning && len(s.Status.UnmetConditions) == 0 ||
+			len(s.Status.UnmetConditions) == 1 && s.Status.UnmetConditions[0].Name == "nodeReady"
+	})
+
+	join(n)
+	waitStatus(t, n, "ready", ready)
+
+	if count := seen.FilterMessage("machine is running and ready").Len(); count != 1 {
+		t.Errorf("the ready line was printed %d times", count)
+	}
+
+	version, err := safe.StateGetByID[*runtime.Version](t.Context(), n.State, "version")
+	if err != nil || version.TypedSpec().Version != "v1.11.3" {
+		t.Errorf("the version does not follow the install image: %v %v", version, err)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+
+	if _, err = n.State.WatchFor(ctx, cluster.NewMember(cluster.NamespaceName, n.Hostname()).Metadata(), state.WithCondition(func(r resource.Resource) (bool, error) {
+		m, ok := r.(*cluster.Member)
+
+		return ok && m.TypedSpec().OperatingSystem == "Talos (v1.11.3) lab stand-in, not Talos", nil
+	})); err != nil {
+		t.Errorf("this node is no member: %v", err)
+	}
+
+	n.Events.Publish(t.Context(), &machine.SequenceEvent{Sequence: sequencer.Reboot, Action: machine.SequenceEvent_START})
+	waitStatus(t, n, "rebooting", func(s *runtime.MachineStatusSpec) bool { return s.Stage == runtime.MachineStageRebooting })
+}
+
+func TestTheNoReadyFault(t *testing.T) {
+	n, seen := start(t, "lab.fault=no-ready")
+	worker(t, n)
+	join(n)
+	boot(t, n)
+	waitStatus(t, n, "the fault alone", func(s *runtime.MachineStatusSpec) bool {
+		return s.Stage == runtime.MachineStageRunning && len(s.Status.UnmetConditions) == 1 && s.Status.UnmetConditions[0].Name == "lab"
+	})
+
+	if seen.FilterMessage("machine is running and ready").Len() != 0 {
+		t.Error("the ready line was printed")
 	}
 }

@@ -52,7 +52,7 @@ type Manager struct {
 	entries map[string]*entry
 	changed chan struct{}
 
-	// publishing keeps console, events and resources in the order of the states.
+	// publishing is held while a state goes to the console, the events and the resources: it keeps them in order. Taken before mu.
 	publishing sync.Mutex
 }
 
@@ -164,6 +164,7 @@ func (m *Manager) Allowed(id string) (defined, allowed bool) {
 // WaitUp returns when the services run and are healthy (or have no health), or when ctx ends.
 func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 	for {
+		m.publishing.Lock()
 		m.mu.Lock()
 
 		up := true
@@ -175,6 +176,7 @@ func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 
 		changed := m.changed
 		m.mu.Unlock()
+		m.publishing.Unlock()
 
 		if up {
 			return nil

@@ -106,30 +106,40 @@ func (m *Manager) watchHealth(ctx context.Context, e *entry) {
 
 func (m *Manager) setHealth(e *entry, err error) {
 	m.mu.Lock()
-
 	first, was := !e.known, e.healthy
-	e.known, e.healthy, e.checked, e.health = true, err == nil, time.Now(), ""
-
-	if err != nil {
-		e.health = err.Error()
-	}
-
 	m.mu.Unlock()
+
+	record := func() {
+		e.known, e.healthy, e.checked, e.health = true, err == nil, time.Now(), ""
+		if err != nil {
+			e.health = err.Error()
+		}
+	}
 
 	switch {
 	case err == nil && (first || !was):
-		m.set(e, "Running", machine.ServiceStateEvent_RUNNING, "Health check successful")
+		m.change(e, "Running", machine.ServiceStateEvent_RUNNING, "Health check successful", record)
 	case err != nil && (first || was):
-		m.set(e, "Running", machine.ServiceStateEvent_RUNNING, fmt.Sprintf("Health check failed: %s", err))
+		m.change(e, "Running", machine.ServiceStateEvent_RUNNING, fmt.Sprintf("Health check failed: %s", err), record)
+	default:
+		m.mu.Lock()
+		record()
+		m.mu.Unlock()
 	}
 }
 
-// set records a state with its message, publishes it, and updates the resource that `get services` and readiness read.
 func (m *Manager) set(e *entry, stateName string, action machine.ServiceStateEvent_Action, message string) {
+	m.change(e, stateName, action, message, func() {})
+}
+
+// change records a state with its message, publishes it, and updates the resource that `get services` and readiness read. Who
+// waits sees the new state once all of that is done.
+func (m *Manager) change(e *entry, stateName string, action machine.ServiceStateEvent_Action, message string, record func()) {
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
 
 	m.mu.Lock()
+	record()
 
 	e.state = stateName
 	if stateName != "Running" {
@@ -144,24 +154,32 @@ func (m *Manager) set(e *entry, stateName string, action machine.ServiceStateEve
 	health := healthProto(e)
 	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: e.svc.Health == nil}
 
-	close(m.changed)
-	m.changed = make(chan struct{})
 	m.mu.Unlock()
 
 	log.Printf("service[%s](%s): %s", e.svc.ID, stateName, message)
 	m.Events.Publish(context.Background(), &machine.ServiceStateEvent{Service: e.svc.ID, Action: action, Message: message, Health: health})
 
+	m.publish(e.svc.ID, spec)
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// publish: a service has a resource only while it runs (internal/app/machined/pkg/controllers/v1alpha1/service.go).
+func (m *Manager) publish(id string, spec v1alpha1.ServiceSpec) {
 	ctx := context.Background()
-	res := v1alpha1.NewService(e.svc.ID)
+	res := v1alpha1.NewService(id)
 
 	if !spec.Running {
-		// A service has a resource only while it runs (internal/app/machined/pkg/controllers/v1alpha1/service.go).
-		m.State.Destroy(ctx, res.Metadata()) //nolint:errcheck
+		m.State.Destroy(ctx, res.Metadata()) //nolint:errcheck // it may never have run
 
 		return
 	}
 
-	safe.StateModify(ctx, m.State, res, func(r *v1alpha1.Service) error { //nolint:errcheck
+	safe.StateModify(ctx, m.State, res, func(r *v1alpha1.Service) error { //nolint:errcheck // a state in memory
 		*r.TypedSpec() = spec
 
 		return nil
