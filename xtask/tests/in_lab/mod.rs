@@ -110,8 +110,10 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let output = self.xtask(&["lab", "down"]);
-        if !output.status.success() && !std::thread::panicking() {
-            panic!("lab down: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        assert!(
+            output.status.success() || std::thread::panicking(),
+            "lab down: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

@@ -45,25 +45,30 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 	}
 }
 
-func (m *Machine) last(phase string, cmd int) sequencer.Phase {
+// last is the phase that ends the machine. Talos publishes a RestartEvent in it, after apid is gone; older clients do not know
+// that event, so it is left out here, where apid goes last.
+func (m *Machine) last(phase string) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
-		m.Events.Publish(ctx, &machine.RestartEvent{Cmd: int64(cmd)})
-
 		// Whoever follows the events must see the connection end, and not the sequence: see cleanupTime.
-		err := m.Services.Stop(ctx, "apid")
-		m.end <- end{cmd: cmd}
+		if err := m.Services.Stop(ctx, "apid"); err != nil {
+			return err
+		}
 
-		return err
+		return sequencer.ErrEnd
 	})
 }
 
-func (m *Machine) sequence(ctx context.Context, name string, phases []sequencer.Phase) {
+// sequence runs one that was asked for, and ends the machine if it ends with that or fails.
+func (m *Machine) sequence(ctx context.Context, name string, phases []sequencer.Phase, cmd int) {
 	err := m.Seq.Run(ctx, name, phases)
-	if err == nil || errors.Is(err, sequencer.ErrLocked) {
-		return
-	}
 
-	m.end <- end{unix.LINUX_REBOOT_CMD_RESTART, fmt.Errorf("fatal sequencer error in %q sequence: %w", name, err)}
+	switch {
+	case err == nil, errors.Is(err, sequencer.ErrLocked):
+	case errors.Is(err, sequencer.ErrEnd):
+		m.end <- end{cmd: cmd}
+	default:
+		m.end <- end{unix.LINUX_REBOOT_CMD_RESTART, fmt.Errorf("fatal sequencer error in %q sequence: %w", name, err)}
+	}
 }
 
 // Reboot runs the reboot sequence.
@@ -73,7 +78,7 @@ func (m *Machine) Reboot(ctx context.Context, in *machine.RebootRequest) {
 		phases = m.stopPhases()
 	}
 
-	m.sequence(ctx, sequencer.Reboot, append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART)))
+	m.sequence(ctx, sequencer.Reboot, append(phases, m.last("reboot")), unix.LINUX_REBOOT_CMD_RESTART)
 }
 
 // Shutdown runs the shutdown sequence.
@@ -84,7 +89,7 @@ func (m *Machine) Shutdown(ctx context.Context, _ *machine.ShutdownRequest) {
 		cmd = unix.LINUX_REBOOT_CMD_HALT
 	}
 
-	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown", cmd)))
+	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown")), cmd)
 }
 
 // Bootstrap makes this node the first member of etcd; the others join when they hear of it.
