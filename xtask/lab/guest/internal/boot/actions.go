@@ -15,10 +15,10 @@ import (
 	"lab.invalid/guest/internal/store"
 )
 
-// cleanupTime is how long a node on its way down takes for its pods, at least. talosctl drops its subscription when a sequence
-// starts and takes it up again a second later (cmd/talosctl/pkg/talos/action/node.go); if the node is gone by then, it
-// waits for ever for events that it has missed. A real node takes several seconds.
-const cleanupTime = 1500 * time.Millisecond
+// talosctl drops its subscription to the events when a sequence starts and takes it up again a second later
+// (cmd/talosctl/pkg/talos/action/node.go in Talos); if the node is gone by then, it waits for ever for events that it has missed.
+// A real node takes several seconds to go down. This one waits for those who followed it, but not longer than this.
+const patience = 6 * time.Second
 
 // stopPhases stop all services but apid and machined, which carry the news of it.
 func (m *Machine) stopPhases() []sequencer.Phase {
@@ -30,13 +30,16 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 		}
 	}
 
+	followers, before := m.Events.Followers()
+
 	return []sequencer.Phase{
 		one("cleanup", "stopAllPods", func(ctx context.Context, logger *log.Logger) error {
-			logger.Printf("lab stand-in: there are no pods; waiting %s", cleanupTime)
+			logger.Printf("lab stand-in: there are no pods; %d client(s) follow the events", followers)
 
-			select {
-			case <-ctx.Done():
-			case <-time.After(cleanupTime):
+			for deadline := time.Now().Add(patience); ctx.Err() == nil && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+				if _, ever := m.Events.Followers(); ever-before >= followers {
+					break
+				}
 			}
 
 			return nil
@@ -49,7 +52,7 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 // that event, so it is left out here, where apid goes last.
 func (m *Machine) last(phase string) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
-		// Whoever follows the events must see the connection end, and not the sequence: see cleanupTime.
+		// Whoever follows the events must see the connection end, and not the sequence: see patience.
 		if err := m.Services.Stop(ctx, "apid"); err != nil {
 			return err
 		}
@@ -89,7 +92,11 @@ func (m *Machine) Shutdown(ctx context.Context, _ *machine.ShutdownRequest) {
 		cmd = unix.LINUX_REBOOT_CMD_HALT
 	}
 
-	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown")), cmd)
+	// talosctl takes the beginning of this task for the shutdown itself. A reboot has none: there talosctl would drop its
+	// subscription once more (see patience).
+	everything := one("stopEverything", "stopAllServices", func(ctx context.Context, _ *log.Logger) error { return m.Services.Stop(ctx, "apid") })
+
+	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), everything, m.last("shutdown")), cmd)
 }
 
 // Bootstrap makes this node the first member of etcd; the others join when they hear of it.
