@@ -125,7 +125,7 @@ impl Undo for HalfMade {
                 "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
             ));
         }
-        let rest = destroy::plan_rest(ctx, &view);
+        let rest = destroy::plan_rest(ctx, &destroy::settled(ctx, view));
         if rest.steps.is_empty() {
             Undoing::Done
         } else {

@@ -17,8 +17,6 @@ use crate::ui::{self, Style};
 
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// A launcher may be between two QEMUs for so long.
-const DOWN_FOR: Duration = Duration::from_secs(3);
 
 pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     let view = look_up(app, &args.which)?;
@@ -120,7 +118,7 @@ fn prove(
             waited_for.is_some_and(|follower| node.is_down_for_good() || follower.death().is_some())
         });
         match dead {
-            Some(node) if down_since.get_or_insert_with(Instant::now).elapsed() > DOWN_FOR => {
+            Some(node) if down_since.get_or_insert_with(Instant::now).elapsed() > node.patience() => {
                 return Err(death_of(&view, node, "after the reboot"));
             }
             Some(_) => {}
