@@ -118,7 +118,9 @@ fn prove(
             waited_for.is_some_and(|follower| node.is_down_for_good() || follower.death().is_some())
         });
         match dead {
-            Some(node) if down_since.get_or_insert_with(Instant::now).elapsed() > node.patience() => {
+            Some(node)
+                if down_since.get_or_insert_with(Instant::now).elapsed() > node.patience() =>
+            {
                 return Err(death_of(&view, node, "after the reboot"));
             }
             Some(_) => {}

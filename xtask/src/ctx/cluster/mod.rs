@@ -122,7 +122,11 @@ impl NodeView {
 
     /// How long a dead node is looked at before it is believed to be dead.
     pub fn patience(&self) -> Duration {
-        if self.is_down_for_good() { DOWN_FOR } else { DEAD_FOR }
+        if self.is_down_for_good() {
+            DOWN_FOR
+        } else {
+            DEAD_FOR
+        }
     }
 
     /// Its launcher has not started its QEMU yet: it is making the network.
@@ -246,7 +250,10 @@ impl ClusterView {
             let reading: Vec<_> = nodes
                 .map(|node| scope.spawn(|| console::report(&node.console)))
                 .collect();
-            reading.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+            reading
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
         });
         for (node, report) in self.nodes.iter_mut().zip(reports) {
             let Ok(report) = report else { continue };
