@@ -238,11 +238,10 @@ fn a_lab_killed_while_starting_is_taken_down() {
         let ended = child.wait().unwrap();
         if name == "INT" && ended.code() != Some(0) && ended.signal().is_none() {
             assert_eq!(ended.code(), Some(130));
-            assert_eq!(
-                left(&dir),
-                [""; 0],
-                "undone by itself after {milliseconds} ms"
-            );
+            // One that came too late found a whole lab, which stays; never half of one.
+            if state(&lab) != "running" {
+                assert_eq!(left(&dir), [""; 0], "undone after {milliseconds} ms");
+            }
         }
         ok(&lab, &["lab", "down"]);
         assert_eq!(left(&dir), [""; 0], "{name} after {milliseconds} ms");

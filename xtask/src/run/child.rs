@@ -1,5 +1,6 @@
 //! One child process: how it is started, and what its end means.
 
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::tee::Tee;
 use super::watched::Watched;
 use super::{Observer, signals::Signals, spawn};
+use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
 use crate::ui::Ui;
@@ -166,17 +168,25 @@ pub(super) fn supervise(
 }
 
 pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
-    let failure = Failure::host(format!("cannot start `{name}`")).cause(error);
+    let failure = Failure::host(format!("cannot start `{name}`"));
+    let is_path = name.contains('/');
     match error.kind() {
-        std::io::ErrorKind::NotFound
-            if name.contains('/') && std::path::Path::new(name).exists() =>
-        {
-            failure.cause(
+        ErrorKind::NotFound if is_path && std::path::Path::new(name).exists() => {
+            failure.cause(error).cause(
                 "the file is there, but the interpreter in its first line, or its loader, is not",
             )
         }
-        std::io::ErrorKind::NotFound => failure.hint("cargo xtask doctor"),
-        _ => failure,
+        // Denied is also what the system says of a folder on PATH that may not
+        // be searched.
+        ErrorKind::NotFound | ErrorKind::PermissionDenied
+            if !is_path && Host::which(name).is_none() =>
+        {
+            failure
+                .cause("there is no such program on PATH")
+                .hint("cargo xtask doctor")
+        }
+        ErrorKind::NotFound => failure.cause(error).hint("cargo xtask doctor"),
+        _ => failure.cause(error),
     }
 }
 

@@ -91,6 +91,27 @@ impl Home {
         path
     }
 
+    /// A program. Written by a process of its own: what another thread of ours
+    /// starts while we have it open for writing would keep it "busy".
+    pub fn program(&self, name: &str, from: &[u8]) -> Utf8PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut install = Command::new("install");
+        let said = run_with(install.args(["-m", "755", "/dev/stdin"]).arg(&path), from);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        path
+    }
+
+    /// The built binary where everybody may run it.
+    pub fn binary(&self) -> Utf8PathBuf {
+        let path = self.path("xtask-binary");
+        if path.exists() {
+            return path;
+        }
+        let binary = std::fs::read(env!("CARGO_BIN_EXE_xtask")).unwrap();
+        self.program("xtask-binary", &binary)
+    }
+
     pub fn read(&self, name: &str) -> String {
         let path = self.path(name);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

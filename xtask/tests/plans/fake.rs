@@ -34,15 +34,15 @@ pub(crate) fn checkout(version: &str) -> Home {
         "talos/_out/installer_image",
         "127.0.0.1:5005/you/installer:dev\n",
     );
-    let talosctl = home.write(
-        &format!("talos/_out/talosctl-linux-{arch}"),
-        &format!(
-            "#!/bin/sh\ncase $1 in version) echo 'Talos {version}'; exit;; esac\n\
-             {{ pwd; env | grep ^TALOS_HOME; printf '%s\\n' \"$@\"; }} >>'{}'\n",
-            home.path("calls")
-        ),
+    let talosctl = format!(
+        "#!/bin/sh\ncase $1 in version) echo 'Talos {version}'; exit;; esac\n\
+         {{ pwd; env | grep ^TALOS_HOME; printf '%s\\n' \"$@\"; }} >>'{}'\n",
+        home.path("calls")
     );
-    std::fs::set_permissions(talosctl, PermissionsExt::from_mode(0o755)).unwrap();
+    home.program(
+        &format!("talos/_out/talosctl-linux-{arch}"),
+        talosctl.as_bytes(),
+    );
     home
 }
 
@@ -61,11 +61,6 @@ pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
     if !crate::common::is_root() {
         return cluster(home, words);
     }
-    // Somewhere that nobody may enter too.
-    let binary = home.path("xtask-binary");
-    if !binary.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).unwrap();
-    }
     let mut command = Command::new("setpriv");
     command
         .args([
@@ -79,7 +74,7 @@ pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
             format!("HOME={}", home.root),
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
         ])
-        .arg(binary)
+        .arg(home.binary())
         .args(["-C", home.path("talos").as_str(), "cluster"])
         .args(words)
         .current_dir(&home.root);

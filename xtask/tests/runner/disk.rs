@@ -160,11 +160,10 @@ fn a_state_folder_of_somebody_else_is_an_error_too() {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), home.path("xtask")).unwrap();
         let mut command = Command::new("setpriv");
         command
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(home.path("xtask"));
+            .arg(home.binary());
         command
             .args(["internal", "run-plan"])
             .env("HOME", &home.root)

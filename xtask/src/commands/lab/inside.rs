@@ -102,7 +102,8 @@ fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Resul
 /// The command line that enters. `--no-fork`, because nsenter dies of a Ctrl-C
 /// while it waits for its child: the relay, which is ours, is outside of the
 /// PID namespace and its child inside. The working folder is set by `env`:
-/// nsenter keeps the one of the mount namespace that it came from.
+/// nsenter keeps the one of the mount namespace that it came from. `-r` matters
+/// where all of this is in a chroot.
 fn entering(
     root: bool,
     init: i32,
@@ -127,6 +128,7 @@ fn entering(
         "-m",
         "-n",
         "-p",
+        "-r",
         "--",
         "env",
         "-i",
@@ -227,7 +229,7 @@ mod tests {
             )
             .join(" ")
         };
-        let inside = "nsenter --no-fork -t 7 -m -n -p -- env -i -C /d/talos HOME=/d /x lab relay -- /x cluster";
+        let inside = "nsenter --no-fork -t 7 -m -n -p -r -- env -i -C /d/talos HOME=/d /x lab relay -- /x cluster";
         assert_eq!(line(true), inside);
         assert_eq!(
             line(false),

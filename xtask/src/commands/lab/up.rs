@@ -70,8 +70,7 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
     let before = Parts::wanted(place, talosctl, arch);
-    packages::needs_apt(&lacking)?;
-    check_tools(&before)?;
+    check_tools(&before, &lacking)?;
     let install = plan_install(&lacking, &before, arch);
     if !install.steps.is_empty() {
         may_install(app, &lacking)?;
@@ -98,27 +97,26 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     app.runner().execute(&plan, &LabUndo)
 }
 
-/// Before a long job everything that lacks is told at once; what we install
-/// ourselves is asked for, not told here.
-fn check_tools(parts: &Parts) -> Result<()> {
-    let mut failure = Failure::host("the lab cannot be built on this host");
+/// Before a long job everything that lacks is told at once: what only the user
+/// can cure, and then what we would have installed too.
+fn check_tools(parts: &Parts, lacking: &[packages::Lacking]) -> Result<()> {
+    let mut causes = Vec::new();
+    let mut hint = None;
     if parts.needs_go() && Host::which("go").is_none() {
-        failure.causes.push(
-            "`go` not found: talosctl and the lab's guest are built with Go 1.25 or newer".into(),
-        );
-        failure.hint =
-            Some("install Go from https://go.dev/dl and put its bin folder on PATH".into());
+        causes
+            .push("`go` not found: talosctl and the lab's guest are built with Go 1.25.3 or newer");
+        hint = Some("install Go from https://go.dev/dl and put its bin folder on PATH");
     }
     if !parts.kernel.is_built && Host::which("apt-get").is_none() {
-        failure
-            .causes
-            .push("`apt-get` not found: the lab's kernel comes from Debian's archive".into());
+        causes.push("`apt-get` not found: the lab's kernel comes from Debian's archive");
     }
-    if failure.causes.is_empty() {
-        Ok(())
-    } else {
-        Err(failure)
+    if causes.is_empty() {
+        return packages::needs_apt(lacking);
     }
+    let mut failure = packages::failure(lacking);
+    failure.causes.extend(causes.into_iter().map(str::to_owned));
+    failure.hint = hint.map(str::to_owned);
+    Err(failure)
 }
 
 fn plan_install(lacking: &[packages::Lacking], parts: &Parts, arch: &str) -> Plan {
@@ -149,9 +147,8 @@ fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
 fn show(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
-    packages::needs_apt(&lacking)?;
     let parts = Parts::wanted(place, talosctl, arch);
-    check_tools(&parts)?;
+    check_tools(&parts, &lacking)?;
     let mut plan = Plan::new("bring the lab up");
     for part in [down::plan(app, place), plan_install(&lacking, &parts, arch)] {
         plan.notes.extend(part.notes);

@@ -46,8 +46,9 @@ fn a_missing_program_a_missing_interpreter_and_a_missing_folder_are_told_apart()
     assert_eq!(missing.exit, Exit::HostNotReady);
     assert!(missing.hint.is_some());
     let script = room.path("script");
-    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // By another process: see `ETXTBSY` of execve(2).
+    let write = format!("printf '#!/no/such/interpreter\\n' >{script}; chmod +x {script}");
+    Room::bash(&write, room.how()).unwrap();
     assert!(
         start(script.as_str(), None)
             .to_string()
