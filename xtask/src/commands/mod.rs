@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod embed;
 pub mod lab;
+pub mod pprof;
 mod runs;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
@@ -46,6 +47,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Lab(command) => lab::run(&app, command),
+        Command::Pprof(command) => pprof::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),
