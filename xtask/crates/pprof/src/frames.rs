@@ -108,6 +108,11 @@ impl Frames {
         }
     }
 
+    /// All places of locations.
+    pub(crate) fn locations(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.ranges.len()).unwrap_or(u32::MAX)
+    }
+
     /// Innermost first; all but the last are inlined.
     #[inline]
     pub(crate) fn of_location(&self, location: u32) -> &[u32] {

@@ -1,8 +1,7 @@
 //! Nodes with their own and cumulative weights, and the calls between them
 //! (github.com/google/pprof/internal/graph).
 
-use rustc_hash::FxHashMap;
-
+use crate::calls::{Edges, connect};
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::profile::Profile;
@@ -36,19 +35,6 @@ fn mean(value: i64, divisor: i64) -> i64 {
         value.wrapping_div(divisor)
     }
 }
-
-/// Calls from one node to another.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Edge {
-    pub(crate) weight: i64,
-    /// Always inlined.
-    pub(crate) inline: bool,
-    /// The stack that was counted last: each counts once.
-    last: u32,
-}
-
-/// Calls by caller and callee.
-pub(crate) type Edges = FxHashMap<(u32, u32), Edge>;
 
 /// A report's graph after trimming.
 #[derive(Debug)]
@@ -150,77 +136,52 @@ fn is_negative(weight: &Weight) -> bool {
     weight.flat < 0 || (weight.flat == 0 && weight.cum < 0)
 }
 
+/// Sums of one part of the stacks.
+struct Weighed {
+    weights: Vec<Weight>,
+    /// The stack in which a node was counted last: each counts once.
+    last: Vec<u32>,
+    stack: u32,
+}
+
 fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
-    let mut weights = vec![Weight::default(); frames.infos.len()];
-    // The stack in which a node was counted last: each counts once.
-    let mut last = vec![0_u32; frames.infos.len()];
-    let mut stack = 0_u32;
-    stacks.each(|locations, weight, divisor| {
-        stack = stack.wrapping_add(1);
+    let count = frames.infos.len();
+    let start = || Weighed {
+        weights: vec![Weight::default(); count],
+        last: vec![0; count],
+        stack: 0,
+    };
+    let parts = stacks.fold(start, |part, locations, weight, divisor| {
+        part.stack = part.stack.wrapping_add(1);
         let mut leaf = None;
         for location in locations {
             for node in frames.of_location(*location) {
                 leaf = leaf.or(Some(*node));
                 let node = *node as usize;
-                if last[node] != stack {
-                    last[node] = stack;
-                    let of = &mut weights[node];
+                if part.last[node] != part.stack {
+                    part.last[node] = part.stack;
+                    let of = &mut part.weights[node];
                     of.cum = of.cum.wrapping_add(weight);
                     of.cum_divisor = of.cum_divisor.wrapping_add(divisor);
                 }
             }
         }
         if let Some(leaf) = leaf {
-            let of = &mut weights[leaf as usize];
+            let of = &mut part.weights[leaf as usize];
             of.flat = of.flat.wrapping_add(weight);
             of.flat_divisor = of.flat_divisor.wrapping_add(divisor);
         }
     })?;
-    Ok(weights)
-}
-
-/// The calls into the nodes that are `wanted`, over those that are not kept.
-fn connect(
-    stacks: &Stacks<'_>,
-    frames: &Frames,
-    kept: Option<&[bool]>,
-    wanted: &[bool],
-) -> Result<Edges> {
-    let mut edges = Edges::default();
-    let is_kept = |node: u32| kept.is_none_or(|kept| kept[node as usize]);
-    let mut callees = (0_u32..).zip(wanted);
-    if !callees.any(|(node, wanted)| *wanted && is_kept(node)) {
-        return Ok(edges);
-    }
-    let mut stack = 0_u32;
-    stacks.each(|locations, weight, _| {
-        stack = stack.wrapping_add(1);
-        let mut caller = None;
-        for location in locations.iter().rev() {
-            let nodes = frames.of_location(*location);
-            for (place, &node) in nodes.iter().enumerate().rev() {
-                if !is_kept(node) {
-                    continue;
-                }
-                let from = caller.replace(node);
-                let Some(from) = from.filter(|from| *from != node && wanted[node as usize]) else {
-                    continue;
-                };
-                let inline = place + 1 != nodes.len();
-                let edge = edges.entry((from, node)).or_insert(Edge {
-                    weight: 0,
-                    inline: true,
-                    last: 0,
-                });
-                if edge.last != stack {
-                    edge.last = stack;
-                    edge.weight = edge.weight.wrapping_add(weight);
-                    edge.inline &= inline;
-                }
-            }
+    let mut weights = vec![Weight::default(); count];
+    for part in &parts {
+        for (sum, of) in weights.iter_mut().zip(&part.weights) {
+            sum.flat = sum.flat.wrapping_add(of.flat);
+            sum.flat_divisor = sum.flat_divisor.wrapping_add(of.flat_divisor);
+            sum.cum = sum.cum.wrapping_add(of.cum);
+            sum.cum_divisor = sum.cum_divisor.wrapping_add(of.cum_divisor);
         }
-    })?;
-    Ok(edges)
+    }
+    Ok(weights)
 }
 
 fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {

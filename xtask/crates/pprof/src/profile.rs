@@ -231,9 +231,27 @@ impl Profile {
         end: usize,
         into: &mut Vec<u32>,
     ) -> Result<()> {
-        let mut reader = Reader::new(&self.bytes, start, end);
-        while reader.position() < end {
-            let id = reader.varint()?;
+        let bytes = &self.bytes[start..end];
+        into.reserve(bytes.len());
+        let mut at = 0;
+        while let Some(&first) = bytes.get(at) {
+            // Nearly all ids have one byte or two.
+            let id = match bytes.get(at + 1) {
+                _ if first < 0x80 => {
+                    at += 1;
+                    u64::from(first)
+                }
+                Some(&second) if second < 0x80 => {
+                    at += 2;
+                    u64::from(first & 0x7f) | u64::from(second) << 7
+                }
+                _ => {
+                    let mut reader = Reader::new(&self.bytes, start + at, end);
+                    let id = reader.varint()?;
+                    at = reader.position() - start;
+                    id
+                }
+            };
             let Some(place) = self.location_ids.get(id) else {
                 return Err(Error::at(
                     start,

@@ -5,6 +5,8 @@
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
+use std::ops::Range;
+use std::panic::resume_unwind;
 
 use crate::error::Result;
 use crate::merge::BASE_LABEL;
@@ -93,7 +95,8 @@ impl<'p> Stacks<'p> {
         let mut totals = Totals::default();
         let mut table: Option<(HashTable<u32>, Vec<Stack>)> = Some(Default::default());
         let base = stacks.base_sets();
-        stacks.each_sample(|index, light, kept| {
+        let all = 0..profile.sample_count();
+        stacks.each_sample(all, |index, light, kept| {
             let is_base = base.as_ref().is_some_and(|base| base(index));
             if kept || !weighing.relative {
                 totals.add(light.weight, light.divisor, is_base);
@@ -162,10 +165,14 @@ impl<'p> Stacks<'p> {
         Ok(totals.total())
     }
 
-    fn each_sample(&self, mut each: impl FnMut(usize, &Light, bool)) -> Result<()> {
+    fn each_sample(
+        &self,
+        range: Range<usize>,
+        mut each: impl FnMut(usize, &Light, bool),
+    ) -> Result<()> {
         let mut sample = Sample::default();
         let needs_labels = self.view.needs_labels();
-        for index in 0..self.profile.sample_count() {
+        for index in range {
             let light = self.light(index)?;
             let kept = if needs_labels {
                 self.profile.sample(index, &mut sample)?;
@@ -228,12 +235,48 @@ impl<'p> Stacks<'p> {
         })
     }
 
-    /// Every stack that the filters leave, leaf first, with weight and
-    /// divisor.
+    /// Ask every stack that the filters leave, leaf first, with weight and
+    /// divisor. Many samples are asked in parts at once: each part has a
+    /// `start` of its own, and gives it back to be summed by the caller.
     ///
     /// # Errors
     /// Malformed samples.
-    pub(crate) fn each(&self, mut each: impl FnMut(&[u32], i64, i64)) -> Result<()> {
+    pub(crate) fn fold<S: Send>(
+        &self,
+        start: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
+    ) -> Result<Vec<S>> {
+        let count = self.profile.sample_count();
+        let parts = if self.distinct.is_some() || count < TRIAL {
+            1
+        } else {
+            std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
+        };
+        if parts == 1 {
+            return Ok(vec![self.fold_part(0..count, &start, &each)?]);
+        }
+        let (start, each) = (&start, &each);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..parts)
+                .map(|part| {
+                    let range = count * part / parts..count * (part + 1) / parts;
+                    scope.spawn(move || self.fold_part(range, start, each))
+                })
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        })
+    }
+
+    fn fold_part<S>(
+        &self,
+        range: Range<usize>,
+        start: &impl Fn() -> S,
+        each: &impl Fn(&mut S, &[u32], i64, i64),
+    ) -> Result<S> {
+        let mut state = start();
         let mut locations = Vec::new();
         let plain = self.view.is_plain();
         if let Some(distinct) = &self.distinct {
@@ -242,14 +285,14 @@ impl<'p> Stacks<'p> {
                 let (start, end) = (stack.span.start as usize, stack.span.end());
                 self.profile.push_locations(start, end, &mut locations)?;
                 if plain || self.view.keeps_stack(&mut locations) {
-                    each(&locations, stack.weight, stack.divisor);
+                    each(&mut state, &locations, stack.weight, stack.divisor);
                 }
             }
-            return Ok(());
+            return Ok(state);
         }
         let mut failed = Ok(());
         let mut sample = Sample::default();
-        self.each_sample(|index, light, kept| {
+        self.each_sample(range, |index, light, kept| {
             if !kept || (light.weight == 0 && light.divisor == 0) || failed.is_err() {
                 return;
             }
@@ -264,10 +307,10 @@ impl<'p> Stacks<'p> {
                 }),
             };
             if failed.is_ok() && (plain || self.view.keeps_stack(&mut locations)) {
-                each(&locations, light.weight, light.divisor);
+                each(&mut state, &locations, light.weight, light.divisor);
             }
         })?;
-        failed
+        failed.map(|()| state)
     }
 }
 

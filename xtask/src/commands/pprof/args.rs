@@ -7,15 +7,65 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask pprof open cpu.pb.gz                      what a person should look at\n  \
-        cargo xtask pprof open --top -n 20 --cum cpu.pb.gz\n  \
-        cargo xtask pprof open --peek 'sha256' --base old.pb.gz new.pb.gz"
+    after_help = "Examples:\n  cargo xtask pprof machined heap                       every node, side by side\n  \
+        cargo xtask pprof machined cpu --seconds 10 --top -n 20\n  \
+        cargo xtask pprof apid goroutine --node worker-1\n  \
+        cargo xtask pprof --all                               everything of every service\n  \
+        cargo xtask pprof open latest --peek 'reconcile'\n  \
+        cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
+        The services listen in a debug build: `make initramfs WITH_DEBUG=1`."
 )]
 pub struct PprofCommand {
     #[command(subcommand)]
-    pub verb: PprofVerb,
+    pub verb: Option<PprofVerb>,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+    #[command(flatten)]
+    pub show: ShowArgs,
     #[command(flatten)]
     pub dry: Dry,
+}
+
+/// What is fetched, and from where.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Fetching")]
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
+pub struct FetchArgs {
+    /// apid, machined, trustd or dashboard; any name with --port or --endpoint
+    #[arg(required_unless_present = "all")]
+    pub service: Option<String>,
+    /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
+    #[arg(required_unless_present = "all")]
+    pub profile: Option<String>,
+    /// Everything of every service at once
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub which: crate::cli::Which,
+    /// A node by name, end of name or address; may be repeated [default: all]
+    #[arg(long, value_name = "NODE")]
+    pub node: Vec<String>,
+    /// All nodes (the default)
+    #[arg(long, conflicts_with = "node")]
+    pub all_nodes: bool,
+    /// HOST or HOST:PORT in place of a cluster's nodes; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["node", "all_nodes", "name"])]
+    pub endpoint: Vec<String>,
+    /// Where the service listens [default: Talos' own]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// cpu and trace: for so long [default: 30]; others: the change within
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
+    /// heap: collect garbage first
+    #[arg(long)]
+    pub gc: bool,
+    /// Exit with 0 although some nodes are missing
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Save there [default: a folder of `pprof list`]
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub dir: Option<Utf8PathBuf>,
 }
 
 /// The global `--dry-run` without its `-n`: here that is a number of rows,
@@ -31,13 +81,19 @@ pub struct Dry {
 pub enum PprofVerb {
     /// Look at profiles from files, Talos or not; several are merged
     Open(OpenArgs),
+    /// What was fetched, newest first
+    List {
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
 pub struct OpenArgs {
     #[command(flatten)]
     pub show: ShowArgs,
-    /// profile.proto, in gzip, zlib, zstd or plain; `-` for standard input
+    /// Profiles in gzip, zlib, zstd or plain; `-` for standard input; `latest` or the beginning of a
+    /// name from `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
 }
@@ -46,7 +102,7 @@ pub struct OpenArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct ShowArgs {
-    /// Functions by their own weight
+    /// Functions by their own weight, all nodes summed; without any form: nodes side by side
     #[arg(long, visible_alias = "text", group = "form", help_heading = "Form")]
     pub top: bool,
     /// Callers and callees of what matches
@@ -74,7 +130,7 @@ pub struct ShowArgs {
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output
-    #[arg(short, long, value_name = "FILE", help_heading = "Form")]
+    #[arg(long, value_name = "FILE", help_heading = "Form")]
     pub output: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub compare: CompareArgs,
@@ -92,7 +148,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub base: Vec<Utf8PathBuf>,
     /// Take this profile off; percentages are of it
-    #[arg(long, visible_alias = "diff-base", value_name = "FILE", conflicts_with = "base")]
+    #[arg(long = "diff_base", alias = "diff-base", value_name = "FILE", conflicts_with = "base")]
     pub diff_base: Vec<Utf8PathBuf>,
     /// Scale to the base's total first
     #[arg(long)]
@@ -204,6 +260,18 @@ pub struct ValueArgs {
 }
 
 impl ShowArgs {
+    /// Whether a form was chosen; nodes are summed then.
+    pub fn has_form(&self) -> bool {
+        self.top
+            || self.peek.is_some()
+            || self.tree
+            || self.traces
+            || self.tags
+            || self.raw
+            || self.comments
+            || self.proto
+    }
+
     /// As the engine asks.
     pub fn query(&self) -> ::pprof::Query {
         let (filter, value) = (self.filter.clone(), self.value.clone());

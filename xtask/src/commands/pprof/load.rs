@@ -13,17 +13,9 @@ const LARGEST: u64 = 1 << 30;
 
 /// The files as one profile, less the base if one is named.
 pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Profile> {
-    let (base, how) = if compare.diff_base.is_empty() {
-        (&compare.base, Base::Subtract)
-    } else {
-        (&compare.diff_base, Base::Compare)
-    };
+    let (base, _) = base_of(compare);
     if base.is_empty() {
-        if compare.normalize {
-            return Err(Failure::usage("`--normalize` needs a base")
-                .hint("add `--base FILE` or `--diff_base FILE`"));
-        }
-        return merged(files);
+        return compared(merged(files)?, compare);
     }
     // The two are read at once: a large profile takes a while to inflate.
     let (profile, base) = std::thread::scope(|scope| {
@@ -31,7 +23,33 @@ pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Prof
         (merged(files), base.join())
     });
     let base = base.map_err(|_| Failure::step("reading the base panicked"))??;
-    ::pprof::diff(profile?, base, how, compare.normalize).map_err(|error| engine(&error))
+    less(profile?, base, compare)
+}
+
+/// A profile less the base, if one is named.
+pub(super) fn compared(profile: Profile, compare: &CompareArgs) -> Result<Profile> {
+    let (base, _) = base_of(compare);
+    if !base.is_empty() {
+        return less(profile, merged(base)?, compare);
+    }
+    if compare.normalize {
+        return Err(Failure::usage("`--normalize` needs a base")
+            .hint("add `--base FILE` or `--diff_base FILE`"));
+    }
+    Ok(profile)
+}
+
+fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
+    if compare.diff_base.is_empty() {
+        (&compare.base, Base::Subtract)
+    } else {
+        (&compare.diff_base, Base::Compare)
+    }
+}
+
+fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profile> {
+    let how = base_of(compare).1;
+    ::pprof::diff(profile, base, how, compare.normalize).map_err(|error| engine(&error))
 }
 
 fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {

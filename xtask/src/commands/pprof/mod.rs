@@ -2,18 +2,63 @@
 //! crate `pprof`; here are files, nodes, time zones and words for people.
 
 pub mod args;
+mod cluster;
+mod fetch;
 mod load;
 mod show;
+mod store;
+mod summary;
+mod target;
+
+use std::fmt::Write;
 
 use super::App;
 use crate::failure::Result;
-use args::{PprofCommand, PprofVerb};
+use crate::ui::{self, Style};
+use args::{OpenArgs, PprofCommand, PprofVerb};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
-        PprofVerb::Open(args) => {
-            let profile = load::files(&args.profiles, &args.show.compare)?;
-            show::show(app, &profile, &args.show)
-        }
+        Some(PprofVerb::Open(args)) => open(app, args),
+        Some(PprofVerb::List { json }) => list(app, *json),
+        None => cluster::run(app, &command.fetch, &command.show),
     }
+}
+
+fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
+    let root = store::root(&app.ctx.dirs.state);
+    if let [name] = &args.profiles[..]
+        && !name.exists()
+        && let Some(found) = store::find(&root, name.as_str())
+    {
+        return cluster::reopen(app, found?, &args.show);
+    }
+    let profile = load::files(&args.profiles, &args.show.compare)?;
+    show::show(app, &profile, &args.show)
+}
+
+fn list(app: &App<'_>, json: bool) -> Result<u8> {
+    let root = store::root(&app.ctx.dirs.state);
+    let sets = store::list(&root);
+    if json {
+        ui::print_json(&serde_json::json!({"schema": 1, "dir": root, "sets": sets}));
+        return Ok(0);
+    }
+    if sets.is_empty() {
+        ui::print("no profiles fetched yet\n  next: cargo xtask pprof machined heap\n");
+        return Ok(0);
+    }
+    let mut out = String::new();
+    for set in &sets {
+        let missing = set.entries.iter().filter(|entry| entry.file.is_none()).count();
+        let note = if missing > 0 {
+            app.ui.paint(Style::Warn, &format!("  {missing} missing"))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(out, "{:<44} {:>3} profile(s){note}", set.id, set.entries.len() - missing);
+    }
+    let _ = writeln!(out, "  {} {root}", app.ui.paint(Style::Dim, "in"));
+    ui::print(&out);
+    Ok(0)
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::{FormatTime, Question, Text};
+use crate::calls::Edge;
 use crate::error::{Error, Result};
-use crate::graph::{Calls, Edge, Graph};
+use crate::graph::{Calls, Graph};
 use crate::profile::Profile;
 use crate::query::Query;
 use crate::tagframes;
