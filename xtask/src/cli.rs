@@ -75,7 +75,7 @@ pub enum Command {
     #[command(subcommand)]
     Lab(LabCommand),
     /// Profiles of all nodes at once, or of any file: who uses what
-    Pprof(crate::commands::pprof::args::PprofCommand),
+    Pprof(Box<crate::commands::pprof::args::PprofCommand>),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
     /// Records of past runs

@@ -2,7 +2,11 @@
 //! two of the seed's, and each is written once per node with labels.
 //!
 //! `grow SEED OUT STACKS NODES`; no labels with 0 nodes.
-#![allow(clippy::disallowed_methods, clippy::expect_used, reason = "a tool for measuring, not a part of the product")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a tool for measuring, not a part of the product"
+)]
 
 use std::io::Write;
 
@@ -25,11 +29,15 @@ fn main() {
         i64::try_from(whole.string_table.len() - 1).expect("few strings")
     };
     let (node, service) = (text("node"), text("service"));
-    let names: Vec<i64> = (0..nodes).map(|at| text(&format!("10.5.0.{}", at + 2))).collect();
+    let names: Vec<i64> = (0..nodes)
+        .map(|at| text(&format!("10.5.0.{}", at + 2)))
+        .collect();
     let machined = text("machined");
     let mut random = 1_u64;
     let mut next = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(random >> 33).expect("31 bits") % below.max(1)
     };
     for _ in 0..stacks {
@@ -38,13 +46,21 @@ fn main() {
         location_id.extend(&root.location_id[next(root.location_id.len())..]);
         let count = i64::try_from(next(9) + 1).expect("small");
         let value = leaf.value.iter().map(|_| count * 10_000_000).collect();
-        let mut sample = Sample { location_id, value, label: Vec::new() };
+        let mut sample = Sample {
+            location_id,
+            value,
+            label: Vec::new(),
+        };
         if nodes == 0 {
             whole.sample.push(sample);
             continue;
         }
         for name in &names {
-            let label = |key, str| Label { key, str, ..Label::default() };
+            let label = |key, str| Label {
+                key,
+                str,
+                ..Label::default()
+            };
             sample.label = vec![label(node, *name), label(service, machined)];
             whole.sample.push(sample.clone());
         }

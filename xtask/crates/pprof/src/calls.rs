@@ -35,7 +35,7 @@ struct Step {
 
 /// Each location's kept frames, outermost first.
 struct Steps {
-    steps: Vec<Step>,
+    flat: Vec<Step>,
     ranges: Vec<(u32, u32)>,
     /// Caller and callee of the inner edges.
     pairs: Vec<(u32, u32)>,
@@ -44,13 +44,13 @@ struct Steps {
 impl Steps {
     fn of(frames: &Frames, kept: Option<&[bool]>, wanted: &[bool]) -> Self {
         let mut of = Self {
-            steps: Vec::new(),
+            flat: Vec::new(),
             ranges: Vec::new(),
             pairs: Vec::new(),
         };
         let mut places: FxHashMap<(u32, u32), u32> = FxHashMap::default();
         for location in frames.locations() {
-            let from = index(of.steps.len());
+            let from = index(of.flat.len());
             let nodes = frames.of_location(location);
             let mut caller = None;
             for (place, &node) in nodes.iter().enumerate().rev() {
@@ -66,7 +66,7 @@ impl Steps {
                         of.pairs.push((caller, node));
                     }
                 }
-                of.steps.push(Step {
+                of.flat.push(Step {
                     node,
                     inner,
                     // Within the location the caller is known.
@@ -75,7 +75,7 @@ impl Steps {
                 });
                 caller = Some(node);
             }
-            of.ranges.push((from, index(of.steps.len())));
+            of.ranges.push((from, index(of.flat.len())));
         }
         of
     }
@@ -83,7 +83,7 @@ impl Steps {
     #[inline]
     fn location(&self, location: u32) -> &[Step] {
         let (from, to) = self.ranges[location as usize];
-        &self.steps[from as usize..to as usize]
+        &self.flat[from as usize..to as usize]
     }
 }
 
@@ -131,7 +131,10 @@ pub(crate) fn connect(
     let steps = Steps::of(frames, kept, wanted);
     let start = || Part {
         edges: vec![NEW; steps.pairs.len()],
-        places: (0..).zip(&steps.pairs).map(|(place, pair)| (*pair, place)).collect(),
+        places: (0..)
+            .zip(&steps.pairs)
+            .map(|(place, pair)| (*pair, place))
+            .collect(),
         stack: 0,
     };
     let parts = stacks.fold(start, |part, locations, weight, _| {

@@ -159,7 +159,11 @@ impl Builder<'_> {
 
     fn nameless(&mut self, location: &Location) -> u32 {
         let info = Info {
-            address: if self.keeps_address() { location.address } else { 0 },
+            address: if self.keeps_address() {
+                location.address
+            } else {
+                0
+            },
             object: self.object(location),
             ..Info::default()
         };
@@ -198,7 +202,8 @@ impl Builder<'_> {
         if cacheable {
             self.by_function[line.function as usize] = node;
             if self.query.granularity == Granularity::Lines {
-                self.by_line.insert((line.function, line.line, line.column), node);
+                self.by_line
+                    .insert((line.function, line.line, line.column), node);
             }
         }
         node

@@ -83,9 +83,9 @@ impl Graph {
             .filter(|(_, weight)| !(query.drop_negative && is_negative(weight)))
             .map(|(node, _)| node)
             .collect();
-        let sum = present
-            .iter()
-            .fold(0_i64, |sum, node| sum.wrapping_add(weights[*node as usize].flat));
+        let sum = present.iter().fold(0_i64, |sum, node| {
+            sum.wrapping_add(weights[*node as usize].flat)
+        });
         let cutoff = cutoff(sum, fraction);
         let mut shown = present.clone();
         if cutoff > 0 {
@@ -100,7 +100,9 @@ impl Graph {
         }
         let kept = (shown.len() != present.len()).then(|| {
             let mut kept = vec![false; weights.len()];
-            shown.iter().for_each(|node| kept[*node as usize] = true);
+            for node in &shown {
+                kept[*node as usize] = true;
+            }
             kept
         });
         let wanted = match calls {
@@ -111,7 +113,9 @@ impl Graph {
         let least = self::cutoff(sum, edge_fraction);
         // As in pprof, calls into what is not shown for weighing nothing stay.
         let mut is_shown = vec![false; weights.len()];
-        shown.iter().for_each(|node| is_shown[*node as usize] = true);
+        for node in &shown {
+            is_shown[*node as usize] = true;
+        }
         edges.retain(|(_, callee), edge| {
             !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
         });
@@ -188,15 +192,12 @@ fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names:
     shown.sort_by(|left, right| {
         let (l, r) = (*left as usize, *right as usize);
         let size = |value: i64| std::cmp::Reverse(value.wrapping_abs());
-        let (first, second): (fn(&Weight) -> i64, fn(&Weight) -> i64) = if cum {
-            (|of| of.cum, |of| of.flat)
-        } else {
-            (|of| of.flat, |of| of.cum)
-        };
-        size(first(&weights[l]))
-            .cmp(&size(first(&weights[r])))
+        let first = |of: &Weight| size(if cum { of.cum } else { of.flat });
+        let second = |of: &Weight| size(if cum { of.flat } else { of.cum });
+        first(&weights[l])
+            .cmp(&first(&weights[r]))
             .then_with(|| names[l].cmp(&names[r]))
-            .then_with(|| size(second(&weights[l])).cmp(&size(second(&weights[r]))))
+            .then_with(|| second(&weights[l]).cmp(&second(&weights[r])))
             .then_with(|| infos[l].tie().cmp(&infos[r].tie()))
     });
 }

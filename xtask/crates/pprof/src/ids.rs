@@ -70,10 +70,16 @@ mod tests {
     fn ids_may_have_gaps_and_be_huge() {
         let ids = Ids::of("location", &[7, 3, u64::MAX]).unwrap();
         assert!(matches!(ids, Ids::Sparse(_)));
-        assert_eq!((ids.get(3), ids.get(u64::MAX), ids.get(1)), (Some(1), Some(2), None));
+        assert_eq!(
+            (ids.get(3), ids.get(u64::MAX), ids.get(1)),
+            (Some(1), Some(2), None)
+        );
         let ids = Ids::of("location", &[7, 3]).unwrap();
         assert!(matches!(ids, Ids::Dense(_)));
-        assert_eq!((ids.get(7), ids.get(0), ids.get(9999)), (Some(0), None, None));
+        assert_eq!(
+            (ids.get(7), ids.get(0), ids.get(9999)),
+            (Some(0), None, None)
+        );
     }
 
     #[test]

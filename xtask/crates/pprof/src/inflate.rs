@@ -34,13 +34,21 @@ pub fn inflate(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
     let inflated = match bytes.as_slice() {
         [0x1f, 0x8b, ..] => {
             let hint = gzip_hint(&bytes, limits.inflated);
-            read("gzip", flate2::bufread::MultiGzDecoder::new(&bytes[..]), hint, limits)?
+            read(
+                "gzip",
+                flate2::bufread::MultiGzDecoder::new(&bytes[..]),
+                hint,
+                limits,
+            )?
         }
         // The four levels that zlib writes. A plain profile could begin so
         // only with its doc_url before its sample types; nobody writes that.
-        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
-            read("zlib", flate2::bufread::ZlibDecoder::new(&bytes[..]), 0, limits)?
-        }
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => read(
+            "zlib",
+            flate2::bufread::ZlibDecoder::new(&bytes[..]),
+            0,
+            limits,
+        )?,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&bytes, limits)?,
         _ => {
             refuse_other(&bytes)?;

@@ -75,6 +75,7 @@ pub struct Label {
 }
 
 /// A file mapped into the process.
+#[expect(clippy::struct_excessive_bools, reason = "as in profile.proto")]
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Mapping {
     #[prost(uint64, tag = "1")]

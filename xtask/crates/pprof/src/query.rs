@@ -16,6 +16,7 @@ pub enum Granularity {
 
 /// Options of a report; the names and defaults are those of `go tool pprof`.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of `go tool pprof`")]
 pub struct Query {
     /// A sample type's name or place; the profile's default without.
     pub sample_index: Option<String>,
@@ -146,7 +147,9 @@ impl Profile {
         }
         // Old profiles say `space` where new ones say `inuse_space`.
         let short = wanted.strip_prefix("inuse_").unwrap_or(wanted);
-        let found = names.iter().position(|name| name == wanted || name == short);
+        let found = names
+            .iter()
+            .position(|name| name == wanted || name == short);
         found.ok_or_else(|| {
             Error::Query(format!(
                 "the profile has no sample type `{wanted}`; it has {}",

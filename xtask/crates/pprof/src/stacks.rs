@@ -66,7 +66,11 @@ impl Totals {
     }
 
     fn total(&self) -> i64 {
-        let [total, divisor] = if self.base[0] > 0 { self.base } else { self.all };
+        let [total, divisor] = if self.base[0] > 0 {
+            self.base
+        } else {
+            self.all
+        };
         if divisor == 0 {
             return total;
         }
@@ -157,7 +161,11 @@ impl<'p> Stacks<'p> {
             if self.view.keeps_labels(self.profile, &sample.labels)
                 && self.view.keeps_stack(&mut stack)
             {
-                let divisor = if self.weighing.mean { sample.values[0] } else { 0 };
+                let divisor = if self.weighing.mean {
+                    sample.values[0]
+                } else {
+                    0
+                };
                 let is_base = base.as_ref().is_some_and(|base| base(index));
                 totals.add(sample.values[self.weighing.value], divisor, is_base);
             }

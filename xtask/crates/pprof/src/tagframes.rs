@@ -4,9 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::profile::{
-    Function, Line, Location, NO_MAPPING, Profile, Sample, Samples, Span, Text,
-};
+use crate::profile::{Function, Line, Location, NO_MAPPING, Profile, Sample, Samples, Span, Text};
 use crate::query::Query;
 use crate::table::Table;
 use crate::unit;
@@ -115,9 +113,8 @@ impl<'a> Builder<'a> {
     }
 
     fn values(&self, key: &str, sample: &Sample) -> Vec<String> {
-        let of_key = |label: &&crate::profile::Label| {
-            self.old.text_bytes(label.key) == key.as_bytes()
-        };
+        let of_key =
+            |label: &&crate::profile::Label| self.old.text_bytes(label.key) == key.as_bytes();
         let labels: Vec<_> = sample.labels.iter().filter(of_key).collect();
         let has_unit = labels.iter().any(|label| label.unit != 0);
         let strings = labels.iter().filter(|label| label.str != 0);
@@ -147,7 +144,11 @@ impl<'a> Builder<'a> {
         if let Some(place) = self.frames.get(&known) {
             return Ok(*place);
         }
-        let name = if known.0.is_empty() { 0 } else { self.text(&known.0)? };
+        let name = if known.0.is_empty() {
+            0
+        } else {
+            self.text(&known.0)?
+        };
         let file = self.text(key)?;
         let next = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let (function, line) = (next(self.new.functions.len()), next(self.new.lines.len()));

@@ -47,19 +47,18 @@ impl TagFilter {
             None => (None, value),
         };
         let key = key.filter(|key| !key.is_empty());
-        let test = match range(value) {
-            Some((low, high, unit)) => Test::Range {
+        let test = if let Some((low, high, unit)) = range(value) {
+            Test::Range {
                 low,
                 high,
                 unit,
                 units: units()?,
-            },
-            None => {
-                let compiled = value.split(',').map(|part| {
-                    Regex::new(part).map_err(|error| Error::Query(format!("`{option}`: {error}")))
-                });
-                Test::Matches(compiled.collect::<Result<_>>()?)
             }
+        } else {
+            let compiled = value.split(',').map(|part| {
+                Regex::new(part).map_err(|error| Error::Query(format!("`{option}`: {error}")))
+            });
+            Test::Matches(compiled.collect::<Result<_>>()?)
         };
         Ok(Some(Self { key, test }))
     }

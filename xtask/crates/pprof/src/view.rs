@@ -2,7 +2,7 @@
 //! location are left, which frames of a stack, which samples.
 //!
 //! The rules and their order are those of github.com/google/pprof/profile
-//! (filter.go, prune.go) and internal/driver/driver_focus.go.
+//! (filter.go, prune.go) and `driver_focus.go`.
 
 mod names;
 
@@ -24,6 +24,7 @@ const PRUNE_FROM: u8 = 64;
 
 /// The filters, applied to every location once.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each filter")]
 pub(crate) struct View {
     /// Places in `Profile::lines` that are left.
     lines: Vec<u32>,
@@ -210,23 +211,38 @@ impl View {
         if !self.by_name {
             return Ok(());
         }
-        let mut found = [focus.is_none(), ignore.is_none(), hide.is_none(), show.is_none()];
+        let mut found = [
+            focus.is_none(),
+            ignore.is_none(),
+            hide.is_none(),
+            show.is_none(),
+        ];
         let mut left = Vec::with_capacity(self.lines.len());
         for place in 0..self.ranges.len() {
             let (start, end) = self.ranges[place];
             let lines = &self.lines[start as usize..end as usize];
             let mapping = profile.locations[place].mapping;
-            if ignore.as_ref().is_some_and(|of| of.location(profile, lines, mapping)) {
+            if ignore
+                .as_ref()
+                .is_some_and(|of| of.location(profile, lines, mapping))
+            {
                 found[1] = true;
                 self.flags[place] |= IGNORED;
-            } else if focus.as_ref().is_none_or(|of| of.location(profile, lines, mapping)) {
+            } else if focus
+                .as_ref()
+                .is_none_or(|of| of.location(profile, lines, mapping))
+            {
                 found[0] = true;
                 self.flags[place] |= FOCUSED;
             }
             let from = u32::try_from(left.len()).unwrap_or(u32::MAX);
-            let hiding = hide.as_ref().filter(|of| of.location(profile, lines, mapping));
+            let hiding = hide
+                .as_ref()
+                .filter(|of| of.location(profile, lines, mapping));
             found[2] |= hiding.is_some();
-            let unhidden = |line: &u32| hiding.is_none_or(|of| !of.mapping(mapping) && !of.line(profile, *line));
+            let unhidden = |line: &u32| {
+                hiding.is_none_or(|of| !of.mapping(mapping) && !of.line(profile, *line))
+            };
             let shown = |line: &u32| {
                 show.as_ref()
                     .is_none_or(|of| of.mapping(mapping) || of.line(profile, *line))

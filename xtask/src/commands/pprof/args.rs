@@ -73,7 +73,7 @@ pub struct FetchArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Dry {
     /// Show the plan and change nothing
-    #[arg(id = "dry_run", long, global = true, hide = true)]
+    #[arg(id = "dry_run", long = "dry-run", global = true, hide = true)]
     pub dry_run: bool,
 }
 
@@ -148,7 +148,12 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub base: Vec<Utf8PathBuf>,
     /// Take this profile off; percentages are of it
-    #[arg(long = "diff_base", alias = "diff-base", value_name = "FILE", conflicts_with = "base")]
+    #[arg(
+        long = "diff_base",
+        alias = "diff-base",
+        value_name = "FILE",
+        conflicts_with = "base"
+    )]
     pub diff_base: Vec<Utf8PathBuf>,
     /// Scale to the base's total first
     #[arg(long)]
@@ -214,7 +219,13 @@ pub struct ValueArgs {
     /// Unit of the report [default: one that suits]
     #[arg(long, value_name = "UNIT")]
     pub unit: Option<String>,
-    #[arg(long = "divide_by", alias = "divide-by", value_name = "N", default_value_t = 1.0, hide_default_value = true)]
+    #[arg(
+        long = "divide_by",
+        alias = "divide-by",
+        value_name = "N",
+        default_value_t = 1.0,
+        hide_default_value = true
+    )]
     pub divide_by: f64,
     /// At most so many rows
     #[arg(short = 'n', long, value_name = "N")]

@@ -30,17 +30,27 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         targets = every(app, &targets)?;
     } else if let Some(profile) = &args.profile {
         let meant = meant(profile, &targets)?;
-        targets.iter_mut().for_each(|target| target.profile.clone_from(&meant));
+        targets
+            .iter_mut()
+            .for_each(|target| target.profile.clone_from(&meant));
     }
     let now = jiff::Timestamp::now();
-    let (stamp, time) = (store::stamp(now), now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let (stamp, time) = (
+        store::stamp(now),
+        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    );
     let root = store::root(&app.ctx.dirs.state);
     let id = store::new_id(&root, &stamp, &targets);
-    let dir = args.dir.as_ref().map_or_else(|| root.join(&id), |dir| app.ctx.cwd.join(dir));
+    let dir = args
+        .dir
+        .as_ref()
+        .map_or_else(|| root.join(&id), |dir| app.ctx.cwd.join(dir));
     let answers = fetch::all(app, &targets, args, &time);
     let set = store::save(&dir, &id, &stamp, &time, &answers)?;
     let missing = missing(app, &answers, args);
-    if missing.as_ref().is_some_and(|failure| failure.exit == Exit::Interrupted)
+    if missing
+        .as_ref()
+        .is_some_and(|failure| failure.exit == Exit::Interrupted)
         || answers.iter().all(|(_, answer)| answer.is_err())
     {
         return missing.map_or(Ok(0), Err);
@@ -58,18 +68,28 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
 }
 
 /// A set that was fetched before.
-pub(super) fn reopen(app: &App<'_>, found: Vec<(Entry, Utf8PathBuf)>, show: &ShowArgs) -> Result<u8> {
+pub(super) fn reopen(
+    app: &App<'_>,
+    found: Vec<(Entry, Utf8PathBuf)>,
+    show: &ShowArgs,
+) -> Result<u8> {
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root);
     let mut groups = Groups::new();
     for (entry, file) in found {
-        let id = file.parent().and_then(Utf8Path::file_name).unwrap_or_default();
+        let id = file
+            .parent()
+            .and_then(Utf8Path::file_name)
+            .unwrap_or_default();
         let side = Side {
             node: entry.node.clone(),
             profile: load::read(&file)?,
             before: store::before(&sets, &root, id, &entry).and_then(|file| load::read(&file).ok()),
         };
-        groups.entry((entry.service, entry.profile)).or_default().push(side);
+        groups
+            .entry((entry.service, entry.profile))
+            .or_default()
+            .push(side);
     }
     shown(app, groups, show)
 }
@@ -77,8 +97,16 @@ pub(super) fn reopen(app: &App<'_>, found: Vec<(Entry, Utf8PathBuf)>, show: &Sho
 fn describe(targets: &[Target], args: &FetchArgs) -> String {
     let mut out = String::new();
     for target in targets {
-        let path = if args.all { "/debug/pprof/…".into() } else { target.path(args) };
-        let _ = writeln!(out, "GET http://{}{path}  # {} {}", target.address, target.node, target.service);
+        let path = if args.all {
+            "/debug/pprof/…".into()
+        } else {
+            target.path(args)
+        };
+        let _ = writeln!(
+            out,
+            "GET http://{}{path}  # {} {}",
+            target.address, target.node, target.service
+        );
     }
     out
 }
@@ -102,25 +130,48 @@ fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
         let mut names = names.unwrap_or_else(|| vec!["heap".into()]);
         names.retain(|name| !matches!(name.as_str(), "cmdline" | "symbol" | "trace"));
         for name in names {
-            let profile = if name == "profile" { "cpu".into() } else { name };
-            let target = Target { profile, ..target.clone() };
+            let profile = if name == "profile" {
+                "cpu".into()
+            } else {
+                name
+            };
+            let target = Target {
+                profile,
+                ..target.clone()
+            };
             if !all.contains(&target) {
                 all.push(target);
             }
         }
     }
-    app.ui.progress(&format!("{} profiles of {} services", all.len(), targets.len()));
+    app.ui.progress(&format!(
+        "{} profiles of {} services",
+        all.len(),
+        targets.len()
+    ));
     Ok(all)
 }
 
 const KNOWN: [&str; 9] = [
-    "heap", "allocs", "cpu", "profile", "goroutine", "block", "mutex", "threadcreate", "trace",
+    "heap",
+    "allocs",
+    "cpu",
+    "profile",
+    "goroutine",
+    "block",
+    "mutex",
+    "threadcreate",
+    "trace",
 ];
 
 /// A part of a name is enough for those that only the nodes know.
 fn meant(profile: &str, targets: &[Target]) -> Result<String> {
     if KNOWN.contains(&profile) {
-        return Ok(if profile == "profile" { "cpu".into() } else { profile.into() });
+        return Ok(if profile == "profile" {
+            "cpu".into()
+        } else {
+            profile.into()
+        });
     }
     let Some(names) = targets.iter().find_map(fetch::offers) else {
         return Ok(profile.to_owned());
@@ -129,11 +180,16 @@ fn meant(profile: &str, targets: &[Target]) -> Result<String> {
         return Ok(profile.to_owned());
     }
     let part = profile.to_lowercase();
-    let found: Vec<&String> = names.iter().filter(|name| name.to_lowercase().contains(&part)).collect();
+    let found: Vec<&String> = names
+        .iter()
+        .filter(|name| name.to_lowercase().contains(&part))
+        .collect();
     match found[..] {
         [name] => Ok(name.clone()),
-        _ => Err(Failure::usage(format!("the service has no profile `{profile}`"))
-            .cause(format!("it offers: {}", names.join(", ")))),
+        _ => Err(
+            Failure::usage(format!("the service has no profile `{profile}`"))
+                .cause(format!("it offers: {}", names.join(", "))),
+        ),
     }
 }
 
@@ -144,7 +200,10 @@ fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failur
         .filter_map(|(target, answer)| Some((target, answer.as_ref().err()?)))
         .collect();
     let (_, first) = failed.first()?;
-    let exit = if failed.iter().any(|(_, failure)| failure.exit == Exit::Interrupted) {
+    let exit = if failed
+        .iter()
+        .any(|(_, failure)| failure.exit == Exit::Interrupted)
+    {
         Exit::Interrupted
     } else {
         first.exit
@@ -156,7 +215,11 @@ fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failur
     let mut failure = Failure::new(exit, what);
     for (target, one) in &failed {
         let causes: Vec<&str> = one.causes.iter().map(String::as_str).collect();
-        let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
+        let causes = if causes.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", causes.join("; "))
+        };
         failure = failure.cause(format!("{}: {}{causes}", target.describe(), one.what));
         failure.excerpt.extend(one.excerpt.iter().cloned());
     }
@@ -173,11 +236,14 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
             continue;
         };
         let before = store::before(&sets, root, &set.id, entry);
-        groups.entry((target.service, target.profile)).or_default().push(Side {
-            node: target.node,
-            profile: *profile,
-            before: before.and_then(|file| load::read(&file).ok()),
-        });
+        groups
+            .entry((target.service, target.profile))
+            .or_default()
+            .push(Side {
+                node: target.node,
+                profile: *profile,
+                before: before.and_then(|file| load::read(&file).ok()),
+            });
     }
     groups
 }
@@ -195,7 +261,8 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     for ((service, profile), sides) in &groups {
         let summary = summarize(sides, &query)?;
         if args.json {
-            summaries.push(json!({"service": service, "profile": profile, "summary": summary.json()}));
+            summaries
+                .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
         } else {
             let title = format!("{service} {profile}");
             ui::print(&summary.text(app, &title, args.value.nodecount));
@@ -208,7 +275,10 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
 }
 
 fn joined(sides: Vec<Side>, args: &ShowArgs) -> Result<Profile> {
-    let sources = sides.into_iter().map(|side| Source::new(side.profile)).collect();
+    let sources = sides
+        .into_iter()
+        .map(|side| Source::new(side.profile))
+        .collect();
     let merged = ::pprof::merge(sources).map_err(|error| load::engine(&error))?;
     load::compared(merged, &args.compare)
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ::pprof::{Profile, Source};
+use ::pprof::{Limits, Profile, Source};
 
 use super::args::FetchArgs;
 use super::load;
@@ -56,7 +56,10 @@ fn agent(patience: Duration) -> ureq::Agent {
 /// Fetch all; a line of progress for each as it comes. On Ctrl-C what has
 /// come is kept, the rest is told as interrupted.
 pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &str) -> Vec<Answer> {
-    let longest = targets.iter().filter_map(|target| target.seconds(args)).max();
+    let longest = targets
+        .iter()
+        .filter_map(|target| target.seconds(args))
+        .max();
     if let Some(seconds) = longest {
         app.ui.progress(&format!("this takes {seconds} s"));
     }
@@ -64,7 +67,11 @@ pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &st
     let (sender, receiver) = channel();
     // One service has one CPU profile at a time; targets of a kind that takes
     // its time must all start together, or nodes could not be compared.
-    let workers = if longest.is_some() { targets.len() } else { targets.len().min(PARALLEL) };
+    let workers = if longest.is_some() {
+        targets.len()
+    } else {
+        targets.len().min(PARALLEL)
+    };
     for _ in 0..workers.min(256) {
         spawn(&queue, &sender, args, time);
     }
@@ -72,12 +79,7 @@ pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &st
     collect(app, targets, &receiver)
 }
 
-fn spawn(
-    queue: &Arc<Mutex<Vec<Target>>>,
-    sender: &Sender<Answer>,
-    args: &FetchArgs,
-    time: &str,
-) {
+fn spawn(queue: &Arc<Mutex<Vec<Target>>>, sender: &Sender<Answer>, args: &FetchArgs, time: &str) {
     let (queue, sender) = (Arc::clone(queue), sender.clone());
     let (args, time) = (args.clone(), time.to_owned());
     // Detached: a node that hangs must not hold up what others sent.
@@ -140,7 +142,7 @@ fn one(target: &Target, args: &FetchArgs, time: &str) -> Result<Fetched> {
     let body = if target.profile == "trace" {
         Body::Other(bytes)
     } else {
-        let profile = load::decode(bytes, &target.describe())?;
+        let profile = load::decode(bytes, &target.describe(), limits(size))?;
         let mut source = Source::new(profile)
             .label("node", &target.node)
             .label("service", &target.service)
@@ -159,6 +161,15 @@ fn one(target: &Target, args: &FetchArgs, time: &str) -> Result<Fetched> {
     })
 }
 
+/// From the network less is believed than from a file: real profiles inflate
+/// to a dozen times their size, bombs to a thousand.
+fn limits(size: usize) -> Limits {
+    Limits {
+        inflated: ((64 << 20) + 64 * size as u64).min(1 << 30),
+        ..Limits::default()
+    }
+}
+
 fn get(target: &Target, path: &str, patience: Duration) -> Result<Vec<u8>> {
     let url = format!("http://{}{path}", target.address);
     let mut response = agent(patience)
@@ -167,7 +178,11 @@ fn get(target: &Target, path: &str, patience: Duration) -> Result<Vec<u8>> {
         .map_err(|error| explain(target, &error))?;
     let status = response.status();
     let from_pprof = response.headers().contains_key("X-Go-Pprof");
-    let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(LARGEST)
+        .read_to_vec();
     let body = body.map_err(|error| explain(target, &error))?;
     if status.is_success() {
         return Ok(body);
@@ -195,7 +210,11 @@ fn get(target: &Target, path: &str, patience: Duration) -> Result<Vec<u8>> {
 pub(super) fn offers(target: &Target) -> Option<Vec<String>> {
     let url = format!("http://{}/debug/pprof/", target.address);
     let mut response = agent(Duration::from_secs(10)).get(&url).call().ok()?;
-    let text = response.body_mut().with_config().limit(1 << 20).read_to_string();
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 20)
+        .read_to_string();
     Some(offered(&text.ok()?)).filter(|names| !names.is_empty())
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use ::pprof::{Base, Profile, Source};
+use ::pprof::{Base, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::CompareArgs;
@@ -79,12 +79,12 @@ pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::step(format!("`{file}` is larger than 1 GiB")));
     }
-    decode(bytes, file.as_str())
+    decode(bytes, file.as_str(), Limits::default())
 }
 
 /// A profile from `whence`, or why it is none.
-pub(super) fn decode(bytes: Vec<u8>, whence: &str) -> Result<Profile> {
-    Profile::decode(bytes).map_err(|error| {
+pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
+    Profile::decode_within(bytes, limits).map_err(|error| {
         let failure =
             Failure::step(format!("`{whence}` is not a profile that can be read")).cause(&error);
         match error {

@@ -50,13 +50,22 @@ fn list(app: &App<'_>, json: bool) -> Result<u8> {
     }
     let mut out = String::new();
     for set in &sets {
-        let missing = set.entries.iter().filter(|entry| entry.file.is_none()).count();
+        let missing = set
+            .entries
+            .iter()
+            .filter(|entry| entry.file.is_none())
+            .count();
         let note = if missing > 0 {
             app.ui.paint(Style::Warn, &format!("  {missing} missing"))
         } else {
             String::new()
         };
-        let _ = writeln!(out, "{:<44} {:>3} profile(s){note}", set.id, set.entries.len() - missing);
+        let _ = writeln!(
+            out,
+            "{:<44} {:>3} profile(s){note}",
+            set.id,
+            set.entries.len() - missing
+        );
     }
     let _ = writeln!(out, "  {} {root}", app.ui.paint(Style::Dim, "in"));
     ui::print(&out);

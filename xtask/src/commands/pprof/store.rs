@@ -58,7 +58,11 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
         .iter()
         .all(|target| (&target.service, &target.profile) == (&first.service, &first.profile));
     let what = if one_kind {
-        let stem = Target { node: String::new(), ..first.clone() }.stem();
+        let stem = Target {
+            node: String::new(),
+            ..first.clone()
+        }
+        .stem();
         stem.trim_start_matches('-').to_owned()
     } else {
         "all".to_owned()
@@ -76,12 +80,22 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
 
 /// The file of a target.
 pub(super) fn file_name(target: &Target, stamp: &str) -> String {
-    let ending = if target.profile == "trace" { "trace" } else { "pb.gz" };
+    let ending = if target.profile == "trace" {
+        "trace"
+    } else {
+        "pb.gz"
+    };
     format!("{}-{stamp}.{ending}", target.stem())
 }
 
 /// Write what came and why the rest did not.
-pub(super) fn save(dir: &Utf8Path, id: &str, stamp: &str, time: &str, answers: &[Answer]) -> Result<Set> {
+pub(super) fn save(
+    dir: &Utf8Path,
+    id: &str,
+    stamp: &str,
+    time: &str,
+    answers: &[Answer],
+) -> Result<Set> {
     let mut entries = Vec::new();
     for (target, answer) in answers {
         let mut entry = Entry {
@@ -110,7 +124,8 @@ pub(super) fn save(dir: &Utf8Path, id: &str, stamp: &str, time: &str, answers: &
         time: time.to_owned(),
         entries,
     };
-    let text = serde_json::to_string_pretty(&set).because(|| "cannot write the index".to_owned())?;
+    let text =
+        serde_json::to_string_pretty(&set).because(|| "cannot write the index".to_owned())?;
     let path = dir.join(INDEX);
     files::replace(&path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
     Ok(set)
@@ -144,7 +159,9 @@ pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, U
     let found: Vec<&Set> = if wanted == "latest" {
         sets.iter().take(1).collect()
     } else {
-        sets.iter().filter(|set| set.id.starts_with(wanted)).collect()
+        sets.iter()
+            .filter(|set| set.id.starts_with(wanted))
+            .collect()
     };
     match found[..] {
         [] => None,

@@ -63,9 +63,16 @@ impl Function {
 /// Compare the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     // Nothing is trimmed per node: what is small here may be large there.
-    let query = Query { trim: false, nodecount: 0, ..query.clone() };
+    let query = Query {
+        trim: false,
+        nodecount: 0,
+        ..query.clone()
+    };
     let top = |profile: &Profile| report::top(profile, &query).map_err(|error| engine(&error));
-    let tops: Vec<Top> = sides.iter().map(|side| top(&side.profile)).collect::<Result<_>>()?;
+    let tops: Vec<Top> = sides
+        .iter()
+        .map(|side| top(&side.profile))
+        .collect::<Result<_>>()?;
     let befores: Vec<Option<Top>> = sides
         .iter()
         // One of another kind, as after an upgrade, is no comparison.
@@ -75,7 +82,9 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     let mut weights: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (node, top) in tops.iter().enumerate() {
         for row in &top.rows {
-            let of = weights.entry(&row.name).or_insert_with(|| vec![0; tops.len()]);
+            let of = weights
+                .entry(&row.name)
+                .or_insert_with(|| vec![0; tops.len()]);
             of[node] = of[node].wrapping_add(value(row));
         }
     }
@@ -103,22 +112,31 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
         .filter(|function| function.max != 0)
         .collect();
     functions.sort_by_key(|function| std::cmp::Reverse(function.max.wrapping_abs()));
-    let nodes = sides.iter().zip(&tops).zip(&befores).map(|((side, top), before)| Node {
-        name: side.node.clone(),
-        total: top.total,
-        before: before.as_ref().map(|before| before.total),
-    });
+    let nodes = sides
+        .iter()
+        .zip(&tops)
+        .zip(&befores)
+        .map(|((side, top), before)| Node {
+            name: side.node.clone(),
+            total: top.total,
+            before: before.as_ref().map(|before| before.total),
+        });
     Ok(Summary {
         nodes: nodes.collect(),
-        sample_type: tops.first().map_or_else(String::new, |top| top.sample_type.clone()),
-        unit: tops.first().map_or_else(String::new, |top| top.unit.clone()),
+        sample_type: tops
+            .first()
+            .map_or_else(String::new, |top| top.sample_type.clone()),
+        unit: tops
+            .first()
+            .map_or_else(String::new, |top| top.unit.clone()),
         functions,
     })
 }
 
 fn largest(values: &[i64]) -> (usize, i64) {
     let places = values.iter().copied().enumerate();
-    let largest = places.max_by_key(|(place, value)| (value.wrapping_abs(), std::cmp::Reverse(*place)));
+    let largest =
+        places.max_by_key(|(place, value)| (value.wrapping_abs(), std::cmp::Reverse(*place)));
     largest.unwrap_or((0, 0))
 }
 
@@ -140,12 +158,33 @@ impl Summary {
             let sign = if value > 0 { "+" } else { "" };
             format!("{sign}{}", format(value))
         };
-        let mut out = format!("{} {}\n", app.ui.paint(Style::Bold, title), self.sample_type);
-        let width = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max(4);
-        let _ = writeln!(out, "  {:<width$} {:>10} {:>12}", "node", "total", "since last");
+        let mut out = format!(
+            "{} {}\n",
+            app.ui.paint(Style::Bold, title),
+            self.sample_type
+        );
+        let width = self
+            .nodes
+            .iter()
+            .map(|node| node.name.len())
+            .max()
+            .unwrap_or(0)
+            .max(4);
+        let _ = writeln!(
+            out,
+            "  {:<width$} {:>10} {:>12}",
+            "node", "total", "since last"
+        );
         for node in &self.nodes {
-            let change = node.before.map_or_else(|| "-".into(), |before| signed(node.total - before));
-            let _ = writeln!(out, "  {:<width$} {:>10} {change:>12}", node.name, format(node.total));
+            let change = node
+                .before
+                .map_or_else(|| "-".into(), |before| signed(node.total - before));
+            let _ = writeln!(
+                out,
+                "  {:<width$} {:>10} {change:>12}",
+                node.name,
+                format(node.total)
+            );
         }
         let _ = writeln!(
             out,
@@ -168,12 +207,21 @@ impl Summary {
                 self.nodes[function.node].name,
                 function.name
             );
-            let stands_out = self.nodes.len() > 1 && function.ratio().is_none_or(|ratio| ratio >= OUTLIER);
-            let line = if stands_out { app.ui.paint(Style::Warn, &line) } else { line };
+            let stands_out =
+                self.nodes.len() > 1 && function.ratio().is_none_or(|ratio| ratio >= OUTLIER);
+            let line = if stands_out {
+                app.ui.paint(Style::Warn, &line)
+            } else {
+                line
+            };
             let _ = writeln!(out, "{line}");
         }
         if self.functions.len() > shown {
-            let _ = writeln!(out, "  … {} more: -n N, or --top", self.functions.len() - shown);
+            let _ = writeln!(
+                out,
+                "  … {} more: -n N, or --top",
+                self.functions.len() - shown
+            );
         }
         out
     }

@@ -30,7 +30,11 @@ impl Target {
     /// Path and query of `net/http/pprof`.
     pub(super) fn path(&self, args: &FetchArgs) -> String {
         // What users call it; its handler is older than the word.
-        let profile = if self.profile == "cpu" { "profile" } else { &self.profile };
+        let profile = if self.profile == "cpu" {
+            "profile"
+        } else {
+            &self.profile
+        };
         let mut query = Vec::new();
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
@@ -38,7 +42,11 @@ impl Target {
         if args.gc && profile == "heap" {
             query.push("gc=1".to_owned());
         }
-        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", query.join("&"))
+        };
         format!("/debug/pprof/{profile}{query}")
     }
 
@@ -152,7 +160,9 @@ fn endpoint(text: &str) -> Result<Place> {
             .hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
     };
     let (host, port) = match bare.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && !(host.contains(':') && !host.ends_with(']')) => {
+        Some((host, port))
+            if !host.ends_with(':') && !(host.contains(':') && !host.ends_with(']')) =>
+        {
             (host, Some(port.parse().map_err(|_| refuse())?))
         }
         _ => (bare, None),
@@ -164,7 +174,11 @@ fn endpoint(text: &str) -> Result<Place> {
     Ok(Place {
         node: bare.to_owned(),
         role: None,
-        host: if v6 { format!("[{host}]") } else { host.to_owned() },
+        host: if v6 {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        },
         port,
     })
 }
@@ -183,14 +197,22 @@ fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String,
         (Some(found), None) => *found,
         (None, Some(port)) => (port, false),
         // Every endpoint may say its own port.
-        (None, None) if !args.endpoint.is_empty() && args.endpoint.iter().all(|text| {
-            endpoint(text).is_ok_and(|place| place.port.is_some())
-        }) => (0, false),
+        (None, None)
+            if !args.endpoint.is_empty()
+                && args
+                    .endpoint
+                    .iter()
+                    .all(|text| endpoint(text).is_ok_and(|place| place.port.is_some())) =>
+        {
+            (0, false)
+        }
         (None, None) => {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            return Err(Failure::usage(format!("`{service}` is not a profiled service"))
-                .cause(format!("known: {}", names.join(", ")))
-                .hint("any other: say where it listens with `--port`"));
+            return Err(
+                Failure::usage(format!("`{service}` is not a profiled service"))
+                    .cause(format!("known: {}", names.join(", ")))
+                    .hint("any other: say where it listens with `--port`"),
+            );
         }
     };
     Ok(BTreeMap::from([(service.clone(), found)]))
@@ -208,7 +230,8 @@ pub(super) fn offered(index: &str) -> Vec<String> {
             is_profile.then(|| name.to_owned())
         })
         .collect();
-    names.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     names
 }
 
@@ -234,7 +257,7 @@ mod tests {
         // As Go 1.26 writes it.
         let index = "<tr><td>3</td><td><a href='allocs?debug=1'>allocs</a></td></tr>\n\
             <tr><td>2</td><td><a href='machinery/client/grpc.grpcConn?debug=1'>x</a></td></tr>\n\
-            <a href=\"goroutine?debug=2\">full goroutine stack dump</a>";
+            <a href='goroutine?debug=1'>x</a><a href=\"goroutine?debug=2\">full goroutine stack dump</a>";
         assert_eq!(
             offered(index),
             ["allocs", "machinery/client/grpc.grpcConn", "goroutine"]
@@ -255,7 +278,10 @@ mod tests {
         assert_eq!(target("heap").path(&args), "/debug/pprof/heap");
         args.gc = true;
         args.seconds = Some(5);
-        assert_eq!(target("heap").path(&args), "/debug/pprof/heap?seconds=5&gc=1");
+        assert_eq!(
+            target("heap").path(&args),
+            "/debug/pprof/heap?seconds=5&gc=1"
+        );
         assert_eq!(target("x/y").stem(), "n_1-machined-x_y");
     }
 }

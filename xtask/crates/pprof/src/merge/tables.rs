@@ -203,11 +203,7 @@ impl Tables {
         };
         let file = self.own_text(from, theirs.file, places);
         let build_id = self.own_text(from, theirs.build_id, places);
-        let size = theirs
-            .limit
-            .wrapping_sub(theirs.start)
-            .wrapping_add(0xfff)
-            & !0xfff;
+        let size = theirs.limit.wrapping_sub(theirs.start).wrapping_add(0xfff) & !0xfff;
         let named = if build_id == 0 { file } else { build_id };
         let ours = next(self.mappings.len());
         let place_of = *self

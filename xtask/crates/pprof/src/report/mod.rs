@@ -136,7 +136,11 @@ impl<'a> Question<'a> {
             }
         }
         let most = self.divided(graph.total);
-        let least = if least == 0 { most } else { self.divided(least) };
+        let least = if least == 0 {
+            most
+        } else {
+            self.divided(least)
+        };
         let suits = |value: i64| unit::scale(value, &self.unit, "minimum").1.into_owned();
         let (small, large) = (suits(least), suits(most));
         let chosen = if small != large && least.wrapping_mul(100) < most {
@@ -183,7 +187,10 @@ impl<'a> Question<'a> {
             let (nanos, of) = unit::scale(total, &self.unit, "nanoseconds");
             #[allow(clippy::cast_possible_truncation)] // so does pprof
             let share = if of == "ns" && nanos != 0.0 {
-                format!("({})", unit::percentage(nanos as i64, header.duration_nanos))
+                format!(
+                    "({})",
+                    unit::percentage(nanos as i64, header.duration_nanos)
+                )
             } else {
                 String::new()
             };
@@ -233,11 +240,7 @@ impl<'a> Question<'a> {
         }
         let count = graph.shown.len();
         if count > 0 && count < graph.original {
-            let _ = writeln!(
-                out,
-                "Showing top {count} nodes out of {}",
-                graph.original
-            );
+            let _ = writeln!(out, "Showing top {count} nodes out of {}", graph.original);
         }
         out
     }

@@ -17,7 +17,9 @@ use crate::view::View;
 /// Malformed samples, filters that do not compile.
 pub fn raw(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     // Addresses are what raw tells apart: nothing is folded or left out.
-    tagframes::with(profile, query, |profile, query| tables(profile, query, time))
+    tagframes::with(profile, query, |profile, query| {
+        tables(profile, query, time)
+    })
 }
 
 fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
@@ -27,8 +29,8 @@ fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text
     let mut sample = Sample::default();
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
-        let kept = view.keeps_labels(profile, &sample.labels)
-            && view.keeps_stack(&mut sample.locations);
+        let kept =
+            view.keeps_labels(profile, &sample.labels) && view.keeps_stack(&mut sample.locations);
         if !kept {
             continue;
         }

@@ -78,8 +78,8 @@ fn sums(question: &Question<'_>, view: &View) -> Result<Sums> {
     let mut sample = Sample::default();
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
-        let kept = view.keeps_labels(profile, &sample.labels)
-            && view.keeps_stack(&mut sample.locations);
+        let kept =
+            view.keeps_labels(profile, &sample.labels) && view.keeps_stack(&mut sample.locations);
         if !kept {
             continue;
         }

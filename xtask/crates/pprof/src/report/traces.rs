@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::{FormatTime, Question, Text, total};
 use crate::error::Result;
-use crate::frames::Frames;
+use crate::frames::{Frames, Info};
 use crate::profile::{Profile, Sample};
 use crate::query::Query;
 use crate::tagframes;
@@ -25,7 +25,7 @@ pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let frames = Frames::of(profile, &view, query, false);
-        let names: Vec<String> = frames.infos.iter().map(|of| of.printable()).collect();
+        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
         let shown = Shown::new(query)?;
         let units = number_units(profile)?;
         let to = &query.unit;
@@ -48,7 +48,11 @@ pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<
             for location in &sample.locations {
                 let nodes = frames.of_location(*location);
                 for (place, node) in nodes.iter().enumerate() {
-                    let inline = if place + 1 == nodes.len() { "" } else { " (inline)" };
+                    let inline = if place + 1 == nodes.len() {
+                        ""
+                    } else {
+                        " (inline)"
+                    };
                     let name = &names[*node as usize];
                     let _ = writeln!(out, "{value:>10}   {name}{inline}");
                     value.clear();

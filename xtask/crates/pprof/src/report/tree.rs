@@ -12,10 +12,10 @@ use crate::tagframes;
 use crate::unit;
 use crate::view::{View, compile};
 
-const SEPARATOR: &str = "----------------------------------------------------------+-------------\n";
+const SEPARATOR: &str =
+    "----------------------------------------------------------+-------------\n";
 // Blanks and tabs at the end are pprof's own.
-const LEGEND: &str =
-    "      flat  flat%   sum%        cum   cum%   calls calls% + context \t \t \n";
+const LEGEND: &str = "      flat  flat%   sum%        cum   cum%   calls calls% + context \t \t \n";
 
 /// Every node with its callers and callees.
 ///
@@ -24,7 +24,11 @@ const LEGEND: &str =
 pub fn tree(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     // pprof's own default for anything that is not `top`.
     let query = Query {
-        nodecount: if query.nodecount == 0 { 80 } else { query.nodecount },
+        nodecount: if query.nodecount == 0 {
+            80
+        } else {
+            query.nodecount
+        },
         ..query.clone()
     };
     print(profile, &query, None, time)
@@ -62,7 +66,7 @@ fn print(
         let view = View::new(profile, query)?;
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::All)?;
         let to = question.output_unit(&graph);
-        let (callers, callees) = sides(&graph);
+        let (into, out_of) = sides(&graph);
         let mut out = question.graph_head(&graph, &to, time);
         out.push_str(SEPARATOR);
         out.push_str(LEGEND);
@@ -88,7 +92,9 @@ fn print(
                 );
             };
             out.push_str(SEPARATOR);
-            callers[node as usize].iter().for_each(|call| edge(&mut out, call));
+            into[node as usize]
+                .iter()
+                .for_each(|call| edge(&mut out, call));
             let _ = writeln!(
                 out,
                 "{:>10} {} {} {:>10} {}                | {name}",
@@ -98,15 +104,17 @@ fn print(
                 question.format(cum, &to),
                 share(cum)
             );
-            callees[node as usize].iter().for_each(|call| edge(&mut out, call));
+            out_of[node as usize]
+                .iter()
+                .for_each(|call| edge(&mut out, call));
         }
         if !graph.shown.is_empty() {
             out.push_str(SEPARATOR);
         }
         match expression {
-            Some(expression) if !matched => Err(Error::Query(format!(
-                "nothing matches `{expression}`"
-            ))),
+            Some(expression) if !matched => {
+                Err(Error::Query(format!("nothing matches `{expression}`")))
+            }
             _ => Ok(Text {
                 text: out,
                 warnings: view.warnings,
@@ -119,13 +127,13 @@ type Sides = Vec<Vec<(u32, Edge)>>;
 
 /// Callers and callees of each node, the heaviest first.
 fn sides(graph: &Graph) -> (Sides, Sides) {
-    let mut callers: Sides = vec![Vec::new(); graph.weights.len()];
-    let mut callees: Sides = vec![Vec::new(); graph.weights.len()];
+    let mut into: Sides = vec![Vec::new(); graph.weights.len()];
+    let mut out_of: Sides = vec![Vec::new(); graph.weights.len()];
     for ((caller, callee), edge) in &graph.edges {
-        callers[*callee as usize].push((*caller, *edge));
-        callees[*caller as usize].push((*callee, *edge));
+        into[*callee as usize].push((*caller, *edge));
+        out_of[*caller as usize].push((*callee, *edge));
     }
-    for side in callers.iter_mut().chain(&mut callees) {
+    for side in into.iter_mut().chain(&mut out_of) {
         side.sort_by(|(left, l), (right, r)| {
             let names = (&graph.names[*left as usize], &graph.names[*right as usize]);
             // As in pprof, sizes decide only where the values differ.
@@ -134,5 +142,5 @@ fn sides(graph: &Graph) -> (Sides, Sides) {
                 .then_with(|| left.cmp(right))
         });
     }
-    (callers, callees)
+    (into, out_of)
 }

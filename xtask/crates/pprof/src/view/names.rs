@@ -79,7 +79,10 @@ mod tests {
     fn argument_lists_go_and_reserved_parentheses_stay() {
         assert_eq!(simplify("ns::f(int)"), "ns::f");
         assert_eq!(simplify(".f"), "f");
-        assert_eq!(simplify("(anonymous namespace)::g(x)"), "(anonymous namespace)::g");
+        assert_eq!(
+            simplify("(anonymous namespace)::g(x)"),
+            "(anonymous namespace)::g"
+        );
         assert_eq!(simplify("operator()(int)"), "operator()");
         assert_eq!(simplify("main.(*T).Run"), "main.");
     }
