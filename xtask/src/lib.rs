@@ -20,9 +20,11 @@ use ui::Ui;
 
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
+    run::we_are_xtask();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = cli::with_suggestion(error);
             let _ = error.print();
             // Asking for help is not a mistake.
             return if error.use_stderr() {

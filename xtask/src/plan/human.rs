@@ -15,7 +15,11 @@ pub fn render(plan: &Plan) -> String {
         out.push_str("  nothing to do\n");
     }
     for (index, step) in plan.steps.iter().enumerate() {
-        let root = if step.privilege == Privilege::Root { " [root]" } else { "" };
+        let root = if step.privilege == Privilege::Root {
+            " [root]"
+        } else {
+            ""
+        };
         let _ = writeln!(out, "{:>3}. {}{root}", index + 1, step.why);
         for line in in_words(step).lines() {
             let _ = writeln!(out, "       {line}");
@@ -27,18 +31,21 @@ pub fn render(plan: &Plan) -> String {
 /// What a step does, without the plumbing that a script needs.
 pub fn in_words(step: &Step) -> String {
     match &step.action {
-        Action::Run(run) => {
-            let mut plain = step.clone();
-            let mut bare = run.clone();
-            bare.also_ok.clear();
-            plain.action = Action::Run(bare);
-            sh::command(&plain, false)
-        }
-        Action::Stop { process, grace_seconds } => format!(
+        Action::Run(run) => sh::as_typed(run, step.privilege),
+        Action::Stop {
+            process,
+            grace_seconds,
+        } => format!(
             "SIGTERM to pid {} if it still is {}, SIGKILL after {grace_seconds} s",
             process.pid, process.what
         ),
-        Action::WriteFile { path, contents, .. } => format!("write {path} ({} bytes)", contents.len()),
+        Action::WriteFile { path, contents, .. } => {
+            format!("write {path} ({} bytes)", contents.len())
+        }
+        Action::CopyTree { from, to, except } => {
+            let except: Vec<&str> = except.iter().map(|path| path.as_str()).collect();
+            format!("copy {from} to {to}, but for {}", except.join(", "))
+        }
         _ => sh::command(step, false),
     }
 }

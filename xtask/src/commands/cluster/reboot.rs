@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use talos::console::Boot;
 use serde_json::{Value, json};
+use talos::console::Boot;
 
 use super::{HalfMade, choose, death_of, look_up};
 use crate::cli::RebootArgs;

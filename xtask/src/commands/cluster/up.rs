@@ -32,7 +32,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     }
     // Usage errors come before what the machine may lack.
     settings.size(None)?;
-    let facts = Facts::gather(ctx, &settings)?;
+    let facts = Facts::gather(ctx, &settings, app.is_dry())?;
     let size = settings.size(facts.memory_available)?;
     check_network_is_free(app, &settings)?;
     let plan = plan_up(&settings, &size, &facts)?;
@@ -89,6 +89,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         size.controlplanes, size.workers, settings.cidr,
     ));
     plan.notes.extend(size.note.clone());
+    plan.notes.extend(facts.notes.iter().cloned());
     match version.support() {
         Support::Known => {}
         Support::TooOld { oldest } => {
@@ -106,12 +107,14 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
     if settings.with_bootloader {
         plan.note("with a bootloader nodes boot from disk: a rebuilt initramfs needs a new installer image");
     }
-    for dir in [&facts.talos_home, &facts.talos_home.join("clusters")] {
-        if facts.owner.is_some() {
+    if facts.owner.is_some() {
+        // The last is looked into when something has to be cleaned up.
+        for folder in ["clusters", "cni/cache/results"] {
+            let path = facts.talos_home.join(folder);
             plan.push(
                 Step::new(
                     "keep the folder yours: talosctl runs as root",
-                    Action::CreateDir { path: dir.clone() },
+                    Action::CreateDir { path },
                 )
                 .effect(Effect::Creates),
             );

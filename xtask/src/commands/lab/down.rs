@@ -26,7 +26,7 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
         ui::print("no lab: nothing to take down\n");
         return Ok(());
     }
-    let _lock = locks::take(place, &locks::of_lab(place), "lab down")?;
+    let _lock = locks::take(app, place, &locks::of_lab(place), "lab down")?;
     take_down(app, place)?;
     ui::print(
         "the lab is down: no process, mount, link or file of it is left; what was built stays\n",

@@ -2,13 +2,14 @@ package boot
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	cfgres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"lab.invalid/guest/internal/netup"
 	"lab.invalid/guest/internal/node"
@@ -40,8 +42,6 @@ func (m *Machine) network() {
 	for {
 		err := m.networkOnce(ctx)
 		if err == nil {
-			close(m.networkUp)
-
 			return
 		}
 
@@ -68,15 +68,21 @@ func (m *Machine) networkOnce(ctx context.Context) error {
 		return err
 	}
 
+	if lease.Hostname == "" {
+		// As Talos without a name from anywhere: something stable that differs from node to node.
+		sum := sha256.Sum256(link.HardwareAddr)
+		lease.Hostname = "talos-" + hex.EncodeToString(sum[:3])
+	}
+
 	if err = netup.Apply(link, lease); err != nil {
 		return err
 	}
 
-	m.Link, m.Lease = link, lease
 	m.logger.Info("assigned address", zap.String("controller", "network.AddressSpecController"),
 		zap.String("address", lease.Address.String()), zap.String("link", link.Name))
 	m.logger.Info("setting hostname", zap.String("controller", "network.HostnameSpecController"),
 		zap.String("hostname", lease.Hostname), zap.String("domainname", lease.Domain))
+	m.SetNetwork(lease)
 
 	return nil
 }
@@ -116,7 +122,7 @@ func (m *Machine) openStore(_ context.Context, logger *log.Logger) error {
 // loadConfig takes the remembered config or, as on a first boot, the one whose address is on the kernel command line.
 func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 	select {
-	case <-m.networkUp:
+	case <-m.NetworkUp():
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -204,8 +210,12 @@ func (m *Machine) useConfig(provider config.Provider) error {
 		return fmt.Errorf("machine.ca: %w", err)
 	}
 
-	m.ca = ca
+	if m.ca == nil {
+		m.ca = ca // a new CA would need new certificates everywhere: not imitated
+	}
+
 	m.SetConfig(provider)
+	m.setHostname(provider)
 
 	ctx := context.Background()
 	res := cfgres.NewMachineConfig(provider)
@@ -235,6 +245,18 @@ func (m *Machine) useConfig(provider config.Provider) error {
 	return nil
 }
 
+// setHostname: a name in the config wins over the one that DHCP gave.
+func (m *Machine) setHostname(provider config.Provider) {
+	c := provider.NetworkHostnameConfig()
+	if c == nil || c.Hostname() == "" || c.Hostname() == m.Hostname() {
+		return
+	}
+
+	if err := unix.Sethostname([]byte(c.Hostname())); err != nil {
+		log.Printf("setting the host name: %s", err)
+	}
+}
+
 // introduce fills in what this node tells the others.
 func (m *Machine) introduce() {
 	m.Peers.UpdateSelf(func(p *peers.Member) {
@@ -245,23 +267,4 @@ func (m *Machine) introduce() {
 			MachineID: strings.ReplaceAll(node.ReadLine("/sys/class/dmi/id/product_uuid"), "-", ""),
 		}
 	})
-}
-
-// writeUpgrades shows the recorded upgrades at a path that `talosctl read` can be given.
-func (m *Machine) writeUpgrades() error {
-	var lines []string
-	for _, u := range m.store.Get().Upgrades {
-		lines = append(lines, "  "+string(u))
-	}
-
-	content := "[\n" + strings.Join(lines, ",\n") + "\n]\n"
-	if len(lines) == 0 {
-		content = "[]\n"
-	}
-
-	if err := os.MkdirAll(filepath.Dir(UpgradesFile), 0o755); err != nil {
-		return err
-	}
-
-	return os.WriteFile(UpgradesFile, []byte(content), 0o644)
 }

@@ -3,6 +3,8 @@ package controllers
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -67,15 +69,16 @@ func kernelModuleSpec() *reconciler {
 				return err
 			}
 
-			var first error
+			var all error
 
 			for spec := range specs.All() {
-				if err = index.Load(spec.TypedSpec().Name, strings.Join(spec.TypedSpec().Parameters, " ")); err != nil && first == nil {
-					first = err
+				name := spec.TypedSpec().Name
+				if err = index.Load(name, strings.Join(spec.TypedSpec().Parameters, " ")); err != nil {
+					all = errors.Join(all, fmt.Errorf("error loading module %q: %w", name, err))
 				}
 			}
 
-			return first
+			return all
 		},
 	}
 }
