@@ -80,7 +80,7 @@ pub struct Dry {
 #[derive(Debug, Subcommand)]
 pub enum PprofVerb {
     /// Look at profiles from files, Talos or not; several are merged
-    Open(OpenArgs),
+    Open(Box<OpenArgs>),
     /// What was fetched, newest first
     List {
         #[arg(long)]

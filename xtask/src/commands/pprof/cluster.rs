@@ -27,12 +27,12 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         return Ok(0);
     }
     if args.all {
-        targets = every(app, &targets)?;
+        targets = every(app, &targets);
     } else if let Some(profile) = &args.profile {
         let meant = meant(profile, &targets)?;
-        targets
-            .iter_mut()
-            .for_each(|target| target.profile.clone_from(&meant));
+        for target in &mut targets {
+            target.profile.clone_from(&meant);
+        }
     }
     let now = jiff::Timestamp::now();
     let (stamp, time) = (
@@ -113,7 +113,7 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
 
 /// For `--all`: what each service says that it has. What takes its time is
 /// left out but for the CPU, which all services do at once.
-fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
+fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
     let found: Vec<(Target, Option<Vec<String>>)> = std::thread::scope(|scope| {
         let asked: Vec<_> = targets
             .iter()
@@ -149,7 +149,7 @@ fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
         all.len(),
         targets.len()
     ));
-    Ok(all)
+    all
 }
 
 const KNOWN: [&str; 9] = [

@@ -20,7 +20,10 @@ use args::{OpenArgs, PprofCommand, PprofVerb};
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
         Some(PprofVerb::Open(args)) => open(app, args),
-        Some(PprofVerb::List { json }) => list(app, *json),
+        Some(PprofVerb::List { json }) => {
+            list(app, *json);
+            Ok(0)
+        }
         None => cluster::run(app, &command.fetch, &command.show),
     }
 }
@@ -37,16 +40,16 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     show::show(app, &profile, &args.show)
 }
 
-fn list(app: &App<'_>, json: bool) -> Result<u8> {
+fn list(app: &App<'_>, json: bool) {
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root);
     if json {
         ui::print_json(&serde_json::json!({"schema": 1, "dir": root, "sets": sets}));
-        return Ok(0);
+        return;
     }
     if sets.is_empty() {
         ui::print("no profiles fetched yet\n  next: cargo xtask pprof machined heap\n");
-        return Ok(0);
+        return;
     }
     let mut out = String::new();
     for set in &sets {
@@ -69,5 +72,4 @@ fn list(app: &App<'_>, json: bool) -> Result<u8> {
     }
     let _ = writeln!(out, "  {} {root}", app.ui.paint(Style::Dim, "in"));
     ui::print(&out);
-    Ok(0)
 }

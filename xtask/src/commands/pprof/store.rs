@@ -68,14 +68,10 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
         "all".to_owned()
     };
     let id = format!("{stamp}-{what}");
-    let taken = |id: &str| root.join(id).exists();
-    if !taken(&id) {
-        return id;
-    }
-    (2..)
-        .map(|n| format!("{id}-{n}"))
-        .find(|id| !taken(id))
-        .unwrap_or(id)
+    // Two within one second: the second has a number.
+    let numbered = (2..100).map(|n| format!("{id}-{n}"));
+    let mut names = std::iter::once(id.clone()).chain(numbered);
+    names.find(|id| !root.join(id).exists()).unwrap_or(id)
 }
 
 /// The file of a target.

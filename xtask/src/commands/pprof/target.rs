@@ -160,9 +160,7 @@ fn endpoint(text: &str) -> Result<Place> {
             .hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
     };
     let (host, port) = match bare.rsplit_once(':') {
-        Some((host, port))
-            if !host.ends_with(':') && !(host.contains(':') && !host.ends_with(']')) =>
-        {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
             (host, Some(port.parse().map_err(|_| refuse())?))
         }
         _ => (bare, None),
