@@ -12,6 +12,7 @@
 mod calls;
 mod decode;
 mod error;
+pub mod flame;
 mod frames;
 mod graph;
 mod ids;
@@ -27,6 +28,7 @@ mod tagframes;
 mod tags;
 pub mod unit;
 mod view;
+pub mod web;
 mod wire;
 mod write;
 

@@ -126,6 +126,9 @@ pub struct ShowArgs {
     /// Write the result as a profile (merged, or the difference) to --output
     #[arg(long, group = "form", requires = "output", help_heading = "Form")]
     pub proto: bool,
+    /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub web: bool,
     /// --top as data: values in the profile's own unit, all rows
     #[arg(long, help_heading = "Form")]
     pub json: bool,
@@ -281,6 +284,7 @@ impl ShowArgs {
             || self.raw
             || self.comments
             || self.proto
+            || self.web
     }
 
     /// As the engine asks.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use ::pprof::{Profile, Source};
+use ::pprof::Source;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::fetch::{self, Answer, Body};
 use super::store::{self, Entry, Set};
 use super::summary::{Side, summarize};
 use super::target::{Target, targets};
-use super::{load, show};
+use super::{load, show, web};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
@@ -251,8 +251,14 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
 /// Nodes side by side, or all of them in the form that is asked for.
 fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     if args.has_form() {
-        for sides in groups.into_values() {
-            show::show(app, &joined(sides, args)?, args)?;
+        for ((service, profile), sides) in groups {
+            let sources = sides.into_iter().map(|side| Source::new(side.profile));
+            let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
+            if args.web {
+                web::write(app, &merged, &format!("{service} {profile}"), args)?;
+            } else {
+                show::show(app, &load::compared(merged, &args.compare)?, args)?;
+            }
         }
         return Ok(0);
     }
@@ -272,13 +278,4 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
         ui::print_json(&json!({"schema": 1, "summaries": summaries}));
     }
     Ok(0)
-}
-
-fn joined(sides: Vec<Side>, args: &ShowArgs) -> Result<Profile> {
-    let sources = sides
-        .into_iter()
-        .map(|side| Source::new(side.profile))
-        .collect();
-    let merged = ::pprof::merge(sources).map_err(|error| load::engine(&error))?;
-    load::compared(merged, &args.compare)
 }

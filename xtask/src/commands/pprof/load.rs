@@ -47,12 +47,19 @@ fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
     }
 }
 
+/// The base alone, for what keeps both sides.
+pub(super) fn base(compare: &CompareArgs) -> Result<Option<Profile>> {
+    let (base, _) = base_of(compare);
+    (!base.is_empty()).then(|| merged(base)).transpose()
+}
+
 fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profile> {
     let how = base_of(compare).1;
     ::pprof::diff(profile, base, how, compare.normalize).map_err(|error| engine(&error))
 }
 
-fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {
+/// Several files as one.
+pub(super) fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {
     if let [file] = files {
         return read(file);
     }

@@ -9,6 +9,7 @@ mod show;
 mod store;
 mod summary;
 mod target;
+mod web;
 
 use std::fmt::Write;
 
@@ -35,6 +36,11 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         && let Some(found) = store::find(&root, name.as_str())
     {
         return cluster::reopen(app, found?, &args.show);
+    }
+    if args.show.web {
+        let profile = load::merged(&args.profiles)?;
+        let name = args.profiles[0].file_name().unwrap_or("profile");
+        return web::write(app, &profile, name, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
     show::show(app, &profile, &args.show)
