@@ -255,3 +255,6 @@ fn explain(target: &Target, error: &ureq::Error) -> Failure {
             .hint("cargo xtask cluster status"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,9 @@ const ROWS: usize = 15;
 /// So many times the median stands out.
 const OUTLIER: f64 = 2.0;
 
+/// Frames in which a goroutine waits on behalf of its caller.
+const WAITING: &str = r"^(runtime|sync|internal/(poll|sync|runtime/.*))\.";
+
 /// One node's profile, and the last one before.
 #[derive(Debug)]
 pub(super) struct Side {
@@ -63,11 +66,22 @@ impl Function {
 /// Compare the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     // Nothing is trimmed per node: what is small here may be large there.
-    let query = Query {
+    let mut query = Query {
         trim: false,
         nodecount: 0,
         ..query.clone()
     };
+    let counts_goroutines = |side: &Side| {
+        let names = side.profile.sample_type_names();
+        names
+            .first()
+            .is_some_and(|name| name.starts_with("goroutine"))
+    };
+    if query.hide.is_none() && sides.iter().any(counts_goroutines) {
+        // All of them are parked in the runtime: where they were when they
+        // were parked is what tells them apart.
+        query.hide = Some(WAITING.into());
+    }
     let top = |profile: &Profile| report::top(profile, &query).map_err(|error| engine(&error));
     let tops: Vec<Top> = sides
         .iter()

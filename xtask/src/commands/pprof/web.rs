@@ -22,15 +22,14 @@ pub(super) fn write(app: &App<'_>, profile: &Profile, title: &str, args: &ShowAr
     let flame = Flame::new(&profiles, &args.query(), "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let page = web::page(&flame, title, base.is_some());
-    let path = match &args.output {
-        Some(path) => app.ctx.cwd.join(path),
-        None => {
-            let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            let name = title.replace(|c| !fits(c), "-");
-            let stamp = super::store::stamp(jiff::Timestamp::now());
-            let root = super::store::root(&app.ctx.dirs.state);
-            root.join("web").join(format!("{name}-{stamp}.html"))
-        }
+    let path = if let Some(path) = &args.output {
+        app.ctx.cwd.join(path)
+    } else {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let name = title.replace(|c| !fits(c), "-");
+        let stamp = super::store::stamp(jiff::Timestamp::now());
+        let root = super::store::root(&app.ctx.dirs.state);
+        root.join("web").join(format!("{name}-{stamp}.html"))
     };
     files::replace(&path, page.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
     ui::print(&format!("{path}\n"));
