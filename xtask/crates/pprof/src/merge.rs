@@ -165,6 +165,12 @@ impl Merger {
         let ratios: Vec<f64> = columns.iter().map(|(_, r)| r * source.factor).collect();
         let mut sample = Sample::default();
         let (mut stack, mut values) = (Vec::new(), Vec::new());
+        // Four bytes each, and most stacks of a profile differ.
+        let (table, bytes) = (&self.table, &self.tables.bytes);
+        self.seen.reserve(profile.sample_count(), |&place| {
+            let place = place as usize;
+            hash(of(bytes, table.stacks[place]), table.labels[place])
+        });
         for index in 0..profile.sample_count() {
             profile.sample(index, &mut sample)?;
             values.clear();

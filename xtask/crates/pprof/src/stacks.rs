@@ -97,7 +97,8 @@ impl<'p> Stacks<'p> {
             total: 0,
         };
         let mut totals = Totals::default();
-        let mut table: Option<(HashTable<u32>, Vec<Stack>)> = Some(Default::default());
+        let room = profile.sample_count().min(TRIAL);
+        let mut table = Some((HashTable::with_capacity(room), Vec::with_capacity(room)));
         let base = stacks.base_sets();
         let all = 0..profile.sample_count();
         stacks.each_sample(all, |index, light, kept| {

@@ -135,6 +135,9 @@ pub struct ShowArgs {
     /// Write there instead of to standard output
     #[arg(long, value_name = "FILE", help_heading = "Form")]
     pub output: Option<Utf8PathBuf>,
+    /// Exit with 1 if a node's total passes a bound such as `inuse_space(machined) > 80MiB`
+    #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
+    pub fail_if: Vec<String>,
     #[command(flatten)]
     pub compare: CompareArgs,
     #[command(flatten)]

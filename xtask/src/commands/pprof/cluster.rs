@@ -12,7 +12,7 @@ use super::fetch::{self, Answer, Body};
 use super::store::{self, Entry, Set};
 use super::summary::{Side, summarize};
 use super::target::{Target, targets};
-use super::{load, show, web};
+use super::{budget, load, show, web};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
@@ -56,14 +56,14 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         return missing.map_or(Ok(0), Err);
     }
     let groups = groups(&root, &set, answers);
-    shown(app, groups, show)?;
+    let judged = shown(app, groups, show);
     app.ui.progress(&format!("saved in {dir}"));
     if args.dir.is_none() {
         store::prune(&root);
     }
     match missing {
         Some(failure) if !args.allow_missing => Err(failure),
-        _ => Ok(0),
+        _ => judged,
     }
 }
 
@@ -250,6 +250,15 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
 
 /// Nodes side by side, or all of them in the form that is asked for.
 fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
+    let sides = groups.iter().flat_map(|((service, _), sides)| {
+        let sides = sides.iter();
+        sides.map(move |side| {
+            let whose = format!("{} {service}", side.node);
+            (Some(service.as_str()), whose, &side.profile)
+        })
+    });
+    // Told last, after what was asked for has been shown.
+    let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
     if args.has_form() {
         for ((service, profile), sides) in groups {
             let sources = sides.into_iter().map(|side| Source::new(side.profile));
@@ -260,7 +269,7 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
                 show::show(app, &load::compared(merged, &args.compare)?, args)?;
             }
         }
-        return Ok(0);
+        return budgets.map(|()| 0);
     }
     let query = args.query();
     let mut summaries = Vec::new();
@@ -277,5 +286,5 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     if args.json {
         ui::print_json(&json!({"schema": 1, "summaries": summaries}));
     }
-    Ok(0)
+    budgets.map(|()| 0)
 }

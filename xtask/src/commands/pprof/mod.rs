@@ -2,6 +2,7 @@
 //! crate `pprof`; here are files, nodes, time zones and words for people.
 
 pub mod args;
+mod budget;
 mod cluster;
 mod fetch;
 mod load;
@@ -43,7 +44,14 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         return web::write(app, &profile, name, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
-    show::show(app, &profile, &args.show)
+    let code = show::show(app, &profile, &args.show)?;
+    let name = args.profiles[0].to_string();
+    budget::check(
+        &args.show.fail_if,
+        &args.show.query(),
+        &[(None, name, &profile)],
+    )?;
+    Ok(code)
 }
 
 fn list(app: &App<'_>, json: bool) {

@@ -140,8 +140,10 @@ fn a_closed_port_says_which_build_opens_it() {
 fn the_request_is_what_net_http_pprof_serves() {
     let (sender, receiver) = channel();
     let address = server(move |_, request| sender.send(request).unwrap());
-    let mut args = FetchArgs::default();
-    args.seconds = Some(0);
+    let args = FetchArgs {
+        seconds: Some(0),
+        ..FetchArgs::default()
+    };
     let mut cpu = target(address);
     cpu.profile = "cpu".into();
     let _ = one(&cpu, &args, "");
