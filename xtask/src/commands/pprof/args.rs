@@ -54,7 +54,7 @@ pub struct FetchArgs {
     /// Where the service listens [default: Talos' own]
     #[arg(long)]
     pub port: Option<u16>,
-    /// cpu and trace: for so long [default: 30]; others: the change within
+    /// cpu and trace: for so long [default: 30]; others, but not with --all: the change within
     #[arg(long, value_name = "S")]
     pub seconds: Option<u64>,
     /// heap: collect garbage first

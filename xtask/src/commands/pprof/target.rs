@@ -54,7 +54,8 @@ impl Target {
     pub(super) fn seconds(&self, args: &FetchArgs) -> Option<u64> {
         match self.profile.as_str() {
             "cpu" | "profile" | "trace" => Some(args.seconds.unwrap_or(30)),
-            _ => args.seconds,
+            // `--all` is for what is there, not for what changes meanwhile.
+            _ => args.seconds.filter(|_| !args.all),
         }
     }
 
@@ -280,6 +281,9 @@ mod tests {
             target("heap").path(&args),
             "/debug/pprof/heap?seconds=5&gc=1"
         );
+        args.all = true;
+        assert_eq!(target("heap").seconds(&args), None);
+        assert_eq!(target("cpu").seconds(&args), Some(5));
         assert_eq!(target("x/y").stem(), "n_1-machined-x_y");
     }
 }
