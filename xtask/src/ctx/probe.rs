@@ -21,10 +21,10 @@ pub struct Output {
     reason = "the one place where probes start processes"
 )]
 pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
-    let (program, args) = argv.split_first()?;
+    let (program, rest) = argv.split_first()?;
     let mut command = Command::new(program);
     command
-        .args(args)
+        .args(rest)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

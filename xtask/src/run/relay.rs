@@ -29,6 +29,7 @@ pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
     let (program, rest) = argv
         .split_first()
         .ok_or_else(|| Failure::usage("no command"))?;
+    let _attention = signals.attend();
     let handed_on = handed_on().because(|| "cannot install signal handlers".to_owned())?;
     // From here on a signal is the child's.
     let _attention = signals.attend();

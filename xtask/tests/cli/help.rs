@@ -1,5 +1,4 @@
 //! What `--help` says, command by command, and the completions made of it.
-#![allow(clippy::disallowed_methods, reason = "the test keeps the golden files")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

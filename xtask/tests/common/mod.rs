@@ -1,13 +1,10 @@
 //! What tests of the built binary share. Keep it small.
 #![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test binary uses what it needs"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
 )]
 
 use std::io::Write;

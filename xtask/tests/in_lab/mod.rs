@@ -1,6 +1,12 @@
 //! A lab of a test's own: never the user's, taken down when the test ends,
 //! however it ends.
 #![allow(dead_code, reason = "each test binary uses what it needs")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests make their own small worlds"
+)]
 
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,20 +43,7 @@ impl Lab {
                 });
             }
         };
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "{test} cannot run: {reason}"
-        );
-        eprintln!("SKIPPED: {test}: {reason}");
-        if let Some(file) = std::env::var_os("XTASK_TEST_SKIPS") {
-            use std::io::Write;
-            let mut file = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(file)
-                .unwrap();
-            writeln!(file, "{test}\t{reason}").unwrap();
-        }
+        crate::common::skip(test, reason);
         None
     }
 
@@ -110,8 +103,10 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let output = self.xtask(&["lab", "down"]);
-        if !output.status.success() && !std::thread::panicking() {
-            panic!("lab down: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        assert!(
+            output.status.success() || std::thread::panicking(),
+            "lab down: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

@@ -85,3 +85,27 @@ pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
         .current_dir(&home.root);
     command
 }
+
+/// The least that a plan needs to be the same on every machine.
+pub(crate) const UP: [&str; 7] = [
+    "up",
+    "--cidr",
+    CIDR,
+    "--controlplanes",
+    "1",
+    "--workers",
+    "1",
+];
+
+/// As a `create` leaves it that was killed: no `state.yaml`, a pid file of
+/// somebody else.
+pub(crate) fn half_made() -> Home {
+    let home = checkout("v1.12.1");
+    let folder = ".talos/clusters/talos-default";
+    home.write(&format!("{folder}/talos-default-controlplane-1.log"), "");
+    home.write(
+        &format!("{folder}/talos-default-controlplane-1.pid"),
+        &std::process::id().to_string(),
+    );
+    home
+}

@@ -1,6 +1,5 @@
 //! `--format sh`: for any plan the script leaves the same files as the run, and
 //! succeeds or fails like it.
-#![allow(clippy::disallowed_methods, reason = "the test plays the user's shell")]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -150,7 +150,7 @@ fn a_state_folder_of_somebody_else_is_an_error_too() {
     std::fs::create_dir_all(&state).unwrap();
     let chmod = |mode| {
         std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(mode))
-            .unwrap()
+            .unwrap();
     };
     chmod(0o000);
     let said = if is_root() {

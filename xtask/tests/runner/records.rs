@@ -133,16 +133,16 @@ fn runs_are_listed_shown_and_found_by_a_prefix() {
 }
 
 #[test]
-fn a_run_that_was_killed_has_no_end() {
+fn a_run_is_running_until_it_was_killed() {
     let home = Home::new();
     let mut harness = Harness::of(&home, &plan([bash("echo $$ >~/child; sleep 300")]));
     crate::harness::pid_in(&home, "child");
     let live = run_command(&mut home.xtask(&["runs"])).stdout;
-    assert!(live.contains("no end"), "{live}");
+    assert!(live.contains(" running "), "{live}");
     harness.signal(Signal::KILL);
     harness.child.wait().unwrap();
     let said = run_command(&mut home.xtask(&["runs"]));
-    assert!(said.stdout.contains("no end"), "{}", said.stdout);
+    assert!(said.stdout.contains(" killed "), "{}", said.stdout);
 }
 
 #[test]

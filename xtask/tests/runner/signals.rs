@@ -193,3 +193,36 @@ fn what_our_parent_ignores_we_ignore() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(home.path("done").exists());
 }
+
+#[test]
+fn a_relay_hands_signals_on_and_ends_as_its_child_does() {
+    let home = Home::new();
+    let relay = |script: &str| {
+        let mut command = home.xtask(&["lab", "relay", "--", "bash", "-c", script]);
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    assert_eq!(relay("exit 7").wait().unwrap().code(), Some(7));
+    assert_eq!(relay("kill -KILL $$").wait().unwrap().code(), Some(137));
+    for signal in [Signal::TERM, Signal::HUP] {
+        let _ = std::fs::remove_file(home.path("pid"));
+        let script = "trap 'exit 5' TERM HUP; echo $$ >~/pid; while :; do sleep 0.05; done";
+        let mut child = relay(script);
+        let pid = pid_in(&home, "pid");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert!(
+            within(SOON, || child.try_wait().unwrap().is_some()),
+            "{signal:?}"
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(5), "{signal:?}");
+        assert!(!is_alive(pid));
+    }
+    let mut child = relay("echo $$ >~/pid2; sleep 300");
+    let pid = pid_in(&home, "pid2");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(ends(pid));
+}

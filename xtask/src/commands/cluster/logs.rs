@@ -54,7 +54,7 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
         }
     }
     if args.follow {
-        follow(app, &nodes, &loaded, &printer)
+        Ok(follow(app, &nodes, &loaded, &printer))
     } else {
         Ok(0)
     }
@@ -105,12 +105,7 @@ fn last<'a>(
 }
 
 /// Until Ctrl-C or until nobody reads any more.
-fn follow(
-    app: &App<'_>,
-    nodes: &[&NodeView],
-    loaded: &[Loaded],
-    printer: &Printer<'_>,
-) -> Result<u8> {
+fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> u8 {
     let mut followed: Vec<(&NodeView, u64, Lines)> = nodes
         .iter()
         .zip(loaded)
@@ -137,13 +132,13 @@ fn follow(
                     open &= printer.line(now, &node.name, &String::from_utf8_lossy(&clean(line)));
                 });
                 if !open {
-                    return Ok(0);
+                    return 0;
                 }
             }
         }
         std::thread::sleep(LOOK);
     }
-    Ok(Exit::Interrupted.code())
+    Exit::Interrupted.code()
 }
 
 struct Printer<'a> {

@@ -29,7 +29,7 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         None => up::run(app, &command.up, command.json),
         Some(ClusterVerb::Up(args)) => up::run(app, &args, false),
         Some(ClusterVerb::Status(args)) => status::run(app, &args),
-        Some(ClusterVerb::List { json }) => status::list(app, json),
+        Some(ClusterVerb::List { json }) => Ok(status::list(app, json)),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),

@@ -1,6 +1,7 @@
 //! `cluster reboot`: the guide's "Quick Reboot", and the proof that the nodes
 //! came back.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -184,7 +185,7 @@ fn to_text(app: &App<'_>, name: &str, wall: f64, boot: &Boot) -> String {
         .map(|(name, took)| format!("{name} {}", seconds(took)))
         .collect();
     if !slow.is_empty() {
-        out.push_str(&format!("  phases: {}\n", slow.join(", ")));
+        let _ = writeln!(out, "  phases: {}", slow.join(", "));
     }
     out
 }

@@ -26,7 +26,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         ClusterState::Absent => {}
         ClusterState::Running | ClusterState::Degraded => {
             app.ui.note(&format!("cluster `{name}` is up already"));
-            return status::report(app, &view, json);
+            return Ok(status::report(app, &view, json));
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
     }
@@ -45,7 +45,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     app.runner().execute(&plan, &HalfMade)?;
     let view = ClusterView::look(ctx, name);
     super::died(&view, "the cluster came up, but")?;
-    status::report(app, &view, json)
+    Ok(status::report(app, &view, json))
 }
 
 fn in_the_way(view: &ClusterView) -> Failure {

@@ -34,11 +34,10 @@ pub(super) fn report(console: &Utf8Path) -> Report {
         };
     };
     let state = match boot.state() {
-        BootState::Starting => NodeState::Starting,
         BootState::Booted => NodeState::Booted,
         BootState::Ready => NodeState::Ready,
-        // Still there, on its way out.
-        BootState::Ending | BootState::Dead => NodeState::Starting,
+        // Ending: still there, on its way to the next boot.
+        BootState::Starting | BootState::Ending | BootState::Dead => NodeState::Starting,
     };
     let death = death_of(&boot);
     let state = if death.is_some() {

@@ -87,7 +87,7 @@ pub(super) fn find(
             .find(|member| member.process.parent == process.pid);
         let node = child
             .and_then(|member| member.node.clone())
-            .or_else(|| named_by_pid_file(state_dir, process).flatten());
+            .or_else(|| named_by_pid_file(state_dir, process)?.node);
         if let Some(node) = node {
             let kind = Kind::QemuLaunch {
                 node: Some(node.clone()),
@@ -143,10 +143,16 @@ fn read_pid(path: &Utf8Path) -> Option<i32> {
     i32::try_from(state::parse_pid(&text).ok()?).ok()
 }
 
+/// What a pid file is of.
+struct PidFile {
+    /// None for a helper's.
+    node: Option<String>,
+}
+
 /// Whether a pid file names the process, and the node where the file is a
 /// node's. talosctl writes it right after the start: one that is older or much
 /// younger than the process speaks of another that had the same number.
-fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<Option<String>> {
+fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<PidFile> {
     pid_files(state_dir).into_iter().find_map(|(path, node)| {
         if read_pid(&path) != Some(process.pid) {
             return None;
@@ -156,7 +162,7 @@ fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<Option<S
         let apart = written
             .duration_since(started)
             .unwrap_or_else(|earlier| earlier.duration());
-        (apart < WRITTEN_WITHIN).then_some(node)
+        (apart < WRITTEN_WITHIN).then_some(PidFile { node })
     })
 }
 

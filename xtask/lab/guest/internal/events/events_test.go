@@ -107,3 +107,14 @@ func TestWatchersGetWhatIsNew(t *testing.T) {
 		}
 	}
 }
+
+func TestFollowers(t *testing.T) {
+	s := events.New()
+	leave := s.Join()
+	s.Join()
+	leave()
+
+	if now, ever := s.Followers(); now != 1 || ever != 2 {
+		t.Errorf("%d now, %d ever", now, ever)
+	}
+}

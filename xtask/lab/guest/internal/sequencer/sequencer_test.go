@@ -106,12 +106,31 @@ func TestFailure(t *testing.T) {
 		}
 	}
 
-	if code := lastError(t, stream); code != common.Code_FATAL {
-		t.Errorf("code: %v", code)
+	if code, found := lastError(t, stream); !found || code != common.Code_FATAL {
+		t.Errorf("code: %v, %v", code, found)
 	}
 }
 
-func lastError(t *testing.T, stream *events.Stream) (code common.Code) {
+func TestTheEndOfTheMachineIsNeitherDoneNorFailed(t *testing.T) {
+	out := console(t)
+	stream := events.New()
+	s := &sequencer.Sequencer{Events: stream}
+
+	err := s.Run(t.Context(), sequencer.Reboot, []sequencer.Phase{phase("reboot", func(context.Context, *log.Logger) error { return sequencer.ErrEnd })})
+	if !errors.Is(err, sequencer.ErrEnd) {
+		t.Errorf("error: %v", err)
+	}
+
+	if want := "reboot sequence: 1 phase(s)\nphase reboot (1/1): 1 tasks(s)\ntask rebootTask (1/1): starting\n"; out.String() != want {
+		t.Errorf("got:\n%s", out.String())
+	}
+
+	if _, found := lastError(t, stream); found {
+		t.Error("an event says that the sequence has failed")
+	}
+}
+
+func lastError(t *testing.T, stream *events.Stream) (code common.Code, found bool) {
 	t.Helper()
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -119,13 +138,13 @@ func lastError(t *testing.T, stream *events.Stream) (code common.Code) {
 
 	stream.Watch(ctx, events.Since{Tail: -1}, func(e events.Event) error { //nolint:errcheck
 		if ev, ok := e.Payload.(*machine.SequenceEvent); ok && ev.GetError() != nil {
-			code = ev.GetError().GetCode()
+			code, found = ev.GetError().GetCode(), true
 		}
 
 		return nil
 	})
 
-	return code
+	return code, found
 }
 
 func TestRebootTakesOverAndNothingTakesOverAReboot(t *testing.T) {
