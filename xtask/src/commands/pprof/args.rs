@@ -83,6 +83,7 @@ pub enum PprofVerb {
     Open(Box<OpenArgs>),
     /// What was fetched, newest first
     List {
+        /// As data, with each file and what was missing
         #[arg(long)]
         json: bool,
     },
@@ -225,6 +226,7 @@ pub struct ValueArgs {
     /// Unit of the report [default: one that suits]
     #[arg(long, value_name = "UNIT")]
     pub unit: Option<String>,
+    /// Divide every value by this
     #[arg(
         long = "divide_by",
         alias = "divide-by",
@@ -266,6 +268,7 @@ pub struct ValueArgs {
     /// Inlined calls count for their callers
     #[arg(long)]
     pub noinlines: bool,
+    /// Columns too, with --lines
     #[arg(long)]
     pub showcolumns: bool,
     /// Percentages of what the filters leave
