@@ -77,6 +77,8 @@ pub enum Command {
     /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(LabCommand),
+    /// Profiles of all nodes at once, or of any file: who uses what
+    Pprof(Box<crate::commands::pprof::args::PprofCommand>),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
     /// Records of past runs

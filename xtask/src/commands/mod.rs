@@ -7,6 +7,7 @@ mod doctor;
 mod embed;
 mod internal;
 pub mod lab;
+pub mod pprof;
 mod runs;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
@@ -45,6 +46,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Lab(command) => lab::run(&app, command),
+        Command::Pprof(command) => pprof::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),

@@ -160,6 +160,12 @@ pub fn print(text: &str) {
     let _ = try_print(text);
 }
 
+/// Data for stdout that need not be text.
+pub fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 /// Data for stdout, for those who can stop when nobody reads any more.
 ///
 /// # Errors
