@@ -1,4 +1,5 @@
 //! The command line as data. No decision is taken here.
+#![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,6 +27,7 @@ pub struct Cli {
 /// Flags that every command knows.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Global {
     /// The Talos checkout [env: TALOS_DIR] [default: here, above, or ../talos]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
@@ -292,10 +294,17 @@ pub struct RunsArgs {
 pub struct EmbedArgs {
     /// The Talos checkout to copy into
     pub dir: Utf8PathBuf,
+    /// Replace what is in the way, changes of yours included
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum InternalCommand {
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// Run a plan as `--format json` prints it, read from standard input
+    RunPlan,
+    /// End our process group when standard input closes
+    Warden,
 }

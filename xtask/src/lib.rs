@@ -20,6 +20,7 @@ use ui::Ui;
 
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
+    run::we_are_xtask();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

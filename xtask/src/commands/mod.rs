@@ -5,6 +5,7 @@ pub mod cluster;
 mod completions;
 mod doctor;
 mod embed;
+mod internal;
 pub mod lab;
 mod runs;
 
@@ -27,10 +28,8 @@ pub struct App<'a> {
 /// Run the command; returns the exit code.
 pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u8> {
     match cli.command {
-        Command::Internal(InternalCommand::RootStep) => {
-            run::serve_root_step(ui, signals)?;
-            return Ok(0);
-        }
+        Command::Internal(InternalCommand::RootStep) => return run::serve_root_step(ui, signals),
+        Command::Internal(InternalCommand::Warden) => return run::serve_warden(signals),
         Command::Completions { shell } => return completions::print(shell),
         _ => {}
     }
@@ -49,6 +48,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),
+        Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app),
         Command::Completions { .. } | Command::Internal(_) => Ok(0),
     }
 }
@@ -64,6 +64,7 @@ impl App<'_> {
             ctx: &self.ctx,
             ui: self.ui,
             signals: self.signals,
+            grace: run::Grace::default(),
         }
     }
 

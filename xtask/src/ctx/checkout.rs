@@ -90,7 +90,7 @@ impl Checkout {
     }
 }
 
-fn is_talos(dir: &Utf8Path) -> bool {
+pub fn is_talos(dir: &Utf8Path) -> bool {
     std::fs::read_to_string(dir.join("go.mod"))
         .is_ok_and(|text| text.lines().any(|line| line.trim_end() == MODULE))
 }

@@ -45,6 +45,8 @@ pub struct Leftovers {
     pub rules: Vec<Rule>,
     /// Chains that only this cluster's rules lead to.
     pub nat_chains: Vec<String>,
+    /// Nobody refers to them and nothing is in them; removed, never flushed.
+    pub empty_nat_chains: Vec<String>,
     /// Empty chains of the CNI firewall plugin that nobody uses any more.
     pub idle_chains: Vec<String>,
     pub cache_files: Vec<Utf8PathBuf>,
@@ -73,9 +75,7 @@ impl Leftovers {
             )
         }));
         lines.extend(
-            self.nat_chains
-                .iter()
-                .map(|name| format!("nat chain {name}")),
+            self.nat_chains.iter().chain(&self.empty_nat_chains).map(|name| format!("nat chain {name}")),
         );
         lines.extend(
             self.idle_chains
@@ -93,7 +93,8 @@ impl Leftovers {
 
 /// Look. Rules are seen by root only: `root` is `["sudo", "-n"]` or nothing.
 pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Leftovers {
-    let (cache_files, cached) = cached_results(footprint);
+    let cached = cached_results(footprint);
+    let cache_files = cached.iter().map(|result| result.path.clone()).collect();
     let mut found = Leftovers {
         cache_files,
         ..Leftovers::default()
@@ -104,7 +105,7 @@ pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Le
     found.namespaces = namespaces(footprint, &cached, node_namespaces);
     let containers: Vec<&str> = cached
         .iter()
-        .map(|result| result.container_id.as_str())
+        .map(|result| result.container.as_str())
         .collect();
     let list = |table: &str| {
         let argv: Vec<&str> = root
@@ -115,7 +116,9 @@ pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Le
         probe::stdout(&argv, None).unwrap_or_default()
     };
     filter_rules(&list("filter"), footprint, &mut found);
-    nat_rules(&list("nat"), footprint, &containers, &mut found);
+    let nat = list("nat");
+    nat_rules(&nat, footprint, &containers, &mut found);
+    half_made_chains(&nat, footprint, &mut found);
     found
 }
 
@@ -130,24 +133,34 @@ impl Ctx {
     }
 }
 
-fn cached_results(footprint: &Footprint) -> (Vec<Utf8PathBuf>, Vec<CniAttachment>) {
+/// A file of the CNI cache. Its name says the container; only root may read
+/// the rest of what root wrote.
+struct Cached {
+    path: Utf8PathBuf,
+    container: String,
+    namespace: Option<String>,
+}
+
+fn cached_results(footprint: &Footprint) -> Vec<Cached> {
     let Ok(entries) = footprint.cni_cache.read_dir_utf8() else {
-        return Default::default();
+        return Vec::new();
     };
     entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            cni_cache_container(&footprint.network, entry.file_name())?;
-            let text = std::fs::read_to_string(entry.path()).ok()?;
-            let result = CniAttachment::parse(&text).ok()?;
-            (result.network == footprint.network).then(|| (entry.path().to_owned(), result))
+            let container = cni_cache_container(&footprint.network, entry.file_name())?.to_owned();
+            let text = std::fs::read_to_string(entry.path()).ok();
+            let read = text.and_then(|text| CniAttachment::parse(&text).ok());
+            let namespace = read.as_ref().and_then(CniAttachment::netns_name).map(str::to_owned);
+            let is_ours = read.is_none_or(|read| read.network == footprint.network);
+            is_ours.then(|| Cached { path: entry.path().to_owned(), container, namespace })
         })
-        .unzip()
+        .collect()
 }
 
 /// By the CNI cache, by the namespaces the nodes are in, and by the veth ends
 /// on the cluster's bridge: each alone misses some half-made state.
-fn namespaces(footprint: &Footprint, cached: &[CniAttachment], nodes: &[u64]) -> Vec<String> {
+fn namespaces(footprint: &Footprint, cached: &[Cached], nodes: &[u64]) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
         return Vec::new();
@@ -160,9 +173,7 @@ fn namespaces(footprint: &Footprint, cached: &[CniAttachment], nodes: &[u64]) ->
             // Of talosctl's making only; see testutils.NewNS.
             is_cni_netns(name)
                 && (on_bridge.iter().any(|other| other == name)
-                    || cached
-                        .iter()
-                        .any(|result| result.netns_name() == Some(name))
+                    || cached.iter().any(|result| result.namespace.as_deref() == Some(name))
                     || std::fs::metadata(entry.path())
                         .is_ok_and(|meta| nodes.contains(&meta.ino())))
         })
@@ -280,6 +291,28 @@ fn nat_rules(text: &str, footprint: &Footprint, containers: &[&str], found: &mut
     }
 }
 
+/// Chains without the jump to them: a launcher was stopped in the middle of
+/// making them. One without rules tells nothing of whose it is; removing a chain
+/// that nobody refers to and that is empty takes nothing from anybody.
+fn half_made_chains(text: &str, footprint: &Footprint, found: &mut Leftovers) {
+    let all: Vec<Rule> = rules(text, "nat").collect();
+    let ours = format!("name: \"{}\"", footprint.network);
+    for chain in text.lines().filter_map(|line| line.strip_prefix("-N CNI-")).filter(|hash| hash.len() == 24) {
+        let chain = format!("CNI-{chain}");
+        let is_referred_to = all.iter().any(|rule| value(&rule.spec, "-j") == Some(&chain));
+        let mut inside = all.iter().filter(|rule| rule.chain == chain).peekable();
+        let is_empty = inside.peek().is_none();
+        let is_ours = inside.any(|rule| {
+            value(&rule.spec, "--comment").is_some_and(|comment| comment.starts_with(&ours))
+        });
+        if !is_referred_to && is_empty {
+            found.empty_nat_chains.push(chain);
+        } else if !is_referred_to && is_ours {
+            found.nat_chains.push(chain);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,6 +370,19 @@ mod tests {
             found.idle_chains,
             ["CNI-FORWARD", "CNI-ADMIN", "DOCKER-USER"]
         );
+    }
+
+    #[test]
+    fn a_chain_without_its_jump_is_found() {
+        let text = "-N CNI-463743b1ababab1f0d70693d\n-N CNI-000000000000000000000000\n\
+            -A CNI-463743b1ababab1f0d70693d -d 172.20.0.0/24 -m comment --comment \"name: \\\"tx\\\" id: \\\"f506\\\"\" -j ACCEPT\n";
+        let mut found = Leftovers::default();
+        half_made_chains(text, &footprint(), &mut found);
+        assert_eq!(found.nat_chains, ["CNI-463743b1ababab1f0d70693d"]);
+        assert_eq!(found.empty_nat_chains, ["CNI-000000000000000000000000"]);
+        let mut others = Leftovers::default();
+        half_made_chains(text, &Footprint { network: "other".into(), ..footprint() }, &mut others);
+        assert!(others.nat_chains.is_empty());
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn parse_script(text: &str) -> Vec<Mirror> {
 }
 
 /// A registry answers `/v2/` with 200, or 401 where it wants a login.
-fn is_registry(port: u16) -> bool {
+pub fn is_registry(port: u16) -> bool {
     matches!(get(port, "/v2/"), Some(200 | 401))
 }
 

@@ -39,6 +39,10 @@ pub fn in_words(step: &Step) -> String {
             process.pid, process.what
         ),
         Action::WriteFile { path, contents, .. } => format!("write {path} ({} bytes)", contents.len()),
+        Action::CopyTree { from, to, except } => {
+            let except: Vec<&str> = except.iter().map(|path| path.as_str()).collect();
+            format!("copy {from} to {to}, but for {}", except.join(", "))
+        }
         _ => sh::command(step, false),
     }
 }

@@ -83,6 +83,13 @@ pub enum Action {
     Remove {
         path: Utf8PathBuf,
     },
+    /// Make a folder a copy of another, swapped in whole. `except`, relative to
+    /// both, is not copied, and stays as it is where the copy goes.
+    CopyTree {
+        from: Utf8PathBuf,
+        to: Utf8PathBuf,
+        except: Vec<Utf8PathBuf>,
+    },
     /// Through a pidfd, after looking that it still is that process.
     Stop {
         process: ProcessIdentity,
@@ -145,6 +152,18 @@ impl Resource {
         match self {
             Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
             Self::Lab { dir } => format!("lab:{dir}"),
+        }
+    }
+}
+
+impl Resource {
+    /// For people, naming what it is made of.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cluster { name, state_dir, bridge, .. } => {
+                format!("cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)")
+            }
+            Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
         }
     }
 }

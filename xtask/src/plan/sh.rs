@@ -1,19 +1,24 @@
 //! A plan as a shell script that does the same as the run: users must be able
 //! to leave us.
 
+mod functions;
+
 use std::fmt::Write;
+
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Action, Plan, Privilege, ProcessIdentity, Run, Step};
 
-/// A script for `sh`; root is taken by `sudo` where the caller is not root.
+/// A script for `sh`; root is taken by `sudo` where the caller is not root. All
+/// of it is one command, so that pasting it neither ends the user's shell nor
+/// lets a step read the rest of the script as its input.
 pub fn render(plan: &Plan) -> String {
-    let mut out = format!("#!/bin/sh\n# {}\nset -eu\n", one_line(&plan.title));
+    let mut out = format!("#!/bin/sh\n# {}\n", one_line(&plan.title));
     for note in &plan.notes {
         let _ = writeln!(out, "# note: {}", one_line(note));
     }
-    if plan.needs_root() {
-        out.push_str("SUDO=; [ \"$(id -u)\" = 0 ] || SUDO='sudo --'\n");
-    }
+    out.push_str("(\nset -eu\nunset CDPATH\n");
+    out.push_str(&functions::needed(plan));
     for step in &plan.steps {
         let _ = write!(
             out,
@@ -22,11 +27,12 @@ pub fn render(plan: &Plan) -> String {
             command(step, true)
         );
     }
+    out.push_str(") </dev/null\n");
     out
 }
 
 fn one_line(text: &str) -> String {
-    text.replace('\n', " ")
+    text.replace(['\n', '\r'], " ")
 }
 
 /// Quote one word for `sh`.
@@ -39,11 +45,11 @@ pub(super) fn quote(word: &str) -> String {
     }
 }
 
-/// One step as it would be typed. In a `script`, root is `$SUDO`.
+/// One step as it would be typed. In a `script`, root is a function.
 pub(super) fn command(step: &Step, script: bool) -> String {
     let sudo = match (step.privilege, script) {
         (Privilege::User, _) => "",
-        (Privilege::Root, true) => "$SUDO ",
+        (Privilege::Root, true) => "root ",
         (Privilege::Root, false) => "sudo ",
     };
     match &step.action {
@@ -52,37 +58,86 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             path,
             contents,
             mode,
-        } => {
-            let path = quote(path.as_str());
-            let mut out = format!("{sudo}mkdir -p -- \"$(dirname -- {path})\"\n");
-            let _ = write!(
-                out,
-                "printf '%s' {} | {sudo}tee -- {path}.tmp >/dev/null && {sudo}chmod {mode:o} -- {path}.tmp && {sudo}mv -- {path}.tmp {path}",
-                quote(contents),
-            );
-            out
+        } => write_file(path, contents, *mode, sudo),
+        Action::CreateDir { path } if script && !sudo.is_empty() => {
+            format!("make_dirs {}", quote(path.as_str()))
         }
         Action::CreateDir { path } => format!("{sudo}mkdir -p -- {}", quote(path.as_str())),
         Action::Remove { path } => format!("{sudo}rm -rf -- {}", quote(path.as_str())),
+        Action::CopyTree { from, to, except } => copy_tree_command(from, to, except, sudo),
         Action::Stop {
             process,
             grace_seconds,
         } => stop_command(process, *grace_seconds, sudo),
         Action::HardReboot {
             control, monitor, ..
-        } => match control {
-            Some(url) => format!("curl -fsS -X POST {}", quote(url)),
-            None => format!(
-                "echo q | {sudo}socat - unix-connect:{}",
-                quote(monitor.as_str())
-            ),
-        },
+        } => {
+            let address = quote(&format!("unix-connect:{monitor}"));
+            let by_monitor = format!("echo q | {sudo}socat - {address}");
+            match control {
+                Some(url) => format!("curl -fsS -m 5 -X POST {} || {by_monitor}", quote(url)),
+                None => by_monitor,
+            }
+        }
     }
 }
 
+/// Through a temporary and a rename, as the run does it.
+fn write_file(path: &Utf8Path, contents: &str, mode: u32, sudo: &str) -> String {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_str().is_empty() => parent,
+        _ => Utf8Path::new("."),
+    };
+    let temporary = quote(parent.join(".tmp-XXXXXX").as_str());
+    let (path, folder) = (quote(path.as_str()), quote(parent.as_str()));
+    let mut out = match sudo {
+        "" => format!("mkdir -p -- {folder}\n"),
+        _ => format!("make_dirs {folder}\n"),
+    };
+    let _ = write!(
+        out,
+        "[ ! -d {path} ] || {{ echo \"there is a folder\" {path} >&2; exit 1; }}\n\
+         new=$({sudo}mktemp -- {temporary})\n\
+         printf {} | {sudo}tee -- \"$new\" >/dev/null\n",
+        printf_words(contents)
+    );
+    if !sudo.is_empty() {
+        let _ = write!(
+            out,
+            "owner={path}; [ -e \"$owner\" ] || owner={folder}\n{sudo}chown --reference=\"$owner\" -- \"$new\"\n"
+        );
+    }
+    let _ = write!(
+        out,
+        "{sudo}chmod {mode:o} -- \"$new\"\n{sudo}mv -- \"$new\" {path}"
+    );
+    out
+}
+
+/// The arguments that make `printf` print exactly `text`.
+fn printf_words(text: &str) -> String {
+    if text.contains('\0') {
+        // No word can hold that byte.
+        let text = text.replace('\\', r"\\").replace('\0', r"\0000");
+        format!("%b {}", quote(&text))
+    } else {
+        format!("%s {}", quote(text))
+    }
+}
+
+/// Commands that a shell has of its own, with manners of their own: the run
+/// starts the programs of these names.
+const BUILTINS: [&str; 9] = [
+    "[", "echo", "kill", "printf", "pwd", "test", "time", "type", "umask",
+];
+
 fn run_command(run: &Run, sudo: &str) -> String {
     let mut words: Vec<String> = Vec::new();
-    if !run.env.is_empty() {
+    let is_builtin = run
+        .argv
+        .first()
+        .is_some_and(|program| BUILTINS.contains(&program.as_str()));
+    if !run.env.is_empty() || (is_builtin && sudo.is_empty()) {
         words.push("env".to_owned());
         words.extend(
             run.env
@@ -93,38 +148,61 @@ fn run_command(run: &Run, sudo: &str) -> String {
     words.extend(run.argv.iter().map(|word| quote(word)));
     let mut line = format!("{sudo}{}", words.join(" "));
     if !run.also_ok.is_empty() {
-        let codes: Vec<String> = run
-            .also_ok
-            .iter()
-            .map(|code| format!("[ $rc = {code} ]"))
-            .collect();
+        let is_code = |code: &i32| format!("[ $rc = {code} ]");
+        let codes: Vec<String> = run.also_ok.iter().map(is_code).collect();
         line = format!(
-            "rc=0; {line} || rc=$?; [ $rc = 0 ] || {}",
+            "rc=0; {line} || rc=$?; [ $rc = 0 ] || {} || exit $rc",
             codes.join(" || ")
         );
     }
     match &run.cwd {
-        Some(cwd) => format!("( cd {} && {line} )", quote(cwd.as_str())),
+        // Not `cd … &&`: `set -e` would go on after a `cd` that fails there.
+        Some(cwd) => format!("( cd -- {} || exit 1; {line} )", quote(cwd.as_str())),
         None => line,
     }
 }
 
-/// TERM, wait, KILL, each only while the pid still has the same start time.
+/// By way of an archive: `cp` cannot leave anything out. A line each, because
+/// `set -e` looks only at the last command of an `&&` list.
+fn copy_tree_command(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf], sudo: &str) -> String {
+    let new = quote(&format!("{to}.new"));
+    let archive = quote(&format!("{to}.tar"));
+    let (from, quoted) = (quote(from.as_str()), quote(to.as_str()));
+    let mut out = format!("{sudo}rm -rf -- {new}\n{sudo}mkdir -p -- {new}\n{sudo}tar -C {from}");
+    for path in except {
+        let _ = write!(out, " {}", quote(&format!("--exclude=./{path}")));
+    }
+    let _ = write!(
+        out,
+        " -cf {archive} .\n{sudo}tar -C {new} -xf {archive}\n{sudo}rm -f -- {archive}\n"
+    );
+    for path in except {
+        let (old, kept) = (
+            quote(to.join(path).as_str()),
+            quote(&format!("{to}.new/{path}")),
+        );
+        let _ = writeln!(out, "[ ! -e {old} ] || {sudo}mv -- {old} {kept}");
+    }
+    let _ = write!(out, "{sudo}rm -rf -- {quoted}\n{sudo}mv -- {new} {quoted}");
+    out
+}
+
+/// Each signal only while the pid still is that process.
 fn stop_command(process: &ProcessIdentity, grace: u64, sudo: &str) -> String {
     let ProcessIdentity {
         pid,
         start_ticks,
+        boot_id,
         what,
         ..
     } = process;
-    let same = format!(
-        "[ \"$(sed 's/.*) //' /proc/{pid}/stat 2>/dev/null | cut -d' ' -f20)\" = {start_ticks} ]"
-    );
     format!(
-        "# {}\nif {same}; then {sudo}kill -TERM {pid}; fi\n\
-         n=0; while {same} && [ $n -lt {} ]; do sleep 0.1; n=$((n+1)); done\n\
-         if {same}; then {sudo}kill -KILL {pid}; fi",
+        "# {}\nstop_process {pid} {start_ticks} {} {grace} '{}'",
         one_line(what),
-        grace * 10
+        quote(boot_id),
+        sudo.trim_end()
     )
 }
+
+#[cfg(test)]
+mod tests;

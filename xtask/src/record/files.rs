@@ -1,11 +1,12 @@
-//! Files written through a temporary and a rename: never half a file.
+//! Files written through a temporary and a rename: never half a file. What root
+//! makes in a user's folder is the user's.
 #![expect(
     clippy::disallowed_methods,
     reason = "`record` is one of the two rooms that write"
 )]
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 
 use camino::Utf8Path;
 
@@ -14,12 +15,17 @@ use camino::Utf8Path;
 /// # Errors
 /// The system's, with nothing left behind.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
-    let parent = path.parent().unwrap_or(Utf8Path::new("."));
-    std::fs::create_dir_all(parent)?;
+    let parent = folder_of(path);
+    create_dir(parent)?;
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
         .tempfile_in(parent)?;
     file.write_all(contents)?;
+    if rustix::process::geteuid().is_root() {
+        // The one who has it, or has the folder that it comes to lie in.
+        let owner = std::fs::symlink_metadata(path).or_else(|_| std::fs::metadata(parent))?;
+        fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.as_file()
         .set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
@@ -32,7 +38,28 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
 /// # Errors
 /// The system's.
 pub fn create_dir(path: &Utf8Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(path)
+    if !rustix::process::geteuid().is_root() {
+        return std::fs::create_dir_all(path);
+    }
+    let missing: Vec<&Utf8Path> = path
+        .ancestors()
+        .filter(|dir| !dir.as_str().is_empty())
+        .take_while(|dir| !dir.exists())
+        .collect();
+    std::fs::create_dir_all(path)?;
+    for dir in missing.into_iter().rev() {
+        let owner = std::fs::metadata(folder_of(dir))?;
+        chown(dir, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}
+
+/// A bare file name is in the current folder.
+fn folder_of(path: &Utf8Path) -> &Utf8Path {
+    match path.parent() {
+        Some(parent) if !parent.as_str().is_empty() => parent,
+        _ => Utf8Path::new("."),
+    }
 }
 
 /// A file or a folder with all in it. Already gone is success; a symbolic link
@@ -42,7 +69,10 @@ pub fn create_dir(path: &Utf8Path) -> std::io::Result<()> {
 /// The system's.
 pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
     let gone = |result: std::io::Result<()>| match result {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // A file where a folder would have to be: there is nothing in it.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(())
+        }
         other => other,
     };
     match std::fs::symlink_metadata(path) {
@@ -67,6 +97,40 @@ mod tests {
         remove(&root.join("deep")).unwrap();
         remove(&root.join("deep")).unwrap();
         assert!(!root.join("deep").exists());
+    }
+
+    #[test]
+    fn what_lies_below_a_file_is_gone_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        replace(&root.join("file"), b"x", 0o600).unwrap();
+        remove(&root.join("file/below")).unwrap();
+        assert!(root.join("file").exists());
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+        if !rustix::process::geteuid().is_root() {
+            // As a user there is nobody else that it could belong to.
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        create_dir(&root.join("home")).unwrap();
+        chown(root.join("home"), Some(4242), Some(4243)).unwrap();
+        replace(&root.join("home/a/b/file"), b"x", 0o600).unwrap();
+        let owner = |path: &str| {
+            let metadata = std::fs::metadata(root.join(path)).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        assert_eq!(
+            [owner("home/a"), owner("home/a/b"), owner("home/a/b/file")],
+            [(4242, 4243); 3]
+        );
+        // Replacing keeps the owner, whoever has the folder.
+        chown(root.join("home/a/b/file"), Some(7), Some(8)).unwrap();
+        replace(&root.join("home/a/b/file"), b"y", 0o640).unwrap();
+        assert_eq!(owner("home/a/b/file"), (7, 8));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
+use rustix::io::retry_on_intr;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Because, Result};
@@ -66,26 +67,37 @@ impl Ledger {
             .append(true)
             .create(true)
             .open(&self.path)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+        let before = file.metadata()?.len();
         let mut line = Vec::new();
         // A run killed in the middle of its line must not swallow ours.
-        if !ends_with_newline(&mut file)? {
+        if !ends_with_newline(&file, before)? {
             line.push(b'\n');
         }
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
-        file.write_all(&line)?;
-        file.sync_data()
+        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            // A full disk takes half a line; it says nothing, so it goes.
+            let _ = file.set_len(before);
+            return Err(error);
+        }
+        if before == 0 {
+            // A new file's name is the folder's data.
+            let folder = self.path.parent().unwrap_or(Utf8Path::new("."));
+            std::fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// What may still exist, oldest first. Lines that do not parse are the
     /// torn end of a killed run and say nothing.
     pub fn live(&self) -> Vec<Entry> {
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
         let mut live: Vec<Entry> = Vec::new();
-        for entry in text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
+        // As bytes: a line torn within a character must not hide the others.
+        for entry in bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Entry>(line).ok())
         {
             live.retain(|other| other.resource.key() != entry.resource.key());
             if entry.op == Op::Intend {
@@ -96,9 +108,8 @@ impl Ledger {
     }
 }
 
-fn ends_with_newline(file: &mut std::fs::File) -> std::io::Result<bool> {
+fn ends_with_newline(file: &std::fs::File, length: u64) -> std::io::Result<bool> {
     use std::os::unix::fs::FileExt;
-    let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {
         file.read_exact_at(&mut last, length - 1)?;
@@ -156,5 +167,21 @@ mod tests {
             ledger.live(),
             [entry(Op::Intend, "a"), entry(Op::Intend, "b")]
         );
+    }
+
+    #[test]
+    fn a_line_torn_within_a_character_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let ledger = Ledger::of(root);
+        ledger.append(&entry(Op::Intend, "a")).unwrap();
+        let path = root.join("ledger.jsonl");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let torn = "{\"op\":\"gone\",\"run\":\"\u{e4}".as_bytes();
+        bytes.extend_from_slice(&torn[..torn.len() - 1]);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(ledger.live(), [entry(Op::Intend, "a")]);
+        ledger.append(&entry(Op::Gone, "a")).unwrap();
+        assert!(ledger.live().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use std::io::{Read, Seek, Write};
 
 use camino::Utf8Path;
 use rustix::fs::FlockOperation;
+use rustix::io::retry_on_intr;
 
 use crate::failure::{Because, Exit, Failure, Result};
 
@@ -35,7 +36,12 @@ pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
                 .open(&path)
         })
         .because(|| format!("cannot open the lock `{path}`"))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let taken =
+        retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive));
+    if let Err(error) = taken {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(Failure::step(format!("cannot take the lock `{path}`")).cause(error));
+        }
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         return Err(Failure::new(

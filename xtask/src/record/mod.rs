@@ -6,3 +6,4 @@ pub mod files;
 pub mod ledger;
 pub mod lock;
 pub mod runs;
+pub mod tree;

@@ -7,9 +7,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::FlockOperation;
+use rustix::io::{Errno, retry_on_intr};
 use serde_json::{Value, json};
 
 use super::files;
@@ -18,14 +21,18 @@ use crate::plan::Plan;
 
 /// Older runs go first; never the newest.
 const KEEP_RUNS: usize = 100;
-const KEEP_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEEP_AGE: Duration = Duration::from_hours(30 * 24);
 const KEEP_BYTES: u64 = 1 << 30;
+const EVENTS: &str = "events.jsonl";
+/// Our global options that take a value of their own.
+const WITH_VALUE: [&str; 4] = ["-C", "--talos-dir", "--format", "--color"];
 
 /// An open record.
 #[derive(Debug)]
 pub struct Record {
     pub id: String,
     pub dir: Utf8PathBuf,
+    /// Locked as long as the run lives.
     events: File,
 }
 
@@ -36,8 +43,7 @@ impl Record {
     /// When the state folder cannot be written.
     pub fn open(state: &Utf8Path, command: &[String], plan: &Plan) -> Result<Self> {
         let root = state.join("runs");
-        let verb = command.iter().skip(1).find(|word| !word.starts_with('-'));
-        let verb = verb.map_or("run", String::as_str);
+        let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
             std::fs::create_dir_all(&root)?;
             let (id, dir) = new_dir(&root, verb)?;
@@ -50,7 +56,8 @@ impl Record {
                 format!("{meta:#}\n").as_bytes(),
                 0o600,
             )?;
-            let events = File::create(dir.join("events.jsonl"))?;
+            let events = File::create(dir.join(EVENTS))?;
+            retry_on_intr(|| rustix::fs::flock(&events, FlockOperation::LockExclusive))?;
             Ok(Self { id, dir, events })
         };
         let record = open().because(|| format!("cannot record the run in `{root}`"))?;
@@ -69,6 +76,11 @@ impl Record {
     pub fn step_log(&self, index: usize) -> Utf8PathBuf {
         self.dir.join(format!("step-{:02}.log", index + 1))
     }
+
+    /// The same for a step of an undo.
+    pub fn undo_log(&self, index: usize) -> Utf8PathBuf {
+        self.dir.join(format!("undo-{:02}.log", index + 1))
+    }
 }
 
 /// Milliseconds since 1970.
@@ -77,6 +89,35 @@ pub fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The command's noun: the first word that is neither an option nor the value
+/// of one. It becomes part of a folder's name.
+fn verb_of(command: &[String]) -> &str {
+    let mut words = command.iter().skip(1).map(String::as_str);
+    while let Some(word) = words.next() {
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            let is_plain = word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            return if is_plain && !word.is_empty() {
+                word
+            } else {
+                "run"
+            };
+        }
+    }
+    "run"
+}
+
+/// Whether a run still writes to this record.
+fn is_live(dir: &Utf8Path) -> bool {
+    let Ok(events) = File::open(dir.join(EVENTS)) else {
+        return false;
+    };
+    rustix::fs::flock(&events, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
 }
 
 /// Ids sort by time and are unique even within one millisecond.
@@ -89,7 +130,8 @@ fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)
         };
         let id = format!("{:011x}-{verb}{suffix}", now_ms());
         let dir = root.join(&id);
-        match std::fs::create_dir(&dir) {
+        // What children print may hold secrets.
+        match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => return Ok((id, dir)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -138,7 +180,8 @@ pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
     }
 }
 
-/// Remove the oldest records beyond any of the limits, but never the newest.
+/// Remove the oldest records beyond any of the limits, but never the newest and
+/// never that of a run that lives.
 pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: u64) {
     let ids = ids_in(root);
     let oldest_kept = now_ms().saturating_sub(u64::try_from(keep_age.as_millis()).unwrap_or(0));
@@ -151,7 +194,7 @@ pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: 
             .next()
             .and_then(|stamp| u64::from_str_radix(stamp, 16).ok());
         let too_old = stamp.is_some_and(|stamp| stamp < oldest_kept);
-        if age > 0 && (age >= keep_runs || too_old || bytes > keep_bytes) {
+        if age > 0 && (age >= keep_runs || too_old || bytes > keep_bytes) && !is_live(&dir) {
             let _ = files::remove(&dir);
         }
     }
@@ -181,16 +224,64 @@ mod tests {
         let last = &records[4];
         assert_eq!(find(state, "latest").unwrap(), last.dir);
         assert_eq!(find(state, &last.id).unwrap(), last.dir);
-        assert!(find(state, "0").unwrap_err().to_string().contains("5 runs"));
+        assert!(
+            find(state, &last.id[..4])
+                .unwrap_err()
+                .to_string()
+                .contains("5 runs")
+        );
         assert!(
             find(state, "nope")
                 .unwrap_err()
                 .to_string()
                 .contains("no run")
         );
-        prune(&state.join("runs"), 2, KEEP_AGE, KEEP_BYTES);
-        assert_eq!(list(state).len(), 2);
-        prune(&state.join("runs"), 2, KEEP_AGE, 0);
-        assert_eq!(list(state), [last.id.clone()]);
+        let runs = state.join("runs");
+        prune(&runs, 2, KEEP_AGE, KEEP_BYTES);
+        assert_eq!(list(state).len(), 5, "all of them live");
+        let (oldest, last) = (records[0].id.clone(), last.id.clone());
+        let mut records = records.into_iter();
+        let _live = records.next();
+        drop(records);
+        prune(&runs, 2, KEEP_AGE, KEEP_BYTES);
+        assert_eq!(list(state).len(), 3, "the newest two and the live one");
+        prune(&runs, 2, KEEP_AGE, 0);
+        assert_eq!(list(state), [last, oldest]);
+    }
+
+    #[test]
+    fn records_are_pruned_by_age_and_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let old = now_ms() - 40 * 24 * 3600 * 1000;
+        for (ms, bytes) in [
+            (old, 1),
+            (now_ms() - 3000, 500),
+            (now_ms() - 2000, 600),
+            (now_ms(), 1),
+        ] {
+            let run = root.join(format!("{ms:011x}-t"));
+            files::replace(&run.join("step-01.log"), &vec![b'x'; bytes], 0o600).unwrap();
+        }
+        prune(root, KEEP_RUNS, KEEP_AGE, KEEP_BYTES);
+        assert_eq!(ids_in(root).len(), 3);
+        prune(root, KEEP_RUNS, KEEP_AGE, 1000);
+        assert_eq!(ids_in(root).len(), 2);
+    }
+
+    #[test]
+    fn the_noun_of_a_command_is_no_option_and_no_path() {
+        let verb = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            verb_of(&words).to_owned()
+        };
+        assert_eq!(verb("xtask cluster up"), "cluster");
+        assert_eq!(
+            verb("xtask -C /src/talos --color never cluster up"),
+            "cluster"
+        );
+        assert_eq!(verb("xtask --talos-dir=/src/talos -y lab up"), "lab");
+        assert_eq!(verb("xtask ../x"), "run");
+        assert_eq!(verb("xtask"), "run");
     }
 }

@@ -1,18 +1,19 @@
 //! Built-in steps: what would need a shell otherwise.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use camino::Utf8Path;
 
+use super::child::How;
 use super::stop;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
-use crate::record::files;
+use crate::record::{files, tree};
 
 /// Carry out one built-in as the user that we are.
-pub(super) fn perform(action: &Action, boot_id: &str) -> Result<()> {
+pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<()> {
     match action {
         Action::Run(_) => Err(Failure::step("a command is not a built-in")),
         Action::WriteFile {
@@ -27,10 +28,13 @@ pub(super) fn perform(action: &Action, boot_id: &str) -> Result<()> {
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
         }
+        Action::CopyTree { from, to, except } => {
+            tree::replace(from, to, except).because(|| format!("cannot copy `{from}` to `{to}`"))
+        }
         Action::Stop {
             process,
             grace_seconds,
-        } => stop::stop(process, boot_id, *grace_seconds),
+        } => stop::stop(process, boot_id, *grace_seconds, how),
         Action::HardReboot {
             node,
             control,
@@ -68,8 +72,60 @@ fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     socket.set_write_timeout(Some(Duration::from_secs(5)))?;
     socket.write_all(b"q\n")?;
-    // Until QEMU closes it: it ends with us still connected.
+    // Until QEMU closes it: it ends with us still connected, and perhaps with
+    // our line end unread, which counts as a reset.
     let mut rest = [0; 512];
-    while socket.read(&mut rest)? > 0 {}
-    Ok(())
+    loop {
+        match socket.read(&mut rest) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Ok(()),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    return Err(std::io::Error::other(
+                        "no answer within 5 s; another client may have it",
+                    ));
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_monitor_that_ends_without_reading_all_has_still_been_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap().join("monitor");
+        let listener = UnixListener::bind(&path).unwrap();
+        let qemu = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(b"QEMU 7.2.22 monitor\r\n(qemu) ").unwrap();
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            byte[0]
+        });
+        quit(&path).unwrap();
+        assert_eq!(qemu.join().unwrap(), b'q');
+    }
+
+    #[test]
+    fn without_a_monitor_both_ways_are_named() {
+        let failure = hard_reboot(
+            "n1",
+            Some("http://127.0.0.1:1/reboot"),
+            Utf8Path::new("/nowhere/m"),
+        )
+        .unwrap_err();
+        let text = failure.to_string();
+        assert!(
+            text.contains("control API") && text.contains("/nowhere/m"),
+            "{text}"
+        );
+    }
 }

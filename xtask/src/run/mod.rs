@@ -9,9 +9,13 @@ mod root;
 mod signals;
 mod spawn;
 mod stop;
+mod tee;
+mod undo;
+mod watched;
 
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use serde_json::json;
 
 use crate::ctx::Ctx;
@@ -21,13 +25,17 @@ use crate::record::ledger::{Entry, Ledger, Op};
 use crate::record::runs::{Record, now_ms};
 use crate::ui::Ui;
 
-pub use child::interactive;
+pub use child::{Grace, interactive};
 pub use relay::{relay, replace_process};
-pub use root::{become_root, serve_root_step};
-pub use signals::Signals;
+pub use root::{become_root, serve_root_step, serve_warden};
+pub use signals::{Attention, Signals};
+pub(crate) use spawn::we_are_xtask;
 
 /// A step without a deadline of its own ends here: nothing waits for ever.
 const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+
+/// The first Ctrl-C asks, the second does not.
+const KILL_AT: usize = 2;
 
 /// Looks while a child runs; a failure ends the child at once.
 pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
@@ -43,6 +51,10 @@ pub trait Undo {
 #[derive(Debug)]
 pub enum Undoing {
     Do(Plan),
+    /// Do this and ask again: things may go, or show, only then.
+    Again(Plan),
+    /// Looking shows that nothing is left.
+    Done,
     /// It stays, for the stated reason.
     Keep(String),
 }
@@ -53,6 +65,8 @@ pub struct Runner<'a> {
     pub ctx: &'a Ctx,
     pub ui: &'a Ui,
     pub signals: &'a Signals,
+    /// How long a step that is to stop has for it.
+    pub grace: Grace,
 }
 
 impl Runner<'_> {
@@ -61,10 +75,22 @@ impl Runner<'_> {
     /// # Errors
     /// The failing step's, with where its log is.
     pub fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
-        if plan.needs_root() && !self.ctx.host.is_root() {
-            become_root(self.ui)?;
+        let _attention = self.signals.attend();
+        let by_sudo = plan.needs_root() && !self.ctx.host.is_root();
+        if by_sudo {
+            // A Ctrl-C at its prompt is an answer too.
+            become_root(self.ui).map_err(|refused| {
+                if self.signals.count() > 0 {
+                    interrupted()
+                } else {
+                    refused
+                }
+            })?;
         }
-        let command: Vec<String> = std::env::args().collect();
+        let _refresh = by_sudo.then(root::Refresh::start);
+        let command: Vec<String> = std::env::args_os()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
         let mut record = Record::open(&self.ctx.dirs.state, &command, plan)?;
         for note in &plan.notes {
             self.ui.note(note);
@@ -81,7 +107,12 @@ impl Runner<'_> {
         for (index, step) in plan.steps.iter().enumerate() {
             record.event(json!({"event": "start", "step": index + 1}));
             let began = Instant::now();
-            let result = self.step(index, step, record, undo);
+            let attempt = Attempt {
+                log: record.step_log(index),
+                run: record.id.clone(),
+                kill_at: KILL_AT,
+            };
+            let result = self.step(step, &attempt, undo);
             record.event(json!({
                 "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
                 "failure": result.as_ref().err().map(ToString::to_string),
@@ -93,25 +124,27 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn step(&self, index: usize, step: &Step, record: &Record, undo: &dyn Undo) -> Result<()> {
+    fn step(&self, step: &Step, attempt: &Attempt, undo: &dyn Undo) -> Result<()> {
         if self.signals.count() > 0 {
             return Err(interrupted());
         }
         self.ui.step(step);
         if let Some(made) = &step.makes {
-            self.write_ledger(Op::Intend, made, &record.id)?;
+            self.write_ledger(Op::Intend, made, &attempt.run)?;
         }
-        let deadline = step.deadline.map_or(DEADLINE, Duration::from_secs);
         let mut observer = step
             .watch
             .as_ref()
             .map(|watch| undo.observe(self.ctx, watch));
         let how = child::How {
-            log: Some(record.step_log(index)),
-            deadline,
+            log: Some(attempt.log.clone()),
+            deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
             observer: observer.as_mut(),
             signals: self.signals,
             ui: self.ui,
+            grace: self.grace,
+            only_listed: false,
+            kill_at: attempt.kill_at,
         };
         if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
             root::run_step(step, how)?;
@@ -119,7 +152,7 @@ impl Runner<'_> {
             perform(step, &self.ctx.host.boot_id, how)?;
         }
         if let Some(gone) = &step.unmakes {
-            self.write_ledger(Op::Gone, gone, &record.id)?;
+            self.write_ledger(Op::Gone, gone, &attempt.run)?;
         }
         Ok(())
     }
@@ -150,53 +183,14 @@ impl Runner<'_> {
             resource: resource.clone(),
         })
     }
-
-    /// Undo what the failed step may have half made, and say what is left.
-    fn after_failure(
-        &self,
-        mut failure: Failure,
-        step: &Step,
-        record: &mut Record,
-        undo: &dyn Undo,
-    ) -> Failure {
-        let Some(made) = &step.makes else {
-            return failure;
-        };
-        let plan = match undo.undo(self.ctx, made, failure.exit == Exit::Interrupted) {
-            Undoing::Keep(why) => {
-                failure.causes.push(why);
-                return failure;
-            }
-            Undoing::Do(plan) => plan,
-        };
-        self.ui.note(&format!("undoing: {}", plan.title));
-        self.signals.forgive();
-        for (offset, step) in plan.steps.iter().enumerate() {
-            record.event(json!({"event": "undo", "why": step.why}));
-            if let Err(error) = self.step(90 + offset, step, record, undo) {
-                failure
-                    .causes
-                    .push(format!("could not undo \"{}\": {}", step.why, error.what));
-                if error.exit == Exit::Interrupted {
-                    failure
-                        .causes
-                        .push("stopped again while undoing: things may be left".into());
-                    failure.hint = Some(undo_hint(made));
-                    return failure;
-                }
-            }
-        }
-        failure
-    }
 }
 
-fn undo_hint(made: &Resource) -> String {
-    match made {
-        Resource::Cluster { name, .. } => {
-            format!("cargo xtask cluster destroy --name {name}")
-        }
-        Resource::Lab { .. } => "cargo xtask lab down".to_owned(),
-    }
+/// One try at a step.
+struct Attempt {
+    log: Utf8PathBuf,
+    /// The record's id, for the ledger.
+    run: String,
+    kill_at: usize,
 }
 
 /// The failure of a step that Ctrl-C or SIGTERM ended.
@@ -208,6 +202,9 @@ fn interrupted() -> Failure {
 fn perform(step: &Step, boot_id: &str, how: child::How<'_>) -> Result<()> {
     match &step.action {
         Action::Run(run) => child::run(run, &step.why, how),
-        other => builtin::perform(other, boot_id),
+        other => builtin::perform(other, boot_id, &how),
     }
 }
+
+#[cfg(test)]
+mod tests;

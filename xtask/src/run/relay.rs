@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Signals, child, spawn};
+use super::{Signals, child, spawn, watched};
 use crate::failure::{Because, Failure, Result};
 
 /// A wake-up may come between the look and the wait.
@@ -21,12 +21,18 @@ const LOOK: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When it cannot be started.
-#[expect(clippy::disallowed_methods, reason = "a child of ours, through a pidfd")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a child of ours, through a pidfd"
+)]
 pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
-    let (program, rest) = argv.split_first().ok_or_else(|| Failure::usage("no command"))?;
+    let (program, rest) = argv
+        .split_first()
+        .ok_or_else(|| Failure::usage("no command"))?;
     let handed_on = handed_on().because(|| "cannot install signal handlers".to_owned())?;
     let mut command = spawn::command(program);
-    let mut child = spawn::spawn_here(command.args(rest)).map_err(|error| child::cannot_start(program, &error))?;
+    let mut child = spawn::spawn_here(command.args(rest))
+        .map_err(|error| child::cannot_start(program, &error))?;
     // By number as seen from here: the child does not know this one itself.
     let fd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .because(|| format!("cannot watch `{program}`"))?;
@@ -39,14 +45,18 @@ pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
                 let _ = pidfd_send_signal(&fd, *signal);
             }
         }
-        child::wait_for_news(signals, LOOK);
+        watched::wait_for_news(signals, LOOK);
     };
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 fn ended(child: &mut Child) -> Result<Option<ExitStatus>> {
-    child.try_wait().because(|| "cannot wait for a child".to_owned())
+    child
+        .try_wait()
+        .because(|| "cannot wait for a child".to_owned())
 }
 
 /// A Ctrl-C reaches everyone on the terminal by itself; two would mean "at
@@ -68,7 +78,9 @@ fn handed_on() -> std::io::Result<Vec<(Signal, Arc<AtomicBool>)>> {
 
 /// Become `argv`; comes back only when that is impossible.
 pub fn replace_process(argv: &[String]) -> Failure {
-    let Some((program, rest)) = argv.split_first() else { return Failure::usage("no command") };
+    let Some((program, rest)) = argv.split_first() else {
+        return Failure::usage("no command");
+    };
     let error = spawn::command(program).args(rest).exec();
     child::cannot_start(program, &error)
 }

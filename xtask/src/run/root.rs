@@ -1,18 +1,29 @@
 //! Root for one step: the step as JSON to a helper under sudo, whose standard
 //! input then is our lifeline. A set-uid exec clears the parent-death signal
-//! and a user cannot signal root's processes, so the helper stops its child
-//! when that pipe closes, however we ended.
+//! and a user cannot signal root's processes, so the helper is asked to stop
+//! through that pipe, and stops by itself when the pipe closes, however we
+//! ended. It answers on its standard output: that it has begun, and the failure
+//! where there is one.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use super::child::{How, supervise};
+use serde::{Deserialize, Serialize};
+
+use super::child::{Ended, Grace, How, in_log, stopped, supervise};
 use super::signals::Signals;
-use super::{DEADLINE, child, perform, spawn};
+use super::{DEADLINE, KILL_AT, child, perform, spawn};
 use crate::ctx::host::Host;
-use crate::failure::{Because, Failure, Result};
+use crate::ctx::probe;
+use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
 use crate::ui::Ui;
+
+/// The helper's first word.
+const BEGUN: &str = "begun";
+/// Shorter than any lifetime that sudo's cached credentials usually have.
+const REFRESH: Duration = Duration::from_mins(1);
 
 /// Ask for the password now, in the foreground, so that no later step stops at
 /// a prompt that nobody sees.
@@ -24,13 +35,7 @@ pub fn become_root(ui: &Ui) -> Result<()> {
         return Err(Failure::host("steps need root, and there is no `sudo`")
             .hint("run as root, or install sudo"));
     }
-    let words = |words: &[&str]| {
-        words
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<_>>()
-    };
-    if crate::ctx::probe::stdout(&["sudo", "-n", "true"], None).is_some() {
+    if probe::stdout(&["sudo", "-n", "true"], None).is_some() {
         return Ok(());
     }
     if !ui.is_interactive() {
@@ -40,17 +45,35 @@ pub fn become_root(ui: &Ui) -> Result<()> {
         );
     }
     ui.note("some steps need root: asking sudo now");
-    match child::interactive(&words(&["sudo", "-v"]))? {
+    match child::interactive(&["sudo".to_owned(), "-v".to_owned()])? {
         0 => Ok(()),
-        _ => Err(Failure::host("sudo refused")),
+        _ => Err(Failure::host("sudo refused").hint("sudo -v")),
+    }
+}
+
+/// Keeps sudo's credentials from going stale while steps take long.
+pub(super) struct Refresh {
+    _end: mpsc::Sender<()>,
+}
+
+impl Refresh {
+    /// Until dropped.
+    pub(super) fn start() -> Self {
+        let (end, ended) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            while ended.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
+                probe::stdout(&["sudo", "-n", "-v"], None);
+            }
+        });
+        Self { _end: end }
     }
 }
 
 /// Our side: hand the step over and supervise the helper.
 pub(super) fn run_step(step: &Step, how: How<'_>) -> Result<()> {
     let log = how.log.clone();
-    let own = std::env::current_exe().because(|| "cannot find our own executable".to_owned())?;
-    let mut request = serde_json::to_vec(&with_environment(step))
+    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
+    let mut request = serde_json::to_vec(&as_request(step))
         .because(|| "cannot hand a step to root".to_owned())?;
     request.push(b'\n');
     let mut command = spawn::command("sudo");
@@ -58,21 +81,41 @@ pub(super) fn run_step(step: &Step, how: How<'_>) -> Result<()> {
         .args(["-n", "--"])
         .arg(own)
         .args(["internal", "root-step"]);
-    let (status, tail) = supervise(&mut command, "sudo", how, Some(&request))?;
-    if status.success() {
+    let mut ended = supervise(&mut command, "sudo", how, Some(&request))?;
+    match ended.stopped.take() {
+        Some(failure) => Err(stopped(failure, &step.why, ended.tail, log.as_deref())),
+        None => understand(ended, &step.why).map_err(|failure| in_log(failure, log.as_deref())),
+    }
+}
+
+fn understand(ended: Ended, why: &str) -> Result<()> {
+    let answer = String::from_utf8_lossy(&ended.answer);
+    let mut lines = answer.lines();
+    if lines.next() != Some(BEGUN) {
+        let mut failure = Failure::host(format!("sudo refused step \"{why}\" ({})", ended.status))
+            .hint("sudo -v");
+        failure.excerpt = ended.tail;
+        return Err(failure);
+    }
+    if ended.status.success() {
         return Ok(());
     }
-    let mut failure = Failure::step(format!("step \"{}\" failed as root ({status})", step.why));
-    failure.excerpt = tail;
-    if let Some(log) = log {
-        failure = failure.cause(format!("its whole output is in {log}"));
+    if let Some(Ok(told)) = lines.next().map(serde_json::from_str::<Told>) {
+        return Err(told.into());
     }
+    let mut failure = Failure::step(format!(
+        "step \"{why}\" failed: its root helper ended with {}",
+        ended.status
+    ));
+    failure.excerpt = ended.tail;
     Err(failure)
 }
 
 /// sudo forgets the environment: the child gets HOME, PATH and what is listed.
-fn with_environment(step: &Step) -> Step {
+/// The deadline is ours to keep.
+fn as_request(step: &Step) -> Step {
     let mut step = step.clone();
+    step.deadline = None;
     if let Action::Run(run) = &mut step.action {
         for name in ["HOME", "PATH"] {
             if let Ok(mut value) = std::env::var(name)
@@ -89,33 +132,111 @@ fn with_environment(step: &Step) -> Step {
     step
 }
 
-/// The helper's side, as root: read one step, do it, stop when the lifeline
-/// closes.
+/// A failure on its way from the helper.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    exit: u8,
+    what: String,
+    causes: Vec<String>,
+    excerpt: Vec<String>,
+    hint: Option<String>,
+}
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Self {
+        Self {
+            exit: failure.exit.code(),
+            what: failure.what,
+            causes: failure.causes,
+            excerpt: failure.excerpt,
+            hint: failure.hint,
+        }
+    }
+}
+
+impl From<Told> for Failure {
+    fn from(told: Told) -> Self {
+        let known = [
+            Exit::Checks,
+            Exit::Usage,
+            Exit::HostNotReady,
+            Exit::Step,
+            Exit::NodeDied,
+            Exit::Deadline,
+            Exit::Interrupted,
+        ];
+        let exit = known.into_iter().find(|exit| exit.code() == told.exit);
+        let mut failure = Failure::new(exit.unwrap_or(Exit::Child(told.exit)), told.what);
+        failure.causes = told.causes;
+        failure.excerpt = told.excerpt;
+        failure.hint = told.hint;
+        failure
+    }
+}
+
+/// The helper's side, as root: read one step, do it, stop when told to or when
+/// the lifeline closes. Returns the exit code; what went wrong is said on
+/// standard output, for the other side to show.
 ///
 /// # Errors
-/// The step's.
-pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<()> {
+/// When there is no step to be done.
+pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
+    let attention = signals.attend();
     let mut line = String::new();
     let mut input = std::io::stdin().lock();
     input
         .read_line(&mut line)
         .because(|| "no step on standard input".to_owned())?;
     let step: Step = serde_json::from_str(&line).because(|| "not a step".to_owned())?;
-    let deadline = step.deadline.map_or(DEADLINE, Duration::from_secs);
     let boot_id = Host::probe().boot_id;
     drop(input);
+    answer(BEGUN);
     // Detached: it ends with the pipe, which our caller holds open for as long
     // as we live.
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
-        signals.raise();
-    });
+    std::thread::spawn(move || follow_lifeline(signals));
     let how = How {
         log: None,
-        deadline,
+        deadline: DEADLINE,
         observer: None,
         signals,
         ui,
+        grace: Grace::default(),
+        only_listed: true,
+        kill_at: KILL_AT,
     };
-    perform(&step, &boot_id, how)
+    let result = perform(&step, &boot_id, how);
+    drop(attention);
+    let Err(failure) = result else { return Ok(0) };
+    let code = failure.exit.code();
+    answer(&serde_json::to_string(&Told::from(failure)).unwrap_or_default());
+    Ok(code)
+}
+
+/// Nobody reads when our caller is gone: then it is for nobody.
+fn answer(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// One byte for each Ctrl-C of the user; its end says that our caller is gone.
+fn follow_lifeline(signals: &Signals) {
+    let mut byte = [0];
+    while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {
+        signals.raise();
+    }
+    if signals.count() == 0 {
+        signals.raise();
+    }
+}
+
+/// The warden of a process group, as one of it: ends the group when the pipe
+/// from our caller closes. See `spawn::warden`.
+///
+/// # Errors
+/// None; the signature is that of commands.
+pub fn serve_warden(signals: &Signals) -> Result<u8> {
+    let _attention = signals.attend();
+    let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
+    Ok(0)
 }

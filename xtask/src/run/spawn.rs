@@ -7,9 +7,27 @@
 )]
 
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Whether this process is the `xtask` binary, which can start itself anew; a
+/// test's is not.
+static IS_XTASK: AtomicBool = AtomicBool::new(false);
+
+/// Said by `main`, once.
+pub(crate) fn we_are_xtask() {
+    IS_XTASK.store(true, Ordering::Relaxed);
+}
+
+/// Our own executable, also after a build has replaced its file.
+pub(super) fn own_executable() -> std::io::Result<std::path::PathBuf> {
+    let path = std::env::current_exe()?;
+    if cfg!(target_os = "linux") && !path.exists() {
+        return Ok(format!("/proc/{}/exe", std::process::id()).into());
+    }
+    Ok(path)
+}
 
 /// Start `command` in a process group of its own; it is killed when the
 /// thread that calls this ends, so call it from the main thread only.
@@ -30,6 +48,24 @@ pub(super) fn spawn(command: &mut Command) -> std::io::Result<Child> {
 pub(super) fn spawn_here(command: &mut Command) -> std::io::Result<Child> {
     die_with_parent(command);
     command.spawn()
+}
+
+/// The parent-death signal reaches `child` alone. This process is one of its
+/// group and ends them all when the pipe from us closes, however we ended; the
+/// end of the group is its end too. None where it cannot be had: it is a second
+/// net.
+pub(super) fn warden(child: &Child) -> Option<Child> {
+    if !IS_XTASK.load(Ordering::Relaxed) {
+        return None;
+    }
+    let group = i32::try_from(child.id()).ok()?;
+    let mut command = Command::new(own_executable().ok()?);
+    command.args(["internal", "warden"]).process_group(group);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().ok()
 }
 
 /// A command as `run` may make one.

@@ -90,24 +90,26 @@ impl Ui {
         } else {
             ""
         };
-        eprintln!("{} {}{root}", self.paint_err(Style::Bold, "▸"), step.why);
-        eprintln!(
-            "  {}",
-            self.paint_err(Style::Dim, &in_words(step).replace('\n', "\n  "))
-        );
+        let command = in_words(step).replace('\n', "\n  ");
+        say(&format!(
+            "{} {}{root}\n  {}\n",
+            self.paint_err(Style::Bold, "▸"),
+            step.why,
+            self.paint_err(Style::Dim, &command)
+        ));
     }
 
     /// A decision taken on the user's behalf.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{} {text}", self.paint_err(Style::Warn, "note:"));
+            say(&format!("{} {text}\n", self.paint_err(Style::Warn, "note:")));
         }
     }
 
     /// Progress of long work that we do ourselves.
     pub fn progress(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{}", self.paint_err(Style::Dim, text));
+            say(&format!("{}\n", self.paint_err(Style::Dim, text)));
         }
     }
 
@@ -119,7 +121,10 @@ impl Ui {
     }
 
     pub fn failure(&self, failure: &Failure) {
-        eprintln!("{} {failure}", self.paint_err(Style::Bad, "error:"));
+        say(&format!(
+            "{} {failure}\n",
+            self.paint_err(Style::Bad, "error:")
+        ));
     }
 
     /// Ask on a terminal; `--yes` answers. `None` where nobody can be asked.
@@ -130,11 +135,17 @@ impl Ui {
         if !self.interactive {
             return None;
         }
-        eprint!("{question} [y/N] ");
+        say(&format!("{question} [y/N] "));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
         Some(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+/// For stderr, in one piece. A reader that has gone away must not end us in the
+/// middle of our work, as `eprintln!` does.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Data for stdout. A reader that has gone away (`| head`) is no failure.

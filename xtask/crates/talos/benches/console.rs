@@ -67,7 +67,7 @@ fn console(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(SIZE as u64));
     group.bench_function("track, many boots", |b| b.iter(|| track(black_box(&many))));
     group.bench_function("last boot, many boots", |b| {
-        b.iter(|| last(black_box(&many)))
+        b.iter(|| last(black_box(&many)));
     });
     group.bench_function("last boot, one boot", |b| b.iter(|| last(black_box(&one))));
     group.bench_function("merge two", |b| {
@@ -85,10 +85,10 @@ fn console(c: &mut Criterion) {
 
 fn state(c: &mut Criterion) {
     c.bench_function("state.yaml", |b| {
-        b.iter(|| ClusterState::parse(black_box(STATE)))
+        b.iter(|| ClusterState::parse(black_box(STATE)));
     });
     c.bench_function("launch config", |b| {
-        b.iter(|| LaunchConfig::parse(black_box(LAUNCH)))
+        b.iter(|| LaunchConfig::parse(black_box(LAUNCH)));
     });
 }
 

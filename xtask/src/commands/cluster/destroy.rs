@@ -182,14 +182,10 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
     plan
 }
 
-/// Undo of a `create` that was stopped.
-pub(super) fn plan_teardown_of(ctx: &Ctx, view: &ClusterView, made: &Resource) -> Plan {
-    let found = look(ctx, view);
-    let mut plan = plan_teardown(ctx, view, &found);
-    if let Some(last) = plan.steps.last_mut() {
-        last.unmakes = Some(made.clone());
-    }
-    plan
+/// The next part of taking down whatever is there: of a `create` that was
+/// stopped, or after talosctl's own destroy. Empty once nothing is left.
+pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Plan {
+    first_part(view, &plan_teardown(ctx, view, &look(ctx, view)))
 }
 
 /// Everything of the cluster that is there, without talosctl. Pieces may go
@@ -228,6 +224,10 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
                 &["iptables", "-w", "-t", "nat", verb, chain],
             ));
         }
+    }
+    for chain in &found.empty_nat_chains {
+        let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
+        plan.push(gone_is_fine("remove a NAT chain that was never filled", &argv));
     }
     if let Some(bridge) = &found.bridge {
         plan.push(gone_is_fine(

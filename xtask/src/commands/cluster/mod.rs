@@ -125,11 +125,12 @@ impl Undo for HalfMade {
                 "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
             ));
         }
-        Undoing::Do(destroy::plan_teardown_of(ctx, &view, made))
+        let rest = destroy::plan_rest(ctx, &view);
+        if rest.steps.is_empty() { Undoing::Done } else { Undoing::Again(rest) }
     }
 
-    fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer {
+    fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {
         let Watch::ClusterNodes { name, state_dir } = watch;
-        ClusterView::observer(ctx, name, state_dir)
+        ClusterView::observer(name, state_dir)
     }
 }

@@ -68,6 +68,7 @@ fn cluster_json(view: &ClusterView) -> Value {
         "cidr": view.cidr.map(|cidr| cidr.to_string()),
         "bridge": view.bridge,
         "talos": view.talos,
+        "stand_in": crate::commands::lab::is_inside(),
     })
 }
 
@@ -123,6 +124,9 @@ fn to_text(app: &App<'_>, view: &ClusterView) -> String {
     for node in &view.nodes {
         out.push_str(&node_line(app, node, width));
     }
+    if crate::commands::lab::is_inside() && !view.nodes.is_empty() {
+        out.push_str("  the nodes run the lab's stand-in, not Talos\n");
+    }
     for problem in &view.problems {
         let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
     }
@@ -164,14 +168,22 @@ fn next_commands(view: &ClusterView) -> Vec<String> {
     } else {
         format!(" --name {}", view.name)
     };
-    let command = |verb: &str, rest: &str| format!("cargo xtask cluster {verb}{name}{rest}");
+    let (lab, shell) = if crate::commands::lab::is_inside() {
+        ("--lab ", "cargo xtask lab shell -- ")
+    } else {
+        ("", "")
+    };
+    let command = |verb: &str, rest: &str| format!("cargo xtask {lab}cluster {verb}{name}{rest}");
     match view.state {
         ClusterState::Absent => vec![command("up", "")],
         ClusterState::Partial | ClusterState::Stale => vec![command("destroy", "")],
+        _ if view.nodes.iter().all(|node| node.state == NodeState::Down) => {
+            vec![command("logs", ""), command("destroy", "")]
+        }
         ClusterState::Running | ClusterState::Degraded => {
             let mut next = Vec::new();
             if let Some(ip) = view.nodes.first().and_then(|node| node.ip) {
-                next.push(format!("talosctl -n {ip} version"));
+                next.push(format!("{shell}talosctl -n {ip} version"));
             }
             next.push(command("logs", " -f"));
             next.push(command("reboot", " --all"));

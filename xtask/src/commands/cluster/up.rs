@@ -106,14 +106,13 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
     if settings.with_bootloader {
         plan.note("with a bootloader nodes boot from disk: a rebuilt initramfs needs a new installer image");
     }
-    for dir in [&facts.talos_home, &facts.talos_home.join("clusters")] {
-        if facts.owner.is_some() {
+    if facts.owner.is_some() {
+        // The last is looked into when something has to be cleaned up.
+        for folder in ["clusters", "cni/cache/results"] {
+            let path = facts.talos_home.join(folder);
             plan.push(
-                Step::new(
-                    "keep the folder yours: talosctl runs as root",
-                    Action::CreateDir { path: dir.clone() },
-                )
-                .effect(Effect::Creates),
+                Step::new("keep the folder yours: talosctl runs as root", Action::CreateDir { path })
+                    .effect(Effect::Creates),
             );
         }
     }

@@ -77,11 +77,17 @@ fn tools(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     let to = part.staging();
     let mut unpack = vec![exe.as_str(), "lab", "unpack", to.as_str()];
     unpack.extend(TOOLS);
-    plan.push(Step::run("write the lab's own tools, carried in this program", unpack));
+    plan.push(Step::run(
+        "write the lab's own tools, carried in this program",
+        unpack,
+    ));
     let folder = packages::cni_folder().unwrap_or_else(|| "<CNI folder>".into());
     let mut link = words("ln -s -t {to}", &[("{to}", to.join("cni").as_str())]);
     link.extend(CNI_PLUGINS.map(|name| folder.join(name).into_string()));
-    plan.push(Step::run("put the distribution's CNI plugins beside the tap plugin", link));
+    plan.push(Step::run(
+        "put the distribution's CNI plugins beside the tap plugin",
+        link,
+    ));
     finish(plan, part);
 }
 
@@ -94,9 +100,15 @@ fn kernel(plan: &mut Plan, part: &Part) {
         plan.push(Step::run(why, argv).cwd(at.clone()).deadline(DEADLINE));
     };
     let download = words("apt-get download {package}", &[("{package}", &package)]);
-    step("download the kernel's package; it is not installed", download);
+    step(
+        "download the kernel's package; it is not installed",
+        download,
+    );
     let unpack = "dpkg-deb -x ./*.deb root && rm -- ./*.deb";
-    step("unpack the kernel", words("sh -c {unpack}", &[("{unpack}", unpack)]));
+    step(
+        "unpack the kernel",
+        words("sh -c {unpack}", &[("{unpack}", unpack)]),
+    );
     finish(plan, part);
 }
 
@@ -104,14 +116,27 @@ fn guest(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     begin(plan, part);
     let to = part.staging();
     let unpack = [exe.as_str(), "lab", "unpack", to.as_str(), GUEST];
-    plan.push(Step::run("write the stand-in guest's sources, carried in this program", unpack));
+    plan.push(Step::run(
+        "write the stand-in guest's sources, carried in this program",
+        unpack,
+    ));
     for (program, why) in [
-        ("init", "build the guest: what runs in the lab's nodes in place of Talos"),
+        (
+            "init",
+            "build the guest: what runs in the lab's nodes in place of Talos",
+        ),
         ("pack", "build the program that packs its initramfs"),
     ] {
         let (out, source) = (to.join(program), format!("./cmd/{program}"));
-        let slots = [("{flags}", "-s -w"), ("{out}", out.as_str()), ("{source}", source.as_str())];
-        let argv = words("go build -trimpath -ldflags {flags} -o {out} {source}", &slots);
+        let slots = [
+            ("{flags}", "-s -w"),
+            ("{out}", out.as_str()),
+            ("{source}", source.as_str()),
+        ];
+        let argv = words(
+            "go build -trimpath -ldflags {flags} -o {out} {source}",
+            &slots,
+        );
         plan.push(go(why, argv, &to.join(GUEST)));
     }
     finish(plan, part);
@@ -130,7 +155,10 @@ fn initramfs(plan: &mut Plan, parts: &Parts) {
         ("{tag}", tag.into()),
         ("{out}", part.staging().join("initramfs")),
     ];
-    let slots: Vec<(&str, &str)> = slots.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    let slots: Vec<(&str, &str)> = slots
+        .iter()
+        .map(|(name, path)| (*name, path.as_str()))
+        .collect();
     let line = "{pack} -kernel-root {root} -kver {kver} -init {init} -version {tag} -o {out}";
     let why = "pack the guest and the modules it needs into an initramfs";
     plan.push(Step::run(why, words(line, &slots)).deadline(DEADLINE));
@@ -143,7 +171,10 @@ fn talosctl(plan: &mut Plan, part: &Part) {
     begin(plan, part);
     let at = part.staging();
     let mut step = |why: &str, argv: Vec<String>| plan.push(go(why, argv, &at));
-    step("a Go module to build talosctl from", words("go mod init lab.invalid/talosctl", &[]));
+    step(
+        "a Go module to build talosctl from",
+        words("go mod init lab.invalid/talosctl", &[]),
+    );
     if part.version.starts_with("1.11.") {
         // Replace directives count only in the main module: this is Talos' own
         // (go.mod of release-1.11).
@@ -152,16 +183,24 @@ fn talosctl(plan: &mut Plan, part: &Part) {
         step("the YAML library that this Talos line replaces", argv);
     }
     let wanted = format!("{TALOSCTL}@v{}", part.version);
-    step("fetch talosctl's sources", words("go get -tool {wanted}", &[("{wanted}", &wanted)]));
+    step(
+        "fetch talosctl's sources",
+        words("go get -tool {wanted}", &[("{wanted}", &wanted)]),
+    );
     let slots = [("{flags}", "-s -w"), ("{talosctl}", TALOSCTL)];
     let build = "go build -v -tags grpcnotrace -ldflags {flags} -o talosctl {talosctl}";
-    step("build talosctl: the first time takes some minutes", words(build, &slots));
+    step(
+        "build talosctl: the first time takes some minutes",
+        words(build, &slots),
+    );
     finish(plan, part);
 }
 
 fn go(why: &str, argv: Vec<String>, at: &Utf8Path) -> Step {
     let step = Step::run(why, argv).cwd(at).deadline(BUILD_DEADLINE);
-    GO_ENV.iter().fold(step, |step, (name, value)| step.env(*name, *value))
+    GO_ENV
+        .iter()
+        .fold(step, |step, (name, value)| step.env(*name, *value))
 }
 
 /// A developer of the guest would fill the disk with its former selves.
@@ -186,14 +225,22 @@ mod tests {
 
     fn parts(root: &tempfile::TempDir, tag: &str) -> Parts {
         let root = Utf8Path::from_path(root.path()).unwrap();
-        let place = Place { dir: root.join("lab"), parts: root.join("parts"), shared_parent: false };
+        let place = Place {
+            dir: root.join("lab"),
+            parts: root.join("parts"),
+            shared_parent: false,
+        };
         Parts::wanted(&place, tag, "amd64")
     }
 
     fn planned(parts: &Parts) -> String {
         let mut made = Plan::new("t");
         plan(&mut made, parts, Utf8Path::new("/x/xtask"));
-        made.steps.iter().map(|step| format!("{}\n{:?}\n", step.why, step.action)).collect()
+        let steps = made
+            .steps
+            .iter()
+            .map(|step| format!("{} {:?}", step.why, step.action));
+        steps.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -207,7 +254,9 @@ mod tests {
         let steps = planned(&cold);
         assert!(steps.contains("interrupted build of `talosctl`"), "{steps}");
         assert!(!steps.contains("apt-get"), "{steps}");
-        cold.all().map(|part| fs::create_dir_all(&part.dir).unwrap());
+        for part in cold.all() {
+            fs::create_dir_all(&part.dir).unwrap();
+        }
         let warm = parts(&root, "v1.12.0");
         assert_eq!(planned(&warm), "");
         assert!(!warm.needs_go());
@@ -240,6 +289,9 @@ mod tests {
 
     #[test]
     fn a_blank_in_a_path_stays_in_its_word() {
-        assert_eq!(words("mv {from} x", &[("{from}", "/a b")]), ["mv", "/a b", "x"]);
+        assert_eq!(
+            words("mv {from} x", &[("{from}", "/a b")]),
+            ["mv", "/a b", "x"]
+        );
     }
 }

@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::place::Place;
+use super::start;
 use super::state::Lab;
 use super::up;
 use crate::cli::LabUpArgs;
@@ -31,7 +32,7 @@ const HANDED_ON: [&str; 14] = [
     "USER",
 ];
 
-pub(super) fn is_inside() -> bool {
+pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
@@ -75,7 +76,7 @@ fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Resul
     let outside = std::env::var("PATH").unwrap_or_default();
     let mut env = vec![
         format!("HOME={}", place.dir),
-        format!("PATH={}", up::path_inside(made, &outside)),
+        format!("PATH={}", start::path_inside(made, &outside)),
         format!("{INSIDE}=1"),
     ];
     env.extend(

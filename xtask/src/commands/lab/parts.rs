@@ -36,7 +36,12 @@ impl Part {
     fn at(root: &Utf8Path, name: &'static str, version: impl Into<String>) -> Self {
         let version = version.into();
         let dir = root.join(format!("{name}-{version}"));
-        Self { name, is_built: dir.is_dir(), version, dir }
+        Self {
+            name,
+            is_built: dir.is_dir(),
+            version,
+            dir,
+        }
     }
 
     /// Where it is made; one maker at a time, who holds the lock.
@@ -49,7 +54,10 @@ impl Part {
         let root = self.dir.parent().unwrap_or(Utf8Path::new("/"));
         let mut found = versions(root, self.name);
         found.retain(|version| *version != self.version);
-        found.iter().map(|version| root.join(format!("{}-{version}", self.name))).collect()
+        found
+            .iter()
+            .map(|version| root.join(format!("{}-{version}", self.name)))
+            .collect()
     }
 }
 
@@ -72,7 +80,13 @@ impl Parts {
     }
 
     pub(super) fn all(&self) -> [&Part; 5] {
-        [&self.tools, &self.kernel, &self.guest, &self.initramfs, &self.talosctl]
+        [
+            &self.tools,
+            &self.kernel,
+            &self.guest,
+            &self.initramfs,
+            &self.talosctl,
+        ]
     }
 
     /// Whether building needs a Go toolchain.
@@ -80,8 +94,15 @@ impl Parts {
         !(self.talosctl.is_built && self.guest.is_built)
     }
 
+    /// Whether the package lists, or a former build, said which kernel.
+    pub(super) fn is_kernel_known(&self) -> bool {
+        self.kernel.version != UNKNOWN_KERNEL
+    }
+
     pub(super) fn vmlinuz(&self) -> Utf8PathBuf {
-        self.kernel.dir.join(format!("root/boot/vmlinuz-{}", self.kernel.version))
+        self.kernel
+            .dir
+            .join(format!("root/boot/vmlinuz-{}", self.kernel.version))
     }
 
     /// For `lab status --json`.
@@ -117,7 +138,9 @@ fn listed_kernel(arch: &str) -> Option<String> {
 }
 
 fn depended_kernel(depends: &str) -> Option<String> {
-    let mut depended = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
+    let mut depended = depends
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
     depended.next().map(str::to_owned)
 }
 
@@ -129,7 +152,13 @@ fn versions(root: &Utf8Path, name: &str) -> Vec<String> {
     let mut found: Vec<String> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            Some(entry.file_name().strip_prefix(name)?.strip_prefix('-')?.to_owned())
+            Some(
+                entry
+                    .file_name()
+                    .strip_prefix(name)?
+                    .strip_prefix('-')?
+                    .to_owned(),
+            )
         })
         .collect();
     found.sort();
@@ -144,7 +173,10 @@ mod tests {
     #[test]
     fn the_kernel_is_the_one_that_the_meta_package_depends_on() {
         let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n";
-        assert_eq!(depended_kernel(text).as_deref(), Some("6.1.0-56-cloud-amd64"));
+        assert_eq!(
+            depended_kernel(text).as_deref(),
+            Some("6.1.0-56-cloud-amd64")
+        );
         assert_eq!(depended_kernel("N: Unable to locate package"), None);
     }
 
@@ -152,10 +184,19 @@ mod tests {
     fn a_kernel_that_is_there_needs_no_package_lists() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
-        for name in ["kernel-6.1.0-9-x", ".new-kernel", "kernels-7", "guest-1", "guest-2"] {
+        for name in [
+            "kernel-6.1.0-9-x",
+            ".new-kernel",
+            "kernels-7",
+            "guest-1",
+            "guest-2",
+        ] {
             std::fs::create_dir(root.join(name)).unwrap();
         }
         assert_eq!(kernel_version(root, "amd64"), "6.1.0-9-x");
-        assert_eq!(Part::at(root, "guest", "2").siblings(), [root.join("guest-1")]);
+        assert_eq!(
+            Part::at(root, "guest", "2").siblings(),
+            [root.join("guest-1")]
+        );
     }
 }

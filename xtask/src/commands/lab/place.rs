@@ -177,6 +177,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = Utf8Path::from_path(root.path()).unwrap();
         let uid = fs::metadata(dir).unwrap().uid();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
         check_private(dir, uid).unwrap();
         check_private(dir, uid + 1).unwrap_err();
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();

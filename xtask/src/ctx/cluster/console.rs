@@ -3,20 +3,16 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::console::{Boot, BootState, BootTracker, Death, clean, last_boot};
 
-use super::{ClusterView, NodeState};
-use crate::ctx::Ctx;
-use crate::failure::{Exit, Failure};
-use crate::run::Observer;
+use super::NodeState;
 
 /// Read at once from a console.
 const BLOCK: usize = 64 << 10;
-/// A node may be without a QEMU for so long: the launcher starts it anew.
-const DOWN_FOR: Duration = Duration::from_secs(3);
+/// Of a line in an error message: the launcher's line of arguments is longer.
+const EXCERPT_WIDTH: usize = 240;
 
 /// What the present boot says.
 #[derive(Debug)]
@@ -50,7 +46,7 @@ fn present_boot(console: &Utf8Path) -> Option<Boot> {
     last_boot(length, |offset, buffer| file.read_at(buffer, offset)).ok().flatten()
 }
 
-fn death_of(boot: &Boot) -> Option<String> {
+pub(super) fn death_of(boot: &Boot) -> Option<String> {
     let told = |death: &Death| format!("{} ({})", death.line, death.hint);
     boot.death.as_ref().map(told).or_else(|| boot.launcher_exit.clone())
 }
@@ -67,7 +63,14 @@ pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
         .map(|line| String::from_utf8_lossy(&clean(line)).trim_end().to_owned())
         .filter(|line| !line.is_empty())
         .collect();
-    text[text.len().saturating_sub(lines)..].to_vec()
+    text[text.len().saturating_sub(lines)..].iter().map(|line| shortened(line)).collect()
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(EXCERPT_WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// A console from a moment on: every byte read belongs to what came after.
@@ -84,6 +87,16 @@ impl ConsoleFollower {
         let offset = std::fs::metadata(console).map_or(0, |metadata| metadata.len());
         let tracker = BootTracker::at(offset);
         Self { node: node.to_owned(), console: console.to_owned(), offset, tracker }
+    }
+
+    /// From its first byte on.
+    pub(super) fn from_start(node: &str, console: &Utf8Path) -> Self {
+        Self { node: node.to_owned(), console: console.to_owned(), offset: 0, tracker: BootTracker::default() }
+    }
+
+    /// All boots so far, oldest first.
+    pub(super) fn boots(&self) -> &[Boot] {
+        self.tracker.boots()
     }
 
     /// Take in what has been written since.
@@ -109,40 +122,5 @@ impl ConsoleFollower {
     /// What killed it, where the console tells.
     pub fn death(&self) -> Option<String> {
         self.new_boot().and_then(death_of)
-    }
-}
-
-impl ClusterView {
-    /// Looks at the nodes of a cluster that is being made: a QEMU that dies at
-    /// once would otherwise be waited for until talosctl's own limit (T6).
-    pub fn observer(ctx: &Ctx, name: &str, state_dir: &Utf8Path) -> Observer {
-        let (host, name, dir) = (ctx.host.clone(), name.to_owned(), state_dir.to_owned());
-        let mut down_since: Option<Instant> = None;
-        let mut next = Instant::now();
-        Box::new(move || {
-            if Instant::now() < next || host.boot_id.is_empty() {
-                return None;
-            }
-            next = Instant::now() + Duration::from_millis(250);
-            let view = Self::look_at(&name, dir.clone(), &crate::ctx::processes::scan());
-            // A node that has not begun has no console yet.
-            let dead = view.nodes.iter().find(|node| {
-                node.console.exists() && (node.is_down_for_good() || node.death.is_some())
-            });
-            let Some(dead) = dead else {
-                down_since = None;
-                return None;
-            };
-            if down_since.get_or_insert_with(Instant::now).elapsed() < DOWN_FOR {
-                return None;
-            }
-            let mut failure = Failure::new(Exit::NodeDied, format!("node `{}` died while the cluster came up", dead.name));
-            failure.causes.extend(dead.death.clone());
-            Some(
-                failure
-                    .cause(format!("its console is {}", dead.console))
-                    .excerpt(console_tail(&dead.console, 15)),
-            )
-        })
     }
 }

@@ -3,6 +3,7 @@
 
 mod console;
 mod members;
+mod observer;
 
 use std::net::IpAddr;
 

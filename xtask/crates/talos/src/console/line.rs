@@ -117,13 +117,15 @@ fn after_escape(rest: &[u8]) -> &[u8] {
 pub fn kernel_time(line: &[u8]) -> Option<(f64, &[u8])> {
     let inner = line.strip_prefix(b"[")?;
     let end = inner.iter().take(24).position(|b| *b == b']')?;
-    let (seconds, micros) = std::str::from_utf8(&inner[..end]).ok()?.split_once('.')?;
+    let number = std::str::from_utf8(&inner[..end])
+        .ok()?
+        .trim_start_matches(' ');
+    let (seconds, micros) = number.split_once('.')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let seconds = seconds.trim_start_matches(' ');
     if !digits(seconds) || !digits(micros) || micros.len() != 6 {
         return None;
     }
-    let time = seconds.parse::<f64>().ok()? + micros.parse::<f64>().ok()? / 1e6;
+    let time = number.parse().ok()?;
     Some((time, after_caller(&inner[end + 1..])))
 }
 

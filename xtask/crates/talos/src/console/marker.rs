@@ -1,4 +1,4 @@
-//! The lines that begin a boot.
+//! The lines that begin a boot, and the one that ends its launcher.
 
 use super::line::kernel_time;
 use memchr::memmem::find;
@@ -34,4 +34,66 @@ pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
         });
     let first = kernel_time(stamp).map_or(at == 0, |(time, rest)| time < 1.0 && rest.is_empty());
     (first && version.first().is_some_and(u8::is_ascii_digit)).then_some(Marker::Banner { version })
+}
+
+/// The launcher's error as it ends, possibly glued to the guest's last line.
+pub(super) fn last_words(text: &[u8]) -> Option<&[u8]> {
+    const ENDS: [&[u8]; 2] = [b"process exited with error ", b"QEMU failed to start: "];
+    // 1.14+ announces a retry with the same words.
+    if find(text, b", retrying in ").is_some() {
+        return None;
+    }
+    if text == b"process stopped" {
+        return Some(text);
+    }
+    ENDS.iter()
+        .find_map(|end| find(text, end))
+        .map(|at| &text[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launcher_lines() {
+        let qemu = |text: &'static str| match marker(text.as_bytes()) {
+            Some(Marker::Launch { qemu }) => Some(std::str::from_utf8(qemu).unwrap()),
+            _ => None,
+        };
+        assert_eq!(
+            qemu("starting /usr/bin/qemu-kvm with args:"),
+            Some("/usr/bin/qemu-kvm")
+        );
+        let glued = "[    1.000000] half a listarting /q with args:";
+        assert_eq!(qemu(glued), Some("/q"));
+        for none in [
+            "starting with args:",
+            "starting a b with args:",
+            "x with args:",
+        ] {
+            assert_eq!(qemu(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn banners() {
+        let is = |text: &str| matches!(marker(text.as_bytes()), Some(Marker::Banner { .. }));
+        for banner in [
+            "Linux version 6.1.0 (x@y)",
+            "[    0.000000] Linux version 6.18.1-talos (x@y)",
+            "[    0.000000][    T0] Linux version 6.18.1-talos",
+            "Probing EDD (edd=off to disable)... o[    0.000000] Linux version 6.1",
+        ] {
+            assert!(is(banner), "{banner}");
+        }
+        for none in [
+            "[   12.000000] Linux version 6.1",
+            "[    0.500000] probe: Linux version 6.1",
+            "the Linux version 6.1 is old",
+            "[    0.000000] Linux version is unknown",
+        ] {
+            assert!(!is(none), "{none}");
+        }
+    }
 }

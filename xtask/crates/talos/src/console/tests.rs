@@ -73,6 +73,25 @@ fn a_whole_boot() {
     assert!(boot.current_phase().is_none());
 }
 
+/// The stand-in node of the lab, with the real launcher, QEMU and kernel.
+#[test]
+fn a_boot_of_the_lab() {
+    let boot = only(console!("lab-boot"));
+    assert_eq!(boot.kernel.as_deref(), Some("6.1.0-56-cloud-amd64"));
+    assert_eq!(boot.talos.as_deref(), Some("v1.12.0"));
+    assert_eq!(
+        (boot.booted, boot.ready),
+        (Some(11.922_403), Some(11.947_519))
+    );
+    assert_eq!(boot.phases.len(), 10);
+    assert!(
+        boot.phases
+            .iter()
+            .all(|phase| phase.state == PhaseState::Done)
+    );
+    assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
+}
+
 #[test]
 fn a_boot_as_it_goes() {
     let bytes = console!("boot");
@@ -256,7 +275,8 @@ fn a_long_crash_loop_is_bounded() {
     assert_eq!(tracker.dropped(), 200 - MAX_BOOTS);
 }
 
-const ALL: [&[u8]; 16] = [
+const ALL: [&[u8]; 17] = [
+    console!("lab-boot"),
     console!("boot"),
     console!("reboot"),
     console!("install-kexec"),

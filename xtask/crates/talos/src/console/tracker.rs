@@ -3,7 +3,7 @@
 use super::boot::{Boot, End, Launch};
 use super::death::{self, Death, Source};
 use super::line::{Lines, clean, kernel_time};
-use super::marker::{Marker, marker};
+use super::marker::{Marker, last_words, marker};
 use super::phases;
 use super::talos_line::TalosLine;
 use memchr::memmem::find;
@@ -279,21 +279,6 @@ impl Facts {
         }
         boot.launcher_exit = Some(words);
     }
-}
-
-/// The launcher's error as it ends, possibly glued to the guest's last line.
-fn last_words(text: &[u8]) -> Option<&[u8]> {
-    const ENDS: [&[u8]; 2] = [b"process exited with error ", b"QEMU failed to start: "];
-    // 1.14+ announces a retry with the same words.
-    if find(text, b", retrying in ").is_some() {
-        return None;
-    }
-    if text == b"process stopped" {
-        return Some(text);
-    }
-    ENDS.iter()
-        .find_map(|end| find(text, end))
-        .map(|at| &text[at..])
 }
 
 fn record(boot: &mut Boot, death: Death) {

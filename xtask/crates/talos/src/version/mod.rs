@@ -1,8 +1,8 @@
 //! The one version type, and every fact that depends on it.
 //!
 //! [`TalosVersion`] is parsed from what `git describe` prints, a git tag or an
-//! image tag. Facts are methods, grouped by file: [`cluster`](self) verbs and
-//! flags, create flags, firmware, build, air-gapped tools, debug ports. Each
+//! image tag. Facts are methods, grouped by file: cluster verbs and flags, create
+//! flags, helper processes, firmware, build, air-gapped tools, debug ports. Each
 //! names the Talos commit that made the change. They depend on the version
 //! *line* (major.minor): an early pre-release of a line is taken for the line,
 //! because `git describe` cannot say which of its commits it holds.
@@ -15,6 +15,7 @@ mod cluster;
 mod create_flags;
 mod debug;
 mod firmware;
+mod helpers;
 mod parse;
 #[cfg(test)]
 mod recorded_help;

@@ -2,7 +2,6 @@ package boot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -16,10 +15,12 @@ import (
 	"lab.invalid/guest/internal/store"
 )
 
-// UpgradesFile lists the upgrades that were asked for, as JSON, over reboots.
-const UpgradesFile = "/run/lab/upgrades.json"
+// cleanupTime is how long a node on its way down takes for its pods, at least. talosctl drops its subscription when a sequence
+// starts and takes it up again a second later (cmd/talosctl/pkg/talos/action/node.go); if the node is gone by then, it
+// waits for ever for events that it has missed. A real node takes several seconds.
+const cleanupTime = 1500 * time.Millisecond
 
-// stopPhases stop the services but those that the API needs to tell how it goes; the last ones fall with the machine itself.
+// stopPhases stop all services but apid and machined, which carry the news of it.
 func (m *Machine) stopPhases() []sequencer.Phase {
 	var ids []string
 
@@ -30,6 +31,16 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 	}
 
 	return []sequencer.Phase{
+		one("cleanup", "stopAllPods", func(ctx context.Context, logger *log.Logger) error {
+			logger.Printf("lab stand-in: there are no pods; waiting %s", cleanupTime)
+
+			select {
+			case <-ctx.Done():
+			case <-time.After(cleanupTime):
+			}
+
+			return nil
+		}),
 		one("stopServices", "stopServicesForUpgrade", func(ctx context.Context, _ *log.Logger) error { return m.Services.Stop(ctx, ids...) }),
 	}
 }
@@ -37,9 +48,12 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 func (m *Machine) last(phase string, cmd int) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
 		m.Events.Publish(ctx, &machine.RestartEvent{Cmd: int64(cmd)})
-		time.AfterFunc(200*time.Millisecond, func() { m.end <- end{cmd: cmd} }) // so that those who follow the events get the last one
 
-		return nil
+		// Whoever follows the events must see the connection end, and not the sequence: see cleanupTime.
+		err := m.Services.Stop(ctx, "apid")
+		m.end <- end{cmd: cmd}
+
+		return err
 	})
 }
 
@@ -64,59 +78,13 @@ func (m *Machine) Reboot(ctx context.Context, in *machine.RebootRequest) {
 
 // Shutdown runs the shutdown sequence.
 func (m *Machine) Shutdown(ctx context.Context, _ *machine.ShutdownRequest) {
-	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown", unix.LINUX_REBOOT_CMD_POWER_OFF)))
-}
-
-// Upgrade records the request, runs the upgrade sequence with its phases' names, and reboots. The image is not pulled: what the
-// node boots next is the kernel and initramfs that it is given from outside, as with every VM without a bootloader.
-func (m *Machine) Upgrade(ctx context.Context, in *machine.UpgradeRequest) error {
-	if in.GetImage() == "" {
-		return errors.New("an installer image is needed")
+	// talosctl's VMs have talos.shutdown=halt: one that powers off ends QEMU, and is started again.
+	cmd := unix.LINUX_REBOOT_CMD_POWER_OFF
+	if m.Cmdline.First("talos.shutdown") == "halt" {
+		cmd = unix.LINUX_REBOOT_CMD_HALT
 	}
 
-	entry, err := json.Marshal(map[string]any{
-		"image": in.GetImage(), "preserve": in.GetPreserve(), "stage": in.GetStage(), "force": in.GetForce(),
-		"rebootMode": in.GetRebootMode().String(), "from": m.Version(), "time": time.Now().UTC().Format(time.RFC3339),
-	})
-	if err != nil {
-		return err
-	}
-
-	record := func(context.Context, *log.Logger) error {
-		if err := m.store.Update(func(r *store.Record) { r.Upgrades = append(r.Upgrades, entry) }); err != nil {
-			return err
-		}
-
-		return m.writeUpgrades()
-	}
-
-	install := one("upgrade", "upgrade", func(ctx context.Context, logger *log.Logger) error {
-		logger.Printf("performing upgrade via %q (lab stand-in: recorded in %s, nothing is installed)", in.GetImage(), UpgradesFile)
-
-		return record(ctx, logger)
-	})
-
-	phases := append(m.stopPhases(), install)
-	if !m.Cmdline.Has("lab.upgrade-without-reboot") {
-		phases = append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART))
-	}
-
-	go func() {
-		m.sequence(ctx, sequencer.Upgrade, phases)
-
-		if m.Cmdline.Has("lab.upgrade-without-reboot") {
-			m.restartStopped()
-		}
-	}()
-
-	return nil
-}
-
-// restartStopped brings back what an upgrade without reboot has stopped.
-func (m *Machine) restartStopped() {
-	if err := m.Services.Start(m.Services.IDs()...); err != nil {
-		log.Printf("restarting services: %s", err)
-	}
+	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown", cmd)))
 }
 
 // Bootstrap makes this node the first member of etcd; the others join when they hear of it.

@@ -1,11 +1,13 @@
 package boot
 
-import "context"
+import (
+	"context"
 
-// runAuditd serves the kernel's audit records as a log.
+	"lab.invalid/guest/internal/audit"
+)
+
+// runAuditd serves the kernel's audit records as a log. With talos.auditd.disabled=1 it is not started, and the kernel prints
+// them itself.
 func (m *Machine) runAuditd(ctx context.Context, up func(string)) error {
-	up("Service started as goroutine")
-	<-ctx.Done()
-
-	return nil
+	return audit.Run(ctx, m.Logs.Open("auditd"), func() { up("Service started as goroutine") })
 }

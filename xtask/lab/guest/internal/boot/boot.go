@@ -22,14 +22,12 @@ import (
 
 	"lab.invalid/guest/internal/console"
 	"lab.invalid/guest/internal/controllers"
-	"lab.invalid/guest/internal/events"
 	"lab.invalid/guest/internal/kernel"
-	"lab.invalid/guest/internal/logs"
 	"lab.invalid/guest/internal/node"
-	"lab.invalid/guest/internal/peers"
 	"lab.invalid/guest/internal/pki"
 	"lab.invalid/guest/internal/profiling"
 	"lab.invalid/guest/internal/resources"
+	"lab.invalid/guest/internal/selinux"
 	"lab.invalid/guest/internal/sequencer"
 	"lab.invalid/guest/internal/services"
 	"lab.invalid/guest/internal/store"
@@ -44,8 +42,7 @@ type Machine struct {
 	faults faults
 	ca     *pki.Authority // machine.ca
 
-	networkUp chan struct{}
-	end       chan end
+	end chan end
 }
 
 // end is how the machine stops: with a reboot(2) command, or with what went wrong.
@@ -58,8 +55,7 @@ type end struct {
 func Main() {
 	defer func() {
 		if r := recover(); r != nil {
-			log.Printf("recovered from: %+v", r)
-			stop(end{cmd: unix.LINUX_REBOOT_CMD_RESTART, err: fmt.Errorf("panic: %v", r)}, nil)
+			stop(end{cmd: unix.LINUX_REBOOT_CMD_RESTART, err: fmt.Errorf("recovered from: %+v", r)}, nil)
 		}
 	}()
 
@@ -87,19 +83,23 @@ func early() (*Machine, error) {
 		return nil, err
 	}
 
-	version := packedVersion()
-	log.Printf("booting Talos %s (lab stand-in, not Talos)", version)
-
 	m := &Machine{
-		Node:      &node.Node{Cmdline: cmdline, Logs: logs.NewRegistry(), Events: events.New(), Peers: peers.NewView(), PackedVersion: version},
-		faults:    parseFaults(cmdline.All("lab.fault")),
-		networkUp: make(chan struct{}),
-		end:       make(chan end, 8),
+		Node:   node.New(cmdline, packedVersion()),
+		faults: parseFaults(cmdline.All("lab.fault")),
+		end:    make(chan end, 8),
 	}
 	m.Actions = m
 
-	m.faults.panicEarly()
-	log.Printf("entering the rootfs")
+	if !selinux.Entered() {
+		log.Printf("booting Talos %s (lab stand-in, not Talos)", m.PackedVersion)
+		m.faults.panicEarly()
+		log.Printf("entering the rootfs")
+
+		// May start this program anew, in init's domain, as Talos' init starts machined.
+		if err = selinux.Load(); err != nil {
+			log.Printf("%s", err)
+		}
+	}
 
 	if err = console.Setup("[talos]", m.Logs.Open("machined")); err != nil {
 		return nil, err
@@ -228,6 +228,7 @@ func stop(how end, m *Machine) {
 	log.Printf("waiting for sync...")
 	unix.Sync()
 	log.Printf("sync done")
-	unix.Reboot(how.cmd) //nolint:errcheck
+	time.Sleep(100 * time.Millisecond) // the network device still has the last FINs to send
+	unix.Reboot(how.cmd)               //nolint:errcheck
 	select {}
 }

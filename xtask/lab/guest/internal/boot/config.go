@@ -8,7 +8,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,8 +39,6 @@ func (m *Machine) network() {
 	for {
 		err := m.networkOnce(ctx)
 		if err == nil {
-			close(m.networkUp)
-
 			return
 		}
 
@@ -72,11 +69,11 @@ func (m *Machine) networkOnce(ctx context.Context) error {
 		return err
 	}
 
-	m.Link, m.Lease = link, lease
 	m.logger.Info("assigned address", zap.String("controller", "network.AddressSpecController"),
 		zap.String("address", lease.Address.String()), zap.String("link", link.Name))
 	m.logger.Info("setting hostname", zap.String("controller", "network.HostnameSpecController"),
 		zap.String("hostname", lease.Hostname), zap.String("domainname", lease.Domain))
+	m.SetNetwork(lease)
 
 	return nil
 }
@@ -116,7 +113,7 @@ func (m *Machine) openStore(_ context.Context, logger *log.Logger) error {
 // loadConfig takes the remembered config or, as on a first boot, the one whose address is on the kernel command line.
 func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 	select {
-	case <-m.networkUp:
+	case <-m.NetworkUp():
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -245,23 +242,4 @@ func (m *Machine) introduce() {
 			MachineID: strings.ReplaceAll(node.ReadLine("/sys/class/dmi/id/product_uuid"), "-", ""),
 		}
 	})
-}
-
-// writeUpgrades shows the recorded upgrades at a path that `talosctl read` can be given.
-func (m *Machine) writeUpgrades() error {
-	var lines []string
-	for _, u := range m.store.Get().Upgrades {
-		lines = append(lines, "  "+string(u))
-	}
-
-	content := "[\n" + strings.Join(lines, ",\n") + "\n]\n"
-	if len(lines) == 0 {
-		content = "[]\n"
-	}
-
-	if err := os.MkdirAll(filepath.Dir(UpgradesFile), 0o755); err != nil {
-		return err
-	}
-
-	return os.WriteFile(UpgradesFile, []byte(content), 0o644)
 }

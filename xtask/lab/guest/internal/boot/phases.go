@@ -74,7 +74,7 @@ func (m *Machine) loadModules(_ context.Context, logger *log.Logger) error {
 
 	for _, name := range strings.Fields(node.ReadLine("/etc/lab/modules-at-boot")) {
 		if err = index.Load(name, ""); err != nil {
-			logger.Printf("%s", err)
+			logger.Printf("error loading module: %s", err)
 		}
 	}
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/siderolabs/talos/pkg/machinery/config/machine"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"golang.org/x/sys/unix"
@@ -210,8 +211,12 @@ func (m *Machine) runTrustd(ctx context.Context, up func(string)) error {
 	}, up)
 }
 
-// runEtcd stands in for etcd: it joins once the cluster has been bootstrapped, by whomever.
+// runEtcd stands in for etcd: it joins once the cluster has been bootstrapped, by whomever; a node of type init does that itself.
 func (m *Machine) runEtcd(ctx context.Context, up func(string)) error {
+	if m.Config().Machine().Type() == machine.TypeInit {
+		m.Peers.SetBootstrapped()
+	}
+
 	for !m.Peers.Bootstrapped() {
 		select {
 		case <-ctx.Done():

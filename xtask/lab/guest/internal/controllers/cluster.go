@@ -75,6 +75,7 @@ func nodeStatus(n *node.Node) *reconciler {
 				*res.TypedSpec() = k8s.NodeStatusSpec{
 					// A node registers with the API server, so there is none to be ready before the cluster is bootstrapped.
 					Nodename: self.Hostname, NodeReady: n.Peers.Bootstrapped() && kube.NodeReady(self), Labels: kube.NodeLabels(self),
+					Unschedulable: n.Peers.Cordoned(self.Hostname),
 				}
 
 				return nil

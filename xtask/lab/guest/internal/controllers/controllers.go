@@ -117,3 +117,24 @@ func Runtime(n *node.Node, logger *zap.Logger) (*runtime.Runtime, error) {
 func kind(namespace resource.Namespace, t resource.Type) resource.Kind {
 	return resource.NewMetadata(namespace, t, "", resource.VersionUndefined)
 }
+
+// once wakes a controller when a channel closes, and not again after that.
+func once(closes <-chan struct{}) func() <-chan struct{} {
+	seen := false
+
+	return func() <-chan struct{} {
+		if seen {
+			return nil
+		}
+
+		select {
+		case <-closes:
+			// The run that follows sees what the closing announced.
+			seen = true
+
+			return nil
+		default:
+			return closes
+		}
+	}
+}

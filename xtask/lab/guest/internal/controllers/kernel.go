@@ -3,6 +3,8 @@ package controllers
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -67,15 +69,16 @@ func kernelModuleSpec() *reconciler {
 				return err
 			}
 
-			var first error
+			var all error
 
 			for spec := range specs.All() {
-				if err = index.Load(spec.TypedSpec().Name, strings.Join(spec.TypedSpec().Parameters, " ")); err != nil && first == nil {
-					first = err
+				name := spec.TypedSpec().Name
+				if err = index.Load(name, strings.Join(spec.TypedSpec().Parameters, " ")); err != nil {
+					all = errors.Join(all, fmt.Errorf("error loading module %q: %w", name, err))
 				}
 			}
 
-			return first
+			return all
 		},
 	}
 }
@@ -83,7 +86,7 @@ func kernelModuleSpec() *reconciler {
 // loadedKernelModules is /proc/modules as resources.
 func loadedKernelModules() *reconciler {
 	return &reconciler{
-		name: "runtime.LoadedKernelModuleController", outputs: exclusive(runtime.LoadedKernelModuleType), every: 2 * time.Second,
+		name: "runtime.LoadedKernelModuleController", outputs: exclusive(runtime.LoadedKernelModuleType), every: 5 * time.Second,
 		sweeps: kind(runtime.NamespaceName, runtime.LoadedKernelModuleType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
 			f, err := os.Open("/proc/modules")

@@ -174,7 +174,7 @@ const systemDisk = "vda"
 // volumeStatus reports the system disk as one volume: nothing is partitioned here.
 func volumeStatus(_ *node.Node) *reconciler {
 	return &reconciler{
-		name: "block.VolumeManagerController", outputs: exclusive(block.VolumeStatusType), every: 5 * time.Second,
+		name: "block.VolumeManagerController", outputs: exclusive(block.VolumeStatusType), every: 10 * time.Second,
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
 			sectors, err := strconv.ParseUint(node.ReadLine("/sys/class/block/"+systemDisk+"/size"), 10, 64)
 			if err != nil {
@@ -196,7 +196,7 @@ func volumeStatus(_ *node.Node) *reconciler {
 
 func mountStatus() *reconciler {
 	return &reconciler{
-		name: "runtime.MountStatusController", outputs: exclusive(runtime.MountStatusType), every: 10 * time.Second,
+		name: "runtime.MountStatusController", outputs: exclusive(runtime.MountStatusType), every: 30 * time.Second,
 		sweeps: kind(v1alpha1.NamespaceName, runtime.MountStatusType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
 			f, err := os.Open("/proc/mounts")

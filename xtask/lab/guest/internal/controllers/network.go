@@ -19,7 +19,7 @@ import (
 // linkStatus publishes what net.Interfaces tells of the links.
 func linkStatus() *reconciler {
 	return &reconciler{
-		name: "network.LinkStatusController", outputs: exclusive(network.LinkStatusType), every: 5 * time.Second,
+		name: "network.LinkStatusController", outputs: exclusive(network.LinkStatusType), every: 10 * time.Second,
 		sweeps: kind(network.NamespaceName, network.LinkStatusType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
 			links, err := net.Interfaces()
@@ -75,7 +75,7 @@ func fillLink(spec *network.LinkStatusSpec, l net.Interface) {
 // addressStatus publishes every address, and the node's own under the names that Talos gives them.
 func addressStatus(n *node.Node) *reconciler {
 	return &reconciler{
-		name: "network.AddressStatusController", every: 5 * time.Second,
+		name: "network.AddressStatusController", every: 10 * time.Second, wake: once(n.NetworkUp()),
 		outputs: exclusive(network.AddressStatusType, network.NodeAddressType),
 		sweeps:  kind(network.NamespaceName, network.AddressStatusType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
@@ -102,12 +102,12 @@ func addressStatus(n *node.Node) *reconciler {
 				}
 			}
 
-			if n.Lease != nil {
+			if n.Lease() != nil {
 				for _, id := range []string{
 					network.NodeAddressDefaultID, network.NodeAddressCurrentID, network.NodeAddressRoutedID, network.NodeAddressAccumulativeID,
 				} {
 					if err = safe.WriterModify(ctx, r, network.NewNodeAddress(network.NamespaceName, id), func(s *network.NodeAddress) error {
-						s.TypedSpec().Addresses = []netip.Prefix{n.Lease.Address}
+						s.TypedSpec().Addresses = []netip.Prefix{n.Lease().Address}
 
 						return nil
 					}); err != nil {
@@ -148,10 +148,10 @@ func writeAddress(ctx context.Context, r controller.Runtime, l net.Interface, pr
 // networkStatus says what readiness waits for, and what DHCP gave.
 func networkStatus(n *node.Node) *reconciler {
 	return &reconciler{
-		name: "network.StatusController", every: time.Second,
+		name: "network.StatusController", every: 10 * time.Second, wake: once(n.NetworkUp()),
 		outputs: exclusive(network.StatusType, network.HostnameStatusType, network.ResolverStatusType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
-			lease := n.Lease
+			lease := n.Lease()
 			if lease == nil {
 				return nil
 			}

@@ -19,6 +19,9 @@ import (
 // Index maps module names, with `_` for `-`, to their files.
 type Index map[string]string
 
+// ErrNotFound means that no folder has the module.
+var ErrNotFound = errors.New("module not found")
+
 // Name is the module name of a file or of what a user typed.
 func Name(file string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".ko"), "-", "_")
@@ -93,7 +96,7 @@ func (x Index) Order(names ...string) ([]string, error) {
 
 		file, ok := x[name]
 		if !ok {
-			return fmt.Errorf("module `%s`: %w", name, fs.ErrNotExist)
+			return fmt.Errorf("%s: %w", name, ErrNotFound)
 		}
 
 		deps, err := Depends(file)
@@ -135,7 +138,7 @@ func (x Index) Load(name, parameters string) error {
 		}
 
 		if err = insert(x[dep], p); err != nil {
-			return fmt.Errorf("loading module `%s`: %w", dep, err)
+			return fmt.Errorf("%s: %w", dep, err)
 		}
 	}
 

@@ -70,30 +70,15 @@ func (s *Server) Run(ctx context.Context, cert pki.Pair) error {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	var reply object
+	path := strings.TrimSuffix(r.URL.Path, "/")
 
-	switch path := strings.TrimSuffix(r.URL.Path, "/"); {
-	case path == "/healthz" || path == "/livez" || path == "/readyz":
+	if path == "/healthz" || path == "/livez" || path == "/readyz" {
 		fmt.Fprint(w, "ok")
 
 		return
-	case len(r.TLS.PeerCertificates) == 0:
-		reply = failure(http.StatusUnauthorized, "Unauthorized", "Unauthorized")
-	case r.Method != http.MethodGet:
-		reply = failure(http.StatusMethodNotAllowed, "MethodNotAllowed", "the lab's Kubernetes stand-in can only be read")
-	case !s.View.Bootstrapped():
-		reply = failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the cluster is not bootstrapped")
-	case path == "/api/v1/nodes":
-		reply = list("v1", "NodeList", s.nodes())
-	case path == "/api/v1/namespaces/kube-system/pods" || path == "/api/v1/pods":
-		reply = list("v1", "PodList", selected(s.pods(), r.URL.Query().Get("labelSelector")))
-	case path == "/apis/apps/v1/namespaces/kube-system/daemonsets":
-		reply = list("apps/v1", "DaemonSetList", nil)
-	case path == "/apis/apps/v1/namespaces/kube-system/deployments":
-		reply = list("apps/v1", "DeploymentList", nil)
-	default:
-		reply = failure(http.StatusNotFound, "NotFound", "the lab's Kubernetes stand-in has no "+path)
 	}
+
+	reply := s.reply(path, r)
 
 	w.Header().Set("Content-Type", "application/json")
 
@@ -102,6 +87,70 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	}
 
 	json.NewEncoder(w).Encode(reply) //nolint:errcheck
+}
+
+const (
+	nodesPath = "/api/v1/nodes"
+	appsPath  = "/apis/apps/v1/namespaces/kube-system/"
+)
+
+func (s *Server) reply(path string, r *http.Request) object {
+	name, isNode := strings.CutPrefix(path, nodesPath+"/")
+
+	switch {
+	case len(r.TLS.PeerCertificates) == 0:
+		return failure(http.StatusUnauthorized, "Unauthorized", "Unauthorized")
+	case !s.View.Bootstrapped():
+		return failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the cluster is not bootstrapped")
+	case isNode && r.Method == http.MethodPatch:
+		return s.patchNode(name, r)
+	case r.Method != http.MethodGet:
+		return failure(http.StatusMethodNotAllowed, "MethodNotAllowed", "the lab's Kubernetes stand-in knows no such change")
+	case isNode:
+		return s.node(name)
+	case path == nodesPath:
+		return list("v1", "NodeList", s.nodes())
+	case path == "/api/v1/namespaces/kube-system/pods" || path == "/api/v1/pods":
+		return list("v1", "PodList", selected(s.pods(r.URL.Query().Get("fieldSelector")), r.URL.Query().Get("labelSelector")))
+	case path == appsPath+"daemonsets":
+		return list("apps/v1", "DaemonSetList", nil)
+	case path == appsPath+"deployments":
+		return list("apps/v1", "DeploymentList", nil)
+	}
+
+	return failure(http.StatusNotFound, "NotFound", "the lab's Kubernetes stand-in has no "+path)
+}
+
+func (s *Server) node(name string) object {
+	for _, item := range s.nodes() {
+		if item["metadata"].(object)["name"] == name {
+			item["kind"], item["apiVersion"] = "Node", "v1"
+
+			return item
+		}
+	}
+
+	return failure(http.StatusNotFound, "NotFound", fmt.Sprintf("nodes %q not found", name))
+}
+
+// patchNode knows the one change that a drain makes.
+func (s *Server) patchNode(name string, r *http.Request) object {
+	var patch struct {
+		Spec struct {
+			Unschedulable *bool `json:"unschedulable"`
+		} `json:"spec"`
+	}
+
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&patch); err != nil {
+		return failure(http.StatusBadRequest, "BadRequest", err.Error())
+	}
+
+	if s.node(name)["kind"] == "Node" {
+		// Uncordoning sends null, which is the same as false.
+		s.View.SetCordon(name, patch.Spec.Unschedulable != nil && *patch.Spec.Unschedulable)
+	}
+
+	return s.node(name)
 }
 
 func failure(code int, reason, message string) object {
@@ -175,7 +224,7 @@ func (s *Server) nodes() []object {
 
 		items = append(items, object{
 			"metadata": object{"name": m.Hostname, "uid": m.NodeID, "labels": NodeLabels(m)},
-			"spec":     object{},
+			"spec":     object{"unschedulable": s.View.Cordoned(m.Hostname)},
 			"status": object{
 				"addresses": []object{
 					{"type": "InternalIP", "address": m.Address.String()}, {"type": "Hostname", "address": m.Hostname},
@@ -192,11 +241,14 @@ func (s *Server) nodes() []object {
 	return items
 }
 
-func (s *Server) pods() []object {
+// pods of all control planes or, by the only field selector that talosctl sends, of one node.
+func (s *Server) pods(fieldSelector string) []object {
 	var items []object
 
+	of, one := strings.CutPrefix(fieldSelector, "spec.nodeName=")
+
 	for _, m := range s.View.Members() {
-		if !m.ControlPlane || !m.EtcdJoined {
+		if !m.ControlPlane || !m.EtcdJoined || (one && of != m.Hostname) {
 			continue
 		}
 
@@ -204,7 +256,8 @@ func (s *Server) pods() []object {
 			items = append(items, object{
 				"metadata": object{
 					"name": name + "-" + m.Hostname, "namespace": "kube-system", "labels": map[string]string{"k8s-app": name, "tier": "control-plane"},
-					"annotations": object{"lab.invalid/note": "lab stand-in: no such container runs"},
+					// A static pod's mirror: a drain leaves it alone.
+					"annotations": object{"kubernetes.io/config.mirror": "lab", "lab.invalid/note": "lab stand-in: no such container runs"},
 				},
 				"spec":   object{"nodeName": m.Hostname, "hostNetwork": true, "containers": []object{{"name": name, "image": "none"}}},
 				"status": PodStatus(m, NodeReady(m)),

@@ -47,17 +47,6 @@ func (s *Server) Shutdown(_ context.Context, in *machine.ShutdownRequest) (*mach
 	return &machine.ShutdownResponse{Messages: []*machine.Shutdown{{ActorId: id}}}, nil
 }
 
-// Upgrade records what was asked for and starts the upgrade sequence.
-func (s *Server) Upgrade(_ context.Context, in *machine.UpgradeRequest) (*machine.UpgradeResponse, error) {
-	ctx, id := actor()
-
-	if err := s.n.Actions.Upgrade(ctx, in); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-
-	return &machine.UpgradeResponse{Messages: []*machine.Upgrade{{Ack: "Upgrade request received", ActorId: id}}}, nil
-}
-
 // Bootstrap makes this node the first member of etcd.
 func (s *Server) Bootstrap(context.Context, *machine.BootstrapRequest) (*machine.BootstrapResponse, error) {
 	if !s.n.ControlPlane() {

@@ -47,6 +47,8 @@ func Run(ctx context.Context, n *node.Node, up func()) error {
 		grpc.UnaryInterceptor(authorizeUnary), grpc.StreamInterceptor(authorizeStream), grpc.MaxRecvMsgSize(constants.GRPCMaxMessageSize),
 	)
 	machine.RegisterMachineServiceServer(srv, &Server{n: n})
+	machine.RegisterLifecycleServiceServer(srv, &lifecycle{n: n})
+	machine.RegisterImageServiceServer(srv, &images{n: n})
 	v1alpha1.RegisterStateServer(srv, cosiserver.NewState(readOnly(n.State)))
 	cluster.RegisterClusterServiceServer(srv, &health{n: n})
 

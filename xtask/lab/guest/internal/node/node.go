@@ -5,7 +5,6 @@ package node
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -31,6 +30,10 @@ type Actions interface {
 	Reboot(ctx context.Context, in *machine.RebootRequest)
 	Shutdown(ctx context.Context, in *machine.ShutdownRequest)
 	Upgrade(ctx context.Context, in *machine.UpgradeRequest) error
+	// Record notes an upgrade that was asked for through an API that reboots on its own account.
+	Record(ctx context.Context, api string, in *machine.UpgradeRequest) error
+	// Resolve finds an image's digest in the registries; "" if none has it and that does not matter.
+	Resolve(ctx context.Context, image string) (digest string, err error)
 	Bootstrap() error
 	Apply(ctx context.Context, in *machine.ApplyConfigurationRequest) (*machine.ApplyConfiguration, error)
 }
@@ -46,8 +49,9 @@ type Node struct {
 	Peers    *peers.View
 	Actions  Actions
 
-	Link  *net.Interface
-	Lease *netup.Lease
+	lease atomic.Pointer[netup.Lease]
+	// networkUp closes once there is a lease.
+	networkUp chan struct{}
 
 	// PackedVersion is the tag that the initramfs was made for.
 	PackedVersion string
@@ -55,6 +59,26 @@ type Node struct {
 
 	cfg atomic.Pointer[config.Provider]
 }
+
+// New makes a node that knows nothing yet.
+func New(cmdline *kernel.Cmdline, version string) *Node {
+	return &Node{
+		Cmdline: cmdline, Logs: logs.NewRegistry(), Events: events.New(), Peers: peers.NewView(), PackedVersion: version,
+		networkUp: make(chan struct{}),
+	}
+}
+
+// SetNetwork records what DHCP gave. Call it once.
+func (n *Node) SetNetwork(lease *netup.Lease) {
+	n.lease.Store(lease)
+	close(n.networkUp)
+}
+
+// NetworkUp closes once the network is up.
+func (n *Node) NetworkUp() <-chan struct{} { return n.networkUp }
+
+// Lease is what DHCP gave, or nil.
+func (n *Node) Lease() *netup.Lease { return n.lease.Load() }
 
 // SetConfig makes a config the active one.
 func (n *Node) SetConfig(c config.Provider) { n.cfg.Store(&c) }
@@ -77,11 +101,11 @@ func (n *Node) ControlPlane() bool {
 
 // Address is the node's own, once DHCP has answered.
 func (n *Node) Address() netip.Addr {
-	if n.Lease == nil {
-		return netip.Addr{}
+	if lease := n.Lease(); lease != nil {
+		return lease.Address.Addr()
 	}
 
-	return n.Lease.Address.Addr()
+	return netip.Addr{}
 }
 
 // Hostname as the kernel has it.

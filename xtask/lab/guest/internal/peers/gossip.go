@@ -26,7 +26,12 @@ const Path = "/lab/v1/members"
 // maxWord bounds what is read from others.
 const maxWord = 1 << 20
 
-const interval = 2 * time.Second
+const (
+	interval = 4 * time.Second
+	// Until another control plane is known, and for a minute at most: a cluster of one control plane has no other.
+	eagerInterval = 500 * time.Millisecond
+	eagerRounds   = 120
+)
 
 // Gossip talks to the control planes.
 type Gossip struct {
@@ -63,14 +68,15 @@ func (g *Gossip) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(g.View.Say()) //nolint:errcheck
 }
 
-// Run tells the control planes about this node until ctx ends: at every change, and every two seconds.
+// Run tells the control planes about this node until ctx ends: at every change, and every few seconds.
 func (g *Gossip) Run(ctx context.Context) {
 	client := &http.Client{
 		Timeout:   3 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: g.CA.Pool(), MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: g.CA.Pool(), MinVersion: tls.VersionTLS12}},
 	}
+	defer client.CloseIdleConnections()
 
-	for ctx.Err() == nil {
+	for round := 0; ctx.Err() == nil; round++ {
 		changed := g.View.Changed()
 		wait := interval
 
@@ -81,7 +87,10 @@ func (g *Gossip) Run(ctx context.Context) {
 
 		if len(targets) == 0 && g.Endpoint != nil {
 			targets = append(targets, g.Endpoint.Host)
-			wait = interval / 4 // nobody is known yet
+
+			if round < eagerRounds {
+				wait = eagerInterval
+			}
 		}
 
 		for _, target := range targets {

@@ -1,11 +1,12 @@
 // Package peers lets the nodes of a cluster find one another without a discovery service: each node tells the control planes
-// about itself every two seconds and learns what they know. What Talos does with its discovery service, with Kubernetes and with
+// about itself every few seconds and learns what they know. What Talos does with its discovery service, with Kubernetes and with
 // etcd's own membership (internal/app/machined/pkg/controllers/cluster) is one small gossip here.
 //
 // It must not decide what membership means: services, resources and the Kubernetes stand-in read the view.
 package peers
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,10 +34,17 @@ type Member struct {
 // Fresh tells whether the node has been heard of lately: Kubernetes' own grace period for a node.
 func (m Member) Fresh() bool { return time.Since(time.Unix(0, m.Stamp)) < 40*time.Second }
 
+// Cordon is whether a node may be given pods; set by a drain through any control plane.
+type Cordon struct {
+	On    bool  `json:"on"`
+	Stamp int64 `json:"stamp"`
+}
+
 // Word is what nodes send one another.
 type Word struct {
-	Members      []Member `json:"members"`
-	Bootstrapped bool     `json:"bootstrapped"`
+	Members      []Member          `json:"members"`
+	Bootstrapped bool              `json:"bootstrapped"`
+	Cordons      map[string]Cordon `json:"cordons,omitempty"`
 }
 
 // View is what this node knows.
@@ -44,12 +52,15 @@ type View struct {
 	mu           sync.Mutex
 	self         Member
 	members      map[string]Member
+	cordons      map[string]Cordon
 	bootstrapped bool
 	changed      chan struct{}
 }
 
 // NewView starts with nobody.
-func NewView() *View { return &View{members: map[string]Member{}, changed: make(chan struct{})} }
+func NewView() *View {
+	return &View{members: map[string]Member{}, cordons: map[string]Cordon{}, changed: make(chan struct{})}
+}
 
 func (v *View) wake() {
 	close(v.changed)
@@ -145,7 +156,31 @@ func (v *View) ControlPlanes() []netip.Addr {
 func (v *View) Say() Word {
 	v.UpdateSelf(func(*Member) {})
 
-	return Word{Members: v.Members(), Bootstrapped: v.Bootstrapped()}
+	word := Word{Members: v.Members(), Bootstrapped: v.Bootstrapped()}
+
+	v.mu.Lock()
+	defer v.mu.Unlock()
+
+	word.Cordons = maps.Clone(v.cordons)
+
+	return word
+}
+
+// SetCordon records that a node is cordoned, or is no longer.
+func (v *View) SetCordon(hostname string, on bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+
+	v.cordons[hostname] = Cordon{On: on, Stamp: time.Now().UnixNano()}
+	v.wake()
+}
+
+// Cordoned tells whether a node is.
+func (v *View) Cordoned(hostname string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+
+	return v.cordons[hostname].On
 }
 
 // Hear merges what another node said.
@@ -165,6 +200,13 @@ func (v *View) Hear(w Word) {
 		v.members[m.Hostname] = m
 		old.Stamp = m.Stamp
 		moved = moved || !known || old != m
+	}
+
+	for name, c := range w.Cordons {
+		if c.Stamp > v.cordons[name].Stamp {
+			v.cordons[name] = c
+			moved = true
+		}
 	}
 
 	if moved {

@@ -30,7 +30,7 @@ type Service struct {
 	WaitName string
 	// Run runs until ctx ends. It calls up() once it does its job.
 	Run func(ctx context.Context, up func(message string)) error
-	// Health is asked every second while the service runs. Nil means that nothing is known about its health.
+	// Health is asked every few seconds while the service runs. Nil means that nothing is known about its health.
 	Health func(ctx context.Context) error
 	// API says that `talosctl service ID restart|stop|start` is allowed.
 	API bool
@@ -38,7 +38,7 @@ type Service struct {
 
 const (
 	restartDelay   = time.Second
-	healthInterval = time.Second
+	healthInterval = 5 * time.Second
 	keptEvents     = 32
 )
 
@@ -178,7 +178,7 @@ func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 
 		for _, id := range ids {
 			e := m.entries[id]
-			up = up && e != nil && e.state == "Running" && (!e.known || e.healthy)
+			up = up && e != nil && e.state == "Running" && (e.svc.Health == nil || e.healthy)
 		}
 
 		changed := m.changed
@@ -315,7 +315,7 @@ func (m *Manager) set(e *entry, stateName string, action machine.ServiceStateEve
 	}
 
 	health := healthProto(e)
-	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: !e.known}
+	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: e.svc.Health == nil}
 
 	close(m.changed)
 	m.changed = make(chan struct{})

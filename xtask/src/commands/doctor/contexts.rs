@@ -1,0 +1,127 @@
+//! Contexts that clusters which are gone have left in talosconfig and
+//! kubeconfig.
+
+use super::asked::Asked;
+use super::finding::Finding;
+use crate::ctx::cluster::ClusterView;
+use crate::ctx::kubeconfig::Kubeconfig;
+
+/// `cluster destroy` of talosctl leaves its contexts, and the next create of
+/// that name makes `NAME-1` (T14).
+pub(super) fn look(asked: &Asked) -> Vec<Finding> {
+    let ctx = &asked.ctx;
+    let existing = ClusterView::names(ctx);
+    let asked_name = asked.settings.name.as_str();
+    let talosconfig: Vec<String> = ctx
+        .talosconfig()
+        .map(|config| config.contexts.into_keys().collect())
+        .unwrap_or_default();
+    let kubeconfig: Vec<String> = Kubeconfig::read(&ctx.kubeconfig_path())
+        .map(|config| {
+            let all = config.clusters_at(|_| true);
+            let contexts = config.contexts_of(&all);
+            contexts
+                .iter()
+                .map(|context| context.name.clone())
+                .collect()
+        })
+        .unwrap_or_default();
+    let mut findings = Vec::new();
+    for name in left_contexts("", &talosconfig, &existing, asked_name) {
+        findings.push(
+            Finding::warn(
+                "talosconfig-context",
+                format!("talosconfig has a context `{name}` of a cluster that is gone"),
+            )
+            .cure(format!("talosctl config remove {name}")),
+        );
+    }
+    for name in left_contexts("admin@", &kubeconfig, &existing, asked_name) {
+        findings.push(
+            Finding::warn(
+                "kubeconfig-context",
+                format!("kubeconfig has a context `{name}` of a cluster that is gone"),
+            )
+            .cure(format!("kubectl config delete-context {name}")),
+        );
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            "contexts",
+            "no contexts of clusters that are gone",
+        ));
+    }
+    findings
+}
+
+/// Of `contexts`, those that `NAME`, `NAME-1`, … of our clusters have left. A
+/// cluster that is there has the last of them.
+fn left_contexts(
+    prefix: &str,
+    contexts: &[String],
+    existing: &[String],
+    asked: &str,
+) -> Vec<String> {
+    let mut bases: Vec<&str> = existing.iter().map(String::as_str).collect();
+    if !bases.contains(&asked) {
+        bases.push(asked);
+    }
+    let mut left = Vec::new();
+    for base in bases {
+        let number = |context: &String| {
+            let rest = context.strip_prefix(prefix)?.strip_prefix(base)?;
+            match rest.strip_prefix('-') {
+                None if rest.is_empty() => Some(0),
+                // Another cluster may well be named so.
+                Some(_)
+                    if existing
+                        .iter()
+                        .any(|other| context.strip_prefix(prefix) == Some(other)) =>
+                {
+                    None
+                }
+                Some(digits) => digits.parse::<u32>().ok(),
+                None => None,
+            }
+        };
+        let mut numbered: Vec<(u32, &String)> = contexts
+            .iter()
+            .filter_map(|context| Some((number(context)?, context)))
+            .collect();
+        numbered.sort_unstable();
+        if existing.iter().any(|name| name == base) {
+            numbered.pop();
+        }
+        left.extend(numbered.into_iter().map(|(_, context)| context.clone()));
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_living_cluster_keeps_its_last_context() {
+        let contexts = names(&["lab", "lab-1", "lab-2", "prod", "lab-x", "lab-10"]);
+        let left = left_contexts("", &contexts, &names(&["lab"]), "talos-default");
+        assert_eq!(left, ["lab", "lab-1", "lab-2"]);
+        let left = left_contexts("", &contexts, &names(&["lab", "lab-1"]), "lab");
+        assert_eq!(left, ["lab", "lab-2"]);
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_keeps_none() {
+        let contexts = names(&[
+            "admin@talos-default",
+            "admin@talos-default-1",
+            "admin@prod-1",
+        ]);
+        let left = left_contexts("admin@", &contexts, &[], "talos-default");
+        assert_eq!(left, ["admin@talos-default", "admin@talos-default-1"]);
+    }
+}

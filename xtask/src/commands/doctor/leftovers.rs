@@ -1,0 +1,226 @@
+//! What earlier clusters have left: folders, ledger entries, bridges, files
+//! that root owns, contexts.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use talos::network::Cidr;
+
+use super::asked::Asked;
+use super::finding::{Finding, Fix};
+use crate::ctx::Ctx;
+use crate::ctx::cluster::{ClusterState, ClusterView};
+use crate::ctx::{firewall, leftovers, ownership, processes};
+use crate::plan::{Resource, Step};
+use crate::record::ledger::Ledger;
+
+pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
+    let names = ClusterView::names(&asked.ctx);
+    let mut findings: Vec<Finding> = names
+        .iter()
+        .map(|name| ClusterView::look(&asked.ctx, name))
+        .filter_map(|view| cluster(&view, asked.settings.name.as_str()))
+        .collect();
+    findings.extend(orphan_bridges(&names));
+    if findings.is_empty() {
+        let text = if names.is_empty() {
+            "no clusters, and nothing left of any".to_owned()
+        } else {
+            format!("none is stale or half made: {}", names.join(", "))
+        };
+        findings.push(Finding::ok("clusters", text));
+    }
+    findings
+}
+
+fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
+    let name = &view.name;
+    let destroy = format!("cargo xtask cluster destroy --name {name}");
+    // One of the asked name is in the way of `cluster up`; others are not.
+    let finding = |id, text| {
+        if name == asked {
+            Finding::missing(id, text)
+        } else {
+            Finding::warn(id, text)
+        }
+    };
+    let pid_files = view.stale_pid_files.len();
+    let finding = match view.state {
+        ClusterState::Stale => finding("stale-cluster", format!("cluster `{name}` is stale: none of its processes lives"))
+            .why(format!("as after a reboot of this host; bare `talosctl cluster destroy` would signal the strangers that its {pid_files} pid file(s) name now")),
+        ClusterState::Partial => finding("half-made-cluster", format!("cluster `{name}` is half made: its create did not finish"))
+            .why("talosctl can neither create it again nor destroy it"),
+        ClusterState::Degraded | ClusterState::Running if pid_files > 0 => {
+            Finding::warn("stale-pid-files", format!("cluster `{name}` has {pid_files} pid file(s) that name none of its processes"))
+                .why("bare `talosctl cluster destroy` would signal whatever has these pids now")
+        }
+        _ => return None,
+    };
+    Some(finding.cure(destroy))
+}
+
+/// Bridges by talosctl's naming scheme that no cluster of this user has.
+fn orphan_bridges(names: &[String]) -> Vec<Finding> {
+    // Not /sys/class/net: that shows the namespace that /sys was mounted in.
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let known: Vec<String> = names
+        .iter()
+        .map(|name| talos::names::bridge_name(name))
+        .collect();
+    let links = table
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    links
+        .filter(|link| is_bridge_name(link) && !known.iter().any(|other| other == link))
+        .map(|link| {
+            Finding::warn(
+                "orphan-bridge",
+                format!("bridge `{link}` is of no cluster of yours"),
+            )
+            .why("another user's, or left by a create that was killed")
+            .cure(format!(
+                "if it is nobody's: ip link delete {link} (as root)"
+            ))
+        })
+        .collect()
+}
+
+fn is_bridge_name(link: &str) -> bool {
+    link.strip_prefix("talos")
+        .is_some_and(|hex| hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Entries of the ledger whose thing is not there any more.
+pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
+    let entries = Ledger::of(&asked.ctx.dirs.state).live();
+    let count = entries.len();
+    let findings: Vec<Finding> = entries
+        .into_iter()
+        .filter_map(|entry| match &entry.resource {
+            Resource::Cluster { .. } => cluster_entry(&asked.ctx, &entry.resource),
+            Resource::Lab { dir } => lab_entry(dir, &entry.resource),
+        })
+        .collect();
+    if findings.is_empty() {
+        let text = match count {
+            0 => "the ledger names nothing".to_owned(),
+            count => format!("all that the ledger names is there ({count})"),
+        };
+        return vec![Finding::ok("ledger", text)];
+    }
+    findings
+}
+
+fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
+    let Resource::Cluster {
+        name,
+        state_dir,
+        cidr,
+        ..
+    } = resource
+    else {
+        return None;
+    };
+    let view = ClusterView::look(ctx, name);
+    if view.state != ClusterState::Absent || state_dir.exists() {
+        return None;
+    }
+    let mut footprint = view.footprint();
+    footprint.cidr = Cidr::parse(cidr).ok();
+    let left = leftovers::look(&footprint, &[], ctx.root_prefix());
+    let destroy = format!("cargo xtask cluster destroy --name {name}");
+    if !left.is_empty() {
+        let text = format!(
+            "cluster `{name}` is gone, and left: {}",
+            left.describe().join("; ")
+        );
+        return Some(Finding::warn("leftovers", text).cure(destroy));
+    }
+    let finding = Finding::warn(
+        "ledger",
+        format!("the ledger names cluster `{name}`, which is gone"),
+    );
+    // Rules are seen by root only: without looking nothing is forgotten.
+    Some(if firewall::filter_table(ctx.root_prefix()).is_some() {
+        finding
+            .cure("cargo xtask doctor --fix")
+            .fix(Some(forget(state_dir, resource)))
+    } else {
+        finding.cure(destroy)
+    })
+}
+
+fn lab_entry(dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
+    // The lab's init, and what starts it, have the folder as an argument.
+    let lives = processes::scan()
+        .iter()
+        .any(|process| process.argv.iter().any(|word| Utf8Path::new(word) == dir));
+    if lives {
+        return None;
+    }
+    Some(if dir.exists() {
+        Finding::warn(
+            "stale-lab",
+            format!("the lab in `{dir}` is stale: none of its processes lives"),
+        )
+        .cure("cargo xtask lab down")
+    } else {
+        Finding::warn(
+            "ledger",
+            format!("the ledger names a lab in `{dir}`, which is gone"),
+        )
+        .cure("cargo xtask doctor --fix")
+        .fix(Some(forget(dir, resource)))
+    })
+}
+
+/// Looks once more, and only then takes the entry off the ledger.
+fn forget(dir: &Utf8Path, resource: &Resource) -> Fix {
+    let why = format!("forget what is gone, if `{dir}` still is");
+    let look = Step::run(why, ["test", "!", "-e", dir.as_str()]);
+    Fix::Steps(vec![look.unmakes(resource.clone())])
+}
+
+/// For a plain user only: root's files are no trouble to root.
+pub(super) fn ownership(asked: &Asked) -> Vec<Finding> {
+    let host = &asked.ctx.host;
+    if host.is_root() {
+        return Vec::new();
+    }
+    let found = ownership::root_owned(&asked.talos_home(), &asked.ctx.dirs.home, host.uid);
+    if found.is_empty() {
+        return vec![Finding::ok(
+            "ownership",
+            "talosconfig and kubeconfig are yours",
+        )];
+    }
+    let names: Vec<&str> = found.iter().map(|path| path.as_str()).collect();
+    let text = format!("root owns `{}`", names.join("`, `"));
+    let owner = format!("{}:{}", host.uid, host.gid);
+    vec![
+        Finding::warn("ownership", text)
+            .why("talosctl under sudo made them; without root neither it nor kubectl can write there")
+            .cure(format!("sudo chown -h {owner} {}", names.join(" ")))
+            .fix(Some(give_back(&found, &owner))),
+    ]
+}
+
+/// Only what still is root's, and links themselves, not what they point at.
+fn give_back(paths: &[Utf8PathBuf], owner: &str) -> Fix {
+    let mut argv = vec!["chown", "--no-dereference", "--from=0:0", owner, "--"];
+    argv.extend(paths.iter().map(|path| path.as_str()));
+    Fix::Steps(vec![
+        Step::run("give back to you what talosctl left to root", argv).as_root(),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_talosctls_bridges_are_bridges() {
+        assert!(is_bridge_name("talos1b5b9ccb"));
+        for other in ["talos0", "talos1b5b9ccg", "docker0", "talos1b5b9ccb0"] {
+            assert!(!is_bridge_name(other), "{other}");
+        }
+    }
+}

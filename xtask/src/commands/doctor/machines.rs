@@ -1,0 +1,287 @@
+//! QEMU, its firmware, KVM, and the plugins that give VMs a network.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use talos::version::{Arch, CNI_PLUGINS, Firmware};
+
+use super::asked::Asked;
+use super::finding::{Finding, Fix};
+use super::packages::{Need, with_package};
+use super::tools;
+use crate::ctx::kvm::{self, Kvm};
+use crate::ctx::probe;
+use crate::plan::Step;
+
+/// The first of the names that talosctl tries.
+fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {
+    arch.qemu_executables().into_iter().find_map(|name| {
+        if name.starts_with('/') {
+            return Some(Utf8PathBuf::from(name)).filter(|path| path.is_file());
+        }
+        tools::program(name)
+    })
+}
+
+pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
+    let Some(arch) = asked.arch else {
+        let name = asked.flag("--arch").unwrap_or(asked.ctx.host.arch);
+        return vec![
+            Finding::missing("qemu", format!("Talos has no VMs for `{name}`"))
+                .cure("-- --arch amd64, or --arch arm64"),
+        ];
+    };
+    let names = arch.qemu_executables().join("`, `");
+    let Some(path) = qemu_path(arch) else {
+        let finding = Finding::missing("qemu", format!("no QEMU: none of `{names}`"));
+        return vec![with_package(
+            finding,
+            Need::Qemu(arch),
+            asked.ctx.host.is_root(),
+        )];
+    };
+    match probe::run(&[path.as_str(), "--version"], None, Duration::from_secs(3)) {
+        Some(output) if output.success => {
+            // `QEMU emulator version 7.2.22 (Debian …)`.
+            let version = output.stdout.split_whitespace().nth(3).unwrap_or_default();
+            vec![Finding::ok("qemu", format!("QEMU {version} at `{path}`"))]
+        }
+        other => {
+            let said = other.map_or_else(|| "it hangs".to_owned(), |output| output.stderr);
+            let finding = Finding::missing("qemu", format!("`{path}` does not start"))
+                .why(said.trim().to_owned());
+            vec![with_package(
+                finding,
+                Need::Qemu(arch),
+                asked.ctx.host.is_root(),
+            )]
+        }
+    }
+}
+
+pub(super) fn firmware(asked: &Asked) -> Vec<Finding> {
+    let Some(arch) = asked.arch else {
+        return Vec::new();
+    };
+    let firmware = asked.version().firmware(arch);
+    if firmware.optional && !asked.switch("--with-uefi", true) {
+        return vec![Finding::ok(
+            "uefi-firmware",
+            "no UEFI firmware is needed: `--with-uefi=false`",
+        )];
+    }
+    let extra = asked.flags("--extra-uefi-search-paths");
+    let found = search(Utf8Path::new("/"), &firmware, &extra);
+    let (code, variables) = match found {
+        (Some(code), Some(variables)) => {
+            let text = format!("UEFI firmware `{code}` with `{variables}`");
+            return vec![Finding::ok("uefi-firmware", text)];
+        }
+        missing => missing,
+    };
+    let lacking = match (code, variables) {
+        (None, None) => "no UEFI firmware",
+        (None, Some(_)) => "no UEFI firmware code",
+        (Some(_), _) => "UEFI firmware without an empty variable store",
+    };
+    let finding = Finding::missing(
+        "uefi-firmware",
+        format!("{lacking} where {} looks for it", asked.line()),
+    )
+    .why(format!("it looks in {}", firmware.directories.join(", ")));
+    let mut finding = with_package(finding, Need::Firmware(arch), asked.ctx.host.is_root());
+    if firmware.optional {
+        let cure = finding.cure.unwrap_or_default();
+        finding.cure = Some(format!("{cure}; or boot without: `-- --with-uefi=false`"));
+    }
+    vec![finding]
+}
+
+/// The files that talosctl would take, looked for below `root`.
+fn search(
+    root: &Utf8Path,
+    firmware: &Firmware,
+    extra: &[&str],
+) -> (Option<String>, Option<String>) {
+    let first = |paths: Vec<String>| {
+        paths
+            .into_iter()
+            .find(|path| root.join(path.trim_start_matches('/')).is_file())
+    };
+    (
+        first(firmware.code_paths(extra)),
+        first(firmware.variables_paths(extra)),
+    )
+}
+
+pub(super) fn kvm(asked: &Asked) -> Vec<Finding> {
+    let Some(arch) = asked.arch else {
+        return Vec::new();
+    };
+    if asked.inside_lab {
+        return vec![Finding::ok(
+            "kvm",
+            "KVM is not used: the lab emulates its nodes",
+        )];
+    }
+    if arch.go_name() != asked.ctx.host.arch {
+        let text = format!("KVM is not used: {} is emulated here", arch.go_name());
+        return vec![Finding::ok("kvm", text)];
+    }
+    let root = asked.ctx.root_prefix();
+    let found = match (kvm::look(Utf8Path::new("/")), qemu_path(arch)) {
+        (Kvm::Usable | Kvm::NoPermission, Some(qemu)) => kvm::try_with_qemu(root, &qemu, arch),
+        (other, _) => other,
+    };
+    vec![kvm_finding(&found, asked.ctx.host.is_root())]
+}
+
+fn kvm_finding(found: &Kvm, root: bool) -> Finding {
+    let emulated = "nodes are emulated then, and many times slower";
+    match found {
+        Kvm::Usable => Finding::ok("kvm", "KVM: `/dev/kvm` opens and QEMU sets a machine up on it"),
+        Kvm::Absent {
+            module: Some(module),
+        } => {
+            let load = Step::run("load the module that makes /dev/kvm", ["modprobe", module]);
+            let sudo = if root { "" } else { "sudo " };
+            Finding::warn("kvm", format!("no `/dev/kvm`: `{module}` is not loaded, though the CPU can"))
+                .why(emulated)
+                .cure(format!("{sudo}modprobe {module}"))
+                .fix(tools::program("modprobe").map(|_| Fix::Steps(vec![load.as_root()])))
+        }
+        Kvm::Absent { module: None } => {
+            Finding::warn("kvm", "no `/dev/kvm`, and the CPU's flags name no virtualisation")
+                .why(emulated)
+                .cure("switch VT-x or AMD-V on in the firmware's setup; in a VM: nested virtualisation on its host")
+        }
+        Kvm::NoPermission if root => {
+            Finding::warn("kvm", "`/dev/kvm` is there, and even root may not open it")
+                .why(format!("a container's device rules do that; {emulated}"))
+                .cure("run it with `--device /dev/kvm`")
+        }
+        Kvm::NoPermission => Finding::warn("kvm", "`/dev/kvm` is there, and you may not open it")
+            .why("`cluster up` opens it as root; a QEMU of your own would be emulated")
+            .cure("sudo usermod -aG kvm \"$USER\", then log in again"),
+        // talosctl does not fall back to emulation then: its QEMU just ends.
+        Kvm::Unusable(reason) => Finding::missing("kvm", "KVM is there and does not work")
+            .why(format!("QEMU says: {reason}; talosctl takes KVM whenever `/dev/kvm` opens"))
+            .cure("cargo xtask --lab cluster (its nodes are emulated), or mend nested virtualisation on the host of this VM"),
+    }
+}
+
+pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
+    let mut folders: Vec<Utf8PathBuf> = asked
+        .flags("--cni-bin-path")
+        .into_iter()
+        .map(Utf8PathBuf::from)
+        .collect();
+    if folders.is_empty() {
+        folders.push(asked.talos_home().join("cni/bin"));
+    }
+    let lacking = lacking_plugins(&folders);
+    let shown: Vec<&str> = folders.iter().map(|folder| folder.as_str()).collect();
+    let shown = shown.join("`, `");
+    if lacking.is_empty() {
+        return vec![Finding::ok(
+            "cni-plugins",
+            format!("CNI plugins in `{shown}`"),
+        )];
+    }
+    let arch = asked.ctx.host.arch;
+    let bundle = asked
+        .flag("--cni-bundle-url")
+        .map_or_else(|| asked.version().cni_bundle_url(arch), str::to_owned);
+    let text = format!("CNI plugins {} are not in `{shown}`", lacking.join(", "));
+    vec![
+        Finding::warn("cni-plugins", text)
+            .why(format!("talosctl downloads them at the first create, from {bundle}"))
+            .cure(format!(
+                "none needed with internet access; else `make talosctl-cni-bundle` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
+            )),
+    ]
+}
+
+fn lacking_plugins(folders: &[Utf8PathBuf]) -> Vec<&'static str> {
+    CNI_PLUGINS
+        .into_iter()
+        .filter(|plugin| !folders.iter().any(|folder| folder.join(plugin).is_file()))
+        .collect()
+}
+
+/// Only where a TPM is asked for.
+pub(super) fn swtpm(asked: &Asked) -> Vec<Finding> {
+    let wanted = ["--with-tpm2", "--with-tpm1_2"]
+        .iter()
+        .any(|flag| asked.switch(flag, false));
+    match (wanted, tools::program("swtpm")) {
+        (false, _) => Vec::new(),
+        (true, Some(path)) => vec![Finding::ok("swtpm", format!("`{path}`"))],
+        (true, None) => {
+            let finding = Finding::missing("swtpm", "no `swtpm`, and a TPM is asked for");
+            vec![with_package(finding, Need::Swtpm, asked.ctx.host.is_root())]
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
+mod tests {
+    use super::super::finding::Status;
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn firmware_is_taken_as_talosctl_takes_it() {
+        let (_dir, root) = root();
+        let firmware = talos::TalosVersion::parse("v1.12.0")
+            .unwrap()
+            .firmware(Arch::Amd64);
+        assert_eq!(search(&root, &firmware, &[]), (None, None));
+        let put = |path: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        put("usr/share/ovmf/OVMF.fd");
+        assert_eq!(
+            search(&root, &firmware, &[]),
+            (Some("/usr/share/ovmf/OVMF.fd".into()), None)
+        );
+        put("usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
+        put("nix/fw/OVMF_VARS_4M.fd");
+        assert_eq!(
+            search(&root, &firmware, &["/nix/fw"]),
+            (
+                Some("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd".into()),
+                Some("/nix/fw/OVMF_VARS_4M.fd".into())
+            )
+        );
+    }
+
+    #[test]
+    fn kvm_that_opens_and_does_not_work_is_worse_than_none() {
+        let status = |found| kvm_finding(&found, false).status;
+        assert_eq!(status(Kvm::Usable), Status::Ok);
+        assert_eq!(status(Kvm::Absent { module: None }), Status::Warn);
+        assert_eq!(status(Kvm::NoPermission), Status::Warn);
+        assert_eq!(status(Kvm::Unusable("x".into())), Status::Missing);
+    }
+
+    #[test]
+    fn plugins_may_lie_in_several_folders() {
+        let (_dir, root) = root();
+        let folders = [root.join("a"), root.join("b")];
+        assert_eq!(lacking_plugins(&folders), CNI_PLUGINS);
+        for (folder, plugin) in [("a", "bridge"), ("a", "static"), ("b", "firewall")] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+            std::fs::write(root.join(folder).join(plugin), "").unwrap();
+        }
+        assert_eq!(lacking_plugins(&folders), ["tc-redirect-tap"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! `doctor`: everything at once that stands between this host and a cluster,
+//! each finding with its cure. Changes nothing but through `--fix`'s plan.
+
+mod asked;
+mod builds;
+mod contexts;
+mod finding;
+mod fix;
+mod leftovers;
+mod machines;
+mod make_variables;
+mod network;
+mod packages;
+mod report;
+mod room;
+mod talos;
+mod tools;
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use super::App;
+use crate::cli::DoctorArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::run::Signals;
+use asked::Asked;
+use finding::{Finding, Group, Status};
+
+pub(crate) use fix::NothingMade;
+
+/// No check may keep the others waiting for longer; each probe within one ends
+/// sooner by itself.
+const LIMIT: Duration = Duration::from_secs(8);
+/// How often Ctrl-C is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One thing to look at; the order of the table is that of the report.
+struct Check {
+    name: &'static str,
+    group: Group,
+    /// Speaks of what only Linux has.
+    linux: bool,
+    look: fn(&Asked) -> Vec<Finding>,
+}
+
+const fn on_linux(name: &'static str, group: Group, look: fn(&Asked) -> Vec<Finding>) -> Check {
+    Check {
+        name,
+        group,
+        linux: true,
+        look,
+    }
+}
+
+const fn anywhere(name: &'static str, group: Group, look: fn(&Asked) -> Vec<Finding>) -> Check {
+    Check {
+        linux: false,
+        ..on_linux(name, group, look)
+    }
+}
+
+static CHECKS: &[Check] = &[
+    anywhere("system", Group::Talos, system),
+    anywhere("checkout", Group::Talos, talos::checkout),
+    anywhere("talosctl", Group::Talos, talos::talosctl),
+    anywhere("artifacts", Group::Talos, talos::artifacts),
+    on_linux("qemu", Group::Machines, machines::qemu),
+    on_linux("uefi-firmware", Group::Machines, machines::firmware),
+    on_linux("kvm", Group::Machines, machines::kvm),
+    on_linux("cni-plugins", Group::Machines, machines::cni),
+    on_linux("swtpm", Group::Machines, machines::swtpm),
+    on_linux("root", Group::Root, tools::root),
+    on_linux("iptables", Group::Root, tools::iptables),
+    on_linux("ip", Group::Root, tools::ip),
+    on_linux("cidr", Group::Network, network::cidr),
+    on_linux("gateway-ports", Group::Network, network::gateway_ports),
+    on_linux("firewall", Group::Network, network::firewall),
+    on_linux("forwarding", Group::Network, network::forwarding),
+    on_linux("memory", Group::Room, room::memory),
+    anywhere("disks", Group::Room, room::disks),
+    anywhere("socket-paths", Group::Room, room::sockets),
+    on_linux("clusters", Group::Leftovers, leftovers::clusters),
+    on_linux("ledger", Group::Leftovers, leftovers::ledger),
+    on_linux("ownership", Group::Leftovers, leftovers::ownership),
+    anywhere("contexts", Group::Leftovers, contexts::look),
+    anywhere("docker", Group::Builds, builds::docker),
+    anywhere("buildx", Group::Builds, builds::buildx),
+    anywhere("build-tools", Group::Builds, builds::tools),
+    anywhere("make-variables", Group::Builds, make_variables::look),
+    on_linux("registries", Group::Builds, builds::registries),
+    on_linux("air-gapped-ports", Group::Builds, builds::air_gapped),
+];
+
+pub(super) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
+    let mut asked = Arc::new(Asked::gather(app, &args.up)?);
+    let mut findings = look(&asked, app.signals)?;
+    if args.fix {
+        let plan = fix::plan(app, &findings);
+        if plan.steps.is_empty() && !app.is_dry() {
+            app.ui.note("there is nothing here that --fix could mend");
+        } else {
+            if !app.carry_out(&plan, &fix::NothingMade)? {
+                return Ok(0);
+            }
+            asked = Arc::new(Asked::gather(app, &args.up)?);
+            findings = look(&asked, app.signals)?;
+        }
+    }
+    report::print(app.ui, &asked, &findings, args.json);
+    match report::count(&findings, Status::Missing) {
+        0 => Ok(0),
+        _ => Ok(Exit::HostNotReady.code()),
+    }
+}
+
+/// All checks side by side. One that does not come back is a finding itself,
+/// and ends with the process.
+fn look(asked: &Arc<Asked>, signals: &Signals) -> Result<Vec<Finding>> {
+    let linux = asked.ctx.host.os == "linux";
+    let checks: Vec<&'static Check> = CHECKS
+        .iter()
+        .filter(|check| linux || !check.linux)
+        .collect();
+    let (sender, receiver) = mpsc::channel();
+    for (index, check) in checks.iter().copied().enumerate() {
+        let (sender, asked) = (sender.clone(), Arc::clone(asked));
+        // Nobody may be left to receive it.
+        std::thread::spawn(move || drop(sender.send((index, (check.look)(&asked)))));
+    }
+    drop(sender);
+    let mut found: Vec<Option<Vec<Finding>>> = vec![None; checks.len()];
+    let end = Instant::now() + LIMIT;
+    while found.iter().any(Option::is_none) && Instant::now() < end {
+        match receiver.recv_timeout(LOOK) {
+            Ok((index, findings)) => found[index] = Some(findings),
+            Err(mpsc::RecvTimeoutError::Timeout) if signals.count() > 0 => {
+                return Err(Failure::new(Exit::Interrupted, "interrupted"));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    let of_check = |(check, found): (&&'static Check, Option<Vec<Finding>>)| {
+        let mut findings = found.unwrap_or_else(|| vec![unanswered(check.name)]);
+        for finding in &mut findings {
+            finding.group = check.group;
+        }
+        findings
+    };
+    Ok(checks.iter().zip(found).flat_map(of_check).collect())
+}
+
+fn unanswered(name: &str) -> Finding {
+    let text = format!(
+        "the check `{name}` did not end within {} s",
+        LIMIT.as_secs()
+    );
+    Finding::warn(name, text).why("something that it asked hangs")
+}
+
+fn system(asked: &Asked) -> Vec<Finding> {
+    let host = &asked.ctx.host;
+    if host.os == "linux" {
+        let inside = if asked.inside_lab {
+            ", inside the lab"
+        } else {
+            ""
+        };
+        return vec![Finding::ok(
+            "system",
+            format!("Linux on {}{inside}", host.arch),
+        )];
+    }
+    vec![
+        Finding::missing(
+            "system",
+            format!(
+                "`cluster up`, `cluster destroy` and `lab` need Linux; this is {}",
+                host.os
+            ),
+        )
+        .why("network namespaces, bridges, /proc; plans, builds and `runs` work here")
+        .cure("run these on a Linux host over ssh; `--dry-run` shows their plans here"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_groups_stay_together() {
+        let names: std::collections::BTreeSet<_> = CHECKS.iter().map(|check| check.name).collect();
+        assert_eq!(names.len(), CHECKS.len());
+        assert!(CHECKS.is_sorted_by_key(|check| check.group));
+    }
+}

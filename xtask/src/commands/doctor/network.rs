@@ -1,0 +1,203 @@
+//! The cluster's network: is it free, are its gateway's ports, and will what it
+//! sends be let through.
+
+use std::net::IpAddr;
+
+use super::asked::Asked;
+use super::finding::Finding;
+use super::tools;
+use crate::ctx::cluster::ClusterView;
+use crate::ctx::firewall::{self, Block, Forward};
+use crate::ctx::network;
+use crate::ctx::ports::{self, Listener, Protocol};
+
+/// Two clusters on one network both "succeed" and share an address (T10).
+pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
+    let wanted = asked.settings.cidr;
+    if tools::program("ip").is_none() {
+        let text = format!("cannot tell whether {wanted} is free without `ip`");
+        return vec![Finding::warn("cidr", text)];
+    }
+    let taken = network::taken(&asked.ctx, asked.settings.name.as_str());
+    let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
+        return vec![Finding::ok("cidr", format!("the network {wanted} is free"))];
+    };
+    let free = network::first_free(&taken, wanted.prefix());
+    vec![
+        Finding::missing("cidr", format!("the network {wanted} is taken"))
+            .why(format!("{} has {}", other.who, other.cidr))
+            .cure(format!("cargo xtask cluster up --cidr {free}")),
+    ]
+}
+
+/// What talosctl's helpers bind on the gateway.
+pub(super) fn gateway_ports(asked: &Asked) -> Vec<Finding> {
+    let Some(gateway) = asked.settings.cidr.gateway().map(IpAddr::V4) else {
+        return Vec::new();
+    };
+    let view = ClusterView::look(&asked.ctx, asked.settings.name.as_str());
+    if !view.members.is_empty() {
+        let text = "the gateway's ports are the running cluster's own";
+        return vec![Finding::ok("gateway-ports", text)];
+    }
+    let wanted = wanted_ports(asked);
+    let listeners = ports::listeners();
+    let held: Vec<Finding> = wanted
+        .iter()
+        .filter_map(|(port, protocol, what)| {
+            let holder = listeners.iter().find(|listener| {
+                listener.port == *port && listener.protocol == *protocol && listener.takes(gateway)
+            })?;
+            Some(held_port(*port, what, holder))
+        })
+        .collect();
+    if held.is_empty() {
+        let numbers: Vec<String> = wanted.iter().map(|(port, ..)| port.to_string()).collect();
+        let text = format!("nobody else binds {gateway} at port {}", numbers.join(", "));
+        return vec![Finding::ok("gateway-ports", text)];
+    }
+    held
+}
+
+fn wanted_ports(asked: &Asked) -> Vec<(u16, Protocol, &'static str)> {
+    let kubernetes = asked
+        .flag("--control-plane-port")
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(6443);
+    let mut wanted = vec![(
+        kubernetes,
+        Protocol::Tcp,
+        "the load balancer for Kubernetes",
+    )];
+    if asked.version().serves_dns() && asked.flag("--nameservers").is_none() {
+        wanted.push((53, Protocol::Udp, "the nodes' DNS"));
+    }
+    wanted
+}
+
+fn held_port(port: u16, what: &str, holder: &Listener) -> Finding {
+    let who = who_holds(holder);
+    Finding::missing(
+        format!("port-{port}"),
+        format!("port {port} is taken on every address, by {who}"),
+    )
+    .why(format!("{what} cannot bind the gateway's"))
+    .cure("stop it, or let it listen on the addresses that it needs only")
+}
+
+/// In words; other users' processes are seen by root only.
+pub(super) fn who_holds(listener: &Listener) -> String {
+    ports::holder(listener.inode).map_or_else(
+        || "a process that only root can see".to_owned(),
+        |process| format!("`{}` (pid {})", process.comm, process.pid),
+    )
+}
+
+/// What would starve the VMs: nodes then wait for ever, and nothing says why.
+pub(super) fn firewall(asked: &Asked) -> Vec<Finding> {
+    let (cidr, bridge) = (asked.settings.cidr, asked.settings.name.bridge());
+    let root = asked.ctx.root_prefix();
+    let sudo = if asked.ctx.host.is_root() {
+        ""
+    } else {
+        "sudo "
+    };
+    let mut findings = Vec::new();
+    if firewall::runs_firewalld() && !firewall::firewalld_trusts(cidr, &bridge) {
+        findings.push(
+            Finding::warn(
+                "firewalld",
+                format!("firewalld runs, and does not trust {cidr}"),
+            )
+            .why("it drops what nodes send: they would wait for the API for ever")
+            .cure(format!(
+                "{sudo}firewall-cmd --zone=trusted --add-source={cidr}"
+            )),
+        );
+    }
+    let chains = firewall::dropping_chains(root).unwrap_or_default();
+    findings.extend(chains.into_iter().map(|chain| {
+        Finding::warn("nftables-forward", format!("nftables chain `{chain}` drops what it forwards by default"))
+            .why("every table has its say: what talosctl's rules accept is dropped there all the same")
+            .cure(format!("{sudo}nft insert rule {chain} ip saddr {cidr} accept; {sudo}nft insert rule {chain} ip daddr {cidr} accept"))
+    }));
+    match firewall::filter_table(root) {
+        Some(table) => {
+            let found = firewall::forward(&table, cidr, &bridge);
+            findings.push(forward(&found, &cidr.to_string(), sudo));
+        }
+        None if tools::program("iptables").is_none() => {}
+        None => findings.push(
+            Finding::warn(
+                "forward-policy",
+                "packet filter rules are for root to see: not looked at",
+            )
+            .cure("sudo -v, then `cargo xtask doctor` again"),
+        ),
+    }
+    findings
+}
+
+fn forward(found: &Forward, cidr: &str, sudo: &str) -> Finding {
+    let id = "forward-policy";
+    let accept = format!(
+        "{sudo}iptables -I FORWARD -s {cidr} -j ACCEPT; {sudo}iptables -I FORWARD -d {cidr} -j ACCEPT"
+    );
+    match &found.block {
+        None => Finding::ok(id, "nothing in FORWARD drops what nodes send"),
+        Some(Block::Policy) if found.docker => Finding::ok(
+            id,
+            "FORWARD's policy is DROP, by Docker: talosctl's own rules let nodes through",
+        ),
+        Some(Block::Policy) => Finding::warn(id, "FORWARD's policy is DROP, and no rule accepts the nodes' network")
+            .why("nodes live by the rules that talosctl adds; where a firewall is loaded anew, they starve")
+            .cure(accept),
+        Some(Block::Rule(rule)) if found.cni => {
+            Finding::warn(id, format!("`{rule}` comes before talosctl's rules"))
+                .why("it drops what nodes send: they would wait for the API for ever")
+                .cure(accept)
+        }
+        Some(Block::Rule(rule)) => Finding::warn(id, format!("`{rule}` drops what nodes send"))
+            .why("talosctl puts its rules before it; where a firewall is loaded anew, nodes starve")
+            .cure(accept),
+    }
+}
+
+/// For information: talosctl and its plugins set what they need.
+pub(super) fn forwarding(_: &Asked) -> Vec<Finding> {
+    let is_on = |path: &str| {
+        std::fs::read_to_string(path).map_or("absent", |text| match text.trim() {
+            "0" => "off",
+            _ => "on",
+        })
+    };
+    let forward = is_on("/proc/sys/net/ipv4/ip_forward");
+    let bridged = is_on("/proc/sys/net/bridge/bridge-nf-call-iptables");
+    vec![Finding::ok(
+        "forwarding",
+        format!(
+            "ip_forward is {forward} (talosctl switches it on), bridge-nf-call-iptables is {bridged}"
+        ),
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Status;
+    use super::*;
+
+    #[test]
+    fn dockers_policy_is_no_alarm_and_anothers_is() {
+        let found = |block, docker, cni| {
+            let found = Forward { block, docker, cni };
+            forward(&found, "172.20.0.0/24", "").status
+        };
+        assert_eq!(found(None, false, false), Status::Ok);
+        assert_eq!(found(Some(Block::Policy), true, false), Status::Ok);
+        assert_eq!(found(Some(Block::Policy), false, false), Status::Warn);
+        assert_eq!(
+            found(Some(Block::Rule("x".into())), true, true),
+            Status::Warn
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! The checkout, its line, its talosctl, and what builds have put into `_out`.
+
+use talos::version::Support;
+
+use super::asked::Asked;
+use super::finding::Finding;
+use crate::ctx::talosctl::Talosctl;
+
+/// Arguments that name something else to boot than the checkout's kernel.
+const OTHER_BOOT: [&str; 7] = [
+    "--vmlinuz-path",
+    "--initrd-path",
+    "--iso-path",
+    "--usb-path",
+    "--uki-path",
+    "--disk-image-path",
+    "--ipxe-boot-script",
+];
+
+pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
+    if let Some(failure) = asked.why_no_checkout() {
+        let mut finding = Finding::missing("checkout", failure.what.clone());
+        finding.why = failure.causes.first().cloned();
+        finding.cure.clone_from(&failure.hint);
+        return vec![finding];
+    }
+    let Some(checkout) = asked.checkout() else {
+        return Vec::new();
+    };
+    let version = &checkout.version;
+    let found = Finding::ok(
+        "checkout",
+        format!(
+            "Talos {version} at `{}` ({})",
+            checkout.dir, checkout.found_by
+        ),
+    );
+    let line = match version.support() {
+        Support::Known => return vec![found],
+        Support::TooOld { oldest } => Finding::missing(
+            "talos-line",
+            format!("Talos {version} is older than {oldest}, the oldest known line"),
+        )
+        .cure(format!("git -C {} checkout main", checkout.dir)),
+        Support::Newer { newest } => Finding::warn(
+            "talos-line",
+            format!(
+                "Talos {version} is newer than {newest}, the newest known line: taken for that"
+            ),
+        )
+        .cure("a newer xtask, when something does not fit"),
+    };
+    vec![found, line]
+}
+
+pub(super) fn talosctl(asked: &Asked) -> Vec<Finding> {
+    let Some(found) = asked.talosctl() else {
+        return vec![no_talosctl(asked)];
+    };
+    let Talosctl { path, version } = found;
+    let fine = Finding::ok("talosctl", format!("talosctl {version} at `{path}`"));
+    let Some(checkout) = asked.checkout() else {
+        return vec![fine];
+    };
+    if version.line() == checkout.version.line() {
+        return vec![fine];
+    }
+    let other = Finding::warn(
+        "talosctl-line",
+        format!(
+            "talosctl at `{path}` is of Talos {}, the checkout of {}",
+            version.line(),
+            checkout.version.line()
+        ),
+    )
+    .why("commands speak the talosctl's dialect; machine configurations are of its line")
+    .cure(format!("make -C {} talosctl", checkout.dir));
+    vec![fine, other]
+}
+
+fn no_talosctl(asked: &Asked) -> Finding {
+    let need = asked
+        .checkout()
+        .map(|checkout| Talosctl::need(&asked.ctx, checkout));
+    match need {
+        Some(Err(failure)) => {
+            let mut finding = Finding::missing("talosctl", failure.what);
+            finding.why = failure.causes.into_iter().next();
+            finding.cure = failure.hint;
+            finding
+        }
+        _ => Finding::missing(
+            "talosctl",
+            "no `talosctl` on PATH, and no checkout to hold one",
+        )
+        .cure("cargo xtask --lab cluster (it builds one of its own)"),
+    }
+}
+
+/// What nodes boot from the checkout, unless the arguments say something else.
+pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
+    let Some(checkout) = asked.checkout() else {
+        return Vec::new();
+    };
+    let other = OTHER_BOOT.iter().find(|flag| asked.flag(flag).is_some());
+    if let Some(flag) = other {
+        return vec![Finding::ok(
+            "artifact-kernel",
+            format!("`{flag}` says what nodes boot"),
+        )];
+    }
+    let arch = asked
+        .arch
+        .map_or(asked.ctx.host.arch, |arch| arch.go_name());
+    let wanted = [
+        ("artifact-kernel", "kernel", format!("vmlinuz-{arch}")),
+        (
+            "artifact-initramfs",
+            "initramfs",
+            format!("initramfs-{arch}.xz"),
+        ),
+    ];
+    let look = |(id, target, file): (&str, &str, String)| {
+        let path = checkout.out().join(file);
+        if path.is_file() {
+            return Finding::ok(id, format!("`{path}`"));
+        }
+        let build = format!("make -C {} {target}", checkout.dir);
+        Finding::missing(id, format!("`{path}` is missing"))
+            .why(format!("nodes boot it; `make {target}` builds it"))
+            .cure(if arch == asked.ctx.host.arch {
+                build
+            } else {
+                format!("{build} PLATFORM=linux/{arch}")
+            })
+    };
+    wanted.into_iter().map(look).collect()
+}

@@ -1,0 +1,114 @@
+//! Root, and the tools that talosctl calls as root.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use super::asked::Asked;
+use super::finding::Finding;
+use super::packages::{Need, with_package};
+use crate::ctx::host::Host;
+use crate::ctx::probe;
+
+/// Outside a plain user's PATH on some systems, inside sudo's.
+const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Where a command run through sudo would find it.
+pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
+    Host::which(name).or_else(|| {
+        SBIN.iter()
+            .map(|dir| Utf8PathBuf::from(dir).join(name))
+            .find(|file| file.is_file())
+    })
+}
+
+/// talosctl makes bridges, namespaces and packet filter rules: as root only.
+pub(super) fn root(asked: &Asked) -> Vec<Finding> {
+    if asked.ctx.host.is_root() {
+        return vec![Finding::ok("root", "you are root")];
+    }
+    if Host::which("sudo").is_none() {
+        let finding = Finding::missing("root", "you are not root, and there is no `sudo`")
+            .why("`talosctl cluster create` makes bridges and namespaces");
+        return vec![with_package(finding, Need::Sudo, true)];
+    }
+    let said = probe::run(&["sudo", "-n", "true"], None, Duration::from_secs(3));
+    let (granted, stderr) = said.map_or((false, String::new()), |output| {
+        (output.success, output.stderr)
+    });
+    vec![sudo(granted, &stderr)]
+}
+
+/// A password is asked for once, before the first step; that is no problem.
+fn sudo(granted: bool, stderr: &str) -> Finding {
+    let refuses = ["not in the sudoers", "may not run sudo", "not allowed"];
+    match (
+        granted,
+        stderr
+            .lines()
+            .find(|line| refuses.iter().any(|words| line.contains(words))),
+    ) {
+        (true, _) => Finding::ok("root", "root through `sudo`, without a password"),
+        (false, Some(line)) => Finding::missing("root", "`sudo` does not let you become root")
+            .why(line.trim())
+            .cure("have an administrator add you to the sudoers"),
+        (false, None) => Finding::ok("root", "root through `sudo`, which asks for a password"),
+    }
+}
+
+pub(super) fn iptables(asked: &Asked) -> Vec<Finding> {
+    tool(
+        asked,
+        "iptables",
+        Need::Iptables,
+        "talosctl refuses to create without it",
+    )
+}
+
+pub(super) fn ip(asked: &Asked) -> Vec<Finding> {
+    tool(
+        asked,
+        "ip",
+        Need::Ip,
+        "which networks are taken, and what a cluster left, is asked of it",
+    )
+}
+
+/// Present and able to start: a program whose libraries are gone is not there.
+fn tool(asked: &Asked, name: &str, need: Need, why: &str) -> Vec<Finding> {
+    let id = name.to_owned();
+    let root = asked.ctx.host.is_root();
+    let Some(path) = program(name) else {
+        let finding = Finding::missing(id, format!("no `{name}`")).why(why);
+        return vec![with_package(finding, need, root)];
+    };
+    let version = if name == "ip" { "-V" } else { "--version" };
+    match probe::run(&[path.as_str(), version], None, Duration::from_secs(3)) {
+        Some(output) if output.success => vec![Finding::ok(id, format!("`{path}`"))],
+        other => {
+            let said = other.map(|output| output.stderr.trim().to_owned());
+            let finding = Finding::missing(id, format!("`{path}` does not start")).why(
+                said.filter(|said| !said.is_empty())
+                    .unwrap_or_else(|| why.to_owned()),
+            );
+            vec![with_package(finding, need, root)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Status;
+    use super::*;
+
+    #[test]
+    fn a_password_is_no_refusal() {
+        assert_eq!(sudo(true, "").status, Status::Ok);
+        assert_eq!(
+            sudo(false, "sudo: a password is required\n").status,
+            Status::Ok
+        );
+        let refused = sudo(false, "\nSorry, user dev may not run sudo on this-host.\n");
+        assert_eq!(refused.status, Status::Missing);
+    }
+}

@@ -1,0 +1,220 @@
+//! `embed`: this workspace into a Talos checkout, and nothing but it: Cargo.toml,
+//! Cargo.lock, .cargo/config.toml and xtask, which carries the lab and a
+//! .gitignore of its own. Talos' README, LICENSE and .gitignore stay Talos'.
+
+mod ours;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::App;
+use super::doctor::NothingMade;
+use crate::cli::EmbedArgs;
+use crate::ctx::{checkout, probe};
+use crate::failure::{Because, Failure, Result};
+use crate::plan::{Action, Effect, Plan, Step};
+use crate::record::tree;
+use crate::ui;
+use ours::{check_changes, check_in_the_way, is_our_folder, is_ours};
+
+/// Besides the folder `xtask`; in the order in which they are written: cargo
+/// sees a workspace only with the last.
+const FILES: [&str; 3] = ["Cargo.lock", ".cargo/config.toml", "Cargo.toml"];
+const FOLDER: &str = "xtask";
+/// What cargo builds, on either side.
+const TARGET: &str = "target";
+/// For git to answer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
+    let from = workspace()?;
+    let to = talos(&app.ctx.cwd.join(&args.dir))?;
+    check_apart(&from, &to)?;
+    if !args.force {
+        check_in_the_way(&to)?;
+        check_changes(&to)?;
+    }
+    let except = left_out(&from);
+    let files = files(&from, &except)?;
+    let plan = plan_embed(&from, &to, except)?;
+    if app.carry_out(&plan, &NothingMade)? {
+        ui::print(&next(&to, &hidden(&to, &files)));
+    }
+    Ok(0)
+}
+
+/// Where the sources are: above the binary that cargo built, else where they
+/// were when it was built.
+fn workspace() -> Result<Utf8PathBuf> {
+    let exe = std::env::current_exe().ok();
+    let exe = exe.and_then(|exe| Utf8PathBuf::from_path_buf(exe).ok());
+    let above = exe
+        .as_deref()
+        .and_then(|exe| exe.ancestors().find(|dir| is_ours(dir)));
+    let built = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    above
+        .or(built.filter(|dir| is_ours(dir)))
+        .map(Utf8Path::to_owned)
+        .ok_or_else(|| {
+            Failure::host("cannot find the sources of this program")
+                .cause("they are neither above the program nor where it was built")
+                .hint("run it in a clone: cargo xtask embed DIR")
+        })
+}
+
+fn talos(dir: &Utf8Path) -> Result<Utf8PathBuf> {
+    if !checkout::is_talos(dir) {
+        return Err(Failure::usage(format!("`{dir}` is not a Talos checkout"))
+            .cause("it has no go.mod of the module github.com/siderolabs/talos")
+            .hint("name a clone of github.com/siderolabs/talos"));
+    }
+    dir.canonicalize_utf8()
+        .because(|| format!("cannot follow `{dir}`"))
+}
+
+fn check_apart(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    let from = from
+        .canonicalize_utf8()
+        .because(|| format!("cannot follow `{from}`"))?;
+    if from == to {
+        return Err(
+            Failure::usage(format!("`{to}` is where this program's own sources are"))
+                .hint("run it from another clone to replace them"),
+        );
+    }
+    if to.starts_with(from.join(FOLDER)) {
+        return Err(Failure::usage(format!(
+            "`{to}` is in the folder that would be copied"
+        )));
+    }
+    Ok(())
+}
+
+/// What is not source: cargo's folder, and what git ignores where git knows.
+fn left_out(from: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let argv = [
+        "git",
+        "ls-files",
+        "--others",
+        "--ignored",
+        "--exclude-standard",
+        "--directory",
+    ];
+    let ignored = probe::stdout(&argv, Some(&from.join(FOLDER))).unwrap_or_default();
+    let mut except: BTreeSet<Utf8PathBuf> = ignored
+        .lines()
+        .map(|line| Utf8PathBuf::from(line.trim_end_matches('/')))
+        .collect();
+    except.insert(TARGET.into());
+    except.into_iter().collect()
+}
+
+/// All that is copied, relative to the checkout.
+fn files(from: &Utf8Path, except: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
+    let mut found: Vec<Utf8PathBuf> = FILES.map(Utf8PathBuf::from).to_vec();
+    let mut folders = vec![Utf8PathBuf::new()];
+    while let Some(below) = folders.pop() {
+        let dir = from.join(FOLDER).join(&below);
+        let entries = dir
+            .read_dir_utf8()
+            .because(|| format!("cannot read `{dir}`"))?;
+        for entry in entries {
+            let entry = entry.because(|| format!("cannot read `{dir}`"))?;
+            let relative = below.join(entry.file_name());
+            if except.contains(&relative) {
+                continue;
+            }
+            let kind = entry
+                .file_type()
+                .because(|| format!("cannot read `{}`", entry.path()))?;
+            if kind.is_dir() {
+                folders.push(relative);
+            } else {
+                found.push(Utf8Path::new(FOLDER).join(relative));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Of the files, those that `git add` would pass over: Talos ignores `*.lock`
+/// and folders named `bin`, and users have rules of their own.
+fn hidden(to: &Utf8Path, files: &[Utf8PathBuf]) -> Vec<String> {
+    let mut argv = vec!["git", "check-ignore", "--"];
+    argv.extend(files.iter().map(|file| file.as_str()));
+    // It fails where nothing is ignored, and where there is no repository.
+    let output = probe::run(&argv, Some(to), LIMIT);
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn plan_embed(from: &Utf8Path, to: &Utf8Path, except: Vec<Utf8PathBuf>) -> Result<Plan> {
+    let verb = if is_our_folder(&to.join(FOLDER)) {
+        "replace the workspace in"
+    } else {
+        "copy this workspace into"
+    };
+    let mut plan = Plan::new(format!("{verb} {to}"));
+    for path in half_copies(to) {
+        let why = "remove what a run that was killed has left";
+        plan.push(Step::new(why, Action::Remove { path }).effect(Effect::Destroys));
+    }
+    plan.push(Step::new(
+        "the sources, swapped in whole; what was built stays",
+        Action::CopyTree {
+            from: from.join(FOLDER),
+            to: to.join(FOLDER),
+            except,
+        },
+    ));
+    for name in FILES {
+        let path = from.join(name);
+        let contents =
+            std::fs::read_to_string(&path).because(|| format!("cannot read `{path}`"))?;
+        let why = match name {
+            "Cargo.lock" => "the exact versions that this was tested with",
+            "Cargo.toml" => "the workspace",
+            _ => "the alias `cargo xtask`",
+        };
+        plan.push(Step::new(
+            why,
+            Action::WriteFile {
+                path: to.join(name),
+                contents,
+                mode: 0o644,
+            },
+        ));
+    }
+    Ok(plan)
+}
+
+fn half_copies(to: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let Ok(entries) = to.read_dir_utf8() else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path().to_owned()));
+    paths
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.starts_with(tree::TEMPORARY))
+        })
+        .collect()
+}
+
+/// The index is the user's: told, not touched.
+fn next(to: &Utf8Path, hidden: &[String]) -> String {
+    let mut steps = vec![format!(
+        "git -C {to} add Cargo.toml .cargo/config.toml {FOLDER}"
+    )];
+    if !hidden.is_empty() {
+        let hidden = hidden.join(" ");
+        steps.push(format!(
+            "git -C {to} add --force {hidden}   (a .gitignore there hides it)"
+        ));
+    }
+    steps.push(format!("cd {to} && cargo xtask doctor"));
+    format!("embedded in {to}\n  next: {}\n", steps.join("\n  next: "))
+}

@@ -1,0 +1,140 @@
+//! What in a checkout is of our making, and what would be lost if it were
+//! replaced.
+
+use camino::Utf8Path;
+use serde::Deserialize;
+
+use super::{FILES, FOLDER, LIMIT};
+use crate::ctx::probe;
+use crate::failure::{Failure, Result};
+
+#[derive(Deserialize)]
+struct Manifest {
+    package: Option<Package>,
+    workspace: Option<Workspace>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    #[serde(default)]
+    members: Vec<String>,
+}
+
+fn manifest(path: &Utf8Path) -> Option<Manifest> {
+    toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Many projects have a package `xtask`; ours has an engine `talos` too.
+pub(super) fn is_our_folder(dir: &Utf8Path) -> bool {
+    let is_named = |path: &str, name: &str| {
+        manifest(&dir.join(path))
+            .and_then(|manifest| manifest.package)
+            .is_some_and(|package| package.name == name)
+    };
+    is_named("Cargo.toml", FOLDER) && is_named("crates/talos/Cargo.toml", "talos")
+}
+
+fn is_our_manifest(path: &Utf8Path) -> bool {
+    let workspace = manifest(path).and_then(|manifest| manifest.workspace);
+    workspace.is_some_and(|workspace| {
+        let members: Vec<&str> = workspace.members.iter().map(String::as_str).collect();
+        members == ["xtask", "xtask/crates/*"]
+    })
+}
+
+pub(super) fn is_ours(dir: &Utf8Path) -> bool {
+    is_our_folder(&dir.join(FOLDER)) && is_our_manifest(&dir.join("Cargo.toml"))
+}
+
+/// Everything at once that is there and not of our making.
+pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
+    let text = |name: &str| std::fs::read_to_string(to.join(name)).unwrap_or_default();
+    let ours = [
+        (FOLDER, is_our_folder(&to.join(FOLDER))),
+        ("Cargo.toml", is_our_manifest(&to.join("Cargo.toml"))),
+        (
+            "Cargo.lock",
+            text("Cargo.lock").contains("name = \"xtask\""),
+        ),
+        (
+            ".cargo/config.toml",
+            text(".cargo/config.toml").contains("--package xtask"),
+        ),
+        // Cargo would read it instead of ours.
+        (".cargo/config", false),
+    ];
+    let mut failure = Failure::host(format!("`{to}` has files of its own in the way"));
+    failure.causes = ours
+        .into_iter()
+        .filter(|(name, ours)| !ours && std::fs::symlink_metadata(to.join(name)).is_ok())
+        .map(|(name, _)| format!("`{name}` is not of this program's making"))
+        .collect();
+    if failure.causes.is_empty() {
+        return Ok(());
+    }
+    Err(failure.hint("move them away, or replace them: --force"))
+}
+
+/// An embedded copy that was worked on: what no commit has would be lost.
+pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
+    let mut argv = vec!["git", "status", "--porcelain", "--", FOLDER];
+    argv.extend(FILES);
+    // None where git is not, or this is no repository.
+    let status = probe::run(&argv, Some(to), LIMIT);
+    let status = status.map(|output| output.stdout).unwrap_or_default();
+    let lost: Vec<&str> = status.lines().filter(|line| would_be_lost(line)).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::host(format!(
+        "`{to}` has changes that are not committed, in what would be replaced"
+    ));
+    failure.causes = lost.into_iter().map(str::to_owned).collect();
+    Err(failure.hint("commit them, or lose them: --force"))
+}
+
+/// Lines of `git status --porcelain`: `XY PATH`, Y being the working tree
+/// against the index.
+fn would_be_lost(line: &str) -> bool {
+    let (Some(states), Some(path)) = (line.get(..2), line.get(3..)) else {
+        return false;
+    };
+    match states {
+        // All of it was embedded and never added: recognised as ours by then.
+        "??" => path.starts_with("xtask/") && path != "xtask/",
+        _ => !states.ends_with(' '),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_has_nowhere_would_be_lost() {
+        for lost in [
+            " M xtask/src/lib.rs",
+            "MM xtask/src/lib.rs",
+            "AM Cargo.toml",
+            " D xtask/src/lib.rs",
+            "?? xtask/src/mine.rs",
+            "?? xtask/mine/",
+        ] {
+            assert!(would_be_lost(lost), "{lost}");
+        }
+        for kept in [
+            "?? xtask/",
+            "?? Cargo.toml",
+            "A  xtask/src/lib.rs",
+            "M  Cargo.toml",
+            "",
+        ] {
+            assert!(!would_be_lost(kept), "{kept}");
+        }
+    }
+}

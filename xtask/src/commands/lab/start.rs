@@ -1,0 +1,225 @@
+//! The plan that starts a lab from its parts: the folder, the small checkout
+//! in it that commands inside work on, and init.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
+
+use super::packages::SBIN;
+use super::parts::Parts;
+use super::place::{MARKER, Place};
+use super::state::Made;
+use crate::plan::{Action, Plan, Resource, Step};
+
+/// Wait for init at most so long; measured: 30 ms.
+const START_DEADLINE: u64 = 30;
+
+/// `exe` is this program, which must stay reachable inside.
+pub(super) fn plan(place: &Place, parts: &Parts, arch: &str, exe: &Utf8Path) -> Plan {
+    let mut plan = Plan::new("start the lab");
+    let mut steps = Vec::new();
+    if place.shared_parent {
+        let why = "a private folder: the cache folder's path is too long for unix sockets";
+        let argv = ["mkdir", "-m", "0700", "--", place.dir.as_str()];
+        steps.push(Step::run(why, argv));
+    }
+    for (why, path, contents) in files(place, parts) {
+        steps.push(Step::new(
+            why,
+            Action::WriteFile {
+                path,
+                contents,
+                mode: 0o644,
+            },
+        ));
+    }
+    let out = place.checkout().join("_out");
+    steps.push(Step::new(
+        "where builds write to",
+        Action::CreateDir { path: out.clone() },
+    ));
+    steps.extend(artifacts(&out, parts, arch));
+    let start = parts.tools.dir.join("init/start");
+    let argv = [
+        "sh",
+        start.as_str(),
+        place.dir.as_str(),
+        place.parts.as_str(),
+        exe.as_str(),
+    ];
+    let why = "start the lab's namespaces and wait until they are ready";
+    steps.push(Step::run(why, argv).as_root().deadline(START_DEADLINE));
+    // Every step says what it makes, so that whichever is stopped is undone.
+    let made = Resource::Lab {
+        dir: place.dir.clone(),
+    };
+    plan.steps = steps
+        .into_iter()
+        .map(|step| step.makes(made.clone()))
+        .collect();
+    plan
+}
+
+/// Why, where, what; the marker first, because it makes the folder ours.
+fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 5] {
+    let checkout = place.checkout();
+    let made = Made {
+        schema: 1,
+        talosctl: format!("v{}", parts.talosctl.version),
+        kernel: parts.kernel.version.clone(),
+        guest: parts.guest.version.clone(),
+        path: vec![parts.tools.dir.join("path"), parts.talosctl.dir.clone()],
+    };
+    [
+        (
+            "what this lab is made of; marks the folder as ours",
+            place.dir.join(MARKER),
+            format!("{:#}\n", json!(made)),
+        ),
+        (
+            "a small checkout, so that commands find what they always look for",
+            checkout.join("go.mod"),
+            "module github.com/siderolabs/talos\n".to_owned(),
+        ),
+        (
+            "the Talos version that this lab stands in for",
+            checkout.join("pkg/machinery/gendata/data/tag"),
+            made.talosctl,
+        ),
+        (
+            "cluster settings that suit the lab",
+            checkout.join(".cargo/xtask.toml"),
+            settings(&parts.tools.dir.join("cni")),
+        ),
+        (
+            "a shell in the lab says where it is",
+            place.dir.join(".bashrc"),
+            "# Written by `cargo xtask lab up`.\nPS1='(lab) \\w \\$ '\n".to_owned(),
+        ),
+    ]
+}
+
+/// Copies, so that a build of the user's own may take their place.
+fn artifacts(out: &Utf8Path, parts: &Parts, arch: &str) -> [Step; 3] {
+    let step = |why: &str, with: [&str; 2], from: Utf8PathBuf, name: String| {
+        let to = out.join(name);
+        Step::run(why, [with[0], with[1], "--", from.as_str(), to.as_str()])
+    };
+    let initramfs = parts.initramfs.dir.join("initramfs");
+    let talosctl = parts.talosctl.dir.join("talosctl");
+    [
+        step(
+            "the kernel",
+            ["cp", "-L"],
+            parts.vmlinuz(),
+            format!("vmlinuz-{arch}"),
+        ),
+        step(
+            "the guest's initramfs",
+            ["cp", "-L"],
+            initramfs,
+            format!("initramfs-{arch}.xz"),
+        ),
+        step(
+            "talosctl",
+            ["ln", "-s"],
+            talosctl,
+            format!("talosctl-linux-{arch}"),
+        ),
+    ]
+}
+
+/// A node of the lab is small, has no UEFI firmware, and its disk is never
+/// written: it must only look large enough to talosctl.
+fn settings(cni: &Utf8Path) -> String {
+    format!(
+        "# Written by `cargo xtask lab up`.\n\
+         [cluster]\n\
+         controlplanes = 1\n\
+         workers = 1\n\
+         memory = \"2GiB\"\n\
+         memory-workers = \"1GiB\"\n\
+         talosctl-args = [\n  \
+           \"--cni-bin-path={cni}\",\n  \
+           \"--with-uefi=false\",\n  \
+           \"--disk-preallocate=false\",\n\
+         ]\n"
+    )
+}
+
+/// The PATH inside: our wrapper before the QEMU that it wraps.
+pub(super) fn path_inside(made: &Made, outside: &str) -> String {
+    let mut dirs: Vec<&str> = made.path.iter().map(|dir| dir.as_str()).collect();
+    for dir in outside.split(':').chain(SBIN).chain(["/usr/bin", "/bin"]) {
+        if !dir.is_empty() && !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    dirs.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Privilege;
+
+    fn planned(shared_parent: bool) -> Plan {
+        let place = Place {
+            dir: "/d".into(),
+            parts: "/p".into(),
+            shared_parent,
+        };
+        let parts = Parts::wanted(&place, "v1.13.0", "amd64");
+        plan(&place, &parts, "amd64", Utf8Path::new("/x/xtask"))
+    }
+
+    #[test]
+    fn every_step_is_undone_and_only_the_last_needs_root() {
+        let plan = planned(false);
+        assert!(plan.steps.iter().all(|step| step.makes.is_some()));
+        let (last, before) = plan.steps.split_last().unwrap();
+        assert_eq!(last.privilege, Privilege::Root);
+        assert!(before.iter().all(|step| step.privilege == Privilege::User));
+        assert!(
+            matches!(&before[0].action, Action::WriteFile { path, .. } if path == "/d/lab.json")
+        );
+        assert!(planned(true).steps[0].why.contains("private folder"));
+    }
+
+    #[test]
+    fn the_checkout_is_what_commands_outside_of_the_lab_understand() {
+        let place = Place {
+            dir: "/d".into(),
+            parts: "/p".into(),
+            shared_parent: false,
+        };
+        let parts = Parts::wanted(&place, "v1.13.0", "amd64");
+        let files = files(&place, &parts);
+        let of = |end: &str| {
+            &files
+                .iter()
+                .find(|(_, path, _)| path.as_str().ends_with(end))
+                .unwrap()
+                .2
+        };
+        assert_eq!(of("data/tag"), "v1.13.0");
+        let settings: crate::ctx::config::Config = toml::from_str(of("xtask.toml")).unwrap();
+        assert_eq!(
+            (settings.cluster.controlplanes, settings.cluster.workers),
+            (Some(1), Some(1))
+        );
+        assert!(settings.cluster.talosctl_args[0].starts_with("--cni-bin-path=/p/tools-"));
+    }
+
+    #[test]
+    fn the_wrapper_comes_first_and_sbin_is_there_once() {
+        let made = Made {
+            schema: 1,
+            talosctl: String::new(),
+            kernel: String::new(),
+            guest: String::new(),
+            path: vec!["/p/path".into(), "/p/talosctl".into()],
+        };
+        let expected = "/p/path:/p/talosctl:/usr/bin:/usr/sbin:/usr/local/sbin:/sbin:/bin";
+        assert_eq!(path_inside(&made, "/usr/bin::/usr/sbin"), expected);
+    }
+}

@@ -1,0 +1,122 @@
+//! The Docker that builds would use, as the client sees it: the client knows
+//! `DOCKER_HOST`, `DOCKER_CONTEXT` and its own settings better than we could.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use serde::Deserialize;
+
+use super::host::Host;
+use super::probe;
+
+/// A client that answers no sooner talks to an engine that hangs.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// What `docker version` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docker {
+    pub client: Option<String>,
+    pub engine: Engine,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    Answers(String),
+    /// With the client's own words.
+    Refuses(String),
+    /// The client did not come back.
+    Hangs,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    #[serde(rename = "Client")]
+    client: Option<Version>,
+    #[serde(rename = "Server")]
+    server: Option<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "Version")]
+    version: String,
+}
+
+/// Where the client is; none is another finding than no engine.
+pub fn client() -> Option<Utf8PathBuf> {
+    Host::which("docker")
+}
+
+/// Ask the client for both versions.
+pub fn ask() -> Docker {
+    match probe::run(
+        &["docker", "version", "--format", "{{json .}}"],
+        None,
+        LIMIT,
+    ) {
+        Some(output) => parse(&output.stdout, &output.stderr),
+        None => Docker {
+            client: None,
+            engine: Engine::Hangs,
+        },
+    }
+}
+
+/// `docker buildx version` prints `github.com/docker/buildx v0.29.1 SHA`; a
+/// client without the plugin calls it an unknown command.
+pub fn buildx() -> Option<String> {
+    let output = probe::run(&["docker", "buildx", "version"], None, LIMIT)?;
+    let words: Vec<&str> = output.stdout.split_whitespace().collect();
+    let version = words.get(1).or(words.first()).copied().unwrap_or("buildx");
+    output.success.then(|| version.to_owned())
+}
+
+fn parse(stdout: &str, stderr: &str) -> Docker {
+    let versions: Option<Versions> = serde_json::from_str(stdout.trim()).ok();
+    let (client, server) = versions.map_or((None, None), |both| (both.client, both.server));
+    let engine = match server {
+        Some(server) => Engine::Answers(server.version),
+        None => Engine::Refuses(reason(stderr)),
+    };
+    Docker {
+        client: client.map(|client| client.version),
+        engine,
+    }
+}
+
+/// The line that says why; warnings come before it.
+fn reason(stderr: &str) -> String {
+    let line = stderr.lines().rfind(|line| !line.trim().is_empty());
+    line.unwrap_or("it said nothing").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded with Docker 28.2.2.
+    const NO_ENGINE: &str = r#"{"Client":{"Version":"28.2.2","ApiVersion":"1.50","Os":"linux","Context":"default"},"Server":null}"#;
+
+    #[test]
+    fn a_client_without_an_engine_is_told_from_none() {
+        let said =
+            "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?\n";
+        let docker = parse(NO_ENGINE, said);
+        assert_eq!(docker.client.as_deref(), Some("28.2.2"));
+        assert_eq!(docker.engine, Engine::Refuses(said.trim().to_owned()));
+    }
+
+    #[test]
+    fn an_engine_has_a_version() {
+        let text =
+            r#"{"Client":{"Version":"28.2.2"},"Server":{"Version":"20.10.24","Os":"linux"}}"#;
+        assert_eq!(parse(text, "").engine, Engine::Answers("20.10.24".into()));
+    }
+
+    #[test]
+    fn something_else_named_docker_is_no_engine() {
+        let docker = parse("Emulate Docker CLI using podman.", "");
+        assert_eq!(docker.client, None);
+        assert!(matches!(docker.engine, Engine::Refuses(_)));
+    }
+}

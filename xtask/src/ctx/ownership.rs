@@ -1,0 +1,61 @@
+//! Files of this user that a talosctl under sudo has left to root: it has no
+//! notion of the user behind sudo (T14).
+
+use std::os::unix::fs::MetadataExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What talosctl and kubectl must be able to write as the user `uid`, and root
+/// owns. Not the clusters' own folders: those are root's for as long as their
+/// VMs run; and not the CNI plugins, which root executes.
+pub fn root_owned(talos_home: &Utf8Path, home: &Utf8Path, uid: u32) -> Vec<Utf8PathBuf> {
+    owned_by(&paths(talos_home, home), 0, uid)
+}
+
+fn paths(talos_home: &Utf8Path, home: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let kube = home.join(".kube");
+    let mut paths = vec![
+        talos_home.to_owned(),
+        talos_home.join("config"),
+        talos_home.join("clusters"),
+        talos_home.join("cache"),
+    ];
+    paths.extend([kube.join("config"), kube.join("cache"), kube]);
+    paths
+}
+
+/// Of `paths`, those that are `other`'s. A symbolic link is looked at itself.
+fn owned_by(paths: &[Utf8PathBuf], other: u32, uid: u32) -> Vec<Utf8PathBuf> {
+    let is_others = |path: &&Utf8PathBuf| {
+        std::fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == other && meta.uid() != uid)
+    };
+    paths.iter().filter(is_others).cloned().collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_exists_and_is_anothers_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Utf8Path::from_path(dir.path()).unwrap();
+        let talos_home = home.join(".talos");
+        std::fs::create_dir_all(talos_home.join("clusters/a")).unwrap();
+        std::fs::write(talos_home.join("config"), "").unwrap();
+        let me = std::fs::metadata(home).unwrap().uid();
+        let all = paths(&talos_home, home);
+        let found = owned_by(&all, me, me + 1);
+        assert_eq!(
+            found,
+            [
+                talos_home.clone(),
+                talos_home.join("config"),
+                talos_home.join("clusters")
+            ]
+        );
+        // Root's files are root's own where root asks.
+        assert!(owned_by(&all, me, me).is_empty());
+    }
+}

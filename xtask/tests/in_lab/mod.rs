@@ -1,0 +1,90 @@
+//! A lab of a test's own: never the user's, taken down when the test ends,
+//! however it ends.
+#![allow(dead_code, reason = "each test binary uses what it needs")]
+
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The lab's folder and a HOME whose ledger and records are the test's.
+pub(crate) struct Lab {
+    dir: TempDir,
+}
+
+impl Lab {
+    /// `None` where this machine cannot run a lab: then the test says so, and
+    /// with CI=true that is a failure.
+    pub(crate) fn own(test: &str) -> Option<Self> {
+        let root = rustix::process::geteuid().is_root();
+        let reason = match (cfg!(target_os = "linux"), root) {
+            (false, _) => "the lab needs Linux",
+            (_, false) => "lab tests need root",
+            _ => {
+                // Short: unix sockets in it have 107 bytes.
+                let dir = tempfile::Builder::new().prefix("xl-").tempdir_in("/tmp").unwrap();
+                return Some(Self { dir });
+            }
+        };
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
+        eprintln!("SKIPPED: {test}: {reason}");
+        if let Some(file) = std::env::var_os("XTASK_TEST_SKIPS") {
+            use std::io::Write;
+            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+            writeln!(file, "{test}\t{reason}").unwrap();
+        }
+        None
+    }
+
+    /// `cargo xtask WORDS`, outside the lab unless the words say otherwise.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .args(words)
+            .current_dir(self.dir.path())
+            .env("XTASK_LAB_DIR", self.dir.path().join("l"))
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
+            .env_remove("TALOS_DIR")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn xtask(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// In the lab; its standard output, after success.
+    pub(crate) fn ok(&self, words: &[&str]) -> String {
+        let words = [&["--lab"], words].concat();
+        let output = self.xtask(&words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {:?}\n{stderr}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// In the lab; its standard error, after ending with `code`.
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) -> String {
+        let words = [&["--lab"], words].concat();
+        let output = self.xtask(&words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}:\n{stderr}");
+        stderr
+    }
+
+    /// A shell script in the lab; its standard output, after success.
+    pub(crate) fn sh(&self, script: &str) -> String {
+        let output = self.xtask(&["lab", "shell", "--", "sh", "-c", script]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {:?}\n{stderr}", output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let output = self.xtask(&["lab", "down"]);
+        if !output.status.success() && !std::thread::panicking() {
+            panic!("lab down: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A checkout and a talosctl that are good for plans only: nothing in them is
+//! Talos. The talosctl writes down how it was called.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::common::Home;
+
+/// A network that no host has, so that plans do not depend on this one.
+pub(crate) const CIDR: &str = "172.29.213.0/24";
+
+/// Go's name of this machine, in the names of artifacts.
+pub(crate) fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A HOME with a checkout of that line at `talos`.
+pub(crate) fn checkout(version: &str) -> Home {
+    let home = Home::new();
+    open_to_all(&home);
+    home.write("talos/go.mod", "module github.com/siderolabs/talos\n\ngo 1.25\n");
+    home.write("talos/pkg/machinery/gendata/data/tag", version);
+    let arch = arch();
+    home.write(&format!("talos/_out/vmlinuz-{arch}"), "kernel");
+    home.write(&format!("talos/_out/initramfs-{arch}.xz"), "initramfs");
+    home.write("talos/_out/installer_image", "127.0.0.1:5005/you/installer:dev\n");
+    let talosctl = home.write(
+        &format!("talos/_out/talosctl-linux-{arch}"),
+        &format!(
+            "#!/bin/sh\ncase $1 in version) echo 'Talos {version}'; exit;; esac\n\
+             {{ pwd; env | grep ^TALOS_HOME; printf '%s\\n' \"$@\"; }} >>'{}'\n",
+            home.path("calls")
+        ),
+    );
+    std::fs::set_permissions(talosctl, PermissionsExt::from_mode(0o755)).unwrap();
+    home
+}
+
+fn open_to_all(home: &Home) {
+    std::fs::set_permissions(&home.root, PermissionsExt::from_mode(0o777)).unwrap();
+}
+
+/// `cluster WORDS` about that checkout.
+pub(crate) fn cluster(home: &Home, words: &[&str]) -> Command {
+    home.xtask(&[&["-C", home.path("talos").as_str(), "cluster"], words].concat())
+}
+
+/// The same as a user who is not root: plans differ by who makes them. Root
+/// becomes nobody for it.
+pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
+    if !crate::common::is_root() {
+        return cluster(home, words);
+    }
+    // Somewhere that nobody may enter too.
+    let binary = home.path("xtask-binary");
+    if !binary.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &binary).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i"])
+        .args([format!("HOME={}", home.root), "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()])
+        .arg(binary)
+        .args(["-C", home.path("talos").as_str(), "cluster"])
+        .args(words)
+        .current_dir(&home.root);
+    command
+}
