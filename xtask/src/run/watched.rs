@@ -141,7 +141,7 @@ impl Watched {
             helper.write();
             self.out.read_to(&mut self.answer, ANSWER_LIMIT);
         } else {
-            self.out.read_into(tee);
+            self.out.read_output(tee);
         }
         self.err.read_into(tee);
     }
@@ -267,7 +267,7 @@ impl Watched {
     pub(super) fn finish(mut self, tee: &mut Tee<'_>) -> Vec<u8> {
         self.transfer(tee);
         if self.helper.is_none() {
-            self.out.finish(tee);
+            self.out.finish_output(tee);
         }
         self.err.finish(tee);
         std::mem::take(&mut self.answer)

@@ -102,7 +102,10 @@ impl Ui {
     /// A decision taken on the user's behalf.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            say(&format!("{} {text}\n", self.paint_err(Style::Warn, "note:")));
+            say(&format!(
+                "{} {text}\n",
+                self.paint_err(Style::Warn, "note:")
+            ));
         }
     }
 
@@ -118,6 +121,13 @@ impl Ui {
         if !self.quiet {
             let _ = std::io::stderr().write_all(chunk);
         }
+    }
+
+    /// What a child printed for whoever reads our standard output. A reader
+    /// that has gone away is no failure of the child.
+    pub fn data(&self, chunk: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(chunk).and_then(|()| out.flush());
     }
 
     pub fn failure(&self, failure: &Failure) {

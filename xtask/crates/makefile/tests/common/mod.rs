@@ -1,5 +1,7 @@
 //! A small runner for plans, and GNU make beside it.
 #![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
     unreachable_pub,
     clippy::disallowed_methods,
     reason = "tests run both makes for real"
