@@ -256,3 +256,99 @@ fn mistakes_are_named_before_anything_runs() {
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("there is no Makefile"), "{said}");
 }
+
+/// Answers every request as a registry that has the image.
+fn registry(digest: &'static str) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 2048];
+            let read = stream.read(&mut request).unwrap();
+            let is_asked = String::from_utf8_lossy(&request[..read])
+                .starts_with("HEAD /v2/u/installer/manifests/v1 ");
+            let status = if is_asked { "200 OK" } else { "404 Not Found" };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nDocker-Content-Digest: {digest}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+/// A program of that name that is first on PATH.
+fn stand_in(bin: &Path, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bin.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn pushed_images_are_noted_by_digest() {
+    let port = registry("sha256:aaaa");
+    let text = format!(
+        "R ?= 127.0.0.1:{port}\nimager:\n\t@docker buildx build --push=$(PUSH) --output type=image,name=$(R)/u/$@:v1,rewrite-timestamp=true .\n\
+         installer:\n\t@crane push _out/x.tar $(R)/u/installer:v1\n\
+         lost:\n\t@crane push _out/x.tar $(R)/u/lost:v1\n"
+    );
+    let (root, dir) = fresh(&text);
+    let bin = root.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let metadata = "for word; do case $word in --metadata-file=*) echo '{\"containerimage.digest\": \"sha256:bbbb\"}' > \"${word#*=}\";; esac; done\n";
+    stand_in(&bin, "docker", metadata);
+    stand_in(&bin, "crane", "exit 0\n");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let of = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(arguments)
+            .current_dir(&dir)
+            .env("HOME", root.path())
+            .env("PATH", &path)
+            .env_remove("XDG_STATE_HOME")
+            .output()
+            .unwrap()
+    };
+    let build = of(&[
+        "-C",
+        ".",
+        "build",
+        "--no-preflight",
+        "imager",
+        "installer",
+        "lost",
+        "PUSH=true",
+    ]);
+    let said = String::from_utf8(build.stderr).unwrap();
+    assert!(build.status.success(), "{said}");
+    assert!(
+        said.contains("the digest of 127.0.0.1") && said.contains("/u/lost:v1 is not known"),
+        "{said}"
+    );
+    // Not pushed, so not noted.
+    assert!(
+        of(&["-C", ".", "build", "--no-preflight", "imager", "PUSH=false"])
+            .status
+            .success()
+    );
+    let images: serde_json::Value =
+        serde_json::from_slice(&of(&["images", "--json"]).stdout).unwrap();
+    let found: Vec<(&str, &str)> = images["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| {
+            (
+                image["name"].as_str().unwrap().rsplit('/').next().unwrap(),
+                image["digest"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("installer", "sha256:aaaa"), ("imager", "sha256:bbbb")]
+    );
+}

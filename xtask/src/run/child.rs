@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tee::Tee;
 use super::watched::Watched;
-use super::{Observer, signals::Signals, spawn};
+use super::{Observer, signals::Signals, spawn, terminal};
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
 use crate::ui::Ui;
@@ -153,8 +153,15 @@ pub(super) fn supervise(
         command.stdin(Stdio::piped());
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
+    let drawn = drawn.map(|terminal| {
+        command.stderr(Stdio::from(terminal.childs));
+        terminal.ours
+    });
     let child = spawn::spawn(command).map_err(|error| cannot_start(name, &error))?;
-    let mut watched = Watched::new(child, request)?;
+    // Ours of the child's end goes, else it would never be seen to close.
+    command.stderr(Stdio::null());
+    let mut watched = Watched::new(child, request, drawn)?;
     let stopped = watched.wait(&mut how, &mut tee);
     watched.drain(&how, &mut tee);
     let status = watched

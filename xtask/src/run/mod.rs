@@ -12,6 +12,7 @@ mod signals;
 mod spawn;
 mod stop;
 mod tee;
+mod terminal;
 mod undo;
 mod watched;
 
