@@ -2,7 +2,8 @@
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::ui::Color;
 
@@ -92,7 +93,10 @@ pub enum Command {
     /// Copy this workspace into a Talos checkout
     Embed(EmbedArgs),
     /// Completions for your shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// Of which shell; `source` what is printed
+        shell: clap_complete::Shell,
+    },
     /// For our own use
     #[command(hide = true, subcommand)]
     Internal(InternalCommand),
@@ -130,6 +134,7 @@ pub enum ClusterVerb {
     Status(StatusArgs),
     /// All clusters of this user
     List {
+        /// As JSON, for editors, agents, CI
         #[arg(long)]
         json: bool,
     },
@@ -166,7 +171,7 @@ pub struct UpArgs {
     /// 1, 3 or more; two cannot elect a leader [default: 3, less when memory is short]
     #[arg(long, value_name = "N")]
     pub controlplanes: Option<u32>,
-    /// [default: 2, less when memory is short]
+    /// Any number [default: 2, less when memory is short]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
     /// Of each node: MiB, or with a unit such as 2GiB
@@ -196,6 +201,7 @@ pub struct UpArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub which: Which,
+    /// As JSON, for editors, agents, CI
     #[arg(long)]
     pub json: bool,
 }
@@ -227,6 +233,7 @@ pub struct RebootArgs {
     /// Seconds within which each node must be ready
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout: u64,
+    /// As JSON, for editors, agents, CI
     #[arg(long)]
     pub json: bool,
     /// Nodes by name, by the end of the name, or by address
@@ -248,6 +255,7 @@ pub enum LabCommand {
     Down,
     /// Whether the lab runs, and what it is made of
     Status {
+        /// As JSON, for editors, agents, CI
         #[arg(long)]
         json: bool,
     },
@@ -284,6 +292,7 @@ pub struct DoctorArgs {
     /// Mend what can be mended safely
     #[arg(long)]
     pub fix: bool,
+    /// As JSON, for editors, agents, CI
     #[arg(long)]
     pub json: bool,
     /// Check for the cluster that these would make
@@ -295,6 +304,7 @@ pub struct DoctorArgs {
 pub struct RunsArgs {
     /// `latest` or the beginning of an id: show that run
     pub run: Option<String>,
+    /// As JSON, for editors, agents, CI
     #[arg(long)]
     pub json: bool,
 }
@@ -390,4 +400,30 @@ pub enum InternalCommand {
     RunPlan,
     /// End our process group when standard input closes
     Warden,
+}
+
+/// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too
+/// many of them: name the verb that was meant.
+pub fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return error;
+    }
+    let command = Cli::command();
+    let verbs = command
+        .find_subcommand("cluster")
+        .into_iter()
+        .flat_map(clap::Command::get_subcommands);
+    let alike = verbs.map(|verb| (strsim::jaro(word, verb.get_name()), verb.get_name()));
+    // As alike as clap itself wants it.
+    if let Some((_, verb)) = alike
+        .filter(|(alike, _)| *alike > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+    {
+        let verb = ContextValue::Strings(vec![verb.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, verb);
+    }
+    error
 }

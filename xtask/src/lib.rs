@@ -24,6 +24,7 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = cli::with_suggestion(error);
             let _ = error.print();
             // Asking for help is not a mistake.
             return if error.use_stderr() {

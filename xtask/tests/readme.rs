@@ -1,6 +1,14 @@
 //! The README says what is: its command table is the command line's, and its
 //! console blocks run.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
 mod in_lab;
 
 use std::fmt::Write;
@@ -31,7 +39,10 @@ fn the_command_table_is_the_command_lines() {
     if std::env::var_os("XTASK_UPDATE").is_some() {
         std::fs::write(README, format!("{head}{BEGIN}{wanted}{END}{tail}")).unwrap();
     } else {
-        assert_eq!(table, wanted, "XTASK_UPDATE=1 cargo test --test readme rewrites it");
+        assert_eq!(
+            table, wanted,
+            "XTASK_UPDATE=1 cargo test --test readme rewrites it"
+        );
     }
 }
 
@@ -51,7 +62,10 @@ fn examples(text: &str) -> Vec<Example> {
             "```" => inside = false,
             _ if !inside => {}
             _ => match line.strip_prefix("$ ") {
-                Some(command) => found.push(Example { command: command.into(), output: Vec::new() }),
+                Some(command) => found.push(Example {
+                    command: command.into(),
+                    output: Vec::new(),
+                }),
                 None => found.last_mut().unwrap().output.push(line.to_owned()),
             },
         }
@@ -62,7 +76,9 @@ fn examples(text: &str) -> Vec<Example> {
 fn matches(wanted: &[String], got: &[&str]) -> bool {
     match wanted.split_first() {
         None => got.is_empty(),
-        Some((any, rest)) if any == "…" => (0..=got.len()).any(|skip| matches(rest, &got[skip..])),
+        Some((any, rest)) if any == "…" => {
+            (0..=got.len()).any(|skip| matches(rest, &got[skip..]))
+        }
         Some((line, rest)) => {
             got.first().is_some_and(|first| line_matches(line, first)) && matches(rest, &got[1..])
         }
@@ -86,7 +102,9 @@ fn the_matcher_can_fail() {
 
 #[test]
 fn the_console_blocks_run() {
-    let Some(lab) = in_lab::Lab::own("the_console_blocks_run") else { return };
+    let Some(lab) = in_lab::Lab::own("the_console_blocks_run") else {
+        return;
+    };
     let text = std::fs::read_to_string(README).unwrap();
     let all = examples(&text);
     assert!(all.len() >= 4, "the quick start has gone from the README");
@@ -94,9 +112,16 @@ fn the_console_blocks_run() {
         let words: Vec<&str> = example.command.split(' ').collect();
         assert_eq!(words[..2], ["cargo", "xtask"], "{}", example.command);
         let output = lab.xtask(&words[2..]);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(output.status.success(), "`{}`:\n{err}", example.command);
         let got: Vec<&str> = out.lines().collect();
-        assert!(matches(&example.output, &got), "`{}` printed:\n{out}", example.command);
+        assert!(
+            matches(&example.output, &got),
+            "`{}` printed:\n{out}",
+            example.command
+        );
     }
 }

@@ -14,20 +14,23 @@ use crate::ui::{self, Style};
 pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
     match &args.run {
         Some(run) => show(app, run, args.json),
-        None => list(app, args.json),
+        None => Ok(list(app, args.json)),
     }
 }
 
-fn list(app: &App<'_>, json: bool) -> Result<u8> {
+fn list(app: &App<'_>, json: bool) -> u8 {
     let state = &app.ctx.dirs.state;
     let records: Vec<Value> = runs::list(state)
         .iter()
-        .filter_map(|id| read(&state.join("runs").join(id)).ok())
-        .map(|(meta, events)| summary(&meta, &events))
+        .filter_map(|id| {
+            let dir = state.join("runs").join(id);
+            let (meta, events) = read(&dir).ok()?;
+            Some(summary(&dir, &meta, &events))
+        })
         .collect();
     if json {
         ui::print_json(&json!({"schema": 1, "runs": records}));
-        return Ok(0);
+        return 0;
     }
     if records.is_empty() {
         ui::print("no runs recorded yet\n");
@@ -37,23 +40,25 @@ fn list(app: &App<'_>, json: bool) -> Result<u8> {
         let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
         let _ = writeln!(
             out,
-            "{:<24} {:<12} {}",
+            "{:<24} {} {}",
             text("id"),
             ended(app, record),
             text("command")
         );
     }
     ui::print(&out);
-    Ok(0)
+    0
 }
 
+/// In a column: padded before painting, because escape codes have no width.
 fn ended(app: &App<'_>, record: &Value) -> String {
-    match record["code"].as_u64() {
-        Some(0) => app.ui.paint(Style::Good, "ok"),
-        Some(code) => app.ui.paint(Style::Bad, &format!("exit {code}")),
-        // No end was recorded: it runs still, or was killed.
-        None => app.ui.paint(Style::Warn, "no end"),
-    }
+    let (style, word) = match record["code"].as_u64() {
+        Some(0) => (Style::Good, "ok".to_owned()),
+        Some(code) => (Style::Bad, format!("exit {code}")),
+        None if record["running"] == true => (Style::Dim, "running".to_owned()),
+        None => (Style::Warn, "killed".to_owned()),
+    };
+    app.ui.paint(style, &format!("{word:<12}"))
 }
 
 fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
@@ -63,7 +68,7 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
         ui::print_json(&json!({"schema": 1, "run": meta, "events": events, "dir": dir}));
         return Ok(0);
     }
-    let summary = summary(&meta, &events);
+    let summary = summary(&dir, &meta, &events);
     let mut out = format!(
         "{}\n  {}\n",
         summary["command"].as_str().unwrap_or_default(),
@@ -112,12 +117,12 @@ fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
     ))
 }
 
-fn summary(meta: &Value, events: &[Value]) -> Value {
+fn summary(dir: &Utf8Path, meta: &Value, events: &[Value]) -> Value {
     let end = events.iter().find(|event| event["event"] == "end");
     let words = meta["command"].as_array().map_or(&[][..], Vec::as_slice);
     let words: Vec<&str> = words.iter().skip(1).filter_map(Value::as_str).collect();
     json!({
         "id": meta["id"], "command": words.join(" "), "started": meta["started"],
-        "code": end.map(|end| &end["code"]),
+        "code": end.map(|end| &end["code"]), "running": end.is_none() && runs::is_live(dir),
     })
 }

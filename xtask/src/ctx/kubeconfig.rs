@@ -55,13 +55,17 @@ impl Kubeconfig {
 
     /// Names of the clusters whose server is one that `ours` accepts.
     pub fn clusters_at(&self, ours: impl Fn(&str) -> bool) -> Vec<&str> {
-        let found = self.clusters.iter().filter(|cluster| ours(&cluster.cluster.server));
+        let found = self
+            .clusters
+            .iter()
+            .filter(|cluster| ours(&cluster.cluster.server));
         found.map(|cluster| cluster.name.as_str()).collect()
     }
 
     /// Whether the file holds nothing but these clusters and their contexts.
     pub fn has_only(&self, clusters: &[&str]) -> bool {
-        self.clusters.len() == clusters.len() && self.contexts_of(clusters).len() == self.contexts.len()
+        self.clusters.len() == clusters.len()
+            && self.contexts_of(clusters).len() == self.contexts.len()
     }
 
     pub fn contexts_of(&self, clusters: &[&str]) -> Vec<&NamedContext> {
@@ -74,7 +78,9 @@ impl Ctx {
     /// The first file of `KUBECONFIG`, else `~/.kube/config`.
     pub fn kubeconfig_path(&self) -> Utf8PathBuf {
         let named = std::env::var("KUBECONFIG").ok();
-        let first = named.as_deref().and_then(|paths| paths.split(':').find(|path| !path.is_empty()));
+        let first = named
+            .as_deref()
+            .and_then(|paths| paths.split(':').find(|path| !path.is_empty()));
         first.map_or_else(|| self.dirs.home.join(".kube/config"), Utf8PathBuf::from)
     }
 }
@@ -93,6 +99,9 @@ mod tests {
         assert!(!config.has_only(&ours));
         assert!(config.has_only(&["talos-default", "work"]));
         assert_eq!(config.contexts_of(&ours)[0].name, "admin@talos-default");
-        assert_eq!(Kubeconfig::host("https://k8s.example.org/x"), Some("k8s.example.org"));
+        assert_eq!(
+            Kubeconfig::host("https://k8s.example.org/x"),
+            Some("k8s.example.org")
+        );
     }
 }

@@ -2,8 +2,8 @@
 //! network namespaces, packet filter rules, CNI cache. Found by looking, and
 //! only what can be shown to be this cluster's.
 //!
-//! Sources: pkg/provision/providers/vm/network_linux.go (bridge, DOCKER-USER),
-//! qemu/launch_linux.go (namespaces, CNI), the CNI bridge and firewall plugins
+//! Sources: `pkg/provision/providers/vm/network_linux.go` (bridge, DOCKER-USER),
+//! `qemu/launch_linux.go` (namespaces, CNI), the CNI bridge and firewall plugins
 //! (chains and comments).
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -75,7 +75,10 @@ impl Leftovers {
             )
         }));
         lines.extend(
-            self.nat_chains.iter().chain(&self.empty_nat_chains).map(|name| format!("nat chain {name}")),
+            self.nat_chains
+                .iter()
+                .chain(&self.empty_nat_chains)
+                .map(|name| format!("nat chain {name}")),
         );
         lines.extend(
             self.idle_chains
@@ -151,9 +154,16 @@ fn cached_results(footprint: &Footprint) -> Vec<Cached> {
             let container = cni_cache_container(&footprint.network, entry.file_name())?.to_owned();
             let text = std::fs::read_to_string(entry.path()).ok();
             let read = text.and_then(|text| CniAttachment::parse(&text).ok());
-            let namespace = read.as_ref().and_then(CniAttachment::netns_name).map(str::to_owned);
+            let namespace = read
+                .as_ref()
+                .and_then(CniAttachment::netns_name)
+                .map(str::to_owned);
             let is_ours = read.is_none_or(|read| read.network == footprint.network);
-            is_ours.then(|| Cached { path: entry.path().to_owned(), container, namespace })
+            is_ours.then(|| Cached {
+                path: entry.path().to_owned(),
+                container,
+                namespace,
+            })
         })
         .collect()
 }
@@ -173,7 +183,9 @@ fn namespaces(footprint: &Footprint, cached: &[Cached], nodes: &[u64]) -> Vec<St
             // Of talosctl's making only; see testutils.NewNS.
             is_cni_netns(name)
                 && (on_bridge.iter().any(|other| other == name)
-                    || cached.iter().any(|result| result.namespace.as_deref() == Some(name))
+                    || cached
+                        .iter()
+                        .any(|result| result.namespace.as_deref() == Some(name))
                     || std::fs::metadata(entry.path())
                         .is_ok_and(|meta| nodes.contains(&meta.ino())))
         })
@@ -194,13 +206,15 @@ struct NetnsId {
     name: Option<String>,
 }
 
+/// What `ip -json` answers; nothing where it does not.
+fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
+    let text = probe::stdout(argv, None).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 fn namespaces_on_bridge(bridge: &str) -> Vec<String> {
     if !has_interface(bridge) {
         return Vec::new();
-    }
-    fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
-        let text = probe::stdout(argv, None).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
     }
     let links: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", bridge]);
     let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"]);
@@ -297,9 +311,15 @@ fn nat_rules(text: &str, footprint: &Footprint, containers: &[&str], found: &mut
 fn half_made_chains(text: &str, footprint: &Footprint, found: &mut Leftovers) {
     let all: Vec<Rule> = rules(text, "nat").collect();
     let ours = format!("name: \"{}\"", footprint.network);
-    for chain in text.lines().filter_map(|line| line.strip_prefix("-N CNI-")).filter(|hash| hash.len() == 24) {
+    for chain in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("-N CNI-"))
+        .filter(|hash| hash.len() == 24)
+    {
         let chain = format!("CNI-{chain}");
-        let is_referred_to = all.iter().any(|rule| value(&rule.spec, "-j") == Some(&chain));
+        let is_referred_to = all
+            .iter()
+            .any(|rule| value(&rule.spec, "-j") == Some(&chain));
         let mut inside = all.iter().filter(|rule| rule.chain == chain).peekable();
         let is_empty = inside.peek().is_none();
         let is_ours = inside.any(|rule| {
@@ -381,7 +401,14 @@ mod tests {
         assert_eq!(found.nat_chains, ["CNI-463743b1ababab1f0d70693d"]);
         assert_eq!(found.empty_nat_chains, ["CNI-000000000000000000000000"]);
         let mut others = Leftovers::default();
-        half_made_chains(text, &Footprint { network: "other".into(), ..footprint() }, &mut others);
+        half_made_chains(
+            text,
+            &Footprint {
+                network: "other".into(),
+                ..footprint()
+            },
+            &mut others,
+        );
         assert!(others.nat_chains.is_empty());
     }
 

@@ -33,7 +33,10 @@ struct Address {
 /// which shows the namespace that /sys was mounted in.
 pub fn has_interface(name: &str) -> bool {
     let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    table.lines().any(|line| line.split_once(':').is_some_and(|(found, _)| found.trim() == name))
+    table.lines().any(|line| {
+        line.split_once(':')
+            .is_some_and(|(found, _)| found.trim() == name)
+    })
 }
 
 /// Everything but the cluster `except` and the loopback network.

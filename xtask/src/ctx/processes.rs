@@ -1,11 +1,16 @@
 //! The process table, with the identity that makes a later signal safe.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 
 use super::host::Host;
 use crate::plan::ProcessIdentity;
+
+/// `USER_HZ`, which is 100 on all of Linux' common architectures whatever the
+/// kernel's own clock.
+const TICKS_PER_SECOND: u32 = 100;
 
 /// One process as `/proc` shows it to this user.
 #[derive(Debug, Clone)]
@@ -40,6 +45,17 @@ impl Process {
 
     pub fn is_alive(&self) -> bool {
         !matches!(self.state, 'Z' | 'X')
+    }
+
+    /// When it started, by the present wall clock.
+    pub fn started(&self) -> Option<SystemTime> {
+        let uptime = fs::read_to_string("/proc/uptime").ok()?;
+        let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+        let ticks = Duration::from_secs(self.start_ticks) / TICKS_PER_SECOND;
+        let age = Duration::try_from_secs_f64(uptime)
+            .ok()?
+            .checked_sub(ticks)?;
+        SystemTime::now().checked_sub(age)
     }
 
     /// What file descriptor 1 is; none where that may not be read.
@@ -133,5 +149,7 @@ mod tests {
             .unwrap();
         assert!(!found.argv.is_empty());
         assert!(found.executable().starts_with('/'));
+        let age = found.started().unwrap().elapsed().unwrap_or_default();
+        assert!(age < Duration::from_hours(1), "{age:?}");
     }
 }

@@ -39,6 +39,14 @@ impl Talosctl {
         Some(Self { path, version })
     }
 
+    /// What the checkout's own would be, for a plan that is only shown.
+    pub fn to_be_built(ctx: &Ctx, checkout: &Checkout) -> Self {
+        Self {
+            path: built(ctx, checkout),
+            version: checkout.version.clone(),
+        }
+    }
+
     /// # Errors
     /// Exit code 3, with the command that makes the missing binary.
     pub fn need(ctx: &Ctx, checkout: &Checkout) -> Result<Self> {

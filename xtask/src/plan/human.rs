@@ -54,7 +54,10 @@ fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
     let condition = plan.conditions.get(step.only_if?)?;
     let target = condition.target.as_ref()?;
     // A name without a folder is a task in all but a declaration.
-    let is_file = step.why.split_once(' ').is_some_and(|(name, _)| name.contains('/'));
+    let is_file = step
+        .why
+        .split_once(' ')
+        .is_some_and(|(name, _)| name.contains('/'));
     if !is_file && !std::path::Path::new(target).exists() {
         return None;
     }
@@ -88,13 +91,7 @@ pub fn in_words(step: &Step) -> String {
             format!("note the digest of {}", references.join(", "))
         }
         Action::Require { path, .. } => format!("{path} must exist"),
-        Action::Run(run) => {
-            let mut plain = step.clone();
-            let mut bare = run.clone();
-            bare.also_ok.clear();
-            plain.action = Action::Run(bare);
-            sh::command(&plain, false)
-        }
+        Action::Run(run) => sh::as_typed(run, step.privilege),
         Action::Stop {
             process,
             grace_seconds,

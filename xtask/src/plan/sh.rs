@@ -149,7 +149,8 @@ const BUILTINS: [&str; 9] = [
     "[", "echo", "kill", "printf", "pwd", "test", "time", "type", "umask",
 ];
 
-fn run_command(run: &Run, sudo: &str) -> String {
+/// A command with its environment, in one line.
+fn words_of(run: &Run, sudo: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let is_builtin = run
         .argv
@@ -164,7 +165,25 @@ fn run_command(run: &Run, sudo: &str) -> String {
         );
     }
     words.extend(run.argv.iter().map(|word| quote(word)));
-    let mut line = format!("{sudo}{}", words.join(" "));
+    format!("{sudo}{}", words.join(" "))
+}
+
+/// As a person would type it: no codes that are fine, no shell of its own.
+pub(super) fn as_typed(run: &Run, privilege: Privilege) -> String {
+    let sudo = if privilege == Privilege::Root {
+        "sudo "
+    } else {
+        ""
+    };
+    let line = words_of(run, sudo);
+    match &run.cwd {
+        Some(cwd) => format!("cd {} && {line}", quote(cwd.as_str())),
+        None => line,
+    }
+}
+
+fn run_command(run: &Run, sudo: &str) -> String {
+    let mut line = words_of(run, sudo);
     if run.may_fail {
         line.push_str(" || :");
     }

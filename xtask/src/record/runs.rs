@@ -112,8 +112,8 @@ fn verb_of(command: &[String]) -> &str {
     "run"
 }
 
-/// Whether a run still writes to this record.
-fn is_live(dir: &Utf8Path) -> bool {
+/// Whether the run of this record's folder still goes on.
+pub fn is_live(dir: &Utf8Path) -> bool {
     let Ok(events) = File::open(dir.join(EVENTS)) else {
         return false;
     };

@@ -214,7 +214,3 @@ pub(super) fn shell_code(status: ExitStatus) -> u8 {
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     u8::try_from(code).unwrap_or(u8::MAX)
 }
-
-#[cfg(test)]
-#[path = "child_tests.rs"]
-mod tests;

@@ -35,7 +35,7 @@ pub use signals::{Attention, Signals};
 pub(crate) use spawn::we_are_xtask;
 
 /// A step without a deadline of its own ends here: nothing waits for ever.
-const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+const DEADLINE: Duration = Duration::from_hours(2);
 
 /// The first Ctrl-C asks, the second does not.
 const KILL_AT: usize = 2;

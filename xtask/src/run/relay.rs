@@ -29,7 +29,10 @@ pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
     let (program, rest) = argv
         .split_first()
         .ok_or_else(|| Failure::usage("no command"))?;
+    let _attention = signals.attend();
     let handed_on = handed_on().because(|| "cannot install signal handlers".to_owned())?;
+    // From here on a signal is the child's.
+    let _attention = signals.attend();
     let mut command = spawn::command(program);
     let mut child = spawn::spawn_here(command.args(rest))
         .map_err(|error| child::cannot_start(program, &error))?;

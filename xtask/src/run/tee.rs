@@ -263,7 +263,7 @@ mod tests {
             let (mut partial, mut out) = (Vec::new(), Vec::<Vec<u8>>::new());
             for block in text.chunks(size) {
                 whole_lines(&mut partial, block, &mut |chunk: &[u8]| {
-                    out.push(chunk.to_vec())
+                    out.push(chunk.to_vec());
                 });
             }
             assert!(
@@ -280,7 +280,7 @@ mod tests {
         let (mut partial, mut seen) = (Vec::new(), 0);
         for _ in 0..100 {
             whole_lines(&mut partial, &[b'x'; 10_000], &mut |chunk: &[u8]| {
-                seen += chunk.len()
+                seen += chunk.len();
             });
             assert!(partial.len() <= BLOCK);
         }
@@ -311,7 +311,8 @@ mod tests {
         let path = Utf8Path::from_path(dir.path()).unwrap().join("log");
         let ui = quiet();
         let mut tee = Tee::open(Some(&path), &ui).unwrap();
-        let chunk = [&[b'z'; (1 << 20) - 1][..], b"\n"].concat();
+        let mut chunk = vec![b'z'; 1 << 20];
+        chunk[(1 << 20) - 1] = b'\n';
         for _ in 0..70 {
             tee.write(&chunk);
         }

@@ -98,15 +98,9 @@ impl Runner<'_> {
             record.event(
                 json!({"event": "undo-failed", "why": step.why, "failure": error.to_string()}),
             );
-            let causes = error
-                .causes
-                .iter()
-                .map(|cause| format!(": {cause}"))
-                .collect::<String>();
-            failure.causes.push(format!(
-                "could not undo \"{}\": {}{causes}",
-                step.why, error.what
-            ));
+            let said = [&[error.what][..], &error.causes].concat().join(": ");
+            let why = format!("could not undo \"{}\": {said}", step.why);
+            failure.causes.push(why);
             if error.exit == Exit::Interrupted {
                 failure.exit = Exit::Interrupted;
                 return Undone::Stopped;

@@ -17,6 +17,10 @@ pub enum Color {
 
 /// How to talk to this user.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "answers to questions about a terminal"
+)]
 pub struct Ui {
     color_out: bool,
     color_err: bool,

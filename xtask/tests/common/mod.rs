@@ -1,13 +1,10 @@
 //! What tests of the built binary share. Keep it small.
 #![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test binary uses what it needs"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
 )]
 
 use std::io::Write;
@@ -123,12 +120,18 @@ fn walk(root: &Utf8Path, dir: &Utf8Path, found: &mut Vec<String>) {
         let what = if metadata.is_symlink() {
             format!("-> {:?}", path.read_link_utf8().unwrap())
         } else if metadata.is_file() {
-            format!("{:?}", String::from_utf8_lossy(&std::fs::read(&path).unwrap()))
+            format!(
+                "{:?}",
+                String::from_utf8_lossy(&std::fs::read(&path).unwrap())
+            )
         } else {
             String::new()
         };
         let mode = metadata.mode();
-        found.push(format!("{:?} {mode:o} {what}", path.strip_prefix(root).unwrap()));
+        found.push(format!(
+            "{:?} {mode:o} {what}",
+            path.strip_prefix(root).unwrap()
+        ));
         if metadata.is_dir() {
             walk(root, &path, found);
         }

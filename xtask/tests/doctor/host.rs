@@ -15,8 +15,8 @@ const QEMU: &str = "case $1 in --version) echo 'QEMU emulator version 9.0.0';; \
 const TALOSCTL: &str = "echo 'Talos v1.12.0'";
 const NO_ENGINE: &str = "echo '{\"Client\":{\"Version\":\"28.2.2\"},\"Server\":null}'; \
     echo 'Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?' >&2; exit 1";
-/// Lets everybody become root, and is root for nobody.
-const SUDO: &str = "exit 0";
+/// Asks for nothing, and makes nobody root.
+const SUDO: &str = "while [ \"$1\" = -n ] || [ \"$1\" = -- ]; do shift; done; exec \"$@\"";
 
 /// A host that has all that a cluster needs, in the shape of small programs.
 pub(crate) struct Host {
@@ -35,6 +35,7 @@ impl Host {
             ("ip", "echo '[]'"),
             ("iptables", "echo '-P FORWARD ACCEPT'"),
             ("sudo", SUDO),
+            ("true", ""),
             ("make", ""),
             ("git", ""),
             ("crane", ""),

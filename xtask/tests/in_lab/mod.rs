@@ -1,14 +1,25 @@
 //! A lab of a test's own: never the user's, taken down when the test ends,
 //! however it ends.
 #![allow(dead_code, reason = "each test binary uses what it needs")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests make their own small worlds"
+)]
 
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+
+/// One lab at a time: two nodes keep two cores busy.
+static SERIAL: Mutex<()> = Mutex::new(());
 
 /// The lab's folder and a HOME whose ledger and records are the test's.
 pub(crate) struct Lab {
     dir: TempDir,
+    _serial: MutexGuard<'static, ()>,
 }
 
 impl Lab {
@@ -21,17 +32,18 @@ impl Lab {
             (_, false) => "lab tests need root",
             _ => {
                 // Short: unix sockets in it have 107 bytes.
-                let dir = tempfile::Builder::new().prefix("xl-").tempdir_in("/tmp").unwrap();
-                return Some(Self { dir });
+                let dir = tempfile::Builder::new()
+                    .prefix("xl-")
+                    .tempdir_in("/tmp")
+                    .unwrap();
+                let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
+                return Some(Self {
+                    dir,
+                    _serial: serial,
+                });
             }
         };
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
-        eprintln!("SKIPPED: {test}: {reason}");
-        if let Some(file) = std::env::var_os("XTASK_TEST_SKIPS") {
-            use std::io::Write;
-            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-            writeln!(file, "{test}\t{reason}").unwrap();
-        }
+        crate::common::skip(test, reason);
         None
     }
 
@@ -58,7 +70,11 @@ impl Lab {
         let words = [&["--lab"], words].concat();
         let output = self.xtask(&words);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {:?}\n{stderr}", output.status);
+        assert!(
+            output.status.success(),
+            "{words:?}: {:?}\n{stderr}",
+            output.status
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -75,7 +91,11 @@ impl Lab {
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.xtask(&["lab", "shell", "--", "sh", "-c", script]);
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {:?}\n{stderr}", output.status);
+        assert!(
+            output.status.success(),
+            "{script}: {:?}\n{stderr}",
+            output.status
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
@@ -83,8 +103,10 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let output = self.xtask(&["lab", "down"]);
-        if !output.status.success() && !std::thread::panicking() {
-            panic!("lab down: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        assert!(
+            output.status.success() || std::thread::panicking(),
+            "lab down: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

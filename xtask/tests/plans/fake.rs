@@ -22,12 +22,18 @@ pub(crate) fn arch() -> &'static str {
 pub(crate) fn checkout(version: &str) -> Home {
     let home = Home::new();
     open_to_all(&home);
-    home.write("talos/go.mod", "module github.com/siderolabs/talos\n\ngo 1.25\n");
+    home.write(
+        "talos/go.mod",
+        "module github.com/siderolabs/talos\n\ngo 1.25\n",
+    );
     home.write("talos/pkg/machinery/gendata/data/tag", version);
     let arch = arch();
     home.write(&format!("talos/_out/vmlinuz-{arch}"), "kernel");
     home.write(&format!("talos/_out/initramfs-{arch}.xz"), "initramfs");
-    home.write("talos/_out/installer_image", "127.0.0.1:5005/you/installer:dev\n");
+    home.write(
+        "talos/_out/installer_image",
+        "127.0.0.1:5005/you/installer:dev\n",
+    );
     let talosctl = home.write(
         &format!("talos/_out/talosctl-linux-{arch}"),
         &format!(
@@ -62,11 +68,44 @@ pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
     }
     let mut command = Command::new("setpriv");
     command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i"])
-        .args([format!("HOME={}", home.root), "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()])
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "env",
+            "-i",
+        ])
+        .args([
+            format!("HOME={}", home.root),
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ])
         .arg(binary)
         .args(["-C", home.path("talos").as_str(), "cluster"])
         .args(words)
         .current_dir(&home.root);
     command
+}
+
+/// The least that a plan needs to be the same on every machine.
+pub(crate) const UP: [&str; 7] = [
+    "up",
+    "--cidr",
+    CIDR,
+    "--controlplanes",
+    "1",
+    "--workers",
+    "1",
+];
+
+/// As a `create` leaves it that was killed: no `state.yaml`, a pid file of
+/// somebody else.
+pub(crate) fn half_made() -> Home {
+    let home = checkout("v1.12.1");
+    let folder = ".talos/clusters/talos-default";
+    home.write(&format!("{folder}/talos-default-controlplane-1.log"), "");
+    home.write(
+        &format!("{folder}/talos-default-controlplane-1.pid"),
+        &std::process::id().to_string(),
+    );
+    home
 }

@@ -1,6 +1,5 @@
 //! `--format sh`: for any plan the script leaves the same files as the run, and
 //! succeeds or fails like it.
-#![allow(clippy::disallowed_methods, reason = "the test plays the user's shell")]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,10 +20,24 @@ use crate::common::Home;
 /// A step with paths below a root that is yet to be chosen.
 #[derive(Debug, Clone)]
 enum Move {
-    Write { path: String, contents: String, mode: u32 },
-    Create { path: String },
-    Remove { path: String },
-    Run { words: Vec<String>, value: String, cwd: Option<String>, code: i32, also_ok: Vec<i32> },
+    Write {
+        path: String,
+        contents: String,
+        mode: u32,
+    },
+    Create {
+        path: String,
+    },
+    Remove {
+        path: String,
+    },
+    Run {
+        words: Vec<String>,
+        value: String,
+        cwd: Option<String>,
+        code: i32,
+        also_ok: Vec<i32>,
+    },
 }
 
 /// Prints what it was given to a file and ends as it is told.
@@ -34,16 +47,34 @@ const WITNESS: &str = r#"out=$1 root=$2 code=$3; shift 3
 impl Move {
     fn step(&self, root: &Utf8Path) -> Step {
         let action = match self {
-            Self::Write { path, contents, mode } => Action::WriteFile {
+            Self::Write {
+                path,
+                contents,
+                mode,
+            } => Action::WriteFile {
                 path: root.join(path),
                 contents: contents.clone(),
                 mode: *mode,
             },
-            Self::Create { path } => Action::CreateDir { path: root.join(path) },
-            Self::Remove { path } => Action::Remove { path: root.join(path) },
-            Self::Run { words, value, cwd, code, also_ok } => {
+            Self::Create { path } => Action::CreateDir {
+                path: root.join(path),
+            },
+            Self::Remove { path } => Action::Remove {
+                path: root.join(path),
+            },
+            Self::Run {
+                words,
+                value,
+                cwd,
+                code,
+                also_ok,
+            } => {
                 let mut argv = ["sh", "-c", WITNESS, "sh"].map(str::to_owned).to_vec();
-                argv.extend([root.join("witness").into_string(), root.to_string(), code.to_string()]);
+                argv.extend([
+                    root.join("witness").into_string(),
+                    root.to_string(),
+                    code.to_string(),
+                ]);
                 argv.extend(words.iter().cloned());
                 Action::Run(Run {
                     argv,
@@ -60,10 +91,35 @@ impl Move {
 
 fn nasty() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("a"), Just(" "), Just("\n"), Just("'"), Just("\""), Just("$HOME"), Just("`id`"),
-        Just("$(id)"), Just("\\"), Just("-"), Just("--"), Just("-rf"), Just("*"), Just("?"),
-        Just("~"), Just(";"), Just("&"), Just("|"), Just(">x"), Just("#"), Just("!"), Just("\t"),
-        Just("\r"), Just("\u{e9}"), Just("\u{1f980}"), Just("%s"), Just("\\n"), Just("="), Just("EOF\n"),
+        Just("a"),
+        Just(" "),
+        Just("\n"),
+        Just("'"),
+        Just("\""),
+        Just("$HOME"),
+        Just("`id`"),
+        Just("$(id)"),
+        Just("\\"),
+        Just("-"),
+        Just("--"),
+        Just("-rf"),
+        Just("*"),
+        Just("?"),
+        Just("~"),
+        Just(";"),
+        Just("&"),
+        Just("|"),
+        Just(">x"),
+        Just("#"),
+        Just("!"),
+        Just("\t"),
+        Just("\r"),
+        Just("\u{e9}"),
+        Just("\u{1f980}"),
+        Just("%s"),
+        Just("\\n"),
+        Just("="),
+        Just("EOF\n"),
     ];
     proptest::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
 }
@@ -126,7 +182,12 @@ fn execute(plan: &Plan, home: &Home, signals: &Signals) -> bool {
         cwd: root.clone(),
     };
     let ui = Ui::new(Color::Never, true, false);
-    let runner = Runner { ctx: &ctx, ui: &ui, signals, grace: Grace::default() };
+    let runner = Runner {
+        ctx: &ctx,
+        ui: &ui,
+        signals,
+        grace: Grace::default(),
+    };
     let is_ok = runner.execute(plan, &NoUndo).is_ok();
     std::fs::remove_dir_all(root).unwrap();
     is_ok
@@ -176,18 +237,31 @@ fn bystander(script: &str) -> (std::process::Child, ProcessIdentity) {
 
 fn stop(process: ProcessIdentity, grace_seconds: u64) -> String {
     let mut plan = Plan::new("stop");
-    plan.push(Step::new("stop it", Action::Stop { process, grace_seconds }));
+    plan.push(Step::new(
+        "stop it",
+        Action::Stop {
+            process,
+            grace_seconds,
+        },
+    ));
     render_sh(&plan)
 }
 
 #[test]
 fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
-    for (script, grace) in [("sleep 60", 10), ("trap '' TERM; while :; do sleep 0.05; done", 1)] {
+    for (script, grace) in [
+        ("sleep 60", 10),
+        ("trap '' TERM; while :; do sleep 0.05; done", 1),
+    ] {
         let (mut child, process) = bystander(script);
         let began = Instant::now();
         assert!(run_script(&stop(process.clone(), grace)));
         // Not reaped by us until now: a zombie is no reason to wait.
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            began.elapsed()
+        );
         assert!(child.try_wait().unwrap().is_some(), "{script}");
         assert!(run_script(&stop(process, grace)), "already gone is success");
     }
@@ -196,8 +270,14 @@ fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
 #[test]
 fn a_scripts_stop_spares_another_process_of_the_same_number() {
     let (mut child, process) = bystander("sleep 60");
-    let later = ProcessIdentity { start_ticks: process.start_ticks + 1, ..process.clone() };
-    let earlier_boot = ProcessIdentity { boot_id: "another".to_owned(), ..process };
+    let later = ProcessIdentity {
+        start_ticks: process.start_ticks + 1,
+        ..process.clone()
+    };
+    let earlier_boot = ProcessIdentity {
+        boot_id: "another".to_owned(),
+        ..process
+    };
     for identity in [later, earlier_boot] {
         assert!(run_script(&stop(identity, 1)));
         assert!(child.try_wait().unwrap().is_none());
@@ -214,6 +294,9 @@ fn a_scripts_stop_sees_through_a_nasty_command_name() {
     let mut child = Command::new(&program).arg("60").spawn().unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let process = Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
-    assert!(run_script(&stop(process.identity(&Host::probe(), "a\nb"), 5)));
+    assert!(run_script(&stop(
+        process.identity(&Host::probe(), "a\nb"),
+        5
+    )));
     assert!(child.try_wait().unwrap().is_some());
 }

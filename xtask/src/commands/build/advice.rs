@@ -102,36 +102,12 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
     known
-        .map(|other| (distance(word, other), other))
+        .map(|other| (strsim::damerau_levenshtein(word, other), other))
         .filter(|(distance, other)| {
             *distance > 0 && *distance <= limit && !other.contains(['%', '$'])
         })
         .min()
         .map(|(_, other)| other)
-}
-
-/// Edits between two words, a swap of neighbours counting once.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let same = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + same);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows.last()
-        .and_then(|row| row.last())
-        .copied()
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -144,6 +120,5 @@ mod tests {
         assert_eq!(closest("initramf", known.into_iter()), Some("initramfs"));
         assert_eq!(closest("kerenl", known.into_iter()), Some("kernel"));
         assert_eq!(closest("frobnicate", known.into_iter()), None);
-        assert_eq!(distance("ab", "ba"), 1);
     }
 }

@@ -20,25 +20,43 @@ pub(super) fn steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) 
 }
 
 fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
-    address.parse().is_ok_and(|address| view.cidr.is_some_and(|cidr| cidr.contains(address)))
+    address
+        .parse()
+        .is_ok_and(|address| view.cidr.is_some_and(|cidr| cidr.contains(address)))
 }
 
 /// talosctl does not remove the current context: it moves to another first.
 fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Step> {
     let path = ctx.talosconfig_path();
-    let Some(config) = ctx.talosconfig() else { return Vec::new() };
-    let Some(context) = config.contexts.get(&view.name) else { return Vec::new() };
-    if !context.endpoints.iter().any(|endpoint| is_of_cluster(view, endpoint)) {
+    let Some(config) = ctx.talosconfig() else {
+        return Vec::new();
+    };
+    let Some(context) = config.contexts.get(&view.name) else {
+        return Vec::new();
+    };
+    if !context
+        .endpoints
+        .iter()
+        .any(|endpoint| is_of_cluster(view, endpoint))
+    {
         return Vec::new();
     }
     let why = "remove its context from talosconfig";
     let Some(other) = config.contexts.keys().find(|name| **name != view.name) else {
         return vec![remove_file(why, path)];
     };
-    let found = talosctl.cloned().or_else(|| Talosctl::find(ctx, ctx.checkout().ok().as_ref()));
-    let Some(found) = found else { return Vec::new() };
+    let found = talosctl
+        .cloned()
+        .or_else(|| Talosctl::find(ctx, ctx.checkout().ok().as_ref()));
+    let Some(found) = found else {
+        return Vec::new();
+    };
     let command = |words: &[&str]| {
-        let argv = [&[found.path.as_str(), "config"], words, &["--talosconfig", path.as_str()]];
+        let argv = [
+            &[found.path.as_str(), "config"],
+            words,
+            &["--talosconfig", path.as_str()],
+        ];
         Step::run(why, argv.concat()).effect(Effect::Destroys)
     };
     let mut steps = Vec::new();
@@ -51,8 +69,11 @@ fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>)
 
 fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
     let path = ctx.kubeconfig_path();
-    let Some(config) = Kubeconfig::read(&path) else { return Vec::new() };
-    let ours = |server: &str| Kubeconfig::host(server).is_some_and(|host| is_of_cluster(view, host));
+    let Some(config) = Kubeconfig::read(&path) else {
+        return Vec::new();
+    };
+    let ours =
+        |server: &str| Kubeconfig::host(server).is_some_and(|host| is_of_cluster(view, host));
     let clusters: Vec<&str> = config.clusters_at(ours);
     if clusters.is_empty() {
         return Vec::new();
@@ -61,7 +82,9 @@ fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
     if config.has_only(&clusters) {
         return vec![remove_file(why, path)];
     }
-    let Some(kubectl) = Host::which("kubectl") else { return Vec::new() };
+    let Some(kubectl) = Host::which("kubectl") else {
+        return Vec::new();
+    };
     let flag = format!("--kubeconfig={path}");
     let command = |words: &[&str]| {
         let argv = [&[kubectl.as_str(), flag.as_str(), "config"], words];
@@ -75,7 +98,11 @@ fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
         steps.push(command(&["delete-context", &context.name]));
         steps.push(command(&["delete-user", &context.context.user]));
     }
-    steps.extend(clusters.iter().map(|cluster| command(&["delete-cluster", cluster])));
+    steps.extend(
+        clusters
+            .iter()
+            .map(|cluster| command(&["delete-cluster", cluster])),
+    );
     steps
 }
 

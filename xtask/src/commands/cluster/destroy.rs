@@ -2,13 +2,15 @@
 //! what is left is taken down piece by piece, each piece shown to be this
 //! cluster's first. Ends by looking that nothing is left.
 
+use std::time::{Duration, Instant};
+
 use camino::Utf8PathBuf;
 
 use super::{HalfMade, contexts};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
 use crate::ctx::Ctx;
-use crate::ctx::cluster::ClusterView;
+use crate::ctx::cluster::{ClusterView, NodeView};
 use crate::ctx::leftovers::{self, Leftovers};
 use crate::ctx::talosctl::Talosctl;
 use crate::failure::{Exit, Failure, Result};
@@ -18,6 +20,10 @@ use crate::ui;
 
 /// A launcher ends its QEMU and takes its network down within this.
 const GRACE_SECONDS: u64 = 20;
+/// A launcher has its QEMU within this, or will never.
+const SETTLE: Duration = Duration::from_secs(20);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// What a launcher leaves while it ends may show only when looked at again.
 const ROUNDS: usize = 4;
 
@@ -51,6 +57,7 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
     if !ctx.host.is_root() && (!view.members.is_empty() || view.has_folder) {
         crate::run::become_root(app.ui)?;
     }
+    let view = settled(ctx, view);
     let found = look(ctx, &view);
     let plan = first_plan(ctx, &view, &found);
     if plan.steps.is_empty() {
@@ -59,6 +66,17 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         return Ok(0);
     }
     finish(app, &view, &plan)
+}
+
+/// Wait until no launcher is in the middle of making a node's network: one that
+/// is stopped there leaves a namespace that nothing shows to be this cluster's.
+pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
+    let end = Instant::now() + SETTLE;
+    while view.nodes.iter().any(NodeView::is_being_launched) && Instant::now() < end {
+        std::thread::sleep(LOOK);
+        view = ClusterView::look(ctx, &view.name);
+    }
+    view
 }
 
 /// Run the plan, then whatever further looks still find.
@@ -178,7 +196,8 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
-    plan.steps.extend(contexts::steps(ctx, view, Some(talosctl)));
+    plan.steps
+        .extend(contexts::steps(ctx, view, Some(talosctl)));
     plan
 }
 
@@ -227,7 +246,10 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     }
     for chain in &found.empty_nat_chains {
         let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
-        plan.push(gone_is_fine("remove a NAT chain that was never filled", &argv));
+        plan.push(gone_is_fine(
+            "remove a NAT chain that was never filled",
+            &argv,
+        ));
     }
     if let Some(bridge) = &found.bridge {
         plan.push(gone_is_fine(

@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) owner: Option<(u32, u32)>,
     /// Set where talosctl has to be told.
     pub(crate) talos_home_env: Option<String>,
+    /// What the plan's reader should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Arguments that say what to boot instead of the checkout's artifacts.
@@ -42,9 +44,11 @@ const OTHER_BOOT: [&str; 7] = [
 ];
 
 impl Facts {
+    /// For a plan that is only shown, what is missing is a note.
+    ///
     /// # Errors
     /// Everything that is missing, at once, each with the command that makes it.
-    pub(crate) fn gather(ctx: &Ctx, settings: &Settings) -> Result<Self> {
+    pub(crate) fn gather(ctx: &Ctx, settings: &Settings, only_plan: bool) -> Result<Self> {
         let checkout = ctx.checkout()?;
         let own_boot = !settings.talosctl_args.iter().any(|arg| {
             OTHER_BOOT
@@ -59,10 +63,29 @@ impl Facts {
             .into_iter()
             .filter(|(file, _)| own_boot && !file.is_file())
             .collect();
+        let mut notes = Vec::new();
         let talosctl = match (talosctl, missing.is_empty()) {
             (Ok(talosctl), true) => talosctl,
-            (talosctl, _) => return Err(missing_artifacts(&checkout, &missing, talosctl.err())),
+            (talosctl, _) => {
+                let assumed = talosctl
+                    .clone()
+                    .unwrap_or_else(|_| Talosctl::to_be_built(ctx, &checkout));
+                let failure = missing_artifacts(&checkout, &missing, talosctl.err());
+                if !only_plan {
+                    return Err(failure);
+                }
+                notes.extend(failure.causes);
+                assumed
+            }
         };
+        if talosctl.version.line() != checkout.version.line() {
+            notes.push(format!(
+                "talosctl {} at `{}` is not of this checkout's line {}: its own flags are used",
+                talosctl.version,
+                talosctl.path,
+                checkout.version.line()
+            ));
+        }
         let (mirrors, install_image) = std::thread::scope(|scope| {
             let image = scope.spawn(|| install_image(&checkout, settings));
             (mirrors::probe(&checkout), image.join().ok().flatten())
@@ -73,6 +96,7 @@ impl Facts {
             talos_home_env: (talos_home != ctx.dirs.talos_home(false))
                 .then(|| talos_home.to_string()),
             talos_home,
+            notes,
             checkout: checkout.dir,
             talosctl,
             kernel: own_boot.then_some(kernel),

@@ -34,11 +34,18 @@ struct Loaded {
 pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
     let view = look_up(app, &args.which)?;
     let nodes = choose(&view, &args.nodes)?;
-    let loaded = nodes.iter().map(|node| load(node, args.boot)).collect::<Result<Vec<Loaded>>>()?;
+    let loaded = nodes
+        .iter()
+        .map(|node| load(node, args.boot))
+        .collect::<Result<Vec<Loaded>>>()?;
     let printer = Printer::new(app, &nodes);
     let consoles: Vec<Console<'_>> = loaded
         .iter()
-        .map(|console| Console { node: &console.node, bytes: &console.bytes, newest_ms: console.newest_ms })
+        .map(|console| Console {
+            node: &console.node,
+            bytes: &console.bytes,
+            newest_ms: console.newest_ms,
+        })
         .collect();
     let limit = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING));
     for line in last(merge(&consoles), limit) {
@@ -46,29 +53,47 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
             return Ok(0);
         }
     }
-    if args.follow { follow(app, &nodes, &loaded, &printer) } else { Ok(0) }
+    if args.follow {
+        Ok(follow(app, &nodes, &loaded, &printer))
+    } else {
+        Ok(0)
+    }
 }
 
 fn load(node: &NodeView, only_present_boot: bool) -> Result<Loaded> {
     let what = || format!("cannot read the console `{}`", node.console);
     let mut bytes = std::fs::read(&node.console).because(what)?;
     let end = bytes.len() as u64;
-    let modified = std::fs::metadata(&node.console).and_then(|metadata| metadata.modified()).because(what)?;
+    let modified = std::fs::metadata(&node.console)
+        .and_then(|metadata| metadata.modified())
+        .because(what)?;
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     if only_present_boot {
         let mut tracker = BootTracker::default();
         tracker.feed(&bytes);
         tracker.finish();
-        let from = tracker.current().map_or(0, |boot| usize::try_from(boot.offset).unwrap_or(0));
+        let from = tracker
+            .current()
+            .map_or(0, |boot| usize::try_from(boot.offset).unwrap_or(0));
         bytes.drain(..from.min(bytes.len()));
     }
     let newest_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    Ok(Loaded { node: node.name.clone(), bytes, end, newest_ms })
+    Ok(Loaded {
+        node: node.name.clone(),
+        bytes,
+        end,
+        newest_ms,
+    })
 }
 
 /// The last `limit` lines, or all.
-fn last<'a>(lines: impl Iterator<Item = MergedLine<'a>>, limit: Option<usize>) -> Vec<MergedLine<'a>> {
-    let Some(limit) = limit else { return lines.collect() };
+fn last<'a>(
+    lines: impl Iterator<Item = MergedLine<'a>>,
+    limit: Option<usize>,
+) -> Vec<MergedLine<'a>> {
+    let Some(limit) = limit else {
+        return lines.collect();
+    };
     let mut kept = VecDeque::with_capacity(limit.min(4096) + 1);
     for line in lines {
         kept.push_back(line);
@@ -80,15 +105,23 @@ fn last<'a>(lines: impl Iterator<Item = MergedLine<'a>>, limit: Option<usize>) -
 }
 
 /// Until Ctrl-C or until nobody reads any more.
-fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> Result<u8> {
-    let mut followed: Vec<(&NodeView, u64, Lines)> =
-        nodes.iter().zip(loaded).map(|(node, console)| (*node, console.end, Lines::default())).collect();
+fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> u8 {
+    let mut followed: Vec<(&NodeView, u64, Lines)> = nodes
+        .iter()
+        .zip(loaded)
+        .map(|(node, console)| (*node, console.end, Lines::default()))
+        .collect();
     let mut buffer = vec![0; 64 << 10];
     while app.signals.count() == 0 {
         for (node, offset, lines) in &mut followed {
             // Gone for a moment, or for good: a new cluster may come.
-            let Ok(file) = File::open(&node.console) else { continue };
-            if file.metadata().is_ok_and(|metadata| metadata.len() < *offset) {
+            let Ok(file) = File::open(&node.console) else {
+                continue;
+            };
+            if file
+                .metadata()
+                .is_ok_and(|metadata| metadata.len() < *offset)
+            {
                 *offset = 0;
             }
             while let Ok(read @ 1..) = file.read_at(&mut buffer, *offset) {
@@ -99,13 +132,13 @@ fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Print
                     open &= printer.line(now, &node.name, &String::from_utf8_lossy(&clean(line)));
                 });
                 if !open {
-                    return Ok(0);
+                    return 0;
                 }
             }
         }
         std::thread::sleep(LOOK);
     }
-    Ok(Exit::Interrupted.code())
+    Exit::Interrupted.code()
 }
 
 struct Printer<'a> {
@@ -117,15 +150,26 @@ struct Printer<'a> {
 impl<'a> Printer<'a> {
     fn new(app: &'a App<'a>, nodes: &[&NodeView]) -> Self {
         let width = nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
-        Self { app, width, zone: TimeZone::system() }
+        Self {
+            app,
+            width,
+            zone: TimeZone::system(),
+        }
     }
 
     /// False once nobody reads any more, as behind `| head`.
     fn line(&self, wall_ms: i64, node: &str, text: &str) -> bool {
         let time = jiff::Timestamp::from_millisecond(wall_ms)
-            .map(|time| time.to_zoned(self.zone.clone()).strftime("%H:%M:%S%.3f").to_string())
+            .map(|time| {
+                time.to_zoned(self.zone.clone())
+                    .strftime("%H:%M:%S%.3f")
+                    .to_string()
+            })
             .unwrap_or_default();
-        let prefix = self.app.ui.paint(Style::Dim, &format!("{time} {node:<width$}", width = self.width));
+        let prefix = self.app.ui.paint(
+            Style::Dim,
+            &format!("{time} {node:<width$}", width = self.width),
+        );
         ui::try_print(&format!("{prefix} {text}\n")).is_ok()
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         None => up::run(app, &command.up, command.json),
         Some(ClusterVerb::Up(args)) => up::run(app, &args, false),
         Some(ClusterVerb::Status(args)) => status::run(app, &args),
-        Some(ClusterVerb::List { json }) => status::list(app, json),
+        Some(ClusterVerb::List { json }) => Ok(status::list(app, json)),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),
@@ -125,8 +125,12 @@ impl Undo for HalfMade {
                 "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
             ));
         }
-        let rest = destroy::plan_rest(ctx, &view);
-        if rest.steps.is_empty() { Undoing::Done } else { Undoing::Again(rest) }
+        let rest = destroy::plan_rest(ctx, &destroy::settled(ctx, view));
+        if rest.steps.is_empty() {
+            Undoing::Done
+        } else {
+            Undoing::Again(rest)
+        }
     }
 
     fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {

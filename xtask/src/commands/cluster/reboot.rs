@@ -1,10 +1,11 @@
 //! `cluster reboot`: the guide's "Quick Reboot", and the proof that the nodes
 //! came back.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use talos::console::Boot;
 use serde_json::{Value, json};
+use talos::console::Boot;
 
 use super::{HalfMade, choose, death_of, look_up};
 use crate::cli::RebootArgs;
@@ -16,8 +17,6 @@ use crate::ui::{self, Style};
 
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// A launcher may be between two QEMUs for so long.
-const DOWN_FOR: Duration = Duration::from_secs(3);
 
 pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     let view = look_up(app, &args.which)?;
@@ -119,7 +118,9 @@ fn prove(
             waited_for.is_some_and(|follower| node.is_down_for_good() || follower.death().is_some())
         });
         match dead {
-            Some(node) if down_since.get_or_insert_with(Instant::now).elapsed() > DOWN_FOR => {
+            Some(node)
+                if down_since.get_or_insert_with(Instant::now).elapsed() > node.patience() =>
+            {
                 return Err(death_of(&view, node, "after the reboot"));
             }
             Some(_) => {}
@@ -184,7 +185,7 @@ fn to_text(app: &App<'_>, name: &str, wall: f64, boot: &Boot) -> String {
         .map(|(name, took)| format!("{name} {}", seconds(took)))
         .collect();
     if !slow.is_empty() {
-        out.push_str(&format!("  phases: {}\n", slow.join(", ")));
+        let _ = writeln!(out, "  phases: {}", slow.join(", "));
     }
     out
 }

@@ -12,7 +12,7 @@ use crate::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;
-    report(app, &view, args.json)
+    Ok(report(app, &view, args.json))
 }
 
 /// The cluster that is meant, as it is now.
@@ -21,18 +21,17 @@ pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     Ok(ClusterView::look(&app.ctx, name.as_str()))
 }
 
-/// # Errors
-/// None; the signature is that of commands.
-pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> Result<u8> {
+/// The exit code is always 0: a status was told.
+pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
     if json {
         ui::print_json(&to_json(view));
     } else {
         ui::print(&to_text(app, view));
     }
-    Ok(0)
+    0
 }
 
-pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
+pub(super) fn list(app: &App<'_>, json: bool) -> u8 {
     let views: Vec<ClusterView> = ClusterView::names(&app.ctx)
         .iter()
         .map(|name| ClusterView::look(&app.ctx, name))
@@ -40,11 +39,11 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
     if json {
         let clusters: Vec<Value> = views.iter().map(cluster_json).collect();
         ui::print_json(&json!({"schema": 1, "clusters": clusters}));
-        return Ok(0);
+        return 0;
     }
     if views.is_empty() {
         ui::print("no clusters\n  next: cargo xtask cluster\n");
-        return Ok(0);
+        return 0;
     }
     let mut out = String::new();
     for view in &views {
@@ -58,7 +57,7 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
         );
     }
     ui::print(&out);
-    Ok(0)
+    0
 }
 
 fn cluster_json(view: &ClusterView) -> Value {

@@ -26,13 +26,13 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         ClusterState::Absent => {}
         ClusterState::Running | ClusterState::Degraded => {
             app.ui.note(&format!("cluster `{name}` is up already"));
-            return status::report(app, &view, json);
+            return Ok(status::report(app, &view, json));
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
     }
     // Usage errors come before what the machine may lack.
     settings.size(None)?;
-    let facts = Facts::gather(ctx, &settings)?;
+    let facts = Facts::gather(ctx, &settings, app.is_dry())?;
     let size = settings.size(facts.memory_available)?;
     check_network_is_free(app, &settings)?;
     let plan = plan_up(&settings, &size, &facts)?;
@@ -45,7 +45,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     app.runner().execute(&plan, &HalfMade)?;
     let view = ClusterView::look(ctx, name);
     super::died(&view, "the cluster came up, but")?;
-    status::report(app, &view, json)
+    Ok(status::report(app, &view, json))
 }
 
 fn in_the_way(view: &ClusterView) -> Failure {
@@ -89,6 +89,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         size.controlplanes, size.workers, settings.cidr,
     ));
     plan.notes.extend(size.note.clone());
+    plan.notes.extend(facts.notes.iter().cloned());
     match version.support() {
         Support::Known => {}
         Support::TooOld { oldest } => {
@@ -111,8 +112,11 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         for folder in ["clusters", "cni/cache/results"] {
             let path = facts.talos_home.join(folder);
             plan.push(
-                Step::new("keep the folder yours: talosctl runs as root", Action::CreateDir { path })
-                    .effect(Effect::Creates),
+                Step::new(
+                    "keep the folder yours: talosctl runs as root",
+                    Action::CreateDir { path },
+                )
+                .effect(Effect::Creates),
             );
         }
     }

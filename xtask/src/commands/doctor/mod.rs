@@ -96,9 +96,10 @@ pub(super) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
     let mut findings = look(&asked, app.signals)?;
     if args.fix {
         let plan = fix::plan(app, &findings);
-        if plan.steps.is_empty() && !app.is_dry() {
+        if findings.iter().all(|finding| finding.fix.is_none()) {
             app.ui.note("there is nothing here that --fix could mend");
-        } else {
+        }
+        if !plan.steps.is_empty() || app.is_dry() {
             if !app.carry_out(&plan, &fix::NothingMade)? {
                 return Ok(0);
             }

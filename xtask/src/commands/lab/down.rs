@@ -1,7 +1,7 @@
 //! `lab down`, and the undo of a start that was stopped: the kernel's kill of
 //! a PID namespace, loop devices, the folder. Then look that nothing is left.
 
-use super::locks;
+use super::locks::Wanted;
 use super::place::Place;
 use super::state::{self, Lab, State};
 use crate::commands::App;
@@ -26,7 +26,7 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
         ui::print("no lab: nothing to take down\n");
         return Ok(());
     }
-    let _lock = locks::take(place, &locks::of_lab(place), "lab down")?;
+    let _lock = Wanted::lab(app, place, "lab down").take(app)?;
     take_down(app, place)?;
     ui::print(
         "the lab is down: no process, mount, link or file of it is left; what was built stays\n",

@@ -2,60 +2,87 @@
 //! it made.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::place::Place;
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Exit, Result};
 use crate::record::lock::{self, Lock};
 
-/// Held while parts are built: they are shared by all labs of a user.
-pub(super) const PARTS: &str = "parts";
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+const BRIEFLY: Duration = Duration::from_secs(1);
 
-/// Held while a lab is started or taken down.
-pub(super) fn of_lab(place: &Place) -> String {
-    let mut hasher = DefaultHasher::new();
-    place.dir.as_str().hash(&mut hasher);
-    format!("lab-{:08x}", hasher.finish() >> 32)
+/// Which lock, and for what.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    dir: Utf8PathBuf,
+    name: String,
+    doing: &'static str,
 }
 
-/// Take a lock at once or fail with who holds it.
-///
-/// # Errors
-/// When another run holds it.
-pub(super) fn take(place: &Place, name: &str, doing: &str) -> Result<Lock> {
-    lock::take(&place.parts.join(".locks"), name, doing)
-}
+impl Wanted {
+    /// Held while a lab is started or taken down.
+    pub(super) fn lab(app: &App<'_>, place: &Place, doing: &'static str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        place.dir.as_str().hash(&mut hasher);
+        Self {
+            dir: app.ctx.dirs.state.clone(),
+            name: format!("lab-{:08x}", hasher.finish() >> 32),
+            doing,
+        }
+    }
 
-/// Take a lock, waiting for whoever holds it until Ctrl-C.
-///
-/// # Errors
-/// When interrupted, or the lock cannot be opened.
-pub(super) fn wait(app: &App<'_>, place: &Place, name: &str, doing: &str) -> Result<Lock> {
-    let mut told = false;
-    loop {
-        match take(place, name, doing) {
-            Err(held) if held.exit == Exit::HostNotReady => {
-                if !told {
-                    let holder = held.causes.first().map_or("another run", String::as_str);
-                    app.ui.note(&format!("waiting for {holder}"));
-                    told = true;
-                }
+    /// Held while parts are built: they are shared by all labs of a user.
+    pub(super) fn parts(place: &Place) -> Self {
+        Self {
+            dir: place.parts.clone(),
+            name: ".parts".to_owned(),
+            doing: "lab up",
+        }
+    }
+
+    /// Wait for whoever holds it; Ctrl-C ends us.
+    ///
+    /// # Errors
+    /// When the lock cannot be opened.
+    pub(super) fn wait(&self, app: &App<'_>) -> Result<Lock> {
+        self.take_within(app, None)
+    }
+
+    /// Fail with who holds it. Not at once: a child that a killed run was just
+    /// starting holds it until its exec.
+    ///
+    /// # Errors
+    /// When another run holds it.
+    pub(super) fn take(&self, app: &App<'_>) -> Result<Lock> {
+        self.take_within(app, Some(BRIEFLY))
+    }
+
+    fn take_within(&self, app: &App<'_>, limit: Option<Duration>) -> Result<Lock> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let held = match lock::take(&self.dir, &self.name, self.doing) {
+                Err(held) if held.exit == Exit::HostNotReady => held,
+                other => return other,
+            };
+            if limit.is_some_and(|limit| began.elapsed() > limit) {
+                return Err(held);
             }
-            other => return other,
+            if !told && began.elapsed() > BRIEFLY {
+                let holder = held.causes.first().map_or("another run", String::as_str);
+                app.ui.note(&format!("waiting for {holder}"));
+                told = true;
+            }
+            let fd = app.signals.fd();
+            let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&LOOK));
+            app.signals.drain();
         }
-        if app.signals.count() > 0 {
-            return Err(Failure::new(Exit::Interrupted, "interrupted"));
-        }
-        let fd = app.signals.fd();
-        let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(LOOK.subsec_nanos()),
-        };
-        let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
-        app.signals.drain();
     }
 }

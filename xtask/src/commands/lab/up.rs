@@ -5,7 +5,7 @@ use talos::TalosVersion;
 
 use super::build;
 use super::down::{self, LabUndo};
-use super::locks;
+use super::locks::Wanted;
 use super::packages;
 use super::parts::{self, Parts};
 use super::place::Place;
@@ -40,7 +40,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<O
         show(app, place, talosctl)?;
         return Ok(None);
     }
-    let _starting = locks::wait(app, place, &locks::of_lab(place), "lab up")?;
+    let _starting = Wanted::lab(app, place, "lab up").wait(app)?;
     // Whoever held the lock may have done it all.
     let lab = Lab::probe(place);
     if lab.running().is_some() {
@@ -52,7 +52,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<O
         down::take_down(app, place)?;
     }
     {
-        let _building = locks::wait(app, place, locks::PARTS, "lab up")?;
+        let _building = Wanted::parts(place).wait(app)?;
         build_parts(app, place, talosctl)?;
     }
     let arch = app.ctx.host.arch;

@@ -26,34 +26,54 @@ pub(super) struct Report {
 /// Of the present boot only, read from the end: consoles grow large.
 pub(super) fn report(console: &Utf8Path) -> Report {
     let Some(boot) = present_boot(console) else {
-        return Report { state: NodeState::Starting, seconds: None, death: None, talos: None };
+        return Report {
+            state: NodeState::Starting,
+            seconds: None,
+            death: None,
+            talos: None,
+        };
     };
     let state = match boot.state() {
-        BootState::Starting => NodeState::Starting,
         BootState::Booted => NodeState::Booted,
         BootState::Ready => NodeState::Ready,
-        // Still there, on its way out.
-        BootState::Ending | BootState::Dead => NodeState::Starting,
+        // Ending: still there, on its way to the next boot.
+        BootState::Starting | BootState::Ending | BootState::Dead => NodeState::Starting,
     };
     let death = death_of(&boot);
-    let state = if death.is_some() { NodeState::Down } else { state };
-    Report { state, seconds: boot.seconds(), death, talos: boot.talos }
+    let state = if death.is_some() {
+        NodeState::Down
+    } else {
+        state
+    };
+    Report {
+        state,
+        seconds: boot.seconds(),
+        death,
+        talos: boot.talos,
+    }
 }
 
 fn present_boot(console: &Utf8Path) -> Option<Boot> {
     let file = File::open(console).ok()?;
     let length = file.metadata().ok()?.len();
-    last_boot(length, |offset, buffer| file.read_at(buffer, offset)).ok().flatten()
+    last_boot(length, |offset, buffer| file.read_at(buffer, offset))
+        .ok()
+        .flatten()
 }
 
 pub(super) fn death_of(boot: &Boot) -> Option<String> {
     let told = |death: &Death| format!("{} ({})", death.line, death.hint);
-    boot.death.as_ref().map(told).or_else(|| boot.launcher_exit.clone())
+    boot.death
+        .as_ref()
+        .map(told)
+        .or_else(|| boot.launcher_exit.clone())
 }
 
 /// The last lines of a console, cleaned for a terminal.
 pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
-    let Ok(file) = File::open(console) else { return Vec::new() };
+    let Ok(file) = File::open(console) else {
+        return Vec::new();
+    };
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     let from = length.saturating_sub(BLOCK as u64);
     let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
@@ -63,7 +83,10 @@ pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
         .map(|line| String::from_utf8_lossy(&clean(line)).trim_end().to_owned())
         .filter(|line| !line.is_empty())
         .collect();
-    text[text.len().saturating_sub(lines)..].iter().map(|line| shortened(line)).collect()
+    text[text.len().saturating_sub(lines)..]
+        .iter()
+        .map(|line| shortened(line))
+        .collect()
 }
 
 fn shortened(line: &str) -> String {
@@ -86,12 +109,22 @@ impl ConsoleFollower {
     pub fn from_end(node: &str, console: &Utf8Path) -> Self {
         let offset = std::fs::metadata(console).map_or(0, |metadata| metadata.len());
         let tracker = BootTracker::at(offset);
-        Self { node: node.to_owned(), console: console.to_owned(), offset, tracker }
+        Self {
+            node: node.to_owned(),
+            console: console.to_owned(),
+            offset,
+            tracker,
+        }
     }
 
     /// From its first byte on.
     pub(super) fn from_start(node: &str, console: &Utf8Path) -> Self {
-        Self { node: node.to_owned(), console: console.to_owned(), offset: 0, tracker: BootTracker::default() }
+        Self {
+            node: node.to_owned(),
+            console: console.to_owned(),
+            offset: 0,
+            tracker: BootTracker::default(),
+        }
     }
 
     /// All boots so far, oldest first.
@@ -101,7 +134,9 @@ impl ConsoleFollower {
 
     /// Take in what has been written since.
     pub fn read(&mut self) {
-        let Ok(file) = File::open(&self.console) else { return };
+        let Ok(file) = File::open(&self.console) else {
+            return;
+        };
         let mut buffer = vec![0; BLOCK];
         while let Ok(read @ 1..) = file.read_at(&mut buffer, self.offset) {
             self.tracker.feed(&buffer[..read]);
@@ -111,12 +146,15 @@ impl ConsoleFollower {
 
     /// The newest boot that began after we did.
     pub fn new_boot(&self) -> Option<&Boot> {
-        self.tracker.current().filter(|boot| boot.launched.is_some() || boot.banner_offset.is_some())
+        self.tracker
+            .current()
+            .filter(|boot| boot.launched.is_some() || boot.banner_offset.is_some())
     }
 
     /// That boot, once its kernel banner and its ready line are there.
     pub fn ready_boot(&self) -> Option<&Boot> {
-        self.new_boot().filter(|boot| boot.banner_offset.is_some() && boot.ready.is_some())
+        self.new_boot()
+            .filter(|boot| boot.banner_offset.is_some() && boot.ready.is_some())
     }
 
     /// What killed it, where the console tells.

@@ -2,12 +2,16 @@
 //! what the process is, by its arguments and its standard output.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::process::{Kind, identify};
 use talos::state::{self, NodeFile, StateFile, classify};
 
 use crate::ctx::processes::Process;
+
+/// Of a pid file, after the start of its process; clocks step.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// A process of this cluster, shown to be so.
 #[derive(Debug, Clone)]
@@ -60,7 +64,10 @@ pub(super) fn find(
         let known =
             identify(&process.argv, stdout.as_ref().map(|path| path.as_str())).unwrap_or(known);
         let ours = known.is_of(state_dir.as_str())
-            || (known.state_dir.is_none() && stdout.is_none() && serves(&known.kind, gateway));
+            || (known.state_dir.is_none()
+                && stdout.is_none()
+                && serves(&known.kind, gateway)
+                && named_by_pid_file(state_dir, process).is_some());
         if ours {
             let node = known.node().map(str::to_owned);
             members.push(Member {
@@ -80,7 +87,7 @@ pub(super) fn find(
             .find(|member| member.process.parent == process.pid);
         let node = child
             .and_then(|member| member.node.clone())
-            .or_else(|| node_of_pid_file(state_dir, process.pid));
+            .or_else(|| named_by_pid_file(state_dir, process)?.node);
         if let Some(node) = node {
             let kind = Kind::QemuLaunch {
                 node: Some(node.clone()),
@@ -97,7 +104,8 @@ pub(super) fn find(
 }
 
 /// A helper whose standard output may not be read is known by the address that
-/// it serves: two clusters cannot have one gateway.
+/// it serves and a pid file together: either alone may be another cluster's, in
+/// a network namespace of its own.
 fn serves(kind: &Kind, gateway: Option<IpAddr>) -> bool {
     match kind {
         Kind::Helper {
@@ -135,10 +143,27 @@ fn read_pid(path: &Utf8Path) -> Option<i32> {
     i32::try_from(state::parse_pid(&text).ok()?).ok()
 }
 
-fn node_of_pid_file(state_dir: &Utf8Path, pid: i32) -> Option<String> {
-    pid_files(state_dir)
-        .into_iter()
-        .find_map(|(path, node)| node.filter(|_| read_pid(&path) == Some(pid)))
+/// What a pid file is of.
+struct PidFile {
+    /// None for a helper's.
+    node: Option<String>,
+}
+
+/// Whether a pid file names the process, and the node where the file is a
+/// node's. talosctl writes it right after the start: one that is older or much
+/// younger than the process speaks of another that had the same number.
+fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<PidFile> {
+    pid_files(state_dir).into_iter().find_map(|(path, node)| {
+        if read_pid(&path) != Some(process.pid) {
+            return None;
+        }
+        let written = std::fs::metadata(&path).ok()?.modified().ok()?;
+        let started = process.started()?;
+        let apart = written
+            .duration_since(started)
+            .unwrap_or_else(|earlier| earlier.duration());
+        (apart < WRITTEN_WITHIN).then_some(PidFile { node })
+    })
 }
 
 /// Pid files that name nobody, or somebody who is not of this cluster:

@@ -6,6 +6,7 @@ mod members;
 mod observer;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::names::Role;
@@ -107,10 +108,30 @@ pub struct NodeView {
     pub control: Option<String>,
 }
 
+/// A process that has just been started may be seen before it can be identified.
+const DOWN_FOR: Duration = Duration::from_secs(3);
+/// With a QEMU that lives a dead node may start again by itself: a panic waits a
+/// second, of the guest's time.
+const DEAD_FOR: Duration = Duration::from_secs(20);
+
 impl NodeView {
     /// Not between two QEMUs: the launcher is gone too.
     pub fn is_down_for_good(&self) -> bool {
         self.qemu.is_none() && self.launcher.is_none()
+    }
+
+    /// How long a dead node is looked at before it is believed to be dead.
+    pub fn patience(&self) -> Duration {
+        if self.is_down_for_good() {
+            DOWN_FOR
+        } else {
+            DEAD_FOR
+        }
+    }
+
+    /// Its launcher has not started its QEMU yet: it is making the network.
+    pub fn is_being_launched(&self) -> bool {
+        self.launcher.is_some() && self.qemu.is_none()
     }
 }
 
@@ -223,8 +244,19 @@ impl ClusterView {
     }
 
     fn read_consoles(&mut self) {
-        for node in &mut self.nodes {
-            let report = console::report(&node.console);
+        // Side by side: a boot that has printed much is long to search.
+        let reports: Vec<_> = std::thread::scope(|scope| {
+            let nodes = self.nodes.iter();
+            let reading: Vec<_> = nodes
+                .map(|node| scope.spawn(|| console::report(&node.console)))
+                .collect();
+            reading
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        for (node, report) in self.nodes.iter_mut().zip(reports) {
+            let Ok(report) = report else { continue };
             node.death = report.death;
             if node.is_down_for_good() {
                 continue;

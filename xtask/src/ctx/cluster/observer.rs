@@ -14,8 +14,6 @@ use crate::run::Observer;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// A node may be without a QEMU for so long: the launcher starts it anew.
-const DOWN_FOR: Duration = Duration::from_secs(3);
 /// A node that dies while booting is started again, for ever: so often is a loop.
 const DEATHS: usize = 3;
 /// Console lines shown.
@@ -50,7 +48,8 @@ impl Nodes {
         }
         self.next = Instant::now() + LOOK;
         let view = ClusterView::look_at(&self.cluster, self.state_dir.clone(), &processes::scan());
-        self.dead(&view).or_else(|| self.dying_again_and_again(&view))
+        self.dead(&view)
+            .or_else(|| self.dying_again_and_again(&view))
     }
 
     fn dead(&mut self, view: &ClusterView) -> Option<Failure> {
@@ -63,7 +62,7 @@ impl Nodes {
             return None;
         };
         let since = *self.down_since.get_or_insert_with(Instant::now);
-        (since.elapsed() >= DOWN_FOR).then(|| self.failure(node, node.death.clone()))
+        (since.elapsed() >= node.patience()).then(|| self.failure(node, node.death.clone()))
     }
 
     fn dying_again_and_again(&mut self, view: &ClusterView) -> Option<Failure> {
@@ -89,6 +88,9 @@ impl Nodes {
         failure
             .cause(format!("its console is {}", node.console))
             .excerpt(console_tail(&node.console, EXCERPT))
-            .hint(format!("cargo xtask cluster destroy --name {}", self.cluster))
+            .hint(format!(
+                "cargo xtask cluster destroy --name {}",
+                self.cluster
+            ))
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
-fn line(run: Run) -> String {
-    run_command(&run, "")
+fn line(run: &Run) -> String {
+    run_command(run, "")
 }
 
 fn argv(words: &[&str]) -> Run {
@@ -28,8 +28,8 @@ fn words_are_quoted_only_where_they_must_be() {
 
 #[test]
 fn a_shells_own_commands_are_not_used() {
-    assert_eq!(line(argv(&["echo", "-e", "x"])), "env echo -e x");
-    assert_eq!(line(argv(&["make", "x"])), "make x");
+    assert_eq!(line(&argv(&["echo", "-e", "x"])), "env echo -e x");
+    assert_eq!(line(&argv(&["make", "x"])), "make x");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_folder_that_is_not_there_ends_the_step() {
         ..argv(&["x"])
     };
     assert_eq!(
-        line(run),
+        line(&run),
         "( cd -- /d || exit 1; rc=0; x || rc=$?; [ $rc = 0 ] || [ $rc = 1 ] || exit $rc )"
     );
 }

@@ -98,7 +98,9 @@ impl Facts {
     }
 
     fn text(&mut self, offset: u64, text: &[u8]) {
-        if std::mem::take(&mut self.args_next) && text.starts_with(b"-") {
+        // A launcher's line can be glued to a cut one: it is not the other's arguments.
+        let is_args = text.starts_with(b"-") && marker(text).is_none();
+        if std::mem::take(&mut self.args_next) && is_args {
             if let Some(Launch { args, .. }) =
                 self.boots.last_mut().and_then(|b| b.launched.as_mut())
             {

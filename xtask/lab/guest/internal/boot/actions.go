@@ -15,10 +15,10 @@ import (
 	"lab.invalid/guest/internal/store"
 )
 
-// cleanupTime is how long a node on its way down takes for its pods, at least. talosctl drops its subscription when a sequence
-// starts and takes it up again a second later (cmd/talosctl/pkg/talos/action/node.go); if the node is gone by then, it
-// waits for ever for events that it has missed. A real node takes several seconds.
-const cleanupTime = 1500 * time.Millisecond
+// talosctl drops its subscription to the events when a sequence starts and takes it up again a second later
+// (cmd/talosctl/pkg/talos/action/node.go in Talos); if the node is gone by then, it waits for ever for events that it has missed.
+// A real node takes several seconds to go down. This one waits for those who followed it, but not longer than this.
+const patience = 6 * time.Second
 
 // stopPhases stop all services but apid and machined, which carry the news of it.
 func (m *Machine) stopPhases() []sequencer.Phase {
@@ -30,13 +30,16 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 		}
 	}
 
+	followers, before := m.Events.Followers()
+
 	return []sequencer.Phase{
 		one("cleanup", "stopAllPods", func(ctx context.Context, logger *log.Logger) error {
-			logger.Printf("lab stand-in: there are no pods; waiting %s", cleanupTime)
+			logger.Printf("lab stand-in: there are no pods; %d client(s) follow the events", followers)
 
-			select {
-			case <-ctx.Done():
-			case <-time.After(cleanupTime):
+			for deadline := time.Now().Add(patience); ctx.Err() == nil && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+				if _, ever := m.Events.Followers(); ever-before >= followers {
+					break
+				}
 			}
 
 			return nil
@@ -45,25 +48,30 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 	}
 }
 
-func (m *Machine) last(phase string, cmd int) sequencer.Phase {
+// last is the phase that ends the machine. Talos publishes a RestartEvent in it, after apid is gone; older clients do not know
+// that event, so it is left out here, where apid goes last.
+func (m *Machine) last(phase string) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
-		m.Events.Publish(ctx, &machine.RestartEvent{Cmd: int64(cmd)})
+		// Whoever follows the events must see the connection end, and not the sequence: see patience.
+		if err := m.Services.Stop(ctx, "apid"); err != nil {
+			return err
+		}
 
-		// Whoever follows the events must see the connection end, and not the sequence: see cleanupTime.
-		err := m.Services.Stop(ctx, "apid")
-		m.end <- end{cmd: cmd}
-
-		return err
+		return sequencer.ErrEnd
 	})
 }
 
-func (m *Machine) sequence(ctx context.Context, name string, phases []sequencer.Phase) {
+// sequence runs one that was asked for, and ends the machine if it ends with that or fails.
+func (m *Machine) sequence(ctx context.Context, name string, phases []sequencer.Phase, cmd int) {
 	err := m.Seq.Run(ctx, name, phases)
-	if err == nil || errors.Is(err, sequencer.ErrLocked) {
-		return
-	}
 
-	m.end <- end{unix.LINUX_REBOOT_CMD_RESTART, fmt.Errorf("fatal sequencer error in %q sequence: %w", name, err)}
+	switch {
+	case err == nil, errors.Is(err, sequencer.ErrLocked):
+	case errors.Is(err, sequencer.ErrEnd):
+		m.end <- end{cmd: cmd}
+	default:
+		m.end <- end{unix.LINUX_REBOOT_CMD_RESTART, fmt.Errorf("fatal sequencer error in %q sequence: %w", name, err)}
+	}
 }
 
 // Reboot runs the reboot sequence.
@@ -73,7 +81,7 @@ func (m *Machine) Reboot(ctx context.Context, in *machine.RebootRequest) {
 		phases = m.stopPhases()
 	}
 
-	m.sequence(ctx, sequencer.Reboot, append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART)))
+	m.sequence(ctx, sequencer.Reboot, append(phases, m.last("reboot")), unix.LINUX_REBOOT_CMD_RESTART)
 }
 
 // Shutdown runs the shutdown sequence.
@@ -84,7 +92,11 @@ func (m *Machine) Shutdown(ctx context.Context, _ *machine.ShutdownRequest) {
 		cmd = unix.LINUX_REBOOT_CMD_HALT
 	}
 
-	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), m.last("shutdown", cmd)))
+	// talosctl takes the beginning of this task for the shutdown itself. A reboot has none: there talosctl would drop its
+	// subscription once more (see patience).
+	everything := one("stopEverything", "stopAllServices", func(ctx context.Context, _ *log.Logger) error { return m.Services.Stop(ctx, "apid") })
+
+	m.sequence(ctx, sequencer.Shutdown, append(m.stopPhases(), everything, m.last("shutdown")), cmd)
 }
 
 // Bootstrap makes this node the first member of etcd; the others join when they hear of it.

@@ -13,10 +13,13 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/controller/runtime"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	"github.com/siderolabs/talos/pkg/machinery/extensions"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -93,6 +96,7 @@ func early() (*Machine, error) {
 	if !selinux.Entered() {
 		log.Printf("booting Talos %s (lab stand-in, not Talos)", m.PackedVersion)
 		m.faults.panicEarly()
+		sayExtensions()
 		log.Printf("entering the rootfs")
 
 		// May start this program anew, in init's domain, as Talos' init starts machined.
@@ -106,6 +110,19 @@ func early() (*Machine, error) {
 	}
 
 	return m, m.build()
+}
+
+// sayExtensions names the extensions whose files are in the initramfs already: an overlay brings the list and the files.
+func sayExtensions() {
+	var list extensions.Config
+
+	if list.Read(constants.ExtensionsConfigFile) != nil {
+		return
+	}
+
+	for _, layer := range slices.Backward(list.Layers) {
+		log.Printf("enabling system extension %s %s", layer.Metadata.Name, layer.Metadata.Version)
+	}
 }
 
 // build makes the parts; nothing runs yet.

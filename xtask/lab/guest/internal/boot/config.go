@@ -2,6 +2,8 @@ package boot
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	cfgres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"lab.invalid/guest/internal/netup"
 	"lab.invalid/guest/internal/node"
@@ -63,6 +66,12 @@ func (m *Machine) networkOnce(ctx context.Context) error {
 	lease, err := netup.AskDHCP(ctx, link)
 	if err != nil {
 		return err
+	}
+
+	if lease.Hostname == "" {
+		// As Talos without a name from anywhere: something stable that differs from node to node.
+		sum := sha256.Sum256(link.HardwareAddr)
+		lease.Hostname = "talos-" + hex.EncodeToString(sum[:3])
 	}
 
 	if err = netup.Apply(link, lease); err != nil {
@@ -201,8 +210,12 @@ func (m *Machine) useConfig(provider config.Provider) error {
 		return fmt.Errorf("machine.ca: %w", err)
 	}
 
-	m.ca = ca
+	if m.ca == nil {
+		m.ca = ca // a new CA would need new certificates everywhere: not imitated
+	}
+
 	m.SetConfig(provider)
+	m.setHostname(provider)
 
 	ctx := context.Background()
 	res := cfgres.NewMachineConfig(provider)
@@ -230,6 +243,18 @@ func (m *Machine) useConfig(provider config.Provider) error {
 	}
 
 	return nil
+}
+
+// setHostname: a name in the config wins over the one that DHCP gave.
+func (m *Machine) setHostname(provider config.Provider) {
+	c := provider.NetworkHostnameConfig()
+	if c == nil || c.Hostname() == "" || c.Hostname() == m.Hostname() {
+		return
+	}
+
+	if err := unix.Sethostname([]byte(c.Hostname())); err != nil {
+		log.Printf("setting the host name: %s", err)
+	}
 }
 
 // introduce fills in what this node tells the others.

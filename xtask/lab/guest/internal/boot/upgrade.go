@@ -119,13 +119,13 @@ func (m *Machine) Upgrade(ctx context.Context, in *machine.UpgradeRequest) error
 	phases := append(m.stopPhases(), install)
 
 	if !m.Cmdline.Has("lab.upgrade-without-reboot") {
-		go m.sequence(ctx, sequencer.Upgrade, append(phases, m.last("reboot", unix.LINUX_REBOOT_CMD_RESTART)))
+		go m.sequence(ctx, sequencer.Upgrade, append(phases, m.last("reboot")), unix.LINUX_REBOOT_CMD_RESTART)
 
 		return nil
 	}
 
 	go func() {
-		m.sequence(ctx, sequencer.Upgrade, phases)
+		m.sequence(ctx, sequencer.Upgrade, phases, 0)
 
 		if err := m.Services.Start(m.Services.IDs()...); err != nil {
 			log.Printf("restarting services: %s", err)

@@ -86,7 +86,7 @@ func kernelModuleSpec() *reconciler {
 // loadedKernelModules is /proc/modules as resources.
 func loadedKernelModules() *reconciler {
 	return &reconciler{
-		name: "runtime.LoadedKernelModuleController", outputs: exclusive(runtime.LoadedKernelModuleType), every: 5 * time.Second,
+		name: "runtime.LoadedKernelModuleController", outputs: exclusive(runtime.LoadedKernelModuleType), every: 2 * time.Second,
 		sweeps: kind(runtime.NamespaceName, runtime.LoadedKernelModuleType),
 		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
 			f, err := os.Open("/proc/modules")

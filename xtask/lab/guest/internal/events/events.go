@@ -45,6 +45,8 @@ type Stream struct {
 	next    int64
 	ring    []Event
 	changed chan struct{}
+	now     int // followers from outside
+	ever    int
 }
 
 // New makes an empty stream.
@@ -79,6 +81,30 @@ func (s *Stream) Publish(ctx context.Context, payload proto.Message) {
 
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// Join counts a follower from outside, until it leaves.
+func (s *Stream) Join() (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.now++
+	s.ever++
+
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+
+		s.now--
+	}
+}
+
+// Followers are how many there are, and how often one has joined.
+func (s *Stream) Followers() (now, ever int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.now, s.ever
 }
 
 // Since says which part of the history a watcher wants before the new events.

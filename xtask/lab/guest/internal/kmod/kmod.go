@@ -96,7 +96,7 @@ func (x Index) Order(names ...string) ([]string, error) {
 
 		file, ok := x[name]
 		if !ok {
-			return fmt.Errorf("%s: %w", name, ErrNotFound)
+			return fmt.Errorf("%w: %s", ErrNotFound, name)
 		}
 
 		deps, err := Depends(file)
@@ -137,8 +137,12 @@ func (x Index) Load(name, parameters string) error {
 			p = parameters
 		}
 
-		if err = insert(x[dep], p); err != nil {
-			return fmt.Errorf("%s: %w", dep, err)
+		if err = insert(x[dep], p); err != nil && dep != Name(name) {
+			return fmt.Errorf("dependency %s: %w", dep, err)
+		}
+
+		if err != nil {
+			return err
 		}
 	}
 

@@ -12,6 +12,8 @@ import (
 // Events streams the node's events. The first message is empty: clients take it as the sign that they are subscribed, and only
 // then ask for the reboot whose events they want to see (v1alpha1_server.go).
 func (s *Server) Events(in *machine.EventsRequest, stream grpc.ServerStreamingServer[machine.Event]) error {
+	defer s.n.Events.Join()()
+
 	if err := stream.Send(&machine.Event{}); err != nil {
 		return err
 	}

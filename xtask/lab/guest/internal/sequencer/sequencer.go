@@ -42,6 +42,10 @@ type Phase struct {
 	Tasks []Task
 }
 
+// ErrEnd is returned by the last task of a sequence that ends the machine. No line says that such a sequence is done: in Talos the
+// task fails with an error that stands for reboot(2), and nothing is printed for that one.
+var ErrEnd = errors.New("the machine ends here")
+
 // ErrLocked means that another sequence runs that this one may not end.
 var ErrLocked = errors.New("locked")
 
@@ -114,7 +118,7 @@ func (s *Sequencer) Run(ctx context.Context, name string, phases []Phase) error 
 
 	defer s.release()
 
-	if err = s.run(locked, name, phases); err != nil {
+	if err = s.run(locked, name, phases); err != nil && !errors.Is(err, ErrEnd) {
 		code := common.Code_FATAL
 		if errors.Is(err, context.Canceled) {
 			code = common.Code_CANCELED
@@ -146,7 +150,9 @@ func (s *Sequencer) run(ctx context.Context, name string, phases []Phase) (err e
 		}
 
 		if err = s.runPhase(ctx, phase, fmt.Sprintf("%d/%d", i+1, len(phases))); err != nil {
-			log.Printf("%s sequence: failed", name)
+			if !errors.Is(err, ErrEnd) {
+				log.Printf("%s sequence: failed", name)
+			}
 
 			return fmt.Errorf("error running phase %d in %s sequence: %w", i+1, name, err)
 		}
@@ -192,7 +198,9 @@ func (s *Sequencer) runPhase(ctx context.Context, phase Phase, progress string) 
 	}
 
 	if err := group.Wait(); err != nil {
-		log.Printf("phase %s (%s): failed", phase.Name, progress)
+		if !errors.Is(err, ErrEnd) {
+			log.Printf("phase %s (%s): failed", phase.Name, progress)
+		}
 
 		return err
 	}
@@ -213,7 +221,9 @@ func (s *Sequencer) runTask(ctx context.Context, task Task, position string) err
 	logger := log.New(log.Writer(), fmt.Sprintf("[talos] task %s (%s): ", task.Name, position), 0)
 
 	if err := task.Run(ctx, logger); err != nil {
-		log.Printf("task %s (%s): failed: %s", task.Name, position, err)
+		if !errors.Is(err, ErrEnd) {
+			log.Printf("task %s (%s): failed: %s", task.Name, position, err)
+		}
 
 		return err
 	}

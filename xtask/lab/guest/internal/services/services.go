@@ -6,18 +6,13 @@ package services
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/siderolabs/talos/pkg/machinery/resources/v1alpha1"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"lab.invalid/guest/internal/events"
 )
@@ -35,12 +30,6 @@ type Service struct {
 	// API says that `talosctl service ID restart|stop|start` is allowed.
 	API bool
 }
-
-const (
-	restartDelay   = time.Second
-	healthInterval = 5 * time.Second
-	keptEvents     = 32
-)
 
 type entry struct {
 	svc     Service
@@ -62,6 +51,9 @@ type Manager struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	changed chan struct{}
+
+	// publishing is held while a state goes to the console, the events and the resources: it keeps them in order. Taken before mu.
+	publishing sync.Mutex
 }
 
 // New makes a manager without services.
@@ -172,6 +164,7 @@ func (m *Manager) Allowed(id string) (defined, allowed bool) {
 // WaitUp returns when the services run and are healthy (or have no health), or when ctx ends.
 func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 	for {
+		m.publishing.Lock()
 		m.mu.Lock()
 
 		up := true
@@ -183,6 +176,7 @@ func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 
 		changed := m.changed
 		m.mu.Unlock()
+		m.publishing.Unlock()
 
 		if up {
 			return nil
@@ -193,157 +187,6 @@ func (m *Manager) WaitUp(ctx context.Context, ids ...string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
-}
-
-func (m *Manager) supervise(ctx context.Context, e *entry, done chan struct{}) {
-	defer close(done)
-
-	if e.svc.Wait != nil {
-		m.set(e, "Waiting", machine.ServiceStateEvent_WAITING, "Waiting for "+e.svc.WaitName)
-
-		if err := e.svc.Wait(ctx); err != nil {
-			m.set(e, "Finished", machine.ServiceStateEvent_FINISHED, "Service finished before it was started")
-
-			return
-		}
-	}
-
-	for {
-		m.set(e, "Preparing", machine.ServiceStateEvent_PREPARING, "Running pre state")
-		m.set(e, "Preparing", machine.ServiceStateEvent_PREPARING, "Creating service runner")
-
-		err := m.runOnce(ctx, e)
-
-		if ctx.Err() != nil {
-			m.set(e, "Finished", machine.ServiceStateEvent_FINISHED, "Service finished successfully")
-
-			return
-		}
-
-		if err == nil {
-			err = errors.New("ended by itself")
-		}
-
-		m.set(e, "Waiting", machine.ServiceStateEvent_WAITING, fmt.Sprintf("Error running %s, going to restart forever: %s", e.svc.ID, err))
-
-		select {
-		case <-ctx.Done():
-		case <-time.After(restartDelay):
-		}
-	}
-}
-
-// runOnce turns a panic of a service into its failure: one stand-in that breaks must not take PID 1 along.
-func (m *Manager) runOnce(ctx context.Context, e *entry) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-
-	runCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	return e.svc.Run(runCtx, func(message string) {
-		m.set(e, "Running", machine.ServiceStateEvent_RUNNING, message)
-
-		if e.svc.Health != nil {
-			go m.watchHealth(runCtx, e)
-		}
-	})
-}
-
-func (m *Manager) watchHealth(ctx context.Context, e *entry) {
-	interval := 100 * time.Millisecond // until it is healthy for the first time
-
-	for ctx.Err() == nil {
-		checkCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := e.svc.Health(checkCtx)
-
-		cancel()
-
-		if ctx.Err() != nil {
-			return
-		}
-
-		if err == nil {
-			interval = healthInterval
-		}
-
-		m.setHealth(e, err)
-
-		select {
-		case <-ctx.Done():
-		case <-time.After(interval):
-		}
-	}
-}
-
-func (m *Manager) setHealth(e *entry, err error) {
-	m.mu.Lock()
-
-	first, was := !e.known, e.healthy
-	e.known, e.healthy, e.checked, e.health = true, err == nil, time.Now(), ""
-
-	if err != nil {
-		e.health = err.Error()
-	}
-
-	m.mu.Unlock()
-
-	switch {
-	case err == nil && (first || !was):
-		m.set(e, "Running", machine.ServiceStateEvent_RUNNING, "Health check successful")
-	case err != nil && (first || was):
-		m.set(e, "Running", machine.ServiceStateEvent_RUNNING, fmt.Sprintf("Health check failed: %s", err))
-	}
-}
-
-// set records a state with its message, publishes it, and updates the resource that `get services` and readiness read.
-func (m *Manager) set(e *entry, stateName string, action machine.ServiceStateEvent_Action, message string) {
-	m.mu.Lock()
-
-	e.state = stateName
-	if stateName != "Running" {
-		e.known, e.healthy, e.health = false, false, "Unknown"
-	}
-
-	e.events = append(e.events, &machine.ServiceEvent{Msg: message, State: stateName, Ts: timestamppb.Now()})
-	if len(e.events) > keptEvents {
-		e.events = e.events[len(e.events)-keptEvents:]
-	}
-
-	health := healthProto(e)
-	spec := v1alpha1.ServiceSpec{Running: stateName == "Running", Healthy: e.healthy, Unknown: e.svc.Health == nil}
-
-	close(m.changed)
-	m.changed = make(chan struct{})
-	m.mu.Unlock()
-
-	log.Printf("service[%s](%s): %s", e.svc.ID, stateName, message)
-	m.Events.Publish(context.Background(), &machine.ServiceStateEvent{Service: e.svc.ID, Action: action, Message: message, Health: health})
-
-	ctx := context.Background()
-	res := v1alpha1.NewService(e.svc.ID)
-
-	if !spec.Running {
-		// A service has a resource only while it runs (internal/app/machined/pkg/controllers/v1alpha1/service.go).
-		m.State.Destroy(ctx, res.Metadata()) //nolint:errcheck
-
-		return
-	}
-
-	safe.StateModify(ctx, m.State, res, func(r *v1alpha1.Service) error { //nolint:errcheck
-		*r.TypedSpec() = spec
-
-		return nil
-	})
-}
-
-func healthProto(e *entry) *machine.ServiceHealth {
-	return &machine.ServiceHealth{
-		Unknown: !e.known, Healthy: e.healthy, LastMessage: e.health, LastChange: timestamppb.New(e.checked),
 	}
 }
 

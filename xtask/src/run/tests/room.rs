@@ -1,0 +1,76 @@
+//! Everything a supervised child needs, with little patience.
+
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::failure::Result;
+use crate::plan::Run;
+use crate::run::child::{Grace, How, run};
+use crate::run::signals::Signals;
+use crate::ui::{Color, Ui};
+
+/// Everything a supervised child needs, in a folder of its own.
+pub(super) struct Room {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) ui: Ui,
+    pub(super) signals: Signals,
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            ui: Ui::new(Color::Never, true, false),
+            signals: Signals::install().unwrap(),
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.dir.path()).unwrap().join(name)
+    }
+
+    pub(super) fn how(&self) -> How<'_> {
+        How {
+            log: Some(self.path("log")),
+            deadline: Duration::from_secs(30),
+            observer: None,
+            signals: &self.signals,
+            ui: &self.ui,
+            grace: Grace {
+                interrupt: Duration::from_millis(150),
+                terminate: Duration::from_millis(150),
+            },
+            only_listed: false,
+            kill_at: 2,
+            output_is_ours: false,
+        }
+    }
+
+    /// Run a script with bash under `how`.
+    pub(super) fn bash(script: &str, how: How<'_>) -> Result<()> {
+        let step = Run {
+            argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
+            ..Run::default()
+        };
+        run(&step, "try it", how)
+    }
+
+    pub(super) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path("log")).unwrap()).into_owned()
+    }
+}
+
+/// SIGKILL takes effect a moment after it was sent.
+pub(super) fn ends(pid: &str) -> bool {
+    let end = Instant::now() + Duration::from_secs(2);
+    while is_alive(pid) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    !is_alive(pid)
+}
+
+pub(super) fn is_alive(pid: &str) -> bool {
+    let pid = pid.trim().parse().unwrap();
+    crate::ctx::processes::Process::probe(pid).is_some_and(|process| process.is_alive())
+}

@@ -1,0 +1,136 @@
+//! What `--help` says, command by command, and the completions made of it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::CommandFactory;
+
+use crate::common::{run, run_with, xtask};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
+
+/// The words of every command that can be typed.
+fn paths(command: &clap::Command, above: &[String], found: &mut Vec<Vec<String>>) {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let path = [above, &[sub.get_name().to_owned()]].concat();
+        found.push(path.clone());
+        paths(sub, &path, found);
+    }
+}
+
+#[test]
+fn help_is_as_it_was_read_last() {
+    let mut all = vec![Vec::new()];
+    paths(&xtask::cli::Cli::command(), &[], &mut all);
+    let mut expected = vec!["README.md".to_owned()];
+    for path in all {
+        let name = if path.is_empty() {
+            "xtask".to_owned()
+        } else {
+            path.join("-")
+        };
+        let said = run(xtask().args(&path).arg("--help"));
+        assert_eq!(said.code, Some(0), "{path:?}: {}", said.stderr);
+        assert!(
+            said.stdout.lines().all(|line| line.len() <= 130),
+            "{path:?} is too wide:\n{}",
+            said.stdout
+        );
+        let file = format!("{GOLDEN}/{name}.txt");
+        if std::env::var_os("XTASK_UPDATE").is_some() {
+            std::fs::write(&file, &said.stdout).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(
+            said.stdout, wanted,
+            "{file}: XTASK_UPDATE=1 cargo test --test cli rewrites it"
+        );
+        expected.push(format!("{name}.txt"));
+    }
+    for entry in std::fs::read_dir(GOLDEN).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            expected.contains(&name),
+            "{GOLDEN}/{name} is of no command: remove it"
+        );
+    }
+}
+
+#[test]
+fn every_argument_says_what_it_is_for() {
+    fn look(command: &clap::Command) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            assert!(
+                arg.get_help().is_some(),
+                "`{}` of `{}`",
+                arg.get_id(),
+                command.get_name()
+            );
+        }
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            assert!(sub.get_about().is_some(), "`{}`", sub.get_name());
+            look(sub);
+        }
+    }
+    look(&xtask::cli::Cli::command());
+}
+
+#[test]
+fn help_is_the_same_however_it_is_asked_for() {
+    let long = run(xtask().args(["cluster", "up", "--help"])).stdout;
+    assert_eq!(run(xtask().args(["cluster", "help", "up"])).stdout, long);
+    assert!(
+        run(xtask().args(["help"]))
+            .stdout
+            .contains("cargo xtask --lab cluster")
+    );
+    assert!(long.contains("Usage: cargo xtask cluster up"), "{long}");
+}
+
+#[test]
+fn the_version_is_there_at_once() {
+    let said = run(xtask().arg("--version"));
+    assert_eq!(
+        said.stdout,
+        format!("xtask {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    // The best of many: others work on this machine too. The median is the
+    // benchmark's, of the binary that the alias runs.
+    let took = || {
+        let began = Instant::now();
+        assert_eq!(run(xtask().arg("--version")).code, Some(0));
+        began.elapsed()
+    };
+    let best = (0..30).map(|_| took()).min().unwrap();
+    assert!(best < Duration::from_millis(10), "{best:?}");
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    let script = |shell: &str| {
+        let said = run(xtask().args(["completions", shell]));
+        assert_eq!(said.code, Some(0), "{shell}: {}", said.stderr);
+        said.stdout
+    };
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let script = script(shell);
+        assert!(
+            script.contains("reboot") && script.contains("controlplanes"),
+            "{shell}"
+        );
+        // bash is everywhere; the others are checked where they are.
+        if shell == "bash" || xtask::ctx::host::Host::which(shell).is_some() {
+            let checked = run_with(Command::new(shell).arg(check), script.as_bytes());
+            assert_eq!(
+                (checked.code, checked.stderr.as_str()),
+                (Some(0), ""),
+                "{shell}"
+            );
+        }
+    }
+    assert!(script("zsh").starts_with("#compdef xtask"));
+    let ask = "\nCOMP_WORDS=(xtask cluster re); COMP_CWORD=2; _xtask xtask re cluster; echo \"${COMPREPLY[@]}\"";
+    let said = run_with(&mut Command::new("bash"), (script("bash") + ask).as_bytes());
+    assert_eq!(said.stdout, "reboot\n", "{}", said.stderr);
+    assert_eq!(run(xtask().args(["completions", "tcsh"])).code, Some(2));
+}

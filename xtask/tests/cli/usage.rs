@@ -1,0 +1,140 @@
+//! What cannot be meant is exit code 2, with the likeliest correction.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests make their own small worlds"
+)]
+
+use crate::common::{Home, run, xtask};
+
+#[test]
+fn a_slip_of_the_finger_is_exit_2_with_a_suggestion() {
+    for (words, suggestion) in [
+        (&["clutser"][..], "'cluster'"),
+        (&["cluster", "rebot"], "'reboot'"),
+        (
+            &["cluster", "up", "--controlplane", "3"],
+            "'--controlplanes'",
+        ),
+        (&["cluster", "status", "--jsno"], "'--json'"),
+        (&["cluster", "up", "--format", "shell"], "sh"),
+        (&["--colour", "never", "doctor"], "'--color'"),
+        (&["lab", "donw"], "'down'"),
+    ] {
+        let said = run(xtask().args(words));
+        assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(suggestion),
+            "{words:?}: {}",
+            said.stderr
+        );
+        assert!(said.stdout.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn too_little_and_too_much_are_exit_2() {
+    for words in [
+        &[][..],
+        &["lab"],
+        &["cluster", "reboot"],
+        &["cluster", "reboot", "--all", "worker-1"],
+        &["cluster", "up", "extra"],
+        &["cluster", "up", "--workers", "-1"],
+        &["cluster", "up", "--workers", "many"],
+        &["cluster", "up", "--controlplanes", "99999999999"],
+        &["embed"],
+        &["completions"],
+        &["--talos-dir"],
+    ] {
+        let said = run(xtask().args(words));
+        assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("Usage: ") || said.stderr.contains("For more information"),
+            "{words:?}: {}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn an_unknown_setting_is_an_error_that_names_it() {
+    for (text, named) in [
+        ("talos_dir = \"x\"\n", "talos_dir"),
+        ("[cluster]\nworker = 1\n", "worker"),
+        ("[clusters]\nworkers = 1\n", "clusters"),
+        ("[cluster]\nworkers = \"two\"\n", "workers = \"two\""),
+        ("[cluster\n", "[cluster"),
+    ] {
+        let home = Home::new();
+        let file = home.write(".cargo/xtask.toml", text);
+        let before = home.tree();
+        let said = run(&mut home.xtask(&["cluster", "status"]));
+        assert_eq!(said.code, Some(2), "{text}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(named) && said.stderr.contains(file.as_str()),
+            "{text}: {}",
+            said.stderr
+        );
+        assert!(said.stderr.contains("hint: "), "{text}: {}", said.stderr);
+        assert_eq!(home.tree(), before);
+        // What needs no settings does not read them.
+        assert_eq!(run(&mut home.xtask(&["--version"])).code, Some(0));
+        assert_eq!(run(&mut home.xtask(&["completions", "bash"])).code, Some(0));
+    }
+}
+
+#[test]
+fn settings_are_found_upwards_and_arguments_go_before_them() {
+    let home = Home::new();
+    home.write(".cargo/xtask.toml", "[cluster]\nname = \"set\"\n");
+    home.write("deep/er/file", "");
+    let name = |words: &[&str]| {
+        let mut command = home.xtask(words);
+        let said = run(command.current_dir(home.path("deep/er")));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let status: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        status["cluster"]["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(name(&["cluster", "status", "--json"]), "set");
+    assert_eq!(
+        name(&["cluster", "status", "--json", "--name", "asked"]),
+        "asked"
+    );
+}
+
+#[test]
+fn without_a_home_there_is_a_hint() {
+    let home = Home::new();
+    for value in [None, Some("relative")] {
+        let mut command = home.xtask(&["cluster", "status"]);
+        match value {
+            None => command.env_remove("HOME"),
+            Some(value) => command.env("HOME", value),
+        };
+        let said = run(&mut command);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("HOME") && said.stderr.contains("hint: "),
+            "{}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn without_cargo_and_without_a_path_it_works() {
+    let home = Home::new();
+    for words in [
+        &["--version"][..],
+        &["cluster", "status"],
+        &["cluster", "list", "--json"],
+        &["cluster", "destroy", "--dry-run"],
+        &["runs"],
+        &["completions", "bash"],
+    ] {
+        let mut command = home.xtask(words);
+        let said = run(command.env_clear().env("HOME", &home.root).env("PATH", ""));
+        assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
+    }
+    assert_eq!(home.tree(), Vec::<String>::new(), "looking leaves no trace");
+}
