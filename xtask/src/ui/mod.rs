@@ -127,6 +127,13 @@ impl Ui {
         }
     }
 
+    /// What a child printed for whoever reads our standard output. A reader
+    /// that has gone away is no failure of the child.
+    pub fn data(&self, chunk: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(chunk).and_then(|()| out.flush());
+    }
+
     pub fn failure(&self, failure: &Failure) {
         say(&format!(
             "{} {failure}\n",
