@@ -13,6 +13,10 @@ pub(super) struct Places<'a> {
     pub(super) state: &'a Utf8Path,
 }
 
+/// Seconds: a kernel for a foreign architecture takes hours, and make knows no
+/// deadline at all.
+const LONGEST: u64 = 24 * 3600;
+
 /// A plan that does what make would do.
 pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan {
     let mut plan = Plan::new(title);
@@ -103,7 +107,8 @@ fn shell_step(why: String, text: &str, environment: &[(String, String)], dir: &U
             recipe: true,
             ..Run::default()
         }),
-    );
+    )
+    .deadline(LONGEST);
     if let Action::Run(run) = &mut step.action {
         run.env.push(("PWD".to_owned(), dir.to_string()));
     }
