@@ -80,6 +80,7 @@ pub enum Command {
     Installer(InstallerArgs),
     /// Images that builds have pushed, by digest
     Images {
+        /// For programs: stable JSON
         #[arg(long)]
         json: bool,
     },
