@@ -45,7 +45,7 @@ fn ledger(c: &mut Criterion) {
     c.bench_function("ledger/read 4000 lines", |b| b.iter(|| ledger.live()));
     let other = Ledger::of(&root.join("other"));
     c.bench_function("ledger/append and sync", |b| {
-        b.iter(|| other.append(&entry(Op::Intend, 1)).unwrap())
+        b.iter(|| other.append(&entry(Op::Intend, 1)).unwrap());
     });
 }
 
@@ -63,10 +63,10 @@ fn plan(c: &mut Criterion) {
         );
     }
     c.bench_function("plan/500 steps as a script", |b| {
-        b.iter(|| render_sh(&plan))
+        b.iter(|| render_sh(&plan));
     });
     c.bench_function("plan/500 steps for reading", |b| {
-        b.iter(|| render_human(&plan))
+        b.iter(|| render_human(&plan));
     });
 }
 

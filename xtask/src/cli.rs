@@ -74,9 +74,21 @@ pub enum PlanFormat {
 pub enum Command {
     /// Bring a Talos cluster up, look at it, reboot it, take it down
     Cluster(ClusterCommand),
+    /// Any target of the checkout's Makefile, without make
+    Build(BuildArgs),
+    /// An installer image of this checkout, pushed to the local registry
+    Installer(InstallerArgs),
+    /// Images that builds have pushed, by digest
+    Images {
+        /// For programs: stable JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(LabCommand),
+    /// Profiles of all nodes at once, or of any file: who uses what
+    Pprof(Box<crate::commands::pprof::args::PprofCommand>),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
     /// Records of past runs
@@ -309,8 +321,82 @@ pub struct EmbedArgs {
     pub force: bool,
 }
 
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask build initramfs kernel WITH_DEBUG=1\n  \
+        cargo xtask build --list\n  cargo xtask build --explain installer\n  \
+        cargo xtask build imager --registry 127.0.0.1:5005 --push\n  \
+        cargo xtask -C ../extensions build hailort PLATFORM=linux/amd64"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct BuildArgs {
+    /// Targets and NAME=VALUE, as for make
+    #[arg(value_name = "TARGET|NAME=VALUE")]
+    pub words: Vec<String>,
+    /// Documented targets and the Dockerfile's stages
+    #[arg(long)]
+    pub list: bool,
+    /// With --list: as JSON
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// The chain of targets and each variable with its origin; nothing is run
+    #[arg(long, conflicts_with = "list")]
+    pub explain: bool,
+    /// Look at nothing on this host first
+    #[arg(long)]
+    pub no_preflight: bool,
+    /// With the race detector: WITH_RACE=true
+    #[arg(long, help_heading = "Variables")]
+    pub race: bool,
+    /// With debug symbols and tags: WITH_DEBUG=true
+    #[arg(long, help_heading = "Variables")]
+    pub debug: bool,
+    /// With a shell on the node: WITH_DEBUG_SHELL=true, up to Talos 1.13
+    #[arg(long, help_heading = "Variables")]
+    pub debug_shell: bool,
+    /// Push images: PUSH=true
+    #[arg(long, help_heading = "Variables")]
+    pub push: bool,
+    /// The images' tag: TAG=…
+    #[arg(long, value_name = "TAG", help_heading = "Variables")]
+    pub tag: Option<String>,
+    /// Where images go: IMAGE_REGISTRY=…, or REGISTRY=… in other repositories
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Variables")]
+    pub registry: Option<String>,
+    /// PLATFORM=…, such as linux/amd64,linux/arm64
+    #[arg(long, value_name = "LIST", help_heading = "Variables")]
+    pub platform: Option<String>,
+    /// PROGRESS=…, buildx's own: auto, plain, tty
+    #[arg(long, value_name = "KIND", help_heading = "Variables")]
+    pub progress: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask installer\n  cargo xtask installer --tag v1.12.0-dev PKG_KERNEL=127.0.0.1:5005/me/kernel:v1 INSTALLER_ARCH=amd64"
+)]
+pub struct InstallerArgs {
+    /// NAME=VALUE, as for make
+    #[arg(value_name = "NAME=VALUE")]
+    pub words: Vec<String>,
+    /// Where it is pushed [default: 127.0.0.1:5005]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub registry: Option<String>,
+    /// One tag for all its images [default: the Makefile's]
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// Look at nothing on this host first
+    #[arg(long)]
+    pub no_preflight: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum InternalCommand {
+    /// What `$(MAKE)` is where a shell calls it: the Makefile of this folder
+    Make {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// One step of a plan as root, read from standard input
     RootStep,
     /// Run a plan as `--format json` prints it, read from standard input

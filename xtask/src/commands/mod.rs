@@ -1,12 +1,16 @@
 //! One module per noun. A command reads like the guide's section: gather what
 //! is there, make a plan or a report, hand it over.
 
+mod build;
 pub mod cluster;
 mod completions;
 mod doctor;
 mod embed;
+mod images;
+mod installer;
 mod internal;
 pub mod lab;
+pub mod pprof;
 mod runs;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
@@ -44,10 +48,15 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     }
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
+        Command::Build(args) => build::run(&app, &args),
+        Command::Installer(args) => installer::run(&app, &args),
+        Command::Images { json } => images::run(&app, json),
         Command::Lab(command) => lab::run(&app, command),
+        Command::Pprof(command) => pprof::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),
+        Command::Internal(InternalCommand::Make { words }) => build::nested(&app, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app),
         Command::Completions { .. } | Command::Internal(_) => Ok(0),
     }

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod docker;
 pub mod firewall;
 pub mod host;
+pub mod images;
 pub mod kubeconfig;
 pub mod kvm;
 pub mod leftovers;

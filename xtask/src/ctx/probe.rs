@@ -16,15 +16,26 @@ pub struct Output {
 }
 
 /// Run `argv`; `None` when it cannot be started or takes longer than `limit`.
+pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
+    run_in(argv, &[], cwd, limit)
+}
+
+/// As [`run`], with `environment` added to ours.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where probes start processes"
 )]
-pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
+pub fn run_in(
+    argv: &[&str],
+    environment: &[(String, String)],
+    cwd: Option<&Utf8Path>,
+    limit: Duration,
+) -> Option<Output> {
     let (program, rest) = argv.split_first()?;
     let mut command = Command::new(program);
     command
         .args(rest)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

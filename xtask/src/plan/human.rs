@@ -14,6 +14,7 @@ pub fn render(plan: &Plan) -> String {
     if plan.steps.is_empty() {
         out.push_str("  nothing to do\n");
     }
+    let named = names(plan);
     for (index, step) in plan.steps.iter().enumerate() {
         let root = if step.privilege == Privilege::Root {
             " [root]"
@@ -21,16 +22,75 @@ pub fn render(plan: &Plan) -> String {
             ""
         };
         let _ = writeln!(out, "{:>3}. {}{root}", index + 1, step.why);
+        if let Some(when) = condition_in_words(plan, step) {
+            let _ = writeln!(out, "       ({when})");
+        }
         for line in in_words(step).lines() {
+            let line = makefile::fill(line, &named);
             let _ = writeln!(out, "       {line}");
         }
     }
     out
 }
 
+/// Slots are shown by name.
+fn names(plan: &Plan) -> impl Fn(usize) -> String {
+    let learns: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| step.learns.clone())
+        .collect();
+    move |slot| {
+        let name = learns.iter().find(|learns| learns.slot == slot);
+        name.map_or_else(
+            || "<value>".to_owned(),
+            |learns| format!("<{}>", learns.name),
+        )
+    }
+}
+
+/// When a step is taken, where that depends on files.
+fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
+    let condition = plan.conditions.get(step.only_if?)?;
+    let target = condition.target.as_ref()?;
+    // A name without a folder is a task in all but a declaration.
+    let is_file = step
+        .why
+        .split_once(' ')
+        .is_some_and(|(name, _)| name.contains('/'));
+    if !is_file && !std::path::Path::new(target).exists() {
+        return None;
+    }
+    let needs: Vec<&str> = condition
+        .prerequisites
+        .iter()
+        .map(|needed| needed.path.as_str())
+        .collect();
+    Some(
+        if condition.prerequisites.iter().any(|needed| needed.phony) {
+            return None;
+        } else if needs.is_empty() {
+            format!("unless {target} exists")
+        } else {
+            format!(
+                "unless {target} exists and is newer than {}",
+                needs.join(", ")
+            )
+        },
+    )
+}
+
 /// What a step does, without the plumbing that a script needs.
 pub fn in_words(step: &Step) -> String {
     match &step.action {
+        Action::Run(run) if run.recipe => match &run.argv[..] {
+            [_, _, line] => line.clone(),
+            other => other.join(" "),
+        },
+        Action::RecordImages { references, .. } => {
+            format!("note the digest of {}", references.join(", "))
+        }
+        Action::Require { path, .. } => format!("{path} must exist"),
         Action::Run(run) => sh::as_typed(run, step.privilege),
         Action::Stop {
             process,

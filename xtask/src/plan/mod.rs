@@ -6,6 +6,7 @@ mod human;
 mod sh;
 
 use camino::Utf8PathBuf;
+use makefile::Condition;
 use serde::{Deserialize, Serialize};
 
 pub use human::{in_words, render as render_human};
@@ -17,6 +18,9 @@ pub struct Plan {
     pub title: String,
     /// Decisions taken on the user's behalf, such as a scaled-down cluster.
     pub notes: Vec<String>,
+    /// When a file has to be made; named by `Step::only_if`. Paths are absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     pub steps: Vec<Step>,
 }
 
@@ -41,6 +45,25 @@ pub struct Step {
     /// Looked at while the step runs; a death ends the step at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
+    /// Taken only if `Plan::conditions[only_if]` holds when its turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_if: Option<usize>,
+    /// What its command prints is a value for later steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learns: Option<Learns>,
+}
+
+/// A value that is known only once its step has run. Texts of later steps have
+/// it as a slot of the engine `makefile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learns {
+    pub slot: usize,
+    /// For people, printed as `<name>`.
+    pub name: String,
+    /// A shell would look at it again: only a value without characters that
+    /// are special there can be used.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// What a step does to the world.
@@ -74,6 +97,23 @@ pub enum Action {
         path: Utf8PathBuf,
         contents: String,
         mode: u32,
+    },
+    /// Fail with `message` unless the path exists.
+    Require {
+        path: Utf8PathBuf,
+        message: String,
+    },
+    /// Note which digest an image was pushed with.
+    RecordImages {
+        /// As pushed, with registry and tag; asked of its registry.
+        references: Vec<String>,
+        /// What buildx wrote about the push; asked first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<Utf8PathBuf>,
+        /// The checkout that it was built from.
+        tree: Utf8PathBuf,
+        /// The list that it goes on.
+        list: Utf8PathBuf,
     },
     /// With its parents; already there is success.
     CreateDir {
@@ -116,6 +156,13 @@ pub struct Run {
     /// Exit codes besides 0 that are success, decided by looking afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_ok: Vec<i32>,
+    /// A line of a recipe: its standard output is ours, its environment is
+    /// make's and not shown to people.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recipe: bool,
+    /// However it ends, the plan goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_fail: bool,
 }
 
 /// A process that cannot be mistaken for another: a pid alone is recycled.
@@ -221,6 +268,8 @@ impl Step {
             makes: None,
             unmakes: None,
             watch: None,
+            only_if: None,
+            learns: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A plan as a shell script that does the same as the run: users must be able
 //! to leave us.
 
+mod conditions;
 mod functions;
 
 use std::fmt::Write;
@@ -19,12 +20,14 @@ pub fn render(plan: &Plan) -> String {
     }
     out.push_str("(\nset -eu\nunset CDPATH\n");
     out.push_str(&functions::needed(plan));
+    let mut decided = conditions::Decided::default();
     for step in &plan.steps {
         let _ = write!(
             out,
-            "\n# {}\n{}\n",
+            "\n# {}\n{}{}\n",
             one_line(&step.why),
-            command(step, true)
+            decided.before(plan, step),
+            decided.around(step, &command(step, true))
         );
     }
     out.push_str(") </dev/null\n");
@@ -38,6 +41,13 @@ fn one_line(text: &str) -> String {
 /// Quote one word for `sh`.
 pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if makefile::contains_slot(word) {
+        let quoted = |segment: makefile::Segment<'_>| match segment {
+            makefile::Segment::Text(text) => quote(text),
+            makefile::Segment::Slot(slot) => format!("\"${{value_{slot}}}\""),
+        };
+        return makefile::segments(word).into_iter().map(quoted).collect();
+    }
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -59,6 +69,14 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             contents,
             mode,
         } => write_file(path, contents, *mode, sudo),
+        Action::Require { path, message } => format!(
+            "[ -e {} ] || {{ echo {} >&2; exit 1; }}",
+            quote(path.as_str()),
+            quote(message)
+        ),
+        Action::RecordImages { references, .. } => {
+            format!(": note the digest of {}", quote(&references.join(" ")))
+        }
         Action::CreateDir { path } if script && !sudo.is_empty() => {
             format!("make_dirs {}", quote(path.as_str()))
         }
@@ -166,6 +184,9 @@ pub(super) fn as_typed(run: &Run, privilege: Privilege) -> String {
 
 fn run_command(run: &Run, sudo: &str) -> String {
     let mut line = words_of(run, sudo);
+    if run.may_fail {
+        line.push_str(" || :");
+    }
     if !run.also_ok.is_empty() {
         let is_code = |code: &i32| format!("[ $rc = {code} ]");
         let codes: Vec<String> = run.also_ok.iter().map(is_code).collect();

@@ -3,6 +3,7 @@
 //! writes.
 
 pub mod files;
+pub mod images;
 pub mod ledger;
 pub mod lock;
 pub mod runs;

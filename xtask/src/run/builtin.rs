@@ -7,7 +7,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::child::How;
-use super::stop;
+use super::{images, stop};
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
 use crate::record::{files, tree};
@@ -22,6 +22,22 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
             mode,
         } => files::replace(path, contents.as_bytes(), *mode)
             .because(|| format!("cannot write `{path}`")),
+        Action::Require { path, message } => {
+            if path.exists() {
+                Ok(())
+            } else {
+                Err(Failure::step(message.clone()))
+            }
+        }
+        Action::RecordImages {
+            references,
+            metadata,
+            tree,
+            list,
+        } => {
+            images::record(references, metadata.as_deref(), tree, list, how.ui);
+            Ok(())
+        }
         Action::CreateDir { path } => {
             files::create_dir(path).because(|| format!("cannot create `{path}`"))
         }

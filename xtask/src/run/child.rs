@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tee::Tee;
 use super::watched::Watched;
-use super::{Observer, signals::Signals, spawn};
+use super::{Observer, signals::Signals, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
@@ -27,6 +27,8 @@ pub(super) struct How<'a> {
     pub(super) only_listed: bool,
     /// The count of Ctrl-C at which nothing is waited for any more.
     pub(super) kill_at: usize,
+    /// Its standard output goes to ours, and to a terminal it may draw.
+    pub(super) output_is_ours: bool,
 }
 
 /// How long a child has to end after SIGINT, and then after SIGTERM.
@@ -59,8 +61,9 @@ pub(super) struct Ended {
 /// After this no deadline is meant.
 pub(super) const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// Run to the end, or to one of the other ends.
-pub(super) fn run(run: &Run, why: &str, how: How<'_>) -> Result<()> {
+pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     let log = how.log.clone();
+    how.output_is_ours = run.recipe;
     let Some((program, rest)) = run.argv.split_first() else {
         return Err(Failure::step(format!("step \"{why}\" has no command")));
     };
@@ -87,7 +90,7 @@ pub(super) fn run(run: &Run, why: &str, how: How<'_>) -> Result<()> {
     };
     match ended.stopped {
         Some(failure) => Err(stopped(failure, why, ended.tail, log.as_deref())),
-        None if is_fine(ended.status) => Ok(()),
+        None if is_fine(ended.status) || run.may_fail => Ok(()),
         None => Err(ended_badly(
             why,
             program,
@@ -147,12 +150,20 @@ pub(super) fn supervise(
     request: Option<&[u8]>,
 ) -> Result<Ended> {
     let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
+    tee.output_is_ours(how.output_is_ours);
     if request.is_some() {
         command.stdin(Stdio::piped());
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
+    let drawn = drawn.map(|terminal| {
+        command.stderr(Stdio::from(terminal.childs));
+        terminal.ours
+    });
     let child = spawn::spawn(command).map_err(|error| cannot_start(name, &error))?;
-    let mut watched = Watched::new(child, request)?;
+    // Ours of the child's end goes, else it would never be seen to close.
+    command.stderr(Stdio::null());
+    let mut watched = Watched::new(child, request, drawn)?;
     let stopped = watched.wait(&mut how, &mut tee);
     watched.drain(&how, &mut tee);
     let status = watched

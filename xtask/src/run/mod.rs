@@ -4,12 +4,15 @@
 
 mod builtin;
 mod child;
+mod images;
+mod progress;
 mod relay;
 mod root;
 mod signals;
 mod spawn;
 mod stop;
 mod tee;
+mod terminal;
 mod undo;
 mod watched;
 
@@ -103,8 +106,29 @@ impl Runner<'_> {
         result
     }
 
+    /// Run `plan` as a part of another run, which shows and records it: its
+    /// own record lies apart, so that `runs latest` stays the user's.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub fn execute_within(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        let _attention = self.signals.attend();
+        let command: Vec<String> = std::env::args_os()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let state = self.ctx.dirs.state.join("within");
+        let mut record = Record::open(&state, &command, plan)?;
+        self.steps(plan, &mut record, undo)
+    }
+
     fn steps(&self, plan: &Plan, record: &mut Record, undo: &dyn Undo) -> Result<()> {
+        let mut progress = progress::Progress::default();
         for (index, step) in plan.steps.iter().enumerate() {
+            if !progress.is_due(plan, step) {
+                record.event(json!({"event": "skip", "step": index + 1}));
+                continue;
+            }
+            let step = &progress.filled(step);
             record.event(json!({"event": "start", "step": index + 1}));
             let began = Instant::now();
             let attempt = Attempt {
@@ -112,7 +136,10 @@ impl Runner<'_> {
                 run: record.id.clone(),
                 kill_at: KILL_AT,
             };
-            let result = self.step(step, &attempt, undo);
+            let result = match &step.learns {
+                Some(learns) => self.learn(step, learns, &mut progress),
+                None => self.step(step, &attempt, undo),
+            };
             record.event(json!({
                 "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
                 "failure": result.as_ref().err().map(ToString::to_string),
@@ -145,6 +172,7 @@ impl Runner<'_> {
             grace: self.grace,
             only_listed: false,
             kill_at: attempt.kill_at,
+            output_is_ours: false,
         };
         if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
             root::run_step(step, how)?;

@@ -195,6 +195,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     // as we live.
     std::thread::spawn(move || follow_lifeline(signals));
     let how = How {
+        output_is_ours: false,
         log: None,
         deadline: DEADLINE,
         observer: None,

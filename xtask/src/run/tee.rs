@@ -31,6 +31,8 @@ pub(super) struct Tee<'a> {
     logged: usize,
     ui: &'a Ui,
     tail: VecDeque<String>,
+    /// The standard output is data for ours.
+    output_is_ours: bool,
 }
 
 impl<'a> Tee<'a> {
@@ -46,7 +48,13 @@ impl<'a> Tee<'a> {
             logged: 0,
             ui,
             tail: VecDeque::new(),
+            output_is_ours: false,
         })
+    }
+
+    /// From here on the standard output goes to ours.
+    pub(super) fn output_is_ours(&mut self, ours: bool) {
+        self.output_is_ours = ours;
     }
 
     pub(super) fn tail(self) -> Vec<String> {
@@ -56,6 +64,15 @@ impl<'a> Tee<'a> {
     fn write(&mut self, chunk: &[u8]) {
         self.write_log(chunk);
         self.ui.child_output(chunk);
+        self.remember(chunk);
+    }
+
+    fn write_output(&mut self, chunk: &[u8]) {
+        if !self.output_is_ours {
+            return self.write(chunk);
+        }
+        self.write_log(chunk);
+        self.ui.data(chunk);
         self.remember(chunk);
     }
 
@@ -146,6 +163,11 @@ impl Stream {
         self.read(|chunk| tee.write(chunk));
     }
 
+    /// As [`Self::read_into`], for the standard output.
+    pub(super) fn read_output(&mut self, tee: &mut Tee<'_>) {
+        self.read(|chunk| tee.write_output(chunk));
+    }
+
     /// As bytes, for a stream that is no log; at most `limit`.
     pub(super) fn read_to(&mut self, bytes: &mut Vec<u8>, limit: usize) {
         self.read(|chunk| {
@@ -176,6 +198,15 @@ impl Stream {
             && (self.fd.is_none() || self.read_at.is_none_or(|at| at.elapsed() > STALE))
         {
             sink(&self.partial);
+            self.partial.clear();
+        }
+    }
+
+    /// As [`Self::finish`], for the standard output.
+    pub(super) fn finish_output(&mut self, tee: &mut Tee<'_>) {
+        self.read_output(tee);
+        if !self.partial.is_empty() {
+            tee.write_output(&self.partial);
             self.partial.clear();
         }
     }

@@ -2,7 +2,7 @@
 //! one of exited, died with a node, deadline, interrupted.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStdin, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -71,13 +71,19 @@ enum Seen {
 }
 
 impl Watched {
-    pub(super) fn new(mut child: Child, request: Option<&[u8]>) -> Result<Self> {
+    /// `drawn` is read in place of the child's standard error.
+    pub(super) fn new(
+        mut child: Child,
+        request: Option<&[u8]>,
+        drawn: Option<OwnedFd>,
+    ) -> Result<Self> {
         let warden = if request.is_none() {
             spawn::warden(&child)
         } else {
             None
         };
-        let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, out) = (child.stdin.take(), child.stdout.take());
+        let err = drawn.or_else(|| child.stderr.take().map(OwnedFd::from));
         let helper = stdin.zip(request).map(|(stdin, request)| Helper {
             stdin,
             pending: request.iter().copied().collect(),
@@ -141,7 +147,7 @@ impl Watched {
             helper.write();
             self.out.read_to(&mut self.answer, ANSWER_LIMIT);
         } else {
-            self.out.read_into(tee);
+            self.out.read_output(tee);
         }
         self.err.read_into(tee);
     }
@@ -267,7 +273,7 @@ impl Watched {
     pub(super) fn finish(mut self, tee: &mut Tee<'_>) -> Vec<u8> {
         self.transfer(tee);
         if self.helper.is_none() {
-            self.out.finish(tee);
+            self.out.finish_output(tee);
         }
         self.err.finish(tee);
         std::mem::take(&mut self.answer)

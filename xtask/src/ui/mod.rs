@@ -127,6 +127,13 @@ impl Ui {
         }
     }
 
+    /// What a child printed for whoever reads our standard output. A reader
+    /// that has gone away is no failure of the child.
+    pub fn data(&self, chunk: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(chunk).and_then(|()| out.flush());
+    }
+
     pub fn failure(&self, failure: &Failure) {
         say(&format!(
             "{} {failure}\n",
@@ -158,6 +165,12 @@ fn say(text: &str) {
 /// Data for stdout. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) {
     let _ = try_print(text);
+}
+
+/// Data for stdout that need not be text.
+pub fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Data for stdout, for those who can stop when nobody reads any more.

@@ -81,6 +81,7 @@ impl Move {
                     env: vec![("VALUE".to_owned(), value.clone())],
                     cwd: Some(cwd.as_ref().map_or(root.to_owned(), |cwd| root.join(cwd))),
                     also_ok: also_ok.clone(),
+                    ..Run::default()
                 })
             }
         };

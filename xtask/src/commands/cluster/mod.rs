@@ -38,7 +38,7 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
 
 /// The name of a cluster that may be there already: whatever talosctl let
 /// through, as long as it is one component of a path.
-fn existing_name(app: &App<'_>, which: &Which) -> Result<ClusterName> {
+pub(in crate::commands) fn existing_name(app: &App<'_>, which: &Which) -> Result<ClusterName> {
     let config = app.ctx.config.cluster.name.as_deref();
     let name = which.name.as_deref().or(config).unwrap_or(DEFAULT_NAME);
     ClusterName::existing(name)
@@ -61,7 +61,10 @@ fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
 
 /// The nodes that `wanted` names: by name, end of name or address; all where
 /// nothing is named.
-fn choose<'a>(view: &'a ClusterView, wanted: &[String]) -> Result<Vec<&'a NodeView>> {
+pub(in crate::commands) fn choose<'a>(
+    view: &'a ClusterView,
+    wanted: &[String],
+) -> Result<Vec<&'a NodeView>> {
     if wanted.is_empty() {
         return Ok(view.nodes.iter().collect());
     }

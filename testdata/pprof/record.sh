@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Ask `go tool pprof` about every profile here. Needs Go.
+set -euo pipefail
+cd "$(dirname "$0")"
+export TZ=UTC PPROF_TMPDIR="${TMPDIR:-/tmp}"
+rm -rf golden
+mkdir golden
+number=0
+
+ask() {
+  number=$((number + 1))
+  local file
+  file=$(printf 'golden/%03d.txt' "$number")
+  { echo "$*"; go tool pprof -symbolize=none "$@" 2>/dev/null || true; } > "$file"
+}
+
+forms=(-top -tree "-peek=reconcile|main" -traces -raw -tags)
+for profile in cpu heap allocs mutex block goroutine threadcreate; do
+  for form in "${forms[@]}"; do
+    ask "$form" "$profile.pb.gz"
+  done
+done
+options=("-cum" "-nodecount=10" "-lines" "-filefunctions" "-addresses" "-noinlines" "-noinlines -addresses" "-sample_index=0" "-mean"
+  "-focus=runtime" "-ignore=runtime" "-hide=runtime" "-show=main" "-show_from=main" "-prune_from=reconcile" "-hide=fib -focus=main"
+  "-nodefraction=0" "-nodefraction=0.05" "-edgefraction=0.1" "-unit=ms" "-unit=B" "-divide_by=3" "-relative_percentages -focus=main"
+  "-tagfocus=controller=Link" "-tagignore=network" "-tagroot=controller" "-tagleaf=area" "-showcolumns -lines" "-drop_negative")
+for option in "${options[@]}"; do
+  # shellcheck disable=SC2086 # several flags are several words
+  ask -top $option cpu.pb.gz
+done
+for option in "-lines" "-focus=reconcile" "-hide=runtime" "-tagroot=controller" "-noinlines" "-edgefraction=0.1"; do
+  for form in -tree -traces; do
+    # shellcheck disable=SC2086
+    ask $form $option cpu.pb.gz
+  done
+done
+for option in "-mean" "-tagfocus=1kb:4kb" "-tagfocus=bytes=:2kb" "-tagroot=bytes" "-sample_index=alloc_objects" "-unit=MB"; do
+  for form in -top "-peek=main" -tags; do
+    # shellcheck disable=SC2086
+    ask $form $option heap.pb.gz
+  done
+done
+for option in "" "-cum" "-drop_negative" "-sample_index=alloc_space" "-normalize"; do
+  for form in -top -tree -traces -raw; do
+    # shellcheck disable=SC2086
+    ask $form $option -base=heap-before.pb.gz heap.pb.gz
+    # shellcheck disable=SC2086
+    ask $form $option -diff_base=heap-before.pb.gz heap.pb.gz
+  done
+done
+for form in "${forms[@]}"; do
+  ask "$form" heap.pb.gz heap-before.pb.gz
+  ask "$form" heap.pb.gz allocs.pb.gz heap-before.pb.gz
+  ask "$form" -base=heap.pb.gz heap.pb.gz
+done
+echo "$number answers"

@@ -1,0 +1,78 @@
+//! `$(MAKE)` in a recipe: the lines of the make that it would start.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Place, Result};
+use crate::read::Make;
+use crate::{slots, words};
+
+/// Deeper than any chain of the three repositories; endless ones end here.
+const DEEPEST: usize = 24;
+
+impl Make<'_, '_> {
+    /// Evaluate `command` if it only calls `$(MAKE)`. False when a shell has to
+    /// see it: loops, substitutions, or a failure that is to be ignored.
+    pub(crate) fn call(
+        &mut self,
+        command: &str,
+        ignores_failure: bool,
+        environment: &BTreeMap<String, String>,
+        place: &Place,
+        condition: Option<usize>,
+    ) -> Result<bool> {
+        if ignores_failure || !command.starts_with(slots::MAKE) {
+            return Ok(false);
+        }
+        let Some(words) = words::split(command) else {
+            return Ok(false);
+        };
+        let (first, arguments) = words
+            .split_first()
+            .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        if first != slots::MAKE.to_string()
+            || arguments.iter().any(|word| word.contains(slots::MAKE))
+        {
+            return Ok(false);
+        }
+        let mut flags = self.flags.inherit();
+        let mut goals = Vec::new();
+        for word in arguments {
+            goals.extend(flags.argument(word, Some(place))?.map(str::to_owned));
+        }
+        for goal in &goals {
+            self.needs_now(&[goal], "a goal of `$(MAKE)`", place)?;
+        }
+        self.mark_unquoted(command);
+        if self.depth >= DEEPEST {
+            return Err(Error::TooDeep {
+                depth: DEEPEST,
+                goals: goals.join(" "),
+            });
+        }
+        flags.settle(self.level + 1);
+        let (level, depth) = (self.level + 1, self.depth + 1);
+        let mut make = Make::new(
+            self.session,
+            level,
+            depth,
+            environment.clone(),
+            flags,
+            goals,
+            condition,
+        );
+        make.read()?;
+        make.run()?;
+        Ok(true)
+    }
+
+    /// The shell that would have called make would have looked at the values.
+    fn mark_unquoted(&mut self, command: &str) {
+        for segment in slots::segments(command) {
+            if let slots::Segment::Slot(slot) = segment
+                && let Some(capture) = self.session.planned.captures.get_mut(slot)
+            {
+                capture.unquoted = true;
+            }
+        }
+    }
+}

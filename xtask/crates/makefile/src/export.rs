@@ -1,0 +1,98 @@
+//! What leaves a make: the environment of its lines, the outputs that they
+//! wait for.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Place, Result};
+use crate::outcome::{Capture, Item};
+use crate::read::Make;
+use crate::slots;
+use crate::variables::Origin;
+
+impl Make<'_, '_> {
+    /// The variables that a shell line gets from this make, whole.
+    pub(crate) fn exported(&mut self, place: &Place) -> Result<BTreeMap<String, String>> {
+        let mut out = self.environment.clone();
+        let wanted: Vec<(String, String, bool)> = self
+            .variables
+            .iter()
+            .filter(|(name, variable)| {
+                let given = matches!(variable.origin, Origin::CommandLine(_));
+                variable.export || (given && crate::variables::is_exportable(name))
+            })
+            .map(|(name, variable)| {
+                let expands = variable.recursive && variable.origin != Origin::Environment;
+                (name.to_owned(), variable.value.clone(), expands)
+            })
+            .collect();
+        for (name, value, expands) in wanted {
+            let value = if expands {
+                self.expand(&value, place)?
+            } else {
+                value
+            };
+            out.insert(name, value.replace(slots::MAKE, "make"));
+        }
+        out.insert("MAKELEVEL".to_owned(), (self.level + 1).to_string());
+        out.insert("MAKEFLAGS".to_owned(), self.flags.makeflags());
+        out.insert("MFLAGS".to_owned(), self.flags.mflags());
+        if !self.flags.overrides.is_empty() {
+            // make's own: the reference is never expanded.
+            out.insert(
+                "MAKEOVERRIDES".to_owned(),
+                "${-*-command-variables-*-}".to_owned(),
+            );
+        }
+        Ok(out)
+    }
+
+    /// A slot for the output of `command`; one per recipe and command.
+    pub(crate) fn capture(&mut self, command: String, place: &Place) -> usize {
+        let target = self.recipe.as_ref().map(|(target, _)| target.clone());
+        let condition = self
+            .recipe
+            .as_ref()
+            .map_or(self.within, |(_, condition)| *condition);
+        let items = &self.session.planned.items;
+        let same = |item: &Item| match item {
+            Item::Capture { slot, .. } => {
+                let capture = &self.session.planned.captures[*slot];
+                (capture.command == command && capture.target == target).then_some(*slot)
+            }
+            _ => None,
+        };
+        let recent = items
+            .iter()
+            .rev()
+            .take_while(|item| matches!(item, Item::Capture { .. }));
+        if let Some(slot) = recent.into_iter().find_map(same) {
+            return slot;
+        }
+        let slot = self.session.planned.captures.len();
+        let environment = self.difference(&self.environment);
+        self.session.planned.captures.push(Capture {
+            command,
+            environment,
+            place: place.clone(),
+            target,
+            unquoted: false,
+        });
+        self.session
+            .planned
+            .items
+            .push(Item::Capture { slot, condition });
+        slot
+    }
+
+    /// What of `environment` the first make was not started with.
+    pub(crate) fn difference(
+        &self,
+        environment: &BTreeMap<String, String>,
+    ) -> Vec<(String, String)> {
+        environment
+            .iter()
+            .filter(|(name, value)| self.session.base.get(*name) != Some(*value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}

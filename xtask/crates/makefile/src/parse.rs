@@ -1,0 +1,292 @@
+//! A Makefile's text as statements. Nothing is expanded here, and what is not
+//! supported is only remembered: it may stand in a branch that is not taken.
+
+use std::sync::Arc;
+
+use crate::assign::{self, Op};
+use crate::condition::{self, Test};
+use crate::documented::{self, Documented};
+use crate::error::{Error, Place, Result};
+use crate::lines::{Logical, collapse, logical, split_comment};
+use crate::{slots, syntax};
+
+/// A parsed Makefile.
+#[derive(Debug, Clone)]
+pub struct Makefile {
+    pub(crate) name: Arc<str>,
+    pub(crate) statements: Vec<(usize, Statement)>,
+    documented: Vec<Documented>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Statement {
+    Assign {
+        name: String,
+        op: Op,
+        value: String,
+        export: bool,
+    },
+    Export(String),
+    /// Without its comment.
+    Rule(String),
+    /// A line that began with a tab, without it, with its backslash-newlines.
+    Recipe(String),
+    If(Test),
+    Else(Option<Test>),
+    EndIf,
+    Unsupported(&'static str),
+    Malformed(&'static str),
+}
+
+/// Directives of make that none of the three repositories uses.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("include", "`include`"),
+    ("-include", "`-include`"),
+    ("sinclude", "`sinclude`"),
+    ("override", "`override`"),
+    ("private", "`private`"),
+    ("undefine", "`undefine`"),
+    ("unexport", "`unexport`"),
+    ("vpath", "`vpath`"),
+    ("load", "`load`"),
+    ("-load", "`-load`"),
+];
+
+impl Makefile {
+    /// Read `text`; `name` is what errors and `$(MAKEFILE_LIST)` call it.
+    ///
+    /// # Errors
+    /// Text that no evaluation could take: an open `define`, a private-use
+    /// character that evaluation needs for itself.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        let name: Arc<str> = name.into();
+        let place = |line| Place {
+            file: name.clone(),
+            line,
+        };
+        let mut parser = Parser {
+            name: &name,
+            lines: logical(text),
+            at: 0,
+            out: Vec::new(),
+        };
+        if let Some(line) = parser
+            .lines
+            .iter()
+            .find(|line| slots::is_reserved(line.raw))
+        {
+            return Err(Error::unsupported(
+                &place(line.number),
+                "a private-use character",
+            ));
+        }
+        while let Some(line) = parser.lines.get(parser.at).copied() {
+            parser.at += 1;
+            parser.line(line)?;
+        }
+        let statements = parser.out;
+        let documented = documented::read(&name, text);
+        Ok(Self {
+            name,
+            statements,
+            documented,
+        })
+    }
+
+    /// Targets with a `##` comment, in the file's order.
+    pub fn documented(&self) -> &[Documented] {
+        &self.documented
+    }
+
+    /// Names of the variables that the text refers to, in make's way or, in a
+    /// recipe, in the shell's.
+    pub fn reads(&self) -> std::collections::BTreeSet<String> {
+        let mut names = std::collections::BTreeSet::new();
+        let mut read = |text: &str| {
+            syntax::names(text, &mut |name| {
+                names.insert(name.to_owned());
+            });
+        };
+        for (_, statement) in &self.statements {
+            match statement {
+                Statement::Assign { name, value, .. } => {
+                    read(name);
+                    read(value);
+                }
+                Statement::Export(text) | Statement::Rule(text) => read(text),
+                Statement::Recipe(text) => {
+                    read(text);
+                    // What the shell sees after make took its dollars.
+                    read(&text.replace("$$", "$"));
+                }
+                Statement::If(test) | Statement::Else(Some(test)) => match test {
+                    Test::Equal { left, right, .. } => {
+                        read(left);
+                        read(right);
+                    }
+                    Test::Defined { name, .. } => read(&format!("$({name})")),
+                },
+                _ => {}
+            }
+        }
+        names
+    }
+
+    /// Names that the file sets.
+    pub fn sets(&self) -> std::collections::BTreeSet<&str> {
+        self.statements
+            .iter()
+            .filter_map(|(_, statement)| match statement {
+                Statement::Assign { name, .. } => Some(name.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+struct Parser<'a> {
+    name: &'a Arc<str>,
+    lines: Vec<Logical<'a>>,
+    at: usize,
+    out: Vec<(usize, Statement)>,
+}
+
+impl Parser<'_> {
+    fn push(&mut self, line: usize, statement: Statement) {
+        self.out.push((line, statement));
+    }
+
+    fn line(&mut self, line: Logical<'_>) -> Result<()> {
+        if let Some(recipe) = line.raw.strip_prefix('\t') {
+            // Of a continued recipe line each part loses its own tab.
+            let recipe = recipe.replace("\\\n\t", "\\\n");
+            self.push(line.number, Statement::Recipe(recipe));
+            return Ok(());
+        }
+        let whole = collapse(line.raw.trim_end_matches('\r'));
+        let (text, _) = split_comment(&whole);
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Ok(());
+        }
+        if let Some(statement) = conditional(trimmed) {
+            self.push(line.number, statement);
+            return Ok(());
+        }
+        let (word, rest) = trimmed.split_once([' ', '\t']).unwrap_or((trimmed, ""));
+        let assigned = assign::parse(&text);
+        match word {
+            "define" if assigned.is_none() => return self.define(line.number, rest, false),
+            "export" if assigned.is_none_or(|(name, ..)| name != "export") => {
+                return self.export(line.number, &text);
+            }
+            _ => {}
+        }
+        let statement = if let Some((name, op, value)) = assigned {
+            Statement::Assign {
+                name: name.to_owned(),
+                op,
+                value: value.to_owned(),
+                export: false,
+            }
+        } else if let Some((_, construct)) =
+            UNSUPPORTED.iter().find(|(directive, _)| *directive == word)
+        {
+            Statement::Unsupported(construct)
+        } else {
+            Statement::Rule(text)
+        };
+        self.push(line.number, statement);
+        Ok(())
+    }
+
+    fn export(&mut self, number: usize, text: &str) -> Result<()> {
+        let rest = text
+            .trim_start()
+            .strip_prefix("export")
+            .unwrap_or_default()
+            .trim_start_matches([' ', '\t']);
+        if let Some(rest) = rest.strip_prefix("define ") {
+            return self.define(number, rest, true);
+        }
+        let statement = match assign::parse(rest) {
+            Some((name, op, value)) => Statement::Assign {
+                name: name.to_owned(),
+                op,
+                value: value.to_owned(),
+                export: true,
+            },
+            None if rest.trim().is_empty() => Statement::Unsupported("`export` of everything"),
+            None => Statement::Export(rest.to_owned()),
+        };
+        self.push(number, statement);
+        Ok(())
+    }
+
+    /// `define NAME [OP]` to its `endef`: the lines between, as they are.
+    fn define(&mut self, number: usize, rest: &str, export: bool) -> Result<()> {
+        let (name, op) = match assign::parse(rest) {
+            Some((name, op, "")) => (name.to_owned(), op),
+            Some(_) => {
+                self.push(
+                    number,
+                    Statement::Malformed("text after the operator of `define`"),
+                );
+                return Ok(());
+            }
+            None => (rest.trim().to_owned(), Op::Recursive),
+        };
+        let mut body: Vec<String> = Vec::new();
+        let mut depth = 0;
+        loop {
+            let Some(line) = self.lines.get(self.at) else {
+                let place = Place {
+                    file: self.name.clone(),
+                    line: number,
+                };
+                return Err(Error::malformed(&place, "`define` without `endef`"));
+            };
+            self.at += 1;
+            let stripped = split_comment(line.raw.trim_start_matches(' ')).0;
+            let word = stripped.split_ascii_whitespace().next().unwrap_or_default();
+            match word {
+                "define" if !line.raw.starts_with('\t') => depth += 1,
+                "endef" if !line.raw.starts_with('\t') && depth == 0 => break,
+                "endef" if !line.raw.starts_with('\t') => depth -= 1,
+                _ => {}
+            }
+            // A continued line is one, as outside (`do_define`).
+            body.push(collapse(line.raw));
+        }
+        self.push(
+            number,
+            Statement::Assign {
+                name,
+                op,
+                value: body.join("\n"),
+                export,
+            },
+        );
+        Ok(())
+    }
+}
+
+fn conditional(line: &str) -> Option<Statement> {
+    let test = |parsed: Result<Test, &'static str>, then: fn(Test) -> Statement| {
+        parsed.map_or_else(Statement::Malformed, then)
+    };
+    if let Some(parsed) = condition::parse(line) {
+        return Some(test(parsed, Statement::If));
+    }
+    if line == "endif" {
+        return Some(Statement::EndIf);
+    }
+    let rest = line.strip_prefix("else")?;
+    if rest.is_empty() {
+        return Some(Statement::Else(None));
+    }
+    let rest = rest.strip_prefix([' ', '\t'])?;
+    Some(test(condition::parse(rest)?, |test| {
+        Statement::Else(Some(test))
+    }))
+}

@@ -1,0 +1,297 @@
+//! Rules: which targets there are, what they need, which recipe is theirs.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::assign;
+use crate::error::{Error, Place, Result};
+use crate::lines::reference_end;
+use crate::read::Make;
+use crate::stems::{self, Stem};
+
+/// A recipe: its lines, not expanded, with their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) lines: Vec<(Place, String)>,
+}
+
+/// What is known about a target or a pattern.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Target {
+    pub(crate) prerequisites: Vec<String>,
+    pub(crate) order_only: Vec<String>,
+    pub(crate) recipe: Option<Rc<Recipe>>,
+    pub(crate) place: Option<Place>,
+}
+
+/// A rule whose recipe may still come.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    targets: Vec<String>,
+    prerequisites: Vec<String>,
+    order_only: Vec<String>,
+    recipe: Option<Recipe>,
+    place: Place,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) explicit: BTreeMap<String, Target>,
+    pub(crate) patterns: Vec<(String, Target)>,
+    pub(crate) phony: std::collections::BTreeSet<String>,
+    order: Vec<String>,
+}
+
+impl Rules {
+    pub(crate) fn names(&self) -> Vec<String> {
+        let patterns = self.patterns.iter().map(|(pattern, _)| pattern.clone());
+        self.order.iter().cloned().chain(patterns).collect()
+    }
+
+    /// What `make` alone makes.
+    pub(crate) fn default_goal(&self) -> Option<&String> {
+        self.order
+            .iter()
+            .find(|name| !name.starts_with('.') || name.contains('/'))
+    }
+
+    /// Patterns with a recipe that fit `target`, shortest stem first.
+    pub(crate) fn fitting(&self, target: &str) -> Vec<(&String, &Target, Stem)> {
+        let mut fitting: Vec<_> = self
+            .patterns
+            .iter()
+            .filter_map(|(pattern, rule)| Some((pattern, rule, stems::stem(pattern, target)?)))
+            .collect();
+        fitting.sort_by_key(|(_, _, stem)| stem.length());
+        fitting
+    }
+
+    fn add(&mut self, rule: Pending) {
+        let recipe = rule.recipe.map(Rc::new);
+        for name in rule.targets {
+            if name.contains('%') {
+                let target = Target {
+                    prerequisites: rule.prerequisites.clone(),
+                    order_only: rule.order_only.clone(),
+                    recipe: recipe.clone(),
+                    place: Some(rule.place.clone()),
+                };
+                // The same pattern with the same needs replaces the older one;
+                // without a recipe it takes it back.
+                self.patterns.retain(|(pattern, older)| {
+                    *pattern != name
+                        || older.prerequisites != target.prerequisites
+                        || older.order_only != target.order_only
+                });
+                if target.recipe.is_some() {
+                    self.patterns.push((name, target));
+                }
+                continue;
+            }
+            if name == ".PHONY" {
+                self.phony.extend(rule.prerequisites.iter().cloned());
+                continue;
+            }
+            if !self.explicit.contains_key(&name) {
+                self.order.push(name.clone());
+            }
+            let target = self.explicit.entry(name).or_default();
+            // The needs of the rule with the recipe come first (`record_files`).
+            let at = if recipe.is_some() {
+                0
+            } else {
+                target.prerequisites.len()
+            };
+            target
+                .prerequisites
+                .splice(at..at, rule.prerequisites.iter().cloned());
+            let at = if recipe.is_some() {
+                0
+            } else {
+                target.order_only.len()
+            };
+            target
+                .order_only
+                .splice(at..at, rule.order_only.iter().cloned());
+            if let Some(recipe) = &recipe {
+                target.recipe = Some(recipe.clone());
+                target.place = Some(rule.place.clone());
+            }
+            target.place.get_or_insert_with(|| rule.place.clone());
+        }
+    }
+}
+
+impl Make<'_, '_> {
+    /// Record a rule that is now complete.
+    pub(crate) fn record(&mut self, pending: Option<Pending>) -> Result<()> {
+        if let Some(rule) = pending {
+            if rule.targets.iter().any(|target| target == ".PHONY") && rule.recipe.is_some() {
+                return Err(Error::unsupported(&rule.place, "a recipe for `.PHONY`"));
+            }
+            self.rules.add(rule);
+        }
+        Ok(())
+    }
+
+    /// A line that began with a tab.
+    pub(crate) fn recipe_line(
+        pending: &mut Option<Pending>,
+        text: &str,
+        place: &Place,
+    ) -> Result<()> {
+        match pending {
+            Some(rule) => {
+                let recipe = rule
+                    .recipe
+                    .get_or_insert_with(|| Recipe { lines: Vec::new() });
+                recipe.lines.push((place.clone(), text.to_owned()));
+                Ok(())
+            }
+            None if text.trim().is_empty() || text.trim_start().starts_with('#') => Ok(()),
+            None => Err(Error::unsupported(
+                place,
+                "a line that begins with a tab outside of a recipe",
+            )),
+        }
+    }
+
+    /// `TARGETS: PREREQUISITES | ORDER-ONLY ; RECIPE`, expanded. Nothing when
+    /// no target is left after expansion.
+    pub(crate) fn rule(&mut self, text: &str, place: &Place) -> Result<Option<Pending>> {
+        let (text, inline) = split_inline(text);
+        if let Some(colon) = find_outside(text, ':')
+            && assign::parse(&text[colon + 1..]).is_some()
+        {
+            return Err(Error::unsupported(place, "a variable of one target"));
+        }
+        let expanded = self.expand(text, place)?;
+        self.needs_now(&[&expanded], "a rule", place)?;
+        let Some((targets, rest)) = expanded.split_once(':') else {
+            // A line that expands to nothing is no rule, and no mistake.
+            return if expanded.trim().is_empty() {
+                Ok(None)
+            } else {
+                Err(Error::malformed(place, "missing separator"))
+            };
+        };
+        check_form(targets, rest, place)?;
+        let words =
+            |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(plain).collect() };
+        let (prerequisites, order_only) = rest.split_once('|').unwrap_or((rest, ""));
+        let rule = Pending {
+            targets: words(targets),
+            prerequisites: words(prerequisites),
+            order_only: words(order_only),
+            recipe: inline.map(|line| Recipe {
+                lines: vec![(place.clone(), line.to_owned())],
+            }),
+            place: place.clone(),
+        };
+        check_names(&rule)?;
+        Ok((!rule.targets.is_empty()).then_some(rule))
+    }
+}
+
+/// make drops `./` in front of names.
+fn plain(name: &str) -> String {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix("./").filter(|rest| !rest.is_empty()) {
+        name = rest.trim_start_matches('/');
+    }
+    name.to_owned()
+}
+
+pub(crate) fn plain_name(name: &str) -> String {
+    plain(name)
+}
+
+fn check_form(targets: &str, rest: &str, place: &Place) -> Result<()> {
+    if rest.starts_with(':') {
+        return Err(Error::unsupported(place, "a double-colon rule"));
+    }
+    if targets.trim_end().ends_with('&') {
+        return Err(Error::unsupported(place, "a grouped-targets rule (`&:`)"));
+    }
+    if rest.contains(':') {
+        return Err(Error::unsupported(place, "a static pattern rule"));
+    }
+    Ok(())
+}
+
+fn check_names(rule: &Pending) -> Result<()> {
+    let place = &rule.place;
+    let special = |name: &&String| {
+        name.strip_prefix('.')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+    };
+    if let Some(name) = rule
+        .targets
+        .iter()
+        .filter(special)
+        .find(|name| *name != ".PHONY")
+    {
+        return Err(Error::unsupported(
+            place,
+            format!("special target `{name}`"),
+        ));
+    }
+    let all = rule
+        .targets
+        .iter()
+        .chain(&rule.prerequisites)
+        .chain(&rule.order_only);
+    for name in all {
+        if name.contains(['*', '?', '[', '~', '\\']) {
+            return Err(Error::unsupported(
+                place,
+                format!("`{name}`: wildcards and escapes in a rule"),
+            ));
+        }
+    }
+    let patterns = rule
+        .targets
+        .iter()
+        .filter(|name| name.contains('%'))
+        .count();
+    if patterns > 0 && rule.targets.len() > 1 {
+        return Err(Error::unsupported(
+            place,
+            "a pattern rule with several targets",
+        ));
+    }
+    if rule
+        .targets
+        .iter()
+        .any(|name| name.trim_start_matches('/') == "%")
+    {
+        return Err(Error::unsupported(
+            place,
+            "the pattern `%`, which fits everything",
+        ));
+    }
+    Ok(())
+}
+
+/// The position of `wanted` outside of references.
+fn find_outside(text: &str, wanted: char) -> Option<usize> {
+    let mut at = 0;
+    while let Some(character) = text[at..].chars().next() {
+        if character == wanted {
+            return Some(at);
+        }
+        at = if character == '$' {
+            reference_end(text, at)
+        } else {
+            at + character.len_utf8()
+        };
+    }
+    None
+}
+
+fn split_inline(text: &str) -> (&str, Option<&str>) {
+    match find_outside(text, ';') {
+        Some(at) => (&text[..at], Some(text[at + 1..].trim_start())),
+        None => (text, None),
+    }
+}

@@ -1,0 +1,93 @@
+//! Values that are known only while running travel through evaluation as
+//! slots: a number between two private-use characters.
+
+/// Opens a slot; what may stand in no Makefile that this crate evaluates.
+pub(crate) const OPEN: char = '\u{f500}';
+pub(crate) const CLOSE: char = '\u{f501}';
+/// Stands for `$(MAKE)` until it is known whether a shell will see it.
+pub(crate) const MAKE: char = '\u{f502}';
+
+/// A piece of a text that may have slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment<'a> {
+    Text(&'a str),
+    /// Index into [`crate::Planned::captures`].
+    Slot(usize),
+}
+
+pub(crate) fn marker(slot: usize) -> String {
+    format!("{OPEN}{slot}{CLOSE}")
+}
+
+/// Whether `text` has a slot.
+pub fn contains(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
+/// Whether `text` has a character that only this crate may make.
+pub(crate) fn is_reserved(text: &str) -> bool {
+    text.contains([OPEN, CLOSE, MAKE])
+}
+
+/// `text` in pieces, in order.
+pub fn segments(text: &str) -> Vec<Segment<'_>> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let Some((number, tail)) = after.split_once(CLOSE) else {
+            break;
+        };
+        if !before.is_empty() {
+            out.push(Segment::Text(before));
+        }
+        out.extend(number.parse().ok().map(Segment::Slot));
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        out.push(Segment::Text(rest));
+    }
+    out
+}
+
+/// `text` with each slot replaced by what `value` says.
+pub fn fill<S: AsRef<str>>(text: &str, mut value: impl FnMut(usize) -> S) -> String {
+    segments(text)
+        .into_iter()
+        .fold(String::with_capacity(text.len()), |mut out, segment| {
+            match segment {
+                Segment::Text(text) => out.push_str(text),
+                Segment::Slot(slot) => out.push_str(value(slot).as_ref()),
+            }
+            out
+        })
+}
+
+/// The first slot of `text`.
+pub(crate) fn first(text: &str) -> Option<usize> {
+    segments(text)
+        .into_iter()
+        .find_map(|segment| match segment {
+            Segment::Slot(slot) => Some(slot),
+            Segment::Text(_) => None,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_found_and_filled() {
+        let text = format!("a{}b{}", marker(0), marker(12));
+        assert_eq!(
+            segments(&text),
+            [
+                Segment::Text("a"),
+                Segment::Slot(0),
+                Segment::Text("b"),
+                Segment::Slot(12)
+            ]
+        );
+        assert_eq!(fill(&text, |slot| format!("<{slot}>")), "a<0>b<12>");
+    }
+}

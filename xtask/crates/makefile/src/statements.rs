@@ -1,0 +1,215 @@
+//! Reading the file: conditions, assignments, and where rules begin and end.
+
+use crate::assign::Op;
+use crate::condition::Test;
+use crate::error::{Error, Place, Result};
+use crate::flags::Override;
+use crate::parse::Statement;
+use crate::read::Make;
+use crate::rules::Pending;
+use crate::slots;
+use crate::variables::Origin;
+
+impl Make<'_, '_> {
+    /// Set what make sets and read the whole file.
+    pub(crate) fn read(&mut self) -> Result<()> {
+        self.set_up()?;
+        let makefile = self.session.makefile;
+        // For each open `if`: whether its lines count, whether a branch was
+        // taken, whether it stands in a branch that does not count.
+        let mut open: Vec<(bool, bool, bool)> = Vec::new();
+        let mut pending: Option<Pending> = None;
+        for (line, statement) in &makefile.statements {
+            let place = Place {
+                file: makefile.name.clone(),
+                line: *line,
+            };
+            let counts = open.last().is_none_or(|(counts, ..)| *counts);
+            match statement {
+                Statement::If(test) => {
+                    let taken = counts && self.holds(test, &place)?;
+                    open.push((taken, taken, !counts));
+                }
+                Statement::Else(test) => {
+                    let Some((_, taken, outside)) = open.last().copied() else {
+                        return Err(Error::malformed(&place, "`else` without a condition"));
+                    };
+                    let now = !outside
+                        && !taken
+                        && test
+                            .as_ref()
+                            .map_or(Ok(true), |test| self.holds(test, &place))?;
+                    open.pop();
+                    open.push((now, taken || now, outside));
+                }
+                Statement::EndIf => {
+                    open.pop()
+                        .ok_or_else(|| Error::malformed(&place, "`endif` without a condition"))?;
+                }
+                _ if !counts => {}
+                Statement::Recipe(text) => Self::recipe_line(&mut pending, text, &place)?,
+                other => {
+                    self.record(pending.take())?;
+                    self.statement(other, &place, &mut pending)?;
+                }
+            }
+        }
+        if !open.is_empty() {
+            let place = Place {
+                file: makefile.name.clone(),
+                line: makefile.statements.last().map_or(1, |(line, _)| *line),
+            };
+            return Err(Error::malformed(&place, "a condition without `endif`"));
+        }
+        self.record(pending)
+    }
+
+    fn set_up(&mut self) -> Result<()> {
+        for (name, value) in self.environment.clone() {
+            // The shell of recipes is never the user's.
+            if !matches!(
+                name.as_str(),
+                "SHELL" | "MAKELEVEL" | "MAKEFLAGS" | "MFLAGS" | "MAKEOVERRIDES"
+            ) {
+                self.variables.set_environment(&name, &value);
+            }
+        }
+        let given: Vec<Override> = self.flags.overrides.iter().rev().cloned().collect();
+        let set = |name: &str, value: String, make: &mut Self| {
+            make.variables.set(name, value, false, Origin::Default);
+        };
+        set("MAKE", slots::MAKE.to_string(), self);
+        set("SHELL", "/bin/sh".to_owned(), self);
+        set("CURDIR", self.session.directory.clone(), self);
+        set("MAKELEVEL", self.level.to_string(), self);
+        set("MAKEFLAGS", self.flags.makeflags(), self);
+        set("MFLAGS", self.flags.mflags(), self);
+        set("MAKEOVERRIDES", self.flags.definitions(), self);
+        set("MAKECMDGOALS", self.goals.join(" "), self);
+        set(
+            "MAKEFILE_LIST",
+            self.session.makefile.name.to_string(),
+            self,
+        );
+        let place = Place {
+            file: self.session.makefile.name.clone(),
+            line: 0,
+        };
+        for Override {
+            name,
+            value,
+            simple,
+            settled,
+            by,
+        } in given
+        {
+            let value = if simple && !settled {
+                self.expand(&value, &place)?
+            } else {
+                value
+            };
+            if simple {
+                self.flags.settle_value(&name, &value);
+            }
+            self.variables
+                .set(&name, value, !simple, Origin::CommandLine(by));
+        }
+        Ok(())
+    }
+
+    fn holds(&mut self, test: &Test, place: &Place) -> Result<bool> {
+        match test {
+            Test::Equal {
+                left,
+                right,
+                wanted,
+            } => {
+                let (left, right) = (self.expand(left, place)?, self.expand(right, place)?);
+                self.needs_now(&[&left, &right], "a condition", place)?;
+                Ok((left == right) == *wanted)
+            }
+            Test::Defined { name, wanted } => {
+                let name = self.expand(name, place)?;
+                let defined = self
+                    .variables
+                    .get(&name)
+                    .is_some_and(|variable| !variable.value.is_empty());
+                Ok(defined == *wanted)
+            }
+        }
+    }
+
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        place: &Place,
+        pending: &mut Option<Pending>,
+    ) -> Result<()> {
+        match statement {
+            Statement::Assign {
+                name,
+                op,
+                value,
+                export,
+            } => {
+                let name = self.expand(name, place)?;
+                self.needs_now(&[&name], "the name of a variable", place)?;
+                self.assigning = Some(name.clone());
+                let assigned = self.assign(&name, *op, value, place);
+                self.assigning = None;
+                assigned?;
+                if *export {
+                    self.variables.export(&name);
+                }
+            }
+            Statement::Export(names) => {
+                let names = self.expand(names, place)?;
+                for name in names.split_ascii_whitespace() {
+                    self.variables.export(name);
+                }
+            }
+            Statement::Rule(text) => *pending = self.rule(text, place)?,
+            Statement::Unsupported(construct) => return Err(Error::unsupported(place, *construct)),
+            Statement::Malformed(what) => return Err(Error::malformed(place, *what)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `do_variable_definition`.
+    fn assign(&mut self, name: &str, op: Op, value: &str, place: &Place) -> Result<()> {
+        if matches!(name, "SHELL" | "MAKEFLAGS" | "MAKE" | "MAKEOVERRIDES") || name.starts_with('.')
+        {
+            return Err(Error::unsupported(place, format!("setting `{name}`")));
+        }
+        if name.trim().is_empty() {
+            return Err(Error::malformed(place, "empty variable name"));
+        }
+        let origin = Origin::File(place.clone());
+        let old = self.variables.get(name).cloned();
+        let (value, recursive) = match op {
+            Op::Simple => (self.expand(value, place)?, false),
+            Op::Conditional if old.is_some() => return Ok(()),
+            Op::Recursive | Op::Conditional => (value.to_owned(), true),
+            Op::Shell => return Err(Error::unsupported(place, "`!=`")),
+            Op::Append => match old {
+                None => (value.to_owned(), true),
+                Some(old) => {
+                    let added = if old.recursive {
+                        value.to_owned()
+                    } else {
+                        self.expand(value, place)?
+                    };
+                    let blank = if old.value.is_empty() || added.is_empty() {
+                        ""
+                    } else {
+                        " "
+                    };
+                    (format!("{}{blank}{added}", old.value), old.recursive)
+                }
+            },
+        };
+        self.variables.set(name, value, recursive, origin);
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The variables of one make and where each came from.
+
+use std::collections::BTreeMap;
+
+use crate::error::Place;
+
+/// Where a variable's value came from, weakest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// make itself, such as `MAKE`.
+    Default,
+    Environment,
+    File(Place),
+    /// Given as `NAME=VALUE`: by the user, or by the recipe line at a place.
+    CommandLine(Option<Place>),
+    /// `$@` and its like.
+    Automatic,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) value: String,
+    /// Expanded when used, not when set.
+    pub(crate) recursive: bool,
+    pub(crate) origin: Origin,
+    pub(crate) export: bool,
+}
+
+/// All variables by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Variables {
+    by_name: BTreeMap<String, Variable>,
+    /// Names exported before they are set.
+    exported: Vec<String>,
+}
+
+impl Variables {
+    pub(crate) fn get(&self, name: &str) -> Option<&Variable> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
+        self.by_name
+            .iter()
+            .map(|(name, variable)| (name.as_str(), variable))
+    }
+
+    pub(crate) fn set_environment(&mut self, name: &str, value: &str) {
+        let variable = Variable {
+            value: value.to_owned(),
+            recursive: true,
+            origin: Origin::Environment,
+            export: true,
+        };
+        self.by_name.insert(name.to_owned(), variable);
+    }
+
+    /// Set, unless something stronger has set it: the command line over the
+    /// file, the file over the environment.
+    pub(crate) fn set(&mut self, name: &str, value: String, recursive: bool, origin: Origin) {
+        let old = self.by_name.get(name);
+        let is_file = matches!(origin, Origin::File(_));
+        if is_file && old.is_some_and(|old| matches!(old.origin, Origin::CommandLine(_))) {
+            return;
+        }
+        let export = old.map_or_else(
+            || self.exported.iter().any(|exported| exported == name),
+            |old| old.export,
+        );
+        let variable = Variable {
+            value,
+            recursive,
+            origin,
+            export,
+        };
+        self.by_name.insert(name.to_owned(), variable);
+    }
+
+    pub(crate) fn export(&mut self, name: &str) {
+        match self.by_name.get_mut(name) {
+            Some(variable) => variable.export = true,
+            None => self.exported.push(name.to_owned()),
+        }
+    }
+}
+
+/// Whether a shell can have a variable of that name; make exports no other.
+pub(crate) fn is_exportable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,77 @@
+//! The words of a simple shell command.
+
+/// Words of `line` as a POSIX shell would make them, or `None` where a shell
+/// would do more than split and unquote: expand, redirect, pipe, match files.
+pub fn split(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars().peekable();
+    while let Some(character) = chars.next() {
+        match character {
+            ' ' | '\t' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '\'' => break,
+                        other => word.push(other),
+                    }
+                }
+            }
+            '"' => double_quoted(&mut chars, word.get_or_insert_default())?,
+            '\\' => match chars.next()? {
+                '\n' => {}
+                other => word.get_or_insert_default().push(other),
+            },
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' | '\n' | '*' | '?' | '[' => {
+                return None;
+            }
+            '~' | '#' if word.is_none() => return None,
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+fn double_quoted(
+    chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
+    word: &mut String,
+) -> Option<()> {
+    loop {
+        match chars.next()? {
+            '"' => return Some(()),
+            '$' | '`' => return None,
+            '\\' => match chars.next()? {
+                '\n' => {}
+                escaped @ ('$' | '`' | '"' | '\\') => word.push(escaped),
+                other => word.extend(['\\', other]),
+            },
+            other => word.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_join_words() {
+        assert_eq!(
+            split(r#"a "b "c" d" 'e f'\ g"#).unwrap(),
+            ["a", "b c d", "e f g"]
+        );
+        assert_eq!(split("''").unwrap(), [""]);
+        assert_eq!(split(" a \\\n b").unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_a_shell_would_do_more_than_split_is_left_to_it() {
+        for line in [
+            "a; b", "a $x", "\"$x\"", "a | b", "a > b", "*", "`a`", "'open", "a &", "~",
+        ] {
+            assert_eq!(split(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A small runner for plans, and GNU make beside it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "tests run both makes for real"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use makefile::{Ask, Decisions, Invocation, Item, Makefile, Planned, Reply, World};
+
+/// What came out: standard output and whether it succeeded.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub stdout: String,
+    pub success: bool,
+}
+
+/// Asks for real; in recipes nothing is known before its turn.
+pub struct Real<'a> {
+    pub dir: &'a Path,
+    /// Answer recipes at once too.
+    pub eager: bool,
+}
+
+impl World for Real<'_> {
+    fn shell(&self, ask: &Ask<'_>) -> Reply {
+        if ask.in_recipe && !self.eager {
+            return Reply::Later;
+        }
+        let output = Command::new("/bin/sh")
+            .args(["-c", ask.command])
+            .current_dir(self.dir)
+            .env_clear()
+            .envs(ask.environment)
+            .output()
+            .unwrap();
+        Reply::Text(String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.dir.join(path).exists()
+    }
+}
+
+/// The environment both makes start with.
+pub fn environment(dir: &Path, extra: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = ["PATH", "HOME"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    environment.insert("PWD".into(), dir.to_str().unwrap().into());
+    environment.insert("LC_ALL".into(), "C".into());
+    environment.extend(extra.iter().cloned());
+    environment
+}
+
+pub fn gnu_make(
+    dir: &Path,
+    environment: &BTreeMap<String, String>,
+    arguments: &[String],
+) -> Outcome {
+    let output = Command::new("make")
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .envs(environment)
+        .output()
+        .expect("GNU make is needed: apt-get install make");
+    // What make says of itself is no part of the work.
+    let talk = |line: &&str| !line.starts_with("make[") && !line.starts_with("make:");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(talk).collect();
+    Outcome {
+        stdout: lines.join("\n"),
+        success: output.status.success(),
+    }
+}
+
+pub fn ours(
+    dir: &Path,
+    environment: &BTreeMap<String, String>,
+    arguments: &[String],
+    eager: bool,
+) -> Outcome {
+    let text = std::fs::read_to_string(dir.join("Makefile")).unwrap();
+    let invocation = Invocation {
+        directory: dir.to_str().unwrap().into(),
+        environment: environment.clone(),
+        arguments: arguments.to_vec(),
+        make_command: "make".into(),
+    };
+    let world = Real { dir, eager };
+    let planned = Makefile::parse("Makefile", &text)
+        .and_then(|makefile| makefile::plan(&makefile, &invocation, &world));
+    match planned {
+        Ok(planned) => carry_out(dir, environment, &planned),
+        Err(error) => Outcome {
+            stdout: format!("{error}"),
+            success: false,
+        },
+    }
+}
+
+fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> Outcome {
+    let changed = |path: &str| Some(std::fs::metadata(dir.join(path)).ok()?.modified().unwrap());
+    let mut decisions = Decisions::default();
+    let mut values: BTreeMap<usize, String> = BTreeMap::new();
+    let mut stdout = String::new();
+    for item in &planned.items {
+        let (Item::Line(makefile::Line { condition, .. })
+        | Item::Capture { condition, .. }
+        | Item::Require { condition, .. }) = item;
+        if condition
+            .is_some_and(|condition| !decisions.runs(&planned.conditions, condition, &changed))
+        {
+            continue;
+        }
+        let fill = |text: &str| makefile::fill(text, |slot| values[&slot].clone());
+        let run = |text: &str, environment: &[(String, String)]| {
+            Command::new("/bin/sh")
+                .args(["-c", &fill(text)])
+                .current_dir(dir)
+                .env_clear()
+                .envs(base)
+                .envs(environment.iter().map(|(name, value)| (name, fill(value))))
+                .output()
+                .unwrap()
+        };
+        match item {
+            Item::Capture { slot, .. } => {
+                let capture = &planned.captures[*slot];
+                let output = run(&capture.command, &capture.environment);
+                let text = String::from_utf8(output.stdout).unwrap();
+                let text = text.trim_end_matches('\n').replace('\n', " ");
+                values.insert(*slot, text);
+            }
+            Item::Line(line) => {
+                if !line.silent {
+                    writeln!(stdout, "{}", fill(&line.text)).unwrap();
+                }
+                let output = run(&line.text, &line.environment);
+                stdout.push_str(&String::from_utf8(output.stdout).unwrap());
+                if !output.status.success() && !line.ignores_failure {
+                    return end(&stdout, false);
+                }
+            }
+            Item::Require { path, .. } => {
+                if changed(path).is_none() {
+                    return end(&stdout, false);
+                }
+            }
+        }
+    }
+    end(&stdout, true)
+}
+
+fn end(stdout: &str, success: bool) -> Outcome {
+    let talk = |line: &&str| !line.starts_with("make[") && !line.starts_with("make:");
+    let lines: Vec<&str> = stdout.lines().filter(talk).collect();
+    Outcome {
+        stdout: lines.join("\n"),
+        success,
+    }
+}
+
+/// `testdata/make` of the workspace.
+pub fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testdata/make")
+}
+
+/// A Makefile with what its first comments say.
+pub struct Scenario {
+    pub name: String,
+    pub text: String,
+    pub cases: Vec<Vec<String>>,
+    pub environment: Vec<(String, String)>,
+    pub files: Vec<String>,
+}
+
+pub fn scenarios() -> Vec<Scenario> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(testdata())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mk"))
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| scenario(path)).collect()
+}
+
+fn scenario(path: &Path) -> Scenario {
+    let text = std::fs::read_to_string(path).unwrap();
+    let of = |key: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| Some(line.strip_prefix(key)?.to_owned()))
+            .collect()
+    };
+    Scenario {
+        name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+        cases: of("# case: ")
+            .iter()
+            .map(|case| shell_words(case))
+            .collect(),
+        environment: of("# env: ")
+            .iter()
+            .map(|line| {
+                line.split_once('=')
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .unwrap()
+            })
+            .collect(),
+        files: of("# file: "),
+        text,
+    }
+}
+
+/// As a shell would read them, where `$` is plain.
+fn shell_words(case: &str) -> Vec<String> {
+    let plain = case
+        .replace('$', "\u{1}")
+        .replace('(', "\u{2}")
+        .replace(')', "\u{3}");
+    let words = makefile::split_words(&plain).expect("a plain case line");
+    words
+        .iter()
+        .map(|word| {
+            word.replace('\u{1}', "$")
+                .replace('\u{2}', "(")
+                .replace('\u{3}', ")")
+        })
+        .collect()
+}

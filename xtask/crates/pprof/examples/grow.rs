@@ -1,0 +1,72 @@
+//! A large profile out of a small one, for measuring: stacks are spliced from
+//! two of the seed's, and each is written once per node with labels.
+//!
+//! `grow SEED OUT STACKS NODES`; no labels with 0 nodes.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a tool for measuring, not a part of the product"
+)]
+
+use std::io::Write;
+
+use pprof::message::{Label, Sample};
+use prost::Message;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [seed, out, stacks, nodes] = &args[..] else {
+        panic!("grow SEED OUT STACKS NODES");
+    };
+    let stacks: usize = stacks.parse().expect("a number of stacks");
+    let nodes: usize = nodes.parse().expect("a number of nodes");
+    let bytes = std::fs::read(seed).expect("the seed");
+    let profile = pprof::Profile::decode(bytes).expect("a profile");
+    let mut whole = pprof::encode(&profile).expect("messages");
+    let seeds = std::mem::take(&mut whole.sample);
+    let mut text = |text: &str| {
+        whole.string_table.push(text.as_bytes().to_vec());
+        i64::try_from(whole.string_table.len() - 1).expect("few strings")
+    };
+    let (node, service) = (text("node"), text("service"));
+    let names: Vec<i64> = (0..nodes)
+        .map(|at| text(&format!("10.5.0.{}", at + 2)))
+        .collect();
+    let machined = text("machined");
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).expect("31 bits") % below.max(1)
+    };
+    for _ in 0..stacks {
+        let (leaf, root) = (&seeds[next(seeds.len())], &seeds[next(seeds.len())]);
+        let mut location_id = leaf.location_id[..next(leaf.location_id.len() + 1)].to_vec();
+        location_id.extend(&root.location_id[next(root.location_id.len())..]);
+        let count = i64::try_from(next(9) + 1).expect("small");
+        let value = leaf.value.iter().map(|_| count * 10_000_000).collect();
+        let mut sample = Sample {
+            location_id,
+            value,
+            label: Vec::new(),
+        };
+        if nodes == 0 {
+            whole.sample.push(sample);
+            continue;
+        }
+        for name in &names {
+            let label = |key, str| Label {
+                key,
+                str,
+                ..Label::default()
+            };
+            sample.label = vec![label(node, *name), label(service, machined)];
+            whole.sample.push(sample.clone());
+        }
+    }
+    let file = std::fs::File::create(out).expect("the output");
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::new(6));
+    encoder.write_all(&whole.encode_to_vec()).expect("written");
+    encoder.finish().expect("written");
+}

@@ -1,0 +1,44 @@
+//! Why a profile cannot be read: what, and where in the inflated bytes.
+
+/// An unusable profile or question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The bytes are not profile.proto.
+    #[error("byte {offset}: {what}")]
+    Malformed {
+        /// From the start of the inflated profile.
+        offset: usize,
+        what: String,
+    },
+    /// Well-formed, but it contradicts itself.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something that is no profile was sent instead of one.
+    #[error("this is {what}, not a profile")]
+    NotAProfile {
+        what: &'static str,
+        /// Its beginning, for people.
+        excerpt: String,
+    },
+    /// The compressed stream broke off or does not inflate.
+    #[error("cannot inflate ({format}): {what}")]
+    Inflate { format: &'static str, what: String },
+    /// More than we are willing to hold.
+    #[error("{what} exceeds the limit of {limit}")]
+    TooLarge { what: &'static str, limit: u64 },
+    /// A question that this profile cannot answer.
+    #[error("{0}")]
+    Query(String),
+}
+
+impl Error {
+    pub(crate) fn at(offset: usize, what: impl Into<String>) -> Self {
+        Self::Malformed {
+            offset,
+            what: what.into(),
+        }
+    }
+}
+
+/// Of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,293 @@
+//! All stacks as one tree, side by side for each node or profile: what a
+//! flame graph draws.
+
+use rustc_hash::FxHashMap;
+
+use crate::error::{Error, Result};
+use crate::frames::{Frames, Info};
+use crate::profile::{Profile, Sample};
+use crate::query::Query;
+use crate::tagframes;
+use crate::view::View;
+
+/// Values of a label that are told apart; more would not fit on a page.
+const SIDES: usize = 64;
+
+/// A tree of calls, callers before callees, each caller's callees together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flame {
+    pub sample_type: String,
+    pub unit: String,
+    /// What is told apart: nodes, or profiles that are compared.
+    pub sides: Vec<String>,
+    pub names: Vec<String>,
+    /// The first is the root: everything.
+    pub calls: Vec<Call>,
+    /// Calls that were too small to keep.
+    pub elided: usize,
+}
+
+/// A frame in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// In `Flame::names`.
+    pub name: u32,
+    /// Below the root.
+    pub level: u32,
+    /// With all that it calls, for each side.
+    pub totals: Vec<i64>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: u32,
+    own: Vec<i64>,
+    callees: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Builder {
+    names: Vec<String>,
+    places: FxHashMap<String, u32>,
+    nodes: Vec<Node>,
+    by_caller: FxHashMap<(u32, u32), u32>,
+}
+
+impl Builder {
+    fn name(&mut self, name: &str) -> u32 {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        let place = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.to_owned());
+        self.places.insert(name.to_owned(), place);
+        place
+    }
+
+    fn callee(&mut self, caller: u32, name: u32) -> u32 {
+        let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let place = *self.by_caller.entry((caller, name)).or_insert(next);
+        if place == next {
+            self.nodes.push(Node {
+                name,
+                own: Vec::new(),
+                callees: Vec::new(),
+            });
+            self.nodes[caller as usize].callees.push(place);
+        }
+        place
+    }
+
+    fn add(&mut self, node: u32, side: usize, weight: i64) {
+        let own = &mut self.nodes[node as usize].own;
+        if own.len() <= side {
+            own.resize(side + 1, 0);
+        }
+        own[side] = own[side].wrapping_add(weight);
+    }
+}
+
+impl Flame {
+    /// Several profiles, each a side; one profile is split by the label
+    /// `split`, where it has that. Calls below `least` of the whole go into
+    /// their callers.
+    ///
+    /// # Errors
+    /// Malformed samples, a question that does not fit.
+    pub fn new(
+        profiles: &[(&str, &Profile)],
+        query: &Query,
+        split: &str,
+        least: f64,
+    ) -> Result<Self> {
+        let Some((_, first)) = profiles.first() else {
+            return Err(Error::Query("no profiles to draw".into()));
+        };
+        let of = first.header.sample_types[first.sample_index(query.sample_index.as_deref())?];
+        let mut builder = Builder::default();
+        let root = builder.name("all");
+        builder.nodes.push(Node {
+            name: root,
+            own: Vec::new(),
+            callees: Vec::new(),
+        });
+        let mut sides = Vec::new();
+        for (name, profile) in profiles {
+            let split = (profiles.len() == 1).then_some(split);
+            tagframes::with(profile, query, |profile, query| {
+                grow(&mut builder, &mut sides, profile, query, name, split)
+            })?;
+        }
+        let (calls, elided) = flatten(&mut builder, sides.len(), least);
+        Ok(Self {
+            sample_type: first.text(of.kind).into_owned(),
+            unit: first.text(of.unit).into_owned(),
+            sides,
+            names: builder.names,
+            calls,
+            elided,
+        })
+    }
+}
+
+/// Add a profile's stacks to the tree.
+fn grow(
+    builder: &mut Builder,
+    sides: &mut Vec<String>,
+    profile: &Profile,
+    query: &Query,
+    name: &str,
+    split: Option<&str>,
+) -> Result<()> {
+    let value = profile.sample_index(query.sample_index.as_deref())?;
+    let view = View::new(profile, query)?;
+    let frames = Frames::of(profile, &view, query, false);
+    let printable = frames.infos.iter().map(Info::printable);
+    let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
+    let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
+    let mut leaves: FxHashMap<Vec<u32>, Option<u32>> = FxHashMap::default();
+    let mut sample = Sample::default();
+    let mut stack = Vec::new();
+    for index in 0..profile.sample_count() {
+        profile.sample(index, &mut sample)?;
+        let weight = sample.values[value];
+        if weight == 0 || !view.keeps_labels(profile, &sample.labels) {
+            continue;
+        }
+        let known = leaves.get(&sample.locations).copied();
+        let leaf = known.unwrap_or_else(|| {
+            stack.clone_from(&sample.locations);
+            let leaf = view.keeps_stack(&mut stack).then(|| {
+                let locations = stack.iter().rev();
+                let nodes = locations.flat_map(|of| frames.of_location(*of).iter().rev());
+                nodes.fold(0, |caller, node| {
+                    builder.callee(caller, names[*node as usize])
+                })
+            });
+            leaves.insert(sample.locations.clone(), leaf);
+            leaf
+        });
+        let Some(leaf) = leaf else { continue };
+        let label = split.and_then(|key| {
+            let mut labels = sample.labels.iter();
+            labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
+        });
+        let label = label.map_or(0, |label| label.str);
+        let side = *side_of.entry(label).or_insert_with(|| {
+            let text = if label == 0 {
+                name.to_owned()
+            } else {
+                profile.text(label).into_owned()
+            };
+            // What does not fit goes to the last.
+            if sides.len() < SIDES {
+                sides.push(text);
+            }
+            sides.len() - 1
+        });
+        builder.add(leaf, side, weight);
+    }
+    if side_of.is_empty() {
+        sides.push(name.to_owned());
+    }
+    Ok(())
+}
+
+/// In order of drawing: the heaviest callee first. Not by recursion: stacks
+/// may be deeper than ours.
+fn flatten(builder: &mut Builder, sides: usize, least: f64) -> (Vec<Call>, usize) {
+    let mut totals: Vec<Vec<i64>> = vec![vec![0; sides]; builder.nodes.len()];
+    // Callees come after their callers, so from the end all are summed.
+    for place in (0..builder.nodes.len()).rev() {
+        for (side, own) in builder.nodes[place].own.iter().enumerate() {
+            totals[place][side] = totals[place][side].wrapping_add(*own);
+        }
+        let (above, below) = totals.split_at_mut(place + 1);
+        for callee in &builder.nodes[place].callees {
+            let callee = &below[*callee as usize - place - 1];
+            for (sum, value) in above[place].iter_mut().zip(callee) {
+                *sum = sum.wrapping_add(*value);
+            }
+        }
+    }
+    let size = |of: &[i64]| {
+        of.iter()
+            .map(|value| value.unsigned_abs())
+            .max()
+            .unwrap_or(0)
+    };
+    let sum = |of: &[i64]| {
+        of.iter()
+            .fold(0_u64, |sum, value| sum.saturating_add(value.unsigned_abs()))
+    };
+    let whole: Vec<u64> = totals[0].iter().map(|value| value.unsigned_abs()).collect();
+    // What is large on any side is kept.
+    #[allow(clippy::cast_precision_loss)] // a share of a drawing
+    let is_small = |of: &[i64]| {
+        let mut sides = of.iter().zip(&whole);
+        sides.all(|(value, whole)| (value.unsigned_abs() as f64) < *whole as f64 * least)
+    };
+    let (mut calls, mut elided) = (Vec::new(), 0);
+    let mut waiting = vec![(0_u32, 0_u32)];
+    while let Some((place, level)) = waiting.pop() {
+        let of = &totals[place as usize];
+        if place != 0 && (size(of) == 0 || is_small(of)) {
+            elided += 1;
+            continue;
+        }
+        let node = &mut builder.nodes[place as usize];
+        calls.push(Call {
+            name: node.name,
+            level,
+            totals: of.clone(),
+        });
+        node.callees
+            .sort_by_key(|callee| sum(&totals[*callee as usize]));
+        waiting.extend(node.callees.iter().map(|callee| (*callee, level + 1)));
+    }
+    (calls, elided)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str) -> Profile {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+        Profile::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_root_is_the_total_and_callees_fit_into_callers() {
+        let profile = profile("cpu.pb.gz");
+        let query = Query::default();
+        let flame = Flame::new(&[("one", &profile)], &query, "node", 0.0).unwrap();
+        let top = crate::report::top(&profile, &query).unwrap();
+        assert_eq!(flame.calls[0].totals, [top.total]);
+        assert_eq!(flame.sides, ["one"]);
+        assert_eq!(flame.elided, 0);
+        for (place, call) in flame.calls.iter().enumerate() {
+            let below = flame.calls[place + 1..].iter();
+            let callees = below.take_while(|other| other.level > call.level);
+            let sum: i64 = callees
+                .filter(|other| other.level == call.level + 1)
+                .map(|other| other.totals[0])
+                .sum();
+            assert!(sum <= call.totals[0], "{}", flame.names[call.name as usize]);
+        }
+    }
+
+    #[test]
+    fn sides_are_labels_or_profiles() {
+        let (one, two) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
+        let query = Query::default();
+        let apart = Flame::new(&[("one", &one), ("two", &two)], &query, "node", 0.0).unwrap();
+        assert_eq!(apart.sides, ["one", "two"]);
+        let labelled = [("one", one), ("two", two)]
+            .map(|(name, profile)| crate::Source::new(profile).label("node", name));
+        let merged = crate::merge(labelled.into()).unwrap();
+        let split = Flame::new(&[("all", &merged)], &query, "node", 0.0).unwrap();
+        assert_eq!(split.sides, ["one", "two"]);
+        assert_eq!(split.calls[0].totals, apart.calls[0].totals);
+    }
+}

@@ -1,0 +1,203 @@
+//! Nodes with their own and cumulative weights, and the calls between them
+//! (github.com/google/pprof/internal/graph).
+
+use crate::calls::{Edges, connect};
+use crate::error::Result;
+use crate::frames::{Frames, Info};
+use crate::profile::Profile;
+use crate::query::Query;
+use crate::stacks::{Stacks, Weighing};
+use crate::view::View;
+
+/// A node's sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Weight {
+    pub(crate) flat: i64,
+    pub(crate) flat_divisor: i64,
+    pub(crate) cum: i64,
+    pub(crate) cum_divisor: i64,
+}
+
+impl Weight {
+    pub(crate) fn flat_value(&self) -> i64 {
+        mean(self.flat, self.flat_divisor)
+    }
+
+    pub(crate) fn cum_value(&self) -> i64 {
+        mean(self.cum, self.cum_divisor)
+    }
+}
+
+fn mean(value: i64, divisor: i64) -> i64 {
+    if divisor == 0 {
+        value
+    } else {
+        value.wrapping_div(divisor)
+    }
+}
+
+/// A report's graph after trimming.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) weights: Vec<Weight>,
+    /// What is shown, in order.
+    pub(crate) shown: Vec<u32>,
+    /// Printable names of what is shown or called by it.
+    pub(crate) names: Vec<String>,
+    pub(crate) edges: Edges,
+    pub(crate) total: i64,
+    pub(crate) dropped: usize,
+    /// Before the number of nodes was limited.
+    pub(crate) original: usize,
+}
+
+/// Which calls a report needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// Only those that decide whether a node is marked as inlined.
+    Inlined,
+    All,
+}
+
+impl Graph {
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn new(
+        profile: &Profile,
+        view: &View,
+        query: &Query,
+        weighing: Weighing,
+        calls: Calls,
+    ) -> Result<Self> {
+        let stacks = Stacks::of(profile, view, weighing)?;
+        let frames = Frames::of(profile, view, query, false);
+        let weights = weigh(&stacks, &frames)?;
+        let (fraction, edge_fraction) = if query.trim {
+            (query.nodefraction, query.edgefraction)
+        } else {
+            (0.0, 0.0)
+        };
+        let present: Vec<u32> = (0..)
+            .zip(&weights)
+            .filter(|(_, weight)| weight.cum != 0 || weight.flat != 0)
+            .filter(|(_, weight)| !(query.drop_negative && is_negative(weight)))
+            .map(|(node, _)| node)
+            .collect();
+        let sum = present.iter().fold(0_i64, |sum, node| {
+            sum.wrapping_add(weights[*node as usize].flat)
+        });
+        let cutoff = cutoff(sum, fraction);
+        let mut shown = present.clone();
+        if cutoff > 0 {
+            shown.retain(|node| weights[*node as usize].cum.wrapping_abs() >= cutoff);
+        }
+        let original = shown.len();
+        let dropped = present.len() - original;
+        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
+        sort(&mut shown, query.cum, &weights, &frames.infos, &names);
+        if query.trim && query.nodecount > 0 {
+            shown.truncate(query.nodecount);
+        }
+        let kept = (shown.len() != present.len()).then(|| {
+            let mut kept = vec![false; weights.len()];
+            for node in &shown {
+                kept[*node as usize] = true;
+            }
+            kept
+        });
+        let wanted = match calls {
+            Calls::Inlined => frames.inlined(),
+            Calls::All => vec![true; weights.len()],
+        };
+        let mut edges = connect(&stacks, &frames, kept.as_deref(), &wanted)?;
+        let least = self::cutoff(sum, edge_fraction);
+        // As in pprof, calls into what is not shown for weighing nothing stay.
+        let mut is_shown = vec![false; weights.len()];
+        for node in &shown {
+            is_shown[*node as usize] = true;
+        }
+        edges.retain(|(_, callee), edge| {
+            !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
+        });
+        Ok(Self {
+            total: stacks.total,
+            weights,
+            shown,
+            names,
+            edges,
+            dropped,
+            original,
+        })
+    }
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
+pub(crate) fn cutoff(total: i64, fraction: f64) -> i64 {
+    ((total as f64 * fraction) as i64).wrapping_abs()
+}
+
+fn is_negative(weight: &Weight) -> bool {
+    weight.flat < 0 || (weight.flat == 0 && weight.cum < 0)
+}
+
+/// Sums of one part of the stacks.
+struct Weighed {
+    weights: Vec<Weight>,
+    /// The stack in which a node was counted last: each counts once.
+    last: Vec<u32>,
+    stack: u32,
+}
+
+fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+    let count = frames.infos.len();
+    let start = || Weighed {
+        weights: vec![Weight::default(); count],
+        last: vec![0; count],
+        stack: 0,
+    };
+    let parts = stacks.fold(start, |part, locations, weight, divisor| {
+        part.stack = part.stack.wrapping_add(1);
+        let mut leaf = None;
+        for location in locations {
+            for node in frames.of_location(*location) {
+                leaf = leaf.or(Some(*node));
+                let node = *node as usize;
+                if part.last[node] != part.stack {
+                    part.last[node] = part.stack;
+                    let of = &mut part.weights[node];
+                    of.cum = of.cum.wrapping_add(weight);
+                    of.cum_divisor = of.cum_divisor.wrapping_add(divisor);
+                }
+            }
+        }
+        if let Some(leaf) = leaf {
+            let of = &mut part.weights[leaf as usize];
+            of.flat = of.flat.wrapping_add(weight);
+            of.flat_divisor = of.flat_divisor.wrapping_add(divisor);
+        }
+    })?;
+    let mut weights = vec![Weight::default(); count];
+    for part in &parts {
+        for (sum, of) in weights.iter_mut().zip(&part.weights) {
+            sum.flat = sum.flat.wrapping_add(of.flat);
+            sum.flat_divisor = sum.flat_divisor.wrapping_add(of.flat_divisor);
+            sum.cum = sum.cum.wrapping_add(of.cum);
+            sum.cum_divisor = sum.cum_divisor.wrapping_add(of.cum_divisor);
+        }
+    }
+    Ok(weights)
+}
+
+fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {
+    shown.sort_by(|left, right| {
+        let (l, r) = (*left as usize, *right as usize);
+        let size = |value: i64| std::cmp::Reverse(value.wrapping_abs());
+        let first = |of: &Weight| size(if cum { of.cum } else { of.flat });
+        let second = |of: &Weight| size(if cum { of.flat } else { of.cum });
+        first(&weights[l])
+            .cmp(&first(&weights[r]))
+            .then_with(|| names[l].cmp(&names[r]))
+            .then_with(|| second(&weights[l]).cmp(&second(&weights[r])))
+            .then_with(|| infos[l].tie().cmp(&infos[r].tie()))
+    });
+}

@@ -1,0 +1,113 @@
+//! `tags` and `comments`: what the samples are labelled with, and by how much.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Question, Text, total};
+use crate::error::Result;
+use crate::profile::{Profile, Sample};
+use crate::query::Query;
+use crate::tagframes;
+use crate::tags::{Shown, number_units};
+use crate::unit;
+use crate::view::View;
+
+/// Label keys and their values, the heaviest first.
+///
+/// # Errors
+/// Malformed samples, a question that does not fit the profile.
+pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
+    tagframes::with(profile, query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let sums = sums(&question, &view)?;
+        let total = total(&question, &view)?;
+        let mut keys: Vec<(&String, i64)> = sums
+            .iter()
+            .map(|(key, values)| (key, values.values().sum()))
+            .collect();
+        // pprof sorts the keys by name: their sums are not looked at.
+        keys.sort_by_key(|(key, _)| *key);
+        let mut out = String::new();
+        for (key, sum) in keys {
+            let share = |value: i64| {
+                if total > 0 {
+                    format!(" ({})", unit::percentage(value, total))
+                } else {
+                    String::new()
+                }
+            };
+            let format = |value: i64| question.format(value, &query.unit);
+            let _ = writeln!(
+                out,
+                " {key}: Total {} of {}{}",
+                format(sum),
+                format(total),
+                share(sum)
+            );
+            let mut values: Vec<(&String, i64)> =
+                sums[key].iter().map(|(value, sum)| (value, *sum)).collect();
+            values.sort_by_key(|(value, sum)| (std::cmp::Reverse(sum.wrapping_abs()), *value));
+            let heads: Vec<String> = values
+                .iter()
+                .map(|(_, sum)| format!("{}{}:", format(*sum), share(*sum)))
+                .collect();
+            // Under the colon of the key, to the right.
+            let indent = key.chars().count() + 2;
+            let width = heads.iter().map(|head| head.chars().count()).max();
+            let width = width.unwrap_or(0) + 1;
+            for ((value, _), head) in values.iter().zip(&heads) {
+                let _ = writeln!(out, "{:indent$}{head:>width$} {value}", "");
+            }
+            out.push('\n');
+        }
+        Ok(Text {
+            text: out,
+            warnings: view.warnings,
+        })
+    })
+}
+
+type Sums = BTreeMap<String, BTreeMap<String, i64>>;
+
+fn sums(question: &Question<'_>, view: &View) -> Result<Sums> {
+    let (profile, query) = (question.profile, question.query);
+    let shown = Shown::new(query)?;
+    let units = number_units(profile)?;
+    let mut sums = Sums::new();
+    let mut sample = Sample::default();
+    for index in 0..profile.sample_count() {
+        profile.sample(index, &mut sample)?;
+        let kept =
+            view.keeps_labels(profile, &sample.labels) && view.keeps_stack(&mut sample.locations);
+        if !kept {
+            continue;
+        }
+        let weight = sample.values[question.weighing.value];
+        for label in &sample.labels {
+            let key = profile.text(label.key).into_owned();
+            if !shown.shows(&key) {
+                continue;
+            }
+            let value = if label.str == 0 {
+                let from = units.get(&key).map_or("", String::as_str);
+                unit::label(label.num, from, &query.unit)
+            } else {
+                profile.text(label.str).into_owned()
+            };
+            let sum = sums.entry(key).or_default().entry(value).or_default();
+            *sum = sum.wrapping_add(weight);
+        }
+    }
+    Ok(sums)
+}
+
+/// The profile's own comments, one a line.
+pub fn comments(profile: &Profile) -> String {
+    let comments = profile.header.comments.iter();
+    let mut out = String::new();
+    for comment in comments {
+        let _ = writeln!(out, "{}", profile.text(*comment));
+    }
+    out
+}

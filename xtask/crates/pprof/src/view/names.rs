@@ -1,0 +1,89 @@
+//! Regular expressions against names: each function and mapping is asked
+//! once, however many locations it has.
+
+use regex::Regex;
+
+use crate::profile::Profile;
+
+/// What an expression matches.
+pub(super) struct Matches {
+    functions: Vec<bool>,
+    mappings: Vec<bool>,
+}
+
+impl Matches {
+    /// By function name, file name and mapping file.
+    pub(super) fn of(profile: &Profile, regex: &Regex) -> Self {
+        let matches = |text| regex.is_match(&profile.text(text));
+        let functions = profile.functions.iter();
+        let mappings = profile.mappings.iter();
+        Self {
+            functions: functions
+                .map(|function| matches(function.name) || matches(function.file))
+                .collect(),
+            mappings: mappings.map(|mapping| matches(mapping.file)).collect(),
+        }
+    }
+
+    pub(super) fn line(&self, profile: &Profile, line: u32) -> bool {
+        self.functions[profile.lines[line as usize].function as usize]
+    }
+
+    pub(super) fn mapping(&self, mapping: u32) -> bool {
+        self.mappings
+            .get(mapping as usize)
+            .copied()
+            .unwrap_or(false)
+    }
+
+    pub(super) fn location(&self, profile: &Profile, lines: &[u32], mapping: u32) -> bool {
+        lines.iter().any(|line| self.line(profile, *line)) || self.mapping(mapping)
+    }
+}
+
+/// Of each function, whether its simplified name is meant; nameless ones
+/// never are.
+pub(super) fn simplified(profile: &Profile, is_meant: impl Fn(&str) -> bool) -> Vec<bool> {
+    let functions = profile.functions.iter();
+    functions
+        .map(|function| {
+            let name = profile.text(function.name);
+            !name.is_empty() && is_meant(simplify(&name))
+        })
+        .collect()
+}
+
+/// Without its argument list, as pprof does it: up to the first `(` that is
+/// not part of `(anonymous namespace)` or `operator()`.
+fn simplify(name: &str) -> &str {
+    let name = name.strip_prefix('.').unwrap_or(name);
+    let mut at = 0;
+    while let Some(found) = name[at..].find('(') {
+        let place = at + found;
+        if name[place..].starts_with("(anonymous namespace)") {
+            at = place + "(anonymous namespace)".len();
+        } else if name[..place].ends_with("operator") && name[place..].starts_with("()") {
+            at = place + 2;
+        } else {
+            return &name[..place];
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::simplify;
+
+    #[test]
+    fn argument_lists_go_and_reserved_parentheses_stay() {
+        assert_eq!(simplify("ns::f(int)"), "ns::f");
+        assert_eq!(simplify(".f"), "f");
+        assert_eq!(
+            simplify("(anonymous namespace)::g(x)"),
+            "(anonymous namespace)::g"
+        );
+        assert_eq!(simplify("operator()(int)"), "operator()");
+        assert_eq!(simplify("main.(*T).Run"), "main.");
+    }
+}

@@ -1,0 +1,119 @@
+//! One page with everything in it: no server, no network, to open or to send.
+
+use std::fmt::Write;
+
+use crate::flame::Flame;
+
+const PAGE: &str = include_str!("page.html");
+const PLACE: &str = "/*DATA*/null";
+
+/// The page of a flame graph. `differ` says that the first side is compared
+/// with the second.
+pub fn page(flame: &Flame, title: &str, differ: bool) -> String {
+    let mut data = String::with_capacity(flame.calls.len() * 16);
+    data.push_str("{\"title\":");
+    quote(&mut data, title);
+    data.push_str(",\"type\":");
+    quote(&mut data, &flame.sample_type);
+    data.push_str(",\"unit\":");
+    quote(&mut data, &flame.unit);
+    let _ = write!(data, ",\"differ\":{differ},\"elided\":{}", flame.elided);
+    list(&mut data, "sides", flame.sides.iter(), |out, side| {
+        quote(out, side);
+    });
+    // Only names that are drawn.
+    let mut places = vec![None; flame.names.len()];
+    let mut names = Vec::new();
+    for call in &flame.calls {
+        let place = &mut places[call.name as usize];
+        if place.is_none() {
+            *place = Some(names.len());
+            names.push(&flame.names[call.name as usize]);
+        }
+    }
+    list(&mut data, "names", names.iter(), |out, name| {
+        quote(out, name);
+    });
+    list(&mut data, "name", flame.calls.iter(), |out, call| {
+        let _ = write!(out, "{}", places[call.name as usize].unwrap_or(0));
+    });
+    list(&mut data, "level", flame.calls.iter(), |out, call| {
+        let _ = write!(out, "{}", call.level);
+    });
+    list(&mut data, "totals", 0..flame.sides.len(), |out, side| {
+        out.push('[');
+        for (place, call) in flame.calls.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            let _ = write!(out, "{comma}{}", call.totals[side]);
+        }
+        out.push(']');
+    });
+    data.push('}');
+    let mut escaped = String::new();
+    text(&mut escaped, title);
+    PAGE.replacen(PLACE, &data, 1)
+        .replacen("<!--TITLE-->", &escaped, 1)
+}
+
+fn list<T>(
+    out: &mut String,
+    key: &str,
+    items: impl Iterator<Item = T>,
+    mut item: impl FnMut(&mut String, T),
+) {
+    let _ = write!(out, ",\"{key}\":[");
+    for (place, of) in items.enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        item(out, of);
+    }
+    out.push(']');
+}
+
+/// JSON that is safe within a script: names come from strangers' profiles.
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn text(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leaves_its_quotes_or_its_script() {
+        let mut out = String::new();
+        quote(&mut out, "a\"b\\c</script><!--\n\u{2028}");
+        assert_eq!(out, r#""a\"b\\c\u003c/script\u003e\u003c!--\u000a\u2028""#);
+    }
+
+    #[test]
+    fn the_page_has_its_places() {
+        assert_eq!(PAGE.matches(PLACE).count(), 1);
+        assert_eq!(PAGE.matches("<!--TITLE-->").count(), 1);
+        assert!(!PAGE.contains("http"), "a self-contained page asks nobody");
+    }
+}

@@ -1,0 +1,272 @@
+//! Whatever comes from the network: an error that says what and where, and
+//! neither a panic nor memory without bound.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
+
+use std::io::Write;
+
+use pprof::message::{self, Label, Line, Location, Sample, ValueType};
+use pprof::{Error, Limits, Profile, Query, report};
+use proptest::prelude::*;
+use prost::Message;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One function `f`, one location, one sample of 7.
+fn small() -> message::Profile {
+    let text = |text: &str| text.as_bytes().to_vec();
+    message::Profile {
+        sample_type: vec![ValueType { r#type: 1, unit: 2 }],
+        sample: vec![Sample {
+            location_id: vec![1],
+            value: vec![7],
+            label: Vec::new(),
+        }],
+        location: vec![Location {
+            id: 1,
+            line: vec![Line {
+                function_id: 1,
+                line: 3,
+                column: 0,
+            }],
+            ..Location::default()
+        }],
+        function: vec![message::Function {
+            id: 1,
+            name: 3,
+            ..message::Function::default()
+        }],
+        string_table: vec![text(""), text("space"), text("bytes"), text("f")],
+        ..message::Profile::default()
+    }
+}
+
+fn ask(bytes: Vec<u8>) -> pprof::Result<Vec<(String, i64)>> {
+    let profile = Profile::decode(bytes)?;
+    let top = report::top(&profile, &Query::default())?;
+    Ok(top
+        .rows
+        .into_iter()
+        .map(|row| (row.name, row.flat))
+        .collect())
+}
+
+fn refused(change: impl FnOnce(&mut message::Profile)) -> String {
+    let mut profile = small();
+    change(&mut profile);
+    ask(profile.encode_to_vec()).unwrap_err().to_string()
+}
+
+#[test]
+fn every_wrapping_is_opened() {
+    let plain = small().encode_to_vec();
+    let want = vec![("f".to_owned(), 7)];
+    assert_eq!(ask(plain.clone()).unwrap(), want);
+    assert_eq!(ask(gzip(&plain)).unwrap(), want);
+    let (one, two) = plain.split_at(plain.len() / 2);
+    let members = [gzip(one), gzip(two)].concat();
+    assert_eq!(ask(members).unwrap(), want, "several members");
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    zlib.write_all(&plain).unwrap();
+    assert_eq!(ask(zlib.finish().unwrap()).unwrap(), want);
+    let zstd =
+        ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest);
+    assert_eq!(ask(zstd).unwrap(), want);
+}
+
+#[test]
+fn what_is_no_profile_is_named() {
+    let what = |bytes: &[u8]| match Profile::decode(bytes.to_vec()) {
+        Err(Error::NotAProfile { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(what(b""), "an empty body");
+    assert_eq!(what(b" <!DOCTYPE html><p>login"), "HTML");
+    assert_eq!(what(b"Could not enable CPU profiling\n"), "text");
+    assert_eq!(what(&gzip(b"<html>")), "HTML");
+    assert_eq!(
+        what(b"go 1.26 trace\0\0\0"),
+        "an execution trace (`go tool trace`)"
+    );
+}
+
+#[test]
+fn half_a_body_is_an_error() {
+    let whole = gzip(&small().encode_to_vec());
+    let error = Profile::decode(whole[..whole.len() / 2].to_vec()).unwrap_err();
+    assert!(
+        matches!(error, Error::Inflate { format: "gzip", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bomb_ends_at_the_limit() {
+    let bomb = gzip(&vec![0; 4 << 20]);
+    let limits = Limits {
+        inflated: 1 << 20,
+        ..Limits::default()
+    };
+    let error = Profile::decode_within(bomb, limits).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the inflated profile exceeds the limit of 1048576"
+    );
+}
+
+#[test]
+fn contradictions_say_what_and_where() {
+    for (said, error) in [
+        (
+            "names location 9,",
+            refused(|of| of.sample[0].location_id = vec![9]),
+        ),
+        (
+            "names function 9,",
+            refused(|of| of.location[0].line[0].function_id = 9),
+        ),
+        (
+            "has 2 values, the profile 1",
+            refused(|of| of.sample[0].value.push(1)),
+        ),
+        (
+            "string 99 of a table of 4",
+            refused(|of| of.function[0].name = 99),
+        ),
+        (
+            "string 18446744073709551615 of",
+            refused(|of| of.function[0].name = -1),
+        ),
+        ("reserved id 0", refused(|of| of.location[0].id = 0)),
+        (
+            "two locations have the id 1",
+            refused(|of| of.location.push(of.location[0].clone())),
+        ),
+        (
+            "string 0 is not the empty",
+            refused(|of| of.string_table[0] = b"x".to_vec()),
+        ),
+        (
+            "samples but no sample types",
+            refused(|of| of.sample_type.clear()),
+        ),
+    ] {
+        assert!(error.contains(said), "{error}");
+    }
+    let twice = [small(), small()].map(|mut of| {
+        of.time_nanos = 5;
+        of.encode_to_vec()
+    });
+    let error = ask(twice.concat()).unwrap_err().to_string();
+    assert!(error.contains("a second profile begins here"), "{error}");
+}
+
+#[test]
+fn the_largest_numbers_are_taken() {
+    let mut profile = small();
+    profile.sample[0].value = vec![i64::MIN];
+    profile.sample.push(profile.sample[0].clone());
+    profile.location[0].id = u64::MAX;
+    for sample in &mut profile.sample {
+        sample.location_id = vec![u64::MAX, u64::MAX];
+        sample.label = vec![Label {
+            key: 1,
+            num: i64::MIN,
+            ..Label::default()
+        }];
+    }
+    ask(profile.encode_to_vec()).unwrap();
+    let decoded = Profile::decode(profile.encode_to_vec()).unwrap();
+    let time = |_, _| String::new();
+    for query in [
+        Query::default(),
+        Query {
+            mean: true,
+            ..Query::default()
+        },
+        Query {
+            tagroot: Some("space".into()),
+            ..Query::default()
+        },
+        Query {
+            divide_by: 1e-300,
+            ..Query::default()
+        },
+    ] {
+        report::tree(&decoded, &query, &time).unwrap();
+        report::traces(&decoded, &query, &time).unwrap();
+        report::tags(&decoded, &query).unwrap();
+    }
+    pprof::diff(decoded.clone(), decoded, pprof::Base::Compare, true).unwrap();
+}
+
+#[test]
+fn names_need_not_be_text() {
+    let mut profile = small();
+    profile.string_table[3] = vec![0xff, 0xfe, b'x'];
+    let rows = ask(profile.encode_to_vec()).unwrap();
+    assert_eq!(rows[0].0, "\u{fffd}\u{fffd}x");
+}
+
+#[test]
+fn unpacked_and_split_stacks_are_legal() {
+    let mut profile = small();
+    profile.sample.clear();
+    let mut bytes = profile.encode_to_vec();
+    // Sample: location 1, value 3, location 1, value absent of a second type.
+    bytes.extend([0x12, 6, 0x08, 1, 0x10, 3, 0x08, 1]);
+    // And one whose locations come packed in two pieces.
+    bytes.extend([0x12, 8, 0x0a, 1, 1, 0x10, 4, 0x0a, 1, 1]);
+    assert_eq!(ask(bytes).unwrap(), [("f".to_owned(), 7)]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = ask(bytes);
+    }
+
+    /// Damage to a real profile reaches deeper than noise does.
+    #[test]
+    fn no_damage_makes_it_panic(
+        at in 0..4000_usize,
+        with in any::<u8>(),
+        cut in 0..8000_usize,
+    ) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/heap.pb.gz");
+        let mut bytes = pprof::inflate(std::fs::read(path).unwrap(), Limits::default()).unwrap();
+        let len = bytes.len();
+        bytes[at % len] = with;
+        bytes.truncate(len - cut.min(len) / 2);
+        if let Ok(profile) = Profile::decode(bytes) {
+            let time = |_, _| String::new();
+            let query = Query { tagfocus: Some("bytes=1kb:".into()), ..Query::default() };
+            let _ = report::tree(&profile, &query, &time);
+            let _ = report::raw(&profile, &Query::default(), &time);
+            let _ = pprof::merge(vec![pprof::Source::new(profile)]);
+        }
+    }
+
+    /// The streaming road sees what the whole road sees.
+    #[test]
+    fn both_roads_agree(values in proptest::collection::vec((1..4_u64, any::<i64>()), 0..40)) {
+        let mut profile = small();
+        for id in 2..4 {
+            profile.location.push(Location { id, ..profile.location[0].clone() });
+        }
+        profile.sample = values
+            .iter()
+            .map(|(id, value)| Sample { location_id: vec![*id, 1], value: vec![*value], label: Vec::new() })
+            .collect();
+        let sum = values.iter().fold(0_i64, |sum, (_, value)| sum.wrapping_add(*value));
+        let rows = ask(profile.encode_to_vec()).unwrap();
+        let got = rows.iter().map(|row| row.1).sum::<i64>();
+        prop_assert_eq!(got, sum);
+        let decoded = Profile::decode(profile.encode_to_vec()).unwrap();
+        prop_assert_eq!(pprof::encode(&decoded).unwrap().sample, profile.sample);
+    }
+}

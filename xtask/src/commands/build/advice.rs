@@ -1,0 +1,124 @@
+//! Typing mistakes, and variables that do not do what they seem to.
+
+use std::collections::BTreeSet;
+
+use makefile::{Error, Planned};
+
+use super::repository::Repository;
+use super::{missing, stages};
+use crate::failure::{Failure, Result};
+
+/// A goal that nobody can make is said before anything starts.
+///
+/// # Errors
+/// Exit code 2, with what may have been meant.
+pub(super) fn check_goals(
+    repository: &Repository,
+    words: &[String],
+    planned: &Planned,
+) -> Result<()> {
+    let goals: Vec<&String> = words.iter().filter(|word| !word.contains('=')).collect();
+    if let Some(
+        error @ Error::NoRule {
+            target,
+            needed_by: None,
+        },
+    ) = missing(planned)
+        && goals
+            .iter()
+            .any(|goal| goal.trim_start_matches("./") == target)
+    {
+        let documented = repository
+            .makefile
+            .documented()
+            .iter()
+            .map(|it| it.target.clone());
+        let known: BTreeSet<String> = documented
+            .chain(planned.chain.iter().map(|step| step.target.clone()))
+            .collect();
+        let mut failure = Failure::usage(error.to_string());
+        failure.hint = Some(match closest(target, known.iter().map(String::as_str)) {
+            Some(close) => format!("did you mean `{close}`? `cargo xtask build --list` shows all"),
+            None => "cargo xtask build --list".to_owned(),
+        });
+        return Err(failure);
+    }
+    // `target-initramf` fits a pattern, but docker would know only minutes later.
+    let stages = stages(&repository.dir)?;
+    for goal in goals {
+        let stage = ["target-", "local-", "docker-", "registry-"]
+            .iter()
+            .find_map(|family| goal.strip_prefix(family));
+        let Some(stage) =
+            stage.filter(|stage| !stages.is_empty() && !stages.iter().any(|known| known == stage))
+        else {
+            continue;
+        };
+        // An explicit target may have such a name too.
+        if planned
+            .chain
+            .iter()
+            .any(|step| step.target == *goal && step.pattern.is_none())
+        {
+            continue;
+        }
+        if let Some(close) = closest(stage, stages.iter().map(String::as_str)) {
+            let family = goal.strip_suffix(stage).unwrap_or_default();
+            return Err(
+                Failure::usage(format!("the Dockerfile has no stage `{stage}`"))
+                    .hint(format!("did you mean `{family}{close}`?")),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What a reader should know about the variables given.
+pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String> {
+    let reads = repository.makefile.reads();
+    let sets = repository.makefile.sets();
+    let mut out = Vec::new();
+    for name in words
+        .iter()
+        .filter_map(|word| Some(word.split_once('=')?.0.trim_end_matches(':')))
+    {
+        if name == "PKG_KERNEL" && !reads.contains(name) {
+            out.push("PKG_KERNEL has no effect here: only Talos' Makefile reads it; extensions take PKGS and PKGS_PREFIX".to_owned());
+        } else if name == "WITH_DEBUG_SHELL" && !reads.contains(name) {
+            out.push("WITH_DEBUG_SHELL is never read: Talos 1.14 dropped it; use `talosctl debug IMAGE --args /bin/sh`".to_owned());
+        } else if !reads.contains(name) {
+            let known = reads.iter().map(String::as_str).chain(sets.iter().copied());
+            let meant = closest(name, known)
+                .map_or_else(String::new, |close| format!("; did you mean {close}?"));
+            out.push(format!(
+                "the Makefile never reads {name}: it only reaches the environment of recipes{meant}"
+            ));
+        }
+    }
+    out
+}
+
+/// The nearest of `known`, if it is near enough to be a typing mistake.
+pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .map(|other| (strsim::damerau_levenshtein(word, other), other))
+        .filter(|(distance, other)| {
+            *distance > 0 && *distance <= limit && !other.contains(['%', '$'])
+        })
+        .min()
+        .map(|(_, other)| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_not() {
+        let known = ["initramfs", "installer", "imager", "kernel", "image-%"];
+        assert_eq!(closest("initramf", known.into_iter()), Some("initramfs"));
+        assert_eq!(closest("kerenl", known.into_iter()), Some("kernel"));
+        assert_eq!(closest("frobnicate", known.into_iter()), None);
+    }
+}

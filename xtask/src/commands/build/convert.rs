@@ -1,0 +1,234 @@
+//! From what make would start to the steps of a plan.
+
+use camino::Utf8Path;
+use makefile::{Condition, Item, Line, Planned};
+
+use crate::plan::{Action, Effect, Learns, Plan, Run, Step};
+
+/// Where things go that are no part of the repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub(super) repository: &'a Utf8Path,
+    /// Ours, for what buildx writes about a push.
+    pub(super) state: &'a Utf8Path,
+}
+
+/// Seconds: a kernel for a foreign architecture takes hours, and make knows no
+/// deadline at all.
+const LONGEST: u64 = 24 * 3600;
+
+/// A plan that does what make would do.
+pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan {
+    let mut plan = Plan::new(title);
+    plan.notes.clone_from(&planned.notes);
+    plan.conditions = planned
+        .conditions
+        .iter()
+        .map(|it| absolute(it, places.repository))
+        .collect();
+    let mut metadata_dir_is_made = false;
+    for item in &planned.items {
+        match item {
+            Item::Line(line) => {
+                let (mut step, record) = line_step(line, places);
+                if let Some(record) = &record
+                    && record_metadata(record).is_some()
+                    && !std::mem::replace(&mut metadata_dir_is_made, true)
+                {
+                    let path = metadata_dir(places);
+                    plan.push(Step::new(
+                        "A place for what buildx says about a push",
+                        Action::CreateDir { path },
+                    ));
+                }
+                let only_if = line.condition;
+                step.only_if = only_if;
+                plan.push(step);
+                plan.steps.extend(record.map(|mut record| {
+                    record.only_if = only_if;
+                    record
+                }));
+            }
+            Item::Capture { slot, condition } => {
+                let capture = &planned.captures[*slot];
+                let mut step = shell_step(
+                    format!("{}: a value that is known only now", capture.place),
+                    &capture.command,
+                    &capture.environment,
+                    places.repository,
+                )
+                .effect(Effect::Reads);
+                step.only_if = *condition;
+                step.learns = Some(Learns {
+                    slot: *slot,
+                    name: makefile::fill(&capture.command, |slot| format!("value {slot}")),
+                    plain: capture.unquoted,
+                });
+                plan.push(step);
+            }
+            Item::Require {
+                path,
+                error,
+                condition,
+            } => {
+                let path = places.repository.join(path);
+                let action = Action::Require {
+                    path,
+                    message: error.to_string(),
+                };
+                let mut step =
+                    Step::new("What has no rule must be there", action).effect(Effect::Reads);
+                step.only_if = *condition;
+                plan.push(step);
+            }
+        }
+    }
+    plan
+}
+
+fn absolute(condition: &Condition, dir: &Utf8Path) -> Condition {
+    let mut condition = condition.clone();
+    if let Some(target) = &mut condition.target {
+        *target = dir.join(&*target).into_string();
+    }
+    for needed in &mut condition.prerequisites {
+        needed.path = dir.join(&needed.path).into_string();
+    }
+    condition
+}
+
+fn shell_step(why: String, text: &str, environment: &[(String, String)], dir: &Utf8Path) -> Step {
+    let mut step = Step::new(
+        why,
+        Action::Run(Run {
+            argv: vec!["/bin/sh".into(), "-c".into(), text.to_owned()],
+            env: environment.to_vec(),
+            cwd: Some(dir.to_owned()),
+            recipe: true,
+            ..Run::default()
+        }),
+    )
+    .deadline(LONGEST);
+    if let Action::Run(run) = &mut step.action {
+        run.env.push(("PWD".to_owned(), dir.to_string()));
+    }
+    step
+}
+
+/// The step of a line, and the one that notes what it pushed.
+fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
+    let references = pushed(&line.text);
+    let by_buildx = line.text.starts_with(BUILDX) && !references.is_empty();
+    let metadata = by_buildx.then(|| {
+        let existing = words_after(&line.text, "--metadata-file=")
+            .next()
+            .map(|path| places.repository.join(path));
+        existing
+            .unwrap_or_else(|| metadata_dir(places).join(format!("{}.json", plain(&line.target))))
+    });
+    let text = match &metadata {
+        Some(path) if !line.text.contains("--metadata-file") => {
+            line.text
+                .replacen(BUILDX, &format!("{BUILDX} --metadata-file={path}"), 1)
+        }
+        _ => line.text.clone(),
+    };
+    let why = format!("{} ({})", line.target, line.place);
+    let mut step = shell_step(why, &text, &line.environment, places.repository);
+    if let Action::Run(run) = &mut step.action {
+        run.may_fail = line.ignores_failure;
+    }
+    let record = (!references.is_empty()).then(|| {
+        Step::new(
+            "Which digest it has",
+            Action::RecordImages {
+                references,
+                metadata,
+                tree: places.repository.to_owned(),
+                list: crate::record::images::list_of(places.state),
+            },
+        )
+    });
+    (step, record)
+}
+
+const BUILDX: &str = "docker buildx build";
+
+fn record_metadata(record: &Step) -> Option<&Utf8Path> {
+    match &record.action {
+        Action::RecordImages { metadata, .. } => metadata.as_deref(),
+        _ => None,
+    }
+}
+
+/// One folder per checkout: two may build the same target at once.
+fn metadata_dir(places: Places<'_>) -> camino::Utf8PathBuf {
+    places
+        .state
+        .join("metadata")
+        .join(plain(places.repository.as_str()))
+}
+
+fn plain(text: &str) -> String {
+    let dashed = text
+        .trim_start_matches('/')
+        .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+    makefile::fill(&dashed, |_| "value")
+}
+
+/// References that a line pushes, as far as its text says: buildx with a push,
+/// `crane push FILE REFERENCE`, `crane index append -t REFERENCE`.
+fn pushed(text: &str) -> Vec<String> {
+    if text.starts_with(BUILDX) {
+        if !text.contains("push=true") {
+            return Vec::new();
+        }
+        let tags = words_after(text, "--tag=");
+        let names = words_after(text, "type=image,name=")
+            .map(|rest| rest.split(',').next().unwrap_or_default().to_owned());
+        return tags.chain(names).collect();
+    }
+    let after = |marker: &str, skip: usize| -> Vec<String> {
+        let rest = text.split(marker).skip(1);
+        rest.filter_map(|rest| rest.split_whitespace().nth(skip).map(cleaned))
+            .collect()
+    };
+    let mut references = after("crane push ", 1);
+    references.extend(after("crane index append -t ", 0));
+    // A shell variable in it: which image, only the shell knows.
+    references.retain(|reference| !reference.contains('$') && reference.contains('/'));
+    references
+}
+
+fn cleaned(word: &str) -> String {
+    word.trim_matches(|c| "\"';)".contains(c)).to_owned()
+}
+
+fn words_after<'a>(text: &'a str, marker: &'a str) -> impl Iterator<Item = String> + 'a {
+    text.split(marker)
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next().map(cleaned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_are_read_off_the_line() {
+        let build = "docker buildx build --target=x --push=true --output type=image,name=127.0.0.1:5005/u/x:v1,rewrite-timestamp=true  .";
+        assert_eq!(pushed(build), ["127.0.0.1:5005/u/x:v1"]);
+        assert_eq!(
+            pushed(&build.replace("--push=true", "--push=false")),
+            [""; 0]
+        );
+        assert_eq!(
+            pushed("docker buildx build --tag=r/u/k:v --push=true ."),
+            ["r/u/k:v"]
+        );
+        let crane = "for p in a; do i=$(crane push _out/x-${p}.tar r/u/installer:v-${p}); done; crane index append -t \"r/u/installer:v\" $a";
+        assert_eq!(pushed(crane), ["r/u/installer:v"]);
+        assert_eq!(pushed("crane push _out/x.tar r/u/i:v"), ["r/u/i:v"]);
+        assert_eq!(pushed("echo push=true"), [""; 0]);
+    }
+}

@@ -1,0 +1,86 @@
+//! `build --explain`: the chain of targets, and where each value comes from.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use makefile::{Item, Origin, Planned, Read};
+
+use super::super::App;
+use crate::failure::Result;
+use crate::ui::{self, Style};
+
+/// Longer values are cut: the whole is in the plan.
+const WIDTH: usize = 100;
+
+#[expect(clippy::unnecessary_wraps, reason = "a command's end")]
+pub(super) fn run(app: &App<'_>, planned: &Planned) -> Result<u8> {
+    let mut out = format!("{}\n", app.ui.paint(Style::Bold, "Targets"));
+    for step in &planned.chain {
+        let pattern = step
+            .pattern
+            .as_ref()
+            .map_or_else(String::new, |pattern| format!(" by `{pattern}`"));
+        let place = step
+            .place
+            .as_ref()
+            .map_or_else(String::new, |place| format!("  {place}"));
+        let _ = writeln!(
+            out,
+            "{:indent$}{}{pattern}{}",
+            "",
+            step.target,
+            app.ui.paint(Style::Dim, &place),
+            indent = 2 + 2 * step.level
+        );
+    }
+    let lines = planned
+        .items
+        .iter()
+        .filter(|item| matches!(item, Item::Line(_)))
+        .count();
+    let _ = writeln!(
+        out,
+        "  = {lines} command(s); `--dry-run` shows them\n\n{}",
+        app.ui.paint(Style::Bold, "Variables")
+    );
+    // The last make that read it is the one that builds.
+    let last: BTreeMap<&str, &Read> = planned
+        .reads
+        .iter()
+        .map(|read| (read.name.as_str(), read))
+        .collect();
+    for (name, read) in last {
+        let value = makefile::fill(&read.value, |slot| {
+            planned
+                .captures
+                .get(slot)
+                .map_or_else(String::new, |capture| format!("<{}>", capture.command))
+        });
+        let _ = writeln!(
+            out,
+            "  {name} = {}{}",
+            shortened(&value),
+            app.ui.paint(Style::Dim, &format!("  ({})", origin(read)))
+        );
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn shortened(value: &str) -> String {
+    let line = value.replace('\n', "⏎");
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+fn origin(read: &Read) -> String {
+    match &read.origin {
+        Origin::Environment => "environment".to_owned(),
+        Origin::File(place) => place.to_string(),
+        Origin::CommandLine(None) => "command line".to_owned(),
+        Origin::CommandLine(Some(place)) => format!("given by the recipe at {place}"),
+        Origin::Default | Origin::Automatic => "make".to_owned(),
+    }
+}

@@ -1,0 +1,129 @@
+//! `build --list`: what can be built here.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::super::App;
+use super::repository::{Repository, refused};
+use super::shells::{For, Shells};
+use super::stages;
+use crate::failure::Result;
+use crate::ui::{self, Style};
+
+pub(super) fn run(
+    app: &App<'_>,
+    repository: &Repository,
+    words: &[String],
+    json: bool,
+) -> Result<u8> {
+    let invocation = repository.invocation(words, "make");
+    let shells = Shells::new(&repository.dir, &repository.environment, For::Look);
+    let all = shells
+        .settle(
+            &repository.makefile,
+            &invocation,
+            |makefile, invocation, world| makefile::targets(makefile, invocation, world),
+        )
+        .map_err(|error| refused(&error))?;
+    let documented = repository.makefile.documented();
+    let stages = stages(&repository.dir)?;
+    let named: BTreeSet<&str> = documented.iter().map(|it| it.target.as_str()).collect();
+    let others: Vec<&String> = all
+        .iter()
+        .filter(|name| !named.contains(name.as_str()))
+        .collect();
+    if json {
+        let documented: Vec<_> = documented
+            .iter()
+            .map(|it| json!({"target": it.target, "text": it.text, "group": it.group, "line": it.place.line}))
+            .collect();
+        ui::print_json(
+            &json!({"schema": 1, "dir": repository.dir, "documented": documented, "others": others, "stages": stages}),
+        );
+        return Ok(0);
+    }
+    let mut out = String::new();
+    let mut group = None;
+    for it in documented {
+        if group != Some(&it.group) {
+            let heading = if it.group.is_empty() {
+                "Targets"
+            } else {
+                &it.group
+            };
+            let _ = writeln!(
+                out,
+                "{}{}",
+                if group.is_some() { "\n" } else { "" },
+                app.ui.paint(Style::Bold, heading)
+            );
+            group = Some(&it.group);
+        }
+        let _ = writeln!(out, "  {:<32} {}", it.target, first_sentence(&it.text));
+    }
+    for (heading, names) in [
+        (
+            "Without a description",
+            others.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ),
+        (
+            "Stages of the Dockerfile: target-X, local-X DEST=…, docker-X DEST=…, registry-X",
+            stages.iter().map(String::as_str).collect(),
+        ),
+    ] {
+        if !names.is_empty() {
+            let _ = writeln!(out, "\n{}", app.ui.paint(Style::Bold, heading));
+            columns(&mut out, &names);
+        }
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.split_once(". ").map_or(text, |(first, _)| first)
+}
+
+/// Words in lines of at most 100 characters.
+fn columns(out: &mut String, names: &[&str]) {
+    let mut line = String::from(" ");
+    for name in names {
+        if line.len() + name.len() + 1 > 100 {
+            let _ = writeln!(out, "{line}");
+            line = String::from(" ");
+        }
+        let _ = write!(line, " {name}");
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+/// `FROM … AS NAME`, in the file's order.
+pub(super) fn parse_stages(dockerfile: &str) -> Vec<String> {
+    dockerfile
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let is_from = words
+                .first()
+                .is_some_and(|word| word.eq_ignore_ascii_case("from"));
+            let at = words
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case("as"))?;
+            let name = words.get(at + 1).filter(|_| is_from)?;
+            (!name.contains('$')).then(|| (*name).to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_have_names() {
+        let text = "FROM --platform=amd64 scratch AS kernel\nCOPY as x\nfrom a as initramfs\nFROM scratch\nFROM x AS t-$ARCH\n";
+        assert_eq!(parse_stages(text), ["kernel", "initramfs"]);
+    }
+}

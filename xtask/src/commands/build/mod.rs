@@ -1,0 +1,172 @@
+//! `build`: any target of a checkout's own Makefile, evaluated without make.
+
+mod advice;
+mod convert;
+mod explain;
+mod list;
+pub(super) mod preflight;
+mod probes;
+pub(super) mod repository;
+mod shells;
+
+use camino::Utf8Path;
+use makefile::{Item, Planned};
+
+use super::App;
+use super::cluster::HalfMade;
+use crate::cli::{BuildArgs, PlanFormat};
+use crate::failure::{Failure, Result};
+use crate::plan::Plan;
+use repository::{Repository, refused};
+use shells::{For, Shells};
+
+pub(super) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
+    let repository = Repository::find(app)?;
+    let words = words(args, &repository);
+    if args.list {
+        return list::run(app, &repository, &words, args.json);
+    }
+    let planned = evaluate(app, &repository, &words, args.explain)?;
+    advice::check_goals(&repository, &words, &planned)?;
+    for warning in advice::warnings(&repository, &words) {
+        app.ui.note(&warning);
+    }
+    if args.explain {
+        return explain::run(app, &planned);
+    }
+    let plan = plan_of(app, &repository, &words, &planned);
+    if !args.no_preflight && !app.is_dry() {
+        preflight::check(app, &plan)?;
+    }
+    app.carry_out(&plan, &HalfMade)?;
+    Ok(0)
+}
+
+/// `$(MAKE)` inside of a shell line: the environment has the flags of the make
+/// that we stand for, our output is the line's.
+pub(super) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
+    let repository = Repository::open(&app.ctx.cwd)?;
+    let planned = evaluate(app, &repository, words, false)?;
+    let plan = plan_of(app, &repository, words, &planned);
+    app.runner().execute_within(&plan, &HalfMade)?;
+    Ok(0)
+}
+
+/// Targets and variables with what flags stand for.
+fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
+    let reads = repository.makefile.reads();
+    let registry = if reads.contains("IMAGE_REGISTRY") {
+        "IMAGE_REGISTRY"
+    } else {
+        "REGISTRY"
+    };
+    let switches = [
+        (args.race, "WITH_RACE=true"),
+        (args.debug, "WITH_DEBUG=true"),
+        (args.debug_shell, "WITH_DEBUG_SHELL=true"),
+        (args.push, "PUSH=true"),
+    ];
+    let values = [
+        ("TAG", &args.tag),
+        (registry, &args.registry),
+        ("PLATFORM", &args.platform),
+        ("PROGRESS", &args.progress),
+    ];
+    let mut words = args.words.clone();
+    words.extend(
+        switches
+            .into_iter()
+            .filter(|(given, _)| *given)
+            .map(|(_, word)| word.to_owned()),
+    );
+    words.extend(
+        values
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?))),
+    );
+    words
+}
+
+/// What make would do, with nothing done yet.
+pub(super) fn evaluate(
+    app: &App<'_>,
+    repository: &Repository,
+    words: &[String],
+    only_look: bool,
+) -> Result<Planned> {
+    let invocation = repository.invocation(words, &make_command(app));
+    let purpose = match app.global.format {
+        _ if only_look => For::Look,
+        Some(PlanFormat::Sh | PlanFormat::Json) => For::Later,
+        _ if app.is_dry() => For::Look,
+        _ => For::Run,
+    };
+    let shells = Shells::new(&repository.dir, &repository.environment, purpose);
+    shells
+        .settle(
+            &repository.makefile,
+            &invocation,
+            |makefile, invocation, world| makefile::plan(makefile, invocation, world),
+        )
+        .map_err(|error| refused(&error))
+}
+
+/// What `$(MAKE)` is to a shell: ourselves, or make where the plan is only
+/// shown and may be pasted anywhere.
+fn make_command(app: &App<'_>) -> String {
+    let own = std::env::current_exe()
+        .ok()
+        .and_then(|path| path.into_os_string().into_string().ok());
+    match (
+        app.is_dry() || app.global.format == Some(PlanFormat::Sh),
+        own,
+    ) {
+        (false, Some(own)) => format!("'{}' --quiet internal make --", own.replace('\'', r"'\''")),
+        _ => "make".to_owned(),
+    }
+}
+
+pub(super) fn plan_of(
+    app: &App<'_>,
+    repository: &Repository,
+    words: &[String],
+    planned: &Planned,
+) -> Plan {
+    let name = repository.dir.file_name().unwrap_or_default();
+    let title = format!(
+        "{name}: {}",
+        if words.is_empty() {
+            "the default target".to_owned()
+        } else {
+            words.join(" ")
+        }
+    );
+    let places = convert::Places {
+        repository: &repository.dir,
+        state: &app.ctx.dirs.state,
+    };
+    convert::plan(title, planned, places)
+}
+
+/// The first thing in a plan that can never be made.
+fn missing(planned: &Planned) -> Option<&makefile::Error> {
+    planned.items.iter().find_map(|item| match item {
+        Item::Require {
+            error,
+            condition: None,
+            ..
+        } => Some(error),
+        _ => None,
+    })
+}
+
+/// The Dockerfile, or the Pkgfile's folder, that `target-%` builds from.
+fn stages(dir: &Utf8Path) -> Result<Vec<String>> {
+    let path = dir.join("Dockerfile");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::host(format!("cannot read `{path}`")).cause(error)),
+    };
+    Ok(list::parse_stages(&text))
+}

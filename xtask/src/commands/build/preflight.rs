@@ -1,0 +1,76 @@
+//! What a build needs of this host, all of it said at once, before anything
+//! starts. Only files are looked at: no process is worth the wait here.
+
+use camino::Utf8PathBuf;
+
+use super::super::App;
+use crate::ctx::host::Host;
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Plan};
+
+/// Tools that recipes of the three repositories call, with where they come from.
+const TOOLS: &[(&str, &str)] = &[
+    (
+        "docker",
+        "install Docker: https://docs.docker.com/engine/install/",
+    ),
+    (
+        "crane",
+        "go install github.com/google/go-containerregistry/cmd/crane@latest",
+    ),
+    ("yq", "go install github.com/mikefarah/yq/v4@latest"),
+    ("curl", "install curl"),
+    ("diffoscope", "install diffoscope"),
+];
+
+/// # Errors
+/// Exit code 3 with every missing tool.
+pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
+    let lines: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Run(run) if run.recipe => run.argv.last().map(String::as_str),
+            _ => None,
+        })
+        .collect();
+    let uses = |tool: &str| {
+        let calls = |line: &&str| {
+            line.split(|c: char| c.is_whitespace() || ";|&()`".contains(c))
+                .any(|word| word == tool)
+        };
+        lines.iter().any(calls)
+    };
+    let mut missing: Vec<String> = TOOLS
+        .iter()
+        .filter(|(tool, _)| uses(tool) && Host::which(tool).is_none())
+        .map(|(tool, cure)| format!("`{tool}` is not on PATH: {cure}"))
+        .collect();
+    let builds = lines.iter().any(|line| line.contains("docker buildx"));
+    if builds && Host::which("docker").is_some() && buildx(app).is_none() {
+        missing.push("docker has no buildx plugin: install docker-buildx-plugin, or put `docker-buildx` into ~/.docker/cli-plugins".to_owned());
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::host("this host lacks what the build needs")
+        .hint("cargo xtask doctor; `--no-preflight` looks at nothing");
+    failure.causes = missing;
+    Err(failure)
+}
+
+/// Where docker looks for its plugins.
+fn buildx(app: &App<'_>) -> Option<Utf8PathBuf> {
+    let config = std::env::var("DOCKER_CONFIG")
+        .map_or_else(|_| app.ctx.dirs.home.join(".docker"), Utf8PathBuf::from);
+    let system = [
+        "/usr/local/lib",
+        "/usr/local/libexec",
+        "/usr/lib",
+        "/usr/libexec",
+    ];
+    std::iter::once(config)
+        .chain(system.map(|dir| Utf8PathBuf::from(dir).join("docker")))
+        .map(|dir| dir.join("cli-plugins/docker-buildx"))
+        .find(|path| path.exists())
+}

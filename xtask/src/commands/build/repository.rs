@@ -1,0 +1,97 @@
+//! The repository whose Makefile is meant: Talos, pkgs, extensions, or any
+//! other that has one.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use makefile::{Invocation, Makefile};
+
+use super::super::App;
+use crate::failure::{Failure, Result};
+
+/// A folder with a Makefile that we can read.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    pub(crate) dir: Utf8PathBuf,
+    pub(crate) makefile: Makefile,
+    /// What make would be started with there.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+impl Repository {
+    /// `-C`, else here or above, else the Talos checkout.
+    ///
+    /// # Errors
+    /// Where there is none, or its text cannot be read.
+    pub(crate) fn find(app: &App<'_>) -> Result<Self> {
+        let ctx = &app.ctx;
+        if let Some(dir) = &ctx.talos_dir {
+            return Self::open(&ctx.cwd.join(dir));
+        }
+        // One that kres made, such as pkgs and extensions; its own name for
+        // itself is what a developer in it means.
+        let kres = ctx
+            .cwd
+            .ancestors()
+            .find(|dir| dir.join(".kres.yaml").exists() && dir.join("Makefile").exists());
+        match kres {
+            Some(dir) => Self::open(dir),
+            None => Self::open(&ctx.checkout()?.dir),
+        }
+    }
+
+    /// # Errors
+    /// As [`Repository::find`].
+    pub(crate) fn open(dir: &Utf8Path) -> Result<Self> {
+        let dir = dir
+            .canonicalize_utf8()
+            .map_err(|error| Failure::usage(format!("no folder `{dir}`")).cause(error))?;
+        let path = ["GNUmakefile", "makefile", "Makefile"]
+            .iter()
+            .map(|name| dir.join(name))
+            .find(|path| path.exists());
+        let Some(path) = path else {
+            return Err(Failure::usage(format!("there is no Makefile in `{dir}`"))
+                .hint("name a checkout of Talos, pkgs or extensions: `-C DIR`"));
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+        let makefile = Makefile::parse(path.file_name().unwrap_or("Makefile"), &text)
+            .map_err(|error| refused(&error))?;
+        // As after `cd DIR && make`.
+        let mut environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        environment.insert("PWD".to_owned(), dir.to_string());
+        Ok(Self {
+            dir,
+            makefile,
+            environment,
+        })
+    }
+
+    pub(crate) fn invocation(&self, arguments: &[String], make_command: &str) -> Invocation {
+        Invocation {
+            directory: self.dir.to_string(),
+            environment: self.environment.clone(),
+            arguments: arguments.to_vec(),
+            make_command: make_command.to_owned(),
+        }
+    }
+}
+
+/// What evaluation refused.
+pub(crate) fn refused(error: &makefile::Error) -> Failure {
+    match error {
+        makefile::Error::Usage(what) => Failure::usage(what.clone()),
+        makefile::Error::NoRule { .. }
+        | makefile::Error::TooDeep { .. }
+        | makefile::Error::SelfReference { .. } => Failure::step(error.to_string()),
+        makefile::Error::Unsupported { .. }
+        | makefile::Error::TooEarly { .. }
+        | makefile::Error::Malformed { .. } => {
+            Failure::step(format!("cannot evaluate the Makefile: {error}"))
+                .hint("`make` itself still works; please report the construct")
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `images`: what builds have pushed, newest first.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::App;
+use crate::failure::Result;
+use crate::record::images::{list_of, read};
+use crate::ui;
+
+#[expect(clippy::unnecessary_wraps, reason = "a command's end")]
+pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
+    let mut images = read(&list_of(&app.ctx.dirs.state));
+    images.reverse();
+    if json {
+        let images: Vec<_> = images
+            .iter()
+            .map(|image| {
+                json!({
+                    "reference": image.reference, "name": image.name(), "tag": image.tag(), "digest": image.digest,
+                    "at": image.at, "tree": image.tree, "state": image.state,
+                })
+            })
+            .collect();
+        ui::print_json(&json!({"schema": 1, "images": images}));
+        return Ok(0);
+    }
+    if images.is_empty() {
+        ui::print(
+            "no image pushed yet; `cargo xtask build imager --registry 127.0.0.1:5005 --push` pushes one\n",
+        );
+    }
+    let mut out = String::new();
+    for image in &images {
+        let state = image.state.as_deref().unwrap_or("no git");
+        let short: String = state.chars().take(12).collect();
+        let dirty = if state.ends_with("-dirty") {
+            " dirty"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            "{}  {}@{}  from {}{dirty} in {}",
+            when(image.at),
+            image.reference,
+            image.digest,
+            short,
+            image.tree
+        );
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+fn when(at: u64) -> String {
+    let time = i64::try_from(at)
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    time.map_or_else(String::new, |time| {
+        time.to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    })
+}

@@ -1,0 +1,175 @@
+//! `installer`: the images of an installer in the order and with the variables
+//! of the checkout's Talos, one tag and one registry throughout.
+
+use makefile::Planned;
+use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
+
+use super::App;
+use super::build::repository::Repository;
+use super::build::{self, preflight};
+use super::cluster::HalfMade;
+use crate::cli::InstallerArgs;
+use crate::ctx::images;
+use crate::failure::{Failure, Result};
+
+pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
+    let checkout = app.ctx.checkout()?;
+    let repository = Repository::open(&checkout.dir)?;
+    if let Some(word) = args.words.iter().find(|word| !word.contains('=')) {
+        return Err(
+            Failure::usage(format!("`{word}` is no variable; the targets are given"))
+                .hint("cargo xtask installer INSTALLER_ARCH=amd64"),
+        );
+    }
+    let words = words(args, checkout.version.installer_flow());
+    let planned = build::evaluate(app, &repository, &words, false)?;
+    check(&words, &planned)?;
+    let mut plan = build::plan_of(app, &repository, &words, &planned);
+    plan.title = format!(
+        "An installer of {} {} in {}",
+        checkout.dir,
+        checkout.version,
+        registry(args)
+    );
+    if !args.no_preflight && !app.is_dry() {
+        preflight::check(app, &plan)?;
+    }
+    if app.carry_out(&plan, &HalfMade)?
+        && let Some(image) =
+            value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
+    {
+        let name = value(&planned, "REGISTRY_AND_USERNAME").unwrap_or_default();
+        app.ui.progress(&format!(
+            "installer: {name}/installer:{image}; `cargo xtask images` has its digest"
+        ));
+    }
+    Ok(0)
+}
+
+fn registry(args: &InstallerArgs) -> String {
+    args.registry
+        .clone()
+        .unwrap_or_else(|| format!("127.0.0.1:{LOCAL_REGISTRY_PORT}"))
+}
+
+/// Targets and variables: 1.9 builds the installer itself, later ones run the
+/// imager that they have built and pushed.
+fn words(args: &InstallerArgs, flow: InstallerFlow) -> Vec<String> {
+    let targets = match flow {
+        InstallerFlow::RegistryImage => &["installer"][..],
+        InstallerFlow::BaseAndImager => &["installer-base", "imager", "installer"],
+    };
+    let mut words: Vec<String> = targets.iter().map(|target| (*target).to_owned()).collect();
+    words.push(format!("IMAGE_REGISTRY={}", registry(args)));
+    words.push("PUSH=true".to_owned());
+    words.extend(args.tag.as_ref().map(|tag| format!("TAG={tag}")));
+    words.extend(args.words.iter().cloned());
+    words
+}
+
+fn value(planned: &Planned, name: &str) -> Option<String> {
+    let read = planned.reads.iter().rfind(|read| read.name == name)?;
+    (!makefile::contains_slot(&read.value)).then(|| read.value.clone())
+}
+
+fn given<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
+    words
+        .iter()
+        .rev()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Refuse the mixes that fail only at the end, or not at all.
+fn check(words: &[String], planned: &Planned) -> Result<()> {
+    let tag = value(planned, "TAG").unwrap_or_default();
+    if !is_version(&tag) {
+        return Err(Failure::usage(format!("the tag `{tag}` is no version"))
+            .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
+            .cause("`git describe` gives such a tag in a clone without release tags")
+            .hint("git fetch --tags; or `cargo xtask installer --tag v1.12.0-dev`"));
+    }
+    let arguments = given(words, "IMAGER_ARGS").unwrap_or_default();
+    let base = arguments
+        .split_once("--base-installer-image")
+        .and_then(|(_, rest)| {
+            rest.trim_start_matches(['=', ' '])
+                .split_whitespace()
+                .next()
+        });
+    if let Some(base) = base.filter(|base| is_imager(base)) {
+        return Err(Failure::usage(format!("`{base}` is the imager, not a base installer"))
+            .cause("nothing refuses it later: the node gets an installer that cannot install (siderolabs/talos#11426)")
+            .hint("leave --base-installer-image out: the Makefile gives the right one"));
+    }
+    check_kernel(words)
+}
+
+fn is_imager(reference: &str) -> bool {
+    images::split(reference).is_some_and(|(_, repository, _)| {
+        repository
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name == "imager" || name.starts_with("imager-"))
+    })
+}
+
+/// `v1.12.0`, `v1.12.0-4-gabcdef-dirty`: what Talos' own parser takes.
+fn is_version(tag: &str) -> bool {
+    talos::version::TalosVersion::parse(tag).is_ok()
+}
+
+/// `INSTALLER_ARCH=all` asks the kernel's image for both architectures.
+fn check_kernel(words: &[String]) -> Result<()> {
+    let Some(kernel) = given(words, "PKG_KERNEL") else {
+        return Ok(());
+    };
+    if !matches!(given(words, "INSTALLER_ARCH"), None | Some("all"))
+        || given(words, "WITH_RACE").is_some()
+    {
+        return Ok(());
+    }
+    // A registry that does not tell is no reason to refuse.
+    let Ok(Some(architectures)) = images::architectures(kernel) else {
+        return Ok(());
+    };
+    if ["amd64", "arm64"]
+        .iter()
+        .all(|needed| architectures.iter().any(|has| has == needed))
+    {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "`{kernel}` is for {} alone",
+        architectures.join(", ")
+    ))
+    .cause("INSTALLER_ARCH=all, the default, needs the kernel for amd64 and arm64")
+    .hint(format!(
+        "cargo xtask installer INSTALLER_ARCH={} PKG_KERNEL={kernel}",
+        architectures.first().map_or("amd64", String::as_str)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_line() {
+        let args = InstallerArgs::default();
+        assert_eq!(
+            words(&args, InstallerFlow::RegistryImage),
+            ["installer", "IMAGE_REGISTRY=127.0.0.1:5005", "PUSH=true"]
+        );
+        assert_eq!(
+            words(&args, InstallerFlow::BaseAndImager)[..3],
+            ["installer-base", "imager", "installer"]
+        );
+    }
+
+    #[test]
+    fn mixes_that_cost_days_are_refused() {
+        assert!(is_version("v1.14.0-beta.1-84-gad8823176-dirty") && !is_version("ad8823176"));
+        assert!(is_imager("127.0.0.1:5005/siderolabs/imager:v1"));
+        assert!(!is_imager("127.0.0.1:5005/siderolabs/installer-base:v1"));
+    }
+}

@@ -1,0 +1,351 @@
+//! `pprof` on the command line. Names are those of `go tool pprof`, with two
+//! dashes.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask pprof machined heap                       every node, side by side\n  \
+        cargo xtask pprof machined cpu --seconds 10 --top -n 20\n  \
+        cargo xtask pprof apid goroutine --node worker-1\n  \
+        cargo xtask pprof --all                               everything of every service\n  \
+        cargo xtask pprof open latest --peek 'reconcile'\n  \
+        cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
+        The services listen in a debug build: `make initramfs WITH_DEBUG=1`."
+)]
+pub struct PprofCommand {
+    #[command(subcommand)]
+    pub verb: Option<PprofVerb>,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+    #[command(flatten)]
+    pub show: ShowArgs,
+    #[command(flatten)]
+    pub dry: Dry,
+}
+
+/// What is fetched, and from where.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Fetching")]
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
+pub struct FetchArgs {
+    /// apid, machined, trustd or dashboard; any name with --port or --endpoint
+    #[arg(required_unless_present = "all")]
+    pub service: Option<String>,
+    /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
+    #[arg(required_unless_present = "all")]
+    pub profile: Option<String>,
+    /// Everything of every service at once
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub which: crate::cli::Which,
+    /// A node by name, end of name or address; may be repeated [default: all]
+    #[arg(long, value_name = "NODE")]
+    pub node: Vec<String>,
+    /// All nodes (the default)
+    #[arg(long, conflicts_with = "node")]
+    pub all_nodes: bool,
+    /// HOST or HOST:PORT in place of a cluster's nodes; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["node", "all_nodes", "name"])]
+    pub endpoint: Vec<String>,
+    /// Where the service listens [default: Talos' own]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// cpu and trace: for so long [default: 30]; others, but not with --all: the change within
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
+    /// heap: collect garbage first
+    #[arg(long)]
+    pub gc: bool,
+    /// Exit with 0 although some nodes are missing
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Save there [default: a folder of `pprof list`]
+    #[arg(short = 'o', long, value_name = "DIR")]
+    pub dir: Option<Utf8PathBuf>,
+}
+
+/// The global `--dry-run` without its `-n`: here that is a number of rows,
+/// as everywhere where there is a `top`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Dry {
+    /// Show the plan and change nothing
+    #[arg(id = "dry_run", long = "dry-run", global = true, hide = true)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PprofVerb {
+    /// Look at profiles from files, Talos or not; several are merged
+    Open(Box<OpenArgs>),
+    /// What was fetched, newest first
+    List {
+        /// As data, with each file and what was missing
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Profiles in gzip, zlib, zstd or plain; `-` for standard input; `latest` or the beginning of a
+    /// name from `pprof list`
+    #[arg(required = true, value_name = "FILE")]
+    pub profiles: Vec<Utf8PathBuf>,
+}
+
+/// What is shown, and of what.
+#[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
+pub struct ShowArgs {
+    /// Functions by their own weight, all nodes summed; without any form: nodes side by side
+    #[arg(long, visible_alias = "text", group = "form", help_heading = "Form")]
+    pub top: bool,
+    /// Callers and callees of what matches
+    #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
+    pub peek: Option<String>,
+    /// Callers and callees of everything that weighs enough
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub tree: bool,
+    /// Every sample with its stack
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub traces: bool,
+    /// Labels and their weights
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub tags: bool,
+    /// The profile's tables
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub raw: bool,
+    /// The profile's comments
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub comments: bool,
+    /// Write the result as a profile (merged, or the difference) to --output
+    #[arg(long, group = "form", requires = "output", help_heading = "Form")]
+    pub proto: bool,
+    /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub web: bool,
+    /// --top as data: values in the profile's own unit, all rows
+    #[arg(long, help_heading = "Form")]
+    pub json: bool,
+    /// Write there instead of to standard output
+    #[arg(long, value_name = "FILE", help_heading = "Form")]
+    pub output: Option<Utf8PathBuf>,
+    /// Exit with 1 if a node's total passes a bound such as `inuse_space(machined) > 80MiB`
+    #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
+    pub fail_if: Vec<String>,
+    #[command(flatten)]
+    pub compare: CompareArgs,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    #[command(flatten)]
+    pub value: ValueArgs,
+}
+
+/// Compared with what.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Comparison")]
+pub struct CompareArgs {
+    /// Take this profile off; percentages are of the difference
+    #[arg(long, value_name = "FILE")]
+    pub base: Vec<Utf8PathBuf>,
+    /// Take this profile off; percentages are of it
+    #[arg(
+        long = "diff_base",
+        alias = "diff-base",
+        value_name = "FILE",
+        conflicts_with = "base"
+    )]
+    pub diff_base: Vec<Utf8PathBuf>,
+    /// Scale to the base's total first
+    #[arg(long)]
+    pub normalize: bool,
+}
+
+/// Which samples and frames.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct FilterArgs {
+    /// Only stacks with a frame that matches
+    #[arg(long, value_name = "RE")]
+    pub focus: Option<String>,
+    /// No stacks with a frame that matches
+    #[arg(long, value_name = "RE")]
+    pub ignore: Option<String>,
+    /// Leave out frames that match
+    #[arg(long, value_name = "RE")]
+    pub hide: Option<String>,
+    /// Only frames that match
+    #[arg(long, value_name = "RE")]
+    pub show: Option<String>,
+    /// Leave out frames above the highest that matches
+    #[arg(long = "show_from", alias = "show-from", value_name = "RE")]
+    pub show_from: Option<String>,
+    /// Leave out frames below the lowest that matches
+    #[arg(long = "prune_from", alias = "prune-from", value_name = "RE")]
+    pub prune_from: Option<String>,
+    /// Only samples with such a label: [KEY=]RE or a range as 1kb:4mb
+    #[arg(long, value_name = "TAG")]
+    pub tagfocus: Option<String>,
+    /// No samples with such a label
+    #[arg(long, value_name = "TAG")]
+    pub tagignore: Option<String>,
+    /// Only labels whose key matches
+    #[arg(long, value_name = "RE")]
+    pub tagshow: Option<String>,
+    /// No labels whose key matches
+    #[arg(long, value_name = "RE")]
+    pub taghide: Option<String>,
+    /// Labels as frames at the root, the first outermost
+    #[arg(long, value_name = "KEY,…")]
+    pub tagroot: Option<String>,
+    /// Labels as frames at the leaf
+    #[arg(long, value_name = "KEY,…")]
+    pub tagleaf: Option<String>,
+    /// Keep the frames that the profile says to drop
+    #[arg(long = "all_frames", alias = "all-frames")]
+    pub all_frames: bool,
+}
+
+/// Which values, and how they are told.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Values")]
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
+pub struct ValueArgs {
+    /// Sample type by name or place [default: the profile's]
+    #[arg(long = "sample_index", alias = "sample-index", value_name = "TYPE")]
+    pub sample_index: Option<String>,
+    /// Means: divide by the first sample type
+    #[arg(long)]
+    pub mean: bool,
+    /// Unit of the report [default: one that suits]
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Option<String>,
+    /// Divide every value by this
+    #[arg(
+        long = "divide_by",
+        alias = "divide-by",
+        value_name = "N",
+        default_value_t = 1.0,
+        hide_default_value = true
+    )]
+    pub divide_by: f64,
+    /// At most so many rows
+    #[arg(short = 'n', long, value_name = "N")]
+    pub nodecount: Option<usize>,
+    /// Leave out what weighs less than this share of the total [default: 0.005]
+    #[arg(long, value_name = "SHARE")]
+    pub nodefraction: Option<f64>,
+    /// The same for calls [default: 0.001]
+    #[arg(long, value_name = "SHARE")]
+    pub edgefraction: Option<f64>,
+    /// Leave nothing out
+    #[arg(long = "no-trim")]
+    pub no_trim: bool,
+    /// Sort by cumulative weight
+    #[arg(long)]
+    pub cum: bool,
+    /// Tell frames apart by function (the default)
+    #[arg(long, group = "granularity")]
+    pub functions: bool,
+    /// … by function and file
+    #[arg(long, group = "granularity")]
+    pub filefunctions: bool,
+    /// … by file
+    #[arg(long, group = "granularity")]
+    pub files: bool,
+    /// … by line
+    #[arg(long, group = "granularity")]
+    pub lines: bool,
+    /// … by address
+    #[arg(long, group = "granularity")]
+    pub addresses: bool,
+    /// Inlined calls count for their callers
+    #[arg(long)]
+    pub noinlines: bool,
+    /// Columns too, with --lines
+    #[arg(long)]
+    pub showcolumns: bool,
+    /// Percentages of what the filters leave
+    #[arg(long = "relative_percentages", alias = "relative-percentages")]
+    pub relative_percentages: bool,
+    /// Leave out what has become less
+    #[arg(long = "drop_negative", alias = "drop-negative")]
+    pub drop_negative: bool,
+}
+
+impl ShowArgs {
+    /// Whether a form was chosen; nodes are summed then.
+    pub fn has_form(&self) -> bool {
+        self.top
+            || self.peek.is_some()
+            || self.tree
+            || self.traces
+            || self.tags
+            || self.raw
+            || self.comments
+            || self.proto
+            || self.web
+    }
+
+    /// As the engine asks.
+    pub fn query(&self) -> ::pprof::Query {
+        let (filter, value) = (self.filter.clone(), self.value.clone());
+        let granularity = value.granularity();
+        let default = ::pprof::Query::default();
+        // Data is for machines: they leave out what they like.
+        let all = self.json && value.nodefraction.is_none();
+        ::pprof::Query {
+            sample_index: value.sample_index,
+            mean: value.mean,
+            focus: filter.focus,
+            ignore: filter.ignore,
+            hide: filter.hide,
+            show: filter.show,
+            show_from: filter.show_from,
+            prune_from: filter.prune_from,
+            tagfocus: filter.tagfocus,
+            tagignore: filter.tagignore,
+            tagshow: filter.tagshow,
+            taghide: filter.taghide,
+            tagroot: filter.tagroot,
+            tagleaf: filter.tagleaf,
+            granularity,
+            noinlines: value.noinlines,
+            showcolumns: value.showcolumns,
+            trim: !value.no_trim,
+            nodecount: value.nodecount.unwrap_or(0),
+            nodefraction: match value.nodefraction {
+                Some(fraction) => fraction,
+                None if all => 0.0,
+                None => default.nodefraction,
+            },
+            edgefraction: value.edgefraction.unwrap_or(default.edgefraction),
+            cum: value.cum,
+            relative_percentages: value.relative_percentages,
+            drop_negative: value.drop_negative,
+            unit: value.unit.unwrap_or(default.unit),
+            divide_by: value.divide_by,
+            all_frames: filter.all_frames,
+        }
+    }
+}
+
+impl ValueArgs {
+    fn granularity(&self) -> ::pprof::Granularity {
+        use ::pprof::Granularity::{Addresses, FileFunctions, Files, Functions, Lines};
+        let chosen = [
+            (self.filefunctions, FileFunctions),
+            (self.files, Files),
+            (self.lines, Lines),
+            (self.addresses, Addresses),
+        ];
+        let chosen = chosen.iter().find(|(wanted, _)| *wanted);
+        chosen.map_or(Functions, |(_, granularity)| *granularity)
+    }
+}

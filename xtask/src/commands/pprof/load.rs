@@ -1,0 +1,112 @@
+//! Profiles from files: read, merged, compared.
+
+use std::io::Read;
+
+use ::pprof::{Base, Limits, Profile, Source};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::args::CompareArgs;
+use crate::failure::{Because, Failure, Result};
+
+/// Larger files are no profiles: the largest seen in practice has 45 MB.
+const LARGEST: u64 = 1 << 30;
+
+/// The files as one profile, less the base if one is named.
+pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Profile> {
+    let (base, _) = base_of(compare);
+    if base.is_empty() {
+        return compared(merged(files)?, compare);
+    }
+    // The two are read at once: a large profile takes a while to inflate.
+    let (profile, base) = std::thread::scope(|scope| {
+        let base = scope.spawn(|| merged(base));
+        (merged(files), base.join())
+    });
+    let base = base.map_err(|_| Failure::step("reading the base panicked"))??;
+    less(profile?, base, compare)
+}
+
+/// A profile less the base, if one is named.
+pub(super) fn compared(profile: Profile, compare: &CompareArgs) -> Result<Profile> {
+    let (base, _) = base_of(compare);
+    if !base.is_empty() {
+        return less(profile, merged(base)?, compare);
+    }
+    if compare.normalize {
+        return Err(Failure::usage("`--normalize` needs a base")
+            .hint("add `--base FILE` or `--diff_base FILE`"));
+    }
+    Ok(profile)
+}
+
+fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
+    if compare.diff_base.is_empty() {
+        (&compare.base, Base::Subtract)
+    } else {
+        (&compare.diff_base, Base::Compare)
+    }
+}
+
+/// The base alone, for what keeps both sides.
+pub(super) fn base(compare: &CompareArgs) -> Result<Option<Profile>> {
+    let (base, _) = base_of(compare);
+    (!base.is_empty()).then(|| merged(base)).transpose()
+}
+
+fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profile> {
+    let how = base_of(compare).1;
+    ::pprof::diff(profile, base, how, compare.normalize).map_err(|error| engine(&error))
+}
+
+/// Several files as one.
+pub(super) fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {
+    if let [file] = files {
+        return read(file);
+    }
+    let sources: Result<Vec<Source>> = files
+        .iter()
+        .map(|file| Ok(Source::new(read(file)?)))
+        .collect();
+    ::pprof::merge(sources?).map_err(|error| engine(&error))
+}
+
+/// One file; `-` is standard input.
+pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
+    let mut bytes = Vec::new();
+    let read = if file == "-" {
+        std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| {
+            let size = file.metadata().map_or(0, |data| data.len().min(LARGEST));
+            bytes.reserve_exact(usize::try_from(size).unwrap_or(0) + 1);
+            file.take(LARGEST + 1).read_to_end(&mut bytes)
+        })
+    };
+    read.because(|| format!("cannot read `{file}`"))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Failure::step(format!("`{file}` is larger than 1 GiB")));
+    }
+    decode(bytes, file.as_str(), Limits::default())
+}
+
+/// A profile from `whence`, or why it is none.
+pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
+    Profile::decode_within(bytes, limits).map_err(|error| {
+        let failure =
+            Failure::step(format!("`{whence}` is not a profile that can be read")).cause(&error);
+        match error {
+            ::pprof::Error::NotAProfile { excerpt, .. } => {
+                failure.excerpt(excerpt.lines().map(str::to_owned))
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// The engine's word on a question.
+pub(super) fn engine(error: &::pprof::Error) -> Failure {
+    match error {
+        ::pprof::Error::Query(what) => Failure::usage(what.clone()),
+        other => Failure::step("the profile cannot be read").cause(other),
+    }
+}

@@ -1,0 +1,89 @@
+//! `pprof`: profiles of a whole cluster, or of any file. The engine is the
+//! crate `pprof`; here are files, nodes, time zones and words for people.
+
+pub mod args;
+mod budget;
+mod cluster;
+mod fetch;
+mod load;
+mod show;
+mod store;
+mod summary;
+mod target;
+mod web;
+
+use std::fmt::Write;
+
+use super::App;
+use crate::failure::Result;
+use crate::ui::{self, Style};
+use args::{OpenArgs, PprofCommand, PprofVerb};
+
+pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
+    match &command.verb {
+        Some(PprofVerb::Open(args)) => open(app, args),
+        Some(PprofVerb::List { json }) => {
+            list(app, *json);
+            Ok(0)
+        }
+        None => cluster::run(app, &command.fetch, &command.show),
+    }
+}
+
+fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
+    let root = store::root(&app.ctx.dirs.state);
+    if let [name] = &args.profiles[..]
+        && !name.exists()
+        && let Some(found) = store::find(&root, name.as_str())
+    {
+        return cluster::reopen(app, found?, &args.show);
+    }
+    if args.show.web {
+        let profile = load::merged(&args.profiles)?;
+        let name = args.profiles[0].file_name().unwrap_or("profile");
+        return web::write(app, &profile, name, &args.show);
+    }
+    let profile = load::files(&args.profiles, &args.show.compare)?;
+    let code = show::show(app, &profile, &args.show)?;
+    let name = args.profiles[0].to_string();
+    budget::check(
+        &args.show.fail_if,
+        &args.show.query(),
+        &[(None, name, &profile)],
+    )?;
+    Ok(code)
+}
+
+fn list(app: &App<'_>, json: bool) {
+    let root = store::root(&app.ctx.dirs.state);
+    let sets = store::list(&root);
+    if json {
+        ui::print_json(&serde_json::json!({"schema": 1, "dir": root, "sets": sets}));
+        return;
+    }
+    if sets.is_empty() {
+        ui::print("no profiles fetched yet\n  next: cargo xtask pprof machined heap\n");
+        return;
+    }
+    let mut out = String::new();
+    for set in &sets {
+        let missing = set
+            .entries
+            .iter()
+            .filter(|entry| entry.file.is_none())
+            .count();
+        let note = if missing > 0 {
+            app.ui.paint(Style::Warn, &format!("  {missing} missing"))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            out,
+            "{:<44} {:>3} profile(s){note}",
+            set.id,
+            set.entries.len() - missing
+        );
+    }
+    let _ = writeln!(out, "  {} {root}", app.ui.paint(Style::Dim, "in"));
+    ui::print(&out);
+}

@@ -1,0 +1,86 @@
+//! A profile in the form that is asked for.
+
+use ::pprof::report::{self, TimeStyle};
+use ::pprof::{Profile, Query};
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::args::ShowArgs;
+use super::load::engine;
+use crate::commands::App;
+use crate::failure::{Because, Result};
+use crate::record::files;
+use crate::ui;
+
+/// Print or write it.
+pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<u8> {
+    let query = args.query();
+    if args.proto {
+        let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
+        return output(args, &bytes);
+    }
+    if args.json {
+        return json(app, profile, args, &query);
+    }
+    let text = if let Some(expression) = &args.peek {
+        report::peek(profile, &query, expression, &time)
+    } else if args.tree {
+        report::tree(profile, &query, &time)
+    } else if args.traces {
+        report::traces(profile, &query, &time)
+    } else if args.tags {
+        report::tags(profile, &query)
+    } else if args.raw {
+        report::raw(profile, &query, &time)
+    } else if args.comments {
+        return output(args, report::comments(profile).as_bytes());
+    } else {
+        report::top_text(profile, &query, &time)
+    };
+    let text = text.map_err(|error| engine(&error))?;
+    warn(app, &text.warnings);
+    output(args, text.text.as_bytes())
+}
+
+fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
+    let top = report::top(profile, query).map_err(|error| engine(&error))?;
+    warn(app, &top.warnings);
+    let rows: Vec<_> = top
+        .rows
+        .iter()
+        .map(|row| json!({"name": row.name, "flat": row.flat, "cum": row.cum}))
+        .collect();
+    let value = json!({
+        "schema": 1, "sample_type": top.sample_type, "unit": top.unit,
+        "total": top.total, "rows": rows,
+    });
+    output(args, format!("{value:#}\n").as_bytes())
+}
+
+fn warn(app: &App<'_>, warnings: &[String]) {
+    for warning in warnings {
+        app.ui.note(warning);
+    }
+}
+
+fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
+    match &args.output {
+        Some(path) => {
+            files::replace(path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;
+        }
+        None => ui::print_bytes(bytes),
+    }
+    Ok(0)
+}
+
+/// In the user's time zone, as Go prints it.
+pub(super) fn time(nanos: i64, style: TimeStyle) -> String {
+    let Ok(stamp) = jiff::Timestamp::from_nanosecond(i128::from(nanos)) else {
+        return nanos.to_string();
+    };
+    let zoned = stamp.to_zoned(TimeZone::system());
+    match style {
+        TimeStyle::Short => zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        TimeStyle::Full => zoned.strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string(),
+    }
+}

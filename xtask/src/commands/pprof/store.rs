@@ -1,0 +1,193 @@
+//! What was fetched: a folder for each time, with an index. Files are named
+//! node, service, profile and time, and say the same inside as labels.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Answer, Body};
+use super::target::Target;
+use crate::failure::{Because, Failure, Result};
+use crate::record::files;
+
+const INDEX: &str = "index.json";
+/// Older ones go first.
+const KEEP: usize = 200;
+
+/// All that was fetched at one time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Set {
+    pub(super) schema: u32,
+    pub(super) id: String,
+    pub(super) time: String,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One node's answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) node: String,
+    pub(super) service: String,
+    pub(super) profile: String,
+    pub(super) address: String,
+    /// In the set's folder; none where it failed.
+    pub(super) file: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+impl Entry {
+    fn is_profile(&self) -> bool {
+        let file = self.file.as_deref().unwrap_or_default();
+        file.ends_with(".pb.gz")
+    }
+}
+
+/// Where sets are kept.
+pub(super) fn root(state: &Utf8Path) -> Utf8PathBuf {
+    state.join("pprof")
+}
+
+/// `20261121T044512Z`: sorts as it happened.
+pub(super) fn stamp(time: jiff::Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// The name of a set that is about to be fetched; one that is not taken.
+pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String {
+    let first = &targets[0];
+    let one_kind = targets
+        .iter()
+        .all(|target| (&target.service, &target.profile) == (&first.service, &first.profile));
+    let what = if one_kind {
+        let stem = Target {
+            node: String::new(),
+            ..first.clone()
+        }
+        .stem();
+        stem.trim_start_matches('-').to_owned()
+    } else {
+        "all".to_owned()
+    };
+    let id = format!("{stamp}-{what}");
+    // Two within one second: the second has a number.
+    let numbered = (2..100).map(|n| format!("{id}-{n}"));
+    let mut names = std::iter::once(id.clone()).chain(numbered);
+    names.find(|id| !root.join(id).exists()).unwrap_or(id)
+}
+
+/// The file of a target.
+pub(super) fn file_name(target: &Target, stamp: &str) -> String {
+    let ending = if target.profile == "trace" {
+        "trace"
+    } else {
+        "pb.gz"
+    };
+    format!("{}-{stamp}.{ending}", target.stem())
+}
+
+/// Write what came and why the rest did not.
+pub(super) fn save(
+    dir: &Utf8Path,
+    id: &str,
+    stamp: &str,
+    time: &str,
+    answers: &[Answer],
+) -> Result<Set> {
+    let mut entries = Vec::new();
+    for (target, answer) in answers {
+        let mut entry = Entry {
+            node: target.node.clone(),
+            service: target.service.clone(),
+            profile: target.profile.clone(),
+            address: target.address.clone(),
+            file: None,
+            error: None,
+        };
+        match answer {
+            Ok(fetched) => {
+                let name = file_name(target, stamp);
+                let (Body::Profile(_, bytes) | Body::Other(bytes)) = &fetched.body;
+                let path = dir.join(&name);
+                files::replace(&path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;
+                entry.file = Some(name);
+            }
+            Err(failure) => entry.error = Some(failure.what.clone()),
+        }
+        entries.push(entry);
+    }
+    let set = Set {
+        schema: 1,
+        id: id.to_owned(),
+        time: time.to_owned(),
+        entries,
+    };
+    let text =
+        serde_json::to_string_pretty(&set).because(|| "cannot write the index".to_owned())?;
+    let path = dir.join(INDEX);
+    files::replace(&path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
+    Ok(set)
+}
+
+/// Sets, newest first.
+pub(super) fn list(root: &Utf8Path) -> Vec<Set> {
+    let Ok(entries) = root.read_dir_utf8() else {
+        return Vec::new();
+    };
+    let mut sets: Vec<Set> = entries
+        .filter_map(|entry| {
+            let text = std::fs::read_to_string(entry.ok()?.path().join(INDEX)).ok()?;
+            serde_json::from_str(&text).ok()
+        })
+        .collect();
+    sets.sort_by(|one, other| other.id.cmp(&one.id));
+    sets
+}
+
+/// Take away the oldest beyond what is kept.
+pub(super) fn prune(root: &Utf8Path) {
+    for set in list(root).iter().skip(KEEP) {
+        let _ = files::remove(&root.join(&set.id));
+    }
+}
+
+/// The profiles of `latest`, or of the set that begins so.
+pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, Utf8PathBuf)>>> {
+    let sets = list(root);
+    let found: Vec<&Set> = if wanted == "latest" {
+        sets.iter().take(1).collect()
+    } else {
+        sets.iter()
+            .filter(|set| set.id.starts_with(wanted))
+            .collect()
+    };
+    match found[..] {
+        [] => None,
+        [set] => Some(Ok(profiles(root, set))),
+        _ => {
+            let ids: Vec<&str> = found.iter().map(|set| set.id.as_str()).collect();
+            Some(Err(Failure::usage(format!("`{wanted}` could be several"))
+                .cause(ids.join(", "))
+                .hint("cargo xtask pprof list")))
+        }
+    }
+}
+
+fn profiles(root: &Utf8Path, set: &Set) -> Vec<(Entry, Utf8PathBuf)> {
+    let entries = set.entries.iter().filter(|entry| entry.is_profile());
+    entries
+        .filter_map(|entry| {
+            let file = root.join(&set.id).join(entry.file.as_ref()?);
+            Some((entry.clone(), file))
+        })
+        .collect()
+}
+
+/// The last one before set `id` of the same node, service and profile.
+pub(super) fn before(sets: &[Set], root: &Utf8Path, id: &str, of: &Entry) -> Option<Utf8PathBuf> {
+    let older = sets.iter().filter(|set| set.id.as_str() < id);
+    older
+        .flat_map(|set| profiles(root, set))
+        .find(|(entry, _)| {
+            (&entry.node, &entry.service, &entry.profile) == (&of.node, &of.service, &of.profile)
+        })
+        .map(|(_, file)| file)
+}

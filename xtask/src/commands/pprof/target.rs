@@ -1,0 +1,289 @@
+//! What to fetch from where: services, ports, nodes, profiles.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use talos::names::Role;
+use talos::version::TalosVersion;
+
+use super::args::FetchArgs;
+use crate::commands::{App, cluster};
+use crate::ctx::cluster::{ClusterState, ClusterView};
+use crate::failure::{Failure, Result};
+
+/// What one node can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The node's name, or the endpoint as given.
+    pub(super) node: String,
+    pub(super) role: Option<Role>,
+    /// `HOST:PORT`
+    pub(super) address: String,
+    pub(super) service: String,
+    pub(super) profile: String,
+}
+
+/// Newer Talos lines add services at the end; unknown ones are the newest.
+const NEWEST: &str = "v1.15.0";
+
+impl Target {
+    /// Path and query of `net/http/pprof`.
+    pub(super) fn path(&self, args: &FetchArgs) -> String {
+        // What users call it; its handler is older than the word.
+        let profile = if self.profile == "cpu" {
+            "profile"
+        } else {
+            &self.profile
+        };
+        let mut query = Vec::new();
+        if let Some(seconds) = self.seconds(args) {
+            query.push(format!("seconds={seconds}"));
+        }
+        if args.gc && profile == "heap" {
+            query.push("gc=1".to_owned());
+        }
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", query.join("&"))
+        };
+        format!("/debug/pprof/{profile}{query}")
+    }
+
+    /// How long the node will take to answer.
+    pub(super) fn seconds(&self, args: &FetchArgs) -> Option<u64> {
+        match self.profile.as_str() {
+            "cpu" | "profile" | "trace" => Some(args.seconds.unwrap_or(30)),
+            // `--all` is for what is there, not for what changes meanwhile.
+            _ => args.seconds.filter(|_| !args.all),
+        }
+    }
+
+    /// `node-service-profile`, fit for a file name.
+    pub(super) fn stem(&self) -> String {
+        let text = format!("{}-{}-{}", self.node, self.service, self.profile);
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        text.replace(|c| !fits(c), "_")
+    }
+
+    /// For people.
+    pub(super) fn describe(&self) -> String {
+        format!("{} {} {}", self.node, self.service, self.profile)
+    }
+}
+
+/// A node, or an endpoint in its place.
+#[derive(Debug, Clone)]
+struct Place {
+    node: String,
+    role: Option<Role>,
+    host: String,
+    port: Option<u16>,
+}
+
+/// Everything to ask, but for what `--all` must first read from the nodes:
+/// there `profile` is empty.
+pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
+    let (places, version) = places(app, args)?;
+    let services = services(args, &version)?;
+    let mut targets = Vec::new();
+    for place in &places {
+        for (service, (port, control_plane_only)) in &services {
+            // On workers its absence is how Talos is.
+            if *control_plane_only && place.role == Some(Role::Worker) {
+                continue;
+            }
+            targets.push(Target {
+                node: place.node.clone(),
+                role: place.role,
+                address: format!("{}:{}", place.host, place.port.unwrap_or(*port)),
+                service: service.clone(),
+                profile: args.profile.clone().unwrap_or_default(),
+            });
+        }
+    }
+    if targets.is_empty() {
+        let service = args.service.as_deref().unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "none of the chosen nodes runs `{service}`: it is on control planes only"
+        )));
+    }
+    Ok(targets)
+}
+
+fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, TalosVersion)> {
+    if !args.endpoint.is_empty() {
+        let places: Result<Vec<Place>> = args.endpoint.iter().map(|text| endpoint(text)).collect();
+        return Ok((places?, version_of(None)?));
+    }
+    let name = cluster::existing_name(app, &args.which)?;
+    let view = ClusterView::look(&app.ctx, name.as_str());
+    if matches!(view.state, ClusterState::Absent | ClusterState::Stale) {
+        return Err(Failure::host(format!(
+            "cluster `{}` is {}",
+            view.name,
+            view.state.as_str()
+        ))
+        .hint("cargo xtask cluster up; or name nodes: `--endpoint HOST`"));
+    }
+    let chosen = cluster::choose(&view, &args.node)?;
+    let places = chosen
+        .into_iter()
+        .filter_map(|node| {
+            Some(Place {
+                node: node.name.clone(),
+                role: node.role,
+                host: node.ip.map(|ip| match ip {
+                    std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+                    std::net::IpAddr::V4(ip) => ip.to_string(),
+                })?,
+                port: None,
+            })
+        })
+        .collect();
+    Ok((places, version_of(view.talos.as_deref())?))
+}
+
+fn version_of(told: Option<&str>) -> Result<TalosVersion> {
+    let told = told.and_then(|text| TalosVersion::parse(text).ok());
+    told.map_or_else(
+        || TalosVersion::parse(NEWEST).map_err(|error| Failure::usage(error.to_string())),
+        Ok,
+    )
+}
+
+/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that somebody pasted.
+fn endpoint(text: &str) -> Result<Place> {
+    let bare = text.strip_prefix("http://").unwrap_or(text);
+    let bare = bare.split('/').next().unwrap_or(bare);
+    let refuse = || {
+        Failure::usage(format!("`{text}` is not an endpoint"))
+            .hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
+    };
+    let (host, port) = match bare.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host, Some(port.parse().map_err(|_| refuse())?))
+        }
+        _ => (bare, None),
+    };
+    if host.is_empty() || text.starts_with("https://") {
+        return Err(refuse());
+    }
+    let v6 = host.contains(':') && !host.starts_with('[');
+    Ok(Place {
+        node: bare.to_owned(),
+        role: None,
+        host: if v6 {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        },
+        port,
+    })
+}
+
+/// Port of each service that is asked, and whether workers lack it.
+fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String, (u16, bool)>> {
+    let known = version.pprof_ports().iter();
+    let known: BTreeMap<String, (u16, bool)> = known
+        .map(|of| (of.service.to_owned(), (of.port, of.control_plane_only)))
+        .collect();
+    let Some(service) = &args.service else {
+        return Ok(known);
+    };
+    let found = match (known.get(service), args.port) {
+        (Some((_, control_plane_only)), Some(port)) => (port, *control_plane_only),
+        (Some(found), None) => *found,
+        (None, Some(port)) => (port, false),
+        // Every endpoint may say its own port.
+        (None, None)
+            if !args.endpoint.is_empty()
+                && args
+                    .endpoint
+                    .iter()
+                    .all(|text| endpoint(text).is_ok_and(|place| place.port.is_some())) =>
+        {
+            (0, false)
+        }
+        (None, None) => {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            return Err(
+                Failure::usage(format!("`{service}` is not a profiled service"))
+                    .cause(format!("known: {}", names.join(", ")))
+                    .hint("any other: say where it listens with `--port`"),
+            );
+        }
+    };
+    Ok(BTreeMap::from([(service.clone(), found)]))
+}
+
+/// What `/debug/pprof/` offers, read from its links.
+pub(super) fn offered(index: &str) -> Vec<String> {
+    let links = index.split("href=").skip(1);
+    let mut names: Vec<String> = links
+        .filter_map(|rest| {
+            let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+            let link = rest[1..].split(quote).next()?;
+            let name = link.split('?').next()?;
+            let is_profile = !name.is_empty() && !Utf8Path::new(name).is_absolute();
+            is_profile.then(|| name.to_owned())
+        })
+        .collect();
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_come_in_many_spellings() {
+        let of = |text| endpoint(text).map(|place| (place.host, place.port)).ok();
+        let host = |host: &str, port| Some((host.to_owned(), port));
+        assert_eq!(of("172.20.0.2"), host("172.20.0.2", None));
+        assert_eq!(of("172.20.0.2:9982"), host("172.20.0.2", Some(9982)));
+        assert_eq!(of("http://a:1/debug/pprof/heap"), host("a", Some(1)));
+        assert_eq!(of("fd00::1"), host("[fd00::1]", None));
+        assert_eq!(of("[fd00::1]:80"), host("[fd00::1]", Some(80)));
+        assert_eq!(of("a:b"), None);
+        assert_eq!(of("https://a"), None);
+    }
+
+    #[test]
+    fn what_a_node_offers_is_read_from_its_index() {
+        // As Go 1.26 writes it.
+        let index = "<tr><td>3</td><td><a href='allocs?debug=1'>allocs</a></td></tr>\n\
+            <tr><td>2</td><td><a href='machinery/client/grpc.grpcConn?debug=1'>x</a></td></tr>\n\
+            <a href='goroutine?debug=1'>x</a><a href=\"goroutine?debug=2\">full goroutine stack dump</a>";
+        assert_eq!(
+            offered(index),
+            ["allocs", "machinery/client/grpc.grpcConn", "goroutine"]
+        );
+    }
+
+    #[test]
+    fn requests_say_how_long() {
+        let target = |profile: &str| Target {
+            node: "n/1".into(),
+            role: None,
+            address: "a:1".into(),
+            service: "machined".into(),
+            profile: profile.into(),
+        };
+        let mut args = FetchArgs::default();
+        assert_eq!(target("cpu").path(&args), "/debug/pprof/profile?seconds=30");
+        assert_eq!(target("heap").path(&args), "/debug/pprof/heap");
+        args.gc = true;
+        args.seconds = Some(5);
+        assert_eq!(
+            target("heap").path(&args),
+            "/debug/pprof/heap?seconds=5&gc=1"
+        );
+        args.all = true;
+        assert_eq!(target("heap").seconds(&args), None);
+        assert_eq!(target("cpu").seconds(&args), Some(5));
+        assert_eq!(target("x/y").stem(), "n_1-machined-x_y");
+    }
+}

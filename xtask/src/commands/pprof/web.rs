@@ -1,0 +1,37 @@
+//! `--web`: the page is written, its path is what is printed.
+
+use ::pprof::flame::Flame;
+use ::pprof::{Profile, web};
+
+use super::args::ShowArgs;
+use super::load;
+use crate::commands::App;
+use crate::failure::{Because, Result};
+use crate::record::files;
+use crate::ui;
+
+/// Of the whole: smaller calls are no wider than a hair on any screen.
+const LEAST: f64 = 0.0005;
+
+/// Write the page of a profile; with a base, both sides are kept.
+pub(super) fn write(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
+    let base = load::base(&args.compare)?;
+    let mut profiles = vec![("now", profile)];
+    profiles.extend(base.as_ref().map(|base| ("before", base)));
+    let least = if args.value.no_trim { 0.0 } else { LEAST };
+    let flame = Flame::new(&profiles, &args.query(), "node", least);
+    let flame = flame.map_err(|error| load::engine(&error))?;
+    let page = web::page(&flame, title, base.is_some());
+    let path = if let Some(path) = &args.output {
+        app.ctx.cwd.join(path)
+    } else {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let name = title.replace(|c| !fits(c), "-");
+        let stamp = super::store::stamp(jiff::Timestamp::now());
+        let root = super::store::root(&app.ctx.dirs.state);
+        root.join("web").join(format!("{name}-{stamp}.html"))
+    };
+    files::replace(&path, page.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
+    ui::print(&format!("{path}\n"));
+    Ok(0)
+}

@@ -1,0 +1,111 @@
+//! What a registry says about an image, over plain HTTP on loopback: other
+//! registries want TLS and often a login.
+
+use std::time::Duration;
+
+/// Everything a tag may stand for.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// Registry, repository, and tag or digest of a reference.
+pub fn split(reference: &str) -> Option<(&str, &str, &str)> {
+    let (registry, rest) = reference.split_once('/')?;
+    if let Some((repository, digest)) = rest.split_once('@') {
+        return Some((registry, repository, digest));
+    }
+    let (repository, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    Some((registry, repository, tag))
+}
+
+/// Whether a registry is on this machine, and so is asked without TLS, as
+/// docker does.
+pub fn is_local(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}
+
+fn ask(reference: &str, head: bool) -> Result<ureq::http::Response<ureq::Body>, String> {
+    let (registry, repository, tag) = split(reference).ok_or("it names no registry")?;
+    if !is_local(registry) {
+        return Err(format!(
+            "{registry} is not on this machine; only buildx tells for such"
+        ));
+    }
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .http_status_as_error(false);
+    let agent = ureq::Agent::from(config.build());
+    let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
+    let request = if head {
+        agent.head(url)
+    } else {
+        agent.get(url)
+    };
+    let response = request
+        .header("Accept", ACCEPT)
+        .call()
+        .map_err(|error| format!("{registry}: {error}"))?;
+    if response.status() != 200 {
+        return Err(format!(
+            "{registry} answers {} for {repository}:{tag}",
+            response.status()
+        ));
+    }
+    Ok(response)
+}
+
+/// The architectures of an index; none where the image is no index and does
+/// not say.
+///
+/// # Errors
+/// Why it cannot be told.
+pub fn architectures(reference: &str) -> Result<Option<Vec<String>>, String> {
+    let text = ask(reference, false)?
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| error.to_string())?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let of = |manifest: &serde_json::Value| {
+        manifest["platform"]["architecture"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    Ok(value["manifests"]
+        .as_array()
+        .map(|manifests| manifests.iter().filter_map(of).collect()))
+}
+
+/// The digest that `reference` has now.
+///
+/// # Errors
+/// Why it cannot be told.
+pub fn digest(reference: &str) -> Result<String, String> {
+    let response = ask(reference, true)?;
+    let digest = response
+        .headers()
+        .get("docker-content-digest")
+        .and_then(|value| value.to_str().ok());
+    digest
+        .map(str::to_owned)
+        .ok_or_else(|| "the registry names no digest".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_in_parts() {
+        assert_eq!(
+            split("127.0.0.1:5005/u/x:v1"),
+            Some(("127.0.0.1:5005", "u/x", "v1"))
+        );
+        assert_eq!(
+            split("ghcr.io/u/x@sha256:a"),
+            Some(("ghcr.io", "u/x", "sha256:a"))
+        );
+        assert_eq!(split("x"), None);
+        assert!(is_local("127.0.0.1:5005") && is_local("localhost:1") && !is_local("ghcr.io"));
+    }
+}

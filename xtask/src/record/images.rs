@@ -1,0 +1,120 @@
+//! Which images builds have pushed, by digest: one line each, oldest first.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`record` is one of the two rooms that write"
+)]
+
+use std::io::Write;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+/// A pushed image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `127.0.0.1:5005/siderolabs/imager:v1.12.0-dirty`
+    pub reference: String,
+    /// `sha256:…`
+    pub digest: String,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// The checkout.
+    pub tree: Utf8PathBuf,
+    /// Its commit, with `-dirty` where files were changed; none outside git.
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
+impl Image {
+    /// The reference without its tag.
+    pub fn name(&self) -> &str {
+        self.split().0
+    }
+
+    pub fn tag(&self) -> &str {
+        self.split().1
+    }
+
+    fn split(&self) -> (&str, &str) {
+        match self.reference.rsplit_once(':') {
+            // A colon before a slash is a port.
+            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            _ => (&self.reference, "latest"),
+        }
+    }
+}
+
+/// The list of this user.
+pub fn list_of(state: &Utf8Path) -> Utf8PathBuf {
+    state.join("images.jsonl")
+}
+
+/// Add one line, whole.
+///
+/// # Errors
+/// The system's.
+pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
+    if let Some(parent) = list.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(list)?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+    let mut line = serde_json::to_vec(image)?;
+    line.push(b'\n');
+    file.write_all(&line)
+}
+
+/// All that are noted; a torn line says nothing.
+pub fn read(list: &Utf8Path) -> Vec<Image> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        let image = |reference: &str| Image {
+            reference: reference.into(),
+            digest: "sha256:1".into(),
+            at: 1,
+            tree: "/t".into(),
+            state: None,
+        };
+        let with = image("127.0.0.1:5005/u/imager:v1");
+        assert_eq!((with.name(), with.tag()), ("127.0.0.1:5005/u/imager", "v1"));
+        let without = image("127.0.0.1:5005/u/imager");
+        assert_eq!(
+            (without.name(), without.tag()),
+            ("127.0.0.1:5005/u/imager", "latest")
+        );
+    }
+
+    #[test]
+    fn lines_come_back_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = list_of(Utf8Path::from_path(dir.path()).unwrap());
+        for at in 0..3 {
+            let image = Image {
+                reference: "r:t".into(),
+                digest: "d".into(),
+                at,
+                tree: "/t".into(),
+                state: None,
+            };
+            append(&list, &image).unwrap();
+        }
+        assert_eq!(
+            read(&list).iter().map(|image| image.at).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
+    }
+}

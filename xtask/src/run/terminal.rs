@@ -1,0 +1,52 @@
+//! A terminal of its own for a child's standard error: buildx draws its
+//! progress only on one, and we still read every byte for the log.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// Both ends; the child's is closed here once it has been started.
+pub(super) struct Terminal {
+    pub(super) ours: OwnedFd,
+    pub(super) childs: OwnedFd,
+}
+
+/// One as wide and high as ours. None where our standard error is no terminal,
+/// or none can be had: then a pipe does.
+pub(super) fn like_ours() -> Option<Terminal> {
+    let stderr = std::io::stderr();
+    if !rustix::termios::isatty(stderr.as_fd()) {
+        return None;
+    }
+    open(stderr.as_fd()).ok()
+}
+
+fn open(like: impl AsFd) -> std::io::Result<Terminal> {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let name = ptsname(&ours, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let childs = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
+    rustix::termios::tcsetwinsize(&childs, rustix::termios::tcgetwinsize(like)?)?;
+    Ok(Terminal { ours, childs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_child_writes_can_be_read() {
+        let first = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&first).unwrap();
+        unlockpt(&first).unwrap();
+        let terminal = open(&first).unwrap();
+        assert!(rustix::termios::isatty(&terminal.childs));
+        rustix::io::write(&terminal.childs, b"drawn\n").unwrap();
+        let mut buffer = [0; 16];
+        let read = rustix::io::read(&terminal.ours, &mut buffer).unwrap();
+        assert_eq!(&buffer[..read], b"drawn\r\n");
+    }
+}

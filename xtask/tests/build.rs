@@ -1,0 +1,354 @@
+//! `build` and the script that it prints, beside GNU make, on the Makefiles of
+//! testdata/make: the same output, the same end.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Scenario {
+    name: String,
+    text: String,
+    cases: Vec<Vec<String>>,
+    environment: Vec<(String, String)>,
+    files: Vec<String>,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/make");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "mk"));
+    paths.iter().map(|path| scenario(path)).collect()
+}
+
+fn scenario(path: &Path) -> Scenario {
+    let text = std::fs::read_to_string(path).unwrap();
+    let of = |key: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| Some(line.strip_prefix(key)?.to_owned()))
+            .collect()
+    };
+    let pair = |line: &String| {
+        line.split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .unwrap()
+    };
+    Scenario {
+        name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+        cases: of("# case: ")
+            .iter()
+            .map(|case| shlex::split(case).unwrap())
+            .collect(),
+        environment: of("# env: ").iter().map(pair).collect(),
+        files: of("# file: "),
+        text,
+    }
+}
+
+impl Scenario {
+    /// Run in a fresh folder that has the same name each time, with both makes
+    /// silent, so that only the recipes speak.
+    fn run(&self, root: &Path, program: &str, arguments: &[String]) -> Output {
+        let checkout = root.join("checkout");
+        let _ = std::fs::remove_dir_all(&checkout);
+        std::fs::create_dir(&checkout).unwrap();
+        std::fs::write(checkout.join("Makefile"), &self.text).unwrap();
+        for file in &self.files {
+            std::fs::write(checkout.join(file), "").unwrap();
+        }
+        Command::new(program)
+            .args(arguments)
+            .current_dir(&checkout)
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("HOME", root)
+            .env("PWD", &checkout)
+            .env("LC_ALL", "C")
+            .env("MAKEFLAGS", "s")
+            .envs(self.environment.iter().cloned())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
+    }
+}
+
+fn words(first: &[&str], rest: &[String]) -> Vec<String> {
+    first
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(rest.iter().cloned())
+        .collect()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// `-s` is in MAKEFLAGS already, and no word of ours.
+fn without_flags(case: &[String]) -> Vec<String> {
+    case.iter().filter(|word| *word != "-s").cloned().collect()
+}
+
+#[test]
+fn build_does_what_make_does() {
+    let root = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for scenario in scenarios() {
+        for case in &scenario.cases {
+            let case = without_flags(case);
+            let make = scenario.run(root.path(), "make", &case);
+            let build = words(&["-C", ".", "build", "--no-preflight"], &case);
+            let ours = scenario.run(root.path(), env!("CARGO_BIN_EXE_xtask"), &build);
+            if stdout(&make) != stdout(&ours) || make.status.success() != ours.status.success() {
+                wrong.push(format!(
+                    "{} {case:?}\n--- make {}\n{}--- ours {}\n{}{}",
+                    scenario.name,
+                    make.status,
+                    stdout(&make),
+                    ours.status,
+                    stdout(&ours),
+                    String::from_utf8_lossy(&ours.stderr)
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_script_does_what_make_does() {
+    let root = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for scenario in scenarios() {
+        for case in &scenario.cases {
+            let case = without_flags(case);
+            let make = scenario.run(root.path(), "make", &case);
+            let shown = words(&["-C", ".", "build", "--format", "sh"], &case);
+            let script = scenario.run(root.path(), env!("CARGO_BIN_EXE_xtask"), &shown);
+            if !script.status.success() {
+                assert!(
+                    !make.status.success(),
+                    "{} {case:?}: {}",
+                    scenario.name,
+                    String::from_utf8_lossy(&script.stderr)
+                );
+                continue;
+            }
+            let file = root.path().join("plan.sh");
+            std::fs::write(&file, &script.stdout).unwrap();
+            let ours = scenario.run(root.path(), "sh", &[file.to_str().unwrap().to_owned()]);
+            if stdout(&make) != stdout(&ours) || make.status.success() != ours.status.success() {
+                wrong.push(format!(
+                    "{} {case:?}\n--- make {}\n{}--- script {}\n{}{}\n{}",
+                    scenario.name,
+                    make.status,
+                    stdout(&make),
+                    ours.status,
+                    stdout(&ours),
+                    String::from_utf8_lossy(&ours.stderr),
+                    stdout(&script)
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn fresh(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("checkout");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("Makefile"), text).unwrap();
+    (root, dir)
+}
+
+fn xtask(root: &Path, dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(arguments)
+        .current_dir(dir)
+        .env("HOME", root)
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let text = "X := $(shell touch parsed)\nall:\n\t@touch made $(X)\n\t@$(MAKE) sub\n\t@for i in 1; do $(MAKE) sub; done\nsub:\n\t@touch $(shell touch asked; echo made2)\n";
+    let (root, dir) = fresh(text);
+    for arguments in [
+        &["-C", ".", "build", "-n", "all"][..],
+        &["-C", ".", "build", "--explain", "all"],
+        &["-C", ".", "build", "--list"],
+    ] {
+        let output = xtask(root.path(), &dir, arguments);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(&dir).unwrap().count(),
+        1,
+        "only the Makefile"
+    );
+    assert!(!root.path().join(".local").exists(), "no record either");
+}
+
+#[test]
+fn mistakes_are_named_before_anything_runs() {
+    let text = "TAG ?= x\nall: one\n\t@touch all\none:\n\t@touch one\ninclude-me:\n\t@echo $(wildcard *)\nloop:\n\t@$(MAKE) loop\n";
+    let (root, dir) = fresh(text);
+    let of = |arguments: &[&str]| {
+        let output = xtask(
+            root.path(),
+            &dir,
+            &[&["-C", ".", "build"], arguments].concat(),
+        );
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = of(&["all", "onee"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("no rule to make target `onee`") && said.contains("did you mean `one`?"),
+        "{said}"
+    );
+    let (code, said) = of(&["include-me"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(
+        said.contains("Makefile:7: function `wildcard` is not supported"),
+        "{said}"
+    );
+    let (code, said) = of(&["loop"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("24 levels deep"), "{said}");
+    let (code, said) = of(&["all", "TAG=a\nb"]);
+    assert_eq!(code, 2, "{said}");
+    let (code, said) = of(&["-n", "all", "TGA=1"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("never reads TGA") && said.contains("did you mean TAG?"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    let output = xtask(root.path(), &dir, &["-C", "nowhere", "build"]);
+    assert_eq!(output.status.code(), Some(2));
+    std::fs::remove_file(dir.join("Makefile")).unwrap();
+    let (code, said) = of(&["all"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("there is no Makefile"), "{said}");
+}
+
+/// Answers every request as a registry that has the image.
+fn registry(digest: &'static str) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 2048];
+            let read = stream.read(&mut request).unwrap();
+            let is_asked = String::from_utf8_lossy(&request[..read])
+                .starts_with("HEAD /v2/u/installer/manifests/v1 ");
+            let status = if is_asked { "200 OK" } else { "404 Not Found" };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nDocker-Content-Digest: {digest}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+/// A program of that name that is first on PATH.
+fn stand_in(bin: &Path, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bin.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn pushed_images_are_noted_by_digest() {
+    let port = registry("sha256:aaaa");
+    let text = format!(
+        "R ?= 127.0.0.1:{port}\nimager:\n\t@docker buildx build --push=$(PUSH) --output type=image,name=$(R)/u/$@:v1,rewrite-timestamp=true .\n\
+         installer:\n\t@crane push _out/x.tar $(R)/u/installer:v1\n\
+         lost:\n\t@crane push _out/x.tar $(R)/u/lost:v1\n"
+    );
+    let (root, dir) = fresh(&text);
+    let bin = root.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let metadata = "for word; do case $word in --metadata-file=*) echo '{\"containerimage.digest\": \"sha256:bbbb\"}' > \"${word#*=}\";; esac; done\n";
+    stand_in(&bin, "docker", metadata);
+    stand_in(&bin, "crane", "exit 0\n");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let of = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(arguments)
+            .current_dir(&dir)
+            .env("HOME", root.path())
+            .env("PATH", &path)
+            .env_remove("XDG_STATE_HOME")
+            .output()
+            .unwrap()
+    };
+    let build = of(&[
+        "-C",
+        ".",
+        "build",
+        "--no-preflight",
+        "imager",
+        "installer",
+        "lost",
+        "PUSH=true",
+    ]);
+    let said = String::from_utf8(build.stderr).unwrap();
+    assert!(build.status.success(), "{said}");
+    assert!(
+        said.contains("the digest of 127.0.0.1") && said.contains("/u/lost:v1 is not known"),
+        "{said}"
+    );
+    // Not pushed, so not noted.
+    assert!(
+        of(&["-C", ".", "build", "--no-preflight", "imager", "PUSH=false"])
+            .status
+            .success()
+    );
+    let images: serde_json::Value =
+        serde_json::from_slice(&of(&["images", "--json"]).stdout).unwrap();
+    let found: Vec<(&str, &str)> = images["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| {
+            (
+                image["name"].as_str().unwrap().rsplit('/').next().unwrap(),
+                image["digest"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [("installer", "sha256:aaaa"), ("imager", "sha256:bbbb")]
+    );
+}
