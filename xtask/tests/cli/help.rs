@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 
-use crate::common::{run, run_with, xtask};
+use crate::common::{assert_golden, run, run_with, xtask};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
 
@@ -36,15 +36,7 @@ fn help_is_as_it_was_read_last() {
             "{path:?} is too wide:\n{}",
             said.stdout
         );
-        let file = format!("{GOLDEN}/{name}.txt");
-        if std::env::var_os("XTASK_UPDATE").is_some() {
-            std::fs::write(&file, &said.stdout).unwrap();
-        }
-        let wanted = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(
-            said.stdout, wanted,
-            "{file}: XTASK_UPDATE=1 cargo test --test cli rewrites it"
-        );
+        assert_golden(&format!("{GOLDEN}/{name}.txt"), &said.stdout);
         expected.push(format!("{name}.txt"));
     }
     for entry in std::fs::read_dir(GOLDEN).unwrap() {

@@ -213,3 +213,27 @@ pub fn is_alive(pid: i32) -> bool {
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+/// `text` as the file has it; with `XTASK_UPDATE=1` it is written there.
+pub fn assert_golden(path: &str, text: &str) {
+    if std::env::var_os("XTASK_UPDATE").is_some() {
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    let wanted = std::fs::read_to_string(path).unwrap_or_default();
+    if text == wanted {
+        return;
+    }
+    let differ = text
+        .lines()
+        .zip(wanted.lines())
+        .position(|(new, old)| new != old);
+    let line = differ.unwrap_or_else(|| text.lines().count().min(wanted.lines().count()));
+    let at = |text: &str| text.lines().nth(line).unwrap_or("(the end)").to_owned();
+    panic!(
+        "{path} differs from line {}:\n  it is   {}\n  it was  {}\nXTASK_UPDATE=1 and the same test rewrite it",
+        line + 1,
+        at(text),
+        at(&wanted)
+    );
+}

@@ -6,7 +6,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::common::{Home, is_root, run, run_with, skip};
+use crate::common::{Home, assert_golden, is_root, run, run_with, skip};
 use crate::fake::{CIDR, UP, arch, checkout, cluster, cluster_as_user, half_made};
 
 /// What differs between machines and runs, by name.
@@ -31,19 +31,9 @@ fn uid_gid() -> (u32, u32) {
     )
 }
 
-/// Equal to the file, or written to it with `XTASK_UPDATE=1`.
 fn assert_snapshot(name: &str, text: &str) {
     let path = format!("{}/../testdata/plans/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("XTASK_UPDATE").is_some() {
-        std::fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    } else {
-        let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            text, wanted,
-            "{path}: XTASK_UPDATE=1 cargo test --test plans rewrites it"
-        );
-    }
+    assert_golden(&path, text);
 }
 
 #[test]
