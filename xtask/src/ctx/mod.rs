@@ -1,6 +1,7 @@
 //! Read-only probes: what this machine, the checkout and the clusters are.
 //! Nothing here changes anything; processes are started only by `probe`.
 
+pub mod abandoned;
 pub mod checkout;
 pub mod cluster;
 pub mod config;

@@ -10,11 +10,13 @@ use super::{HalfMade, contexts};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
 use crate::ctx::Ctx;
+use crate::ctx::abandoned;
 use crate::ctx::cluster::{ClusterView, NodeView};
 use crate::ctx::leftovers::{self, Leftovers};
 use crate::ctx::talosctl::Talosctl;
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Action, Effect, Plan, Resource, Step};
+use crate::record::ledger::Ledger;
 use crate::record::lock;
 use crate::ui;
 
@@ -140,7 +142,31 @@ fn is_stop(step: &Step) -> bool {
 }
 
 fn look(ctx: &Ctx, view: &ClusterView) -> Leftovers {
-    leftovers::look(&view.footprint(), &view.namespaces(), ctx.root_prefix())
+    let root = ctx.root_prefix();
+    let mut found = leftovers::look(&view.footprint(), &view.namespaces(), root);
+    if let Some(since) = begun(ctx, view) {
+        let others = abandoned::namespaces(since, root);
+        found.namespaces.extend(others);
+        found.namespaces.sort();
+        found.namespaces.dedup();
+    }
+    found
+}
+
+/// When we began to make this cluster, by the ledger; milliseconds since 1970.
+fn begun(ctx: &Ctx, view: &ClusterView) -> Option<u64> {
+    let entries = Ledger::of(&ctx.dirs.state).live();
+    entries
+        .into_iter()
+        .rev()
+        .find_map(|entry| match &entry.resource {
+            Resource::Cluster { name, .. }
+                if *name == view.name && entry.boot_id == ctx.host.boot_id =>
+            {
+                Some(entry.at)
+            }
+            _ => None,
+        })
 }
 
 /// Off the ledger: only now has looking shown that it is gone.

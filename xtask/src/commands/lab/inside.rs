@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn inner(line: &str) -> String {
-        inner_args(&words(line), Utf8Path::new("/work")).join(" ")
+        inner_args(&words(line), Utf8Path::new("/here")).join(" ")
     }
 
     #[test]
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn relative_paths_mean_the_folder_outside() {
-        assert_eq!(inner("-C t --lab cluster"), "-C /work/t cluster");
+        assert_eq!(inner("-C t --lab cluster"), "-C /here/t cluster");
         assert_eq!(
             inner("--lab --talos-dir=../t cluster"),
-            "--talos-dir=/work/../t cluster"
+            "--talos-dir=/here/../t cluster"
         );
         assert_eq!(inner("--lab -C /t cluster"), "-C /t cluster");
         let root = tempfile::tempdir().unwrap();
