@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 
+use std::time::{Duration, Instant};
+
 use camino::Utf8Path;
 use rustix::fs::FlockOperation;
 use rustix::io::retry_on_intr;
@@ -55,6 +57,21 @@ pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
     let _ = file.set_len(0).and_then(|()| file.rewind());
     let _ = writeln!(file, "{doing} (pid {})", std::process::id());
     Ok(Lock { _file: file })
+}
+
+/// As `take`, but not refused at once: a child that a killed run was just
+/// starting holds its lock until its exec.
+///
+/// # Errors
+/// Those of `take`, after a second.
+pub fn take_soon(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
+    let end = Instant::now() + Duration::from_secs(1);
+    loop {
+        match take(dir, name, doing) {
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         return Ok(0);
     }
     ctx.needs_linux("cluster destroy")?;
-    let _lock = lock::take(
+    let _lock = lock::take_soon(
         &ctx.dirs.state,
         &format!("cluster-{name}"),
         "cluster destroy",

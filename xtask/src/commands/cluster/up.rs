@@ -41,7 +41,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         return Ok(0);
     }
     ctx.needs_linux("cluster up")?;
-    let _lock = lock::take(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
+    let _lock = lock::take_soon(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
     app.runner().execute(&plan, &HalfMade)?;
     let view = ClusterView::look(ctx, name);
     super::died(&view, "the cluster came up, but")?;
