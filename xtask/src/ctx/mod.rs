@@ -2,6 +2,8 @@
 //! Nothing here changes anything; processes are started only by `probe`.
 
 pub mod abandoned;
+pub mod buildx;
+pub mod cargo_run;
 pub mod checkout;
 pub mod cluster;
 pub mod config;

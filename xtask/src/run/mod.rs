@@ -4,6 +4,7 @@
 
 mod builtin;
 mod child;
+mod excerpt;
 mod images;
 mod progress;
 mod relay;
