@@ -4,6 +4,8 @@
 
 mod builtin;
 mod child;
+#[cfg(target_os = "linux")]
+pub mod exec_root;
 mod images;
 mod progress;
 mod relay;
