@@ -97,8 +97,12 @@ impl Crew<'_> {
                 stopped = true;
                 waiting.clear();
                 links.clear();
-                linking.iter_mut().for_each(Linking::stop);
-                running.iter_mut().for_each(|(_, job)| job.stop());
+                if let Some(linking) = &mut linking {
+                    linking.stop();
+                }
+                for (_, job) in &mut running {
+                    job.stop();
+                }
             }
             if running.is_empty() && waiting.is_empty() && linking.is_none() && links.is_empty() {
                 let interrupted = stopped && self.signals.count() > 0;
