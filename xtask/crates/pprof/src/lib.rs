@@ -11,18 +11,22 @@
 
 mod calls;
 mod decode;
+mod distinct;
 mod error;
 pub mod flame;
 mod frames;
 mod graph;
 mod ids;
 mod inflate;
+mod labelsets;
 mod merge;
 pub mod message;
 mod profile;
 mod query;
 pub mod report;
+mod samples;
 mod stacks;
+mod stretch;
 mod table;
 mod tagframes;
 mod tags;
