@@ -288,6 +288,9 @@ pub struct LabUpArgs {
     /// Which talosctl the lab is built with [default: v1.12.0]
     #[arg(long, value_name = "VERSION")]
     pub talosctl: Option<String>,
+    /// With Docker, buildx, BuildKit and what a registry needs; commands that build start it anyway
+    #[arg(long)]
+    pub docker: bool,
 }
 
 #[derive(Debug, Args)]

@@ -173,6 +173,7 @@ impl Runner<'_> {
             only_listed: false,
             kill_at: attempt.kill_at,
             output_is_ours: false,
+            quiet: false,
         };
         if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
             root::run_step(step, how)?;
