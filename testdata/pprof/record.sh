@@ -53,4 +53,11 @@ for form in "${forms[@]}"; do
   ask "$form" heap.pb.gz allocs.pb.gz heap-before.pb.gz
   ask "$form" -base=heap.pb.gz heap.pb.gz
 done
+# Addresses alone: pprof does not read the names that stand beside them.
+for text in heap goroutine mutex block threadcreate; do
+  for form in -top -traces -raw "-top -addresses"; do
+    # shellcheck disable=SC2086
+    ask $form "text/$text-debug1.txt"
+  done
+done
 echo "$number answers"

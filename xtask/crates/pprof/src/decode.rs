@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::inflate::{Limits, inflate};
+use crate::inflate::{Limits, refuse_other, unwrap};
+use crate::legacy;
 use crate::profile::{
     Function, Header, Line, Location, Mapping, NO_MAPPING, Profile, Samples, Span, Text, ValueType,
     check_text,
@@ -39,7 +40,11 @@ impl Profile {
     /// # Errors
     /// As `decode`.
     pub fn decode_within(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
-        let bytes = inflate(bytes, limits)?;
+        let mut bytes = unwrap(bytes, limits)?;
+        if let Some(converted) = legacy::convert(&bytes, limits) {
+            bytes = converted?;
+        }
+        refuse_other(&bytes)?;
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
         if fields.strings.first().is_some_and(|first| first.len != 0) {

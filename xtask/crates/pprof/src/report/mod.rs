@@ -1,5 +1,6 @@
 //! Reports as `go tool pprof` prints them, and the same as rows.
 
+mod goroutines;
 mod raw;
 mod tags;
 mod traces;
@@ -17,6 +18,7 @@ use crate::tagframes;
 use crate::unit;
 use crate::view::View;
 
+pub use goroutines::{Goroutines, Group, goroutines, goroutines_text};
 pub use raw::raw;
 pub use tags::{comments, tags};
 pub use traces::traces;
