@@ -123,32 +123,9 @@ func save(dir, name, kind string) {
 	}
 }
 
-// saveText writes what a browser is shown: debug=1, and for goroutines debug=2 too.
-func saveText(dir string) {
-	for _, kind := range []string{"heap", "goroutine", "mutex", "block", "threadcreate"} {
-		for debug := 1; debug <= 2; debug++ {
-			if debug == 2 && kind != "goroutine" {
-				continue
-			}
-
-			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-debug%d.txt", kind, debug)))
-			if err != nil {
-				log.Fatal(err)
-			}
-
-			if err := pprof.Lookup(kind).WriteTo(f, debug); err != nil {
-				log.Fatal(err)
-			}
-
-			f.Close()
-		}
-	}
-}
-
 func main() {
 	dir := flag.String("o", "", "write the profiles here")
 	listen := flag.String("listen", "", "serve net/http/pprof on this address and work until stopped")
-	text := flag.String("text", "", "write the text forms here instead")
 	rounds := flag.Int("rounds", 400, "how much to do")
 	flag.Parse()
 
@@ -164,17 +141,6 @@ func main() {
 		for {
 			runtime.KeepAlive(work(*rounds))
 		}
-	}
-
-	if *text != "" {
-		kept := work(*rounds)
-
-		runtime.GC()
-		saveText(*text)
-		runtime.KeepAlive(kept)
-		close(stop)
-
-		return
 	}
 
 	cpu, err := os.Create(filepath.Join(*dir, "cpu.pb.gz"))

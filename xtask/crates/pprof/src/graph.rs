@@ -157,7 +157,7 @@ struct Weighed {
     stack: u32,
 }
 
-fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+pub(crate) fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
     let count = frames.infos.len();
     let start = || Weighed {
         cum: vec![Cum::default(); count],

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{Ids, in_sequence};
+use crate::labelsets::PerLabels;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
 use crate::wire::{Field, Reader, numbers, quick, signed};
 
@@ -62,6 +63,27 @@ impl Profile {
             Samples::Wire(spans) => spans.len(),
             Samples::Table(table) => table.len(),
         }
+    }
+
+    /// The texts that samples have under a label's key, in order.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub fn label_values(&self, key: &str) -> Result<Vec<String>> {
+        let mut found = std::collections::BTreeSet::new();
+        let mut asked = PerLabels::default();
+        for index in 0..self.sample_count() {
+            let raw = self.raw(index, |_, _| {})?;
+            asked.get(self, index, raw.labels, |labels| {
+                let of_key = |label: &&Label| self.text_bytes(label.key) == key.as_bytes();
+                found.extend(labels.iter().filter(of_key).map(|label| label.str));
+            })?;
+        }
+        let texts = found.into_iter().filter(|text| *text != 0);
+        let mut texts: Vec<String> = texts.map(|text| self.text(text).into_owned()).collect();
+        texts.sort();
+        texts.dedup();
+        Ok(texts)
     }
 
     /// Read one sample.

@@ -43,6 +43,7 @@ fn what_allocates_is_not_the_allocator() {
     let flat = |all_frames| {
         let query = Query {
             all_frames,
+            sample_index: Some("alloc_space".into()),
             trim: false,
             ..Query::default()
         };

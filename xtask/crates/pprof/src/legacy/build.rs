@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, Result};
 use crate::inflate::Limits;
@@ -17,6 +17,8 @@ pub(super) struct Builder {
     addresses: FxHashMap<u64, u64>,
     places: FxHashMap<(u64, i64), u64>,
     samples: FxHashMap<(Vec<u64>, Vec<Label>), usize>,
+    /// Locations of which it is told that they have no name.
+    pub(super) nameless: FxHashSet<u64>,
 }
 
 impl Builder {
@@ -32,6 +34,7 @@ impl Builder {
             addresses: FxHashMap::default(),
             places: FxHashMap::default(),
             samples: FxHashMap::default(),
+            nameless: FxHashSet::default(),
         }
     }
 

@@ -297,37 +297,36 @@ fn describe(to: &mut Builder, comment: &str, stack: &[u64]) {
         return;
     }
     let mut parts = comment.split('\t').filter(|part| !part.is_empty());
-    let (Some(address), Some(name), Some(place)) = (parts.next(), parts.next(), parts.next())
-    else {
-        return;
-    };
-    let address = address.strip_prefix("0x");
+    let address = parts.next().and_then(|address| address.strip_prefix("0x"));
     let Some(address) = address.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
         return;
     };
-    let found = stack.iter().find(|of| to.location_address(**of) == address);
-    let Some(location) = found else { return };
+    let mut places = stack.iter();
+    let Some(location) = places.find(|of| to.location_address(**of) == address) else {
+        return;
+    };
+    let (Some(name), Some(place)) = (parts.next(), parts.next()) else {
+        // Go itself does not know it.
+        to.nameless.insert(*location);
+        return;
+    };
     let name = name.rsplit_once("+0x").map_or(name, |(name, _)| name);
     let (file, line) = place.rsplit_once(':').unwrap_or((place, "0"));
     to.name(*location, name, file, line.parse().unwrap_or(0));
 }
 
-/// Where others have names, those that have none are the runtime's.
+/// Where others of a stack have names, those that are not told are the
+/// runtime's.
 fn name_hidden(to: &mut Builder) {
     for stack in to.stacks() {
         if !stack.iter().any(|location| to.is_named(*location)) {
             continue;
         }
-        for location in &stack {
-            if to.is_named(*location) {
-                break;
+        for (place, location) in stack.iter().enumerate() {
+            let is_root = place + 1 == stack.len();
+            if !to.is_named(*location) && !to.nameless.contains(location) {
+                to.name(*location, if is_root { GOEXIT } else { HIDDEN }, "", 0);
             }
-            to.name(*location, HIDDEN, "", 0);
-        }
-        if let Some(root) = stack.last()
-            && !to.is_named(*root)
-        {
-            to.name(*root, GOEXIT, "", 0);
         }
     }
 }

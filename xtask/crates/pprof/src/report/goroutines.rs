@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use rustc_hash::FxHashMap;
 
-use super::Text;
 use crate::error::Result;
 use crate::legacy::{CREATED_BY, STATE, WAIT};
 use crate::profile::{Label, Profile, Sample};
@@ -16,8 +15,6 @@ use crate::view::View;
 
 /// Frames shown of a group, unless nothing is to be trimmed.
 const FRAMES: usize = 8;
-/// Groups shown without a number of rows.
-const GROUPS: usize = 30;
 
 /// Goroutines in groups, the largest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,34 +171,23 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
     }
 }
 
-/// `goroutines` as text: groups with their stacks.
-///
-/// # Errors
-/// As `goroutines`.
-pub fn goroutines_text(profile: &Profile, query: &Query, split: &str) -> Result<Text> {
-    let found = goroutines(profile, query, split)?;
-    let shown = match query.nodecount {
-        0 if query.trim => GROUPS,
-        0 => usize::MAX,
-        count => count,
-    };
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "{} goroutines in {} groups",
-        found.total,
-        found.groups.len()
-    );
-    for group in found.groups.iter().take(shown) {
-        group.write(&mut text, &found.nodes, query.trim);
+impl Goroutines {
+    /// At most so many groups with their stacks, for people; long stacks are
+    /// cut if `trim` says so.
+    pub fn text(&self, groups: usize, trim: bool) -> String {
+        let mut text = format!(
+            "{} goroutines in {} groups\n",
+            self.total,
+            self.groups.len()
+        );
+        for group in self.groups.iter().take(groups) {
+            group.write(&mut text, &self.nodes, trim);
+        }
+        if self.groups.len() > groups {
+            let _ = writeln!(text, "\n… {} more groups: -n N", self.groups.len() - groups);
+        }
+        text
     }
-    if found.groups.len() > shown {
-        let _ = writeln!(text, "\n… {} more groups: -n N", found.groups.len() - shown);
-    }
-    Ok(Text {
-        text,
-        warnings: found.warnings,
-    })
 }
 
 impl Group {
