@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use ::pprof::Source;
+use ::pprof::{Query, Source, report};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
@@ -325,6 +325,17 @@ pub(super) fn timeline(
     Ok(0)
 }
 
+/// Groups of goroutines beside a summary.
+const GROUPS: usize = 10;
+
+/// Those of all nodes, grouped.
+fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
+    let sources = sides.iter().map(|side| Source::new(side.profile.clone()));
+    let merged = ::pprof::merge(sources.collect())
+        .and_then(|merged| report::goroutines(&merged, query, "node"));
+    merged.map_err(|error| load::engine(&error))
+}
+
 /// Nodes side by side, or all of them in the form that is asked for.
 fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     let sides = groups.iter().flat_map(|((service, _), sides)| {
@@ -337,13 +348,17 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     // Told last, after what was asked for has been shown.
     let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
     if args.has_form() {
+        if args.export.is_asked() && groups.len() > 1 {
+            return Err(
+                Failure::usage("an export is of one service and one profile")
+                    .hint("name both, as in `cargo xtask pprof machined heap --svg`"),
+            );
+        }
         for ((service, profile), sides) in groups {
             let sources = sides.into_iter().map(|side| Source::new(side.profile));
             let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
-            if args.flame {
-                flame::show(app, &merged, &format!("{service} {profile}"), args)?;
-            } else if args.web {
-                web::write(app, &merged, &format!("{service} {profile}"), args)?;
+            if args.flame || args.web || args.export.is_asked() {
+                super::draw(app, &merged, &format!("{service} {profile}"), args)?;
             } else {
                 show::show(app, &load::compared(merged, &args.compare)?, args)?;
             }
@@ -354,9 +369,16 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     let mut summaries = Vec::new();
     for ((service, profile), sides) in &groups {
         let summary = summarize(sides, &query)?;
+        let goroutines = match profile.as_str() {
+            "goroutine" if !args.controllers => Some(all_goroutines(sides, &query)?),
+            _ => None,
+        };
         if args.json {
-            summaries
-                .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
+            let groups = goroutines.as_ref().map(show::goroutines_json);
+            summaries.push(json!({
+                "service": service, "profile": profile, "summary": summary.json(),
+                "goroutines": groups,
+            }));
         } else {
             let title = format!("{service} {profile}");
             let shown = Shown {
@@ -364,6 +386,12 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
                 only_controllers: args.controllers,
             };
             ui::print(&summary.text(app, &title, shown));
+            if let Some(goroutines) = goroutines {
+                ui::print(&format!(
+                    "\n{}",
+                    goroutines.text(args.value.nodecount.unwrap_or(GROUPS), true)
+                ));
+            }
         }
     }
     if args.json {
