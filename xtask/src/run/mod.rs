@@ -5,6 +5,10 @@
 mod builtin;
 mod child;
 mod excerpt;
+#[cfg(target_os = "linux")]
+pub mod exec_root;
+#[cfg(target_os = "linux")]
+pub mod gotest;
 mod images;
 mod progress;
 mod relay;
