@@ -89,6 +89,9 @@ pub enum Command {
     Lab(LabCommand),
     /// Profiles of all nodes at once, or of any file: who uses what
     Pprof(Box<crate::commands::pprof::args::PprofCommand>),
+    /// Talos' own tests: what there is, and what each needs
+    #[command(subcommand)]
+    Test(crate::commands::test::args::TestCommand),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
     /// For `go test -exec`: only the test binary runs as root, contained

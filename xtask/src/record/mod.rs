@@ -2,6 +2,7 @@
 //! the locks where two runs may meet. Together with `run` the only place that
 //! writes.
 
+pub mod discovered;
 pub mod files;
 pub mod images;
 pub mod ledger;
