@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::export::ExportArgs;
 use super::select::{FilterArgs, ValueArgs};
 
 #[derive(Debug, Args)]
@@ -107,9 +108,13 @@ pub enum PprofVerb {
 
 #[derive(Debug, Args)]
 pub struct OpenArgs {
+    /// What has changed from the first FILE to the second, by function: brought to the same duration,
+    /// with the noise of sampling
+    #[arg(long, group = "form", help_heading = "Comparison")]
+    pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Profiles in gzip, zlib, zstd or plain; `-` for standard input; `latest` or the beginning of a
+    /// Profiles in gzip, zlib, zstd, plain or as text (debug=1, goroutine debug=2); `-` for standard input; `latest` or the beginning of a
     /// name from `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
@@ -128,6 +133,9 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
+    /// Goroutines that stand at the same place: state, oldest wait, creator, count per node
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub goroutines: bool,
     /// Source lines of the functions that match, from this host
     #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
     pub list: Option<String>,
@@ -159,7 +167,7 @@ pub struct ShowArgs {
     /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top as data: values in the profile's own unit, all rows
+    /// --top, --goroutines and --diff as data: values in the profile's own unit, all rows
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output
@@ -168,6 +176,8 @@ pub struct ShowArgs {
     /// Exit with 1 if a node's total passes a bound such as `inuse_space(machined) > 80MiB`
     #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
     pub fail_if: Vec<String>,
+    #[command(flatten)]
+    pub export: ExportArgs,
     #[command(flatten)]
     pub compare: CompareArgs,
     #[command(flatten)]
@@ -217,6 +227,8 @@ impl ShowArgs {
             || self.list.is_some()
             || self.flame
             || self.peek.is_some()
+            || self.goroutines
+            || self.export.is_asked()
             || self.tree
             || self.traces
             || self.tags

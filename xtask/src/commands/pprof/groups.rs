@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ::pprof::Source;
+use ::pprof::{Query, Source, report};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
 use crate::commands::App;
-use crate::failure::{Exit, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::ui;
 
 /// A service's profile over the nodes.
@@ -20,6 +20,16 @@ pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;
 
 /// A flame graph has room for so many sides.
 const SIDES: usize = 60;
+/// Groups of goroutines beside a summary.
+const GOROUTINES: usize = 10;
+
+/// Those of all nodes, grouped.
+fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
+    let sources = sides.iter().map(|side| Source::new(side.profile.clone()));
+    let merged = ::pprof::merge(sources.collect())
+        .and_then(|merged| report::goroutines(&merged, query, "node"));
+    merged.map_err(|error| load::engine(&error))
+}
 
 /// Nodes side by side, or all of them in the form that is asked for.
 pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
@@ -33,15 +43,28 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
     // Told last, after what was asked for has been shown.
     let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
     if args.has_form() {
+        if args.export.is_asked() && groups.len() > 1 {
+            return Err(
+                Failure::usage("an export is of one service and one profile")
+                    .hint("name both, as in `cargo xtask pprof machined heap --svg`"),
+            );
+        }
         return summed(app, groups, args).and(budgets).map(|()| 0);
     }
     let query = args.query();
     let mut summaries = Vec::new();
     for ((service, profile), sides) in &groups {
         let summary = summarize(sides, &query)?;
+        let goroutines = match profile.as_str() {
+            "goroutine" if !args.controllers => Some(all_goroutines(sides, &query)?),
+            _ => None,
+        };
         if args.json {
-            summaries
-                .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
+            let groups = goroutines.as_ref().map(show::goroutines_json);
+            summaries.push(json!({
+                "service": service, "profile": profile, "summary": summary.json(),
+                "goroutines": groups,
+            }));
         } else {
             let title = format!("{service} {profile}");
             let shown = Shown {
@@ -49,6 +72,10 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
                 only_controllers: args.controllers,
             };
             ui::print(&summary.text(app, &title, shown));
+            if let Some(goroutines) = goroutines {
+                let rows = args.value.nodecount.unwrap_or(GOROUTINES);
+                ui::print(&format!("\n{}", goroutines.text(rows, true)));
+            }
         }
     }
     if args.json {
@@ -69,10 +96,8 @@ fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
         }
         let sources = sides.into_iter().map(|side| Source::new(side.profile));
         let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
-        let done = if args.flame {
-            flame::show(app, &merged, &title, args)
-        } else if args.web {
-            web::write(app, &merged, &title, args)
+        let done = if args.flame || args.web || args.export.is_asked() {
+            super::draw(app, &merged, &title, args)
         } else {
             show::show(app, &load::compared(merged, &args.compare)?, args)
         };
