@@ -78,6 +78,8 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
+    /// The buildx builder that builds need
+    Builder(crate::commands::builder::args::BuilderCommand),
     /// An installer image of this checkout, pushed to the local registry
     Installer(InstallerArgs),
     /// Images that builds have pushed, by digest

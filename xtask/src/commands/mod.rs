@@ -2,6 +2,7 @@
 //! is there, make a plan or a report, hand it over.
 
 mod build;
+pub mod builder;
 pub mod cluster;
 mod completions;
 mod doctor;
@@ -58,6 +59,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Build(args) => build::run(&app, &args),
+        Command::Builder(command) => builder::run(&app, &command),
         Command::Installer(args) => installer::run(&app, &args),
         Command::Images { json } => images::run(&app, json),
         Command::Lab(command) => lab::run(&app, command),
