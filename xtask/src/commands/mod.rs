@@ -14,6 +14,7 @@ mod internal;
 pub mod lab;
 pub mod pprof;
 mod runs;
+pub mod test;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use crate::ctx::Ctx;
@@ -63,6 +64,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
         Command::Images { json } => images::run(&app, json),
         Command::Lab(command) => lab::run(&app, command),
         Command::Pprof(command) => pprof::run(&app, &command),
+        Command::Test(command) => test::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),
