@@ -84,6 +84,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The local registry on 127.0.0.1:5005, which builds push to
+    Registry(crate::commands::registry::args::RegistryCommand),
+    /// Pull-through proxies, which make clusters boot faster
+    Proxies(crate::commands::registry::args::ProxiesCommand),
     /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(LabCommand),
@@ -402,6 +406,19 @@ pub enum InternalCommand {
     },
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// Let a cluster's nodes reach registries on 127.0.0.1 by their gateway
+    Gateway {
+        /// The cluster's folder
+        #[arg(long, value_name = "DIR")]
+        of: Utf8PathBuf,
+        #[arg(long)]
+        cidr: String,
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// Be the relay, and not what starts it
+        #[arg(long)]
+        serve: bool,
+    },
     /// Run a plan as `--format json` prints it, read from standard input
     RunPlan,
     /// End our process group when standard input closes

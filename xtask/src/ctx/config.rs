@@ -1,6 +1,8 @@
 //! Optional settings: `.cargo/xtask.toml` of the folder we are in or one above.
 //! Unknown keys are errors: a typo must not be a silent default.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
@@ -15,6 +17,8 @@ pub struct Config {
     /// The talosctl to use instead of the checkout's `_out/talosctl-*`.
     pub talosctl: Option<Utf8PathBuf>,
     pub cluster: ClusterConfig,
+    /// Where pull-through proxies pull from instead, by image host.
+    pub proxies: BTreeMap<String, String>,
     /// The folder that holds `.cargo`, for relative paths.
     #[serde(skip)]
     pub base: Option<Utf8PathBuf>,

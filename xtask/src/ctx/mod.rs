@@ -2,9 +2,11 @@
 //! Nothing here changes anything; processes are started only by `probe`.
 
 pub mod abandoned;
+pub mod binfmt;
 pub mod checkout;
 pub mod cluster;
 pub mod config;
+pub mod containers;
 pub mod dirs;
 pub mod disk;
 pub mod docker;
@@ -20,6 +22,9 @@ pub mod ownership;
 pub mod ports;
 pub mod probe;
 pub mod processes;
+pub mod registries;
+pub mod registry_api;
+pub mod relay;
 pub mod talosctl;
 
 use camino::Utf8PathBuf;
