@@ -4,6 +4,10 @@
 
 mod builtin;
 mod child;
+#[cfg(target_os = "linux")]
+pub mod exec_root;
+#[cfg(target_os = "linux")]
+pub mod gotest;
 mod gateway;
 mod images;
 mod progress;

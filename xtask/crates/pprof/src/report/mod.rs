@@ -1,5 +1,9 @@
 //! Reports as `go tool pprof` prints them, and the same as rows.
 
+mod compare;
+mod goroutines;
+mod groups;
+mod list;
 mod raw;
 mod tags;
 mod traces;
@@ -17,6 +21,10 @@ use crate::tagframes;
 use crate::unit;
 use crate::view::View;
 
+pub use compare::{Compared, Comparison, compare, compare_text};
+pub use goroutines::{Goroutines, Group, goroutines};
+pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
+pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
 pub use raw::raw;
 pub use tags::{comments, tags};
 pub use traces::traces;
