@@ -76,6 +76,10 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
+    /// All that builds and clusters need besides a checkout: builder, registry, proxies, cross-build
+    Setup(crate::commands::registry::args::SetupArgs),
+    /// The buildx builder that builds need
+    Builder(crate::commands::builder::args::BuilderCommand),
     /// An installer image of this checkout, pushed to the local registry
     Installer(InstallerArgs),
     /// Images that builds have pushed, by digest

@@ -322,6 +322,9 @@ fn nodes_pull_by_the_relay(lab: &Lab) {
     assert_eq!(status()["relay"]["state"], "running");
     assert_eq!(pull("127.0.0.1:5005/u/x:v1"), "pulled");
     lab.ok(&["cluster", "destroy"]);
-    assert_eq!(sh(lab, "pgrep -f '[i]nternal gateway' || echo none"), "none");
+    assert_eq!(
+        sh(lab, "pgrep -f '[i]nternal gateway' || echo none"),
+        "none"
+    );
     assert_eq!(status()["relay"], Value::Null);
 }

@@ -2,6 +2,7 @@
 //! is there, make a plan or a report, hand it over.
 
 mod build;
+pub mod builder;
 pub mod cluster;
 mod completions;
 mod doctor;
@@ -15,6 +16,7 @@ pub mod pprof;
 mod proxies;
 pub mod registry;
 mod runs;
+mod setup;
 mod units;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
@@ -62,6 +64,8 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Build(args) => build::run(&app, &args),
+        Command::Setup(args) => setup::run(&app, &args),
+        Command::Builder(command) => builder::run(&app, &command),
         Command::Installer(args) => installer::run(&app, &args),
         Command::Images { json } => images::run(&app, json),
         Command::Registry(command) => registry::run(&app, &command),

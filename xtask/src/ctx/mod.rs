@@ -3,6 +3,8 @@
 
 pub mod abandoned;
 pub mod binfmt;
+pub mod buildx;
+pub mod cargo_run;
 pub mod checkout;
 pub mod cluster;
 pub mod config;

@@ -4,11 +4,12 @@
 
 mod builtin;
 mod child;
+mod excerpt;
 #[cfg(target_os = "linux")]
 pub mod exec_root;
+mod gateway;
 #[cfg(target_os = "linux")]
 pub mod gotest;
-mod gateway;
 mod images;
 mod progress;
 mod registries;

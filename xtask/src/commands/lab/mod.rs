@@ -59,7 +59,12 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
 fn needs_docker(command: &Command) -> bool {
     matches!(
         command,
-        Command::Build(_) | Command::Installer(_) | Command::Registry(_) | Command::Proxies(_)
+        Command::Build(_)
+            | Command::Builder(_)
+            | Command::Installer(_)
+            | Command::Registry(_)
+            | Command::Proxies(_)
+            | Command::Setup(_)
     )
 }
 

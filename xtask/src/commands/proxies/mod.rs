@@ -16,6 +16,7 @@ use super::registry::{lock, table, up};
 use crate::ctx::containers;
 use crate::ctx::registries::{self, Spec};
 use crate::failure::Result;
+use crate::plan::Plan;
 use crate::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
@@ -47,23 +48,27 @@ fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
 /// # Errors
 /// When docker does not answer, a stranger has a port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
-    let specs = specs(app)?;
-    let look = || -> Result<_> {
-        let stood = stand::look(&specs)?;
-        stand::check(&stood)?;
-        Ok(up::plan_up("pull-through proxies on 127.0.0.1", &stood))
-    };
     if app.is_dry() {
-        app.show(&look()?)?;
+        app.show(&plan(app)?)?;
         return Ok(None);
     }
     let _lock = lock(app, "proxies up")?;
-    let plan = look()?;
+    let plan = plan(app)?;
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
     app.runner().execute(&plan, &HalfMade)?;
     Ok(Some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is well.
+///
+/// # Errors
+/// When docker does not answer, or a stranger is in the way.
+pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+    let stood = stand::look(&specs(app)?)?;
+    stand::check(&stood)?;
+    Ok(up::plan_up("pull-through proxies on 127.0.0.1", &stood))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {

@@ -16,6 +16,7 @@ use super::cluster::HalfMade;
 use crate::ctx::containers;
 use crate::ctx::registries;
 use crate::failure::Result;
+use crate::plan::Plan;
 use crate::record::lock::{self, Lock};
 use crate::ui::{self, Style};
 use args::{DownArgs, RegistryCommand, RegistryVerb};
@@ -48,22 +49,27 @@ pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
 /// # Errors
 /// When docker does not answer, a stranger has the port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
-    let look = || -> Result<_> {
-        let stood = stand::look(&[registries::local()])?;
-        stand::check(&stood)?;
-        Ok(up::plan_up("the local registry on 127.0.0.1:5005", &stood))
-    };
     if app.is_dry() {
-        app.show(&look()?)?;
+        app.show(&plan(app)?)?;
         return Ok(None);
     }
     let _lock = lock(app, "registry up")?;
-    let plan = look()?;
+    let plan = plan(app)?;
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
     app.runner().execute(&plan, &HalfMade)?;
     Ok(Some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is well.
+///
+/// # Errors
+/// When docker does not answer, or a stranger is in the way.
+pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+    let stood = stand::look(&[registries::local()])?;
+    stand::check(&stood)?;
+    Ok(up::plan_up("the local registry on 127.0.0.1:5005", &stood))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
