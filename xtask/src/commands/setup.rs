@@ -74,11 +74,7 @@ pub(super) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
 /// All parts as one plan.
 fn show(app: &App<'_>) -> Result<u8> {
     let mut plan = Plan::new("set up what builds and clusters need");
-    let mut parts = vec![
-        builder::plan(app)?,
-        registry::plan(app)?,
-        proxies::plan(app)?,
-    ];
+    let mut parts = vec![builder::plan(app)?, registry::plan()?, proxies::plan(app)?];
     let foreign = binfmt::foreign(app.ctx.host.arch);
     let is_ready = matches!(binfmt::probe(foreign), Binfmt::Ready { .. });
     if !is_ready && !lab::is_inside() {

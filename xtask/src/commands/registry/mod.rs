@@ -50,11 +50,11 @@ pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
 /// When docker does not answer, a stranger has the port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     if app.is_dry() {
-        app.show(&plan(app)?)?;
+        app.show(&plan()?)?;
         return Ok(None);
     }
     let _lock = lock(app, "registry up")?;
-    let plan = plan(app)?;
+    let plan = plan()?;
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
@@ -66,7 +66,7 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
 ///
 /// # Errors
 /// When docker does not answer, or a stranger is in the way.
-pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+pub(super) fn plan() -> Result<Plan> {
     let stood = stand::look(&[registries::local()])?;
     stand::check(&stood)?;
     Ok(up::plan_up("the local registry on 127.0.0.1:5005", &stood))
