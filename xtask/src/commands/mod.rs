@@ -17,6 +17,7 @@ mod proxies;
 pub mod registry;
 mod runs;
 mod setup;
+pub mod test;
 mod units;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
@@ -72,6 +73,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
         Command::Proxies(command) => proxies::run(&app, &command),
         Command::Lab(command) => lab::run(&app, command),
         Command::Pprof(command) => pprof::run(&app, &command),
+        Command::Test(command) => test::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),

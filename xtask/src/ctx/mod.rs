@@ -2,6 +2,7 @@
 //! Nothing here changes anything; processes are started only by `probe`.
 
 pub mod abandoned;
+pub mod abilities;
 pub mod binfmt;
 pub mod buildx;
 pub mod cargo_run;
@@ -18,6 +19,7 @@ pub mod images;
 pub mod kubeconfig;
 pub mod kvm;
 pub mod leftovers;
+pub mod loops;
 pub mod mirrors;
 pub mod network;
 pub mod ownership;
@@ -27,6 +29,7 @@ pub mod processes;
 pub mod registries;
 pub mod registry_api;
 pub mod relay;
+pub mod sources;
 pub mod talosctl;
 
 use camino::Utf8PathBuf;
