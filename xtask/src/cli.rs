@@ -1,6 +1,8 @@
 //! The command line as data. No decision is taken here.
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
+use std::ffi::OsString;
+
 use camino::Utf8PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -76,6 +78,8 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
+    /// The buildx builder that builds need
+    Builder(crate::commands::builder::args::BuilderCommand),
     /// An installer image of this checkout, pushed to the local registry
     Installer(InstallerArgs),
     /// Images that builds have pushed, by digest
@@ -89,6 +93,9 @@ pub enum Command {
     Lab(LabCommand),
     /// Profiles of all nodes at once, or of any file: who uses what
     Pprof(Box<crate::commands::pprof::args::PprofCommand>),
+    /// Talos' own tests: what there is, and what each needs
+    #[command(subcommand)]
+    Test(crate::commands::test::args::TestCommand),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
     /// For `go test -exec`: only the test binary runs as root, contained
@@ -437,6 +444,25 @@ pub enum InternalCommand {
     RunPlan,
     /// End our process group when standard input closes
     Warden,
+}
+
+/// `-run REGEXP` is what fingers type for tests: one word with one dash, which
+/// clap would read as three letters. What stands behind `--` is not ours.
+pub fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.collect();
+    let end = words.iter().position(|word| word == "--");
+    let end = end.unwrap_or(words.len());
+    let ours = &mut words[..end];
+    if !ours.iter().any(|word| word == "test") {
+        return words;
+    }
+    for word in ours {
+        let text = word.to_str().unwrap_or_default();
+        if text == "-run" || text.starts_with("-run=") {
+            *word = format!("-{text}").into();
+        }
+    }
+    words
 }
 
 /// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too

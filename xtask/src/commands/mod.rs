@@ -2,6 +2,7 @@
 //! is there, make a plan or a report, hand it over.
 
 mod build;
+pub mod builder;
 pub mod cluster;
 mod completions;
 mod doctor;
@@ -13,6 +14,7 @@ mod internal;
 pub mod lab;
 pub mod pprof;
 mod runs;
+pub mod test;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use crate::ctx::Ctx;
@@ -57,10 +59,12 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Build(args) => build::run(&app, &args),
+        Command::Builder(command) => builder::run(&app, &command),
         Command::Installer(args) => installer::run(&app, &args),
         Command::Images { json } => images::run(&app, json),
         Command::Lab(command) => lab::run(&app, command),
         Command::Pprof(command) => pprof::run(&app, &command),
+        Command::Test(command) => test::run(&app, &command),
         Command::Doctor(args) => doctor::run(&app, &args),
         Command::Runs(args) => runs::run(&app, &args),
         Command::Embed(args) => embed::run(&app, &args),

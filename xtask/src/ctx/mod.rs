@@ -2,6 +2,9 @@
 //! Nothing here changes anything; processes are started only by `probe`.
 
 pub mod abandoned;
+pub mod abilities;
+pub mod buildx;
+pub mod cargo_run;
 pub mod checkout;
 pub mod cluster;
 pub mod config;
@@ -14,12 +17,14 @@ pub mod images;
 pub mod kubeconfig;
 pub mod kvm;
 pub mod leftovers;
+pub mod loops;
 pub mod mirrors;
 pub mod network;
 pub mod ownership;
 pub mod ports;
 pub mod probe;
 pub mod processes;
+pub mod sources;
 pub mod talosctl;
 
 use camino::Utf8PathBuf;

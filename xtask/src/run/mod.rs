@@ -4,6 +4,7 @@
 
 mod builtin;
 mod child;
+mod excerpt;
 #[cfg(target_os = "linux")]
 pub mod exec_root;
 #[cfg(target_os = "linux")]

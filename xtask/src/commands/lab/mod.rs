@@ -56,7 +56,10 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
 
 /// What builds, pushes or serves images; nobody else waits for Docker.
 fn needs_docker(command: &Command) -> bool {
-    matches!(command, Command::Build(_) | Command::Installer(_))
+    matches!(
+        command,
+        Command::Build(_) | Command::Builder(_) | Command::Installer(_)
+    )
 }
 
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.

@@ -88,7 +88,7 @@ fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 
         (
             "cluster settings that suit the lab",
             checkout.join(".cargo/xtask.toml"),
-            settings(&parts.tools.dir.join("cni")),
+            settings(&parts.tools.dir.join("cni"), &place.cgroup()),
         ),
         (
             "a shell in the lab says where it is",
@@ -129,8 +129,9 @@ fn artifacts(out: &Utf8Path, parts: &Parts, arch: &str) -> [Step; 3] {
 }
 
 /// A node of the lab is small, has no UEFI firmware, and its disk is never
-/// written: it must only look large enough to talosctl.
-fn settings(cni: &Utf8Path) -> String {
+/// written: it must only look large enough to talosctl. Buildx would put its
+/// container into a cgroup that `lab down` does not know.
+fn settings(cni: &Utf8Path, cgroup: &str) -> String {
     format!(
         "# Written by `cargo xtask lab up`.\n\
          [cluster]\n\
@@ -142,7 +143,9 @@ fn settings(cni: &Utf8Path) -> String {
            \"--cni-bin-path={cni}\",\n  \
            \"--with-uefi=false\",\n  \
            \"--disk-preallocate=false\",\n\
-         ]\n"
+         ]\n\
+         [builder]\n\
+         driver-opts = [\"cgroup-parent={cgroup}\"]\n"
     )
 }
 
