@@ -1,6 +1,8 @@
 //! The command line as data. No decision is taken here.
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
+use std::ffi::OsString;
+
 use camino::Utf8PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -76,6 +78,10 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
+    /// All that builds and clusters need besides a checkout: builder, registry, proxies, cross-build
+    Setup(crate::commands::registry::args::SetupArgs),
+    /// The buildx builder that builds need
+    Builder(crate::commands::builder::args::BuilderCommand),
     /// An installer image of this checkout, pushed to the local registry
     Installer(InstallerArgs),
     /// Images that builds have pushed, by digest
@@ -84,13 +90,22 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The local registry on 127.0.0.1:5005, which builds push to
+    Registry(crate::commands::registry::args::RegistryCommand),
+    /// Pull-through proxies, which make clusters boot faster
+    Proxies(crate::commands::registry::args::ProxiesCommand),
     /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(LabCommand),
     /// Profiles of all nodes at once, or of any file: who uses what
     Pprof(Box<crate::commands::pprof::args::PprofCommand>),
+    /// Talos' own tests: what there is, and what each needs
+    #[command(subcommand)]
+    Test(crate::commands::test::args::TestCommand),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
+    /// For `go test -exec`: only the test binary runs as root, contained
+    ExecRoot(ExecRootArgs),
     /// Records of past runs
     Runs(RunsArgs),
     /// Copy this workspace into a Talos checkout
@@ -374,6 +389,31 @@ pub struct BuildArgs {
     pub progress: Option<String>,
 }
 
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
+        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/"
+)]
+pub struct ExecRootArgs {
+    /// What to give to `go test -exec`; runs nothing
+    #[arg(long, conflicts_with = "command")]
+    pub print: bool,
+    /// Network, IPC and host name of its own too; mounts and processes always are
+    #[arg(long)]
+    pub isolate: bool,
+    /// A variable of the environment that the test gets too; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// The test binary and its arguments
+    #[arg(
+        value_name = "BINARY",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "print"
+    )]
+    pub command: Vec<String>,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask installer\n  cargo xtask installer --tag v1.12.0-dev PKG_KERNEL=127.0.0.1:5005/me/kernel:v1 INSTALLER_ARCH=amd64"
@@ -402,10 +442,46 @@ pub enum InternalCommand {
     },
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// Let a cluster's nodes reach registries on 127.0.0.1 by their gateway
+    Gateway {
+        /// The cluster's folder
+        #[arg(long, value_name = "DIR")]
+        of: Utf8PathBuf,
+        #[arg(long)]
+        cidr: String,
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// Be the relay, and not what starts it
+        #[arg(long)]
+        serve: bool,
+    },
+    /// One test binary as root, asked for on standard input
+    RootExec,
+    /// PID 1 around a test binary
+    RootInit,
     /// Run a plan as `--format json` prints it, read from standard input
     RunPlan,
     /// End our process group when standard input closes
     Warden,
+}
+
+/// `-run REGEXP` is what fingers type for tests: one word with one dash, which
+/// clap would read as three letters. What stands behind `--` is not ours.
+pub fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.collect();
+    let end = words.iter().position(|word| word == "--");
+    let end = end.unwrap_or(words.len());
+    let ours = &mut words[..end];
+    if !ours.iter().any(|word| word == "test") {
+        return words;
+    }
+    for word in ours {
+        let text = word.to_str().unwrap_or_default();
+        if text == "-run" || text.starts_with("-run=") {
+            *word = format!("-{text}").into();
+        }
+    }
+    words
 }
 
 /// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too

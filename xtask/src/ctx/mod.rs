@@ -2,9 +2,14 @@
 //! Nothing here changes anything; processes are started only by `probe`.
 
 pub mod abandoned;
+pub mod abilities;
+pub mod binfmt;
+pub mod buildx;
+pub mod cargo_run;
 pub mod checkout;
 pub mod cluster;
 pub mod config;
+pub mod containers;
 pub mod dirs;
 pub mod disk;
 pub mod docker;
@@ -14,12 +19,17 @@ pub mod images;
 pub mod kubeconfig;
 pub mod kvm;
 pub mod leftovers;
+pub mod loops;
 pub mod mirrors;
 pub mod network;
 pub mod ownership;
 pub mod ports;
 pub mod probe;
 pub mod processes;
+pub mod registries;
+pub mod registry_api;
+pub mod relay;
+pub mod sources;
 pub mod talosctl;
 
 use camino::Utf8PathBuf;

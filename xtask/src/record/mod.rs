@@ -2,9 +2,11 @@
 //! the locks where two runs may meet. Together with `run` the only place that
 //! writes.
 
+pub mod discovered;
 pub mod files;
 pub mod images;
 pub mod ledger;
 pub mod lock;
 pub mod runs;
+pub mod tests;
 pub mod tree;

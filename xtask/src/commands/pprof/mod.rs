@@ -9,14 +9,19 @@ mod controllers;
 mod export;
 mod fetch;
 mod flame;
+mod groups;
 mod leak;
 mod load;
+mod rank;
+pub mod select;
 mod series;
 mod show;
 mod sources;
 mod store;
 mod summary;
 mod target;
+mod trend;
+mod verdict;
 mod watch;
 mod web;
 
@@ -59,7 +64,7 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         return draw(app, &profile, name, &args.show);
     }
     if args.show.controllers {
-        return cluster::compare(app, &args.profiles, &args.show);
+        return groups::compare(app, &args.profiles, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
     let code = show::show(app, &profile, &args.show)?;

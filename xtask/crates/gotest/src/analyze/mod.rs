@@ -1,0 +1,470 @@
+//! What one function does: whom it calls, what it needs itself, which subtests
+//! and suites it runs. One walk over its statements, with the types and values
+//! of local names as far as they can be told.
+
+mod types;
+
+use std::rc::Rc;
+
+use crate::ast::{Call, Expr, FuncLit, Signature, Stmt};
+use crate::evidence;
+use crate::need::{self, Need};
+use crate::program::{FunctionId, Program, Ty};
+use crate::values::{self, Value};
+
+/// A need and where the source says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) need: Need,
+    pub(crate) file: usize,
+    pub(crate) at: usize,
+    /// The test skips itself without it; else it would fail.
+    pub(crate) skips: bool,
+    /// Nothing decides whether it comes to this.
+    pub(crate) certain: bool,
+}
+
+/// One function calls another, or hands it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) id: FunctionId,
+    /// Nothing decides whether it does.
+    pub(crate) certain: bool,
+}
+
+/// A function, or a subtest's closure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unit {
+    pub(crate) calls: Vec<Calls>,
+    pub(crate) needs: Vec<Found>,
+    pub(crate) subtests: Vec<Subtest>,
+    pub(crate) suites: Vec<Suite>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Subtest {
+    /// As given to `Run`.
+    pub(crate) name: String,
+    pub(crate) at: usize,
+    pub(crate) unit: Rc<Unit>,
+}
+
+/// `suite.Run(t, …)` of a declared type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Suite {
+    pub(crate) package: usize,
+    pub(crate) ty: String,
+}
+
+/// A local name.
+#[derive(Debug, Clone)]
+pub(crate) struct Local<'p> {
+    pub(crate) name: &'p str,
+    pub(crate) ty: Ty<'p>,
+    pub(crate) value: Origin<'p>,
+}
+
+/// Where a local name's value comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin<'p> {
+    Nowhere,
+    /// This expression, or one of its results.
+    Bound(&'p Expr<'p>),
+    /// The key or index, and the element, of what is ranged over.
+    Key(&'p Expr<'p>),
+    Element(&'p Expr<'p>),
+    /// Known for the present turn of a loop.
+    Known(Value<'p>),
+}
+
+/// A walk through one function.
+#[derive(Debug)]
+pub(crate) struct Walk<'p> {
+    pub(crate) program: &'p Program<'p>,
+    pub(crate) file: usize,
+    pub(crate) locals: Vec<Local<'p>>,
+    unit: Unit,
+    /// Inside a subtest whose name the source does not say.
+    nameless: usize,
+    /// Inside something that code other than tests may or may not do.
+    unsure: usize,
+    depth: usize,
+}
+
+/// Deeper nesting of subtests and closures is not followed.
+const DEEPEST: usize = 40;
+/// More subtests than this come from no table that people wrote.
+const MOST_SUBTESTS: usize = 2000;
+
+const SUITE: &str = "github.com/stretchr/testify/suite";
+
+pub(crate) fn function<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
+    let declared = program.function(id);
+    let mut walk = Walk::bare(program, id.file);
+    if let Some(receiver) = &declared.receiver {
+        let ty = program.resolve(id.file, &receiver.ty);
+        walk.declare(receiver.name, ty, Origin::Nowhere);
+    }
+    walk.parameters(&declared.signature);
+    walk.statements(program.body(id));
+    walk.unit
+}
+
+impl<'p> Walk<'p> {
+    /// Knows a file's names and no local ones.
+    pub(crate) fn bare(program: &'p Program<'p>, file: usize) -> Self {
+        Self {
+            program,
+            file,
+            locals: Vec::new(),
+            unit: Unit::default(),
+            nameless: 0,
+            unsure: 0,
+            depth: 0,
+        }
+    }
+
+    pub(crate) fn local(&self, name: &str) -> Option<&Local<'p>> {
+        self.locals.iter().rev().find(|local| local.name == name)
+    }
+
+    fn declare(&mut self, name: &'p str, ty: Ty<'p>, value: Origin<'p>) {
+        if !name.is_empty() && name != "_" {
+            self.locals.push(Local { name, ty, value });
+        }
+    }
+
+    fn parameters(&mut self, signature: &'p Signature<'p>) {
+        for field in &signature.params {
+            let ty = self.program.resolve(self.file, &field.ty);
+            self.declare(field.name, ty, Origin::Nowhere);
+        }
+    }
+
+    fn scope(&mut self, walk: impl FnOnce(&mut Self)) {
+        let known = self.locals.len();
+        self.depth += 1;
+        if self.depth < DEEPEST {
+            walk(self);
+        }
+        self.depth -= 1;
+        self.locals.truncate(known);
+    }
+
+    fn statements(&mut self, body: &'p [Stmt<'p>]) {
+        for statement in body {
+            self.statement(statement);
+        }
+    }
+
+    fn statement(&mut self, statement: &'p Stmt<'p>) {
+        match statement {
+            Stmt::Expr(expr) => self.expr(expr),
+            Stmt::Return(exprs) => self.exprs(exprs),
+            Stmt::Block(body) => {
+                // `var` lines come as a block of bindings in this very scope.
+                if body.iter().all(|s| matches!(s, Stmt::Bind { .. })) {
+                    self.statements(body);
+                } else {
+                    self.perhaps(|walk| walk.statements(body));
+                }
+            }
+            Stmt::Bind {
+                names,
+                ty,
+                values,
+                defines,
+            } => self.bind(names, ty.as_ref(), values, *defines),
+            Stmt::If {
+                init,
+                cond,
+                then,
+                other,
+            } => self.scope(|walk| {
+                walk.statements(init);
+                walk.guard(cond, then);
+                walk.expr(cond);
+                walk.perhaps(|walk| walk.statements(then));
+                walk.perhaps(|walk| walk.statements(other));
+            }),
+            Stmt::Range { names, over, body } => {
+                self.expr(over);
+                self.scope(|walk| {
+                    let element = match walk.ty(over) {
+                        Ty::Elements(inner) => *inner,
+                        _ => Ty::Unknown,
+                    };
+                    if let Some(key) = names.first() {
+                        walk.declare(key, Ty::Unknown, Origin::Key(over));
+                    }
+                    if let Some(value) = names.get(1) {
+                        walk.declare(value, element, Origin::Element(over));
+                    }
+                    walk.perhaps(|walk| walk.statements(body));
+                });
+            }
+        }
+    }
+
+    /// What the code under test does only sometimes. Tests do what they say:
+    /// their loops have elements, their closures are run.
+    fn perhaps(&mut self, walk: impl FnOnce(&mut Self)) {
+        let unsure = usize::from(!self.program.files[self.file].is_test);
+        self.unsure += unsure;
+        self.scope(walk);
+        self.unsure -= unsure;
+    }
+
+    fn bind(
+        &mut self,
+        names: &'p [&'p str],
+        ty: Option<&'p Expr<'p>>,
+        values: &'p [Expr<'p>],
+        defines: bool,
+    ) {
+        self.exprs(values);
+        let declared = ty.map(|ty| self.program.resolve(self.file, ty));
+        for (index, name) in names.iter().enumerate() {
+            let value = if values.len() == names.len() {
+                values.get(index)
+            } else {
+                values.first()
+            };
+            let ty = match (&declared, value) {
+                (Some(ty), _) => ty.clone(),
+                (None, Some(value)) if values.len() == names.len() => self.ty(value),
+                (None, Some(value)) => self.result(value, index),
+                (None, None) => Ty::Unknown,
+            };
+            let origin = value.map_or(Origin::Nowhere, Origin::Bound);
+            if defines {
+                self.declare(name, ty, origin);
+            } else if let Some(local) = self
+                .locals
+                .iter_mut()
+                .rev()
+                .find(|local| local.name == *name)
+            {
+                local.value = origin;
+                if matches!(local.ty, Ty::Unknown) {
+                    local.ty = ty;
+                }
+            }
+        }
+    }
+
+    /// `if … { t.Skip(…) }`: what the condition asks for is needed.
+    fn guard(&mut self, cond: &'p Expr<'p>, then: &'p [Stmt<'p>]) {
+        let Some((at, message)) = then.iter().find_map(|statement| self.skipping(statement)) else {
+            return;
+        };
+        for need in evidence::of_guard(self, cond, &message) {
+            self.unit.needs.push(Found {
+                need,
+                file: self.file,
+                at,
+                skips: true,
+                certain: true,
+            });
+        }
+    }
+
+    /// Where a statement leaves the test, and with which words.
+    fn skipping(&self, statement: &'p Stmt<'p>) -> Option<(usize, String)> {
+        let Stmt::Expr(Expr::Call(call)) = statement else {
+            return None;
+        };
+        let message = || {
+            let literals = call.args.iter().filter_map(|arg| match arg {
+                Expr::Str(text) => Some(crate::lex::unquote(text)),
+                _ => None,
+            });
+            literals.collect::<Vec<_>>().join(" ")
+        };
+        let Expr::Sel(of, name) = &call.fun else {
+            return None;
+        };
+        let ours = matches!(self.ty(of), Ty::Named(package, ty)
+            if self.program.method(package, ty, name).is_some());
+        match *name {
+            _ if ours => None,
+            "Skip" | "Skipf" | "SkipNow" => Some((call.at, message())),
+            // A test that says so when it fails.
+            "Fatal" | "Fatalf" if message().contains("root") => Some((call.at, message())),
+            _ => None,
+        }
+    }
+
+    fn exprs(&mut self, exprs: &'p [Expr<'p>]) {
+        for expr in exprs {
+            self.expr(expr);
+        }
+    }
+
+    fn expr(&mut self, expr: &'p Expr<'p>) {
+        match expr {
+            Expr::Call(call) => self.call(call),
+            Expr::Func(literal) => self.closure(literal),
+            Expr::Composite(_, items) => {
+                for item in items {
+                    self.expr(&item.value);
+                    if let Some(key @ (Expr::Call(_) | Expr::Func(_))) = &item.key {
+                        self.expr(key);
+                    }
+                }
+            }
+            Expr::Name(_) | Expr::Sel(..) => {
+                // A function that is handed on is called by somebody.
+                if let Ty::Function(id) = self.ty(expr) {
+                    let certain = self.unsure == 0 && self.program.files[self.file].is_test;
+                    self.unit.calls.push(Calls { id, certain });
+                }
+                if let Expr::Sel(of, _) = expr
+                    && !matches!(**of, Expr::Name(_))
+                {
+                    self.expr(of);
+                }
+            }
+            Expr::Index(of, inside) => {
+                self.expr(of);
+                self.exprs(inside);
+            }
+            Expr::Star(inner) | Expr::Unary(_, inner) | Expr::Assert(inner, _) => self.expr(inner),
+            Expr::Binary(_, both) => {
+                self.expr(&both.0);
+                self.expr(&both.1);
+            }
+            _ => {}
+        }
+    }
+
+    fn closure(&mut self, literal: &'p FuncLit<'p>) {
+        self.perhaps(|walk| {
+            walk.parameters(&literal.signature);
+            walk.statements(&literal.body);
+        });
+    }
+
+    fn call(&mut self, call: &'p Call<'p>) {
+        let callee = self.ty(&call.fun);
+        if self.runs_subtest(call, &callee) {
+            return;
+        }
+        match &callee {
+            Ty::Function(id) => self.unit.calls.push(Calls {
+                id: *id,
+                certain: self.unsure == 0,
+            }),
+            Ty::ExternalFunction(SUITE, "Run") => {
+                if let Some(Ty::Named(package, ty)) = call.args.get(1).map(|suite| self.ty(suite)) {
+                    let suite = Suite {
+                        package,
+                        ty: ty.to_owned(),
+                    };
+                    if self.nameless == 0 {
+                        self.unit.suites.push(suite);
+                    }
+                }
+            }
+            Ty::ExternalFunction(path, name) => self.outside(call, path, name),
+            _ => {}
+        }
+        // A method's receiver may be a call of its own.
+        match &call.fun {
+            Expr::Sel(of, _) => self.expr_unless_name(of),
+            Expr::Name(_) => {}
+            other => self.expr(other),
+        }
+        self.exprs(&call.args);
+    }
+
+    fn expr_unless_name(&mut self, expr: &'p Expr<'p>) {
+        if !matches!(expr, Expr::Name(_)) {
+            self.expr(expr);
+        }
+    }
+
+    fn outside(&mut self, call: &'p Call<'p>, path: &'p str, name: &'p str) {
+        let mut needs = need::of_call(path, name).to_vec();
+        if let Some(program) = evidence::program_of(self, call, path, name) {
+            needs.extend_from_slice(need::of_program(&program));
+            needs.push(Need::Tool(program));
+        }
+        for need in needs {
+            self.unit.needs.push(Found {
+                need,
+                file: self.file,
+                at: call.at,
+                skips: false,
+                certain: self.unsure == 0,
+            });
+        }
+    }
+
+    /// `t.Run(name, func)` and testify's `suite.Run(name, func)`.
+    fn runs_subtest(&mut self, call: &'p Call<'p>, callee: &Ty<'p>) -> bool {
+        let (Expr::Sel(of, "Run"), [name, body]) = (&call.fun, call.args.as_slice()) else {
+            return false;
+        };
+        let is_test = match self.ty(of) {
+            Ty::Named(package, ty) => {
+                !matches!(callee, Ty::Function(_))
+                    && self.program.embeds_external(package, ty, SUITE)
+            }
+            Ty::External("testing", "T" | "B") | Ty::Unknown => true,
+            _ => false,
+        };
+        let is_function = matches!(body, Expr::Func(_))
+            || matches!(self.ty(body), Ty::Function(_) | Ty::Closure(..));
+        if !is_test || !is_function {
+            return false;
+        }
+        self.expr(name);
+        let names = if self.nameless == 0 {
+            values::all_texts(self, name)
+        } else {
+            None
+        };
+        let Some(names) = names else {
+            self.nameless += 1;
+            self.expr(body);
+            self.nameless -= 1;
+            return true;
+        };
+        let mut shared: Option<Rc<Unit>> = None;
+        for (text, bindings) in names {
+            if self.unit.subtests.len() >= MOST_SUBTESTS {
+                break;
+            }
+            let unit = match &shared {
+                Some(unit) => Rc::clone(unit),
+                None => Rc::new(self.subtest(body, bindings)),
+            };
+            if shared.is_none() && unit.subtests.is_empty() && unit.suites.is_empty() {
+                // Nothing in it depends on the turn of the loop.
+                shared = Some(Rc::clone(&unit));
+            }
+            self.unit.subtests.push(Subtest {
+                name: text,
+                at: call.at,
+                unit,
+            });
+        }
+        true
+    }
+
+    /// The body of a subtest, apart from what surrounds it.
+    fn subtest(&mut self, body: &'p Expr<'p>, bindings: Vec<(&'p str, Value<'p>)>) -> Unit {
+        let outer = std::mem::take(&mut self.unit);
+        self.scope(|walk| {
+            for (name, value) in bindings {
+                let ty = walk
+                    .local(name)
+                    .map_or(Ty::Unknown, |local| local.ty.clone());
+                walk.declare(name, ty, Origin::Known(value));
+            }
+            walk.expr(body);
+        });
+        std::mem::replace(&mut self.unit, outer)
+    }
+}

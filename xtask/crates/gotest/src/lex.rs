@@ -1,0 +1,407 @@
+//! Tokens of a Go source, as the language's specification has them
+//! (<https://go.dev/ref/spec#Lexical_elements>), with the semicolons that a
+//! compiler would insert. Never fails: what cannot be a token is skipped.
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A name or a keyword.
+    Word,
+    /// `"…"` or `` `…` ``, quotes included.
+    Str,
+    /// `'…'`.
+    Rune,
+    Number,
+    /// An operator, a bracket, a comma.
+    Op,
+    /// Written or inserted at a line's end.
+    Semi,
+    End,
+}
+
+/// A token and where it stands, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
+}
+
+/// Reads tokens one after the other; cheap to copy, to look ahead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    /// The last token ends a statement when a line ends after it.
+    ends: bool,
+}
+
+const OPERATORS: [&str; 25] = [
+    "<<=", ">>=", "&^=", "...", "&&", "||", "<-", "++", "--", "==", "!=", "<=", ">=", ":=", "+=",
+    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<", ">>", "&^",
+];
+
+impl<'a> Lexer<'a> {
+    pub(crate) fn new(text: &'a str, at: usize) -> Self {
+        Self {
+            text,
+            at,
+            ends: false,
+        }
+    }
+
+    /// Where the next token is looked for, in bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn next(&mut self) -> Token<'a> {
+        if self.blanks() {
+            let at = self.at;
+            self.ends = false;
+            return Token {
+                kind: Kind::Semi,
+                text: ";",
+                at,
+            };
+        }
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let Some(&first) = bytes.get(start) else {
+            self.ends = false;
+            return Token {
+                kind: Kind::End,
+                text: "",
+                at: start,
+            };
+        };
+        let kind = match first {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => {
+                self.while_word();
+                Kind::Word
+            }
+            b'0'..=b'9' => {
+                self.number();
+                Kind::Number
+            }
+            b'.' if bytes.get(start + 1).is_some_and(u8::is_ascii_digit) => {
+                self.number();
+                Kind::Number
+            }
+            b'"' | b'\'' | b'`' => {
+                self.at = end_of_quote(bytes, start);
+                if first == b'\'' {
+                    Kind::Rune
+                } else {
+                    Kind::Str
+                }
+            }
+            b';' => {
+                self.at += 1;
+                Kind::Semi
+            }
+            _ => {
+                let rest = &self.text[start..];
+                let long = OPERATORS.iter().find(|op| rest.starts_with(**op));
+                self.at += long.map_or(1, |op| op.len());
+                Kind::Op
+            }
+        };
+        let text = &self.text[start..self.at];
+        self.ends = match kind {
+            Kind::Word => {
+                !is_keyword(text) || matches!(text, "break" | "continue" | "fallthrough" | "return")
+            }
+            Kind::Str | Kind::Rune | Kind::Number => true,
+            Kind::Op => matches!(text, "++" | "--" | ")" | "]" | "}"),
+            Kind::Semi | Kind::End => false,
+        };
+        Token {
+            kind,
+            text,
+            at: start,
+        }
+    }
+
+    /// Behind the bracket that closes the one just read; to the end when none does.
+    pub(crate) fn skip_block(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut depth = 1_usize;
+        let mut at = self.at;
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        at += 1;
+                        break;
+                    }
+                }
+                b'"' | b'\'' | b'`' => {
+                    at = end_of_quote(bytes, at);
+                    continue;
+                }
+                b'/' => {
+                    if let Some((end, _)) = end_of_comment(bytes, at) {
+                        at = end;
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        self.at = at;
+        self.ends = true;
+    }
+
+    /// Skips blanks and comments; true where a semicolon belongs.
+    fn blanks(&mut self) -> bool {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.at) {
+                Some(b'\n') => {
+                    self.at += 1;
+                    if self.ends {
+                        return true;
+                    }
+                }
+                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b'/') => match end_of_comment(bytes, self.at) {
+                    Some((end, newline)) => {
+                        self.at = end;
+                        if newline && self.ends {
+                            return true;
+                        }
+                    }
+                    None => return false,
+                },
+                Some(_) => return false,
+                None => return self.ends,
+            }
+        }
+    }
+
+    fn while_word(&mut self) {
+        let bytes = self.text.as_bytes();
+        while matches!(
+            bytes.get(self.at),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' | 0x80..)
+        ) {
+            self.at += 1;
+        }
+    }
+
+    fn number(&mut self) {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let hex = matches!(bytes.get(start + 1), Some(b'x' | b'X'));
+        while let Some(&byte) = bytes.get(self.at) {
+            let exponent = matches!(byte, b'+' | b'-')
+                && self.at > start
+                && match bytes[self.at - 1] {
+                    b'e' | b'E' => !hex,
+                    b'p' | b'P' => hex,
+                    _ => false,
+                };
+            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || exponent) {
+                break;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// Behind a comment that starts here, and whether it holds a line's end. A
+/// line comment's own line end is left to be read.
+fn end_of_comment(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    match bytes.get(at + 1)? {
+        b'/' => {
+            let line = bytes[at..].iter().position(|byte| *byte == b'\n');
+            Some((line.map_or(bytes.len(), |line| at + line), false))
+        }
+        b'*' => {
+            let mut end = at + 2;
+            while end < bytes.len() && !bytes[end..].starts_with(b"*/") {
+                end += 1;
+            }
+            let newline = bytes[at..end].contains(&b'\n');
+            Some(((end + 2).min(bytes.len()), newline))
+        }
+        _ => None,
+    }
+}
+
+/// Behind a string or rune that starts here; an unclosed one ends with its line.
+fn end_of_quote(bytes: &[u8], start: usize) -> usize {
+    let quote = bytes[start];
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == quote {
+            return at + 1;
+        }
+        if quote != b'`' {
+            if byte == b'\n' {
+                return at;
+            }
+            if byte == b'\\' {
+                at += 1;
+            }
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+pub(crate) fn is_keyword(word: &str) -> bool {
+    matches!(
+        word,
+        "break"
+            | "case"
+            | "chan"
+            | "const"
+            | "continue"
+            | "default"
+            | "defer"
+            | "else"
+            | "fallthrough"
+            | "for"
+            | "func"
+            | "go"
+            | "goto"
+            | "if"
+            | "import"
+            | "interface"
+            | "map"
+            | "package"
+            | "range"
+            | "return"
+            | "select"
+            | "struct"
+            | "switch"
+            | "type"
+            | "var"
+    )
+}
+
+/// What a string literal stands for; unknown escapes stay as they are.
+pub(crate) fn unquote(literal: &str) -> String {
+    if let Some(raw) = literal.strip_prefix('`') {
+        return raw.trim_end_matches('`').replace('\r', "");
+    }
+    let inner = literal.strip_prefix('"').unwrap_or(literal);
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    if !inner.contains('\\') {
+        return inner.to_owned();
+    }
+    let mut out = Vec::new();
+    let mut rest = inner.chars();
+    while let Some(char) = rest.next() {
+        if char != '\\' {
+            out.extend(char.to_string().bytes());
+            continue;
+        }
+        let digits = |rest: &mut std::str::Chars<'_>, length: usize, radix: u32, first: &str| {
+            let text: String = first.chars().chain(rest.by_ref().take(length)).collect();
+            u32::from_str_radix(&text, radix).unwrap_or(0xfffd)
+        };
+        let code = match rest.next() {
+            Some('n') => 10,
+            Some('t') => 9,
+            Some('r') => 13,
+            Some('a') => 7,
+            Some('b') => 8,
+            Some('f') => 12,
+            Some('v') => 11,
+            Some('x') => {
+                out.push((digits(&mut rest, 2, 16, "") & 0xff) as u8);
+                continue;
+            }
+            Some(digit @ '0'..='7') => {
+                let first = digit.to_string();
+                out.push((digits(&mut rest, 2, 8, &first) & 0xff) as u8);
+                continue;
+            }
+            Some('u') => digits(&mut rest, 4, 16, ""),
+            Some('U') => digits(&mut rest, 8, 16, ""),
+            Some(other) => u32::from(other),
+            None => break,
+        };
+        let char = char::from_u32(code).unwrap_or('\u{fffd}');
+        out.extend(char.to_string().bytes());
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> Vec<String> {
+        let mut lexer = Lexer::new(text, 0);
+        let mut out = Vec::new();
+        loop {
+            let token = lexer.next();
+            if token.kind == Kind::End {
+                return out;
+            }
+            out.push(token.text.to_owned());
+        }
+    }
+
+    #[test]
+    fn semicolons_stand_where_a_compiler_puts_them() {
+        assert_eq!(
+            tokens("a := f(x)\nreturn\nif a {\n}\n"),
+            [
+                "a", ":=", "f", "(", "x", ")", ";", "return", ";", "if", "a", "{", "}", ";"
+            ]
+        );
+        assert_eq!(tokens("a /* x\n */ b"), ["a", ";", "b", ";"]);
+        assert_eq!(tokens("a // x\nb"), ["a", ";", "b", ";"]);
+        assert_eq!(tokens("a +\nb"), ["a", "+", "b", ";"]);
+    }
+
+    #[test]
+    fn quotes_hold_what_looks_like_something_else() {
+        assert_eq!(
+            tokens("f(\"}\\\"//\", `\n{`, '\\'', '{')"),
+            [
+                "f",
+                "(",
+                "\"}\\\"//\"",
+                ",",
+                "`\n{`",
+                ",",
+                "'\\''",
+                ",",
+                "'{'",
+                ")",
+                ";"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_block_is_skipped_with_all_that_it_holds() {
+        let text = "{ if x { \"}\" /* } */ // }\n '}' } } after";
+        let mut lexer = Lexer::new(text, 0);
+        assert_eq!(lexer.next().text, "{");
+        lexer.skip_block();
+        assert_eq!(lexer.next().text, "after");
+    }
+
+    #[test]
+    fn literals_mean_what_go_says() {
+        assert_eq!(unquote(r#""a\tb\x41\u00e9\"""#), "a\tbA\u{e9}\"");
+        assert_eq!(unquote("`a\\n`"), "a\\n");
+        assert_eq!(unquote(r#""\303\251""#), "\u{e9}");
+    }
+
+    #[test]
+    fn numbers_end_where_they_end() {
+        assert_eq!(tokens("1e+3-0xe+1"), ["1e+3", "-", "0xe", "+", "1", ";"]);
+        assert_eq!(tokens("x[1:2]...")[4], "2");
+    }
+}

@@ -1,0 +1,127 @@
+//! What a test needs of the host, and the calls that say so.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that not every host has. Written as one word in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Need {
+    Root,
+    /// A loop device of its own.
+    Loop,
+    /// Mounting in its mount namespace.
+    Mount,
+    DeviceMapper,
+    Lvm,
+    Containerd,
+    /// Names outside.
+    Internet,
+    /// The Makefile's unit-tests target, by its host name.
+    Buildkit,
+    /// Control groups of version 1.
+    CgroupV1,
+    /// A program on PATH.
+    Tool(String),
+    /// An environment variable.
+    Env(String),
+    /// A file.
+    Path(String),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("root"),
+            Self::Loop => f.write_str("loop"),
+            Self::Mount => f.write_str("mount"),
+            Self::DeviceMapper => f.write_str("device-mapper"),
+            Self::Lvm => f.write_str("lvm"),
+            Self::Containerd => f.write_str("containerd"),
+            Self::Internet => f.write_str("internet"),
+            Self::Buildkit => f.write_str("buildkit"),
+            Self::CgroupV1 => f.write_str("cgroup-v1"),
+            Self::Tool(name) => write!(f, "tool:{name}"),
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::Path(path) => write!(f, "path:{path}"),
+        }
+    }
+}
+
+impl From<Need> for String {
+    fn from(need: Need) -> Self {
+        need.to_string()
+    }
+}
+
+impl From<String> for Need {
+    /// What is no known word is a tool's name.
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "root" => Self::Root,
+            "loop" => Self::Loop,
+            "mount" => Self::Mount,
+            "device-mapper" => Self::DeviceMapper,
+            "lvm" => Self::Lvm,
+            "containerd" => Self::Containerd,
+            "internet" => Self::Internet,
+            "buildkit" => Self::Buildkit,
+            "cgroup-v1" => Self::CgroupV1,
+            _ => match text.split_once(':') {
+                Some(("env", name)) => Self::Env(name.to_owned()),
+                Some(("path", path)) => Self::Path(path.to_owned()),
+                Some(("tool", name)) => Self::Tool(name.to_owned()),
+                _ => Self::Tool(text),
+            },
+        }
+    }
+}
+
+/// What a call of a function outside the workspace needs, by its package's path
+/// and its name. Only calls that cannot do without are here.
+pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
+    match path {
+        "golang.org/x/sys/unix" | "syscall" => match name {
+            "Mount" | "Unmount" | "Fsopen" | "Fsmount" | "MoveMount" | "MountSetattr"
+            | "PivotRoot" => &[Need::Root, Need::Mount],
+            "Unshare" | "Setns" | "Chroot" | "Sethostname" | "InitModule" | "FinitModule"
+            | "Reboot" | "Mknod" => &[Need::Root],
+            _ => &[],
+        },
+        _ if path.starts_with("github.com/freddierice/go-losetup") => match name {
+            "Attach" => &[Need::Root, Need::Loop],
+            _ => &[],
+        },
+        _ if path.starts_with("github.com/anatol/devmapper") => &[Need::Root, Need::DeviceMapper],
+        _ => &[],
+    }
+}
+
+/// What running a program needs beside the program.
+pub(crate) fn of_program(program: &str) -> &'static [Need] {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    match name {
+        "losetup" => &[Need::Root, Need::Loop],
+        "mount" | "umount" => &[Need::Root, Need::Mount],
+        "cryptsetup" | "dmsetup" => &[Need::Root, Need::DeviceMapper],
+        "lvm" | "pvcreate" | "vgcreate" | "lvcreate" | "vgs" | "lvs" | "pvs" => {
+            &[Need::Root, Need::Lvm]
+        }
+        "containerd" => &[Need::Root, Need::Containerd],
+        _ => &[],
+    }
+}
+
+/// What the absence of a file says is missing.
+pub(crate) fn of_path(path: &str) -> Need {
+    if path.ends_with("/containerd") || path.ends_with("containerd.sock") {
+        Need::Containerd
+    } else if path.starts_with("/dev/loop") {
+        Need::Loop
+    } else if path.starts_with("/dev/mapper") {
+        Need::DeviceMapper
+    } else {
+        Need::Path(path.to_owned())
+    }
+}

@@ -1,0 +1,401 @@
+//! All packages of a workspace, declared names looked up as a compiler would,
+//! as far as the sources at hand go: what lies outside is a path and a name.
+
+use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
+
+use crate::ast::{Expr, Field, Signature, Stmt};
+use crate::file::{File, Function, TypeDecl};
+use crate::workspace::Workspace;
+
+/// A function of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FunctionId {
+    pub(crate) file: usize,
+    pub(crate) index: usize,
+}
+
+/// A parsed file and where it belongs.
+#[derive(Debug)]
+pub(crate) struct SourceFile<'a> {
+    /// From the checkout's root.
+    pub(crate) path: String,
+    pub(crate) file: File<'a>,
+    /// Index in [`Program::packages`].
+    pub(crate) package: usize,
+    pub(crate) is_test: bool,
+    bodies: Vec<OnceLock<Vec<Stmt<'a>>>>,
+}
+
+/// A package; its own tests belong to it, those of package `x_test` are another.
+#[derive(Debug, Default)]
+pub(crate) struct Package<'a> {
+    pub(crate) path: String,
+    functions: FxHashMap<&'a str, FunctionId>,
+    methods: FxHashMap<(&'a str, &'a str), FunctionId>,
+    types: FxHashMap<&'a str, (usize, usize)>,
+    /// File, statement, and which of its names.
+    variables: FxHashMap<&'a str, (usize, usize, usize)>,
+    name: &'a str,
+}
+
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) files: Vec<SourceFile<'a>>,
+    /// Of folder `i` at `2 i`, of its external tests at `2 i + 1`.
+    pub(crate) packages: Vec<Package<'a>>,
+    by_path: FxHashMap<String, usize>,
+}
+
+/// The type or the nature of an expression.
+#[derive(Debug, Clone)]
+pub(crate) enum Ty<'p> {
+    Unknown,
+    /// An imported package.
+    Import(&'p str),
+    /// Declared in package number so and so.
+    Named(usize, &'p str),
+    /// Of a package outside the workspace.
+    External(&'p str, &'p str),
+    /// A list, map or channel of these.
+    Elements(Box<Ty<'p>>),
+    Struct(usize, &'p [Field<'p>]),
+    Function(FunctionId),
+    ExternalFunction(&'p str, &'p str),
+    /// A value of a function type, or a literal.
+    Closure(usize, &'p Signature<'p>),
+    Builtin(&'p str),
+    /// A type's name, not a value.
+    Type(Box<Ty<'p>>),
+}
+
+impl<'a> Program<'a> {
+    pub(crate) fn new(workspace: &Workspace, files: Vec<(usize, String, File<'a>)>) -> Self {
+        let mut packages: Vec<Package<'a>> = Vec::new();
+        packages.resize_with(workspace.folders.len() * 2, Package::default);
+        let mut by_path = FxHashMap::default();
+        for (index, folder) in workspace.folders.iter().enumerate() {
+            packages[2 * index].path.clone_from(&folder.import_path);
+            packages[2 * index + 1].path.clone_from(&folder.import_path);
+            by_path.insert(folder.import_path.clone(), 2 * index);
+        }
+        let mut sources = Vec::with_capacity(files.len());
+        for (folder, path, file) in files {
+            let is_test = path.ends_with("_test.go");
+            let external = is_test && file.package.ends_with("_test");
+            let package = 2 * folder + usize::from(external);
+            packages[package].add(&file, sources.len());
+            let bodies = file.functions.iter().map(|_| OnceLock::new()).collect();
+            sources.push(SourceFile {
+                path,
+                file,
+                package,
+                is_test,
+                bodies,
+            });
+        }
+        Self {
+            files: sources,
+            packages,
+            by_path,
+        }
+    }
+
+    pub(crate) fn function(&self, id: FunctionId) -> &Function<'a> {
+        &self.files[id.file].file.functions[id.index]
+    }
+
+    pub(crate) fn body(&self, id: FunctionId) -> &[Stmt<'a>] {
+        let source = &self.files[id.file];
+        source.bodies[id.index].get_or_init(|| source.file.body(&source.file.functions[id.index]))
+    }
+
+    /// A method of a declared type, those of embedded types included; the
+    /// shallowest wins.
+    pub(crate) fn method(&self, package: usize, ty: &str, name: &str) -> Option<FunctionId> {
+        self.embedding(package, ty)
+            .into_iter()
+            .find_map(|(package, ty)| self.packages[package].methods.get(&(ty, name)).copied())
+    }
+
+    /// All methods of a type by name, sorted; the shallowest of each name.
+    pub(crate) fn methods(&self, package: usize, ty: &str) -> Vec<(&'a str, FunctionId)> {
+        let mut found: Vec<(&str, FunctionId)> = Vec::new();
+        for (package, ty) in self.embedding(package, ty) {
+            let methods = &self.packages[package].methods;
+            for ((of, name), id) in methods.iter().filter(|((of, _), _)| *of == ty) {
+                debug_assert_eq!(*of, ty);
+                if !found.iter().any(|(known, _)| known == name) {
+                    found.push((name, *id));
+                }
+            }
+        }
+        found.sort_unstable_by_key(|(name, _)| *name);
+        found
+    }
+
+    /// A type and those it embeds, breadth first.
+    fn embedding<'p>(&'p self, package: usize, ty: &'p str) -> Vec<(usize, &'p str)> {
+        let mut all: Vec<(usize, &str)> = vec![(package, ty)];
+        let mut next = 0;
+        while next < all.len() && all.len() < 100 {
+            let (package, ty) = all[next];
+            next += 1;
+            let Some((file, decl)) = self.type_decl(package, ty) else {
+                continue;
+            };
+            match &decl.ty {
+                Expr::Struct(fields) => {
+                    for field in fields.iter().filter(|field| field.embedded) {
+                        if let Ty::Named(package, ty) = self.resolve(file, &field.ty)
+                            && !all.contains(&(package, ty))
+                        {
+                            all.push((package, ty));
+                        }
+                    }
+                }
+                // `type A = B`; a defined type's methods are its own, but to
+                // follow it does no harm.
+                other => {
+                    if let Ty::Named(package, ty) = self.resolve(file, other)
+                        && !all.contains(&(package, ty))
+                    {
+                        all.push((package, ty));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether a type embeds one of that name from outside the workspace.
+    pub(crate) fn embeds_external(&self, package: usize, ty: &str, path: &str) -> bool {
+        self.embedding(package, ty).into_iter().any(|(package, ty)| {
+            let Some((file, decl)) = self.type_decl(package, ty) else {
+                return false;
+            };
+            let Expr::Struct(fields) = &decl.ty else {
+                return false;
+            };
+            fields.iter().any(|field| {
+                field.embedded
+                    && matches!(self.resolve(file, &field.ty), Ty::External(from, _) if from == path)
+            })
+        })
+    }
+
+    fn type_decl(&self, package: usize, ty: &str) -> Option<(usize, &TypeDecl<'a>)> {
+        let (file, index) = self.packages[package].types.get(ty)?;
+        Some((*file, &self.files[*file].file.types[*index]))
+    }
+
+    /// A struct's fields in their order.
+    pub(crate) fn struct_fields<'p>(&'p self, ty: &Ty<'p>) -> Option<(usize, &'p [Field<'p>])> {
+        match ty {
+            Ty::Struct(file, fields) => Some((*file, fields)),
+            Ty::Named(package, name) => match self.type_decl(*package, name)? {
+                (
+                    file,
+                    TypeDecl {
+                        ty: Expr::Struct(fields),
+                        ..
+                    },
+                ) => Some((file, fields)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What `value.name` is.
+    pub(crate) fn member<'p>(&'p self, of: &Ty<'p>, name: &'p str) -> Ty<'p> {
+        match of {
+            Ty::Import(path) => match self.by_path.get(*path) {
+                Some(package) => self.in_package(*package, name).unwrap_or(Ty::Unknown),
+                None => Ty::ExternalFunction(path, name),
+            },
+            Ty::Named(package, ty) => {
+                if let Some(id) = self.method(*package, ty, name) {
+                    return Ty::Function(id);
+                }
+                for (package, ty) in self.embedding(*package, ty) {
+                    if let Some((file, fields)) = self.struct_fields(&Ty::Named(package, ty))
+                        && let Some(field) = fields.iter().find(|field| field.name == name)
+                    {
+                        return self.resolve(file, &field.ty);
+                    }
+                }
+                Ty::Unknown
+            }
+            Ty::Struct(file, fields) => match fields.iter().find(|field| field.name == name) {
+                Some(field) => self.resolve(*file, &field.ty),
+                None => fields
+                    .iter()
+                    .filter(|field| field.embedded)
+                    .map(|field| self.member(&self.resolve(*file, &field.ty), name))
+                    .find(|member| !matches!(member, Ty::Unknown))
+                    .unwrap_or(Ty::Unknown),
+            },
+            Ty::Type(inner) => self.member(inner, name),
+            _ => Ty::Unknown,
+        }
+    }
+
+    /// What a name means in a file, outside any function.
+    pub(crate) fn lookup<'p>(&'p self, file: usize, name: &'p str) -> Ty<'p> {
+        let source = &self.files[file];
+        if let Some(known) = self.in_package(source.package, name) {
+            return known;
+        }
+        if let Some(import) = self.import(file, name) {
+            return Ty::Import(import);
+        }
+        match name {
+            "new" | "make" | "append" | "len" | "cap" | "copy" | "delete" | "panic" | "print"
+            | "println" | "recover" | "close" | "min" | "max" | "clear" => Ty::Builtin(name),
+            _ => Ty::Unknown,
+        }
+    }
+
+    fn in_package<'p>(&'p self, package: usize, name: &'p str) -> Option<Ty<'p>> {
+        let found = &self.packages[package];
+        if let Some(id) = found.functions.get(name) {
+            return Some(Ty::Function(*id));
+        }
+        if let Some((name, _)) = found.types.get_key_value(name) {
+            return Some(Ty::Type(Box::new(Ty::Named(package, name))));
+        }
+        let (file, _, _) = found.variables.get(name)?;
+        let (ty, value) = self.variable(package, name)?;
+        Some(match (ty, value) {
+            (Some(ty), _) => self.resolve(*file, ty),
+            (None, Some(value)) => self.shallow(*file, value),
+            (None, None) => Ty::Unknown,
+        })
+    }
+
+    /// A package's variable or constant: its type and value as written.
+    pub(crate) fn variable<'p>(
+        &'p self,
+        package: usize,
+        name: &str,
+    ) -> Option<(Option<&'p Expr<'p>>, Option<&'p Expr<'p>>)> {
+        let (file, statement, which) = self.packages[package].variables.get(name)?;
+        match &self.files[*file].file.variables[*statement] {
+            Stmt::Bind { ty, values, .. } => Some((ty.as_ref(), values.get(*which))),
+            _ => None,
+        }
+    }
+
+    /// The type of a package variable's value, without names of functions.
+    fn shallow<'p>(&'p self, file: usize, value: &'p Expr<'p>) -> Ty<'p> {
+        match value {
+            Expr::Composite(Some(ty), _) => self.resolve(file, ty),
+            Expr::Star(inner) => self.shallow(file, inner),
+            Expr::Func(literal) => Ty::Closure(file, &literal.signature),
+            _ => Ty::Unknown,
+        }
+    }
+
+    /// A type expression.
+    pub(crate) fn resolve<'p>(&'p self, file: usize, ty: &'p Expr<'p>) -> Ty<'p> {
+        match ty {
+            Expr::Name(name) => match self.lookup(file, name) {
+                Ty::Type(ty) => *ty,
+                _ => Ty::Unknown,
+            },
+            Expr::Sel(of, name) => {
+                let Expr::Name(alias) = &**of else {
+                    return Ty::Unknown;
+                };
+                let Some(path) = self.import(file, alias) else {
+                    return Ty::Unknown;
+                };
+                match self.by_path.get(path) {
+                    Some(package) => match self.packages[*package].types.get_key_value(name) {
+                        Some((name, _)) => Ty::Named(*package, name),
+                        None => Ty::Unknown,
+                    },
+                    None => Ty::External(path, name),
+                }
+            }
+            Expr::Star(inner) | Expr::Index(inner, _) => self.resolve(file, inner),
+            Expr::List(inner) | Expr::Map(inner) => {
+                Ty::Elements(Box::new(self.resolve(file, inner)))
+            }
+            Expr::Struct(fields) => Ty::Struct(file, fields),
+            Expr::FuncType(signature) => Ty::Closure(file, signature),
+            _ => Ty::Unknown,
+        }
+    }
+
+    /// The path that a name stands for in a file.
+    fn import(&self, file: usize, name: &str) -> Option<&str> {
+        let imports = &self.files[file].file.imports;
+        imports.iter().find_map(|import| {
+            let meant = match import.alias {
+                Some(alias) => alias == name,
+                None => match self.by_path.get(&import.path) {
+                    Some(package) => self.packages[*package].name == name,
+                    None => guessed(&import.path, name),
+                },
+            };
+            meant.then_some(import.path.as_str())
+        })
+    }
+}
+
+impl<'a> Package<'a> {
+    fn add(&mut self, file: &File<'a>, at: usize) {
+        if self.name.is_empty() {
+            self.name = file.package;
+        }
+        for (index, function) in file.functions.iter().enumerate() {
+            let id = FunctionId { file: at, index };
+            match &function.receiver {
+                Some(receiver) => {
+                    let key = (receiver.ty.type_name(), function.name);
+                    self.methods.insert(key, id);
+                }
+                None => {
+                    self.functions.insert(function.name, id);
+                }
+            }
+        }
+        for (index, decl) in file.types.iter().enumerate() {
+            self.types.insert(decl.name, (at, index));
+        }
+        for (index, statement) in file.variables.iter().enumerate() {
+            if let Stmt::Bind { names, .. } = statement {
+                for (which, name) in names.iter().enumerate() {
+                    self.variables.insert(name, (at, index, which));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a package outside the workspace may be called so: by its path's last
+/// part, without a version, without `go-` and the like.
+fn guessed(path: &str, name: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    let mut last = parts.next().unwrap_or_default();
+    let is_version = |part: &str| {
+        part.strip_prefix('v')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    if is_version(last) {
+        last = parts.next().unwrap_or(last);
+    }
+    // gopkg.in/yaml.v3
+    let last = match last.rsplit_once('.') {
+        Some((stem, version)) if is_version(version) || version == "go" => stem,
+        _ => last,
+    };
+    let trimmed = last.strip_prefix("go-").unwrap_or(last);
+    let trimmed = trimmed.strip_suffix("-go").unwrap_or(trimmed);
+    name == last || name == trimmed || trimmed.replace('-', "") == name || {
+        trimmed.rsplit('-').next() == Some(name)
+    }
+}

@@ -1,0 +1,353 @@
+//! Texts that a source says: literals, constants, the names in tables that
+//! subtests are run from.
+
+use std::fmt::Write;
+
+use crate::analyze::{Local, Origin, Walk};
+use crate::ast::{Expr, Item};
+use crate::lex::unquote;
+use crate::program::Ty;
+
+/// A value that is known without running anything.
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'p> {
+    Text(String),
+    /// A number or a boolean, as `%v` prints it.
+    Plain(String),
+    /// An element of a table, and the type it has there.
+    Element(&'p Expr<'p>, Ty<'p>),
+}
+
+type Bindings<'p> = Vec<(&'p str, Value<'p>)>;
+
+/// Loops are unrolled up to this many turns together.
+const MOST_TURNS: usize = 2000;
+
+/// All that a text is, turn by turn of the loops that its names come from;
+/// `None` when the source does not say.
+pub(crate) fn all_texts<'p>(
+    walk: &Walk<'p>,
+    expr: &'p Expr<'p>,
+) -> Option<Vec<(String, Bindings<'p>)>> {
+    let mut tables: Vec<Table<'p>> = Vec::new();
+    collect_tables(walk, expr, &mut tables, 0);
+    let turns: usize = tables.iter().map(|table| table.items.len()).product();
+    if turns == 0 || turns > MOST_TURNS {
+        return None;
+    }
+    let mut out = Vec::with_capacity(turns);
+    for turn in 0..turns {
+        let mut rest = turn;
+        let mut bindings = Bindings::new();
+        // The innermost loop turns fastest.
+        for table in tables.iter().rev() {
+            let item = &table.items[rest % table.items.len()];
+            rest /= table.items.len();
+            let element = Value::Element(&item.value, table.element.clone());
+            if let Some(name) = table.value_name {
+                bindings.push((name, element));
+            }
+            if let (Some(name), Some(key)) = (table.key_name, &item.key) {
+                bindings.push((name, Value::Element(key, Ty::Unknown)));
+            }
+        }
+        match eval(walk, expr, &bindings, 0)? {
+            Value::Text(text) => out.push((text, bindings)),
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+struct Table<'p> {
+    over: &'p Expr<'p>,
+    items: &'p [Item<'p>],
+    element: Ty<'p>,
+    key_name: Option<&'p str>,
+    value_name: Option<&'p str>,
+}
+
+/// The tables whose loops a text's names come from, outermost first.
+fn collect_tables<'p>(
+    walk: &Walk<'p>,
+    expr: &'p Expr<'p>,
+    tables: &mut Vec<Table<'p>>,
+    depth: usize,
+) {
+    if depth > 20 {
+        return;
+    }
+    match expr {
+        Expr::Name(name) => {
+            let Some(local) = walk.local(name) else {
+                return;
+            };
+            match &local.value {
+                Origin::Element(over) | Origin::Key(over) => {
+                    add_table(walk, local, over, tables);
+                }
+                Origin::Bound(value) if !std::ptr::eq(*value, expr) => {
+                    collect_tables(walk, value, tables, depth + 1);
+                }
+                _ => {}
+            }
+        }
+        Expr::Sel(of, _) | Expr::Star(of) | Expr::Index(of, _) => {
+            collect_tables(walk, of, tables, depth + 1);
+        }
+        Expr::Binary(_, both) => {
+            collect_tables(walk, &both.0, tables, depth + 1);
+            collect_tables(walk, &both.1, tables, depth + 1);
+        }
+        Expr::Call(call) => {
+            for arg in &call.args {
+                collect_tables(walk, arg, tables, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn add_table<'p>(
+    walk: &Walk<'p>,
+    local: &Local<'p>,
+    over: &'p Expr<'p>,
+    tables: &mut Vec<Table<'p>>,
+) {
+    let is_key = matches!(local.value, Origin::Key(_));
+    let index = tables
+        .iter()
+        .position(|table| std::ptr::eq(table.over, over));
+    let index = index.or_else(|| {
+        let (items, element) = table(walk, over, 0)?;
+        tables.push(Table {
+            over,
+            items,
+            element,
+            key_name: None,
+            value_name: None,
+        });
+        Some(tables.len() - 1)
+    });
+    let Some(index) = index else { return };
+    // Both of a loop's names turn together, asked for or not.
+    for other in &walk.locals {
+        match &other.value {
+            Origin::Element(of) if std::ptr::eq(*of, over) => {
+                tables[index].value_name = Some(other.name);
+            }
+            Origin::Key(of) if std::ptr::eq(*of, over) => tables[index].key_name = Some(other.name),
+            _ => {}
+        }
+    }
+    if is_key {
+        tables[index].key_name = Some(local.name);
+    }
+}
+
+/// The elements of a literal list or map, however it is named.
+fn table<'p>(
+    walk: &Walk<'p>,
+    expr: &'p Expr<'p>,
+    depth: usize,
+) -> Option<(&'p [Item<'p>], Ty<'p>)> {
+    if depth > 8 {
+        return None;
+    }
+    match expr {
+        Expr::Composite(Some(ty), items) => {
+            let element = match walk.program.resolve(walk.file, ty) {
+                Ty::Elements(inner) => *inner,
+                _ => Ty::Unknown,
+            };
+            // A list's keys are no texts, a map's are.
+            Some((items, element))
+        }
+        Expr::Name(name) => match walk.local(name) {
+            Some(Local {
+                value: Origin::Bound(value),
+                ..
+            }) => table(walk, value, depth + 1),
+            Some(_) => None,
+            None => {
+                let package = walk.program.files[walk.file].package;
+                let (_, value) = walk.program.variable(package, name)?;
+                table(walk, value?, depth + 1)
+            }
+        },
+        Expr::Star(inner) => table(walk, inner, depth + 1),
+        _ => None,
+    }
+}
+
+fn eval<'p>(
+    walk: &Walk<'p>,
+    expr: &'p Expr<'p>,
+    bindings: &Bindings<'p>,
+    depth: usize,
+) -> Option<Value<'p>> {
+    if depth > 20 {
+        return None;
+    }
+    match expr {
+        Expr::Str(text) => Some(Value::Text(unquote(text))),
+        Expr::Number(text) => Some(Value::Plain((*text).to_owned())),
+        Expr::Name(name @ ("true" | "false")) => Some(Value::Plain((*name).to_owned())),
+        Expr::Name(name) => {
+            if let Some((_, value)) = bindings.iter().find(|(known, _)| known == name) {
+                return settle(walk, value.clone(), bindings, depth);
+            }
+            if let Some(local) = walk.local(name) {
+                match &local.value {
+                    Origin::Bound(value) => eval(walk, value, bindings, depth + 1),
+                    Origin::Known(value) => settle(walk, value.clone(), bindings, depth),
+                    _ => None,
+                }
+            } else {
+                let package = walk.program.files[walk.file].package;
+                let (_, value) = walk.program.variable(package, name)?;
+                eval(walk, value?, bindings, depth + 1)
+            }
+        }
+        Expr::Sel(of, field) => {
+            let Value::Element(element, ty) = eval(walk, of, bindings, depth + 1)? else {
+                return None;
+            };
+            let value = field_of(walk, element, &ty, field)?;
+            eval(walk, value, bindings, depth + 1)
+        }
+        Expr::Star(inner) => eval(walk, inner, bindings, depth + 1),
+        Expr::Composite(ty, _) => {
+            let ty = ty
+                .as_ref()
+                .map_or(Ty::Unknown, |ty| walk.program.resolve(walk.file, ty));
+            Some(Value::Element(expr, ty))
+        }
+        Expr::Binary("+", both) => {
+            let left = eval(walk, &both.0, bindings, depth + 1)?;
+            let right = eval(walk, &both.1, bindings, depth + 1)?;
+            match (left, right) {
+                (Value::Text(left), Value::Text(right)) => Some(Value::Text(left + &right)),
+                _ => None,
+            }
+        }
+        Expr::Call(call) => match walk.ty(&call.fun) {
+            Ty::ExternalFunction("fmt", "Sprintf") => {
+                let (format, args) = call.args.split_first()?;
+                let Value::Text(format) = eval(walk, format, bindings, depth + 1)? else {
+                    return None;
+                };
+                let args: Option<Vec<_>> = args
+                    .iter()
+                    .map(|arg| eval(walk, arg, bindings, depth + 1))
+                    .collect();
+                formatted(&format, &args?).map(Value::Text)
+            }
+            Ty::ExternalFunction("strconv", "Itoa" | "FormatBool") => {
+                match eval(walk, call.args.first()?, bindings, depth + 1)? {
+                    Value::Plain(text) => Some(Value::Text(text)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A table's element that is a plain value stands for itself.
+fn settle<'p>(
+    walk: &Walk<'p>,
+    value: Value<'p>,
+    bindings: &Bindings<'p>,
+    depth: usize,
+) -> Option<Value<'p>> {
+    match value {
+        Value::Element(Expr::Composite(..), _) => Some(value),
+        Value::Element(Expr::Star(inner), ty) if matches!(**inner, Expr::Composite(..)) => {
+            Some(Value::Element(inner, ty))
+        }
+        Value::Element(expr, _) => eval(walk, expr, bindings, depth + 1),
+        known => Some(known),
+    }
+}
+
+/// A field of an element, by its key or by its place; one that is left out is
+/// not known here.
+fn field_of<'p>(
+    walk: &Walk<'p>,
+    element: &'p Expr<'p>,
+    ty: &Ty<'p>,
+    field: &str,
+) -> Option<&'p Expr<'p>> {
+    let Expr::Composite(own, items) = element else {
+        return None;
+    };
+    if items.iter().any(|item| item.key.is_some()) {
+        let named =
+            |item: &&Item<'p>| matches!(&item.key, Some(Expr::Name(name)) if *name == field);
+        return items.iter().find(named).map(|item| &item.value);
+    }
+    let ty = own
+        .as_ref()
+        .map_or_else(|| ty.clone(), |own| walk.program.resolve(walk.file, own));
+    let (_, fields) = walk.program.struct_fields(&ty)?;
+    let place = fields.iter().position(|known| known.name == field)?;
+    items.get(place).map(|item| &item.value)
+}
+
+fn formatted(format: &str, args: &[Value<'_>]) -> Option<String> {
+    let mut out = String::new();
+    let mut args = args.iter();
+    let mut rest = format.chars();
+    while let Some(char) = rest.next() {
+        if char != '%' {
+            out.push(char);
+            continue;
+        }
+        match (rest.next()?, ()) {
+            ('%', ()) => out.push('%'),
+            ('s' | 'v', ()) => match args.next()? {
+                Value::Text(text) | Value::Plain(text) => out.push_str(text),
+                Value::Element(..) => return None,
+            },
+            ('d' | 't', ()) => match args.next()? {
+                Value::Plain(text) => out.push_str(text),
+                _ => return None,
+            },
+            ('q', ()) => match args.next()? {
+                Value::Text(text) => {
+                    let _ = write!(out, "{text:?}");
+                }
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+/// A subtest's name as `testing` writes it (src/testing/match.go, rewrite):
+/// blanks become `_`, what cannot be printed an escape.
+pub(crate) fn rewritten(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for char in name.chars() {
+        if char.is_whitespace() {
+            out.push('_');
+        } else if char.is_control() {
+            match char {
+                '\u{7}' => out.push_str("\\a"),
+                '\u{8}' => out.push_str("\\b"),
+                char if u32::from(char) < 0x80 => {
+                    let _ = write!(out, "\\x{:02x}", u32::from(char));
+                }
+                char => {
+                    let _ = write!(out, "\\u{:04x}", u32::from(char));
+                }
+            }
+        } else {
+            out.push(char);
+        }
+    }
+    out
+}

@@ -1,0 +1,308 @@
+//! The modules of a checkout and the folders with Go files in them, as
+//! `go list ./...` sees them (`go help packages`, `go help work`).
+
+use std::collections::BTreeSet;
+
+/// Where sources come from: folders and files below a checkout's root, named
+/// with `/` and without a leading one; the root is the empty name.
+pub trait Source: Sync {
+    /// The entries of a folder, in any order; none when it cannot be read.
+    fn list(&self, dir: &str) -> Vec<Entry>;
+    /// A file's text; `None` when it cannot be read.
+    fn read(&self, file: &str) -> Option<String>;
+}
+
+/// One entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub is_dir: bool,
+    /// Size in bytes and time of change in nanoseconds, of files; what a cache
+    /// is keyed by.
+    pub stamp: (u64, i128),
+}
+
+/// A module of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its import path.
+    pub path: String,
+    /// Its folder, from the root.
+    pub dir: String,
+}
+
+/// A folder with Go files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    pub import_path: String,
+    pub dir: String,
+    /// Index in [`Workspace::modules`].
+    pub module: usize,
+    /// Names of its `.go` files, sorted, with their stamps.
+    pub files: Vec<(String, (u64, i128))>,
+}
+
+/// All that `./...` means in each module of the workspace.
+#[derive(Debug, Clone, Default)]
+pub struct Workspace {
+    pub modules: Vec<Module>,
+    /// Sorted by import path.
+    pub folders: Vec<Folder>,
+    /// `N` of the `go 1.N` line.
+    pub go_minor: Option<u32>,
+}
+
+impl Workspace {
+    /// Look at the checkout's go.work, or at its go.mod where there is none.
+    pub fn open(source: &dyn Source) -> Self {
+        let work = source.read("go.work");
+        let main = source.read("go.mod");
+        let dirs = match &work {
+            Some(text) => uses(text),
+            None => vec![String::new()],
+        };
+        let go_minor = work
+            .as_deref()
+            .or(main.as_deref())
+            .and_then(|text| directive(text, "go"))
+            .and_then(|version| {
+                version
+                    .strip_prefix("1.")?
+                    .split(['.', 'r', 'b'])
+                    .next()?
+                    .parse()
+                    .ok()
+            });
+        let modules: Vec<Module> = dirs
+            .into_iter()
+            .filter_map(|dir| {
+                let text = source.read(&join(&dir, "go.mod"))?;
+                let path = directive(&text, "module")?.to_owned();
+                Some(Module { path, dir })
+            })
+            .collect();
+        let mut folders = Vec::new();
+        for (index, module) in modules.iter().enumerate() {
+            walk(source, module, index, &mut folders);
+        }
+        folders.sort_by(|a, b| a.import_path.cmp(&b.import_path));
+        Self {
+            modules,
+            folders,
+            go_minor,
+        }
+    }
+
+    /// The folders that patterns mean: `./pkg`, `./pkg/...`, import paths, `...`
+    /// anywhere. None given: all.
+    ///
+    /// # Arguments
+    /// `here`: the folder, from the root, that `./` starts from.
+    ///
+    /// # Errors
+    /// The first pattern that matches nothing.
+    pub fn matching(&self, patterns: &[String], here: &str) -> Result<Vec<usize>, String> {
+        if patterns.is_empty() {
+            return Ok((0..self.folders.len()).collect());
+        }
+        let mut chosen = BTreeSet::new();
+        for pattern in patterns {
+            let mut any = false;
+            for (index, folder) in self.folders.iter().enumerate() {
+                if is_meant(pattern, folder, here) {
+                    any = true;
+                    chosen.insert(index);
+                }
+            }
+            if !any {
+                return Err(pattern.clone());
+            }
+        }
+        Ok(chosen.into_iter().collect())
+    }
+
+    /// The folder of an import path.
+    pub fn folder(&self, import_path: &str) -> Option<usize> {
+        self.folders
+            .binary_search_by(|folder| folder.import_path.as_str().cmp(import_path))
+            .ok()
+    }
+}
+
+fn is_meant(pattern: &str, folder: &Folder, here: &str) -> bool {
+    let relative = pattern == "."
+        || pattern == ".."
+        || pattern.starts_with("./")
+        || pattern.starts_with("../");
+    if relative {
+        return matches(&normal(&join(here, pattern)), &folder.dir);
+    }
+    if pattern == "all" {
+        return true;
+    }
+    matches(pattern.trim_end_matches('/'), &folder.import_path)
+            // What people type: a folder without `./`.
+            || matches(&normal(&join(here, pattern)), &folder.dir)
+}
+
+/// As go reads file names: `.GO` is none.
+fn is_go(name: &str) -> bool {
+    name.strip_suffix(".go").is_some()
+}
+
+/// `dir/name` where either may be empty.
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    if dir.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{dir}/{name}")
+    }
+}
+
+/// Without `.` and `..`.
+fn normal(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// `...` stands for any string; `x/...` for `x` too.
+fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(parent) = pattern.strip_suffix("/...")
+        && matches(parent, path)
+    {
+        return true;
+    }
+    if pattern == "..." {
+        return true;
+    }
+    let mut pieces = pattern.split("...");
+    let Some(mut rest) = path.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut ends_open = false;
+    for piece in pieces {
+        ends_open = piece.is_empty();
+        match rest.rfind(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty() || ends_open
+}
+
+fn walk(source: &dyn Source, module: &Module, index: usize, folders: &mut Vec<Folder>) {
+    // Folders may be links to each other: nothing is deeper than this.
+    let mut open = vec![(module.dir.clone(), module.path.clone(), 0)];
+    while let Some((dir, import_path, depth)) = open.pop() {
+        let entries = source.list(&dir);
+        let is_other = !dir.is_empty()
+            && dir != module.dir
+            && entries
+                .iter()
+                .any(|entry| entry.name == "go.mod" && !entry.is_dir);
+        if is_other {
+            continue;
+        }
+        let mut files = Vec::new();
+        for entry in entries {
+            let hidden = entry.name.starts_with(['.', '_']);
+            if entry.is_dir {
+                let skipped =
+                    hidden || entry.name == "testdata" || (entry.name == "vendor" && depth == 0);
+                if !skipped && depth < 64 {
+                    open.push((
+                        join(&dir, &entry.name),
+                        format!("{import_path}/{}", entry.name),
+                        depth + 1,
+                    ));
+                }
+            } else if !hidden && is_go(&entry.name) {
+                files.push((entry.name, entry.stamp));
+            }
+        }
+        if !files.is_empty() {
+            files.sort();
+            folders.push(Folder {
+                import_path,
+                dir,
+                module: index,
+                files,
+            });
+        }
+    }
+}
+
+/// The folders of go.work's `use` lines.
+fn uses(text: &str) -> Vec<String> {
+    let mut dirs = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default().trim();
+        let dir = if inside {
+            inside = line != ")";
+            line
+        } else if let Some(rest) = line.strip_prefix("use") {
+            let rest = rest.trim();
+            inside = rest == "(";
+            rest
+        } else {
+            ""
+        };
+        let dir = dir.trim_matches('"');
+        if !dir.is_empty() && !matches!(dir, "(" | ")") {
+            dirs.push(normal(dir));
+        }
+    }
+    dirs
+}
+
+/// What stands behind a word at a line's start.
+fn directive<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let rest = line.trim().strip_prefix(word)?;
+        rest.starts_with([' ', '\t']).then(|| {
+            rest.split("//")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .trim_matches('"')
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_go_says() {
+        for (pattern, path, meant) in [
+            ("a/...", "a", true),
+            ("a/...", "a/b/c", true),
+            ("a/...", "ab", false),
+            ("a/.../c", "a/b/c", true),
+            ("...", "x/y", true),
+            ("a", "a/b", false),
+            ("a/b", "a/b", true),
+            (".../api/...", "x/api", true),
+        ] {
+            assert_eq!(matches(pattern, path), meant, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn go_work_is_read() {
+        let text = "go 1.24.5\n\nuse (\n\t.\n\t./pkg/machinery // why\n)\nuse ./tools\n";
+        assert_eq!(uses(text), ["", "pkg/machinery", "tools"]);
+        assert_eq!(directive(text, "go"), Some("1.24.5"));
+    }
+}

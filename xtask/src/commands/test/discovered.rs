@@ -1,0 +1,79 @@
+//! The checkout's tests, from the cache where nothing changed.
+
+use camino::Utf8Path;
+use gotest::{Options, Target, Test, Workspace};
+
+use super::args::Chosen;
+use crate::commands::App;
+use crate::ctx::sources::Sources;
+use crate::failure::{Failure, Result};
+use crate::record::discovered;
+
+/// Every test of the chosen packages.
+///
+/// # Errors
+/// No checkout, or a package pattern that matches nothing.
+pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Chosen) -> Result<Vec<Test>> {
+    let checkout = app.ctx.checkout()?;
+    in_checkout(app, &checkout.dir, chosen)
+}
+
+/// As [`tests`], of a checkout that is known already.
+///
+/// # Errors
+/// A package pattern that matches nothing.
+pub(in crate::commands) fn in_checkout(
+    app: &App<'_>,
+    dir: &Utf8Path,
+    chosen: &Chosen,
+) -> Result<Vec<Test>> {
+    let source = Sources {
+        root: dir.to_owned(),
+    };
+    let workspace = Workspace::open(&source);
+    let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
+    let folders = workspace
+        .matching(&chosen.packages, here)
+        .map_err(|pattern| no_package(&workspace, &pattern))?;
+    let target = Target {
+        arch: app.ctx.host.arch.to_owned(),
+        tags: chosen.tags.clone(),
+        go_minor: workspace.go_minor.unwrap_or(Target::default().go_minor),
+        ..Target::default()
+    };
+    let file = discovered::file_of(&app.ctx.dirs.cache, dir, &format!("{target:?}"));
+    let key = discovered::key_of(&workspace);
+    let tests = discovered::read(&file, &key).unwrap_or_else(|| {
+        let all: Vec<usize> = (0..workspace.folders.len()).collect();
+        let options = Options { target, deep: true };
+        let tests = gotest::discover(&source, &workspace, &all, &options);
+        discovered::write(&file, &key, tests)
+    });
+    if chosen.packages.is_empty() {
+        return Ok(tests);
+    }
+    let wanted = |test: &Test| {
+        let folder = workspace.folder(&test.package);
+        folder.is_some_and(|folder| folders.binary_search(&folder).is_ok())
+    };
+    Ok(tests.into_iter().filter(wanted).collect())
+}
+
+fn no_package(workspace: &Workspace, pattern: &str) -> Failure {
+    let wanted = pattern.trim_start_matches("./").trim_end_matches("/...");
+    let alike = |path: &str| strsim::jaro(path, wanted);
+    let nearest = workspace
+        .folders
+        .iter()
+        .map(|folder| folder.dir.as_str())
+        .max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let failure = Failure::usage(format!("no package of the checkout matches `{pattern}`"));
+    match nearest {
+        Some(nearest) if alike(nearest) > 0.7 => {
+            failure.hint(format!("did you mean `./{nearest}`?"))
+        }
+        _ => {
+            failure.hint("patterns are go's: `./internal/pkg/...`, an import path, or none for all")
+        }
+    }
+}

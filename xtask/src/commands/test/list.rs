@@ -1,0 +1,177 @@
+//! `test list`: what there is, what it needs, and whether it can run here.
+
+use std::fmt::Write;
+
+use gotest::{Kind, Need, Test};
+use serde_json::{Value, json};
+
+use super::args::ListArgs;
+use super::discovered;
+use crate::commands::App;
+use crate::ctx::abilities::{Abilities, Root};
+use crate::failure::{Failure, Result};
+use crate::ui::{self, Style};
+
+pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
+    let all = discovered::tests(app, &args.chosen)?;
+    let mut abilities = Abilities::probe(&app.ctx.host);
+    if let Some(name) = &args.explain {
+        return explain(app, &mut abilities, &all, name);
+    }
+    let wanted: Vec<Need> = args.needs.iter().cloned().map(Need::from).collect();
+    let has = |test: &&Test| {
+        wanted
+            .iter()
+            .all(|need| test.needs.iter().any(|known| known.need == *need))
+    };
+    let tests: Vec<&Test> = all.iter().filter(has).collect();
+    if args.json {
+        let tests: Vec<Value> = tests
+            .iter()
+            .map(|test| as_json(&mut abilities, test))
+            .collect();
+        ui::print(&format!("{}\n", json!({"schema": 1, "tests": tests})));
+        return Ok(0);
+    }
+    table(app, &mut abilities, &tests);
+    Ok(0)
+}
+
+/// Why it cannot run here; the needs that are not met, together.
+pub(super) fn lacking(abilities: &mut Abilities, test: &Test) -> Option<String> {
+    let reasons: Vec<String> = test
+        .needs
+        .iter()
+        .filter_map(|needed| abilities.lacking(&needed.need))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+fn as_json(abilities: &mut Abilities, test: &Test) -> Value {
+    let lacking = lacking(abilities, test);
+    let needs: Vec<String> = test
+        .needs
+        .iter()
+        .map(|needed| needed.need.to_string())
+        .collect();
+    json!({
+        "package": test.package, "name": test.name, "kind": test.kind,
+        "file": test.file, "line": test.line, "needs": needs,
+        "runs_here": lacking.is_none(), "reason": lacking,
+    })
+}
+
+fn table(app: &App<'_>, abilities: &mut Abilities, tests: &[&Test]) {
+    let mut out = String::new();
+    let mut package = "";
+    let mut left_out = 0;
+    for test in tests {
+        if test.package != package {
+            package = &test.package;
+            let _ = writeln!(out, "{}", app.ui.paint(Style::Bold, package));
+        }
+        let needs: Vec<String> = test
+            .needs
+            .iter()
+            .map(|needed| needed.need.to_string())
+            .collect();
+        let needs = if needs.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", app.ui.paint(Style::Dim, &needs.join(" ")))
+        };
+        let kind = match test.kind {
+            Kind::Test | Kind::Method | Kind::Subtest => "",
+            Kind::Benchmark => "  (benchmark)",
+            Kind::Fuzz => "  (fuzz)",
+            Kind::Example => "  (example)",
+        };
+        let depth = test.name.matches('/').count().min(4);
+        let name = if matches!(test.kind, Kind::Method | Kind::Subtest) {
+            test.name
+                .rsplit_once('/')
+                .map_or(test.name.as_str(), |(_, name)| name)
+        } else {
+            &test.name
+        };
+        let _ = write!(out, "  {}{name}{kind}{needs}", "  ".repeat(depth));
+        if let Some(why) = lacking(abilities, test) {
+            left_out += 1;
+            let _ = write!(
+                out,
+                "  {}",
+                app.ui.paint(Style::Warn, &format!("not here: {why}"))
+            );
+        }
+        out.push('\n');
+    }
+    ui::print(&out);
+    let count = |kind: Kind| tests.iter().filter(|test| test.kind == kind).count();
+    app.ui.progress(&format!(
+        "{} tests, {} suite methods, {} subtests, {} benchmarks, {} fuzz targets, {} examples; {left_out} cannot run here",
+        count(Kind::Test),
+        count(Kind::Method),
+        count(Kind::Subtest),
+        count(Kind::Benchmark),
+        count(Kind::Fuzz),
+        count(Kind::Example),
+    ));
+}
+
+fn explain(app: &App<'_>, abilities: &mut Abilities, tests: &[Test], name: &str) -> Result<u8> {
+    let meant: Vec<&Test> = tests.iter().filter(|test| is_meant(test, name)).collect();
+    if meant.is_empty() {
+        let nearest = tests
+            .iter()
+            .max_by(|a, b| strsim::jaro(&a.name, name).total_cmp(&strsim::jaro(&b.name, name)));
+        let failure = Failure::usage(format!("there is no test `{name}`"));
+        return Err(match nearest {
+            Some(test) => failure.hint(format!("did you mean `{}`?", test.name)),
+            None => failure.hint("cargo xtask test list"),
+        });
+    }
+    let mut out = String::new();
+    for test in meant {
+        let _ = writeln!(
+            out,
+            "{}  {}\n  {}:{}",
+            app.ui.paint(Style::Bold, &test.name),
+            test.package,
+            test.file,
+            test.line
+        );
+        for needed in &test.needs {
+            let way = if needed.skips {
+                "skips itself without"
+            } else {
+                "fails without"
+            };
+            let _ = writeln!(out, "  {way} {}: {}", needed.need, needed.because);
+            if needed.through.len() > 1 {
+                let _ = writeln!(out, "    through {}", needed.through.join(" > "));
+            }
+        }
+        let verdict = if let Some(why) = lacking(abilities, test) {
+            let text = format!("does not run here: {why}");
+            app.ui.paint(Style::Warn, &text)
+        } else {
+            let root = test.needs.iter().any(|needed| needed.need == Need::Root);
+            let how = match abilities.root {
+                Root::Sudo if root => "runs here, as root through sudo",
+                Root::Here if root => "runs here, as root",
+                _ => "runs here",
+            };
+            app.ui.paint(Style::Good, how)
+        };
+        let _ = writeln!(out, "  {verdict}");
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+/// By its whole name, with its package, or by the end of its name.
+fn is_meant(test: &Test, name: &str) -> bool {
+    test.name == name
+        || test.name.ends_with(&format!("/{name}"))
+        || format!("{}.{}", test.package, test.name).ends_with(&format!("/{name}"))
+}

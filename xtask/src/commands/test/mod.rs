@@ -1,0 +1,18 @@
+//! `test`: Talos' own tests. What there is and what it needs comes from the
+//! engine `gotest`; here are the host, the history and words for people.
+
+pub mod args;
+pub(super) mod discovered;
+mod list;
+mod unit;
+
+use super::App;
+use crate::failure::Result;
+use args::TestCommand;
+
+pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
+    match command {
+        TestCommand::List(args) => list::run(app, args),
+        TestCommand::Unit(args) => unit::run(app, args),
+    }
+}

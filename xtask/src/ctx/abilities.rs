@@ -1,0 +1,136 @@
+//! What this host has of what tests need, each looked at once.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use gotest::Need;
+
+use super::host::Host;
+use super::loops::Loops;
+
+/// How root can be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// We are it.
+    Here,
+    /// Through sudo; it may ask for a password.
+    Sudo,
+    No,
+}
+
+/// Answers, kept: a thousand tests ask the same.
+#[derive(Debug)]
+pub struct Abilities {
+    pub root: Root,
+    pub loops: Loops,
+    known: BTreeMap<Need, Option<String>>,
+}
+
+/// `CAP_SYS_ADMIN`
+const SYS_ADMIN: u32 = 21;
+
+impl Abilities {
+    pub fn probe(host: &Host) -> Self {
+        let root = if host.is_root() {
+            Root::Here
+        } else if Host::which("sudo").is_some() {
+            Root::Sudo
+        } else {
+            Root::No
+        };
+        Self {
+            root,
+            loops: Loops::probe(Utf8Path::new("")),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Why a test with this need cannot run here, with the cure; `None` when it can.
+    pub fn lacking(&mut self, need: &Need) -> Option<String> {
+        if let Some(known) = self.known.get(need) {
+            return known.clone();
+        }
+        let answer = self.look(need);
+        self.known.insert(need.clone(), answer.clone());
+        answer
+    }
+
+    fn look(&self, need: &Need) -> Option<String> {
+        let exists = |path: &str| Utf8Path::new(path).exists();
+        match need {
+            Need::Root => (self.root == Root::No)
+                .then(|| "needs root, and there is no sudo; run it as root".to_owned()),
+            Need::Loop => self
+                .loops
+                .lacking()
+                .map(|why| format!("needs a loop device: {why}")),
+            Need::Mount => (self.root == Root::Here && !has_capability(SYS_ADMIN)).then(|| {
+                "mounts, and this root lacks CAP_SYS_ADMIN; in a container: `--privileged`"
+                    .to_owned()
+            }),
+            Need::DeviceMapper => (!exists("/dev/mapper/control"))
+                .then(|| "needs the device mapper; `modprobe dm_mod`".to_owned()),
+            Need::Lvm => Host::which("lvm")
+                .is_none()
+                .then(|| "needs `lvm`; `apt-get install lvm2`".to_owned()),
+            // The path that Talos' rootfs and its tests have.
+            Need::Containerd => (!exists("/bin/containerd")).then(|| {
+                "needs /bin/containerd, as in Talos' rootfs; `--in buildx` has it".to_owned()
+            }),
+            Need::Internet => (!has_default_route())
+                .then(|| "needs the internet, and there is no default route".to_owned()),
+            Need::Buildkit => (host_name() != "buildkitsandbox")
+                .then(|| "runs only in the Makefile's unit-tests target; `--in buildx`".to_owned()),
+            Need::CgroupV1 => exists("/sys/fs/cgroup/cgroup.controllers")
+                .then(|| "needs control groups v1; this host has v2".to_owned()),
+            Need::Tool(name) => is_missing(name).then(|| {
+                format!("needs `{name}`, which is not on PATH; `--in buildx` has Talos' tools")
+            }),
+            Need::Env(name) => {
+                let unset = std::env::var_os(name).is_none_or(|value| value.is_empty());
+                unset.then(|| format!("needs {name} set"))
+            }
+            Need::Path(path) => (!exists(path)).then(|| format!("needs `{path}`")),
+        }
+    }
+}
+
+/// Programs that root finds in sbin count.
+fn is_missing(name: &str) -> bool {
+    if name.starts_with('/') {
+        return !Utf8Path::new(name).exists();
+    }
+    let in_sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+        .iter()
+        .any(|dir| Utf8Path::new(dir).join(name).exists());
+    !in_sbin && Host::which(name).is_none()
+}
+
+fn has_capability(bit: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_none_or(|set| set & (1 << bit) != 0)
+}
+
+/// Destination and mask zero, in IPv4 or IPv6.
+fn has_default_route() -> bool {
+    let v4 = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let v6 = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let zero = "0".repeat(32);
+    v4.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000")
+    }) || v6.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.first() == Some(&zero.as_str())
+            && words.get(1) == Some(&"00")
+            && words.last() != Some(&"lo")
+    })
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
