@@ -94,6 +94,8 @@ pub enum Command {
     Test(crate::commands::test::args::TestCommand),
     /// Everything this host lacks, each finding with its cure
     Doctor(DoctorArgs),
+    /// For `go test -exec`: only the test binary runs as root, contained
+    ExecRoot(ExecRootArgs),
     /// Records of past runs
     Runs(RunsArgs),
     /// Copy this workspace into a Talos checkout
@@ -291,6 +293,9 @@ pub struct LabUpArgs {
     /// Which talosctl the lab is built with [default: v1.12.0]
     #[arg(long, value_name = "VERSION")]
     pub talosctl: Option<String>,
+    /// With Docker, buildx, BuildKit and what a registry needs; commands that build start it anyway
+    #[arg(long)]
+    pub docker: bool,
 }
 
 #[derive(Debug, Args)]
@@ -374,6 +379,31 @@ pub struct BuildArgs {
     pub progress: Option<String>,
 }
 
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
+        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/"
+)]
+pub struct ExecRootArgs {
+    /// What to give to `go test -exec`; runs nothing
+    #[arg(long, conflicts_with = "command")]
+    pub print: bool,
+    /// Network, IPC and host name of its own too; mounts and processes always are
+    #[arg(long)]
+    pub isolate: bool,
+    /// A variable of the environment that the test gets too; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// The test binary and its arguments
+    #[arg(
+        value_name = "BINARY",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "print"
+    )]
+    pub command: Vec<String>,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask installer\n  cargo xtask installer --tag v1.12.0-dev PKG_KERNEL=127.0.0.1:5005/me/kernel:v1 INSTALLER_ARCH=amd64"
@@ -402,6 +432,10 @@ pub enum InternalCommand {
     },
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// One test binary as root, asked for on standard input
+    RootExec,
+    /// PID 1 around a test binary
+    RootInit,
     /// Run a plan as `--format json` prints it, read from standard input
     RunPlan,
     /// End our process group when standard input closes

@@ -6,6 +6,7 @@ pub mod cluster;
 mod completions;
 mod doctor;
 mod embed;
+mod exec_root;
 mod images;
 mod installer;
 mod internal;
@@ -34,6 +35,13 @@ pub struct App<'a> {
 pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u8> {
     match cli.command {
         Command::Internal(InternalCommand::RootStep) => return run::serve_root_step(ui, signals),
+        Command::Internal(InternalCommand::RootExec) => {
+            return run::exec_root::serve_root_exec(signals);
+        }
+        Command::Internal(InternalCommand::RootInit) => {
+            return run::exec_root::serve_root_init(signals);
+        }
+        Command::ExecRoot(args) => return exec_root::run(&args, &cli.global, ui, signals),
         Command::Internal(InternalCommand::Warden) => return run::serve_warden(signals),
         Command::Completions { shell } => return completions::print(shell),
         _ => {}
@@ -60,7 +68,7 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
         Command::Embed(args) => embed::run(&app, &args),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app),
-        Command::Completions { .. } | Command::Internal(_) => Ok(0),
+        Command::Completions { .. } | Command::ExecRoot(_) | Command::Internal(_) => Ok(0),
     }
 }
 

@@ -160,6 +160,9 @@ pub struct Run {
     /// make's and not shown to people.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recipe: bool,
+    /// Its output goes to the log alone; a failure shows the end of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
     /// However it ends, the plan goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_fail: bool,

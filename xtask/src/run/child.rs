@@ -29,6 +29,8 @@ pub(super) struct How<'a> {
     pub(super) kill_at: usize,
     /// Its standard output goes to ours, and to a terminal it may draw.
     pub(super) output_is_ours: bool,
+    /// What it prints goes to the log alone.
+    pub(super) quiet: bool,
 }
 
 /// How long a child has to end after SIGINT, and then after SIGTERM.
@@ -64,6 +66,7 @@ pub(super) const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     let log = how.log.clone();
     how.output_is_ours = run.recipe;
+    how.quiet = run.quiet;
     let Some((program, rest)) = run.argv.split_first() else {
         return Err(Failure::step(format!("step \"{why}\" has no command")));
     };
@@ -151,6 +154,7 @@ pub(super) fn supervise(
 ) -> Result<Ended> {
     let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
     tee.output_is_ours(how.output_is_ours);
+    tee.quiet(how.quiet);
     if request.is_some() {
         command.stdin(Stdio::piped());
     }

@@ -4,6 +4,10 @@
 
 mod builtin;
 mod child;
+#[cfg(target_os = "linux")]
+pub mod exec_root;
+#[cfg(target_os = "linux")]
+pub mod gotest;
 mod images;
 mod progress;
 mod relay;
@@ -173,6 +177,7 @@ impl Runner<'_> {
             only_listed: false,
             kill_at: attempt.kill_at,
             output_is_ours: false,
+            quiet: false,
         };
         if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
             root::run_step(step, how)?;

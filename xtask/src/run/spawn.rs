@@ -95,6 +95,21 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}
 
+/// Leave namespaces for new ones. Of the PID namespace only children become
+/// part.
+///
+/// # Errors
+/// The system's.
+#[cfg(target_os = "linux")]
+pub(super) fn leave_namespaces(which: rustix::thread::UnshareFlags) -> std::io::Result<()> {
+    if which.contains(rustix::thread::UnshareFlags::FILES) {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: what is unsafe of it is the descriptor table, which stays shared.
+    unsafe { rustix::thread::unshare_unsafe(which) }?;
+    Ok(())
+}
+
 /// Add one to `count` at each `signal`.
 ///
 /// # Errors

@@ -33,6 +33,8 @@ pub(super) struct Tee<'a> {
     tail: VecDeque<String>,
     /// The standard output is data for ours.
     output_is_ours: bool,
+    /// Only the log is written.
+    quiet: bool,
 }
 
 impl<'a> Tee<'a> {
@@ -49,6 +51,7 @@ impl<'a> Tee<'a> {
             ui,
             tail: VecDeque::new(),
             output_is_ours: false,
+            quiet: false,
         })
     }
 
@@ -57,13 +60,20 @@ impl<'a> Tee<'a> {
         self.output_is_ours = ours;
     }
 
+    /// From here on the terminal shows nothing of it.
+    pub(super) fn quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
     pub(super) fn tail(self) -> Vec<String> {
         self.tail.into()
     }
 
     fn write(&mut self, chunk: &[u8]) {
         self.write_log(chunk);
-        self.ui.child_output(chunk);
+        if !self.quiet {
+            self.ui.child_output(chunk);
+        }
         self.remember(chunk);
     }
 

@@ -1,10 +1,14 @@
-//! Go's tests without compiling: which there are in a checkout, and what each
-//! needs of the host. Spawns nothing; files come through [`Source`].
+//! Go's tests: what there is, what it needs, and how it went.
+//!
+//! Pure: sources come through [`Source`], events as bytes; values and text go
+//! out. No process, no network, no knowledge of the command line.
 
 mod analyze;
 mod ast;
 mod constraint;
 mod discover;
+mod duration;
+pub mod events;
 mod evidence;
 mod file;
 mod graph;
@@ -23,6 +27,7 @@ pub const RULES: &str = "1";
 
 pub use constraint::Target;
 pub use discover::{Needed, Options, Test, discover};
+pub use duration::duration;
 pub use names::Kind;
 pub use need::Need;
 pub use workspace::{Entry, Folder, Module, Source, Workspace};

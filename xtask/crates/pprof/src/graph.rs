@@ -148,7 +148,7 @@ struct Weighed {
     stack: u32,
 }
 
-fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+pub(crate) fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
     let count = frames.infos.len();
     let start = || Weighed {
         weights: vec![Weight::default(); count],

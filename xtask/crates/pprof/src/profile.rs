@@ -157,6 +157,33 @@ impl Profile {
         self.mappings.get(location.mapping as usize)
     }
 
+    /// The texts that samples have under a label's key, in order.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub fn label_values(&self, key: &str) -> Result<Vec<String>> {
+        let mut found = std::collections::BTreeSet::new();
+        let mut note = |labels: &[Label]| {
+            let of_key = |label: &&Label| self.text_bytes(label.key) == key.as_bytes();
+            found.extend(labels.iter().filter(of_key).map(|label| label.str));
+        };
+        match &self.samples {
+            Samples::Table(table) => table.label_sets.iter().for_each(|set| note(set)),
+            Samples::Wire(spans) => {
+                let mut sample = Sample::default();
+                for index in 0..spans.len() {
+                    self.sample(index, &mut sample)?;
+                    note(&sample.labels);
+                }
+            }
+        }
+        let texts = found.into_iter().filter(|text| *text != 0);
+        let mut texts: Vec<String> = texts.map(|text| self.text(text).into_owned()).collect();
+        texts.sort();
+        texts.dedup();
+        Ok(texts)
+    }
+
     /// Read one sample.
     ///
     /// # Errors

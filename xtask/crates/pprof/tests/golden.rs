@@ -52,6 +52,13 @@ fn time(nanos: i64, style: TimeStyle) -> String {
     }
 }
 
+/// Where the answers were recorded.
+fn source(file: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(corpus().join(file));
+    let text = text.map_err(|error| error.to_string())?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
 #[derive(Default)]
 struct Question {
     form: String,
@@ -128,6 +135,7 @@ fn answer(question: &Question) -> String {
         "-traces" => report::traces(&profile, query, &time),
         "-raw" => report::raw(&profile, query, &time),
         "-tags" => report::tags(&profile, query),
+        "-list" => report::list_text(&profile, query, expression, &source),
         other => panic!("no such form: {other}"),
     };
     // Where pprof prints nothing but an error, so do we.

@@ -222,8 +222,7 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
-    plan.steps
-        .extend(contexts::steps(ctx, view, Some(talosctl)));
+    contexts::add(&mut plan, ctx, view, Some(talosctl));
     plan
 }
 
@@ -294,7 +293,7 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
         ));
     }
     if !plan.steps.is_empty() {
-        plan.steps.extend(contexts::steps(ctx, view, None));
+        contexts::add(&mut plan, ctx, view, None);
     }
     plan
 }

@@ -7,7 +7,7 @@ use crate::ctx::Ctx;
 use crate::ctx::checkout::Checkout;
 use crate::ctx::host::Host;
 use crate::ctx::mirrors::{self, Mirror};
-use crate::ctx::talosctl::Talosctl;
+use crate::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use crate::failure::{Failure, Result};
 
 /// Probed once; the plan is a function of this and the settings.
@@ -31,17 +31,6 @@ pub(crate) struct Facts {
     /// What the plan's reader should know.
     pub(crate) notes: Vec<String>,
 }
-
-/// Arguments that say what to boot instead of the checkout's artifacts.
-const OTHER_BOOT: [&str; 7] = [
-    "--vmlinuz-path",
-    "--initrd-path",
-    "--iso-path",
-    "--usb-path",
-    "--uki-path",
-    "--disk-image-path",
-    "--ipxe-boot-script",
-];
 
 impl Facts {
     /// For a plan that is only shown, what is missing is a note.

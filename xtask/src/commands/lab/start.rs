@@ -147,8 +147,8 @@ fn settings(cni: &Utf8Path) -> String {
 }
 
 /// The PATH inside: our wrapper before the QEMU that it wraps.
-pub(super) fn path_inside(made: &Made, outside: &str) -> String {
-    let mut dirs: Vec<&str> = made.path.iter().map(|dir| dir.as_str()).collect();
+pub(super) fn path_inside(ours: &[Utf8PathBuf], outside: &str) -> String {
+    let mut dirs: Vec<&str> = ours.iter().map(|dir| dir.as_str()).collect();
     for dir in outside.split(':').chain(SBIN).chain(["/usr/bin", "/bin"]) {
         if !dir.is_empty() && !dirs.contains(&dir) {
             dirs.push(dir);
@@ -212,14 +212,8 @@ mod tests {
 
     #[test]
     fn the_wrapper_comes_first_and_sbin_is_there_once() {
-        let made = Made {
-            schema: 1,
-            talosctl: String::new(),
-            kernel: String::new(),
-            guest: String::new(),
-            path: vec!["/p/path".into(), "/p/talosctl".into()],
-        };
+        let ours = ["/p/path".into(), "/p/talosctl".into()];
         let expected = "/p/path:/p/talosctl:/usr/bin:/usr/sbin:/usr/local/sbin:/sbin:/bin";
-        assert_eq!(path_inside(&made, "/usr/bin::/usr/sbin"), expected);
+        assert_eq!(path_inside(&ours, "/usr/bin::/usr/sbin"), expected);
     }
 }

@@ -1,6 +1,8 @@
 //! `pprof` on the command line. Names are those of `go tool pprof`, with two
 //! dashes.
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
@@ -11,7 +13,10 @@ use clap::{Args, Subcommand};
         cargo xtask pprof machined cpu --seconds 10 --top -n 20\n  \
         cargo xtask pprof apid goroutine --node worker-1\n  \
         cargo xtask pprof --all                               everything of every service\n  \
-        cargo xtask pprof open latest --peek 'reconcile'\n  \
+        cargo xtask pprof machined goroutine --every 30s --for 10m   what grows all the time?\n  \
+        cargo xtask pprof machined heap --watch               refreshed until q\n  \
+        cargo xtask pprof open latest --list 'reconcile'      with the source\n  \
+        cargo xtask pprof open latest --flame                 flame graph, keys and mouse\n  \
         cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
         The services listen in a debug build: `make initramfs WITH_DEBUG=1`."
 )]
@@ -63,6 +68,15 @@ pub struct FetchArgs {
     /// Exit with 0 although some nodes are missing
     #[arg(long)]
     pub allow_missing: bool,
+    /// A series: fetch again and again, save each, say what grows
+    #[arg(long, value_name = "TIME", value_parser = span, help_heading = "Series")]
+    pub every: Option<Duration>,
+    /// How long the series is [default: ten times --every]
+    #[arg(long = "for", value_name = "TIME", value_parser = span, help_heading = "Series")]
+    pub length: Option<Duration>,
+    /// Show and refresh every --every [default: 5s], save nothing; q quits
+    #[arg(long, help_heading = "Series", conflicts_with_all = ["all", "dir", "seconds"])]
+    pub watch: bool,
     /// Save there [default: a folder of `pprof list`]
     #[arg(short = 'o', long, value_name = "DIR")]
     pub dir: Option<Utf8PathBuf>,
@@ -112,6 +126,19 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
+    /// Source lines of the functions that match, from this host
+    #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
+    pub list: Option<String>,
+    /// What each of Talos' controllers costs, nodes side by side
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub controllers: bool,
+    /// Over a series or several files: which stacks grow in every interval, and where; exit code 1
+    /// if any does
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub leak: bool,
+    /// Flame graph in the terminal; ? lists its keys
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub flame: bool,
     /// Every sample with its stack
     #[arg(long, group = "form", help_heading = "Form")]
     pub traces: bool,
@@ -142,6 +169,8 @@ pub struct ShowArgs {
     #[command(flatten)]
     pub compare: CompareArgs,
     #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
     pub value: ValueArgs,
@@ -165,6 +194,18 @@ pub struct CompareArgs {
     /// Scale to the base's total first
     #[arg(long)]
     pub normalize: bool,
+}
+
+/// Where sources are.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sources")]
+pub struct SourceArgs {
+    /// Look for sources there first; several with `:`
+    #[arg(long = "source_path", alias = "source-path", value_name = "DIR")]
+    pub source_path: Option<String>,
+    /// Take this off the paths in the profile first; several with `:`
+    #[arg(long = "trim_path", alias = "trim-path", value_name = "PREFIX")]
+    pub trim_path: Option<String>,
 }
 
 /// Which samples and frames.
@@ -280,9 +321,11 @@ pub struct ValueArgs {
 }
 
 impl ShowArgs {
-    /// Whether a form was chosen; nodes are summed then.
+    /// Whether a form was chosen for which nodes are summed.
     pub fn has_form(&self) -> bool {
         self.top
+            || self.list.is_some()
+            || self.flame
             || self.peek.is_some()
             || self.tree
             || self.traces
@@ -333,6 +376,24 @@ impl ShowArgs {
             divide_by: value.divide_by,
             all_frames: filter.all_frames,
         }
+    }
+}
+
+/// `90`, `90s`, `2m`, `1h`.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("a time is as `30s`, `10m` or `2h`".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "no number in it".to_owned())?;
+    match number.checked_mul(seconds) {
+        Some(0) => Err("one second at least".into()),
+        Some(seconds) if seconds <= 24 * 3600 => Ok(Duration::from_secs(seconds)),
+        _ => Err("one day at most".into()),
     }
 }
 

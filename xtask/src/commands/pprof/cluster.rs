@@ -1,6 +1,6 @@
 //! Fetch from all nodes, save, compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use ::pprof::Source;
@@ -10,15 +10,18 @@ use serde_json::json;
 use super::args::{FetchArgs, ShowArgs};
 use super::fetch::{self, Answer, Body};
 use super::store::{self, Entry, Set};
-use super::summary::{Side, summarize};
+use super::summary::{Shown, Side, summarize};
 use super::target::{Target, targets};
-use super::{budget, load, show, web};
+use super::{budget, flame, load, series, show, watch, web};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
 
+/// A flame graph has room for so many sides.
+const SIDES: usize = 60;
+
 /// A service's profile over the nodes.
-type Groups = BTreeMap<(String, String), Vec<Side>>;
+pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;
 
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
     let mut targets = targets(app, args)?;
@@ -34,6 +37,13 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
             target.profile.clone_from(&meant);
         }
     }
+    let _attention = app.signals.attend();
+    if args.watch {
+        return watch::run(app, &targets, args, show);
+    }
+    if args.every.is_some() || args.length.is_some() || show.leak {
+        return series::run(app, &targets, args, show);
+    }
     let now = jiff::Timestamp::now();
     let (stamp, time) = (
         store::stamp(now),
@@ -46,7 +56,8 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         .as_ref()
         .map_or_else(|| root.join(&id), |dir| app.ctx.cwd.join(dir));
     let answers = fetch::all(app, &targets, args, &time);
-    let set = store::save(&dir, &id, &stamp, &time, &answers)?;
+    let mut set = Set::new(&id, &time);
+    store::append(&dir, &mut set, &stamp, None, &answers)?;
     let missing = missing(app, &answers, args);
     if missing
         .as_ref()
@@ -73,6 +84,10 @@ pub(super) fn reopen(
     found: Vec<(Entry, Utf8PathBuf)>,
     show: &ShowArgs,
 ) -> Result<u8> {
+    let rounds: BTreeSet<_> = found.iter().map(|(entry, _)| &entry.time).collect();
+    if rounds.len() > 1 {
+        return series::tell(app, &found, show);
+    }
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root);
     let mut groups = Groups::new();
@@ -194,7 +209,7 @@ fn meant(profile: &str, targets: &[Target]) -> Result<String> {
 }
 
 /// What did not come, as one failure; every node's own reason is told.
-fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
+pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
     let failed: Vec<(&Target, &Failure)> = answers
         .iter()
         .filter_map(|(target, answer)| Some((target, answer.as_ref().err()?)))
@@ -248,6 +263,68 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
     groups
 }
 
+pub(super) fn group_of(target: &Target) -> (String, String) {
+    (target.service.clone(), target.profile.clone())
+}
+
+/// Files of a fetch, or of any origin: side by side by the node's label.
+pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
+    let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+    for file in files {
+        let moment = series::read(file, None)?;
+        let sources = by_node.entry(moment.node).or_default();
+        sources.push(Source::new(moment.profile));
+    }
+    let mut sides = Vec::new();
+    for (node, sources) in by_node {
+        sides.push(Side {
+            node,
+            profile: ::pprof::merge(sources).map_err(|error| load::engine(&error))?,
+            before: None,
+        });
+    }
+    let name = files[0].file_name().unwrap_or("profile").to_owned();
+    shown(app, Groups::from([((name, String::new()), sides)]), args)
+}
+
+/// A series as a picture: each node at each time is a side.
+pub(super) fn timeline(
+    app: &App<'_>,
+    found: &[(Entry, Utf8PathBuf)],
+    args: &ShowArgs,
+) -> Result<u8> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&(Entry, Utf8PathBuf)>> = BTreeMap::new();
+    for one in found {
+        let group = groups.entry((&one.0.service, &one.0.profile));
+        group.or_default().push(one);
+    }
+    for ((service, profile), mut entries) in groups {
+        let nodes: BTreeSet<&str> = entries
+            .iter()
+            .map(|(entry, _)| entry.node.as_str())
+            .collect();
+        let times: BTreeSet<_> = entries.iter().map(|(entry, _)| &entry.time).collect();
+        let step = (nodes.len() * times.len()).div_ceil(SIDES).max(1);
+        if step > 1 {
+            app.ui
+                .note(&format!("of {} rounds each {step}. is drawn", times.len()));
+        }
+        let drawn: BTreeSet<_> = times.into_iter().step_by(step).collect();
+        entries.retain(|(entry, _)| drawn.contains(&entry.time));
+        let mut moments = Vec::new();
+        for (entry, file) in entries {
+            moments.push(series::read(file, Some(entry))?);
+        }
+        let title = format!("{service} {profile}");
+        if args.flame {
+            flame::series(app, &moments, &title, args)?;
+        } else {
+            web::series(app, &moments, &title, args)?;
+        }
+    }
+    Ok(0)
+}
+
 /// Nodes side by side, or all of them in the form that is asked for.
 fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
     let sides = groups.iter().flat_map(|((service, _), sides)| {
@@ -263,7 +340,9 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
         for ((service, profile), sides) in groups {
             let sources = sides.into_iter().map(|side| Source::new(side.profile));
             let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
-            if args.web {
+            if args.flame {
+                flame::show(app, &merged, &format!("{service} {profile}"), args)?;
+            } else if args.web {
                 web::write(app, &merged, &format!("{service} {profile}"), args)?;
             } else {
                 show::show(app, &load::compared(merged, &args.compare)?, args)?;
@@ -280,7 +359,11 @@ fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
                 .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
         } else {
             let title = format!("{service} {profile}");
-            ui::print(&summary.text(app, &title, args.value.nodecount));
+            let shown = Shown {
+                rows: args.value.nodecount,
+                only_controllers: args.controllers,
+            };
+            ui::print(&summary.text(app, &title, shown));
         }
     }
     if args.json {

@@ -4,12 +4,18 @@
 pub mod args;
 mod budget;
 mod cluster;
+mod controllers;
 mod fetch;
+mod flame;
+mod leak;
 mod load;
+mod series;
 mod show;
+mod sources;
 mod store;
 mod summary;
 mod target;
+mod watch;
 mod web;
 
 use std::fmt::Write;
@@ -38,10 +44,20 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     {
         return cluster::reopen(app, found?, &args.show);
     }
-    if args.show.web {
+    if args.show.leak {
+        return series::leak(app, &args.profiles, &args.show);
+    }
+    let name = args.profiles[0].file_name().unwrap_or("profile");
+    if args.show.web || args.show.flame {
         let profile = load::merged(&args.profiles)?;
-        let name = args.profiles[0].file_name().unwrap_or("profile");
-        return web::write(app, &profile, name, &args.show);
+        return if args.show.flame {
+            flame::show(app, &profile, name, &args.show)
+        } else {
+            web::write(app, &profile, name, &args.show)
+        };
+    }
+    if args.show.controllers {
+        return cluster::compare(app, &args.profiles, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
     let code = show::show(app, &profile, &args.show)?;
@@ -72,6 +88,10 @@ fn list(app: &App<'_>, json: bool) {
             .iter()
             .filter(|entry| entry.file.is_none())
             .count();
+        let rounds = match set.rounds() {
+            0 | 1 => String::new(),
+            rounds => format!("  in {rounds} rounds"),
+        };
         let note = if missing > 0 {
             app.ui.paint(Style::Warn, &format!("  {missing} missing"))
         } else {
@@ -79,7 +99,7 @@ fn list(app: &App<'_>, json: bool) {
         };
         let _ = writeln!(
             out,
-            "{:<44} {:>3} profile(s){note}",
+            "{:<44} {:>3} profile(s){rounds}{note}",
             set.id,
             set.entries.len() - missing
         );

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::ShowArgs;
 use super::load::engine;
+use super::sources::Sources;
 use crate::commands::App;
 use crate::failure::{Because, Result};
 use crate::record::files;
@@ -21,6 +22,9 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     }
     if args.json {
         return json(app, profile, args, &query);
+    }
+    if let Some(expression) = &args.list {
+        return list(app, profile, args, expression);
     }
     let text = if let Some(expression) = &args.peek {
         report::peek(profile, &query, expression, &time)
@@ -39,6 +43,26 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     };
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
+    output(args, text.text.as_bytes())
+}
+
+fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> Result<u8> {
+    let sources = Sources::new(app, &args.source);
+    let read = |file: &str| sources.read(file);
+    let text = report::list_text(profile, &args.query(), expression, &read);
+    let text = text.map_err(|error| engine(&error))?;
+    warn(app, &text.warnings);
+    for (theirs, ours) in sources.moved() {
+        let theirs = if theirs.is_empty() {
+            "sources"
+        } else {
+            &theirs
+        };
+        app.ui.note(&format!("{theirs} is read from {ours}"));
+    }
+    if let Some(mismatch) = sources.mismatch(profile)? {
+        app.ui.note(&mismatch);
+    }
     output(args, text.text.as_bytes())
 }
 

@@ -1,5 +1,7 @@
 //! Reports as `go tool pprof` prints them, and the same as rows.
 
+mod groups;
+mod list;
 mod raw;
 mod tags;
 mod traces;
@@ -17,6 +19,8 @@ use crate::tagframes;
 use crate::unit;
 use crate::view::View;
 
+pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
+pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
 pub use raw::raw;
 pub use tags::{comments, tags};
 pub use traces::traces;

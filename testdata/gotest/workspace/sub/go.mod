@@ -1,0 +1,3 @@
+module github.com/siderolabs/talos/sub
+
+go 1.24

@@ -1,0 +1,5 @@
+package inner_test
+
+import "testing"
+
+func TestInTheOtherModule(t *testing.T) {}

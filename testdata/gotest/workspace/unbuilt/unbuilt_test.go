@@ -1,0 +1,7 @@
+package unbuilt_test
+
+import "testing"
+
+func TestNeverBuilt(t *testing.T) {
+	notThere()
+}

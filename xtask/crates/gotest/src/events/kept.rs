@@ -1,0 +1,73 @@
+//! Output that is kept until it is known whether anybody wants it: all of it
+//! up to a limit, then its beginning and its end.
+
+use std::collections::VecDeque;
+
+/// Bytes of the beginning, and as many of the end.
+const HALF: usize = 2 << 20;
+
+/// What was printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    left_out: u64,
+}
+
+impl Kept {
+    pub fn push(&mut self, bytes: &[u8]) {
+        let fits = bytes.len().min(HALF - self.head.len());
+        self.head.extend_from_slice(&bytes[..fits]);
+        self.tail.extend(&bytes[fits..]);
+        let over = self.tail.len().saturating_sub(HALF);
+        if over > 0 {
+            self.tail.drain(..over);
+            self.left_out += over as u64;
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// How much of it is gone, in bytes.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// As text, with a line of ours where some is left out.
+    pub fn text(&self) -> String {
+        let mut bytes = self.head.clone();
+        if self.left_out > 0 {
+            let line = format!("\n[… {} bytes are left out here]\n", self.left_out);
+            bytes.extend_from_slice(line.as_bytes());
+        }
+        bytes.extend(&self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Forget it: nobody wants it.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_kept_whole_and_much_at_both_ends() {
+        let mut kept = Kept::default();
+        kept.push(b"first\n");
+        kept.push(b"second\n");
+        assert_eq!(kept.text(), "first\nsecond\n");
+        for _ in 0..10_000 {
+            kept.push(&[b'x'; 1000]);
+        }
+        kept.push(b"last\n");
+        let text = kept.text();
+        assert!(text.starts_with("first\nsecond\nxxx") && text.ends_with("xxxlast\n"));
+        assert_eq!(kept.left_out(), 13 + 10_000_000 + 5 - 2 * HALF as u64);
+    }
+}

@@ -1,0 +1,122 @@
+//! A whole `go test -json` stream as results.
+
+use rustc_hash::FxHashMap;
+
+use super::{End, Exit, Line, Tally, Verdict, What, parse_line};
+
+/// Lines of no event that are kept; the rest is counted.
+const OTHERS: usize = 200;
+
+/// Reads bytes as they come.
+#[derive(Debug, Default)]
+pub struct Stream {
+    pub tally: Tally,
+    /// Lines that are no events: what somebody printed in between, or events
+    /// that were cut.
+    pub others: Vec<String>,
+    pub others_count: usize,
+    pending: Vec<u8>,
+    exits: FxHashMap<String, Exit>,
+    /// The compiler's words by the import path that it gave.
+    built: FxHashMap<String, String>,
+}
+
+impl Stream {
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+            self.pending.extend_from_slice(&rest[..at]);
+            let line = std::mem::take(&mut self.pending);
+            self.line(&line);
+            rest = &rest[at + 1..];
+        }
+        self.pending.extend_from_slice(rest);
+    }
+
+    /// Nothing more comes: what has not ended never will.
+    pub fn finish(&mut self) {
+        let line = std::mem::take(&mut self.pending);
+        if !line.is_empty() {
+            self.line(&line);
+        }
+        for package in &mut self.tally.packages {
+            if package.verdict.is_none() {
+                package.end(Exit::Unknown, None);
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        match parse_line(line) {
+            Line::Start(package) => drop(self.tally.package(&package)),
+            Line::Event(package, event) => {
+                // The go command's own word about the process.
+                if let (What::Output(bytes), None) = (&event.what, &event.test)
+                    && let Some(exit) = exit_of(bytes)
+                {
+                    self.exits.insert(package.clone(), exit);
+                }
+                self.tally.package(&package).see(event);
+            }
+            Line::End {
+                package,
+                end,
+                seconds,
+                failed_build,
+            } => self.end(&package, end, seconds, failed_build.as_ref()),
+            Line::Build { package, output } => {
+                self.built.entry(package).or_default().push_str(&output);
+            }
+            Line::BuildFailed { .. } => {}
+            Line::Other(text) => {
+                self.others_count += 1;
+                if self.others.len() < OTHERS {
+                    self.others.push(text);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, name: &str, end: End, seconds: Option<f64>, failed_build: Option<&String>) {
+        let exit = self.exits.remove(name);
+        let built = failed_build.and_then(|id| self.built.get(id));
+        let package = self.tally.package(name);
+        package.seconds = seconds.unwrap_or_default();
+        if let Some(built) = built {
+            package.output.push(built.as_bytes());
+        }
+        let text = package.output.text();
+        let unbuilt = text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
+        if end != End::Fail {
+            return package.end(Exit::Code(0), Some(End::Pass));
+        }
+        if failed_build.is_some() || unbuilt {
+            return package.close(Verdict::BuildFailed);
+        }
+        // A binary that failed as it should says so last but for go's words.
+        let said_so = text.lines().any(|line| line == "FAIL");
+        let last = said_so.then_some(End::Fail);
+        package.end(exit.unwrap_or(Exit::Code(1)), last);
+    }
+}
+
+/// `exit status 2`, `signal: killed`.
+fn exit_of(line: &[u8]) -> Option<Exit> {
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    if let Some(code) = line.strip_prefix("exit status ") {
+        return code.parse().ok().map(Exit::Code);
+    }
+    let name = line.strip_prefix("signal: ")?;
+    let name = name.split(" (").next().unwrap_or_default();
+    let known = [
+        ("hangup", 1),
+        ("interrupt", 2),
+        ("quit", 3),
+        ("aborted", 6),
+        ("killed", 9),
+        ("segmentation fault", 11),
+        ("terminated", 15),
+    ];
+    let number = known.iter().find(|(known, _)| *known == name);
+    Some(Exit::Signal(number.map_or(0, |(_, number)| *number)))
+}

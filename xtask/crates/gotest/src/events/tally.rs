@@ -1,0 +1,316 @@
+//! Events to results. Nothing that was said is lost: what fits no test belongs
+//! to its package, what fits no package to the whole.
+
+use rustc_hash::FxHashMap;
+
+use super::{End, Event, Exit, Kept, Verdict, What};
+
+/// How a test stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Running,
+    /// Waits for others, as `t.Parallel` has it.
+    Paused,
+    Passed,
+    Failed,
+    Skipped,
+    /// Its binary ended before it did.
+    Aborted,
+}
+
+impl State {
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Aborted)
+    }
+
+    /// For programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// A test or subtest, once for each time that it ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Test {
+    /// With those of its parents: `TestA/b`.
+    pub name: String,
+    pub state: State,
+    pub seconds: f64,
+    /// Of one that passed nothing is kept.
+    pub output: Kept,
+    /// Why it was skipped: the last that it said.
+    pub reason: Option<String>,
+    pub raced: bool,
+}
+
+impl Test {
+    /// The test function.
+    pub fn root(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}
+
+/// The tests of one package.
+#[derive(Debug, Clone, Default)]
+pub struct Package {
+    /// Import path.
+    pub name: String,
+    /// In the order that they began.
+    pub tests: Vec<Test>,
+    latest: FxHashMap<String, usize>,
+    /// What belongs to no test, the compiler's words included.
+    pub output: Kept,
+    /// None while it runs.
+    pub verdict: Option<Verdict>,
+    pub seconds: f64,
+    /// The last panic or fatal error that was printed; of ours only if the
+    /// exit code says so.
+    panic: Option<String>,
+    raced: bool,
+    /// Whether what passed keeps its output too.
+    pub keep_all: bool,
+}
+
+/// How many. Subtests count, as `go test -json` tells of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub total: usize,
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+}
+
+impl Package {
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    pub fn see(&mut self, event: Event) {
+        let Some(name) = event.test else {
+            if let What::Output(bytes) = &event.what {
+                self.notice(bytes);
+                self.output.push(bytes);
+            }
+            return;
+        };
+        match event.what {
+            What::Run => drop(self.begin(name)),
+            What::Output(bytes) => {
+                self.notice(&bytes);
+                let races = is_race(&bytes);
+                let at = self.latest.get(&name).copied();
+                match at {
+                    Some(at) => {
+                        let test = &mut self.tests[at];
+                        test.raced |= races;
+                        test.output.push(&bytes);
+                    }
+                    // Such as the end of a benchmark that was never begun.
+                    None => self.output.push(&bytes),
+                }
+            }
+            What::Pause => self.change(&name, State::Paused),
+            What::Continue => self.change(&name, State::Running),
+            What::End(end, seconds) => self.end_test(name, end, seconds),
+            What::Attribute(..) => {}
+        }
+    }
+
+    fn begin(&mut self, name: String) -> usize {
+        self.latest.insert(name.clone(), self.tests.len());
+        self.tests.push(Test {
+            name,
+            state: State::Running,
+            seconds: 0.0,
+            output: Kept::default(),
+            reason: None,
+            raced: false,
+        });
+        self.tests.len() - 1
+    }
+
+    fn change(&mut self, name: &str, state: State) {
+        if let Some(at) = self.latest.get(name) {
+            self.tests[*at].state = state;
+        }
+    }
+
+    fn end_test(&mut self, name: String, end: End, seconds: Option<f64>) {
+        let known = self.latest.get(&name).copied();
+        let at = known.unwrap_or_else(|| self.begin(name));
+        let keep_all = self.keep_all;
+        let test = &mut self.tests[at];
+        test.seconds = seconds.unwrap_or_default();
+        test.state = match end {
+            End::Pass | End::Bench => State::Passed,
+            End::Fail => State::Failed,
+            End::Skip => State::Skipped,
+        };
+        if test.state == State::Skipped {
+            test.reason = reason(&test.output);
+        }
+        if test.state != State::Failed && !keep_all {
+            test.output.clear();
+        }
+    }
+
+    /// What matters of a line wherever it is.
+    fn notice(&mut self, line: &[u8]) {
+        self.raced |= is_race(line);
+        if line.first().is_none_or(u8::is_ascii_whitespace) {
+            return;
+        }
+        let text = String::from_utf8_lossy(line);
+        for word in ["panic: ", "fatal error: "] {
+            if let Some(at) = text.find(word) {
+                self.panic = Some(text[at..].trim_end().to_owned());
+            }
+        }
+    }
+
+    /// The binary has ended. `last` is its last word, where it had one.
+    pub fn end(&mut self, exit: Exit, last: Option<End>) {
+        let timed_out = self
+            .panic
+            .as_ref()
+            .is_some_and(|panic| panic.starts_with("panic: test timed out after"));
+        let failed = self.tests.iter().any(|test| test.state.is_failure());
+        let verdict = match exit {
+            Exit::Code(0) if last.is_some() && failed => Verdict::Failed,
+            Exit::Code(0) if last.is_none() && self.is_anything_running() => Verdict::Exited(0),
+            Exit::Code(0) if self.tests.is_empty() => Verdict::NoTests,
+            Exit::Code(0) => Verdict::Passed,
+            Exit::Code(2) if timed_out => Verdict::TimedOut,
+            Exit::Code(2) if last.is_none() && self.panic.is_some() => {
+                Verdict::Panicked(self.panic.clone().unwrap_or_default())
+            }
+            Exit::Signal(signal) => Verdict::Killed(signal),
+            // 66 is the race detector's own, of a race outside of tests.
+            Exit::Code(1 | 66) if self.raced => Verdict::Raced,
+            Exit::Code(_) if failed && last == Some(End::Fail) => Verdict::Failed,
+            Exit::Code(code) => Verdict::Exited(code),
+            Exit::Unknown => Verdict::Incomplete,
+        };
+        self.close(verdict);
+    }
+
+    fn is_anything_running(&self) -> bool {
+        let is_benchmark = |test: &Test| test.root().starts_with("Benchmark");
+        self.tests
+            .iter()
+            .any(|test| matches!(test.state, State::Running | State::Paused) && !is_benchmark(test))
+    }
+
+    /// It is over, whatever its tests say.
+    pub fn close(&mut self, verdict: Verdict) {
+        let left = if verdict.is_ok() {
+            State::Passed
+        } else {
+            State::Aborted
+        };
+        for test in &mut self.tests {
+            if matches!(test.state, State::Running | State::Paused) {
+                // A benchmark without a word of its own has no end either.
+                test.state = left;
+            }
+        }
+        self.verdict = Some(verdict);
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for test in &self.tests {
+            counts.total += 1;
+            match test.state {
+                State::Passed => counts.passed += 1,
+                State::Failed | State::Aborted => counts.failed += 1,
+                State::Skipped => counts.skipped += 1,
+                State::Running | State::Paused => {}
+            }
+        }
+        counts
+    }
+
+    /// Whether it failed without any test of it having failed.
+    pub fn failed_by_itself(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|it| !it.is_ok())
+            && !self.tests.iter().any(|test| test.state.is_failure())
+    }
+
+    /// Test functions that failed, each once.
+    pub fn failed_roots(&self) -> Vec<&str> {
+        let mut roots: Vec<&str> = Vec::new();
+        for test in self.tests.iter().filter(|test| test.state.is_failure()) {
+            if !roots.contains(&test.root()) {
+                roots.push(test.root());
+            }
+        }
+        roots
+    }
+
+    /// What a test function and those of its subtests that did not pass have
+    /// printed.
+    pub fn output_of(&self, root: &str) -> String {
+        let failed = self
+            .tests
+            .iter()
+            .filter(|test| test.root() == root && test.state != State::Passed);
+        failed.map(|test| test.output.text()).collect()
+    }
+}
+
+fn is_race(line: &[u8]) -> bool {
+    line.starts_with(b"WARNING: DATA RACE")
+}
+
+/// The last line of what a test said, without its place.
+fn reason(output: &Kept) -> Option<String> {
+    let text = output.text();
+    let line = text.lines().rev().map(str::trim).find(|line| {
+        !line.is_empty() && !line.starts_with("=== ") && !line.starts_with("--- SKIP: ")
+    })?;
+    let said = match line.split_once(": ") {
+        Some((place, said)) if place.contains(".go:") => said,
+        _ => line,
+    };
+    Some(said.to_owned())
+}
+
+/// The results of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub packages: Vec<Package>,
+    index: FxHashMap<String, usize>,
+}
+
+impl Tally {
+    pub fn package(&mut self, name: &str) -> &mut Package {
+        let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
+            self.packages.push(Package::new(name));
+            self.packages.len() - 1
+        });
+        &mut self.packages[at]
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for package in &self.packages {
+            let counts = package.counts();
+            sum.total += counts.total;
+            sum.passed += counts.passed;
+            sum.failed += counts.failed + usize::from(package.failed_by_itself());
+            sum.skipped += counts.skipped;
+        }
+        sum
+    }
+}

@@ -1,0 +1,92 @@
+//! How a package's tests went as a whole.
+
+/// How the process of a test binary ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    /// By its number.
+    Signal(i32),
+    /// Of a stream, which does not always say.
+    #[default]
+    Unknown,
+}
+
+/// What a package's run comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Passed,
+    /// It has none, or none were chosen.
+    NoTests,
+    /// Tests failed, and the binary ended as it should.
+    Failed,
+    /// Data races were reported.
+    Raced,
+    BuildFailed,
+    /// The first line of the panic, or of the runtime's fatal error.
+    Panicked(String),
+    /// By its own clock, or by ours.
+    TimedOut,
+    /// By a signal that was not ours.
+    Killed(i32),
+    /// `os.Exit`, `log.Fatal` or a `TestMain`: no test says why.
+    Exited(i32),
+    /// What was printed ends in the middle.
+    Incomplete,
+}
+
+impl Verdict {
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Passed | Self::NoTests)
+    }
+
+    /// Tests that had not begun never will.
+    pub fn cut_short(&self) -> bool {
+        !matches!(
+            self,
+            Self::Passed | Self::NoTests | Self::Failed | Self::Raced
+        )
+    }
+
+    /// One word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::NoTests => "no-tests",
+            Self::Failed => "failed",
+            Self::Raced => "raced",
+            Self::BuildFailed => "build-failed",
+            Self::Panicked(_) => "panicked",
+            Self::TimedOut => "timed-out",
+            Self::Killed(_) => "killed",
+            Self::Exited(_) => "exited",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// For people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Passed => "passed".to_owned(),
+            Self::NoTests => "no tests".to_owned(),
+            Self::Failed => "tests failed".to_owned(),
+            Self::Raced => "data races".to_owned(),
+            Self::BuildFailed => "cannot be built".to_owned(),
+            Self::Panicked(what) => what.clone(),
+            Self::TimedOut => "timed out".to_owned(),
+            Self::Killed(signal) => format!("killed by signal {signal}{}", named(*signal)),
+            Self::Exited(code) => format!("ended with exit code {code} in the middle"),
+            Self::Incomplete => "its output ends in the middle".to_owned(),
+        }
+    }
+}
+
+fn named(signal: i32) -> &'static str {
+    match signal {
+        3 => " (QUIT)",
+        6 => " (ABRT)",
+        9 => " (KILL; out of memory?)",
+        11 => " (SEGV)",
+        15 => " (TERM)",
+        _ => "",
+    }
+}

@@ -1,0 +1,154 @@
+//! `exec-root`: what `go test -exec` takes, so that only the compiled test
+//! binary is root, never the go command. go runs it in the package's folder,
+//! where neither cargo's alias nor a Talos checkout need be near.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::cli::{ExecRootArgs, Global};
+use crate::ctx::host::Host;
+use crate::failure::{Because, Failure, Result};
+use crate::run::Signals;
+use crate::run::become_root;
+use crate::run::exec_root::{Request, is_dangerous, listed_environment, run as run_as_root};
+use crate::ui::{self, Ui};
+
+/// What `go test` gives a package when nobody says otherwise.
+const GOS_LIMIT: Duration = Duration::from_mins(10);
+/// A binary ends itself when its time is over; after this much more it is hung.
+const MORE: Duration = Duration::from_secs(30);
+/// With `-timeout 0`.
+const FOR_EVER: Duration = Duration::from_hours(24);
+
+pub(super) fn run(
+    args: &ExecRootArgs,
+    global: &Global,
+    ui: &Ui,
+    signals: &'static Signals,
+) -> Result<u8> {
+    if let Some(name) = args.env.iter().find(|name| is_dangerous(name)) {
+        return Err(
+            Failure::usage(format!("`{name}` is not given to a test as root"))
+                .cause("it makes programs load or find other programs, or is set already"),
+        );
+    }
+    if args.print {
+        ui::print(&format!("{}\n", words(args)?));
+        return Ok(0);
+    }
+    let host = Host::probe();
+    if host.os != "linux" {
+        return Err(Failure::host("tests as root need Linux's namespaces"));
+    }
+    let request = request(args, &host)?;
+    if global.dry_run || global.format.is_some() {
+        return Err(Failure::usage("`exec-root` has no plan to show")
+            .hint("cargo xtask test unit --dry-run"));
+    }
+    if !host.is_root() {
+        become_root(ui)?;
+    }
+    run_as_root(&request, ui, signals)
+}
+
+/// For `-exec`, which splits at blanks and knows quotes.
+fn words(args: &ExecRootArgs) -> Result<String> {
+    let own = std::env::current_exe().because(|| "cannot find our own executable".to_owned())?;
+    let own = Utf8PathBuf::from_path_buf(own)
+        .map_err(|path| Failure::host(format!("`{}` is not UTF-8", path.display())))?;
+    let mut words = vec![quoted(own.as_str())?, "exec-root".to_owned()];
+    if args.isolate {
+        words.push("--isolate".to_owned());
+    }
+    for name in &args.env {
+        words.push(quoted(&format!("--env={name}"))?);
+    }
+    Ok(words.join(" "))
+}
+
+/// go's own quoting has no escapes.
+fn quoted(word: &str) -> Result<String> {
+    if !word.contains([' ', '\t', '\n', '\'', '"']) {
+        return Ok(word.to_owned());
+    }
+    for quote in ['\'', '"'] {
+        if !word.contains(quote) {
+            return Ok(format!("{quote}{word}{quote}"));
+        }
+    }
+    Err(Failure::usage(format!(
+        "`{word}` has both kinds of quotes, which `go test -exec` cannot take"
+    )))
+}
+
+fn request(args: &ExecRootArgs, host: &Host) -> Result<Request> {
+    let folder = std::env::current_dir()
+        .ok()
+        .and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok())
+        .ok_or_else(|| Failure::host("cannot tell the current folder"))?;
+    let (binary, arguments) = args
+        .command
+        .split_first()
+        .ok_or_else(|| Failure::usage("no test binary"))?;
+    Ok(Request {
+        binary: in_its_folder(&folder.join(binary))?,
+        deadline: deadline(arguments).as_secs(),
+        arguments: arguments.to_vec(),
+        environment: listed_environment(&args.env),
+        isolate: args.isolate,
+        uid: host.uid,
+        gid: host.gid,
+        folder,
+    })
+}
+
+/// Folders may be reached by links, such as a linked TMPDIR; the binary itself
+/// must be none.
+pub(super) fn in_its_folder(binary: &Utf8Path) -> Result<Utf8PathBuf> {
+    let missing = || Failure::usage(format!("no test binary `{binary}`"));
+    let (Some(folder), Some(name)) = (binary.parent(), binary.file_name()) else {
+        return Err(missing());
+    };
+    let folder = folder
+        .canonicalize_utf8()
+        .map_err(|error| missing().cause(error))?;
+    Ok(folder.join(name))
+}
+
+/// By `-test.timeout`.
+fn deadline(arguments: &[String]) -> Duration {
+    let given = arguments.iter().rev().find_map(|argument| {
+        let argument = argument.trim_start_matches('-');
+        gotest::duration(argument.strip_prefix("test.timeout=")?)
+    });
+    match given {
+        Some(Duration::ZERO) => FOR_EVER,
+        Some(limit) => limit + MORE,
+        None => GOS_LIMIT + MORE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_go_reads_them() {
+        assert_eq!(quoted("/a/b").unwrap(), "/a/b");
+        assert_eq!(quoted("/a b/c").unwrap(), "'/a b/c'");
+        assert_eq!(quoted("/it's/c").unwrap(), "\"/it's/c\"");
+        quoted("/it's \"c\"").unwrap_err();
+    }
+
+    #[test]
+    fn the_deadline_is_later_than_the_tests_own() {
+        let of = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            deadline(&words).as_secs()
+        };
+        assert_eq!(of(&["-test.timeout=1m30s"]), 120);
+        assert_eq!(of(&["-test.timeout=0s"]), 24 * 3600);
+        assert_eq!(of(&["-test.v"]), 630);
+    }
+}

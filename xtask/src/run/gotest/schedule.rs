@@ -1,0 +1,191 @@
+//! All links and jobs of a run: what may run beside what, and one loop that
+//! waits for whatever comes next. One thread, which outlives them all.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use gotest::events::Event;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::link::{Link, Linked, Linking};
+use super::process::Running;
+use super::{Finished, Job, Pool};
+use crate::ctx::host::Host;
+use crate::failure::Result;
+use crate::run::Signals;
+
+/// How often clocks are looked at and the picture is drawn.
+const TICK: Duration = Duration::from_millis(100);
+/// Freshly linked binaries are seen by looking at files.
+const LINK_TICK: Duration = Duration::from_millis(20);
+
+/// What the run of a crew ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// All is done.
+    Done,
+    Interrupted,
+}
+
+/// Who follows a run, and says what comes of it.
+pub trait Observe {
+    /// A package can be run, or cannot be built: the jobs to run for it.
+    fn linked(&mut self, linked: Linked) -> Vec<Job>;
+    fn started(&mut self, job: &Job, number: usize);
+    fn event(&mut self, number: usize, event: &Event);
+    /// Returns more to run: tests again.
+    fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job>;
+    /// Several times a second.
+    fn tick(&mut self, waiting: &[Job]);
+    /// Whether enough has failed.
+    fn wants_to_stop(&self) -> bool;
+}
+
+/// Runs links one after the other, and jobs beside them.
+#[derive(Debug)]
+pub struct Crew<'a> {
+    pub host: &'a Host,
+    pub signals: &'a Signals,
+    /// How many jobs at once.
+    pub size: usize,
+}
+
+impl Crew<'_> {
+    /// Until all is done, or the user has had enough.
+    ///
+    /// # Errors
+    /// When go cannot be started, or the system refuses to wait.
+    pub fn run(&self, mut links: Vec<Link>, observe: &mut dyn Observe) -> Result<Stop> {
+        let _attention = self.signals.attend();
+        links.reverse();
+        let mut linking: Option<Linking> = None;
+        let mut waiting: Vec<Job> = Vec::new();
+        let mut running: Vec<(usize, Running)> = Vec::new();
+        let (mut numbers, mut seen, mut stopped) = (0, 0, false);
+        loop {
+            if linking.is_none()
+                && !stopped
+                && let Some(link) = links.pop()
+            {
+                linking = Some(Linking::start(link)?);
+            }
+            if let Some(now) = &mut linking {
+                let (linked, over) = now.look()?;
+                for linked in linked {
+                    if !stopped {
+                        waiting.extend(observe.linked(linked));
+                    }
+                }
+                if over {
+                    linking = None;
+                }
+            }
+            while !stopped && let Some(at) = next(&waiting, &running, self.size) {
+                let job = waiting.swap_remove(at);
+                numbers += 1;
+                observe.started(&job, numbers);
+                match Running::start(job.clone(), self.host) {
+                    Ok(job) => running.push((numbers, job)),
+                    Err(failure) => waiting.extend(observe.finished(numbers, broken(job, failure))),
+                }
+            }
+            let more = self.attend(&mut running, &mut waiting, observe);
+            let interrupts = self.signals.count();
+            let enough = observe.wants_to_stop() && !stopped;
+            if interrupts > seen || enough {
+                seen = interrupts;
+                stopped = true;
+                waiting.clear();
+                links.clear();
+                linking.iter_mut().for_each(Linking::stop);
+                running.iter_mut().for_each(|(_, job)| job.stop());
+            }
+            if running.is_empty() && waiting.is_empty() && linking.is_none() && links.is_empty() {
+                let interrupted = stopped && self.signals.count() > 0;
+                return Ok(if interrupted {
+                    Stop::Interrupted
+                } else {
+                    Stop::Done
+                });
+            }
+            observe.tick(&waiting);
+            if !more {
+                self.wait(&running, linking.as_ref());
+            }
+        }
+    }
+
+    /// Read, look, take off what has ended. Returns whether there is more to
+    /// read at once.
+    fn attend(
+        &self,
+        running: &mut Vec<(usize, Running)>,
+        waiting: &mut Vec<Job>,
+        observe: &mut dyn Observe,
+    ) -> bool {
+        let mut more = false;
+        let mut over = Vec::new();
+        for (at, (number, job)) in running.iter_mut().enumerate() {
+            more |= job.read(&mut |event| observe.event(*number, event));
+            if job.look() {
+                over.push(at);
+            }
+        }
+        for at in over.into_iter().rev() {
+            let (number, job) = running.swap_remove(at);
+            let finished = job.finish(&mut |event| observe.event(number, event));
+            let again = observe.finished(number, finished);
+            if self.signals.count() == 0 {
+                waiting.extend(again);
+            }
+        }
+        more
+    }
+
+    fn wait(&self, running: &[(usize, Running)], linking: Option<&Linking>) {
+        let wake = self.signals.fd();
+        let outputs = running.iter().flat_map(|(_, job)| job.fds());
+        let fds: Vec<BorrowedFd<'_>> = std::iter::once(wake)
+            .chain(outputs)
+            .chain(linking.into_iter().flat_map(Linking::fds))
+            .collect();
+        let mut fds: Vec<PollFd<'_>> = fds
+            .iter()
+            .map(|fd| PollFd::new(fd, PollFlags::IN))
+            .collect();
+        let limit = if linking.is_some() { LINK_TICK } else { TICK };
+        let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
+        self.signals.drain();
+    }
+}
+
+/// The job to start now: again before new, longest first.
+fn next(waiting: &[Job], running: &[(usize, Running)], size: usize) -> Option<usize> {
+    if running.len() >= size.max(1) {
+        return None;
+    }
+    let is_taken = |pool: Pool| {
+        pool == Pool::Host && running.iter().any(|(_, job)| job.job.pool == Pool::Host)
+    };
+    let order = |job: &Job| (job.again.is_some(), job.expected);
+    waiting
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| !is_taken(job.pool))
+        .max_by(|(_, a), (_, b)| {
+            let (a, b) = (order(a), order(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
+        .map(|(at, _)| at)
+}
+
+fn broken(job: Job, failure: crate::failure::Failure) -> Finished {
+    let mut results = gotest::events::Package::new(job.package.clone());
+    results.close(gotest::events::Verdict::Incomplete);
+    Finished {
+        job,
+        results,
+        broken: Some(failure),
+        left: Vec::new(),
+    }
+}
