@@ -61,4 +61,11 @@ done
 for profile in heap mutex block goroutine; do ask '-list=main\.' "$profile.pb.gz"; done
 for option in -base -diff_base; do ask '-list=main\.' "$option=heap-before.pb.gz" heap.pb.gz; done
 ask '-list=nothing.like.it' cpu.pb.gz
+# Addresses alone: pprof does not read the names that stand beside them.
+for text in heap goroutine mutex block threadcreate; do
+  for form in -top -traces -raw "-top -addresses"; do
+    # shellcheck disable=SC2086
+    ask $form "text/$text-debug1.txt"
+  done
+done
 echo "$number answers"

@@ -1,6 +1,8 @@
 //! The command line as data. No decision is taken here.
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
+use std::ffi::OsString;
+
 use camino::Utf8PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -440,6 +442,25 @@ pub enum InternalCommand {
     RunPlan,
     /// End our process group when standard input closes
     Warden,
+}
+
+/// `-run REGEXP` is what fingers type for tests: one word with one dash, which
+/// clap would read as three letters. What stands behind `--` is not ours.
+pub fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.collect();
+    let end = words.iter().position(|word| word == "--");
+    let end = end.unwrap_or(words.len());
+    let ours = &mut words[..end];
+    if !ours.iter().any(|word| word == "test") {
+        return words;
+    }
+    for word in ours {
+        let text = word.to_str().unwrap_or_default();
+        if text == "-run" || text.starts_with("-run=") {
+            *word = format!("-{text}").into();
+        }
+    }
+    words
 }
 
 /// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too

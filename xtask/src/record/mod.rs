@@ -8,4 +8,5 @@ pub mod images;
 pub mod ledger;
 pub mod lock;
 pub mod runs;
+pub mod tests;
 pub mod tree;

@@ -135,6 +135,35 @@ impl Ui {
         }
     }
 
+    /// Whether standard error is a terminal that a picture can be drawn on.
+    pub fn can_draw(&self) -> bool {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        std::io::stderr().is_terminal() && !self.quiet && !is_dumb
+    }
+
+    /// Text and control sequences for the terminal.
+    pub fn draw(&self, text: &str) {
+        say(text);
+    }
+
+    /// Columns of the terminal that is drawn on.
+    pub fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    }
+
+    /// Style text for the terminal that is drawn on.
+    pub fn paint_drawn(&self, style: Style, text: &str) -> String {
+        self.paint_err(style, text)
+    }
+
+    /// A report for people where standard output has one for programs.
+    pub fn report(&self, text: &str) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+
     /// What a child printed, as it came.
     pub fn child_output(&self, chunk: &[u8]) {
         if !self.quiet {

@@ -5,8 +5,10 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::frames::{Frames, Info};
+use crate::labelsets::PerLabels;
 use crate::profile::{Profile, Sample};
 use crate::query::Query;
+use crate::stretch::Stretches;
 use crate::tagframes;
 use crate::view::View;
 
@@ -145,34 +147,54 @@ fn grow(
     let printable = frames.infos.iter().map(Info::printable);
     let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
     let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
-    let mut leaves: FxHashMap<Vec<u32>, Option<u32>> = FxHashMap::default();
-    let mut sample = Sample::default();
-    let mut stack = Vec::new();
+    let (mut leaves, mut leaf_of) = (Stretches::default(), Vec::new());
+    let mut per_labels = PerLabels::default();
+    let (mut sample, mut stack) = (Sample::default(), Vec::new());
     for index in 0..profile.sample_count() {
-        profile.sample(index, &mut sample)?;
-        let weight = sample.values[value];
-        if weight == 0 || !view.keeps_labels(profile, &sample.labels) {
+        let mut weight = 0;
+        let raw = profile.raw(index, |place, of| {
+            if place == value {
+                weight = of;
+            }
+        })?;
+        if weight == 0 {
             continue;
         }
-        let known = leaves.get(&sample.locations).copied();
-        let leaf = known.unwrap_or_else(|| {
-            stack.clone_from(&sample.locations);
-            let leaf = view.keeps_stack(&mut stack).then(|| {
+        // The label that tells sides apart; none if its samples are not wanted.
+        let label = per_labels.get(profile, index, raw.labels, |labels| {
+            let label = split.and_then(|key| {
+                let mut labels = labels.iter();
+                labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
+            });
+            view.keeps_labels(profile, labels)
+                .then(|| label.map_or(0, |label| label.str))
+        })?;
+        let Some(label) = label else { continue };
+        let mut grow = |locations: &[u32]| {
+            stack.clear();
+            stack.extend_from_slice(locations);
+            view.keeps_stack(&mut stack).then(|| {
                 let locations = stack.iter().rev();
                 let nodes = locations.flat_map(|of| frames.of_location(*of).iter().rev());
                 nodes.fold(0, |caller, node| {
                     builder.callee(caller, names[*node as usize])
                 })
-            });
-            leaves.insert(sample.locations.clone(), leaf);
-            leaf
-        });
+            })
+        };
+        let leaf = if let Some(span) = raw.stack {
+            let next = u32::try_from(leaf_of.len()).unwrap_or(u32::MAX);
+            let (place, is_new) = leaves.intern(&profile.bytes, span, next);
+            if is_new {
+                sample.locations.clear();
+                profile.push_locations(span, &mut sample.locations)?;
+                leaf_of.push(grow(&sample.locations));
+            }
+            leaf_of[place as usize]
+        } else {
+            profile.sample(index, &mut sample)?;
+            grow(&sample.locations)
+        };
         let Some(leaf) = leaf else { continue };
-        let label = split.and_then(|key| {
-            let mut labels = sample.labels.iter();
-            labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
-        });
-        let label = label.map_or(0, |label| label.str);
         let side = *side_of.entry(label).or_insert_with(|| {
             let text = if label == 0 {
                 name.to_owned()

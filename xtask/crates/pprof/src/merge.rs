@@ -9,8 +9,10 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::ids::Ids;
+use crate::labelsets::PerLabels;
 use crate::profile::{Label, Profile, Sample, Samples, Span, Text};
-use crate::table::Table;
+use crate::stretch::Stretches;
+use crate::table::{Table, put_stack};
 use crate::wire::put_varint;
 use tables::Tables;
 
@@ -126,10 +128,14 @@ fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
 
 fn sums(profile: &Profile) -> Result<Vec<i64>> {
     let mut sums = vec![0_i64; profile.header.sample_types.len()];
-    let mut sample = Sample::default();
+    let mut values = sums.clone();
     for index in 0..profile.sample_count() {
-        profile.sample(index, &mut sample)?;
-        for (sum, value) in sums.iter_mut().zip(&sample.values) {
+        profile.raw(index, |place, value| {
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value;
+            }
+        })?;
+        for (sum, value) in sums.iter_mut().zip(&values) {
             *sum = sum.wrapping_add(*value);
         }
     }
@@ -140,10 +146,24 @@ fn sums(profile: &Profile) -> Result<Vec<i64>> {
 struct Merger {
     tables: Tables,
     table: Table,
+    /// Places in `table.stacks`.
+    stacks: Stretches,
+    /// Kept to spare allocations: ids, and the stack that they are.
+    ids: Vec<u8>,
+    bytes: Vec<u8>,
     /// Places of samples by stack and labels.
     seen: HashTable<u32>,
     label_sets: FxHashMap<Vec<Label>, u32>,
 }
+
+/// What one source's stacks have become, by their bytes there.
+struct KnownStacks {
+    known: Stretches,
+    asked: usize,
+}
+
+/// Samples after which it is judged whether a source's stacks repeat.
+const TRIAL: usize = 1 << 12;
 
 impl Merger {
     /// `columns`: for each type kept, where it stands in the source and what
@@ -163,35 +183,97 @@ impl Merger {
             })
             .collect();
         let ratios: Vec<f64> = columns.iter().map(|(_, r)| r * source.factor).collect();
-        let mut sample = Sample::default();
-        let (mut stack, mut values) = (Vec::new(), Vec::new());
-        // Four bytes each, and most stacks of a profile differ.
-        let (table, bytes) = (&self.table, &self.tables.bytes);
-        self.seen.reserve(profile.sample_count(), |&place| {
-            let place = place as usize;
-            hash(of(bytes, table.stacks[place]), table.labels[place])
+        let mut known = Some(KnownStacks {
+            known: Stretches::default(),
+            asked: 0,
         });
+        let mut sets = PerLabels::default();
+        let mut sample = Sample::default();
+        let mut theirs = vec![0; profile.header.sample_types.len()];
+        let mut values = vec![0; columns.len()];
         for index in 0..profile.sample_count() {
-            profile.sample(index, &mut sample)?;
-            values.clear();
-            values.extend(
-                columns
-                    .iter()
-                    .zip(&ratios)
-                    .map(|((column, _), ratio)| multiply(sample.values[*column], *ratio)),
-            );
+            let raw = profile.raw(index, |place, value| {
+                if let Some(slot) = theirs.get_mut(place) {
+                    *slot = value;
+                }
+            })?;
+            for ((value, (column, _)), ratio) in values.iter_mut().zip(columns).zip(&ratios) {
+                *value = multiply(theirs[*column], *ratio);
+            }
             if values.iter().all(|value| *value == 0) {
                 continue;
             }
-            stack.clear();
-            for location in &sample.locations {
-                let place = self.tables.location(profile, *location, &mut places);
-                put_varint(&mut stack, u64::from(place) + 1);
-            }
-            let labels = self.labels(profile, &sample.labels, &added, &mut places);
-            self.insert(&stack, labels, &values)?;
+            let stack = self.stack(
+                profile,
+                index,
+                raw.stack,
+                &mut sample,
+                &mut places,
+                &mut known,
+            )?;
+            let labels = sets.get(profile, index, raw.labels, |labels| {
+                self.labels(profile, labels, &added, &mut places)
+            })?;
+            self.insert(stack, labels, &values);
         }
         Ok(())
+    }
+
+    /// Our place of a source's stack.
+    fn stack(
+        &mut self,
+        profile: &Profile,
+        index: usize,
+        span: Option<Span>,
+        sample: &mut Sample,
+        places: &mut tables::Places,
+        known: &mut Option<KnownStacks>,
+    ) -> Result<u32> {
+        let Some(span) = span else {
+            profile.sample(index, sample)?;
+            return self.own_stack(profile, &sample.locations, places);
+        };
+        let before = known
+            .as_ref()
+            .and_then(|of| of.known.get(&profile.bytes, of_span(&profile.bytes, span)));
+        if let Some(place) = before {
+            return Ok(place);
+        }
+        sample.locations.clear();
+        profile.push_locations(span, &mut sample.locations)?;
+        let place = self.own_stack(profile, &sample.locations, places)?;
+        if let Some(of) = known {
+            of.known.intern(&profile.bytes, span, place);
+            of.asked = index + 1;
+            // Most differ: asking costs more than it spares.
+            if of.asked >= TRIAL && of.known.len() > of.asked / 2 {
+                *known = None;
+            }
+        }
+        Ok(place)
+    }
+
+    fn own_stack(
+        &mut self,
+        profile: &Profile,
+        locations: &[u32],
+        places: &mut tables::Places,
+    ) -> Result<u32> {
+        self.ids.clear();
+        for location in locations {
+            let place = self.tables.location(profile, *location, places);
+            put_varint(&mut self.ids, u64::from(place) + 1);
+        }
+        self.bytes.clear();
+        put_stack(&mut self.bytes, &self.ids);
+        if let Some(place) = self.stacks.get(&self.tables.bytes, &self.bytes) {
+            return Ok(place);
+        }
+        let place = u32::try_from(self.table.stacks.len()).unwrap_or(u32::MAX);
+        let span = self.tables.append(&self.bytes)?;
+        self.table.stacks.push(span);
+        self.stacks.intern(&self.tables.bytes, span, place);
+        Ok(place)
     }
 
     fn labels(
@@ -225,32 +307,28 @@ impl Merger {
         place
     }
 
-    fn insert(&mut self, stack: &[u8], labels: u32, values: &[i64]) -> Result<()> {
-        let hash = hash(stack, labels);
-        let (table, bytes) = (&mut self.table, &self.tables.bytes);
-        let found = self.seen.find(hash, |&place| {
+    fn insert(&mut self, stack: u32, labels: u32, values: &[i64]) {
+        let table = &mut self.table;
+        let found = self.seen.find(hash(stack, labels), |&place| {
             let place = place as usize;
-            table.labels[place] == labels && of(bytes, table.stacks[place]) == stack
+            table.places[place] == stack && table.labels[place] == labels
         });
-        let width = table.width;
         if let Some(&place) = found {
-            let from = place as usize * width;
-            for (sum, value) in table.values[from..from + width].iter_mut().zip(values) {
+            let from = place as usize * table.width;
+            let sums = &mut table.values[from..from + table.width];
+            for (sum, value) in sums.iter_mut().zip(values) {
                 *sum = sum.wrapping_add(*value);
             }
-            return Ok(());
+            return;
         }
         let place = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let span = self.tables.append(stack)?;
-        table.stacks.push(span);
+        table.places.push(stack);
         table.values.extend_from_slice(values);
         table.labels.push(labels);
-        let bytes = &self.tables.bytes;
-        self.seen.insert_unique(hash, place, |&place| {
-            let place = place as usize;
-            self::hash(of(bytes, table.stacks[place]), table.labels[place])
-        });
-        Ok(())
+        self.seen
+            .insert_unique(hash(stack, labels), place, |&place| {
+                hash(table.places[place as usize], table.labels[place as usize])
+            });
     }
 
     fn has_zero(&self) -> bool {
@@ -275,16 +353,14 @@ impl Merger {
     }
 }
 
-fn of(bytes: &[u8], span: Span) -> &[u8] {
+fn of_span(bytes: &[u8], span: Span) -> &[u8] {
     &bytes[span.start as usize..span.end()]
 }
 
-fn hash(stack: &[u8], labels: u32) -> u64 {
-    use std::hash::Hasher;
-    let mut hasher = rustc_hash::FxHasher::default();
-    hasher.write(stack);
-    hasher.write_u32(labels);
-    hasher.finish()
+fn hash(stack: u32, labels: u32) -> u64 {
+    let both = u64::from(stack) << 32 | u64::from(labels);
+    // The table looks at the highest bits and at the lowest.
+    both.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ both
 }
 
 fn multiply(value: i64, ratio: f64) -> i64 {

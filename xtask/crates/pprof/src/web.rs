@@ -105,7 +105,7 @@ fn list<T>(
 }
 
 /// JSON that is safe within a script: names come from strangers' profiles.
-fn quote(out: &mut String, text: &str) {
+pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::export::ExportArgs;
+use super::select::{FilterArgs, ValueArgs};
+
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -105,9 +108,13 @@ pub enum PprofVerb {
 
 #[derive(Debug, Args)]
 pub struct OpenArgs {
+    /// What has changed from the first FILE to the second, by function: brought to the same duration,
+    /// with the noise of sampling
+    #[arg(long, group = "form", help_heading = "Comparison")]
+    pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Profiles in gzip, zlib, zstd or plain; `-` for standard input; `latest` or the beginning of a
+    /// Profiles in gzip, zlib, zstd, plain or as text (debug=1, goroutine debug=2); `-` for standard input; `latest` or the beginning of a
     /// name from `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
@@ -126,6 +133,9 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
+    /// Goroutines that stand at the same place: state, oldest wait, creator, count per node
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub goroutines: bool,
     /// Source lines of the functions that match, from this host
     #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
     pub list: Option<String>,
@@ -157,7 +167,7 @@ pub struct ShowArgs {
     /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top as data: values in the profile's own unit, all rows
+    /// --top, --goroutines and --diff as data: values in the profile's own unit, all rows
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output
@@ -166,6 +176,8 @@ pub struct ShowArgs {
     /// Exit with 1 if a node's total passes a bound such as `inuse_space(machined) > 80MiB`
     #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
     pub fail_if: Vec<String>,
+    #[command(flatten)]
+    pub export: ExportArgs,
     #[command(flatten)]
     pub compare: CompareArgs,
     #[command(flatten)]
@@ -208,118 +220,6 @@ pub struct SourceArgs {
     pub trim_path: Option<String>,
 }
 
-/// Which samples and frames.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Filters")]
-pub struct FilterArgs {
-    /// Only stacks with a frame that matches
-    #[arg(long, value_name = "RE")]
-    pub focus: Option<String>,
-    /// No stacks with a frame that matches
-    #[arg(long, value_name = "RE")]
-    pub ignore: Option<String>,
-    /// Leave out frames that match
-    #[arg(long, value_name = "RE")]
-    pub hide: Option<String>,
-    /// Only frames that match
-    #[arg(long, value_name = "RE")]
-    pub show: Option<String>,
-    /// Leave out frames above the highest that matches
-    #[arg(long = "show_from", alias = "show-from", value_name = "RE")]
-    pub show_from: Option<String>,
-    /// Leave out frames below the lowest that matches
-    #[arg(long = "prune_from", alias = "prune-from", value_name = "RE")]
-    pub prune_from: Option<String>,
-    /// Only samples with such a label: [KEY=]RE or a range as 1kb:4mb
-    #[arg(long, value_name = "TAG")]
-    pub tagfocus: Option<String>,
-    /// No samples with such a label
-    #[arg(long, value_name = "TAG")]
-    pub tagignore: Option<String>,
-    /// Only labels whose key matches
-    #[arg(long, value_name = "RE")]
-    pub tagshow: Option<String>,
-    /// No labels whose key matches
-    #[arg(long, value_name = "RE")]
-    pub taghide: Option<String>,
-    /// Labels as frames at the root, the first outermost
-    #[arg(long, value_name = "KEY,…")]
-    pub tagroot: Option<String>,
-    /// Labels as frames at the leaf
-    #[arg(long, value_name = "KEY,…")]
-    pub tagleaf: Option<String>,
-    /// Keep the frames that the profile says to drop
-    #[arg(long = "all_frames", alias = "all-frames")]
-    pub all_frames: bool,
-}
-
-/// Which values, and how they are told.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Values")]
-#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
-pub struct ValueArgs {
-    /// Sample type by name or place [default: the profile's]
-    #[arg(long = "sample_index", alias = "sample-index", value_name = "TYPE")]
-    pub sample_index: Option<String>,
-    /// Means: divide by the first sample type
-    #[arg(long)]
-    pub mean: bool,
-    /// Unit of the report [default: one that suits]
-    #[arg(long, value_name = "UNIT")]
-    pub unit: Option<String>,
-    /// Divide every value by this
-    #[arg(
-        long = "divide_by",
-        alias = "divide-by",
-        value_name = "N",
-        default_value_t = 1.0,
-        hide_default_value = true
-    )]
-    pub divide_by: f64,
-    /// At most so many rows
-    #[arg(short = 'n', long, value_name = "N")]
-    pub nodecount: Option<usize>,
-    /// Leave out what weighs less than this share of the total [default: 0.005]
-    #[arg(long, value_name = "SHARE")]
-    pub nodefraction: Option<f64>,
-    /// The same for calls [default: 0.001]
-    #[arg(long, value_name = "SHARE")]
-    pub edgefraction: Option<f64>,
-    /// Leave nothing out
-    #[arg(long = "no-trim")]
-    pub no_trim: bool,
-    /// Sort by cumulative weight
-    #[arg(long)]
-    pub cum: bool,
-    /// Tell frames apart by function (the default)
-    #[arg(long, group = "granularity")]
-    pub functions: bool,
-    /// … by function and file
-    #[arg(long, group = "granularity")]
-    pub filefunctions: bool,
-    /// … by file
-    #[arg(long, group = "granularity")]
-    pub files: bool,
-    /// … by line
-    #[arg(long, group = "granularity")]
-    pub lines: bool,
-    /// … by address
-    #[arg(long, group = "granularity")]
-    pub addresses: bool,
-    /// Inlined calls count for their callers
-    #[arg(long)]
-    pub noinlines: bool,
-    /// Columns too, with --lines
-    #[arg(long)]
-    pub showcolumns: bool,
-    /// Percentages of what the filters leave
-    #[arg(long = "relative_percentages", alias = "relative-percentages")]
-    pub relative_percentages: bool,
-    /// Leave out what has become less
-    #[arg(long = "drop_negative", alias = "drop-negative")]
-    pub drop_negative: bool,
-}
-
 impl ShowArgs {
     /// Whether a form was chosen for which nodes are summed.
     pub fn has_form(&self) -> bool {
@@ -327,6 +227,8 @@ impl ShowArgs {
             || self.list.is_some()
             || self.flame
             || self.peek.is_some()
+            || self.goroutines
+            || self.export.is_asked()
             || self.tree
             || self.traces
             || self.tags
@@ -394,19 +296,5 @@ fn span(text: &str) -> Result<Duration, String> {
         Some(0) => Err("one second at least".into()),
         Some(seconds) if seconds <= 24 * 3600 => Ok(Duration::from_secs(seconds)),
         _ => Err("one day at most".into()),
-    }
-}
-
-impl ValueArgs {
-    fn granularity(&self) -> ::pprof::Granularity {
-        use ::pprof::Granularity::{Addresses, FileFunctions, Files, Functions, Lines};
-        let chosen = [
-            (self.filefunctions, FileFunctions),
-            (self.files, Files),
-            (self.lines, Lines),
-            (self.addresses, Addresses),
-        ];
-        let chosen = chosen.iter().find(|(wanted, _)| *wanted);
-        chosen.map_or(Functions, |(_, granularity)| *granularity)
     }
 }

@@ -1,27 +1,20 @@
 //! Fetch from all nodes, save, compare.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use ::pprof::Source;
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::json;
 
 use super::args::{FetchArgs, ShowArgs};
 use super::fetch::{self, Answer, Body};
+use super::groups::{Groups, shown};
 use super::store::{self, Entry, Set};
-use super::summary::{Shown, Side, summarize};
+use super::summary::Side;
 use super::target::{Target, targets};
-use super::{budget, flame, load, series, show, watch, web};
+use super::{load, series, watch};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
-
-/// A flame graph has room for so many sides.
-const SIDES: usize = 60;
-
-/// A service's profile over the nodes.
-pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;
 
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
     let mut targets = targets(app, args)?;
@@ -265,109 +258,4 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
 
 pub(super) fn group_of(target: &Target) -> (String, String) {
     (target.service.clone(), target.profile.clone())
-}
-
-/// Files of a fetch, or of any origin: side by side by the node's label.
-pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
-    let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
-    for file in files {
-        let moment = series::read(file, None)?;
-        let sources = by_node.entry(moment.node).or_default();
-        sources.push(Source::new(moment.profile));
-    }
-    let mut sides = Vec::new();
-    for (node, sources) in by_node {
-        sides.push(Side {
-            node,
-            profile: ::pprof::merge(sources).map_err(|error| load::engine(&error))?,
-            before: None,
-        });
-    }
-    let name = files[0].file_name().unwrap_or("profile").to_owned();
-    shown(app, Groups::from([((name, String::new()), sides)]), args)
-}
-
-/// A series as a picture: each node at each time is a side.
-pub(super) fn timeline(
-    app: &App<'_>,
-    found: &[(Entry, Utf8PathBuf)],
-    args: &ShowArgs,
-) -> Result<u8> {
-    let mut groups: BTreeMap<(&str, &str), Vec<&(Entry, Utf8PathBuf)>> = BTreeMap::new();
-    for one in found {
-        let group = groups.entry((&one.0.service, &one.0.profile));
-        group.or_default().push(one);
-    }
-    for ((service, profile), mut entries) in groups {
-        let nodes: BTreeSet<&str> = entries
-            .iter()
-            .map(|(entry, _)| entry.node.as_str())
-            .collect();
-        let times: BTreeSet<_> = entries.iter().map(|(entry, _)| &entry.time).collect();
-        let step = (nodes.len() * times.len()).div_ceil(SIDES).max(1);
-        if step > 1 {
-            app.ui
-                .note(&format!("of {} rounds each {step}. is drawn", times.len()));
-        }
-        let drawn: BTreeSet<_> = times.into_iter().step_by(step).collect();
-        entries.retain(|(entry, _)| drawn.contains(&entry.time));
-        let mut moments = Vec::new();
-        for (entry, file) in entries {
-            moments.push(series::read(file, Some(entry))?);
-        }
-        let title = format!("{service} {profile}");
-        if args.flame {
-            flame::series(app, &moments, &title, args)?;
-        } else {
-            web::series(app, &moments, &title, args)?;
-        }
-    }
-    Ok(0)
-}
-
-/// Nodes side by side, or all of them in the form that is asked for.
-fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
-    let sides = groups.iter().flat_map(|((service, _), sides)| {
-        let sides = sides.iter();
-        sides.map(move |side| {
-            let whose = format!("{} {service}", side.node);
-            (Some(service.as_str()), whose, &side.profile)
-        })
-    });
-    // Told last, after what was asked for has been shown.
-    let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
-    if args.has_form() {
-        for ((service, profile), sides) in groups {
-            let sources = sides.into_iter().map(|side| Source::new(side.profile));
-            let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
-            if args.flame {
-                flame::show(app, &merged, &format!("{service} {profile}"), args)?;
-            } else if args.web {
-                web::write(app, &merged, &format!("{service} {profile}"), args)?;
-            } else {
-                show::show(app, &load::compared(merged, &args.compare)?, args)?;
-            }
-        }
-        return budgets.map(|()| 0);
-    }
-    let query = args.query();
-    let mut summaries = Vec::new();
-    for ((service, profile), sides) in &groups {
-        let summary = summarize(sides, &query)?;
-        if args.json {
-            summaries
-                .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
-        } else {
-            let title = format!("{service} {profile}");
-            let shown = Shown {
-                rows: args.value.nodecount,
-                only_controllers: args.controllers,
-            };
-            ui::print(&summary.text(app, &title, shown));
-        }
-    }
-    if args.json {
-        ui::print_json(&json!({"schema": 1, "summaries": summaries}));
-    }
-    budgets.map(|()| 0)
 }

@@ -4,17 +4,24 @@
 pub mod args;
 mod budget;
 mod cluster;
+mod compare;
 mod controllers;
+mod export;
 mod fetch;
 mod flame;
+mod groups;
 mod leak;
 mod load;
+mod rank;
+pub mod select;
 mod series;
 mod show;
 mod sources;
 mod store;
 mod summary;
 mod target;
+mod trend;
+mod verdict;
 mod watch;
 mod web;
 
@@ -23,7 +30,7 @@ use std::fmt::Write;
 use super::App;
 use crate::failure::Result;
 use crate::ui::{self, Style};
-use args::{OpenArgs, PprofCommand, PprofVerb};
+use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
@@ -37,6 +44,9 @@ pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
 }
 
 fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
+    if args.diff {
+        return compare::run(app, &args.profiles, &args.show);
+    }
     let root = store::root(&app.ctx.dirs.state);
     if let [name] = &args.profiles[..]
         && !name.exists()
@@ -48,16 +58,13 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         return series::leak(app, &args.profiles, &args.show);
     }
     let name = args.profiles[0].file_name().unwrap_or("profile");
-    if args.show.web || args.show.flame {
+    let draws = args.show.web || args.show.flame || args.show.export.is_asked();
+    if draws {
         let profile = load::merged(&args.profiles)?;
-        return if args.show.flame {
-            flame::show(app, &profile, name, &args.show)
-        } else {
-            web::write(app, &profile, name, &args.show)
-        };
+        return draw(app, &profile, name, &args.show);
     }
     if args.show.controllers {
-        return cluster::compare(app, &args.profiles, &args.show);
+        return groups::compare(app, &args.profiles, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
     let code = show::show(app, &profile, &args.show)?;
@@ -68,6 +75,17 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         &[(None, name, &profile)],
     )?;
     Ok(code)
+}
+
+/// A picture of stacks, for people or for another tool.
+fn draw(app: &App<'_>, profile: &::pprof::Profile, title: &str, args: &ShowArgs) -> Result<u8> {
+    if args.flame {
+        flame::show(app, profile, title, args)
+    } else if args.web {
+        web::write(app, profile, title, args)
+    } else {
+        export::write(app, profile, title, args)
+    }
 }
 
 fn list(app: &App<'_>, json: bool) {

@@ -11,7 +11,7 @@ use super::args::{FetchArgs, ShowArgs};
 use super::leak::{self, Moment};
 use super::store::{self, Entry, Set};
 use super::target::Target;
-use super::{cluster, fetch, load};
+use super::{cluster, fetch, groups, load};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
@@ -108,7 +108,7 @@ fn moment() -> (String, String) {
 /// What was asked for; without a form, what grows.
 pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArgs) -> Result<u8> {
     if show.flame || show.web {
-        return cluster::timeline(app, found, show);
+        return groups::timeline(app, found, show);
     }
     if show.has_form() || show.controllers {
         let last = found.iter().map(|(entry, _)| &entry.time).max().cloned();

@@ -20,6 +20,9 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
         let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
         return output(args, &bytes);
     }
+    if args.goroutines {
+        return goroutines(app, profile, args, &query);
+    }
     if args.json {
         return json(app, profile, args, &query);
     }
@@ -66,6 +69,34 @@ fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> 
     output(args, text.text.as_bytes())
 }
 
+fn goroutines(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
+    let found = report::goroutines(profile, query, "node").map_err(|error| engine(&error))?;
+    warn(app, &found.warnings);
+    if args.json {
+        return output(args, format!("{:#}\n", goroutines_json(&found)).as_bytes());
+    }
+    let most = args.value.nodecount.unwrap_or(30);
+    output(args, found.text(most, !args.value.no_trim).as_bytes())
+}
+
+/// Stable: fields are added, never changed.
+pub(super) fn goroutines_json(found: &report::Goroutines) -> serde_json::Value {
+    let groups: Vec<_> = found
+        .groups
+        .iter()
+        .map(|group| {
+            let nodes = found.nodes.iter().zip(&group.counts);
+            let nodes: std::collections::BTreeMap<_, _> = nodes.collect();
+            json!({
+                "count": group.count, "state": group.state, "wait_minutes": group.wait,
+                "created_by": group.created_by, "nodes": nodes, "stack": group.stack,
+                "places": group.places,
+            })
+        })
+        .collect();
+    json!({"schema": 1, "total": found.total, "groups": groups})
+}
+
 fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
     let top = report::top(profile, query).map_err(|error| engine(&error))?;
     warn(app, &top.warnings);
@@ -81,13 +112,13 @@ fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Res
     output(args, format!("{value:#}\n").as_bytes())
 }
 
-fn warn(app: &App<'_>, warnings: &[String]) {
+pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
     for warning in warnings {
         app.ui.note(warning);
     }
 }
 
-fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
+pub(super) fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
     match &args.output {
         Some(path) => {
             files::replace(path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;

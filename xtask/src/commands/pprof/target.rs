@@ -41,6 +41,11 @@ impl Target {
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
         }
+        // As text they tell their state, how long they wait and who created
+        // them, which profile.proto cannot; changes are counted in it alone.
+        if profile == "goroutine" && query.is_empty() {
+            query.push("debug=2".to_owned());
+        }
         if args.gc && profile == "heap" {
             query.push("gc=1".to_owned());
         }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use ::pprof::Profile;
 
 use super::args::{FetchArgs, ShowArgs};
-use super::cluster::{self, Groups};
+use super::cluster::group_of;
 use super::fetch::{self, Answer, Body};
+use super::groups::Groups;
 use super::summary::{Shown, Side, summarize};
 use super::target::Target;
 use crate::commands::App;
@@ -191,14 +192,11 @@ fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
         let before = last.iter().position(|(other, _)| *other == key);
         let before = before.map(|place| last.swap_remove(place).1);
         seen.push((key, (*profile).clone()));
-        groups
-            .entry(cluster::group_of(&target))
-            .or_default()
-            .push(Side {
-                node: target.node,
-                profile: *profile,
-                before,
-            });
+        groups.entry(group_of(&target)).or_default().push(Side {
+            node: target.node,
+            profile: *profile,
+            before,
+        });
     }
     last.extend(seen);
     Ok(groups)

@@ -4,6 +4,7 @@
 pub mod args;
 pub(super) mod discovered;
 mod list;
+mod unit;
 
 use super::App;
 use crate::failure::Result;
@@ -12,5 +13,6 @@ use args::TestCommand;
 pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
         TestCommand::List(args) => list::run(app, args),
+        TestCommand::Unit(args) => unit::run(app, args),
     }
 }

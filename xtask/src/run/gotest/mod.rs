@@ -9,7 +9,7 @@ mod schedule;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use gotest::events::Package;
+use gotest::events::{Event, Package};
 
 use crate::failure::Failure;
 
@@ -60,4 +60,12 @@ pub struct Finished {
     pub broken: Option<Failure>,
     /// Processes that were left behind and killed.
     pub left: Vec<String>,
+}
+
+/// What a running binary has just said, output left out.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    Event(&'a Event),
+    /// A test has ended; the results hold what it said.
+    Ended(&'a str, &'a Package),
 }

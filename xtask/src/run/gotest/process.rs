@@ -6,10 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use gotest::events::{Event, Exit, Framer, Package, Verdict};
+use gotest::events::{Event, Exit, Framer, Package, Verdict, What};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::{Finished, Job};
+use super::{Finished, Job, Seen};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Failure, Result};
 use crate::run::exec_root::{Answer, Request, RootTest};
@@ -116,7 +116,7 @@ impl Running {
     }
 
     /// Read what there is. Returns whether there may be more.
-    pub(super) fn read(&mut self, see: &mut dyn FnMut(&Event)) -> bool {
+    pub(super) fn read(&mut self, see: &mut dyn FnMut(Seen<'_>)) -> bool {
         let mut buffer = vec![0; BLOCK];
         for _ in 0..TURN {
             let Some(out) = &self.out else { return false };
@@ -137,7 +137,7 @@ impl Running {
         true
     }
 
-    fn take(&mut self, bytes: &[u8], see: &mut dyn FnMut(&Event)) {
+    fn take(&mut self, bytes: &[u8], see: &mut dyn FnMut(Seen<'_>)) {
         if let Some(log) = &mut self.log
             && self.logged < LOG_LIMIT
         {
@@ -146,10 +146,8 @@ impl Running {
             let _ = log.write_all(bytes);
         }
         let results = &mut self.results;
-        self.framer.feed(bytes, &mut |event| {
-            see(&event);
-            results.see(event);
-        });
+        self.framer
+            .feed(bytes, &mut |event| told(results, event, see));
     }
 
     /// Look at its end and its clock. Returns whether it is over.
@@ -265,13 +263,12 @@ impl Running {
         }
     }
 
-    pub(super) fn finish(mut self, see: &mut dyn FnMut(&Event)) -> Finished {
+    pub(super) fn finish(mut self, see: &mut dyn FnMut(Seen<'_>)) -> Finished {
         self.read(see);
         let mut results = self.results;
-        let last = self.framer.finish(&mut |event| {
-            see(&event);
-            results.see(event);
-        });
+        let last = self
+            .framer
+            .finish(&mut |event| told(&mut results, event, see));
         results.seconds = self.began.elapsed().as_secs_f64();
         let exit = self.exit.map_or(Exit::Unknown, |(exit, _)| exit);
         if self.timed_out {
@@ -284,6 +281,21 @@ impl Running {
             results,
             broken: self.broken,
             left: self.left,
+        }
+    }
+}
+
+fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) {
+    match (&event.what, &event.test) {
+        (What::End(..), Some(test)) => {
+            let test = test.clone();
+            results.see(event);
+            see(Seen::Ended(&test, results));
+        }
+        (What::Output(_), _) | (_, None) => results.see(event),
+        _ => {
+            see(Seen::Event(&event));
+            results.see(event);
         }
     }
 }

@@ -4,12 +4,11 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use gotest::events::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::link::{Link, Linked, Linking};
 use super::process::Running;
-use super::{Finished, Job, Pool};
+use super::{Finished, Job, Pool, Seen};
 use crate::ctx::host::Host;
 use crate::failure::Result;
 use crate::run::Signals;
@@ -32,7 +31,7 @@ pub trait Observe {
     /// A package can be run, or cannot be built: the jobs to run for it.
     fn linked(&mut self, linked: Linked) -> Vec<Job>;
     fn started(&mut self, job: &Job, number: usize);
-    fn event(&mut self, number: usize, event: &Event);
+    fn seen(&mut self, number: usize, seen: Seen<'_>);
     /// Returns more to run: tests again.
     fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job>;
     /// Several times a second.
@@ -97,8 +96,12 @@ impl Crew<'_> {
                 stopped = true;
                 waiting.clear();
                 links.clear();
-                linking.iter_mut().for_each(Linking::stop);
-                running.iter_mut().for_each(|(_, job)| job.stop());
+                if let Some(linking) = &mut linking {
+                    linking.stop();
+                }
+                for (_, job) in &mut running {
+                    job.stop();
+                }
             }
             if running.is_empty() && waiting.is_empty() && linking.is_none() && links.is_empty() {
                 let interrupted = stopped && self.signals.count() > 0;
@@ -126,14 +129,14 @@ impl Crew<'_> {
         let mut more = false;
         let mut over = Vec::new();
         for (at, (number, job)) in running.iter_mut().enumerate() {
-            more |= job.read(&mut |event| observe.event(*number, event));
+            more |= job.read(&mut |seen| observe.seen(*number, seen));
             if job.look() {
                 over.push(at);
             }
         }
         for at in over.into_iter().rev() {
             let (number, job) = running.swap_remove(at);
-            let finished = job.finish(&mut |event| observe.event(number, event));
+            let finished = job.finish(&mut |seen| observe.seen(number, seen));
             let again = observe.finished(number, finished);
             if self.signals.count() == 0 {
                 waiting.extend(again);

@@ -1,5 +1,7 @@
 //! Reports as `go tool pprof` prints them, and the same as rows.
 
+mod compare;
+mod goroutines;
 mod groups;
 mod list;
 mod raw;
@@ -19,6 +21,8 @@ use crate::tagframes;
 use crate::unit;
 use crate::view::View;
 
+pub use compare::{Compared, Comparison, compare, compare_text};
+pub use goroutines::{Goroutines, Group, goroutines};
 pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
 pub use raw::raw;

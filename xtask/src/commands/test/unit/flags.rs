@@ -1,0 +1,162 @@
+//! What stands after `--`: the flags of `go test`, told apart by who takes
+//! them: the compiler, or the binary that it makes.
+
+use crate::failure::{Failure, Result};
+
+/// Flags of `go test` that a test binary takes as `-test.NAME`; those that
+/// need no value (`go help testflag`).
+const SWITCHES: &[&str] = &["benchmem", "failfast", "fullpath", "short", "artifacts"];
+/// And those that need one.
+const VALUES: &[&str] = &[
+    "bench",
+    "benchtime",
+    "blockprofile",
+    "blockprofilerate",
+    "count",
+    "cpu",
+    "cpuprofile",
+    "fuzz",
+    "fuzzminimizetime",
+    "fuzztime",
+    "list",
+    "memprofile",
+    "memprofilerate",
+    "mutexprofile",
+    "mutexprofilefraction",
+    "outputdir",
+    "parallel",
+    "run",
+    "shuffle",
+    "skip",
+    "timeout",
+    "trace",
+];
+/// Flags of the compiler that need no value (`go help build`).
+const BUILD_SWITCHES: &[&str] = &[
+    "a",
+    "race",
+    "msan",
+    "asan",
+    "cover",
+    "work",
+    "x",
+    "linkshared",
+    "modcacherw",
+    "trimpath",
+    "buildvcs",
+];
+
+/// The words of a user, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Flags {
+    /// For `go test -c`.
+    pub(super) build: Vec<String>,
+    /// For the binary, as it takes them.
+    pub(super) test: Vec<String>,
+    pub(super) run: Option<String>,
+    pub(super) skip: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) verbose: bool,
+    pub(super) race: bool,
+    /// After `-args`: for the tests themselves.
+    pub(super) own: Vec<String>,
+}
+
+/// # Errors
+/// Exit code 2 for what we do ourselves, or what a run of binaries cannot do.
+pub(super) fn sort(words: &[String]) -> Result<Flags> {
+    let mut flags = Flags::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some(flag) = word.strip_prefix('-') else {
+            return Err(Failure::usage(format!("`{word}` is no flag of `go test`"))
+                .hint("packages come before `--`"));
+        };
+        let flag = flag.trim_start_matches('-');
+        if flag == "args" {
+            flags.own = words.cloned().collect();
+            break;
+        }
+        let (name, given) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag, None),
+        };
+        let name = name.strip_prefix("test.").unwrap_or(name);
+        refuse(name)?;
+        let mut value = || {
+            given
+                .clone()
+                .or_else(|| words.next().cloned())
+                .ok_or_else(|| {
+                    Failure::usage(format!("`-{name}` needs a value")).hint("go help testflag")
+                })
+        };
+        match name {
+            "v" => flags.verbose = true,
+            "run" => flags.run = Some(value()?),
+            "skip" => flags.skip = Some(value()?),
+            "timeout" => flags.timeout = Some(value()?),
+            _ if SWITCHES.contains(&name) => {
+                let given = given.map_or_else(String::new, |given| format!("={given}"));
+                flags.test.push(format!("-test.{name}{given}"));
+            }
+            _ if VALUES.contains(&name) => {
+                let value = value()?;
+                flags.test.push(format!("-test.{name}={value}"));
+            }
+            _ if BUILD_SWITCHES.contains(&name) => {
+                flags.race |= name == "race" && given.as_deref() != Some("false");
+                flags.build.push(word.clone());
+            }
+            _ => {
+                let value = value()?;
+                flags.build.push(format!("-{name}={value}"));
+            }
+        }
+    }
+    Ok(flags)
+}
+
+fn refuse(name: &str) -> Result<()> {
+    let hint = match name {
+        "json" => "cargo xtask test unit --json, or --report FILE",
+        "exec" => {
+            "cargo xtask test unit --sudo always; or go test -exec \"$(cargo xtask exec-root --print)\""
+        }
+        "c" | "o" | "n" | "i" => "go test",
+        "coverprofile" => {
+            "cargo xtask test unit --in buildx writes _out/coverage.txt; one profile of many binaries is no profile"
+        }
+        "p" => "cargo xtask test unit --jobs N",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("`-{name}` cannot be given to `test unit`")).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(line: &str) -> Result<Flags> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        sort(&words)
+    }
+
+    #[test]
+    fn flags_go_to_whom_they_are_for() {
+        let flags = sorted("-race -short -count 3 -tags=a,b -ldflags -s -v -timeout=5m -args -x y")
+            .unwrap();
+        assert_eq!(flags.build, ["-race", "-tags=a,b", "-ldflags=-s"]);
+        assert_eq!(flags.test, ["-test.short", "-test.count=3"]);
+        assert_eq!(flags.own, ["-x", "y"]);
+        assert_eq!(flags.timeout.as_deref(), Some("5m"));
+        assert!(flags.race && flags.verbose);
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        for line in ["-json", "./pkg", "-count", "-exec sudo", "-coverprofile=c"] {
+            assert_eq!(sorted(line).unwrap_err().exit.code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! From what is chosen to what is started: links and jobs, and the same as a
+//! plan to look at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::flags::Flags;
+use super::recipe::Recipe;
+use super::select::Package;
+use crate::plan::{Action, Effect, Plan, Run, Step};
+use crate::record::tests::{History, key};
+use crate::run::exec_root::listed_environment;
+use crate::run::gotest::{Job, Link, Pool};
+
+/// What all jobs of a run share.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    pub(super) checkout: &'a Utf8Path,
+    /// Ours for binaries: `…/talos-xtask/tests`.
+    pub(super) store: Utf8PathBuf,
+    /// Where logs go.
+    pub(super) logs: Utf8PathBuf,
+    pub(super) flags: &'a Flags,
+    pub(super) recipe: &'a Recipe,
+    pub(super) timeout: Duration,
+    pub(super) history: &'a History,
+}
+
+/// A binary that hangs gets so much more than it gives itself.
+const MORE: Duration = Duration::from_secs(15);
+/// With `-timeout 0`.
+const FOR_EVER: Duration = Duration::from_hours(24);
+
+impl Shared<'_> {
+    /// Flags of the compiler.
+    fn build_flags(&self) -> Vec<String> {
+        let mut flags = self.recipe.flags.clone();
+        // The user's own win, as the last ones do.
+        flags.extend(self.flags.build.iter().cloned());
+        flags
+    }
+
+    /// The folder of all binaries that these flags make.
+    pub(super) fn build_folder(&self) -> Utf8PathBuf {
+        let flags = self.build_flags().join("\0");
+        let environment = format!("{:?}", self.recipe.environment);
+        let words = [self.checkout.as_str(), &flags, &environment];
+        self.store.join(key(&words))
+    }
+
+    /// As few go commands as there are packages of one name: each writes into a
+    /// folder where it finds them again the next time.
+    ///
+    /// # Arguments
+    /// `all`: import paths of the whole checkout, which decide the folder.
+    pub(super) fn links(&self, packages: &[Package], all: &[&str]) -> Vec<Link> {
+        let mut slots: BTreeMap<usize, Vec<(String, Utf8PathBuf)>> = BTreeMap::new();
+        for package in packages {
+            let base = base(&package.name);
+            let slot = all
+                .iter()
+                .filter(|other| **other < package.name.as_str() && self::base(other) == base)
+                .count();
+            let binary = self.build_folder().join(format!("{slot:016x}/{base}.test"));
+            slots
+                .entry(slot)
+                .or_default()
+                .push((package.name.clone(), binary));
+        }
+        let temporary = self.build_folder().join("tmp");
+        slots
+            .into_values()
+            .map(|packages| {
+                let folder = packages[0].1.parent().unwrap_or(Utf8Path::new("/"));
+                let mut argv = ["go", "test", "-c", "-json"].map(str::to_owned).to_vec();
+                argv.extend(self.build_flags());
+                argv.extend(["-o".to_owned(), format!("{folder}/")]);
+                let mut environment = self.recipe.environment.clone();
+                // On the same file system, so that a binary is there whole or
+                // not at all.
+                environment.push(("GOTMPDIR".to_owned(), temporary.to_string()));
+                Link {
+                    argv,
+                    environment,
+                    folder: self.checkout.to_owned(),
+                    packages,
+                }
+            })
+            .collect()
+    }
+
+    /// The starts of one package's binary: as the user, as root with a network
+    /// of its own, as root on the host.
+    pub(super) fn jobs(&self, package: &Package, binary: &Utf8Path) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
+            if let Some(filter) = self.filter(package, pool) {
+                jobs.push(self.job(package, binary, pool, filter));
+            }
+        }
+        jobs
+    }
+
+    /// `-test.run` and `-test.skip`; none where nothing is to be run. What we
+    /// do not know of runs as the user.
+    fn filter(&self, package: &Package, pool: Option<Pool>) -> Option<Vec<String>> {
+        let mine: Vec<&str> = package
+            .in_pool(pool)
+            .map(|root| root.name.as_str())
+            .collect();
+        let is_all_known = package.only.is_some() || pool.is_some();
+        let others = package
+            .roots
+            .iter()
+            .filter(|root| !mine.contains(&root.name.as_str()));
+        let others: Vec<&str> = others.map(|root| root.name.as_str()).collect();
+        if mine.is_empty() && (is_all_known || !others.is_empty()) {
+            return None;
+        }
+        let mut skip: Vec<String> = self.flags.skip.iter().cloned().collect();
+        for (part, _) in package.in_pool(pool).flat_map(|root| &root.parts_left_out) {
+            let parts: Vec<String> = part.split('/').map(exactly).collect();
+            skip.push(parts.join("/"));
+        }
+        let mut filter = Vec::new();
+        match &self.flags.run {
+            Some(run) => {
+                filter.push(format!("-test.run={run}"));
+                skip.extend(one_of(&others));
+            }
+            None if is_all_known => {
+                filter.push(format!("-test.run={}", one_of(&mine).unwrap_or_default()));
+            }
+            None => skip.extend(one_of(&others)),
+        }
+        if !skip.is_empty() {
+            filter.push(format!("-test.skip={}", skip.join("|")));
+        }
+        Some(filter)
+    }
+
+    fn job(
+        &self,
+        package: &Package,
+        binary: &Utf8Path,
+        pool: Option<Pool>,
+        filter: Vec<String>,
+    ) -> Job {
+        let name = match pool {
+            None => "",
+            Some(Pool::Host) => "-host",
+            Some(_) => "-root",
+        };
+        let expected = package.in_pool(pool).filter_map(|root| {
+            let past = self.history.of(&package.name, &root.name)?;
+            Some(past.seconds)
+        });
+        let log = format!("{}{name}.log", package.name.replace('/', "_"));
+        Job {
+            package: package.name.clone(),
+            binary: binary.to_owned(),
+            folder: package.folder.clone(),
+            arguments: self.arguments(filter),
+            environment: self.environment(pool.is_some()),
+            as_root: pool.is_some(),
+            pool: pool.unwrap_or(Pool::Plain),
+            deadline: self.deadline(),
+            expected: expected.sum(),
+            again: None,
+            log: self.logs.join(log),
+        }
+    }
+
+    fn arguments(&self, filter: Vec<String>) -> Vec<String> {
+        let timeout = format!("-test.timeout={}s", self.timeout.as_secs_f64());
+        let mut arguments = vec![
+            "-test.paniconexit0".to_owned(),
+            timeout,
+            "-test.v=test2json".to_owned(),
+        ];
+        arguments.extend(filter);
+        arguments.extend(self.flags.test.iter().cloned());
+        arguments.extend(self.flags.own.iter().cloned());
+        arguments
+    }
+
+    fn environment(&self, as_root: bool) -> Vec<(String, String)> {
+        let mut environment = if as_root {
+            listed_environment(&[])
+        } else {
+            Vec::new()
+        };
+        for (name, value) in &self.recipe.environment {
+            // Those of the compiler are not for tests.
+            if !name.starts_with("CGO_") {
+                environment.retain(|(set, _)| set != name);
+                environment.push((name.clone(), value.clone()));
+            }
+        }
+        environment
+    }
+
+    fn deadline(&self) -> Duration {
+        if self.timeout.is_zero() {
+            FOR_EVER
+        } else {
+            self.timeout + MORE
+        }
+    }
+
+    /// The same binary for one test function.
+    pub(super) fn again(&self, job: &Job, root: &str, time: u32) -> Job {
+        let mut again = job.clone();
+        again.arguments = self.arguments(vec![format!("-test.run={}", exactly(root))]);
+        again.again = Some((root.to_owned(), time));
+        again.expected = self
+            .history
+            .of(&job.package, root)
+            .map_or(0.0, |past| past.seconds);
+        let stem = job.log.file_stem().unwrap_or("test");
+        again.log = self.logs.join(format!("{stem}-{root}-{time}.log"));
+        again
+    }
+}
+
+fn base(import_path: &str) -> &str {
+    let last = import_path.rsplit('/').next().unwrap_or(import_path);
+    let is_version = |word: &str| {
+        word.strip_prefix('v').is_some_and(|digits| {
+            !digits.is_empty()
+                && !digits.starts_with('0')
+                && digits != "1"
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    // As load.DefaultExecName of the go command has it.
+    match import_path.rsplit_once('/') {
+        Some((parent, version)) if is_version(version) => {
+            parent.rsplit('/').next().unwrap_or(parent)
+        }
+        _ => last,
+    }
+}
+
+/// A regular expression for one name.
+fn exactly(name: &str) -> String {
+    let mut out = String::from("^");
+    for character in name.chars() {
+        if "\\.+*?()|[]{}^$".contains(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('$');
+    out
+}
+
+fn one_of(names: &[&str]) -> Option<String> {
+    // Names of Go functions have no characters that mean something else.
+    (!names.is_empty()).then(|| format!("^({})$", names.join("|")))
+}
+
+/// What would be done, to look at.
+pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Plan {
+    let mut plan = Plan::new(title);
+    for link in links {
+        let count = link.packages.len();
+        let mut argv = link.argv.clone();
+        argv.extend(link.packages.iter().map(|(package, _)| package.clone()));
+        let step = Step::new(
+            format!("Link the tests of {count} package(s), where they are not fresh"),
+            Action::Run(Run {
+                argv,
+                env: link.environment.clone(),
+                cwd: Some(link.folder.clone()),
+                ..Run::default()
+            }),
+        );
+        plan.push(step.effect(Effect::Creates));
+    }
+    for job in jobs {
+        let mut argv = Vec::new();
+        if job.as_root {
+            argv.extend([own.to_owned(), "exec-root".to_owned()]);
+            if job.pool == Pool::Isolated {
+                argv.push("--isolate".to_owned());
+            }
+        }
+        argv.push(job.binary.to_string());
+        argv.extend(job.arguments.iter().cloned());
+        let whom = match job.pool {
+            Pool::Plain => "",
+            Pool::Isolated => ", as root in a network of their own",
+            Pool::Host => ", as root, one package at a time",
+        };
+        let step = Step::new(
+            format!("The tests of {}{whom}", job.package),
+            Action::Run(Run {
+                argv,
+                env: if job.as_root {
+                    Vec::new()
+                } else {
+                    job.environment.clone()
+                },
+                cwd: Some(job.folder.clone()),
+                ..Run::default()
+            }),
+        );
+        plan.push(step.deadline(job.deadline.as_secs()));
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binaries_are_named_as_go_does() {
+        assert_eq!(base("github.com/siderolabs/talos/pkg/xfs"), "xfs");
+        assert_eq!(
+            base("github.com/siderolabs/talos/internal/pkg/mount/v3"),
+            "mount"
+        );
+        assert_eq!(base("x/v1alpha1"), "v1alpha1");
+        assert_eq!(base("x/v1"), "v1");
+        assert_eq!(base("single"), "single");
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(exactly("TestA"), "^TestA$");
+        assert_eq!(exactly("a.b+(c)"), r"^a\.b\+\(c\)$");
+        assert_eq!(one_of(&["A", "B"]).unwrap(), "^(A|B)$");
+        assert_eq!(one_of(&[]), None);
+    }
+}

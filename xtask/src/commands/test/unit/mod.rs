@@ -1,0 +1,362 @@
+//! `test unit`: Talos' unit tests on the host at hand, or as the Makefile's
+//! `unit-tests` runs them.
+
+mod flags;
+mod jobs;
+mod live;
+mod recipe;
+mod report;
+mod select;
+mod session;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::args::{Place, Sudo, UnitArgs};
+use super::discovered;
+use crate::commands::App;
+use crate::commands::build;
+use crate::commands::cluster::HalfMade;
+use crate::ctx::abilities::{Abilities, Root};
+use crate::failure::{Because, Exit, Failure, Result};
+use crate::plan::Plan;
+use crate::record::runs::Record;
+use crate::record::tests::{Failed, History, remember};
+use crate::record::{files, lock};
+use crate::run::become_root;
+use crate::run::gotest::{Crew, Job, Link, Stop, prune_store};
+use crate::ui;
+use flags::Flags;
+use jobs::Shared;
+use report::Report;
+use select::Package;
+use session::Session;
+
+/// What `go test` gives a package.
+const GOS_LIMIT: Duration = Duration::from_mins(10);
+
+pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
+    let checkout = app.ctx.checkout()?;
+    let flags = sorted(args)?;
+    if args.place == Place::Buildx {
+        return in_buildx(app, args, &flags);
+    }
+    app.ctx.needs_linux("test unit")?;
+    let recipe = recipe::read(&checkout.dir, flags.race)?;
+    let timeout = timeout(&flags)?;
+    let tests = discovered::in_checkout(app, &checkout.dir, &args.chosen)?;
+    let mut abilities = Abilities::probe(&app.ctx.host);
+    let sudo = sudo(args, &abilities)?;
+    let mut packages = select::packages(&checkout.dir, &tests, sudo, &mut abilities);
+    let state = &app.ctx.dirs.state;
+    let before = Failed::load(state, &checkout.dir);
+    if args.rerun_failed {
+        let failed = before.clone().unwrap_or_default();
+        packages = select::only_failed(packages, &failed);
+        if packages.is_empty() {
+            ui::print("nothing failed the last time\n");
+            return Ok(0);
+        }
+    }
+    let history = History::load(state);
+    let shared = Shared {
+        checkout: &checkout.dir,
+        store: app.ctx.dirs.cache.join("tests"),
+        logs: Utf8PathBuf::from("<record>"),
+        flags: &flags,
+        recipe: &recipe,
+        timeout,
+        history: &history,
+    };
+    let all = every_package(app, &checkout.dir)?;
+    let links = shared.links(
+        &packages,
+        &all.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let plan = planned(&shared, &packages, &links, &recipe.from);
+    if app.is_dry() {
+        app.show(&plan)?;
+        return Ok(0);
+    }
+    let what = What {
+        args,
+        packages,
+        links,
+        before,
+        plan,
+    };
+    carry_out(app, shared, what)
+}
+
+/// Flags of ours and of `go test`; ours come first.
+fn sorted(args: &UnitArgs) -> Result<Flags> {
+    let mut flags = flags::sort(&args.go_flags)?;
+    if args.race && !flags.race {
+        flags.race = true;
+        flags.build.push("-race".to_owned());
+    }
+    if args.run.is_some() {
+        flags.run.clone_from(&args.run);
+    }
+    if args.timeout.is_some() {
+        flags.timeout.clone_from(&args.timeout);
+    }
+    let tags = args.chosen.tags.join(",");
+    if !tags.is_empty() {
+        flags.build.push(format!("-tags={tags}"));
+    }
+    Ok(flags)
+}
+
+fn timeout(flags: &Flags) -> Result<Duration> {
+    let Some(text) = &flags.timeout else {
+        return Ok(GOS_LIMIT);
+    };
+    gotest::duration(text).ok_or_else(|| {
+        Failure::usage(format!("`{text}` is no time span"))
+            .hint("as Go writes them: 90s, 5m, 1h30m")
+    })
+}
+
+/// Who may become root, said before anything is compiled.
+fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
+    if args.sudo == Sudo::Always && abilities.root == Root::No {
+        return Err(Failure::host("`--sudo always`, and there is no sudo")
+            .hint("install sudo, or run it as root"));
+    }
+    Ok(args.sudo)
+}
+
+/// Import paths of the checkout's packages with tests: binaries of one name
+/// must not meet.
+fn every_package(app: &App<'_>, dir: &Utf8Path) -> Result<Vec<String>> {
+    let tests = discovered::in_checkout(app, dir, &super::args::Chosen::default())?;
+    let mut all: Vec<String> = tests.into_iter().map(|test| test.package).collect();
+    all.dedup();
+    Ok(all)
+}
+
+fn planned(shared: &Shared<'_>, packages: &[Package], links: &[Link], from: &str) -> Plan {
+    let jobs: Vec<Job> = packages
+        .iter()
+        .flat_map(|package| {
+            let binary = binary_of(links, &package.name).unwrap_or_default();
+            shared.jobs(package, &binary)
+        })
+        .collect();
+    let own = std::env::current_exe().unwrap_or_default();
+    let title = format!("Unit tests of {} package(s)", packages.len());
+    let mut plan = jobs::plan(title, links, &jobs, &own.to_string_lossy());
+    plan.note(format!("compiled as by {from}"));
+    for (package, why) in packages.iter().filter_map(root_note) {
+        plan.note(format!("{package} as root: {why}"));
+    }
+    plan
+}
+
+fn root_note(package: &Package) -> Option<(&str, String)> {
+    let mut roots = package
+        .roots
+        .iter()
+        .filter(|root| root.left_out.is_none() && root.pool.is_some());
+    let first = roots.next()?;
+    let more = roots.count();
+    let why = first.why.as_deref().unwrap_or("--sudo always");
+    let more = match more {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Some((
+        live::short(&package.name),
+        format!("{} ({why}){more}", first.name),
+    ))
+}
+
+fn binary_of(links: &[Link], package: &str) -> Option<Utf8PathBuf> {
+    let mut all = links.iter().flat_map(|link| &link.packages);
+    all.find(|(name, _)| name == package)
+        .map(|(_, binary)| binary.clone())
+}
+
+/// What was decided before anything is started.
+struct What<'a> {
+    args: &'a UnitArgs,
+    packages: Vec<Package>,
+    links: Vec<Link>,
+    before: Option<Failed>,
+    plan: Plan,
+}
+
+fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8> {
+    let began = Instant::now();
+    let args = what.args;
+    for note in &what.plan.notes {
+        app.ui.note(note);
+    }
+    let needs_root = what
+        .packages
+        .iter()
+        .any(|package| package.roots.iter().any(|root| root.pool.is_some()));
+    if needs_root && !app.ctx.host.is_root() {
+        become_root(app.ui)?;
+    }
+    let folder = shared.build_folder();
+    files::create_dir(&folder.join("tmp")).because(|| format!("cannot make `{folder}`"))?;
+    let _lock = lock::take(&folder, "tests", "running unit tests")?;
+    let _ = files::replace(&folder.join("used"), b"", 0o644);
+    prune_store(&shared.store);
+    let command: Vec<String> = std::env::args().collect();
+    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
+    shared.logs.clone_from(&record.dir);
+    let size = jobs_at_once(args);
+    let packages: BTreeMap<String, Package> = what
+        .packages
+        .into_iter()
+        .map(|package| (package.name.clone(), package))
+        .collect();
+    let mut session = Session::new(args, app.ui, &shared, &packages, size);
+    session.binaries = what
+        .links
+        .iter()
+        .flat_map(|link| link.packages.iter().cloned())
+        .collect();
+    let crew = Crew {
+        host: &app.ctx.host,
+        signals: app.signals,
+        size,
+    };
+    let stop = crew.run(what.links, &mut session);
+    session.live.clear();
+    let report = Report {
+        outcomes: &session.outcomes,
+        chosen: &packages,
+        seconds: began.elapsed().as_secs_f64(),
+        interrupted: matches!(stop, Ok(Stop::Interrupted)),
+    };
+    finish(
+        app,
+        args,
+        &report,
+        what.before,
+        &record.dir,
+        shared.checkout,
+    )?;
+    let stop = stop?;
+    let code = exit_code(app, args, &report, stop);
+    record.event(serde_json::json!({"event": "end", "code": code}));
+    Ok(code)
+}
+
+fn jobs_at_once(args: &UnitArgs) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    args.jobs.unwrap_or(cores).max(1)
+}
+
+/// Reports and memory; none of them changes what came of the tests.
+fn finish(
+    app: &App<'_>,
+    args: &UnitArgs,
+    report: &Report<'_>,
+    before: Option<Failed>,
+    record: &Utf8Path,
+    checkout: &Utf8Path,
+) -> Result<()> {
+    let json = report.json();
+    let text = format!("{json:#}\n");
+    let write = |path: &Utf8Path, text: &str| {
+        files::replace(path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))
+    };
+    let _ = files::replace(&record.join("report.json"), text.as_bytes(), 0o600);
+    if let Some(path) = &args.report {
+        write(path, &text)?;
+    }
+    if let Some(path) = &args.junit {
+        write(path, &report.junit())?;
+    }
+    if args.json {
+        ui::print(&text);
+        app.ui.report(&report.people(app.ui));
+    } else {
+        ui::print(&report.people(app.ui));
+    }
+    let state = &app.ctx.dirs.state;
+    // Only estimates are lost.
+    if let Err(failure) = remember(state, &report.remembered()) {
+        app.ui.note(&failure.to_string());
+    }
+    report.next_failed(before).save(state, checkout)
+}
+
+fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, stop: Stop) -> u8 {
+    if stop == Stop::Interrupted {
+        return Exit::Interrupted.code();
+    }
+    let broken = report.outcomes.values().find_map(|it| it.broken.as_ref());
+    let failed = !report.failed().is_empty()
+        || report
+            .outcomes
+            .values()
+            .any(|outcome| outcome.failed_by_itself().is_some());
+    if let Some(failure) = broken {
+        app.ui
+            .note("not a failure of tests: something they run on has failed");
+        return failure.exit.code();
+    }
+    let flaky = !report.flaky().is_empty() && !args.allow_flaky;
+    let left_out = !report.left_out().is_empty() && args.strict;
+    if flaky && !failed {
+        app.ui
+            .note("flaky tests are failures unless `--allow-flaky` is given");
+    }
+    if left_out && !failed {
+        app.ui.note("`--strict`: tests were left out");
+    }
+    if failed {
+        app.ui.note("`--rerun-failed` runs what failed again");
+    }
+    if failed || flaky || left_out {
+        return Exit::Checks.code();
+    }
+    0
+}
+
+/// The Makefile's own target; what it cannot be told is refused.
+fn in_buildx(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
+    let here_only = [
+        (flags.run.is_some(), "-run"),
+        (args.rerun_failed, "--rerun-failed"),
+        (args.retries > 0, "--retries"),
+        (args.json, "--json"),
+        (args.report.is_some(), "--report"),
+        (args.junit.is_some(), "--junit"),
+        (
+            !flags.test.is_empty() || !flags.build.is_empty(),
+            "flags of `go test`",
+        ),
+    ];
+    if let Some((_, name)) = here_only.iter().find(|(given, _)| *given) {
+        return Err(
+            Failure::usage(format!("the Makefile's unit-tests cannot be given {name}"))
+                .hint("leave it out, or leave `--in buildx` out"),
+        );
+    }
+    let target = if flags.race {
+        "unit-tests-race"
+    } else {
+        "unit-tests"
+    };
+    let mut words = vec![target.to_owned()];
+    if !args.chosen.packages.is_empty() {
+        words.push(format!("TESTPKGS={}", args.chosen.packages.join(" ")));
+    }
+    let repository = build::repository::Repository::open(&app.ctx.checkout()?.dir)?;
+    let planned = build::evaluate(app, &repository, &words, false)?;
+    let plan = build::plan_of(app, &repository, &words, &planned);
+    if !app.is_dry() {
+        build::preflight::check(app, &plan)?;
+    }
+    app.carry_out(&plan, &HalfMade)?;
+    Ok(0)
+}

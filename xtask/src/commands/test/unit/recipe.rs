@@ -1,0 +1,213 @@
+//! What the checkout itself compiles and runs unit tests with: the stage that
+//! its Makefile's `unit-tests` builds, and the variables that go into it.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use makefile::{Ask, Reply, World};
+
+use super::super::super::build::repository::{Repository, refused};
+use crate::ctx::host::Host;
+use crate::failure::{Failure, Result};
+
+/// Flags and environment of `go test`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Recipe {
+    /// For `go test -c`.
+    pub(super) flags: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    /// Where it is from, for people.
+    pub(super) from: String,
+}
+
+/// Read it from the checkout; `race` asks for the stage with the race
+/// detector. A checkout without such a stage gets plain `go test`.
+///
+/// # Errors
+/// When the Makefile cannot be evaluated.
+pub(super) fn read(dir: &Utf8Path, race: bool) -> Result<Recipe> {
+    let path = dir.join("Dockerfile");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Recipe {
+                from: "no Dockerfile: plain `go test`".to_owned(),
+                ..Recipe::default()
+            });
+        }
+        Err(error) => return Err(Failure::host(format!("cannot read `{path}`")).cause(error)),
+    };
+    let wanted = if race {
+        "unit-tests-race"
+    } else {
+        "unit-tests"
+    };
+    let Some(stage) = stage(&text, wanted) else {
+        return Ok(Recipe {
+            from: format!("the Dockerfile has no stage {wanted}: plain `go test`"),
+            ..Recipe::default()
+        });
+    };
+    let variables = variables(dir, wanted)?;
+    let mut recipe = Recipe {
+        from: format!(
+            "stage {} of the Dockerfile, variables of the Makefile",
+            stage.name
+        ),
+        ..Recipe::default()
+    };
+    if let Some(value) = variables.get("CGO_ENABLED") {
+        recipe.set("CGO_ENABLED", value.trim());
+    }
+    for (name, value) in &stage.environment {
+        recipe.set(name, &filled(value, &variables));
+    }
+    recipe.flags = flags(&stage.go_test, &variables);
+    Ok(recipe)
+}
+
+impl Recipe {
+    fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(set, _)| set != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+struct Stage {
+    name: String,
+    environment: Vec<(String, String)>,
+    /// What stands behind `go test`.
+    go_test: String,
+}
+
+/// The first stage whose name begins with `wanted` and that runs `go test`.
+fn stage(dockerfile: &str, wanted: &str) -> Option<Stage> {
+    let joined = dockerfile.replace("\\\n", " ");
+    let mut stage: Option<Stage> = None;
+    for line in joined.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["FROM", .., name] => {
+                let is_it = name == wanted
+                    || name
+                        .strip_prefix(wanted)
+                        .is_some_and(|rest| rest == "-runner");
+                stage = is_it.then(|| Stage {
+                    name: name.to_owned(),
+                    environment: Vec::new(),
+                    go_test: String::new(),
+                });
+            }
+            ["ENV", ..] => {
+                if let (Some(stage), Some((name, value))) =
+                    (&mut stage, line.trim()[3..].trim().split_once('='))
+                {
+                    let value = value.trim_matches('"');
+                    stage.environment.push((name.to_owned(), value.to_owned()));
+                }
+            }
+            ["RUN", ..] => {
+                if let (Some(stage), Some((_, rest))) = (&mut stage, line.split_once(" go test ")) {
+                    rest.clone_into(&mut stage.go_test);
+                }
+            }
+            _ => {}
+        }
+        if stage
+            .as_ref()
+            .is_some_and(|stage| !stage.go_test.is_empty())
+        {
+            return stage;
+        }
+    }
+    None
+}
+
+/// Of `go test`'s flags those that decide how tests are compiled. How many run
+/// at once and what coverage is written are ours to say.
+fn flags(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
+    let mut out = Vec::new();
+    let words = shlex::split(line).unwrap_or_default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let name = word.trim_start_matches('-').split('=').next();
+        match name.unwrap_or_default() {
+            "race" | "msan" | "asan" => out.push(word.clone()),
+            name @ ("ldflags" | "tags" | "gcflags" | "mod") => {
+                let value = match word.split_once('=') {
+                    Some((_, value)) => value.to_owned(),
+                    None => words.next().cloned().unwrap_or_default(),
+                };
+                let value = filled(&value, variables);
+                if !value.trim().is_empty() {
+                    out.push(format!("-{name}={}", value.trim()));
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// With `${NAME}` replaced.
+fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
+    variables
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| {
+            text.replace(&format!("${{{name}}}"), value)
+        })
+}
+
+/// No shell is asked: what tests are compiled with does not depend on one. The
+/// machine's name is in names of targets, which must be known.
+struct Quiet<'a>(&'a Utf8Path);
+
+impl World for Quiet<'_> {
+    fn shell(&self, ask: &Ask<'_>) -> Reply {
+        let command = ask.command.trim_start();
+        if command.starts_with("uname -s") {
+            Reply::Text(std::env::consts::OS.to_owned())
+        } else if command.starts_with("uname -m") {
+            Reply::Text(Host::probe().arch.to_owned())
+        } else {
+            Reply::Later
+        }
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.0.join(path).exists()
+    }
+}
+
+fn variables(dir: &Utf8Path, target: &str) -> Result<BTreeMap<String, String>> {
+    let Ok(repository) = Repository::open(dir) else {
+        return Ok(BTreeMap::new());
+    };
+    let invocation = repository.invocation(&[target.to_owned()], "make");
+    let planned = makefile::plan(&repository.makefile, &invocation, &Quiet(dir))
+        .map_err(|error| refused(&error))?;
+    // The last make that read it is the one that builds.
+    let known = planned
+        .reads
+        .into_iter()
+        .filter(|read| !makefile::contains_slot(&read.value));
+    Ok(known.map(|read| (read.name, read.value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_says_how() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
+        let recipe = read(dir.into(), false).unwrap();
+        assert_eq!(recipe.flags, ["-ldflags=-s -w"]);
+        let platform = ("PLATFORM".to_owned(), "container".to_owned());
+        assert_eq!(recipe.environment, [platform]);
+        let recipe = read(dir.into(), true).unwrap();
+        assert_eq!(recipe.flags, ["-race"]);
+        let cgo = ("CGO_ENABLED".to_owned(), "1".to_owned());
+        assert_eq!(recipe.environment, [cgo]);
+    }
+}

@@ -1,0 +1,358 @@
+//! What came of a run: a summary for people, JSON and XML for programs, and
+//! what is remembered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use gotest::events::{Counts, Package, State, Verdict};
+use serde_json::{Value, json};
+
+use super::live::{clock, short};
+use super::select::Package as Chosen;
+use super::session::Outcome;
+use crate::record::tests::{Failed, Outcome as Remembered};
+use crate::ui::{Style, Ui};
+
+/// How many of the slowest are named.
+const SLOWEST: usize = 5;
+
+/// All of a run.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    pub(super) outcomes: &'a BTreeMap<String, Outcome>,
+    pub(super) chosen: &'a BTreeMap<String, Chosen>,
+    pub(super) seconds: f64,
+    pub(super) interrupted: bool,
+}
+
+impl Report<'_> {
+    /// Subtests count too. What is flaky has not failed.
+    pub(super) fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for outcome in self.outcomes.values() {
+            let flaky = outcome.flaky();
+            for run in &outcome.runs {
+                let counts = run.counts();
+                let forgiven = run
+                    .tests
+                    .iter()
+                    .filter(|test| test.state.is_failure() && flaky.contains(&test.root()));
+                sum.total += counts.total;
+                sum.passed += counts.passed;
+                sum.failed += counts.failed - forgiven.count();
+                sum.failed += usize::from(run.failed_by_itself());
+                sum.skipped += counts.skipped;
+            }
+        }
+        sum
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &Package> {
+        self.outcomes.values().flat_map(|outcome| &outcome.runs)
+    }
+
+    /// Import path and test function.
+    pub(super) fn failed(&self) -> Vec<(&str, &str)> {
+        self.each(|outcome| outcome.failed())
+    }
+
+    pub(super) fn flaky(&self) -> Vec<(&str, &str)> {
+        self.each(|outcome| outcome.flaky())
+    }
+
+    fn each<'b>(&'b self, of: impl Fn(&'b Outcome) -> Vec<&'b str>) -> Vec<(&'b str, &'b str)> {
+        let each = self.outcomes.iter();
+        each.flat_map(|(package, outcome)| {
+            let tests = of(outcome).into_iter();
+            tests.map(move |test| (package.as_str(), test))
+        })
+        .collect()
+    }
+
+    /// Package, test, reason.
+    pub(super) fn left_out(&self) -> Vec<(&str, &str, &str)> {
+        let each = self.chosen.iter();
+        each.flat_map(|(package, chosen)| {
+            let left_out = chosen.left_out();
+            left_out.map(move |(test, reason)| (package.as_str(), test, reason))
+        })
+        .collect()
+    }
+
+    /// Tests of binaries that ended early which never began.
+    pub(super) fn not_run(&self) -> Vec<(&str, &str)> {
+        let mut out = Vec::new();
+        for (package, outcome) in self.outcomes {
+            let cut = outcome.failed_by_itself().is_some_and(Verdict::cut_short);
+            if !cut || outcome.runs.is_empty() {
+                continue;
+            }
+            let Some(chosen) = self.chosen.get(package) else {
+                continue;
+            };
+            let began = |name: &str| {
+                let mut tests = outcome.runs.iter().flat_map(|run| &run.tests);
+                tests.any(|test| test.name == name)
+            };
+            let roots = chosen.roots.iter().filter(|root| {
+                root.left_out.is_none() && root.name.starts_with("Test") && !began(&root.name)
+            });
+            out.extend(roots.map(|root| (package.as_str(), root.name.as_str())));
+        }
+        out
+    }
+
+    pub(super) fn people(&self, ui: &Ui) -> String {
+        let mut out = String::new();
+        self.reasons(ui, &mut out);
+        self.slowest(ui, &mut out);
+        let not_run = self.not_run();
+        if !not_run.is_empty() {
+            let _ = writeln!(
+                out,
+                "{}",
+                ui.paint(Style::Warn, "Not run, for their package ended early")
+            );
+            for (package, test) in not_run {
+                let _ = writeln!(out, "  {} {test}", short(package));
+            }
+        }
+        for (title, style, tests) in [
+            ("Flaky: failed, then passed", Style::Warn, self.flaky()),
+            ("Failed", Style::Bad, self.failed()),
+        ] {
+            if tests.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "{}", ui.paint(style, title));
+            for (package, test) in tests {
+                let _ = writeln!(out, "  {} {test}", short(package));
+            }
+        }
+        for (package, outcome) in self.outcomes {
+            if let Some(verdict) = outcome.failed_by_itself() {
+                let line = format!("{}: {}", short(package), verdict.describe());
+                let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
+            }
+        }
+        let _ = writeln!(out, "{}", self.last_line());
+        out
+    }
+
+    fn last_line(&self) -> String {
+        let counts = self.counts();
+        let mut line = format!(
+            "{} tests in {} packages: {} passed, {} failed, {} skipped",
+            counts.total,
+            self.outcomes.len(),
+            counts.passed,
+            counts.failed,
+            counts.skipped
+        );
+        for (count, word) in [
+            (self.flaky().len(), "flaky"),
+            (self.left_out().len(), "left out"),
+            (self.not_run().len(), "not run"),
+        ] {
+            if count > 0 {
+                let _ = write!(line, ", {count} {word}");
+            }
+        }
+        let _ = write!(line, "  {}", clock(self.seconds));
+        if self.interrupted {
+            line.push_str("  (interrupted)");
+        }
+        line
+    }
+
+    /// Skipped and left out, by reason.
+    fn reasons(&self, ui: &Ui, out: &mut String) {
+        let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for run in self.runs() {
+            for test in run.tests.iter().filter(|test| test.state == State::Skipped) {
+                let reason = test.reason.as_deref().unwrap_or("(no reason given)");
+                let name = format!("{} {}", short(&run.name), test.name);
+                skipped.entry(reason).or_default().push(name);
+            }
+        }
+        let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (package, test, reason) in self.left_out() {
+            let name = format!("{} {test}", short(package));
+            left_out.entry(reason).or_default().push(name);
+        }
+        for (title, by_reason) in [("Skipped", skipped), ("Left out on this host", left_out)] {
+            if by_reason.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "{}", ui.paint(Style::Bold, title));
+            for (reason, names) in by_reason {
+                let _ = writeln!(out, "  {reason}");
+                for name in names.iter().take(10) {
+                    let _ = writeln!(out, "    {}", ui.paint(Style::Dim, name));
+                }
+                if names.len() > 10 {
+                    let _ = writeln!(out, "    … and {} more", names.len() - 10);
+                }
+            }
+        }
+    }
+
+    fn slowest(&self, ui: &Ui, out: &mut String) {
+        let mut tests: Vec<(f64, String)> = self
+            .runs()
+            .flat_map(|run| {
+                let roots = run.tests.iter().filter(|test| !test.name.contains('/'));
+                roots.map(|test| (test.seconds, format!("{} {}", short(&run.name), test.name)))
+            })
+            .filter(|(seconds, _)| *seconds >= 1.0)
+            .collect();
+        tests.sort_by(|a, b| b.0.total_cmp(&a.0));
+        if tests.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "{}", ui.paint(Style::Bold, "Slowest"));
+        for (seconds, name) in tests.iter().take(SLOWEST) {
+            let _ = writeln!(out, "  {:>8}  {name}", clock(*seconds));
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let counts = self.counts();
+        let packages: Vec<Value> = self
+            .outcomes
+            .iter()
+            .map(|(name, outcome)| package_json(name, outcome))
+            .collect();
+        let left_out: Vec<Value> = self
+            .left_out()
+            .into_iter()
+            .map(|(package, test, reason)| json!({"package": package, "test": test, "reason": reason}))
+            .collect();
+        let not_run: Vec<Value> = self
+            .not_run()
+            .into_iter()
+            .map(|(package, test)| json!({"package": package, "test": test}))
+            .collect();
+        json!({
+            "schema": 1,
+            "seconds": self.seconds,
+            "interrupted": self.interrupted,
+            "counts": {
+                "total": counts.total, "passed": counts.passed, "failed": counts.failed,
+                "skipped": counts.skipped, "flaky": self.flaky().len(),
+                "left_out": left_out.len(), "not_run": not_run.len(),
+            },
+            "packages": packages,
+            "left_out": left_out,
+            "not_run": not_run,
+        })
+    }
+
+    pub(super) fn junit(&self) -> String {
+        gotest::events::junit(self.runs(), |package, root| {
+            let outcome = self.outcomes.get(package);
+            outcome.is_some_and(|outcome| outcome.flaky().contains(&root))
+        })
+    }
+
+    /// Test functions, methods and whole packages.
+    pub(super) fn remembered(&self) -> Vec<Remembered> {
+        let mut out = Vec::new();
+        for (name, outcome) in self.outcomes {
+            let flaky = outcome.flaky();
+            for run in &outcome.runs {
+                for test in &run.tests {
+                    if test.name.matches('/').count() > 1 {
+                        continue;
+                    }
+                    let is_flaky = test.state == State::Failed && flaky.contains(&test.root());
+                    out.push(Remembered {
+                        package: name.clone(),
+                        test: test.name.clone(),
+                        last: if is_flaky { "flaky" } else { test.state.word() },
+                        seconds: test.seconds,
+                    });
+                }
+            }
+        }
+        out
+    }
+
+    /// What `--rerun-failed` runs next. What was not run this time stays.
+    pub(super) fn next_failed(&self, before: Option<Failed>) -> Failed {
+        let mut failed = before.unwrap_or_default();
+        for (name, outcome) in self.outcomes {
+            if outcome.runs.is_empty() && outcome.broken.is_none() {
+                continue;
+            }
+            let ran = |test: &String| {
+                let mut tests = outcome.runs.iter().flat_map(|run| &run.tests);
+                tests.any(|it| it.name == *test)
+            };
+            let mut tests: Vec<String> = failed.packages.remove(name).unwrap_or_default();
+            tests.retain(|test| !ran(test));
+            tests.extend(outcome.failed().into_iter().map(str::to_owned));
+            let whole = outcome.failed_by_itself().is_some() || outcome.broken.is_some();
+            if whole {
+                failed.packages.insert(name.clone(), Vec::new());
+            } else if !tests.is_empty() {
+                failed.packages.insert(name.clone(), tests);
+            }
+        }
+        failed
+    }
+}
+
+fn package_json(name: &str, outcome: &Outcome) -> Value {
+    let (failed, flaky) = (outcome.failed(), outcome.flaky());
+    let tests: Vec<Value> = outcome
+        .runs
+        .iter()
+        .flat_map(|run| &run.tests)
+        .map(|test| {
+            let is_flaky = flaky.contains(&test.root()) && test.state == State::Failed;
+            let mut value = json!({
+                "name": test.name,
+                "state": if is_flaky { "flaky" } else { test.state.word() },
+                "seconds": test.seconds,
+            });
+            if let Some(reason) = &test.reason {
+                value["reason"] = json!(reason);
+            }
+            if test.raced {
+                value["raced"] = json!(true);
+            }
+            if test.state.is_failure() {
+                value["output"] = json!(test.output.text());
+            }
+            let runs = outcome
+                .again
+                .get(&test.name)
+                .map_or(1, |again| 1 + again.len());
+            if runs > 1 {
+                value["runs"] = json!(runs);
+            }
+            value
+        })
+        .collect();
+    let bad = outcome.failed_by_itself();
+    let verdict = outcome.runs.iter().filter_map(|run| run.verdict.as_ref());
+    let verdict = bad.or_else(|| verdict.max_by_key(|verdict| !verdict.is_ok()));
+    let mut value = json!({
+        "package": name,
+        "verdict": verdict.map_or("not-run", |verdict| verdict.word()),
+        "detail": verdict.map(Verdict::describe),
+        "seconds": outcome.runs.iter().map(|run| run.seconds).sum::<f64>(),
+        "failed": failed,
+        "flaky": flaky,
+        "tests": tests,
+    });
+    if let Some(broken) = &outcome.broken {
+        value["broken"] = json!(broken.to_string());
+    }
+    if bad.is_some() {
+        let output: String = outcome.runs.iter().map(|run| run.output.text()).collect();
+        value["output"] = json!(output);
+    }
+    value
+}

@@ -1,0 +1,167 @@
+//! Which tests run, as whom, and beside what; and which cannot run here.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gotest::{Kind, Need, Test};
+
+use super::super::args::Sudo;
+use crate::ctx::abilities::{Abilities, Root};
+use crate::record::tests::Failed;
+use crate::run::gotest::Pool;
+
+/// A package with tests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Package {
+    /// Import path.
+    pub(super) name: String,
+    pub(super) folder: Utf8PathBuf,
+    /// Its test functions.
+    pub(super) roots: Vec<Function>,
+    /// Only these are run; none: all.
+    pub(super) only: Option<Vec<String>>,
+}
+
+/// A test function, with its suite's methods and subtests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Function {
+    pub(super) name: String,
+    /// None: as the user, beside all others.
+    pub(super) pool: Option<Pool>,
+    /// Why it is root's.
+    pub(super) why: Option<String>,
+    pub(super) left_out: Option<String>,
+    /// Subtests and methods that are left out, each with its reason.
+    pub(super) parts_left_out: Vec<(String, String)>,
+}
+
+/// By package, in their order.
+pub(super) fn packages(
+    dir: &Utf8Path,
+    tests: &[Test],
+    sudo: Sudo,
+    abilities: &mut Abilities,
+) -> Vec<Package> {
+    let mut packages: BTreeMap<&str, Package> = BTreeMap::new();
+    for test in tests {
+        let package = packages.entry(&test.package).or_default();
+        if package.name.is_empty() {
+            package.name.clone_from(&test.package);
+            let folder = Utf8Path::new(&test.file).parent();
+            package.folder = folder.map_or_else(|| dir.to_owned(), |folder| dir.join(folder));
+        }
+        if !matches!(test.kind, Kind::Benchmark) {
+            add(package, test, sudo, abilities);
+        }
+    }
+    packages.into_values().collect()
+}
+
+fn add(package: &mut Package, test: &Test, sudo: Sudo, abilities: &mut Abilities) {
+    let root = test.name.split('/').next().unwrap_or_default();
+    let at = package
+        .roots
+        .iter()
+        .position(|function| function.name == root)
+        .unwrap_or_else(|| {
+            package.roots.push(Function {
+                name: root.to_owned(),
+                pool: None,
+                why: None,
+                left_out: None,
+                parts_left_out: Vec::new(),
+            });
+            package.roots.len() - 1
+        });
+    let function = &mut package.roots[at];
+    let needs = |need: &Need| test.needs.iter().find(|needed| needed.need == *need);
+    let reason = left_out(test, sudo, abilities);
+    if let Some(reason) = reason {
+        if test.name == root {
+            function.left_out = Some(reason);
+        } else {
+            function.parts_left_out.push((test.name.clone(), reason));
+        }
+        return;
+    }
+    if sudo == Sudo::Never {
+        return;
+    }
+    if let Some(needed) = needs(&Need::Root) {
+        let shares = [
+            Need::Loop,
+            Need::DeviceMapper,
+            Need::Lvm,
+            Need::Containerd,
+            Need::Internet,
+        ];
+        let pool = if shares.iter().any(|need| needs(need).is_some()) {
+            Pool::Host
+        } else {
+            Pool::Isolated
+        };
+        // What one of its parts shares with the host, all of it does.
+        if function.pool != Some(Pool::Host) {
+            function.pool = Some(pool);
+        }
+        function.why.get_or_insert_with(|| needed.because.clone());
+    } else if sudo == Sudo::Always {
+        function.pool.get_or_insert(Pool::Isolated);
+    }
+}
+
+/// Why a test cannot run here. One that would skip itself for want of root is
+/// left to say so itself where sudo is not wanted.
+fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for needed in &test.needs {
+        if needed.need == Need::Root && sudo == Sudo::Never && abilities.root != Root::Here {
+            if !needed.skips {
+                reasons.push("needs root; run it without `--sudo never`".to_owned());
+            }
+            continue;
+        }
+        reasons.extend(abilities.lacking(&needed.need));
+    }
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+/// Only what failed the last time.
+pub(super) fn only_failed(packages: Vec<Package>, failed: &Failed) -> Vec<Package> {
+    packages
+        .into_iter()
+        .filter_map(|mut package| {
+            let tests = failed.packages.get(&package.name)?;
+            if !tests.is_empty() {
+                package.roots.retain(|root| tests.contains(&root.name));
+                package.only = Some(tests.clone());
+            }
+            Some(package)
+        })
+        .collect()
+}
+
+impl Package {
+    /// What is left out of it: name and reason.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.roots.iter().flat_map(|root| {
+            let whole = root
+                .left_out
+                .as_deref()
+                .map(|why| (root.name.as_str(), why));
+            let parts = root
+                .parts_left_out
+                .iter()
+                .filter(|_| root.left_out.is_none())
+                .map(|(name, why)| (name.as_str(), why.as_str()));
+            whole.into_iter().chain(parts)
+        })
+    }
+
+    /// Test functions that run in `pool`.
+    pub(super) fn in_pool(&self, pool: Option<Pool>) -> impl Iterator<Item = &Function> {
+        self.roots
+            .iter()
+            .filter(move |root| root.left_out.is_none() && root.pool == pool)
+    }
+}

@@ -1,0 +1,331 @@
+//! A run as it goes: what comes of each package, what is run again, what is
+//! said about it at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use gotest::events::{Package, State, Verdict};
+
+use super::super::args::UnitArgs;
+use super::jobs::Shared;
+use super::live::{Live, clock, short};
+use super::select::Package as Chosen;
+use crate::failure::Failure;
+use crate::run::exec_root::left;
+use crate::run::gotest::{Finished, Job, Linked, Observe, Seen};
+use crate::ui::{Style, Ui};
+
+/// What came of one package.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The first run of each of its jobs.
+    pub(super) runs: Vec<Package>,
+    /// Tests that were run again: the results by test function.
+    pub(super) again: BTreeMap<String, Vec<Package>>,
+    /// Its tests could not be run at all.
+    pub(super) broken: Option<Failure>,
+    /// Jobs that have not ended.
+    pending: usize,
+}
+
+impl Outcome {
+    /// Test functions that failed and did not pass later.
+    pub(super) fn failed(&self) -> Vec<&str> {
+        let roots = self.runs.iter().flat_map(Package::failed_roots);
+        roots.filter(|root| !self.is_flaky(root)).collect()
+    }
+
+    /// Test functions that failed first and passed later.
+    pub(super) fn flaky(&self) -> Vec<&str> {
+        let roots = self.runs.iter().flat_map(Package::failed_roots);
+        roots.filter(|root| self.is_flaky(root)).collect()
+    }
+
+    fn is_flaky(&self, root: &str) -> bool {
+        self.again.get(root).is_some_and(|again| {
+            again.iter().any(|run| {
+                run.verdict.as_ref().is_some_and(Verdict::is_ok) && run.counts().passed > 0
+            })
+        })
+    }
+
+    /// Whether something failed that no test of it can be blamed for.
+    pub(super) fn failed_by_itself(&self) -> Option<&Verdict> {
+        let verdicts = self.runs.iter().filter_map(|run| run.verdict.as_ref());
+        let mut bad = verdicts.filter(|verdict| verdict.cut_short());
+        bad.next().or_else(|| {
+            let by_itself = self.runs.iter().find(|run| run.failed_by_itself());
+            by_itself.and_then(|run| run.verdict.as_ref())
+        })
+    }
+}
+
+pub(super) struct Session<'a> {
+    pub(super) args: &'a UnitArgs,
+    pub(super) ui: &'a Ui,
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) packages: &'a BTreeMap<String, Chosen>,
+    pub(super) binaries: BTreeMap<String, camino::Utf8PathBuf>,
+    pub(super) outcomes: BTreeMap<String, Outcome>,
+    pub(super) live: Live<'a>,
+    pub(super) size: usize,
+    /// What was said of a test at once, so that it is said once.
+    said: BTreeMap<usize, Vec<String>>,
+    jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        args: &'a UnitArgs,
+        ui: &'a Ui,
+        shared: &'a Shared<'a>,
+        packages: &'a BTreeMap<String, Chosen>,
+        size: usize,
+    ) -> Self {
+        let mut live = Live::new(ui);
+        live.to_link = packages.len();
+        Self {
+            args,
+            ui,
+            shared,
+            packages,
+            binaries: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            live,
+            size,
+            said: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+        }
+    }
+
+    /// Text that stays; below it the picture goes on.
+    fn say(&mut self, text: &str) {
+        self.live.clear();
+        if self.args.json {
+            self.ui.report(text);
+        } else {
+            crate::ui::print(text);
+        }
+    }
+
+    /// A test's words, whole, with a line before that says whose they are.
+    fn say_failed(&mut self, package: &Package, root: &str, again: Option<u32>) {
+        let seconds = package
+            .tests
+            .iter()
+            .rev()
+            .find(|test| test.name == root)
+            .map_or(0.0, |test| test.seconds);
+        let state = match again {
+            None => "FAIL".to_owned(),
+            Some(time) => format!("FAIL again (run {})", time + 1),
+        };
+        let title = format!(
+            "{state} {} {root} ({})",
+            short(&package.name),
+            clock(seconds)
+        );
+        let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+        indent(&mut text, &package.output_of(root));
+        self.say(&text);
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.args.json {
+            text.to_owned()
+        } else {
+            self.ui.paint(style, text)
+        }
+    }
+
+    /// One line about a package's run, and what failed without having ended.
+    fn say_package(&mut self, number: usize, finished: &Finished) {
+        let results = &finished.results;
+        let again = finished.job.again.as_ref().map(|(_, time)| *time);
+        let said = self.said.remove(&number).unwrap_or_default();
+        for root in results.failed_roots() {
+            if !said.iter().any(|name| name == root) {
+                self.say_failed(results, root, again);
+            }
+        }
+        let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
+        if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
+            let title = format!("FAIL {}: {}", short(&results.name), verdict.describe());
+            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+            indent(&mut text, &results.output.text());
+            self.say(&text);
+        }
+        if !finished.left.is_empty() {
+            let text = format!("{}: {}\n", short(&results.name), left(&finished.left));
+            self.say(&text);
+        }
+        if again.is_none() {
+            self.say_line(finished, &verdict);
+        }
+    }
+
+    fn say_line(&mut self, finished: &Finished, verdict: &Verdict) {
+        let results = &finished.results;
+        let counts = results.counts();
+        let mut line = if verdict.is_ok() {
+            self.paint(Style::Good, "ok  ")
+        } else {
+            self.paint(Style::Bad, "FAIL")
+        };
+        let _ = write!(line, " {}", short(&results.name));
+        if finished.job.as_root {
+            line.push_str(" [root]");
+        }
+        let _ = write!(line, "  {}", clock(results.seconds));
+        for (count, word) in [
+            (counts.passed, "passed"),
+            (counts.failed, "failed"),
+            (counts.skipped, "skipped"),
+        ] {
+            if count > 0 {
+                let _ = write!(line, "  {count} {word}");
+            }
+        }
+        if !matches!(verdict, Verdict::Passed | Verdict::Failed) {
+            let _ = write!(line, "  {}", verdict.describe());
+        }
+        line.push('\n');
+        self.say(&line);
+    }
+
+    fn count(&mut self, results: &Package) {
+        let counts = results.counts();
+        self.live.passed += counts.passed;
+        self.live.failed += counts.failed;
+        self.live.skipped += counts.skipped;
+    }
+
+    /// Not for what could be worse than a test's mood: races, panics, packages
+    /// that ended early.
+    fn again(&self, finished: &Finished) -> Vec<Job> {
+        let verdict = finished.results.verdict.as_ref();
+        if finished.broken.is_some() {
+            return Vec::new();
+        }
+        match &finished.job.again {
+            None if verdict == Some(&Verdict::Failed) && self.args.retries > 0 => finished
+                .results
+                .failed_roots()
+                .into_iter()
+                .map(|root| self.shared.again(&finished.job, root, 1))
+                .collect(),
+            Some((root, time))
+                if verdict == Some(&Verdict::Failed) && *time < self.args.retries =>
+            {
+                vec![self.shared.again(&finished.job, root, time + 1)]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Observe for Session<'_> {
+    fn linked(&mut self, linked: Linked) -> Vec<Job> {
+        self.live.to_link = self.live.to_link.saturating_sub(1);
+        let Some(chosen) = self.packages.get(&linked.package) else {
+            return Vec::new();
+        };
+        let outcome = self.outcomes.entry(linked.package.clone()).or_default();
+        if let Some(words) = linked.failed {
+            let mut results = Package::new(linked.package.clone());
+            results.output.push(words.as_bytes());
+            results.close(Verdict::BuildFailed);
+            let title = format!("FAIL {}  cannot be built", short(&linked.package));
+            outcome.runs.push(results);
+            self.live.failed += 1;
+            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+            indent(&mut text, &words);
+            self.say(&text);
+            return Vec::new();
+        }
+        let Some(binary) = self.binaries.get(&linked.package) else {
+            return Vec::new();
+        };
+        let jobs = self.shared.jobs(chosen, binary);
+        outcome.pending += jobs.len();
+        jobs
+    }
+
+    fn started(&mut self, job: &Job, number: usize) {
+        self.live
+            .started(number, &job.package, job.as_root, job.expected);
+        self.jobs
+            .insert(number, (job.package.clone(), job.again.clone()));
+    }
+
+    fn seen(&mut self, number: usize, seen: Seen<'_>) {
+        match seen {
+            Seen::Event(event) => self.live.event(number, event),
+            Seen::Ended(test, results) => {
+                self.live.test_ended(number, test);
+                let state = results.tests.iter().rev().find(|it| it.name == test);
+                let failed = state.is_some_and(|test| test.state == State::Failed);
+                if failed && !test.contains('/') {
+                    let again = self.jobs.get(&number).and_then(|(_, again)| again.clone());
+                    self.said.entry(number).or_default().push(test.to_owned());
+                    self.say_failed(results, test, again.map(|(_, time)| time));
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job> {
+        self.live.ended(number);
+        self.jobs.remove(&number);
+        if let Some(failure) = &finished.broken {
+            let text = format!("cannot run {}: {failure}\n", short(&finished.job.package));
+            self.say(&text);
+        } else {
+            self.say_package(number, &finished);
+        }
+        let again = self.again(&finished);
+        if finished.job.again.is_none() {
+            self.count(&finished.results);
+        }
+        let outcome = self
+            .outcomes
+            .entry(finished.job.package.clone())
+            .or_default();
+        outcome.pending = (outcome.pending + again.len()).saturating_sub(1);
+        if let Some(failure) = finished.broken {
+            outcome.broken.get_or_insert(failure);
+        } else if let Some((root, _)) = finished.job.again {
+            outcome
+                .again
+                .entry(root)
+                .or_default()
+                .push(finished.results);
+        } else {
+            outcome.runs.push(finished.results);
+        }
+        again
+    }
+
+    fn tick(&mut self, waiting: &[Job]) {
+        let left = waiting.iter().map(|job| job.expected).sum();
+        self.live.tick(left, self.size);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.args.fail_fast
+            && self.outcomes.values().any(|outcome| {
+                outcome.pending == 0
+                    && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())
+            })
+    }
+}
+
+/// Everything that was said, without the marks of the testing package's lines.
+fn indent(out: &mut String, text: &str) {
+    for line in text.lines() {
+        if line.starts_with("=== ") && !line.starts_with("=== Failed") {
+            continue;
+        }
+        let _ = writeln!(out, "    {line}");
+    }
+}

@@ -1,0 +1,198 @@
+//! What is remembered of tests, per user: how long each took and how often it
+//! failed, and which failed the last time in a checkout.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use super::runs::now_ms;
+use crate::failure::{Because, Result};
+
+/// More than all of Talos' tests; the oldest go first.
+const MOST: usize = 100_000;
+/// How much a new time counts.
+const WEIGHT: f64 = 0.3;
+
+/// How a test went so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// `passed`, `failed`, `skipped`, `aborted`, `flaky`.
+    pub last: String,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// A mean in which recent runs count more.
+    pub seconds: f64,
+    pub runs: u32,
+    pub failed: u32,
+    /// Times that it failed and then passed.
+    pub flaky: u32,
+}
+
+impl Past {
+    /// The share of runs that were flaky, 0 to 1.
+    pub fn flake_rate(&self) -> f64 {
+        f64::from(self.flaky) / f64::from(self.runs.max(1))
+    }
+}
+
+/// One result to remember.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Import path.
+    pub package: String,
+    /// `TestA/b`; empty for the package as a whole.
+    pub test: String,
+    pub last: &'static str,
+    pub seconds: f64,
+}
+
+/// By import path and test.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    schema: u32,
+    #[serde(default)]
+    packages: BTreeMap<String, BTreeMap<String, Past>>,
+}
+
+impl History {
+    /// What is there; nothing where it is unreadable: only estimates are lost.
+    pub fn load(state: &Utf8Path) -> Self {
+        let text = std::fs::read(path(state)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    pub fn of(&self, package: &str, test: &str) -> Option<&Past> {
+        self.packages.get(package)?.get(test)
+    }
+
+    fn add(&mut self, result: &Outcome) {
+        let tests = self.packages.entry(result.package.clone()).or_default();
+        let past = tests.entry(result.test.clone()).or_default();
+        past.seconds = if past.runs == 0 {
+            result.seconds
+        } else {
+            past.seconds * (1.0 - WEIGHT) + result.seconds * WEIGHT
+        };
+        result.last.clone_into(&mut past.last);
+        past.at = now_ms();
+        past.runs += 1;
+        past.failed += u32::from(matches!(result.last, "failed" | "aborted"));
+        past.flaky += u32::from(result.last == "flaky");
+    }
+
+    fn prune(&mut self) {
+        let mut times: Vec<u64> = self
+            .packages
+            .values()
+            .flat_map(|tests| tests.values().map(|past| past.at))
+            .collect();
+        if times.len() <= MOST {
+            return;
+        }
+        times.sort_unstable();
+        let oldest = times[times.len() - MOST];
+        for tests in self.packages.values_mut() {
+            tests.retain(|_, past| past.at >= oldest);
+        }
+        self.packages.retain(|_, tests| !tests.is_empty());
+    }
+}
+
+fn path(state: &Utf8Path) -> Utf8PathBuf {
+    state.join("tests/history.json")
+}
+
+/// Add results to what is there.
+///
+/// # Errors
+/// When it cannot be written, or another run writes for too long.
+pub fn remember(state: &Utf8Path, results: &[Outcome]) -> Result<()> {
+    let folder = state.join("tests");
+    let _lock = super::lock::take(&folder, "history", "remembering test results")?;
+    let mut history = History::load(state);
+    history.schema = 1;
+    for result in results {
+        history.add(result);
+    }
+    history.prune();
+    let text = serde_json::to_vec(&history).because(|| "cannot write results".to_owned())?;
+    files::replace(&path(state), &text, 0o600).because(|| "cannot write results".to_owned())
+}
+
+/// What failed the last time in one checkout.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    schema: u32,
+    /// Test functions by import path; none for a package that failed as a whole.
+    pub packages: BTreeMap<String, Vec<String>>,
+}
+
+impl Failed {
+    /// None where nothing was run yet.
+    pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Option<Self> {
+        let text = std::fs::read(failed_path(state, checkout)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(mut self, state: &Utf8Path, checkout: &Utf8Path) -> Result<()> {
+        self.schema = 1;
+        let path = failed_path(state, checkout);
+        let text = serde_json::to_vec(&self).because(|| "cannot write results".to_owned())?;
+        files::replace(&path, &text, 0o600).because(|| format!("cannot write `{path}`"))
+    }
+}
+
+fn failed_path(state: &Utf8Path, checkout: &Utf8Path) -> Utf8PathBuf {
+    state.join(format!("tests/failed-{}.json", key(&[checkout.as_str()])))
+}
+
+/// Sixteen hexadecimal digits that name `words`.
+pub fn key(words: &[&str]) -> String {
+    let mut hasher = DefaultHasher::new();
+    words.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_flakes_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(dir.path()).unwrap();
+        let result = |last, seconds| Outcome {
+            package: "a/b".to_owned(),
+            test: "TestA".to_owned(),
+            last,
+            seconds,
+        };
+        remember(state, &[result("passed", 2.0)]).unwrap();
+        remember(state, &[result("flaky", 4.0), result("failed", 4.0)]).unwrap();
+        let history = History::load(state);
+        let past = history.of("a/b", "TestA").unwrap();
+        assert_eq!((past.runs, past.failed, past.flaky), (3, 1, 1));
+        assert!(past.seconds > 2.0 && past.seconds < 4.0);
+        assert!((past.flake_rate() - 1.0 / 3.0).abs() < 1e-9);
+        assert_eq!(history.of("a/b", "TestB"), None);
+    }
+
+    #[test]
+    fn what_failed_is_known_per_checkout() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(dir.path()).unwrap();
+        let mut failed = Failed::default();
+        failed
+            .packages
+            .insert("a/b".to_owned(), vec!["TestA".to_owned()]);
+        failed.clone().save(state, "/src/one".into()).unwrap();
+        let loaded = Failed::load(state, "/src/one".into()).unwrap();
+        assert_eq!(loaded.packages, failed.packages);
+        assert_eq!(Failed::load(state, "/src/two".into()), None);
+    }
+}
