@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::cargo_run;
+
 /// What a probe printed and how it ended.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -35,6 +37,12 @@ pub fn run_in(
 ) -> Option<Output> {
     let (program, rest) = argv.split_first()?;
     let mut command = Command::new(program);
+    for (name, value) in cargo_run::leaked() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
         .args(rest)
         .envs(environment.iter().map(|(name, value)| (name, value)))

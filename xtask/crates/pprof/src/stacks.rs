@@ -2,6 +2,8 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
+mod totals;
+
 use std::ops::Range;
 use std::panic::resume_unwind;
 
@@ -12,6 +14,7 @@ use crate::merge::BASE_LABEL;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
 use crate::stretch::Stretches;
 use crate::view::View;
+use totals::Totals;
 
 /// Samples after which repetition is judged.
 const TRIAL: usize = 1 << 14;
@@ -36,43 +39,6 @@ pub(crate) struct Stacks<'p> {
     /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     pub(crate) total: i64,
-}
-
-/// Sums for the total: everything, and what a difference's base has.
-#[derive(Default)]
-struct Totals {
-    all: [i64; 2],
-    base: [i64; 2],
-}
-
-impl Totals {
-    fn add(&mut self, weight: i64, divisor: i64, is_base: bool) {
-        let size = weight.wrapping_abs();
-        self.all[0] = self.all[0].wrapping_add(size);
-        self.all[1] = self.all[1].wrapping_add(divisor);
-        if is_base {
-            self.base[0] = self.base[0].wrapping_add(size);
-            self.base[1] = self.base[1].wrapping_add(divisor);
-        }
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        for (sum, of) in [(&mut self.all, other.all), (&mut self.base, other.base)] {
-            *sum = [sum[0].wrapping_add(of[0]), sum[1].wrapping_add(of[1])];
-        }
-    }
-
-    fn total(&self) -> i64 {
-        let [total, divisor] = if self.base[0] > 0 {
-            self.base
-        } else {
-            self.all
-        };
-        if divisor == 0 {
-            return total;
-        }
-        total.wrapping_div(divisor)
-    }
 }
 
 /// One sample before its frames are looked at.

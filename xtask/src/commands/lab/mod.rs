@@ -18,6 +18,7 @@ mod start;
 mod state;
 mod status;
 mod up;
+pub(crate) use up::own_executable;
 
 use crate::cli::{Command, LabCommand, LabUpArgs};
 use crate::commands::App;
@@ -56,7 +57,15 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
 
 /// What builds, pushes or serves images; nobody else waits for Docker.
 fn needs_docker(command: &Command) -> bool {
-    matches!(command, Command::Build(_) | Command::Installer(_))
+    matches!(
+        command,
+        Command::Build(_)
+            | Command::Builder(_)
+            | Command::Installer(_)
+            | Command::Registry(_)
+            | Command::Proxies(_)
+            | Command::Setup(_)
+    )
 }
 
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.

@@ -88,7 +88,7 @@ fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 
         (
             "cluster settings that suit the lab",
             checkout.join(".cargo/xtask.toml"),
-            settings(&parts.tools.dir.join("cni")),
+            settings(&parts.tools.dir.join("cni"), &place.cgroup()),
         ),
         (
             "a shell in the lab says where it is",
@@ -129,8 +129,9 @@ fn artifacts(out: &Utf8Path, parts: &Parts, arch: &str) -> [Step; 3] {
 }
 
 /// A node of the lab is small, has no UEFI firmware, and its disk is never
-/// written: it must only look large enough to talosctl.
-fn settings(cni: &Utf8Path) -> String {
+/// written: it must only look large enough to talosctl. Buildx would put its
+/// container into a cgroup that `lab down` does not know.
+fn settings(cni: &Utf8Path, cgroup: &str) -> String {
     format!(
         "# Written by `cargo xtask lab up`.\n\
          [cluster]\n\
@@ -142,8 +143,27 @@ fn settings(cni: &Utf8Path) -> String {
            \"--cni-bin-path={cni}\",\n  \
            \"--with-uefi=false\",\n  \
            \"--disk-preallocate=false\",\n\
-         ]\n"
+         ]\n\n\
+         [builder]\n\
+         driver-opts = [\"cgroup-parent={cgroup}\"]\n\n\
+         [proxies]\n{}",
+        proxies()
     )
+}
+
+/// A registry of the lab's own stands in for the internet; containers reach it
+/// at Docker's bridge (`lab/docker/start`).
+fn proxies() -> String {
+    let hosts = [
+        "docker.io",
+        "registry.k8s.io",
+        "quay.io",
+        "gcr.io",
+        "ghcr.io",
+        "factory.talos.dev",
+    ];
+    let line = |host: &str| format!("\"{host}\" = \"http://172.17.0.1:5010\"\n");
+    hosts.map(line).concat()
 }
 
 /// The PATH inside: our wrapper before the QEMU that it wraps.
@@ -208,6 +228,12 @@ mod tests {
             (Some(1), Some(1))
         );
         assert!(settings.cluster.talosctl_args[0].starts_with("--cni-bin-path=/p/tools-"));
+        assert!(
+            settings
+                .proxies
+                .values()
+                .all(|url| url.starts_with("http://172.17.0.1:"))
+        );
     }
 
     #[test]

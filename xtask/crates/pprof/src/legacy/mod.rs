@@ -7,6 +7,7 @@
 mod build;
 mod counts;
 mod goroutines;
+mod names;
 
 pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
 use prost::Message;
