@@ -53,4 +53,19 @@ for form in "${forms[@]}"; do
   ask "$form" heap.pb.gz allocs.pb.gz heap-before.pb.gz
   ask "$form" -base=heap.pb.gz heap.pb.gz
 done
+# The source is that of load/, named as -trimpath names it.
+for option in "" "-noinlines" "-focus=reconcile" "-sample_index=0" "-unit=ms" "-divide_by=3" "-tagfocus=controller=Link"; do
+  # shellcheck disable=SC2086
+  ask '-list=^main\.|no.such.file' $option cpu.pb.gz
+done
+for profile in heap mutex block goroutine; do ask '-list=main\.' "$profile.pb.gz"; done
+for option in -base -diff_base; do ask '-list=main\.' "$option=heap-before.pb.gz" heap.pb.gz; done
+ask '-list=nothing.like.it' cpu.pb.gz
+# Addresses alone: pprof does not read the names that stand beside them.
+for text in heap goroutine mutex block threadcreate; do
+  for form in -top -traces -raw "-top -addresses"; do
+    # shellcheck disable=SC2086
+    ask $form "text/$text-debug1.txt"
+  done
+done
 echo "$number answers"

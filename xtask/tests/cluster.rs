@@ -10,6 +10,8 @@
 
 mod common;
 mod in_lab;
+#[path = "cluster/profiles.rs"]
+mod profiles;
 
 use std::process::Stdio;
 
@@ -60,6 +62,7 @@ fn the_guides_day_with_a_cluster() {
         assert!(node["pid"].as_i64().unwrap() > 1);
     }
     talosctl_works(&lab);
+    profiles::come_from_all_nodes(&lab);
     consoles_merge(&lab);
     reboots_are_proven(&lab);
     bad_input_changes_nothing(&lab);

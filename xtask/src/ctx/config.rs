@@ -1,6 +1,8 @@
 //! Optional settings: `.cargo/xtask.toml` of the folder we are in or one above.
 //! Unknown keys are errors: a typo must not be a silent default.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
@@ -15,6 +17,9 @@ pub struct Config {
     /// The talosctl to use instead of the checkout's `_out/talosctl-*`.
     pub talosctl: Option<Utf8PathBuf>,
     pub cluster: ClusterConfig,
+    pub builder: BuilderConfig,
+    /// Where pull-through proxies pull from instead, by image host.
+    pub proxies: BTreeMap<String, String>,
     /// The folder that holds `.cargo`, for relative paths.
     #[serde(skip)]
     pub base: Option<Utf8PathBuf>,
@@ -36,6 +41,47 @@ pub struct ClusterConfig {
     pub with_bootloader: Option<bool>,
     /// Further arguments for `talosctl cluster create`, before those after `--`.
     pub talosctl_args: Vec<String>,
+}
+
+/// The buildx builder that builds use.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BuilderConfig {
+    pub name: Option<String>,
+    pub driver: Option<BuilderDriver>,
+    /// Further `--driver-opt`s, NAME=VALUE.
+    pub driver_opts: Vec<String>,
+    /// Where a remote BuildKit answers: `tcp://HOST:PORT`.
+    pub endpoint: Option<String>,
+    /// For TLS with a remote one; relative to the folder that holds `.cargo`.
+    pub cacert: Option<Utf8PathBuf>,
+    pub cert: Option<Utf8PathBuf>,
+    pub key: Option<Utf8PathBuf>,
+    /// How large its cache may grow.
+    pub max_used_space: Option<String>,
+    /// Given to each build as `--cache-to` and `--cache-from`.
+    pub cache_to: Vec<String>,
+    pub cache_from: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuilderDriver {
+    #[default]
+    DockerContainer,
+    Remote,
+    Kubernetes,
+}
+
+impl BuilderDriver {
+    /// As buildx calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DockerContainer => "docker-container",
+            Self::Remote => "remote",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
 }
 
 impl Config {
@@ -62,9 +108,16 @@ impl Config {
                 .hint("settings are listed under \"Settings\" in the README")
         })?;
         config.base = Some(dir.to_owned());
-        for path in [&mut config.talos_dir, &mut config.talosctl]
-            .into_iter()
-            .flatten()
+        let builder = &mut config.builder;
+        for path in [
+            &mut config.talos_dir,
+            &mut config.talosctl,
+            &mut builder.cacert,
+            &mut builder.cert,
+            &mut builder.key,
+        ]
+        .into_iter()
+        .flatten()
         {
             *path = dir.join(&*path);
         }

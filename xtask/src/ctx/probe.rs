@@ -2,10 +2,14 @@
 //! anything that changes the world.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::cargo_run;
 
 /// What a probe printed and how it ended.
 #[derive(Debug, Clone)]
@@ -33,12 +37,20 @@ pub fn run_in(
 ) -> Option<Output> {
     let (program, rest) = argv.split_first()?;
     let mut command = Command::new(program);
+    for (name, value) in cargo_run::leaked() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
         .args(rest)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        // So that what it starts in turn ends with it.
+        .process_group(0);
     if let Some(cwd) = cwd {
         command.current_dir(cwd);
     }
@@ -52,7 +64,7 @@ pub fn run_in(
         match child.try_wait().ok()? {
             Some(status) => break status,
             None if Instant::now() > end => {
-                let _ = child.kill();
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
                 let _ = child.wait();
                 return None;
             }

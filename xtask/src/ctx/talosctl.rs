@@ -11,6 +11,17 @@ use super::host::Host;
 use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
 
+/// Arguments of `cluster create` that say what to boot instead of the checkout's artifacts.
+pub const OTHER_BOOT: [&str; 7] = [
+    "--vmlinuz-path",
+    "--initrd-path",
+    "--iso-path",
+    "--usb-path",
+    "--uki-path",
+    "--disk-image-path",
+    "--ipxe-boot-script",
+];
+
 /// A talosctl that answers.
 #[derive(Debug, Clone)]
 pub struct Talosctl {

@@ -115,6 +115,17 @@ pub enum Action {
         /// The list that it goes on.
         list: Utf8PathBuf,
     },
+    /// Until each answers as a registry does; fails at once when its container
+    /// has ended.
+    WaitRegistries {
+        registries: Vec<AwaitedRegistry>,
+    },
+    /// Manifests of the registry at `address` (`HOST:PORT`), as repository and
+    /// digest; already gone is success.
+    DeleteManifests {
+        address: String,
+        manifests: Vec<(String, String)>,
+    },
     /// With its parents; already there is success.
     CreateDir {
         path: Utf8PathBuf,
@@ -143,6 +154,14 @@ pub enum Action {
     },
 }
 
+/// A registry that is starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedRegistry {
+    pub container: String,
+    /// On 127.0.0.1.
+    pub port: u16,
+}
+
 /// A child process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -160,6 +179,9 @@ pub struct Run {
     /// make's and not shown to people.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recipe: bool,
+    /// Its output goes to the log alone; a failure shows the end of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
     /// However it ends, the plan goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_fail: bool,
@@ -191,6 +213,16 @@ pub enum Resource {
     Lab {
         dir: Utf8PathBuf,
     },
+    /// What lets the nodes of the cluster in that folder reach registries.
+    Relay {
+        state_dir: Utf8PathBuf,
+        cidr: String,
+        ports: Vec<u16>,
+    },
+    /// A registry's container of ours.
+    Container {
+        name: String,
+    },
 }
 
 impl Resource {
@@ -199,6 +231,8 @@ impl Resource {
         match self {
             Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
             Self::Lab { dir } => format!("lab:{dir}"),
+            Self::Relay { state_dir, .. } => format!("relay:{state_dir}"),
+            Self::Container { name } => format!("container:{name}"),
         }
     }
 }
@@ -218,6 +252,12 @@ impl Resource {
                 )
             }
             Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
+            Self::Relay {
+                state_dir, cidr, ..
+            } => {
+                format!("the relay in {cidr} for the cluster in `{state_dir}`")
+            }
+            Self::Container { name } => format!("the container `{name}`"),
         }
     }
 }

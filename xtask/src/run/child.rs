@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tee::Tee;
 use super::watched::Watched;
-use super::{Observer, signals::Signals, spawn, terminal};
+use super::{Observer, excerpt, signals::Signals, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
@@ -29,6 +29,8 @@ pub(super) struct How<'a> {
     pub(super) kill_at: usize,
     /// Its standard output goes to ours, and to a terminal it may draw.
     pub(super) output_is_ours: bool,
+    /// What it prints goes to the log alone.
+    pub(super) quiet: bool,
 }
 
 /// How long a child has to end after SIGINT, and then after SIGTERM.
@@ -64,6 +66,7 @@ pub(super) const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     let log = how.log.clone();
     how.output_is_ours = run.recipe;
+    how.quiet = run.quiet;
     let Some((program, rest)) = run.argv.split_first() else {
         return Err(Failure::step(format!("step \"{why}\" has no command")));
     };
@@ -81,6 +84,10 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
             )));
         }
         command.current_dir(cwd);
+    }
+    if run.recipe && wants_terminal(run) && how.ui.is_interactive() {
+        command.stdin(Stdio::inherit());
+        return in_foreground(&mut command, run, why, &how);
     }
     let ended = supervise(&mut command, program, how, None)?;
     let is_fine = |status: ExitStatus| {
@@ -101,6 +108,38 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     }
 }
 
+/// `docker run -it`: it converses with whoever is at the terminal, and ends with
+/// an error where there is none.
+fn wants_terminal(run: &Run) -> bool {
+    let Some(line) = run.argv.last().filter(|line| line.contains("docker ")) else {
+        return false;
+    };
+    let has = |words: &[&str]| line.split_whitespace().any(|word| words.contains(&word));
+    has(&["-it", "-ti"]) || (has(&["-i", "--interactive"]) && has(&["-t", "--tty"]))
+}
+
+/// As a shell would start it: the terminal is the child's until it ends, and
+/// nothing of what it prints is ours.
+fn in_foreground(
+    command: &mut std::process::Command,
+    run: &Run,
+    why: &str,
+    how: &How<'_>,
+) -> Result<()> {
+    let program = run.argv.first().map_or("", String::as_str);
+    let status = spawn::spawn_here(command)
+        .map_err(|error| cannot_start(program, &error))?
+        .wait()
+        .because(|| format!("cannot wait for `{program}`"))?;
+    if how.signals.count() > 0 {
+        return Err(super::interrupted());
+    }
+    if status.success() || run.may_fail {
+        return Ok(());
+    }
+    Err(ended_badly(why, program, status, Vec::new(), None))
+}
+
 /// Evidence for an end that we brought about.
 pub(super) fn stopped(
     mut failure: Failure,
@@ -113,7 +152,7 @@ pub(super) fn stopped(
     }
     failure.what = format!("step \"{why}\" failed: {}", failure.what);
     if failure.excerpt.is_empty() {
-        failure.excerpt = tail;
+        failure = excerpt::of(failure, tail);
     }
     in_log(failure, log)
 }
@@ -136,7 +175,7 @@ fn ended_badly(
     let mut failure = Failure::step(format!(
         "step \"{why}\" failed: `{name}` ended with {status}"
     ));
-    failure.excerpt = tail;
+    failure = excerpt::of(failure, tail);
     in_log(failure, log)
 }
 
@@ -151,6 +190,7 @@ pub(super) fn supervise(
 ) -> Result<Ended> {
     let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
     tee.output_is_ours(how.output_is_ours);
+    tee.quiet(how.quiet);
     if request.is_some() {
         command.stdin(Stdio::piped());
     }

@@ -96,3 +96,75 @@ impl Runner<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
+mod tests {
+    use makefile::{Condition, Prerequisite};
+
+    use super::*;
+
+    fn plan_with(target: &str, needs: &str) -> Plan {
+        let mut plan = Plan::new("t");
+        plan.conditions = vec![Condition {
+            within: None,
+            target: Some(target.to_owned()),
+            prerequisites: vec![Prerequisite {
+                path: needs.to_owned(),
+                made_by: None,
+                phony: false,
+            }],
+        }];
+        plan
+    }
+
+    fn step(text: &str) -> Step {
+        let mut step = Step::run("t", ["sh", "-c", text]);
+        step.only_if = Some(0);
+        step
+    }
+
+    #[test]
+    fn files_are_looked_at_when_the_first_step_is_due_and_then_no_more() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+        let plan = plan_with(&path("target"), &path("source"));
+        std::fs::write(path("source"), "").unwrap();
+        let mut progress = Progress::default();
+        assert!(progress.is_due(&plan, &step("x")));
+        // Its own recipe made it; the next line of that recipe is due all the same.
+        std::fs::write(path("target"), "").unwrap();
+        assert!(progress.is_due(&plan, &step("y")));
+        assert!(!Progress::default().is_due(&plan, &step("x")));
+        assert!(Progress::default().is_due(&plan, &Step::run("always", ["true"])));
+    }
+
+    #[test]
+    fn slots_are_filled_in_words_environment_and_references() {
+        let mut progress = Progress::default();
+        progress.values.insert(3, "v1".to_owned());
+        let slot = "\u{f500}3\u{f501}".to_owned();
+        let mut step = step(&format!("echo {slot} \u{f500}4\u{f501}"));
+        if let Action::Run(run) = &mut step.action {
+            run.env.push(("TAG".to_owned(), slot.clone()));
+        }
+        let filled = progress.filled(&step);
+        let Action::Run(run) = &filled.action else {
+            panic!("{filled:?}");
+        };
+        assert_eq!(run.argv[2], "echo v1 ");
+        assert_eq!(run.env, [("TAG".to_owned(), "v1".to_owned())]);
+        let record = Action::RecordImages {
+            references: vec![format!("r/u/x:{slot}")],
+            metadata: None,
+            tree: "/t".into(),
+            list: "/l".into(),
+        };
+        let Action::RecordImages { references, .. } =
+            progress.filled(&Step::new("t", record)).action
+        else {
+            panic!("another action");
+        };
+        assert_eq!(references, ["r/u/x:v1"]);
+    }
+}

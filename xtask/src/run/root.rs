@@ -196,6 +196,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     std::thread::spawn(move || follow_lifeline(signals));
     let how = How {
         output_is_ours: false,
+        quiet: false,
         log: None,
         deadline: DEADLINE,
         observer: None,

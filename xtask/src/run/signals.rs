@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use std::time::Instant;
+
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::spawn;
@@ -94,6 +96,17 @@ impl Signals {
         use std::io::Write;
         self.count.fetch_add(1, Ordering::SeqCst);
         let _ = (&self.waker).write(&[0]);
+    }
+
+    /// Wait for a moment; a signal that is ours to attend to ends it early.
+    pub fn wait_until(&self, end: Instant) {
+        while self.count() == 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            super::watched::wait_for_news(self, left);
+        }
     }
 
     /// Readable when a signal or the end of a child has come.

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::ctx::cargo_run;
+
 /// Whether this process is the `xtask` binary, which can start itself anew; a
 /// test's is not.
 static IS_XTASK: AtomicBool = AtomicBool::new(false);
@@ -70,7 +72,14 @@ pub(super) fn warden(child: &Child) -> Option<Child> {
 
 /// A command as `run` may make one.
 pub(super) fn command(program: &str) -> Command {
-    Command::new(program)
+    let mut command = Command::new(program);
+    for (name, value) in cargo_run::leaked() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 #[cfg(target_os = "linux")]

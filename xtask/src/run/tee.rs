@@ -15,8 +15,9 @@ use crate::ui::Ui;
 
 /// A log is evidence, not a disk filler.
 const LOG_LIMIT: usize = 64 << 20;
-/// Last lines kept for the error message, and how much of each.
-const TAIL: usize = 12;
+/// Last lines kept, among which those for the error message are, and how much
+/// of each.
+const TAIL: usize = 100;
 const TAIL_WIDTH: usize = 400;
 /// Read at once.
 const BLOCK: usize = 64 << 10;
@@ -33,6 +34,8 @@ pub(super) struct Tee<'a> {
     tail: VecDeque<String>,
     /// The standard output is data for ours.
     output_is_ours: bool,
+    /// Only the log is written.
+    quiet: bool,
 }
 
 impl<'a> Tee<'a> {
@@ -49,6 +52,7 @@ impl<'a> Tee<'a> {
             ui,
             tail: VecDeque::new(),
             output_is_ours: false,
+            quiet: false,
         })
     }
 
@@ -57,13 +61,20 @@ impl<'a> Tee<'a> {
         self.output_is_ours = ours;
     }
 
+    /// From here on the terminal shows nothing of it.
+    pub(super) fn quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
     pub(super) fn tail(self) -> Vec<String> {
         self.tail.into()
     }
 
     fn write(&mut self, chunk: &[u8]) {
         self.write_log(chunk);
-        self.ui.child_output(chunk);
+        if !self.quiet {
+            self.ui.child_output(chunk);
+        }
         self.remember(chunk);
     }
 
@@ -291,7 +302,7 @@ mod tests {
     fn the_tail_is_the_last_lines_in_order_clean_and_short() {
         let ui = quiet();
         let mut tee = tee(&ui);
-        for number in 0..40 {
+        for number in 0..2 * TAIL {
             tee.write(format!("line {number}\r\n").as_bytes());
         }
         tee.write(b"\x1b[31mred\x1b[0m\n\n\xff\xfe broken\n");
@@ -302,7 +313,7 @@ mod tests {
         assert_eq!(tail[TAIL - 2].chars().count(), TAIL_WIDTH + 1);
         assert_eq!(tail[TAIL - 3], "\u{fffd}\u{fffd} broken");
         assert_eq!(tail[TAIL - 4], "red");
-        assert_eq!(tail[TAIL - 5], "line 39");
+        assert_eq!(tail[TAIL - 5], format!("line {}", 2 * TAIL - 1));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What people see: data on stdout, everything else on stderr; colour only
 //! where it is wanted.
 
+pub mod screen;
+
 use std::io::{IsTerminal, Write};
 
 use crate::failure::Failure;
@@ -27,6 +29,7 @@ pub struct Ui {
     quiet: bool,
     yes: bool,
     interactive: bool,
+    screen: bool,
 }
 
 /// Terminal styles by meaning.
@@ -61,7 +64,9 @@ impl Ui {
             Color::Always => true,
             Color::Never => false,
         };
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Self {
+            screen: std::io::stdout().is_terminal() && !dumb,
             color_out: wanted(std::io::stdout().is_terminal()),
             color_err: wanted(std::io::stderr().is_terminal()),
             quiet,
@@ -73,6 +78,16 @@ impl Ui {
     /// Whether somebody can answer a question.
     pub fn is_interactive(&self) -> bool {
         self.interactive
+    }
+
+    /// Whether standard output is a screen that can be drawn on.
+    pub fn has_screen(&self) -> bool {
+        self.screen
+    }
+
+    /// Whether colours may be drawn on a screen that is ours alone.
+    pub fn has_colour(&self) -> bool {
+        self.color_out || (!self.screen && self.color_err)
     }
 
     /// Style text for stdout.

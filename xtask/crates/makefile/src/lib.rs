@@ -25,6 +25,7 @@ mod functions;
 mod lines;
 mod outcome;
 mod parse;
+mod prefix;
 mod read;
 mod rules;
 mod slots;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use crate::error::{Error, Place, Result};
 use crate::explain::Step;
-use crate::lines::{is_continued, reference_end};
 use crate::outcome::{Condition, Item, Line, Prerequisite};
+use crate::prefix::{Prefix, collapse_in_references, split_commands};
 use crate::read::Make;
 use crate::rules::{Recipe, plain_name};
 use crate::slots;
@@ -264,58 +264,4 @@ impl Make<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// `@`, `-` and `+` in front of a command.
-#[derive(Debug, Clone, Copy, Default)]
-struct Prefix {
-    silent: bool,
-    ignores_failure: bool,
-}
-
-impl Prefix {
-    /// Take them off; returns the command.
-    fn take<'a>(&mut self, text: &'a str) -> &'a str {
-        let end = text
-            .find(|c: char| !" \t@-+".contains(c))
-            .unwrap_or(text.len());
-        self.silent |= text[..end].contains('@');
-        self.ignores_failure |= text[..end].contains('-');
-        &text[end..]
-    }
-}
-
-/// A newline that is not escaped ends a command, quotes or not
-/// (`construct_command_argv_internal`).
-fn split_commands(text: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    let mut from = 0;
-    for (at, _) in text.match_indices('\n') {
-        if !is_continued(&text[from..at]) {
-            out.push(&text[from..at]);
-            from = at + 1;
-        }
-    }
-    out.push(&text[from..]);
-    out
-}
-
-/// Backslash-newlines inside references become one space, those outside stay
-/// for the shell.
-fn collapse_in_references(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let end = reference_end(rest, at);
-        let reference = &rest[at..end];
-        if reference.len() > 2 && reference.contains('\n') {
-            out.push_str(&crate::lines::collapse(reference));
-        } else {
-            out.push_str(reference);
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    out
 }

@@ -1,14 +1,16 @@
 //! From inflated bytes to a `Profile`: one pass over the top-level fields, in
 //! whatever order they come, then the tables. Samples are only located.
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::inflate::{Limits, inflate};
+use crate::inflate::{Limits, refuse_other, unwrap};
+use crate::legacy;
 use crate::profile::{
     Function, Header, Line, Location, Mapping, NO_MAPPING, Profile, Samples, Span, Text, ValueType,
     check_text,
 };
-use crate::wire::{Field, Reader, numbers, signed};
+use crate::wire::{Field, Reader, numbers, quick, signed};
 
 /// Where each table's messages are.
 #[derive(Default)]
@@ -39,9 +41,14 @@ impl Profile {
     /// # Errors
     /// As `decode`.
     pub fn decode_within(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
-        let bytes = inflate(bytes, limits)?;
+        let mut bytes = unwrap(bytes, limits)?;
+        if let Some(converted) = legacy::convert(&bytes, limits) {
+            bytes = converted?;
+        }
+        refuse_other(&bytes)?;
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
+        bounds::check_texts(&fields.strings)?;
         if fields.strings.first().is_some_and(|first| first.len != 0) {
             return Err(Error::Invalid("string 0 is not the empty string".into()));
         }
@@ -63,7 +70,7 @@ impl Profile {
         if header.sample_types.is_empty() && !fields.samples.is_empty() {
             return Err(Error::Invalid("samples but no sample types".into()));
         }
-        Ok(Self {
+        let profile = Self {
             strings: fields.strings,
             header,
             functions,
@@ -73,7 +80,9 @@ impl Profile {
             location_ids,
             samples: Samples::Wire(fields.samples),
             bytes,
-        })
+        };
+        bounds::check_frames(&profile)?;
+        Ok(profile)
     }
 }
 
@@ -91,15 +100,13 @@ fn too_many(what: &'static str, limits: Limits) -> Error {
 fn scan(bytes: &[u8], limits: Limits) -> Result<Fields> {
     let mut fields = Fields::default();
     let mut reader = Reader::new(bytes, 0, bytes.len());
-    while let Some(field) = reader.field()? {
+    loop {
+        samples(bytes, &mut reader, &mut fields.samples, limits)?;
+        let Some(field) = reader.field()? else { break };
         let (table, start, end, what) = match field {
             Field::Bytes(1, start, end) => (&mut fields.types, start, end, "sample types"),
             Field::Bytes(2, start, end) => {
-                // Two bytes may claim to be a sample; eight are kept of each.
-                if fields.samples.len() as u64 >= limits.entries * 4 {
-                    return Err(too_many("samples", limits));
-                }
-                fields.samples.push(Span::new(start, end));
+                push_sample(&mut fields.samples, start, end, limits)?;
                 continue;
             }
             Field::Bytes(3, start, end) => (&mut fields.mappings, start, end, "mappings"),
@@ -132,6 +139,38 @@ fn scan(bytes: &[u8], limits: Limits) -> Result<Fields> {
         table.push(Span::new(start, end));
     }
     Ok(fields)
+}
+
+/// Two bytes may claim to be a sample; eight are kept of each.
+#[inline]
+fn push_sample(samples: &mut Vec<Span>, start: usize, end: usize, limits: Limits) -> Result<()> {
+    if samples.len() as u64 >= limits.entries.saturating_mul(4) {
+        return Err(too_many("samples", limits));
+    }
+    samples.push(Span::new(start, end));
+    Ok(())
+}
+
+/// Samples in a row: most of a large profile. What is wrong is left for the
+/// reader to say.
+fn samples(
+    bytes: &[u8],
+    reader: &mut Reader<'_>,
+    samples: &mut Vec<Span>,
+    limits: Limits,
+) -> Result<()> {
+    const SAMPLE: u8 = 0x12;
+    while bytes.get(reader.position()) == Some(&SAMPLE) {
+        let mut at = reader.position() + 1;
+        let len = quick(bytes, &mut at).and_then(|len| usize::try_from(len).ok());
+        let end = len.and_then(|len| len.checked_add(at));
+        let Some(end) = end.filter(|end| *end <= bytes.len()) else {
+            return Ok(());
+        };
+        push_sample(samples, at, end, limits)?;
+        reader.seek(end);
+    }
+    Ok(())
 }
 
 fn header(bytes: &[u8], fields: &Fields) -> Result<Header> {

@@ -1,14 +1,16 @@
 //! All stacks as one tree, side by side for each node or profile: what a
 //! flame graph draws.
 
+mod grow;
+
 use rustc_hash::FxHashMap;
 
+use crate::bounds::CALLS;
 use crate::error::{Error, Result};
-use crate::frames::{Frames, Info};
-use crate::profile::{Profile, Sample};
+use crate::profile::Profile;
 use crate::query::Query;
 use crate::tagframes;
-use crate::view::View;
+use grow::grow;
 
 /// Values of a label that are told apart; more would not fit on a page.
 const SIDES: usize = 64;
@@ -51,6 +53,8 @@ struct Builder {
     places: FxHashMap<String, u32>,
     nodes: Vec<Node>,
     by_caller: FxHashMap<(u32, u32), u32>,
+    /// There were more calls than we hold.
+    full: bool,
 }
 
 impl Builder {
@@ -65,6 +69,10 @@ impl Builder {
     }
 
     fn callee(&mut self, caller: u32, name: u32) -> u32 {
+        if self.nodes.len() > CALLS {
+            self.full = true;
+            return caller;
+        }
         let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let place = *self.by_caller.entry((caller, name)).or_insert(next);
         if place == next {
@@ -128,69 +136,6 @@ impl Flame {
             elided,
         })
     }
-}
-
-/// Add a profile's stacks to the tree.
-fn grow(
-    builder: &mut Builder,
-    sides: &mut Vec<String>,
-    profile: &Profile,
-    query: &Query,
-    name: &str,
-    split: Option<&str>,
-) -> Result<()> {
-    let value = profile.sample_index(query.sample_index.as_deref())?;
-    let view = View::new(profile, query)?;
-    let frames = Frames::of(profile, &view, query, false);
-    let printable = frames.infos.iter().map(Info::printable);
-    let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
-    let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
-    let mut leaves: FxHashMap<Vec<u32>, Option<u32>> = FxHashMap::default();
-    let mut sample = Sample::default();
-    let mut stack = Vec::new();
-    for index in 0..profile.sample_count() {
-        profile.sample(index, &mut sample)?;
-        let weight = sample.values[value];
-        if weight == 0 || !view.keeps_labels(profile, &sample.labels) {
-            continue;
-        }
-        let known = leaves.get(&sample.locations).copied();
-        let leaf = known.unwrap_or_else(|| {
-            stack.clone_from(&sample.locations);
-            let leaf = view.keeps_stack(&mut stack).then(|| {
-                let locations = stack.iter().rev();
-                let nodes = locations.flat_map(|of| frames.of_location(*of).iter().rev());
-                nodes.fold(0, |caller, node| {
-                    builder.callee(caller, names[*node as usize])
-                })
-            });
-            leaves.insert(sample.locations.clone(), leaf);
-            leaf
-        });
-        let Some(leaf) = leaf else { continue };
-        let label = split.and_then(|key| {
-            let mut labels = sample.labels.iter();
-            labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
-        });
-        let label = label.map_or(0, |label| label.str);
-        let side = *side_of.entry(label).or_insert_with(|| {
-            let text = if label == 0 {
-                name.to_owned()
-            } else {
-                profile.text(label).into_owned()
-            };
-            // What does not fit goes to the last.
-            if sides.len() < SIDES {
-                sides.push(text);
-            }
-            sides.len() - 1
-        });
-        builder.add(leaf, side, weight);
-    }
-    if side_of.is_empty() {
-        sides.push(name.to_owned());
-    }
-    Ok(())
 }
 
 /// In order of drawing: the heaviest callee first. Not by recursion: stacks

@@ -140,49 +140,57 @@ fn is_negative(weight: &Weight) -> bool {
     weight.flat < 0 || (weight.flat == 0 && weight.cum < 0)
 }
 
+/// A node's cumulative sum; what is touched for every frame stands together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cum {
+    weight: i64,
+    divisor: i64,
+    /// The stack in which the node was counted last: each counts once.
+    last: u32,
+}
+
 /// Sums of one part of the stacks.
 struct Weighed {
-    weights: Vec<Weight>,
-    /// The stack in which a node was counted last: each counts once.
-    last: Vec<u32>,
+    cum: Vec<Cum>,
+    /// With divisor.
+    flat: Vec<(i64, i64)>,
     stack: u32,
 }
 
-fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+pub(crate) fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
     let count = frames.infos.len();
     let start = || Weighed {
-        weights: vec![Weight::default(); count],
-        last: vec![0; count],
+        cum: vec![Cum::default(); count],
+        flat: vec![(0, 0); count],
         stack: 0,
     };
     let parts = stacks.fold(start, |part, locations, weight, divisor| {
         part.stack = part.stack.wrapping_add(1);
-        let mut leaf = None;
+        let stack = part.stack;
         for location in locations {
             for node in frames.of_location(*location) {
-                leaf = leaf.or(Some(*node));
-                let node = *node as usize;
-                if part.last[node] != part.stack {
-                    part.last[node] = part.stack;
-                    let of = &mut part.weights[node];
-                    of.cum = of.cum.wrapping_add(weight);
-                    of.cum_divisor = of.cum_divisor.wrapping_add(divisor);
+                let of = &mut part.cum[*node as usize];
+                if of.last != stack {
+                    of.last = stack;
+                    of.weight = of.weight.wrapping_add(weight);
+                    of.divisor = of.divisor.wrapping_add(divisor);
                 }
             }
         }
-        if let Some(leaf) = leaf {
-            let of = &mut part.weights[leaf as usize];
-            of.flat = of.flat.wrapping_add(weight);
-            of.flat_divisor = of.flat_divisor.wrapping_add(divisor);
+        let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+        if let Some(leaf) = nodes.next() {
+            let of = &mut part.flat[*leaf as usize];
+            of.0 = of.0.wrapping_add(weight);
+            of.1 = of.1.wrapping_add(divisor);
         }
     })?;
     let mut weights = vec![Weight::default(); count];
     for part in &parts {
-        for (sum, of) in weights.iter_mut().zip(&part.weights) {
-            sum.flat = sum.flat.wrapping_add(of.flat);
-            sum.flat_divisor = sum.flat_divisor.wrapping_add(of.flat_divisor);
-            sum.cum = sum.cum.wrapping_add(of.cum);
-            sum.cum_divisor = sum.cum_divisor.wrapping_add(of.cum_divisor);
+        for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
+            sum.flat = sum.flat.wrapping_add(flat.0);
+            sum.flat_divisor = sum.flat_divisor.wrapping_add(flat.1);
+            sum.cum = sum.cum.wrapping_add(cum.weight);
+            sum.cum_divisor = sum.cum_divisor.wrapping_add(cum.divisor);
         }
     }
     Ok(weights)

@@ -10,6 +10,8 @@ const NONE: u32 = u32::MAX;
 /// Ids of one table.
 #[derive(Debug, Clone)]
 pub(crate) enum Ids {
+    /// 1, 2 and so on up to this many, as Go and pprof write them.
+    Sequence(u32),
     Dense(Vec<u32>),
     Sparse(FxHashMap<u64, u32>),
 }
@@ -17,6 +19,11 @@ pub(crate) enum Ids {
 impl Ids {
     /// `ids` in the order of the table; `what` for the errors.
     pub(crate) fn of(what: &str, ids: &[u64]) -> Result<Self> {
+        if (1..).zip(ids).all(|(want, id)| want == *id)
+            && let Ok(count) = u32::try_from(ids.len())
+        {
+            return Ok(Self::Sequence(count));
+        }
         let most = ids.iter().copied().max().unwrap_or(0);
         let mut map = if most < ids.len() as u64 * 4 + 1024 {
             let size = usize::try_from(most).unwrap_or(0) + 1;
@@ -41,6 +48,7 @@ impl Ids {
     /// Whether it was there already.
     fn insert(&mut self, id: u64, index: u32) -> bool {
         match self {
+            Self::Sequence(_) => false,
             Self::Dense(table) => usize::try_from(id)
                 .ok()
                 .and_then(|id| table.get_mut(id))
@@ -53,6 +61,7 @@ impl Ids {
     #[inline]
     pub(crate) fn get(&self, id: u64) -> Option<u32> {
         match self {
+            Self::Sequence(count) => in_sequence(id, *count),
             Self::Dense(table) => {
                 let slot = *table.get(usize::try_from(id).ok()?)?;
                 (slot != NONE).then_some(slot)
@@ -60,6 +69,13 @@ impl Ids {
             Self::Sparse(map) => map.get(&id).copied(),
         }
     }
+}
+
+/// Place of an id among 1 to `count`.
+#[inline]
+pub(crate) fn in_sequence(id: u64, count: u32) -> Option<u32> {
+    let place = u32::try_from(id.wrapping_sub(1)).ok()?;
+    (place < count).then_some(place)
 }
 
 #[cfg(test)]
@@ -79,6 +95,12 @@ mod tests {
         assert_eq!(
             (ids.get(7), ids.get(0), ids.get(9999)),
             (Some(0), None, None)
+        );
+        let ids = Ids::of("location", &[1, 2]).unwrap();
+        assert!(matches!(ids, Ids::Sequence(2)));
+        assert_eq!(
+            (ids.get(0), ids.get(2), ids.get(3), ids.get(u64::MAX)),
+            (None, Some(1), None, None)
         );
     }
 

@@ -31,35 +31,29 @@ impl Default for Limits {
 /// A stream that breaks off or does not inflate, one beyond the limit, HTML
 /// or text in place of a profile, nothing at all.
 pub fn inflate(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
-    let inflated = match bytes.as_slice() {
+    let inflated = unwrap(bytes, limits)?;
+    refuse_other(&inflated)?;
+    Ok(inflated)
+}
+
+/// Whatever is inside.
+pub(crate) fn unwrap(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
+    match bytes.as_slice() {
         [0x1f, 0x8b, ..] => {
             let hint = gzip_hint(&bytes, limits.inflated);
-            read(
-                "gzip",
-                flate2::bufread::MultiGzDecoder::new(&bytes[..]),
-                hint,
-                limits,
-            )?
+            let decoder = flate2::bufread::MultiGzDecoder::new(&bytes[..]);
+            read("gzip", decoder, hint, limits)
         }
         // The four levels that zlib writes. A plain profile could begin so
         // only with its doc_url before its sample types; nobody writes that.
-        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => read(
-            "zlib",
-            flate2::bufread::ZlibDecoder::new(&bytes[..]),
-            0,
-            limits,
-        )?,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&bytes, limits)?,
-        _ => {
-            refuse_other(&bytes)?;
-            if bytes.len() as u64 > limits.inflated {
-                return Err(too_large(limits));
-            }
-            return Ok(bytes);
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
+            let decoder = flate2::bufread::ZlibDecoder::new(&bytes[..]);
+            read("zlib", decoder, 0, limits)
         }
-    };
-    refuse_other(&inflated)?;
-    Ok(inflated)
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&bytes, limits),
+        _ if bytes.len() as u64 > limits.inflated => Err(too_large(limits)),
+        _ => Ok(bytes),
+    }
 }
 
 fn too_large(limits: Limits) -> Error {
@@ -117,7 +111,7 @@ fn broken(format: &'static str, error: &dyn std::fmt::Display) -> Error {
 }
 
 /// What a proxy or a wrong port sends instead is said to be that.
-fn refuse_other(bytes: &[u8]) -> Result<()> {
+pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
     let head = &bytes[..bytes.len().min(512)];
     let trimmed = head.trim_ascii_start();
     let what = if trimmed.is_empty() {
@@ -126,7 +120,7 @@ fn refuse_other(bytes: &[u8]) -> Result<()> {
         "HTML"
     } else if head.starts_with(b"go 1.") && head.windows(5).any(|window| window == b"trace") {
         "an execution trace (`go tool trace`)"
-    } else if head.iter().all(|byte| is_text(*byte)) && std::str::from_utf8(head).is_ok() {
+    } else if is_text(head) {
         "text"
     } else {
         return Ok(());
@@ -138,6 +132,12 @@ fn refuse_other(bytes: &[u8]) -> Result<()> {
     })
 }
 
-fn is_text(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..)
+/// Whether there is nothing in it that no text has. What is cut off in the
+/// middle of a character is text too.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
+    let decodes = std::str::from_utf8(bytes)
+        .err()
+        .is_none_or(|error| error.error_len().is_none());
+    bytes.iter().all(printable) && decodes
 }

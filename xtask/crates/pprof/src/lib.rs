@@ -9,20 +9,27 @@
 //! a question is asked and keeps little besides; `message::Profile` is the
 //! whole of it as messages, for what must be rewritten.
 
+mod bounds;
 mod calls;
 mod decode;
+mod distinct;
 mod error;
+pub mod export;
 pub mod flame;
 mod frames;
 mod graph;
 mod ids;
 mod inflate;
+mod labelsets;
+mod legacy;
 mod merge;
 pub mod message;
 mod profile;
 mod query;
 pub mod report;
+mod samples;
 mod stacks;
+mod stretch;
 mod table;
 mod tagframes;
 mod tags;

@@ -2,17 +2,12 @@
 //! summed. A difference is a merge in which the base counts negative.
 
 mod header;
+mod merger;
 mod tables;
 
-use hashbrown::HashTable;
-use rustc_hash::FxHashMap;
-
 use crate::error::{Error, Result};
-use crate::ids::Ids;
-use crate::profile::{Label, Profile, Sample, Samples, Span, Text};
-use crate::table::Table;
-use crate::wire::put_varint;
-use tables::Tables;
+use crate::profile::Profile;
+use merger::Merger;
 
 /// Marks the samples of a difference's base, as `go tool pprof -diff_base`
 /// does; percentages are then of the base.
@@ -60,9 +55,7 @@ pub enum Base {
 /// Profiles of different kinds; malformed samples.
 pub fn merge(sources: Vec<Source>) -> Result<Profile> {
     let plan = header::plan(&sources)?;
-    let mut merger = Merger::default();
-    merger.table.width = plan.types.len();
-    merger.tables.clear();
+    let mut merger = Merger::new(plan.types.len());
     let header = plan.header(&sources, &mut merger.tables);
     for (source, columns) in sources.into_iter().zip(plan.columns) {
         // Dropped when it has been read: two large ones are never both held
@@ -117,8 +110,7 @@ fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
     for (column, ratio) in plan.columns[0].iter_mut().zip(ratios) {
         column.1 *= ratio;
     }
-    let mut merger = Merger::default();
-    merger.table.width = plan.types.len();
+    let mut merger = Merger::new(plan.types.len());
     let header = plan.header(&sources, &mut merger.tables);
     merger.add(&sources[0], &plan.columns[0])?;
     merger.finish(header)
@@ -126,173 +118,16 @@ fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
 
 fn sums(profile: &Profile) -> Result<Vec<i64>> {
     let mut sums = vec![0_i64; profile.header.sample_types.len()];
-    let mut sample = Sample::default();
+    let mut values = sums.clone();
     for index in 0..profile.sample_count() {
-        profile.sample(index, &mut sample)?;
-        for (sum, value) in sums.iter_mut().zip(&sample.values) {
+        profile.raw(index, |place, value| {
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value;
+            }
+        })?;
+        for (sum, value) in sums.iter_mut().zip(&values) {
             *sum = sum.wrapping_add(*value);
         }
     }
     Ok(sums)
-}
-
-#[derive(Default)]
-struct Merger {
-    tables: Tables,
-    table: Table,
-    /// Places of samples by stack and labels.
-    seen: HashTable<u32>,
-    label_sets: FxHashMap<Vec<Label>, u32>,
-}
-
-impl Merger {
-    /// `columns`: for each type kept, where it stands in the source and what
-    /// to multiply it with.
-    fn add(&mut self, source: &Source, columns: &[(usize, f64)]) -> Result<()> {
-        let profile = &source.profile;
-        let mut places = tables::Places::of(profile);
-        self.tables.first_mapping(profile, &mut places);
-        let added: Vec<Label> = source
-            .labels
-            .iter()
-            .map(|(key, value)| Label {
-                key: self.tables.text(key.as_bytes()),
-                str: self.tables.text(value.as_bytes()),
-                num: 0,
-                unit: 0,
-            })
-            .collect();
-        let ratios: Vec<f64> = columns.iter().map(|(_, r)| r * source.factor).collect();
-        let mut sample = Sample::default();
-        let (mut stack, mut values) = (Vec::new(), Vec::new());
-        // Four bytes each, and most stacks of a profile differ.
-        let (table, bytes) = (&self.table, &self.tables.bytes);
-        self.seen.reserve(profile.sample_count(), |&place| {
-            let place = place as usize;
-            hash(of(bytes, table.stacks[place]), table.labels[place])
-        });
-        for index in 0..profile.sample_count() {
-            profile.sample(index, &mut sample)?;
-            values.clear();
-            values.extend(
-                columns
-                    .iter()
-                    .zip(&ratios)
-                    .map(|((column, _), ratio)| multiply(sample.values[*column], *ratio)),
-            );
-            if values.iter().all(|value| *value == 0) {
-                continue;
-            }
-            stack.clear();
-            for location in &sample.locations {
-                let place = self.tables.location(profile, *location, &mut places);
-                put_varint(&mut stack, u64::from(place) + 1);
-            }
-            let labels = self.labels(profile, &sample.labels, &added, &mut places);
-            self.insert(&stack, labels, &values)?;
-        }
-        Ok(())
-    }
-
-    fn labels(
-        &mut self,
-        profile: &Profile,
-        labels: &[Label],
-        added: &[Label],
-        places: &mut tables::Places,
-    ) -> u32 {
-        let tables = &mut self.tables;
-        let mut text = |text: Text| tables.own_text(profile, text, places);
-        let mut set: Vec<Label> = labels
-            .iter()
-            .map(|label| Label {
-                key: text(label.key),
-                str: text(label.str),
-                num: label.num,
-                unit: text(label.unit),
-            })
-            .collect();
-        set.retain(|label| added.iter().all(|added| added.key != label.key));
-        set.extend_from_slice(added);
-        // The order of keys says nothing, that of one key's values does.
-        set.sort_by_key(|label| (label.str == 0, label.key));
-        if let Some(place) = self.label_sets.get(&set) {
-            return *place;
-        }
-        let place = u32::try_from(self.table.label_sets.len()).unwrap_or(u32::MAX);
-        self.table.label_sets.push(set.clone());
-        self.label_sets.insert(set, place);
-        place
-    }
-
-    fn insert(&mut self, stack: &[u8], labels: u32, values: &[i64]) -> Result<()> {
-        let hash = hash(stack, labels);
-        let (table, bytes) = (&mut self.table, &self.tables.bytes);
-        let found = self.seen.find(hash, |&place| {
-            let place = place as usize;
-            table.labels[place] == labels && of(bytes, table.stacks[place]) == stack
-        });
-        let width = table.width;
-        if let Some(&place) = found {
-            let from = place as usize * width;
-            for (sum, value) in table.values[from..from + width].iter_mut().zip(values) {
-                *sum = sum.wrapping_add(*value);
-            }
-            return Ok(());
-        }
-        let place = u32::try_from(table.len()).unwrap_or(u32::MAX);
-        let span = self.tables.append(stack)?;
-        table.stacks.push(span);
-        table.values.extend_from_slice(values);
-        table.labels.push(labels);
-        let bytes = &self.tables.bytes;
-        self.seen.insert_unique(hash, place, |&place| {
-            let place = place as usize;
-            self::hash(of(bytes, table.stacks[place]), table.labels[place])
-        });
-        Ok(())
-    }
-
-    fn has_zero(&self) -> bool {
-        let mut samples = self.table.values.chunks(self.table.width.max(1));
-        samples.any(|values| values.iter().all(|value| *value == 0))
-    }
-
-    fn finish(self, header: crate::profile::Header) -> Result<Profile> {
-        let tables = self.tables;
-        let ids: Vec<u64> = (1..=tables.locations.len() as u64).collect();
-        Ok(Profile {
-            location_ids: Ids::of("location", &ids)?,
-            bytes: tables.bytes,
-            strings: tables.strings,
-            header,
-            functions: tables.functions,
-            mappings: tables.mappings,
-            locations: tables.locations,
-            lines: tables.lines,
-            samples: Samples::Table(self.table),
-        })
-    }
-}
-
-fn of(bytes: &[u8], span: Span) -> &[u8] {
-    &bytes[span.start as usize..span.end()]
-}
-
-fn hash(stack: &[u8], labels: u32) -> u64 {
-    use std::hash::Hasher;
-    let mut hasher = rustc_hash::FxHasher::default();
-    hasher.write(stack);
-    hasher.write_u32(labels);
-    hasher.finish()
-}
-
-fn multiply(value: i64, ratio: f64) -> i64 {
-    #[allow(clippy::float_cmp)] // exactly what was set
-    if ratio == 1.0 {
-        return value;
-    }
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
-    let scaled = (value as f64 * ratio).round() as i64;
-    scaled
 }

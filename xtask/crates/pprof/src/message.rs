@@ -62,7 +62,7 @@ pub struct Sample {
 }
 
 /// `str`, or `num` in `num_unit`.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
 pub struct Label {
     #[prost(int64, tag = "1")]
     pub key: i64,

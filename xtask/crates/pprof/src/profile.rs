@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::wire::{Field, Reader, numbers, signed};
 
 /// Place in the string table; 0 is the empty string.
 pub type Text = u32;
@@ -127,14 +126,6 @@ pub struct Sample {
 }
 
 impl Profile {
-    /// How many samples it has, zero ones too.
-    pub fn sample_count(&self) -> usize {
-        match &self.samples {
-            Samples::Wire(spans) => spans.len(),
-            Samples::Table(table) => table.len(),
-        }
-    }
-
     pub(crate) fn text_bytes(&self, text: Text) -> &[u8] {
         let span = self.strings.get(text as usize);
         span.map_or(&[], |span| {
@@ -155,132 +146,6 @@ impl Profile {
     /// A location's mapping, if it has one.
     pub fn mapping(&self, location: &Location) -> Option<&Mapping> {
         self.mappings.get(location.mapping as usize)
-    }
-
-    /// Read one sample.
-    ///
-    /// # Errors
-    /// A malformed message, an unknown location, a wrong number of values.
-    pub fn sample(&self, index: usize, sample: &mut Sample) -> Result<()> {
-        sample.locations.clear();
-        sample.values.clear();
-        sample.labels.clear();
-        match &self.samples {
-            Samples::Wire(spans) => self.read(spans[index], sample),
-            Samples::Table(table) => {
-                let span = table.stack(index);
-                self.push_locations(span.start as usize, span.end(), &mut sample.locations)?;
-                sample.values.extend_from_slice(table.values(index));
-                sample.labels.extend_from_slice(table.labels(index));
-                Ok(())
-            }
-        }
-    }
-
-    fn read(&self, span: Span, sample: &mut Sample) -> Result<()> {
-        let mut reader = Reader::new(&self.bytes, span.start as usize, span.end());
-        while let Some(field) = reader.field()? {
-            match field {
-                Field::Bytes(1, start, end) => {
-                    self.push_locations(start, end, &mut sample.locations)?;
-                }
-                Field::Varint(1, id) => sample.locations.push(self.place(id, span)?),
-                Field::Varint(2, _) | Field::Bytes(2, ..) => {
-                    numbers(&self.bytes, field, |value| {
-                        sample.values.push(signed(value));
-                    })?;
-                }
-                Field::Bytes(3, start, end) => {
-                    let label = self.label(start, end)?;
-                    // As in pprof, a label that says nothing is none.
-                    if label.str != 0 || label.num != 0 || label.unit != 0 {
-                        sample.labels.push(label);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.check_values(sample.values.len(), span)
-    }
-
-    pub(crate) fn check_values(&self, got: usize, span: Span) -> Result<()> {
-        let want = self.header.sample_types.len();
-        if got == want {
-            return Ok(());
-        }
-        Err(Error::at(
-            span.start as usize,
-            format!("a sample has {got} values, the profile {want} sample types"),
-        ))
-    }
-
-    fn place(&self, id: u64, span: Span) -> Result<u32> {
-        self.location_ids.get(id).ok_or_else(|| {
-            Error::at(
-                span.start as usize,
-                format!("a sample names location {id}, which is not in the profile"),
-            )
-        })
-    }
-
-    /// Packed ids in `start..end` to places.
-    #[inline]
-    pub(crate) fn push_locations(
-        &self,
-        start: usize,
-        end: usize,
-        into: &mut Vec<u32>,
-    ) -> Result<()> {
-        let bytes = &self.bytes[start..end];
-        into.reserve(bytes.len());
-        let mut at = 0;
-        while let Some(&first) = bytes.get(at) {
-            // Nearly all ids have one byte or two.
-            let id = match bytes.get(at + 1) {
-                _ if first < 0x80 => {
-                    at += 1;
-                    u64::from(first)
-                }
-                Some(&second) if second < 0x80 => {
-                    at += 2;
-                    u64::from(first & 0x7f) | u64::from(second) << 7
-                }
-                _ => {
-                    let mut reader = Reader::new(&self.bytes, start + at, end);
-                    let id = reader.varint()?;
-                    at = reader.position() - start;
-                    id
-                }
-            };
-            let Some(place) = self.location_ids.get(id) else {
-                return Err(Error::at(
-                    start,
-                    format!("a sample names location {id}, which is not in the profile"),
-                ));
-            };
-            into.push(place);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn label(&self, start: usize, end: usize) -> Result<Label> {
-        let mut reader = Reader::new(&self.bytes, start, end);
-        let mut label = Label {
-            key: 0,
-            str: 0,
-            num: 0,
-            unit: 0,
-        };
-        while let Some(field) = reader.field()? {
-            match field {
-                Field::Varint(1, value) => label.key = self.check_text(value, start)?,
-                Field::Varint(2, value) => label.str = self.check_text(value, start)?,
-                Field::Varint(3, value) => label.num = signed(value),
-                Field::Varint(4, value) => label.unit = self.check_text(value, start)?,
-                _ => {}
-            }
-        }
-        Ok(label)
     }
 
     pub(crate) fn check_text(&self, value: u64, offset: usize) -> Result<Text> {

@@ -2,20 +2,22 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
-use hashbrown::HashTable;
-use rustc_hash::FxHasher;
-use std::hash::Hasher;
+mod totals;
+
 use std::ops::Range;
 use std::panic::resume_unwind;
 
+use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
+use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
-use crate::profile::{Profile, Sample, Samples, Span};
+use crate::profile::{Label, Profile, Sample, Samples, Span};
+use crate::stretch::Stretches;
 use crate::view::View;
-use crate::wire::{Field, Reader, signed};
+use totals::Totals;
 
 /// Samples after which repetition is judged.
-const TRIAL: usize = 1 << 16;
+const TRIAL: usize = 1 << 14;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
@@ -28,61 +30,31 @@ pub(crate) struct Weighing {
     pub(crate) relative: bool,
 }
 
-/// A stack that occurs.
-#[derive(Debug, Clone, Copy)]
-struct Stack {
-    span: Span,
-    weight: i64,
-    divisor: i64,
-}
-
 /// Weighed stacks of a profile.
 #[derive(Debug)]
 pub(crate) struct Stacks<'p> {
     profile: &'p Profile,
     view: &'p View,
     weighing: Weighing,
-    /// Distinct stacks; none where they do not repeat.
+    /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     pub(crate) total: i64,
 }
 
-/// Sums for the total: everything, and what a difference's base has.
-#[derive(Default)]
-struct Totals {
-    all: [i64; 2],
-    base: [i64; 2],
-}
-
-impl Totals {
-    fn add(&mut self, weight: i64, divisor: i64, is_base: bool) {
-        let size = weight.wrapping_abs();
-        self.all[0] = self.all[0].wrapping_add(size);
-        self.all[1] = self.all[1].wrapping_add(divisor);
-        if is_base {
-            self.base[0] = self.base[0].wrapping_add(size);
-            self.base[1] = self.base[1].wrapping_add(divisor);
-        }
-    }
-
-    fn total(&self) -> i64 {
-        let [total, divisor] = if self.base[0] > 0 {
-            self.base
-        } else {
-            self.all
-        };
-        if divisor == 0 {
-            return total;
-        }
-        total.wrapping_div(divisor)
-    }
-}
-
 /// One sample before its frames are looked at.
 struct Light {
+    /// None where the stack does not stand together.
     span: Option<Span>,
     weight: i64,
     divisor: i64,
+    is_base: bool,
+}
+
+/// What is asked of labels.
+#[derive(Clone, Copy)]
+struct Judged {
+    kept: bool,
+    is_base: bool,
 }
 
 impl<'p> Stacks<'p> {
@@ -96,156 +68,151 @@ impl<'p> Stacks<'p> {
             distinct: None,
             total: 0,
         };
+        let repeats = stacks.repeat()?;
+        let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
         let mut totals = Totals::default();
-        let room = profile.sample_count().min(TRIAL);
-        let mut table = Some((HashTable::with_capacity(room), Vec::with_capacity(room)));
-        let base = stacks.base_sets();
-        let all = 0..profile.sample_count();
-        stacks.each_sample(all, |index, light, kept| {
-            let is_base = base.as_ref().is_some_and(|base| base(index));
-            if kept || !weighing.relative {
-                totals.add(light.weight, light.divisor, is_base);
+        let mut distinct: Option<Distinct> = None;
+        let mut all = true;
+        for (sums, part) in parts {
+            totals.absorb(&sums);
+            match (part, &mut distinct) {
+                (Some(part), None) => distinct = Some(part),
+                (Some(part), Some(distinct)) => distinct.absorb(profile, part),
+                (None, _) => all = false,
             }
-            if !kept || (light.weight == 0 && light.divisor == 0) {
-                return;
-            }
-            let Some((places, distinct)) = &mut table else {
-                return;
-            };
-            match light.span {
-                Some(span) => remember(profile, places, distinct, span, light),
-                // Not packed in one piece: nobody writes so, so no haste.
-                None => table = None,
-            }
-            if index == TRIAL
-                && let Some((_, distinct)) = &table
-                && distinct.len() > TRIAL / 2
-            {
-                table = None;
-            }
-        })?;
+        }
         stacks.total = totals.total();
-        stacks.distinct = table.map(|(_, distinct)| distinct);
+        stacks.distinct = distinct.filter(|_| all).map(|of| of.stacks);
         if weighing.relative && !view.is_plain() {
             stacks.total = stacks.relative_total()?;
         }
         Ok(stacks)
     }
 
-    /// Whether a sample is marked as the base's; none where none can be.
-    fn base_sets(&self) -> Option<impl Fn(usize) -> bool + use<'p>> {
-        let Samples::Table(table) = &self.profile.samples else {
-            return None;
-        };
+    /// Whether it is worth while to look for equal stacks.
+    fn repeat(&self) -> Result<bool> {
+        let count = self.profile.sample_count();
+        if let Samples::Table(table) = &self.profile.samples {
+            return Ok(table.stacks.len() <= count / 2);
+        }
+        if count <= TRIAL {
+            return Ok(true);
+        }
+        let mut seen = Stretches::with_capacity(TRIAL);
+        for index in 0..TRIAL {
+            if let Some(span) = self.profile.raw(index, |_, _| {})?.stack {
+                seen.intern(&self.profile.bytes, span, 0);
+            }
+        }
+        Ok(seen.len() <= TRIAL / 2)
+    }
+
+    /// Sums and, if they repeat, stacks of a part.
+    fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
+        let mut totals = Totals::default();
+        let room = range.len().min(TRIAL);
+        let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
+        self.each_sample(range, |index, light, kept| {
+            if kept || !self.weighing.relative {
+                totals.add(light.weight, light.divisor, light.is_base);
+            }
+            if !kept || (light.weight == 0 && light.divisor == 0) {
+                return;
+            }
+            let Some(span) = light.span else {
+                distinct = None;
+                return;
+            };
+            if let Some(distinct) = &mut distinct {
+                let stack = Stack {
+                    span,
+                    weight: light.weight,
+                    divisor: light.divisor,
+                };
+                distinct.add(self.profile, index, stack);
+            }
+        })?;
+        Ok((totals, distinct))
+    }
+
+    fn judge(&self, labels: &[Label]) -> Judged {
         let profile = self.profile;
-        let is_base: Vec<bool> = table
-            .label_sets
-            .iter()
-            .map(|set| {
-                set.iter().any(|label| {
-                    profile.text_bytes(label.key) == BASE_LABEL.as_bytes()
-                        && profile.text_bytes(label.str) == b"true"
-                })
-            })
-            .collect();
-        Some(move |index: usize| is_base[table.labels[index] as usize])
+        Judged {
+            kept: self.view.keeps_labels(profile, labels),
+            is_base: labels.iter().any(|label| {
+                profile.text_bytes(label.key) == BASE_LABEL.as_bytes()
+                    && profile.text_bytes(label.str) == b"true"
+            }),
+        }
     }
 
     /// The total of what name filters leave: frames must be looked at.
     fn relative_total(&self) -> Result<i64> {
-        let base = self.base_sets();
         let mut totals = Totals::default();
         let (mut sample, mut stack) = (Sample::default(), Vec::new());
         for index in 0..self.profile.sample_count() {
             self.profile.sample(index, &mut sample)?;
             stack.clone_from(&sample.locations);
-            if self.view.keeps_labels(self.profile, &sample.labels)
-                && self.view.keeps_stack(&mut stack)
-            {
+            let judged = self.judge(&sample.labels);
+            if judged.kept && self.view.keeps_stack(&mut stack) {
                 let divisor = if self.weighing.mean {
                     sample.values[0]
                 } else {
                     0
                 };
-                let is_base = base.as_ref().is_some_and(|base| base(index));
+                let is_base = self.marks_base() && judged.is_base;
                 totals.add(sample.values[self.weighing.value], divisor, is_base);
             }
         }
         Ok(totals.total())
     }
 
+    /// Whether there may be samples of a base: only in what was merged here.
+    fn marks_base(&self) -> bool {
+        matches!(self.profile.samples, Samples::Table(_))
+    }
+
+    /// Labels are stepped over where no question is about them.
+    #[inline]
     fn each_sample(
         &self,
         range: Range<usize>,
         mut each: impl FnMut(usize, &Light, bool),
     ) -> Result<()> {
-        let mut sample = Sample::default();
-        let needs_labels = self.view.needs_labels();
+        let Weighing { value, mean, .. } = self.weighing;
+        let asks = self.view.needs_labels() || self.marks_base();
+        let mut judgements = PerLabels::default();
         for index in range {
-            let light = self.light(index)?;
-            let kept = if needs_labels {
-                self.profile.sample(index, &mut sample)?;
-                self.view.keeps_labels(self.profile, &sample.labels)
-            } else {
-                true
+            let (mut weight, mut first) = (0, 0);
+            let raw = self.profile.raw(index, |place, of| {
+                if place == value {
+                    weight = of;
+                }
+                if place == 0 {
+                    first = of;
+                }
+            })?;
+            let mut judged = Judged {
+                kept: true,
+                is_base: false,
             };
-            each(index, &light, kept);
+            if asks {
+                judged =
+                    judgements.get(self.profile, index, raw.labels, |labels| self.judge(labels))?;
+            }
+            let light = Light {
+                span: raw.stack,
+                weight,
+                divisor: if mean { first } else { 0 },
+                is_base: judged.is_base,
+            };
+            each(index, &light, judged.kept);
         }
         Ok(())
     }
 
-    /// A sample's values, and where its stack is; labels are stepped over.
-    fn light(&self, index: usize) -> Result<Light> {
-        let weighing = self.weighing;
-        let spans = match &self.profile.samples {
-            Samples::Wire(spans) => spans,
-            Samples::Table(table) => {
-                let values = table.values(index);
-                return Ok(Light {
-                    span: Some(table.stack(index)),
-                    weight: values[weighing.value],
-                    divisor: if weighing.mean { values[0] } else { 0 },
-                });
-            }
-        };
-        let span = spans[index];
-        let bytes = &self.profile.bytes;
-        let mut reader = Reader::new(bytes, span.start as usize, span.end());
-        let (mut stack, mut pieces, mut values) = (Span::new(0, 0), 0, 0);
-        let (mut weight, mut first) = (0, 0);
-        let mut value = |value: u64| {
-            if values == weighing.value {
-                weight = signed(value);
-            }
-            if values == 0 {
-                first = signed(value);
-            }
-            values += 1;
-        };
-        while let Some(field) = reader.field()? {
-            match field {
-                Field::Bytes(1, start, end) => {
-                    stack = Span::new(start, end);
-                    pieces += 1;
-                }
-                // Unpacked: no stretch of bytes is the stack.
-                Field::Varint(1, _) => pieces += 2,
-                Field::Varint(2, _) | Field::Bytes(2, ..) => {
-                    crate::wire::numbers(bytes, field, &mut value)?;
-                }
-                _ => {}
-            }
-        }
-        self.profile.check_values(values, span)?;
-        Ok(Light {
-            span: (pieces < 2).then_some(stack),
-            weight,
-            divisor: if weighing.mean { first } else { 0 },
-        })
-    }
-
     /// Ask every stack that the filters leave, leaf first, with weight and
-    /// divisor. Many samples are asked in parts at once: each part has a
+    /// divisor. Many stacks are asked in parts at once: each part has a
     /// `start` of its own, and gives it back to be summed by the caller.
     ///
     /// # Errors
@@ -255,28 +222,9 @@ impl<'p> Stacks<'p> {
         start: impl Fn() -> S + Sync,
         each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
     ) -> Result<Vec<S>> {
-        let count = self.profile.sample_count();
-        let parts = if self.distinct.is_some() || count < TRIAL {
-            1
-        } else {
-            std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8))
-        };
-        if parts == 1 {
-            return Ok(vec![self.fold_part(0..count, &start, &each)?]);
-        }
-        let (start, each) = (&start, &each);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..parts)
-                .map(|part| {
-                    let range = count * part / parts..count * (part + 1) / parts;
-                    scope.spawn(move || self.fold_part(range, start, each))
-                })
-                .collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
-        })
+        let distinct = self.distinct.as_ref().map(Vec::len);
+        let count = distinct.unwrap_or(self.profile.sample_count());
+        in_parts(count, |range| self.fold_part(range, &start, &each))
     }
 
     fn fold_part<S>(
@@ -289,10 +237,9 @@ impl<'p> Stacks<'p> {
         let mut locations = Vec::new();
         let plain = self.view.is_plain();
         if let Some(distinct) = &self.distinct {
-            for stack in distinct {
+            for stack in &distinct[range] {
                 locations.clear();
-                let (start, end) = (stack.span.start as usize, stack.span.end());
-                self.profile.push_locations(start, end, &mut locations)?;
+                self.profile.push_locations(stack.span, &mut locations)?;
                 if plain || self.view.keeps_stack(&mut locations) {
                     each(&mut state, &locations, stack.weight, stack.divisor);
                 }
@@ -307,10 +254,7 @@ impl<'p> Stacks<'p> {
             }
             locations.clear();
             failed = match light.span {
-                Some(span) => {
-                    let (start, end) = (span.start as usize, span.end());
-                    self.profile.push_locations(start, end, &mut locations)
-                }
+                Some(span) => self.profile.push_locations(span, &mut locations),
                 None => self.profile.sample(index, &mut sample).map(|()| {
                     locations.extend_from_slice(&sample.locations);
                 }),
@@ -323,32 +267,26 @@ impl<'p> Stacks<'p> {
     }
 }
 
-fn remember(
-    profile: &Profile,
-    places: &mut HashTable<u32>,
-    distinct: &mut Vec<Stack>,
-    span: Span,
-    light: &Light,
-) {
-    let bytes = |span: Span| &profile.bytes[span.start as usize..span.end()];
-    let hash = |span: Span| {
-        let mut hasher = FxHasher::default();
-        hasher.write(bytes(span));
-        hasher.finish()
-    };
-    let key = hash(span);
-    let same = |&place: &u32| bytes(distinct[place as usize].span) == bytes(span);
-    if let Some(&place) = places.find(key, same) {
-        let stack = &mut distinct[place as usize];
-        stack.weight = stack.weight.wrapping_add(light.weight);
-        stack.divisor = stack.divisor.wrapping_add(light.divisor);
-        return;
+/// Many are worked on by all cores, each on a stretch; few by this one.
+fn in_parts<S: Send>(
+    count: usize,
+    work: impl Fn(Range<usize>) -> Result<S> + Sync,
+) -> Result<Vec<S>> {
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+    let parts = if count <= TRIAL { 1 } else { cores() };
+    if parts == 1 {
+        return Ok(vec![work(0..count)?]);
     }
-    let place = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
-    distinct.push(Stack {
-        span,
-        weight: light.weight,
-        divisor: light.divisor,
-    });
-    places.insert_unique(key, place, |&place| hash(distinct[place as usize].span));
+    let work = &work;
+    std::thread::scope(|scope| {
+        let stretch = |part| count * part / parts..count * (part + 1) / parts;
+        let others: Vec<_> = (1..parts)
+            .map(|part| scope.spawn(move || work(stretch(part))))
+            .collect();
+        let mut done = vec![work(stretch(0))?];
+        for other in others {
+            done.push(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(done)
+    })
 }

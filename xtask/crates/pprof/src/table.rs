@@ -1,26 +1,31 @@
-//! Samples as merged: stacks in the profile's bytes, values and label sets
-//! beside them.
+//! Samples as merged: stacks in the profile's bytes, each once, values and
+//! label sets beside them.
 
 use crate::profile::{Label, Span};
+use crate::wire::put_varint;
 
 /// Samples that are not read in place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
+    /// Distinct stacks, as a sample's message has them.
     pub(crate) stacks: Vec<Span>,
+    /// Of each sample, in `stacks`.
+    pub(crate) places: Vec<u32>,
     /// `width` for each sample.
     pub(crate) values: Vec<i64>,
     pub(crate) width: usize,
+    /// Of each sample, in `label_sets`.
     pub(crate) labels: Vec<u32>,
     pub(crate) label_sets: Vec<Vec<Label>>,
 }
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
-        self.stacks.len()
+        self.places.len()
     }
 
     pub(crate) fn stack(&self, index: usize) -> Span {
-        self.stacks[index]
+        self.stacks[self.places[index] as usize]
     }
 
     pub(crate) fn values(&self, index: usize) -> &[i64] {
@@ -29,5 +34,14 @@ impl Table {
 
     pub(crate) fn labels(&self, index: usize) -> &[Label] {
         &self.label_sets[self.labels[index] as usize]
+    }
+}
+
+/// Location ids as the field of a sample that they are; none is no field.
+pub(crate) fn put_stack(out: &mut Vec<u8>, ids: &[u8]) {
+    if !ids.is_empty() {
+        out.push(crate::samples::PACKED_STACK);
+        put_varint(out, ids.len() as u64);
+        out.extend_from_slice(ids);
     }
 }

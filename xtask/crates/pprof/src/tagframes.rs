@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::profile::{Function, Line, Location, NO_MAPPING, Profile, Sample, Samples, Span, Text};
 use crate::query::Query;
-use crate::table::Table;
+use crate::stretch::Stretches;
+use crate::table::{Table, put_stack};
 use crate::unit;
 use crate::wire::put_varint;
 
@@ -36,6 +37,7 @@ struct Builder<'a> {
     new: Profile,
     unit: &'a str,
     table: Table,
+    stacks: Stretches,
     label_sets: FxHashMap<Vec<crate::profile::Label>, u32>,
     frames: FxHashMap<(String, String), u32>,
 }
@@ -57,6 +59,7 @@ impl<'a> Builder<'a> {
                 width: old.header.sample_types.len(),
                 ..Table::default()
             },
+            stacks: Stretches::default(),
             label_sets: FxHashMap::default(),
             frames: FxHashMap::default(),
         }
@@ -64,19 +67,21 @@ impl<'a> Builder<'a> {
 
     fn build(mut self, roots: &[&str], leaves: &[&str]) -> Result<Profile> {
         let mut sample = Sample::default();
-        let mut stack = Vec::new();
+        let (mut ids, mut stack) = (Vec::new(), Vec::new());
         for index in 0..self.old.sample_count() {
             self.old.sample(index, &mut sample)?;
-            stack.clear();
+            ids.clear();
             let mut places = self.places(leaves, &sample)?;
             places.extend_from_slice(&sample.locations);
             places.extend(self.places(roots, &sample)?);
             for place in places {
                 // Ids of the new profile are places and one.
-                put_varint(&mut stack, u64::from(place) + 1);
+                put_varint(&mut ids, u64::from(place) + 1);
             }
-            let span = self.append(&stack)?;
-            self.table.stacks.push(span);
+            stack.clear();
+            put_stack(&mut stack, &ids);
+            let place = self.stack(&stack)?;
+            self.table.places.push(place);
             self.table.values.extend_from_slice(&sample.values);
             let next = u32::try_from(self.table.label_sets.len()).unwrap_or(u32::MAX);
             let set = *self.label_sets.entry(sample.labels.clone()).or_insert(next);
@@ -89,6 +94,17 @@ impl<'a> Builder<'a> {
         self.new.location_ids = Ids::of("location", &ids)?;
         self.new.samples = Samples::Table(self.table);
         Ok(self.new)
+    }
+
+    fn stack(&mut self, stack: &[u8]) -> Result<u32> {
+        if let Some(place) = self.stacks.get(&self.new.bytes, stack) {
+            return Ok(place);
+        }
+        let place = u32::try_from(self.table.stacks.len()).unwrap_or(u32::MAX);
+        let span = self.append(stack)?;
+        self.table.stacks.push(span);
+        self.stacks.intern(&self.new.bytes, span, place);
+        Ok(place)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<Span> {

@@ -7,9 +7,31 @@ use crate::flame::Flame;
 const PAGE: &str = include_str!("page.html");
 const PLACE: &str = "/*DATA*/null";
 
-/// The page of a flame graph. `differ` says that the first side is compared
-/// with the second.
-pub fn page(flame: &Flame, title: &str, differ: bool) -> String {
+/// What a page says beside its flame graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    pub title: &'a str,
+    /// The first side is compared with the second.
+    pub differ: bool,
+    /// Of a series: what each side is. Else empty.
+    pub moments: &'a [Moment],
+}
+
+/// A node at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    pub node: String,
+    /// Since 1970.
+    pub seconds: f64,
+}
+
+/// The page of a flame graph.
+pub fn page(flame: &Flame, page: &Page<'_>) -> String {
+    let Page {
+        title,
+        differ,
+        moments,
+    } = *page;
     let mut data = String::with_capacity(flame.calls.len() * 16);
     data.push_str("{\"title\":");
     quote(&mut data, title);
@@ -18,6 +40,17 @@ pub fn page(flame: &Flame, title: &str, differ: bool) -> String {
     data.push_str(",\"unit\":");
     quote(&mut data, &flame.unit);
     let _ = write!(data, ",\"differ\":{differ},\"elided\":{}", flame.elided);
+    // Of another number than the sides, they could not be told apart.
+    let moments = if moments.len() == flame.sides.len() {
+        moments
+    } else {
+        &[]
+    };
+    list(&mut data, "moments", moments.iter(), |out, moment| {
+        out.push_str("{\"node\":");
+        quote(out, &moment.node);
+        let _ = write!(out, ",\"time\":{:.3}}}", moment.seconds);
+    });
     list(&mut data, "sides", flame.sides.iter(), |out, side| {
         quote(out, side);
     });
@@ -72,7 +105,7 @@ fn list<T>(
 }
 
 /// JSON that is safe within a script: names come from strangers' profiles.
-fn quote(out: &mut String, text: &str) {
+pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

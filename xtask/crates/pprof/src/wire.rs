@@ -36,6 +36,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Go on there; no further than the end.
+    pub(crate) fn seek(&mut self, at: usize) {
+        self.at = at.min(self.end);
+    }
+
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64> {
         let start = self.at;
@@ -112,6 +117,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A number at `at`, or none where it breaks off or is too long: the reader
+/// then says so.
+#[inline]
+pub(crate) fn quick(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let first = *bytes.get(*at)?;
+    if first < 0x80 {
+        *at += 1;
+        return Some(u64::from(first));
+    }
+    let mut value = u64::from(first & 0x7f);
+    for (index, &byte) in bytes[*at..].iter().enumerate().take(10).skip(1) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *at += index + 1;
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// A repeated number field, packed or not: both are legal.
 #[inline]
 pub(crate) fn numbers(bytes: &[u8], field: Field, mut push: impl FnMut(u64)) -> Result<()> {
@@ -155,6 +180,10 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(Reader::new(&out, 0, out.len()).varint(), Ok(value));
+            let mut at = 0;
+            assert_eq!(quick(&out, &mut at), Some(value));
+            assert_eq!(at, out.len());
+            assert_eq!(quick(&out[..out.len() - 1], &mut 0), None);
         }
     }
 
@@ -178,5 +207,6 @@ mod tests {
         };
         assert!(at(&[0x80; 11]).contains("more than ten"));
         assert!(at(&[0x80; 3]).contains("truncated"));
+        assert_eq!(quick(&[0x80; 11], &mut 0), None);
     }
 }

@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 use makefile::{Condition, Item, Line, Planned};
 
+use crate::ctx::config::BuilderConfig;
 use crate::plan::{Action, Effect, Learns, Plan, Run, Step};
 
 /// Where things go that are no part of the repository.
@@ -11,6 +12,8 @@ pub(super) struct Places<'a> {
     pub(super) repository: &'a Utf8Path,
     /// Ours, for what buildx writes about a push.
     pub(super) state: &'a Utf8Path,
+    /// Where builds share their cache, from the settings.
+    pub(super) builder: &'a BuilderConfig,
 }
 
 /// Seconds: a kernel for a foreign architecture takes hours, and make knows no
@@ -126,12 +129,12 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
         existing
             .unwrap_or_else(|| metadata_dir(places).join(format!("{}.json", plain(&line.target))))
     });
+    let shared = with_cache(&line.text, places.builder);
     let text = match &metadata {
         Some(path) if !line.text.contains("--metadata-file") => {
-            line.text
-                .replacen(BUILDX, &format!("{BUILDX} --metadata-file={path}"), 1)
+            shared.replacen(BUILDX, &format!("{BUILDX} --metadata-file={path}"), 1)
         }
-        _ => line.text.clone(),
+        _ => shared,
     };
     let why = format!("{} ({})", line.target, line.place);
     let mut step = shell_step(why, &text, &line.environment, places.repository);
@@ -153,6 +156,25 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
 }
 
 const BUILDX: &str = "docker buildx build";
+
+/// The line with what the settings say about a shared cache.
+fn with_cache(text: &str, builder: &BuilderConfig) -> String {
+    let flag = |name: &str, values: &[String]| -> String {
+        let words = values
+            .iter()
+            .map(|value| format!(" --{name}={}", quoted(value)));
+        words.collect()
+    };
+    let flags = flag("cache-from", &builder.cache_from) + &flag("cache-to", &builder.cache_to);
+    if flags.is_empty() || !text.starts_with(BUILDX) {
+        return text.to_owned();
+    }
+    text.replacen(BUILDX, &format!("{BUILDX}{flags}"), 1)
+}
+
+fn quoted(value: &str) -> String {
+    shlex::try_quote(value).map_or_else(|_| String::new(), std::borrow::Cow::into_owned)
+}
 
 fn record_metadata(record: &Step) -> Option<&Utf8Path> {
     match &record.action {
@@ -213,6 +235,25 @@ fn words_after<'a>(text: &'a str, marker: &'a str) -> impl Iterator<Item = Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_cache_is_given_to_buildx_alone() {
+        let builder = BuilderConfig {
+            cache_from: vec!["type=registry,ref=r/c".to_owned()],
+            cache_to: vec!["type=registry,ref=r/c,mode=max".to_owned()],
+            ..BuilderConfig::default()
+        };
+        assert_eq!(
+            with_cache("docker buildx build --target=x .", &builder),
+            "docker buildx build --cache-from='type=registry,ref=r/c' --cache-to='type=registry,ref=r/c,mode=max' --target=x ."
+        );
+        assert_eq!(with_cache("docker pull x", &builder), "docker pull x");
+        let none = BuilderConfig::default();
+        assert_eq!(
+            with_cache("docker buildx build .", &none),
+            "docker buildx build ."
+        );
+    }
 
     #[test]
     fn pushes_are_read_off_the_line() {

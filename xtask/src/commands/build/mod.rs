@@ -144,6 +144,7 @@ pub(super) fn plan_of(
     let places = convert::Places {
         repository: &repository.dir,
         state: &app.ctx.dirs.state,
+        builder: &app.ctx.config.builder,
     };
     convert::plan(title, planned, places)
 }

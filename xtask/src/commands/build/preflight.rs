@@ -4,7 +4,9 @@
 use camino::Utf8PathBuf;
 
 use super::super::App;
+use crate::ctx::buildx::{self, Chosen};
 use crate::ctx::host::Host;
+use crate::ctx::images;
 use crate::failure::{Failure, Result};
 use crate::plan::{Action, Plan};
 
@@ -47,8 +49,16 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
         .map(|(tool, cure)| format!("`{tool}` is not on PATH: {cure}"))
         .collect();
     let builds = lines.iter().any(|line| line.contains("docker buildx"));
-    if builds && Host::which("docker").is_some() && buildx(app).is_none() {
+    if builds && Host::which("docker").is_some() && plugin(app).is_none() {
         missing.push("docker has no buildx plugin: install docker-buildx-plugin, or put `docker-buildx` into ~/.docker/cli-plugins".to_owned());
+    }
+    let builder = buildx::chosen(&app.ctx.dirs.home);
+    if builds {
+        check_reach(plan, builder.as_ref())?;
+    }
+    let privileged = lines.iter().any(|line| line.contains("security.insecure"));
+    if builds && privileged && builder.is_none() {
+        missing.push("it asks for the entitlement security.insecure, which docker's own builder does not grant: `cargo xtask builder create`".to_owned());
     }
     if missing.is_empty() {
         return Ok(());
@@ -59,8 +69,32 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     Err(failure)
 }
 
+/// Another machine's 127.0.0.1 is not ours: what is pushed there is lost.
+fn check_reach(plan: &Plan, builder: Option<&Chosen>) -> Result<()> {
+    let Some(builder) = builder.filter(|builder| builder.is_remote()) else {
+        return Ok(());
+    };
+    let pushed = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::RecordImages {
+            references,
+            metadata: Some(_),
+            ..
+        } => Some(references),
+        _ => None,
+    });
+    let local = |reference: &&String| {
+        images::split(reference).is_some_and(|(registry, ..)| images::is_local(registry))
+    };
+    let Some(reference) = pushed.flatten().find(local) else {
+        return Ok(());
+    };
+    Err(Failure::host(format!("the builder `{}` is on another machine and would push `{reference}` there", builder.name))
+        .cause(format!("127.0.0.1 is the loopback of {}, where no registry of yours is", builder.endpoint))
+        .hint("`--registry HOST:PORT` that both reach, or a builder of this machine: `docker buildx use NAME`"))
+}
+
 /// Where docker looks for its plugins.
-fn buildx(app: &App<'_>) -> Option<Utf8PathBuf> {
+fn plugin(app: &App<'_>) -> Option<Utf8PathBuf> {
     let config = std::env::var("DOCKER_CONFIG")
         .map_or_else(|_| app.ctx.dirs.home.join(".docker"), Utf8PathBuf::from);
     let system = [

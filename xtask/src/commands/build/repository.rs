@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use makefile::{Invocation, Makefile};
 
 use super::super::App;
+use crate::ctx::cargo_run;
 use crate::failure::{Failure, Result};
 
 /// A folder with a Makefile that we can read.
@@ -62,6 +63,12 @@ impl Repository {
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        for (name, value) in cargo_run::leaked() {
+            match value {
+                Some(value) => environment.insert(name.clone(), value.clone()),
+                None => environment.remove(name),
+            };
+        }
         environment.insert("PWD".to_owned(), dir.to_string());
         Ok(Self {
             dir,

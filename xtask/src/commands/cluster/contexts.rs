@@ -10,13 +10,18 @@ use crate::ctx::cluster::ClusterView;
 use crate::ctx::host::Host;
 use crate::ctx::kubeconfig::Kubeconfig;
 use crate::ctx::talosctl::Talosctl;
-use crate::plan::{Action, Effect, Step};
+use crate::plan::{Action, Effect, Plan, Step};
 
-/// Steps that take this cluster's contexts out of both files.
-pub(super) fn steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Step> {
-    let mut steps = talosconfig_steps(ctx, view, talosctl);
-    steps.extend(kubeconfig_steps(ctx, view));
-    steps
+/// Adds the steps that take this cluster's contexts out of both files.
+pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) {
+    plan.steps.extend(talosconfig_steps(ctx, view, talosctl));
+    match kubeconfig_steps(ctx, view) {
+        Some(steps) => plan.steps.extend(steps),
+        None => plan.note(format!(
+            "{} keeps this cluster's entry beside others: no kubectl here to take it out with",
+            ctx.kubeconfig_path()
+        )),
+    }
 }
 
 fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
@@ -67,24 +72,23 @@ fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>)
     steps
 }
 
-fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
+/// None where entries have to go and nothing here can take them out.
+fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Option<Vec<Step>> {
     let path = ctx.kubeconfig_path();
     let Some(config) = Kubeconfig::read(&path) else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let ours =
         |server: &str| Kubeconfig::host(server).is_some_and(|host| is_of_cluster(view, host));
     let clusters: Vec<&str> = config.clusters_at(ours);
     if clusters.is_empty() {
-        return Vec::new();
+        return Some(Vec::new());
     }
     let why = "remove its context from kubeconfig";
     if config.has_only(&clusters) {
-        return vec![remove_file(why, path)];
+        return Some(vec![remove_file(why, path)]);
     }
-    let Some(kubectl) = Host::which("kubectl") else {
-        return Vec::new();
-    };
+    let kubectl = Host::which("kubectl")?;
     let flag = format!("--kubeconfig={path}");
     let command = |words: &[&str]| {
         let argv = [&[kubectl.as_str(), flag.as_str(), "config"], words];
@@ -103,7 +107,7 @@ fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
             .iter()
             .map(|cluster| command(&["delete-cluster", cluster])),
     );
-    steps
+    Some(steps)
 }
 
 /// Nothing else is in the file.

@@ -4,18 +4,7 @@ use talos::version::Support;
 
 use super::asked::Asked;
 use super::finding::Finding;
-use crate::ctx::talosctl::Talosctl;
-
-/// Arguments that name something else to boot than the checkout's kernel.
-const OTHER_BOOT: [&str; 7] = [
-    "--vmlinuz-path",
-    "--initrd-path",
-    "--iso-path",
-    "--usb-path",
-    "--uki-path",
-    "--disk-image-path",
-    "--ipxe-boot-script",
-];
+use crate::ctx::talosctl::{OTHER_BOOT, Talosctl};
 
 pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
     if let Some(failure) = asked.why_no_checkout() {

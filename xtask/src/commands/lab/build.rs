@@ -46,7 +46,7 @@ pub(super) fn plan(plan: &mut Plan, parts: &Parts, exe: &Utf8Path) {
     }
 }
 
-fn begin(plan: &mut Plan, part: &Part) {
+pub(super) fn begin(plan: &mut Plan, part: &Part) {
     let path = part.staging();
     if fs::symlink_metadata(&path).is_ok() {
         let why = format!("remove what an interrupted build of `{}` left", part.name);
@@ -57,14 +57,14 @@ fn begin(plan: &mut Plan, part: &Part) {
     plan.push(Step::new(why, Action::CreateDir { path }).effect(Effect::Creates));
 }
 
-fn finish(plan: &mut Plan, part: &Part) {
+pub(super) fn finish(plan: &mut Plan, part: &Part) {
     let why = format!("`{}` is complete: give it its name", part.name);
     let argv = ["mv", "-T", "--", part.staging().as_str(), part.dir.as_str()].map(str::to_owned);
     plan.push(Step::run(why, argv).effect(Effect::Creates));
 }
 
 /// `{out}` and the like are put in word by word, so that a path may hold blanks.
-fn words(line: &str, slots: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn words(line: &str, slots: &[(&str, &str)]) -> Vec<String> {
     let fill = |word: &str| {
         let slot = slots.iter().find(|(name, _)| *name == word);
         slot.map_or(word, |(_, value)| value).to_owned()
@@ -134,10 +134,10 @@ fn guest(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
             ("{source}", source.as_str()),
         ];
         let argv = words(
-            "go build -trimpath -ldflags {flags} -o {out} {source}",
+            "go build -v -trimpath -ldflags {flags} -o {out} {source}",
             &slots,
         );
-        plan.push(go(why, argv, &to.join(GUEST)));
+        plan.push(quietly(go(why, argv, &to.join(GUEST))));
     }
     finish(plan, part);
 }
@@ -170,7 +170,7 @@ fn initramfs(plan: &mut Plan, parts: &Parts) {
 fn talosctl(plan: &mut Plan, part: &Part) {
     begin(plan, part);
     let at = part.staging();
-    let mut step = |why: &str, argv: Vec<String>| plan.push(go(why, argv, &at));
+    let mut step = |why: &str, argv: Vec<String>| plan.push(quietly(go(why, argv, &at)));
     step(
         "a Go module to build talosctl from",
         words("go mod init lab.invalid/talosctl", &[]),
@@ -196,15 +196,24 @@ fn talosctl(plan: &mut Plan, part: &Part) {
     finish(plan, part);
 }
 
-fn go(why: &str, argv: Vec<String>, at: &Utf8Path) -> Step {
+pub(super) fn go(why: &str, argv: Vec<String>, at: &Utf8Path) -> Step {
     let step = Step::run(why, argv).cwd(at).deadline(BUILD_DEADLINE);
     GO_ENV
         .iter()
         .fold(step, |step, (name, value)| step.env(*name, *value))
 }
 
+/// Go names each package that it compiles, apt each that it fetches: thousands
+/// of lines that belong into the log.
+pub(super) fn quietly(mut step: Step) -> Step {
+    if let Action::Run(run) = &mut step.action {
+        run.quiet = true;
+    }
+    step
+}
+
 /// A developer of the guest would fill the disk with its former selves.
-fn prune(plan: &mut Plan, part: &Part) {
+pub(super) fn prune(plan: &mut Plan, part: &Part) {
     let mut old: Vec<(std::time::SystemTime, Utf8PathBuf)> = part
         .siblings()
         .into_iter()

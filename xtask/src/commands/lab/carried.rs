@@ -14,6 +14,10 @@ static CARRIED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/lab");
 
 /// Go sources of the stand-in guest.
 pub(super) const GUEST: &str = "guest";
+/// How Docker is started in the lab.
+pub(super) const DOCKER: &str = "docker";
+/// The small checkout that builds in the lab work on.
+pub(super) const TALOS_MINI: &str = "talos-mini";
 /// What a lab runs with, each in a folder of its own.
 pub(super) const TOOLS: [&str; 3] = ["cni", "init", "path"];
 

@@ -1,6 +1,8 @@
 //! `lab down`, and the undo of a start that was stopped: the kernel's kill of
 //! a PID namespace, loop devices, the folder. Then look that nothing is left.
 
+use camino::Utf8PathBuf;
+
 use super::locks::Wanted;
 use super::place::Place;
 use super::state::{self, Lab, State};
@@ -81,6 +83,20 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
         let step = Step::run(why, ["losetup", "-d", device.as_str()]);
         plan.push(step.as_root().effect(Effect::Destroys).also_ok(&[1]));
     }
+    let cgroups = state::cgroups(place);
+    if !cgroups.is_empty() {
+        let mut argv: Vec<&str> = vec!["find"];
+        argv.extend(cgroups.iter().map(|path| path.as_str()));
+        argv.extend(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
+        let why = "remove the cgroup folders of containers that are gone";
+        // Some go with their last process; looked at afterwards.
+        plan.push(
+            Step::run(why, argv)
+                .as_root()
+                .effect(Effect::Destroys)
+                .also_ok(&[1]),
+        );
+    }
     let resource = Resource::Lab {
         dir: place.dir.clone(),
     };
@@ -114,6 +130,11 @@ fn left(place: &Place) -> Vec<String> {
         .map(|process| format!("process {} ({})", process.pid, process.argv.join(" ")))
         .collect();
     left.extend(state::loops(&place.dir));
+    left.extend(
+        state::cgroups(place)
+            .into_iter()
+            .map(Utf8PathBuf::into_string),
+    );
     if std::fs::symlink_metadata(&place.dir).is_ok() {
         left.push(place.dir.to_string());
     }

@@ -2,9 +2,10 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::docker;
 use super::place::Place;
 use super::start;
-use super::state::Lab;
+use super::state::{Lab, Made};
 use super::up;
 use crate::cli::LabUpArgs;
 use crate::commands::App;
@@ -76,7 +77,7 @@ fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Resul
     let outside = std::env::var("PATH").unwrap_or_default();
     let mut env = vec![
         format!("HOME={}", place.dir),
-        format!("PATH={}", start::path_inside(made, &outside)),
+        format!("PATH={}", start::path_inside(&paths(place, made), &outside)),
         format!("{INSIDE}=1"),
     ];
     env.extend(
@@ -99,6 +100,35 @@ fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Resul
     Err(run::replace_process(&words))
 }
 
+/// The words of a step that root does inside.
+///
+/// # Errors
+/// When the lab has gone away.
+pub(super) fn as_root_inside(place: &Place, lab: &Lab, argv: &[String]) -> Result<Vec<String>> {
+    let Some((init, made)) = lab.running() else {
+        return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
+    };
+    let outside = std::env::var("PATH").unwrap_or_default();
+    let path = start::path_inside(&paths(place, made), &outside);
+    let mut words = nsenter(init.pid, &place.dir);
+    words.remove(1);
+    words.push(format!("HOME={}", place.dir));
+    words.push(format!("PATH={path}"));
+    words.extend_from_slice(argv);
+    Ok(words)
+}
+
+/// Folders for the PATH inside; Docker's only once it was started.
+fn paths(place: &Place, made: &Made) -> Vec<Utf8PathBuf> {
+    let mut paths = made.path.clone();
+    paths.extend(
+        docker::made(&place.dir)
+            .into_iter()
+            .flat_map(|docker| docker.path),
+    );
+    paths
+}
+
 /// The command line that enters. `--no-fork`, because nsenter dies of a Ctrl-C
 /// while it waits for its child: the relay, which is ours, is outside of the
 /// PID namespace and its child inside. The working folder is set by `env`:
@@ -112,7 +142,6 @@ fn entering(
     exe: &Utf8Path,
     argv: &[String],
 ) -> Vec<String> {
-    let init = init.to_string();
     // Without a terminal, what sudo started outlives a kill -9 of sudo.
     let sudo: &[&str] = if root {
         &[]
@@ -120,7 +149,16 @@ fn entering(
         &["sudo", "-n", "--", "setpriv", "--pdeathsig", "KILL", "--"]
     };
     let mut words: Vec<String> = sudo.iter().map(|word| (*word).to_owned()).collect();
-    let enter = [
+    words.extend(nsenter(init, cwd));
+    words.extend_from_slice(env);
+    words.extend([exe.as_str(), "lab", "relay", "--"].map(str::to_owned));
+    words.extend_from_slice(argv);
+    words
+}
+
+fn nsenter(init: i32, cwd: &Utf8Path) -> Vec<String> {
+    let init = init.to_string();
+    let words = [
         "nsenter",
         "--no-fork",
         "-t",
@@ -135,11 +173,7 @@ fn entering(
         "-C",
         cwd.as_str(),
     ];
-    words.extend(enter.map(str::to_owned));
-    words.extend_from_slice(env);
-    words.extend([exe.as_str(), "lab", "relay", "--"].map(str::to_owned));
-    words.extend_from_slice(argv);
-    words
+    words.map(str::to_owned).to_vec()
 }
 
 /// Our arguments without `--lab`; relative paths are made absolute, because

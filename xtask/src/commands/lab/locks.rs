@@ -47,6 +47,16 @@ impl Wanted {
         }
     }
 
+    /// Held while the parts of Docker are built, which takes minutes that a
+    /// plain lab need not wait.
+    pub(super) fn docker_parts(place: &Place) -> Self {
+        Self {
+            dir: place.parts.clone(),
+            name: ".docker-parts".to_owned(),
+            doing: "lab up --docker",
+        }
+    }
+
     /// Wait for whoever holds it; Ctrl-C ends us.
     ///
     /// # Errors

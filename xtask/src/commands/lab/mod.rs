@@ -5,6 +5,8 @@
 
 mod build;
 mod carried;
+mod docker;
+mod docker_parts;
 mod down;
 mod inside;
 pub(crate) use inside::is_inside;
@@ -16,6 +18,7 @@ mod start;
 mod state;
 mod status;
 mod up;
+pub(crate) use up::own_executable;
 
 use crate::cli::{Command, LabCommand, LabUpArgs};
 use crate::commands::App;
@@ -52,6 +55,19 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
     Ok(0)
 }
 
+/// What builds, pushes or serves images; nobody else waits for Docker.
+fn needs_docker(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Build(_)
+            | Command::Builder(_)
+            | Command::Installer(_)
+            | Command::Registry(_)
+            | Command::Proxies(_)
+            | Command::Setup(_)
+    )
+}
+
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.
 pub(crate) fn enter(app: &App<'_>, command: &Command) -> Result<u8> {
     if matches!(command, Command::Lab(_)) {
@@ -64,7 +80,11 @@ pub(crate) fn enter(app: &App<'_>, command: &Command) -> Result<u8> {
         return Err(Failure::usage("this is inside the lab already").hint("leave `--lab` out"));
     }
     let place = Place::of(&app.ctx)?;
-    let Some(lab) = up::ensure(app, &place, &LabUpArgs::default())? else {
+    let args = LabUpArgs {
+        docker: needs_docker(command),
+        ..LabUpArgs::default()
+    };
+    let Some(lab) = up::ensure(app, &place, &args)? else {
         app.ui.note(
             "that is the plan for `lab up`; the plan of the command itself needs the lab running",
         );

@@ -34,6 +34,11 @@ const CNI_FOLDERS: [&str; 4] = [
 /// Outside a plain user's PATH, inside sudo's.
 pub(super) const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/// For Docker in the lab: its small checkout is a git repository, as Talos' is,
+/// and images are made of what `ldd` names.
+const PROGRAMS_FOR_DOCKER: [(&str, &str); 3] =
+    [("git", "git"), ("ldd", "libc-bin"), ("tar", "tar")];
+
 /// A thing that this host lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lacking {
@@ -46,15 +51,23 @@ pub(super) fn lacking() -> Vec<Lacking> {
     lacking_by(|name| program(name).is_some(), cni_folder().is_some())
 }
 
-fn lacking_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Lacking> {
-    let mut lacking: Vec<Lacking> = PROGRAMS
-        .iter()
-        .filter(|(name, _)| !has(name))
+/// What Docker in the lab needs besides.
+pub(super) fn lacking_for_docker() -> Vec<Lacking> {
+    lacking_of(&PROGRAMS_FOR_DOCKER, |name| program(name).is_some())
+}
+
+fn lacking_of(programs: &[(&str, &'static str)], has: impl Fn(&str) -> bool) -> Vec<Lacking> {
+    let lacks = programs.iter().filter(|(name, _)| !has(name));
+    lacks
         .map(|(name, package)| Lacking {
             what: (*name).to_owned(),
             package,
         })
-        .collect();
+        .collect()
+}
+
+fn lacking_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Lacking> {
+    let mut lacking = lacking_of(&PROGRAMS, has);
     if !has_cni {
         let what = format!("CNI plugins {}", CNI_PLUGINS.join(", "));
         lacking.push(Lacking {
@@ -95,14 +108,20 @@ fn packages(lacking: &[Lacking]) -> Vec<&'static str> {
 
 /// The lists name a version of `package` that could be installed.
 pub(super) fn is_listed(package: &str) -> bool {
-    probe::stdout(&["apt-cache", "policy", package], None).is_some_and(|text| has_candidate(&text))
+    candidate(package).is_some()
 }
 
-fn has_candidate(policy: &str) -> bool {
-    policy
+/// The version that would be installed.
+pub(super) fn candidate(package: &str) -> Option<String> {
+    candidate_in(&probe::stdout(&["apt-cache", "policy", package], None)?)
+}
+
+fn candidate_in(policy: &str) -> Option<String> {
+    let mut candidates = policy
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("Candidate:"))
-        .any(|version| version.trim() != "(none)")
+        .filter_map(|line| line.trim().strip_prefix("Candidate:"));
+    let version = candidates.next()?.trim();
+    (version != "(none)").then(|| version.to_owned())
 }
 
 /// The plan that installs what lacks; the kernel's lists are wanted as well
@@ -204,12 +223,10 @@ mod tests {
 
     #[test]
     fn a_package_without_candidate_asks_for_new_lists() {
-        assert!(has_candidate(
-            "jq:\n  Installed: (none)\n  Candidate: 1.6-2.1+deb12u1\n"
-        ));
-        assert!(!has_candidate(
-            "jq:\n  Installed: (none)\n  Candidate: (none)\n"
-        ));
-        assert!(!has_candidate(""));
+        let listed = "jq:\n  Installed: (none)\n  Candidate: 1.6-2.1+deb12u1\n";
+        assert_eq!(candidate_in(listed).as_deref(), Some("1.6-2.1+deb12u1"));
+        let none = "jq:\n  Installed: (none)\n  Candidate: (none)\n";
+        assert_eq!(candidate_in(none), None);
+        assert_eq!(candidate_in(""), None);
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Parts {
 }
 
 impl Part {
-    fn at(root: &Utf8Path, name: &'static str, version: impl Into<String>) -> Self {
+    pub(super) fn at(root: &Utf8Path, name: &'static str, version: impl Into<String>) -> Self {
         let version = version.into();
         let dir = root.join(format!("{name}-{version}"));
         Self {
@@ -42,6 +42,14 @@ impl Part {
             version,
             dir,
         }
+    }
+
+    /// For `lab status --json`.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "name": self.name, "version": self.version, "dir": self.dir,
+            "state": if self.is_built { "built" } else { "missing" },
+        })
     }
 
     /// Where it is made; one maker at a time, who holds the lock.
@@ -107,13 +115,7 @@ impl Parts {
 
     /// For `lab status --json`.
     pub(super) fn json(&self) -> Value {
-        let part = |part: &Part| {
-            json!({
-                "name": part.name, "version": part.version, "dir": part.dir,
-                "state": if part.is_built { "built" } else { "missing" },
-            })
-        };
-        self.all().map(part).into()
+        self.all().map(Part::json).into()
     }
 }
 
@@ -145,7 +147,7 @@ fn depended_kernel(depends: &str) -> Option<String> {
 }
 
 /// Versions of one part that are there, in order.
-fn versions(root: &Utf8Path, name: &str) -> Vec<String> {
+pub(super) fn versions(root: &Utf8Path, name: &str) -> Vec<String> {
     let Ok(entries) = root.read_dir_utf8() else {
         return Vec::new();
     };

@@ -2,6 +2,7 @@
 //! outlive it.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -66,6 +67,13 @@ impl Place {
     /// The small Talos checkout that commands inside start from.
     pub(super) fn checkout(&self) -> Utf8PathBuf {
         self.dir.join("talos")
+    }
+
+    /// The cgroup of everything that Docker runs in this lab.
+    pub(super) fn cgroup(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.dir.as_str().hash(&mut hasher);
+        format!("/talos-lab-{:08x}", hasher.finish() >> 32)
     }
 
     /// Whether the folder may be removed: ours, or nothing in it yet.

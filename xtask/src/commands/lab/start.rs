@@ -88,7 +88,7 @@ fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 
         (
             "cluster settings that suit the lab",
             checkout.join(".cargo/xtask.toml"),
-            settings(&parts.tools.dir.join("cni")),
+            settings(&parts.tools.dir.join("cni"), &place.cgroup()),
         ),
         (
             "a shell in the lab says where it is",
@@ -129,8 +129,9 @@ fn artifacts(out: &Utf8Path, parts: &Parts, arch: &str) -> [Step; 3] {
 }
 
 /// A node of the lab is small, has no UEFI firmware, and its disk is never
-/// written: it must only look large enough to talosctl.
-fn settings(cni: &Utf8Path) -> String {
+/// written: it must only look large enough to talosctl. Buildx would put its
+/// container into a cgroup that `lab down` does not know.
+fn settings(cni: &Utf8Path, cgroup: &str) -> String {
     format!(
         "# Written by `cargo xtask lab up`.\n\
          [cluster]\n\
@@ -142,13 +143,32 @@ fn settings(cni: &Utf8Path) -> String {
            \"--cni-bin-path={cni}\",\n  \
            \"--with-uefi=false\",\n  \
            \"--disk-preallocate=false\",\n\
-         ]\n"
+         ]\n\n\
+         [builder]\n\
+         driver-opts = [\"cgroup-parent={cgroup}\"]\n\n\
+         [proxies]\n{}",
+        proxies()
     )
 }
 
+/// A registry of the lab's own stands in for the internet; containers reach it
+/// at Docker's bridge (`lab/docker/start`).
+fn proxies() -> String {
+    let hosts = [
+        "docker.io",
+        "registry.k8s.io",
+        "quay.io",
+        "gcr.io",
+        "ghcr.io",
+        "factory.talos.dev",
+    ];
+    let line = |host: &str| format!("\"{host}\" = \"http://172.17.0.1:5010\"\n");
+    hosts.map(line).concat()
+}
+
 /// The PATH inside: our wrapper before the QEMU that it wraps.
-pub(super) fn path_inside(made: &Made, outside: &str) -> String {
-    let mut dirs: Vec<&str> = made.path.iter().map(|dir| dir.as_str()).collect();
+pub(super) fn path_inside(ours: &[Utf8PathBuf], outside: &str) -> String {
+    let mut dirs: Vec<&str> = ours.iter().map(|dir| dir.as_str()).collect();
     for dir in outside.split(':').chain(SBIN).chain(["/usr/bin", "/bin"]) {
         if !dir.is_empty() && !dirs.contains(&dir) {
             dirs.push(dir);
@@ -208,18 +228,18 @@ mod tests {
             (Some(1), Some(1))
         );
         assert!(settings.cluster.talosctl_args[0].starts_with("--cni-bin-path=/p/tools-"));
+        assert!(
+            settings
+                .proxies
+                .values()
+                .all(|url| url.starts_with("http://172.17.0.1:"))
+        );
     }
 
     #[test]
     fn the_wrapper_comes_first_and_sbin_is_there_once() {
-        let made = Made {
-            schema: 1,
-            talosctl: String::new(),
-            kernel: String::new(),
-            guest: String::new(),
-            path: vec!["/p/path".into(), "/p/talosctl".into()],
-        };
+        let ours = ["/p/path".into(), "/p/talosctl".into()];
         let expected = "/p/path:/p/talosctl:/usr/bin:/usr/sbin:/usr/local/sbin:/sbin:/bin";
-        assert_eq!(path_inside(&made, "/usr/bin::/usr/sbin"), expected);
+        assert_eq!(path_inside(&ours, "/usr/bin::/usr/sbin"), expected);
     }
 }

@@ -91,6 +91,34 @@ fn find(dir: &Utf8Path) -> (Option<Process>, Vec<Process>) {
     (init, helpers)
 }
 
+/// Whether root's Docker runs with these settings.
+pub(super) fn runs_with(settings: &Utf8Path) -> bool {
+    let named = |process: &Process| {
+        process
+            .argv
+            .windows(2)
+            .any(|words| words[0] == "--config-file" && words[1] == settings.as_str())
+    };
+    processes::scan()
+        .iter()
+        .any(|process| named(process) && is_roots(process.pid))
+}
+
+/// Cgroup folders of what Docker ran: the kernel keeps empty ones.
+pub(super) fn cgroups(place: &Place) -> Vec<Utf8PathBuf> {
+    let root = Utf8Path::new("/sys/fs/cgroup");
+    let name = place.cgroup();
+    let name = name.trim_start_matches('/');
+    // One hierarchy, or one for each controller.
+    let mut found = vec![root.join(name)];
+    if let Ok(entries) = root.read_dir_utf8() {
+        found.extend(entries.filter_map(|entry| Some(entry.ok()?.path().join(name))));
+    }
+    found.retain(|path| path.is_dir());
+    found.sort();
+    found
+}
+
 /// `sh …/init/init DIR …`, also behind the words of `setsid` and `unshare`.
 fn names(argv: &[String], dir: &Utf8Path) -> bool {
     argv.windows(2).any(|words| {

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::parts::Parts;
+use super::docker;
+use super::docker_parts::DockerParts;
+use super::parts::{Part, Parts};
 use super::place::Place;
 use super::state::{Lab, State};
 use super::up::TALOSCTL;
@@ -21,10 +23,13 @@ pub(super) fn run(app: &App<'_>, place: &Place, as_json: bool) {
         .as_ref()
         .map_or(TALOSCTL, |made| made.talosctl.as_str());
     let parts = Parts::wanted(place, talosctl, app.ctx.host.arch);
+    let docker = DockerParts::wanted(place);
     if as_json {
-        ui::print_json(&json(place, &lab, &parts));
+        let mut value = json(place, &lab, &parts);
+        value["docker"] = json!({"running": docker::is_up(place), "parts": docker.json()});
+        ui::print_json(&value);
     } else {
-        ui::print(&text(app.ui, place, &lab, &parts));
+        ui::print(&text(app.ui, place, &lab, &parts, &docker));
     }
 }
 
@@ -45,7 +50,7 @@ fn json(place: &Place, lab: &Lab, parts: &Parts) -> Value {
     })
 }
 
-fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts) -> String {
+fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts, docker: &DockerParts) -> String {
     let (style, word) = match lab.state {
         State::Absent => (Style::Dim, "absent"),
         State::Starting => (Style::Warn, "starting"),
@@ -58,9 +63,20 @@ fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts) -> String {
     }
     let _ = writeln!(out, "  {}", place.dir);
     let _ = writeln!(out, "           {}", ui.paint(Style::Dim, STAND_IN));
-    for part in parts.all() {
+    let line = |part: &Part| {
         let state = if part.is_built { "built" } else { "missing" };
-        let _ = writeln!(out, "{:<10} {:<24} {state}", part.name, part.version);
+        format!("{:<10} {:<24} {state}\n", part.name, part.version)
+    };
+    out.extend(parts.all().map(line));
+    let (style, word) = if docker::is_up(place) {
+        (Style::Good, "running")
+    } else {
+        (Style::Dim, "not needed so far")
+    };
+    let _ = writeln!(out, "Docker     {}", ui.paint(style, word));
+    // Nobody who builds no image has these.
+    if docker.all().iter().any(|part| part.is_built) {
+        out.extend(docker.all().map(line));
     }
     if let Some(made) = &lab.made
         && lab.state == State::Running

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use talos::TalosVersion;
 
 use super::build;
+use super::docker;
 use super::down::{self, LabUndo};
 use super::locks::Wanted;
 use super::packages;
@@ -27,6 +28,14 @@ pub(super) const TALOSCTL: &str = "v1.12.0";
 /// When the host cannot run a lab, or a step fails; then nothing half made
 /// stays.
 pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<Lab>> {
+    let lab = ensure_lab(app, place, args)?;
+    match lab {
+        Some(lab) if args.docker => docker::ensure(app, place, lab).map(Some),
+        lab => Ok(lab),
+    }
+}
+
+fn ensure_lab(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<Lab>> {
     let wanted = wanted_talosctl(args)?;
     let lab = Lab::probe(place);
     if lab.running().is_some() {
@@ -37,7 +46,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<O
     place.check_ours()?;
     let talosctl = wanted.as_deref().unwrap_or(TALOSCTL);
     if app.is_dry() {
-        show(app, place, talosctl)?;
+        show(app, place, talosctl, args.docker)?;
         return Ok(None);
     }
     let _starting = Wanted::lab(app, place, "lab up").wait(app)?;
@@ -71,17 +80,9 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     let lacking = packages::lacking();
     let before = Parts::wanted(place, talosctl, arch);
     check_tools(&before, &lacking)?;
-    let install = plan_install(&lacking, &before, arch);
-    if !install.steps.is_empty() {
-        may_install(app, &lacking)?;
-        app.runner().execute(&install, &LabUndo)?;
-        let still = packages::lacking();
-        if !still.is_empty() {
-            return Err(
-                packages::failure(&still).cause("their packages were installed all the same")
-            );
-        }
-    }
+    let kernel = parts::kernel_package(arch);
+    let listed = (!before.kernel.is_built).then_some(kernel.as_str());
+    install(app, &lacking, listed, packages::lacking)?;
     let parts = Parts::wanted(place, talosctl, arch);
     if !parts.is_kernel_known() {
         let package = parts::kernel_package(arch);
@@ -97,24 +98,57 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     app.runner().execute(&plan, &LabUndo)
 }
 
+/// Install what lacks, once that is allowed, and look again; `listed` is a
+/// package that apt's lists must name, because it is downloaded later.
+pub(super) fn install(
+    app: &App<'_>,
+    lacking: &[packages::Lacking],
+    listed: Option<&str>,
+    look: impl Fn() -> Vec<packages::Lacking>,
+) -> Result<()> {
+    let plan = packages::plan_install(lacking, listed);
+    if plan.steps.is_empty() {
+        return Ok(());
+    }
+    may_install(app, lacking)?;
+    app.runner().execute(&plan, &LabUndo)?;
+    let still = look();
+    if still.is_empty() {
+        return Ok(());
+    }
+    Err(packages::failure(&still).cause("their packages were installed all the same"))
+}
+
 /// Before a long job everything that lacks is told at once: what only the user
 /// can cure, and then what we would have installed too.
 fn check_tools(parts: &Parts, lacking: &[packages::Lacking]) -> Result<()> {
+    let go = "talosctl and the lab's guest are built with Go 1.25.3 or newer";
+    check_can_build(parts.needs_go(), !parts.kernel.is_built, go, lacking)
+}
+
+/// What building needs that is not ours to install.
+pub(super) fn check_can_build(
+    needs_go: bool,
+    needs_apt: bool,
+    why_go: &str,
+    lacking: &[packages::Lacking],
+) -> Result<()> {
     let mut causes = Vec::new();
     let mut hint = None;
-    if parts.needs_go() && Host::which("go").is_none() {
-        causes
-            .push("`go` not found: talosctl and the lab's guest are built with Go 1.25.3 or newer");
+    if needs_go && Host::which("go").is_none() {
+        causes.push(format!("`go` not found: {why_go}"));
         hint = Some("install Go from https://go.dev/dl and put its bin folder on PATH");
     }
-    if !parts.kernel.is_built && Host::which("apt-get").is_none() {
-        causes.push("`apt-get` not found: the lab's kernel comes from Debian's archive");
+    if needs_apt && Host::which("apt-get").is_none() {
+        causes.push(
+            "`apt-get` not found: what the lab is made of comes from Debian's archive".to_owned(),
+        );
     }
     if causes.is_empty() {
         return packages::needs_apt(lacking);
     }
     let mut failure = packages::failure(lacking);
-    failure.causes.extend(causes.into_iter().map(str::to_owned));
+    failure.causes.extend(causes);
     failure.hint = hint.map(str::to_owned);
     Err(failure)
 }
@@ -144,7 +178,7 @@ fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
 }
 
 /// All that would be done, with slots where only a step can tell.
-fn show(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
+fn show(app: &App<'_>, place: &Place, talosctl: &str, docker: bool) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
     let parts = Parts::wanted(place, talosctl, arch);
@@ -158,6 +192,9 @@ fn show(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     build::plan(&mut plan, &parts, &exe);
     plan.steps
         .extend(start::plan(place, &parts, arch, &exe).steps);
+    if docker {
+        docker::show(&mut plan, place)?;
+    }
     app.show(&plan)
 }
 
@@ -200,7 +237,7 @@ fn check_host(app: &App<'_>) -> Result<()> {
     )))
 }
 
-pub(super) fn own_executable() -> Result<Utf8PathBuf> {
+pub(crate) fn own_executable() -> Result<Utf8PathBuf> {
     std::env::current_exe()
         .because(|| "cannot find our own executable".to_owned())
         .and_then(|path| {

@@ -1,8 +1,13 @@
 //! `pprof` on the command line. Names are those of `go tool pprof`, with two
 //! dashes.
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
+
+use super::export::ExportArgs;
+use super::select::{FilterArgs, ValueArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -11,7 +16,10 @@ use clap::{Args, Subcommand};
         cargo xtask pprof machined cpu --seconds 10 --top -n 20\n  \
         cargo xtask pprof apid goroutine --node worker-1\n  \
         cargo xtask pprof --all                               everything of every service\n  \
-        cargo xtask pprof open latest --peek 'reconcile'\n  \
+        cargo xtask pprof machined goroutine --every 30s --for 10m   what grows all the time?\n  \
+        cargo xtask pprof machined heap --watch               refreshed until q\n  \
+        cargo xtask pprof open latest --list 'reconcile'      with the source\n  \
+        cargo xtask pprof open latest --flame                 flame graph, keys and mouse\n  \
         cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
         The services listen in a debug build: `make initramfs WITH_DEBUG=1`."
 )]
@@ -63,6 +71,15 @@ pub struct FetchArgs {
     /// Exit with 0 although some nodes are missing
     #[arg(long)]
     pub allow_missing: bool,
+    /// A series: fetch again and again, save each, say what grows
+    #[arg(long, value_name = "TIME", value_parser = span, help_heading = "Series")]
+    pub every: Option<Duration>,
+    /// How long the series is [default: ten times --every]
+    #[arg(long = "for", value_name = "TIME", value_parser = span, help_heading = "Series")]
+    pub length: Option<Duration>,
+    /// Show and refresh every --every [default: 5s], save nothing; q quits
+    #[arg(long, help_heading = "Series", conflicts_with_all = ["all", "dir", "seconds"])]
+    pub watch: bool,
     /// Save there [default: a folder of `pprof list`]
     #[arg(short = 'o', long, value_name = "DIR")]
     pub dir: Option<Utf8PathBuf>,
@@ -91,9 +108,13 @@ pub enum PprofVerb {
 
 #[derive(Debug, Args)]
 pub struct OpenArgs {
+    /// What has changed from the first FILE to the second, by function: brought to the same duration,
+    /// with the noise of sampling
+    #[arg(long, group = "form", help_heading = "Comparison")]
+    pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Profiles in gzip, zlib, zstd or plain; `-` for standard input; `latest` or the beginning of a
+    /// Profiles in gzip, zlib, zstd, plain or as text (debug=1, goroutine debug=2); `-` for standard input; `latest` or the beginning of a
     /// name from `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
@@ -112,6 +133,22 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
+    /// Goroutines that stand at the same place: state, oldest wait, creator, count per node
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub goroutines: bool,
+    /// Source lines of the functions that match, from this host
+    #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
+    pub list: Option<String>,
+    /// What each of Talos' controllers costs, nodes side by side
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub controllers: bool,
+    /// Over a series or several files: which stacks grow in every interval, and where; exit code 1
+    /// if any does
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub leak: bool,
+    /// Flame graph in the terminal; ? lists its keys
+    #[arg(long, group = "form", help_heading = "Form")]
+    pub flame: bool,
     /// Every sample with its stack
     #[arg(long, group = "form", help_heading = "Form")]
     pub traces: bool,
@@ -130,7 +167,7 @@ pub struct ShowArgs {
     /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top as data: values in the profile's own unit, all rows
+    /// --top, --goroutines and --diff as data: values in the profile's own unit, all rows
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output
@@ -140,7 +177,11 @@ pub struct ShowArgs {
     #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
     pub fail_if: Vec<String>,
     #[command(flatten)]
+    pub export: ExportArgs,
+    #[command(flatten)]
     pub compare: CompareArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
     #[command(flatten)]
     pub filter: FilterArgs,
     #[command(flatten)]
@@ -167,123 +208,27 @@ pub struct CompareArgs {
     pub normalize: bool,
 }
 
-/// Which samples and frames.
+/// Where sources are.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Filters")]
-pub struct FilterArgs {
-    /// Only stacks with a frame that matches
-    #[arg(long, value_name = "RE")]
-    pub focus: Option<String>,
-    /// No stacks with a frame that matches
-    #[arg(long, value_name = "RE")]
-    pub ignore: Option<String>,
-    /// Leave out frames that match
-    #[arg(long, value_name = "RE")]
-    pub hide: Option<String>,
-    /// Only frames that match
-    #[arg(long, value_name = "RE")]
-    pub show: Option<String>,
-    /// Leave out frames above the highest that matches
-    #[arg(long = "show_from", alias = "show-from", value_name = "RE")]
-    pub show_from: Option<String>,
-    /// Leave out frames below the lowest that matches
-    #[arg(long = "prune_from", alias = "prune-from", value_name = "RE")]
-    pub prune_from: Option<String>,
-    /// Only samples with such a label: [KEY=]RE or a range as 1kb:4mb
-    #[arg(long, value_name = "TAG")]
-    pub tagfocus: Option<String>,
-    /// No samples with such a label
-    #[arg(long, value_name = "TAG")]
-    pub tagignore: Option<String>,
-    /// Only labels whose key matches
-    #[arg(long, value_name = "RE")]
-    pub tagshow: Option<String>,
-    /// No labels whose key matches
-    #[arg(long, value_name = "RE")]
-    pub taghide: Option<String>,
-    /// Labels as frames at the root, the first outermost
-    #[arg(long, value_name = "KEY,…")]
-    pub tagroot: Option<String>,
-    /// Labels as frames at the leaf
-    #[arg(long, value_name = "KEY,…")]
-    pub tagleaf: Option<String>,
-    /// Keep the frames that the profile says to drop
-    #[arg(long = "all_frames", alias = "all-frames")]
-    pub all_frames: bool,
-}
-
-/// Which values, and how they are told.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Values")]
-#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
-pub struct ValueArgs {
-    /// Sample type by name or place [default: the profile's]
-    #[arg(long = "sample_index", alias = "sample-index", value_name = "TYPE")]
-    pub sample_index: Option<String>,
-    /// Means: divide by the first sample type
-    #[arg(long)]
-    pub mean: bool,
-    /// Unit of the report [default: one that suits]
-    #[arg(long, value_name = "UNIT")]
-    pub unit: Option<String>,
-    /// Divide every value by this
-    #[arg(
-        long = "divide_by",
-        alias = "divide-by",
-        value_name = "N",
-        default_value_t = 1.0,
-        hide_default_value = true
-    )]
-    pub divide_by: f64,
-    /// At most so many rows
-    #[arg(short = 'n', long, value_name = "N")]
-    pub nodecount: Option<usize>,
-    /// Leave out what weighs less than this share of the total [default: 0.005]
-    #[arg(long, value_name = "SHARE")]
-    pub nodefraction: Option<f64>,
-    /// The same for calls [default: 0.001]
-    #[arg(long, value_name = "SHARE")]
-    pub edgefraction: Option<f64>,
-    /// Leave nothing out
-    #[arg(long = "no-trim")]
-    pub no_trim: bool,
-    /// Sort by cumulative weight
-    #[arg(long)]
-    pub cum: bool,
-    /// Tell frames apart by function (the default)
-    #[arg(long, group = "granularity")]
-    pub functions: bool,
-    /// … by function and file
-    #[arg(long, group = "granularity")]
-    pub filefunctions: bool,
-    /// … by file
-    #[arg(long, group = "granularity")]
-    pub files: bool,
-    /// … by line
-    #[arg(long, group = "granularity")]
-    pub lines: bool,
-    /// … by address
-    #[arg(long, group = "granularity")]
-    pub addresses: bool,
-    /// Inlined calls count for their callers
-    #[arg(long)]
-    pub noinlines: bool,
-    /// Columns too, with --lines
-    #[arg(long)]
-    pub showcolumns: bool,
-    /// Percentages of what the filters leave
-    #[arg(long = "relative_percentages", alias = "relative-percentages")]
-    pub relative_percentages: bool,
-    /// Leave out what has become less
-    #[arg(long = "drop_negative", alias = "drop-negative")]
-    pub drop_negative: bool,
+#[command(next_help_heading = "Sources")]
+pub struct SourceArgs {
+    /// Look for sources there first; several with `:`
+    #[arg(long = "source_path", alias = "source-path", value_name = "DIR")]
+    pub source_path: Option<String>,
+    /// Take this off the paths in the profile first; several with `:`
+    #[arg(long = "trim_path", alias = "trim-path", value_name = "PREFIX")]
+    pub trim_path: Option<String>,
 }
 
 impl ShowArgs {
-    /// Whether a form was chosen; nodes are summed then.
+    /// Whether a form was chosen for which nodes are summed.
     pub fn has_form(&self) -> bool {
         self.top
+            || self.list.is_some()
+            || self.flame
             || self.peek.is_some()
+            || self.goroutines
+            || self.export.is_asked()
             || self.tree
             || self.traces
             || self.tags
@@ -336,16 +281,20 @@ impl ShowArgs {
     }
 }
 
-impl ValueArgs {
-    fn granularity(&self) -> ::pprof::Granularity {
-        use ::pprof::Granularity::{Addresses, FileFunctions, Files, Functions, Lines};
-        let chosen = [
-            (self.filefunctions, FileFunctions),
-            (self.files, Files),
-            (self.lines, Lines),
-            (self.addresses, Addresses),
-        ];
-        let chosen = chosen.iter().find(|(wanted, _)| *wanted);
-        chosen.map_or(Functions, |(_, granularity)| *granularity)
+/// `90`, `90s`, `2m`, `1h`.
+fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("a time is as `30s`, `10m` or `2h`".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "no number in it".to_owned())?;
+    match number.checked_mul(seconds) {
+        Some(0) => Err("one second at least".into()),
+        Some(seconds) if seconds <= 24 * 3600 => Ok(Duration::from_secs(seconds)),
+        _ => Err("one day at most".into()),
     }
 }

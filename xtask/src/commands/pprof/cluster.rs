@@ -1,24 +1,20 @@
 //! Fetch from all nodes, save, compare.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use ::pprof::Source;
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::json;
 
 use super::args::{FetchArgs, ShowArgs};
 use super::fetch::{self, Answer, Body};
+use super::groups::{Groups, shown};
 use super::store::{self, Entry, Set};
-use super::summary::{Side, summarize};
+use super::summary::Side;
 use super::target::{Target, targets};
-use super::{budget, load, show, web};
+use super::{load, series, watch};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui;
-
-/// A service's profile over the nodes.
-type Groups = BTreeMap<(String, String), Vec<Side>>;
 
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
     let mut targets = targets(app, args)?;
@@ -34,6 +30,13 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
             target.profile.clone_from(&meant);
         }
     }
+    let _attention = app.signals.attend();
+    if args.watch {
+        return watch::run(app, &targets, args, show);
+    }
+    if args.every.is_some() || args.length.is_some() || show.leak {
+        return series::run(app, &targets, args, show);
+    }
     let now = jiff::Timestamp::now();
     let (stamp, time) = (
         store::stamp(now),
@@ -46,7 +49,8 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         .as_ref()
         .map_or_else(|| root.join(&id), |dir| app.ctx.cwd.join(dir));
     let answers = fetch::all(app, &targets, args, &time);
-    let set = store::save(&dir, &id, &stamp, &time, &answers)?;
+    let mut set = Set::new(&id, &time);
+    store::append(&dir, &mut set, &stamp, None, &answers)?;
     let missing = missing(app, &answers, args);
     if missing
         .as_ref()
@@ -73,6 +77,10 @@ pub(super) fn reopen(
     found: Vec<(Entry, Utf8PathBuf)>,
     show: &ShowArgs,
 ) -> Result<u8> {
+    let rounds: BTreeSet<_> = found.iter().map(|(entry, _)| &entry.time).collect();
+    if rounds.len() > 1 {
+        return series::tell(app, &found, show);
+    }
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root);
     let mut groups = Groups::new();
@@ -194,7 +202,7 @@ fn meant(profile: &str, targets: &[Target]) -> Result<String> {
 }
 
 /// What did not come, as one failure; every node's own reason is told.
-fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
+pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
     let failed: Vec<(&Target, &Failure)> = answers
         .iter()
         .filter_map(|(target, answer)| Some((target, answer.as_ref().err()?)))
@@ -248,43 +256,6 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
     groups
 }
 
-/// Nodes side by side, or all of them in the form that is asked for.
-fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
-    let sides = groups.iter().flat_map(|((service, _), sides)| {
-        let sides = sides.iter();
-        sides.map(move |side| {
-            let whose = format!("{} {service}", side.node);
-            (Some(service.as_str()), whose, &side.profile)
-        })
-    });
-    // Told last, after what was asked for has been shown.
-    let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
-    if args.has_form() {
-        for ((service, profile), sides) in groups {
-            let sources = sides.into_iter().map(|side| Source::new(side.profile));
-            let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
-            if args.web {
-                web::write(app, &merged, &format!("{service} {profile}"), args)?;
-            } else {
-                show::show(app, &load::compared(merged, &args.compare)?, args)?;
-            }
-        }
-        return budgets.map(|()| 0);
-    }
-    let query = args.query();
-    let mut summaries = Vec::new();
-    for ((service, profile), sides) in &groups {
-        let summary = summarize(sides, &query)?;
-        if args.json {
-            summaries
-                .push(json!({"service": service, "profile": profile, "summary": summary.json()}));
-        } else {
-            let title = format!("{service} {profile}");
-            ui::print(&summary.text(app, &title, args.value.nodecount));
-        }
-    }
-    if args.json {
-        ui::print_json(&json!({"schema": 1, "summaries": summaries}));
-    }
-    budgets.map(|()| 0)
+pub(super) fn group_of(target: &Target) -> (String, String) {
+    (target.service.clone(), target.profile.clone())
 }

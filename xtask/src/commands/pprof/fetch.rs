@@ -10,6 +10,7 @@ use ::pprof::{Limits, Profile, Source};
 
 use super::args::FetchArgs;
 use super::load;
+use super::sources::BUILD_LABEL;
 use super::target::{Target, offered};
 use crate::commands::App;
 use crate::failure::{Exit, Failure, Result};
@@ -56,18 +57,25 @@ fn agent(patience: Duration) -> ureq::Agent {
 /// Fetch all; a line of progress for each as it comes. On Ctrl-C what has
 /// come is kept, the rest is told as interrupted.
 pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &str) -> Vec<Answer> {
-    let longest = targets
-        .iter()
-        .filter_map(|target| target.seconds(args))
-        .max();
-    if let Some(seconds) = longest {
+    if let Some(seconds) = longest(targets, args) {
         app.ui.progress(&format!("this takes {seconds} s"));
     }
+    let receiver = start(targets, args, time);
+    collect(app, targets, &receiver)
+}
+
+fn longest(targets: &[Target], args: &FetchArgs) -> Option<u64> {
+    let seconds = targets.iter().filter_map(|target| target.seconds(args));
+    seconds.max()
+}
+
+/// Begin to fetch all; answers come as nodes give them.
+pub(super) fn start(targets: &[Target], args: &FetchArgs, time: &str) -> Receiver<Answer> {
     let queue = Arc::new(Mutex::new(targets.to_vec()));
     let (sender, receiver) = channel();
     // One service has one CPU profile at a time; targets of a kind that takes
     // its time must all start together, or nodes could not be compared.
-    let workers = if longest.is_some() {
+    let workers = if longest(targets, args).is_some() {
         targets.len()
     } else {
         targets.len().min(PARALLEL)
@@ -75,8 +83,7 @@ pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &st
     for _ in 0..workers.min(256) {
         spawn(&queue, &sender, args, time);
     }
-    drop(sender);
-    collect(app, targets, &receiver)
+    receiver
 }
 
 fn spawn(queue: &Arc<Mutex<Vec<Target>>>, sender: &Sender<Answer>, args: &FetchArgs, time: &str) {
@@ -149,6 +156,9 @@ fn one(target: &Target, args: &FetchArgs, time: &str) -> Result<Fetched> {
             .label("time", time);
         if let Some(role) = target.role {
             source = source.label("role", role.as_str());
+        }
+        if let Some(talos) = &target.talos {
+            source = source.label(BUILD_LABEL, talos);
         }
         let labelled = ::pprof::merge(vec![source]).map_err(|error| load::engine(&error))?;
         let file = ::pprof::compress(&labelled).map_err(|error| load::engine(&error))?;

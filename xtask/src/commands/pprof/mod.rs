@@ -4,12 +4,25 @@
 pub mod args;
 mod budget;
 mod cluster;
+mod compare;
+mod controllers;
+mod export;
 mod fetch;
+mod flame;
+mod groups;
+mod leak;
 mod load;
+mod rank;
+pub mod select;
+mod series;
 mod show;
+mod sources;
 mod store;
 mod summary;
 mod target;
+mod trend;
+mod verdict;
+mod watch;
 mod web;
 
 use std::fmt::Write;
@@ -17,7 +30,7 @@ use std::fmt::Write;
 use super::App;
 use crate::failure::Result;
 use crate::ui::{self, Style};
-use args::{OpenArgs, PprofCommand, PprofVerb};
+use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
@@ -31,6 +44,9 @@ pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
 }
 
 fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
+    if args.diff {
+        return compare::run(app, &args.profiles, &args.show);
+    }
     let root = store::root(&app.ctx.dirs.state);
     if let [name] = &args.profiles[..]
         && !name.exists()
@@ -38,10 +54,17 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     {
         return cluster::reopen(app, found?, &args.show);
     }
-    if args.show.web {
+    if args.show.leak {
+        return series::leak(app, &args.profiles, &args.show);
+    }
+    let name = args.profiles[0].file_name().unwrap_or("profile");
+    let draws = args.show.web || args.show.flame || args.show.export.is_asked();
+    if draws {
         let profile = load::merged(&args.profiles)?;
-        let name = args.profiles[0].file_name().unwrap_or("profile");
-        return web::write(app, &profile, name, &args.show);
+        return draw(app, &profile, name, &args.show);
+    }
+    if args.show.controllers {
+        return groups::compare(app, &args.profiles, &args.show);
     }
     let profile = load::files(&args.profiles, &args.show.compare)?;
     let code = show::show(app, &profile, &args.show)?;
@@ -52,6 +75,17 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
         &[(None, name, &profile)],
     )?;
     Ok(code)
+}
+
+/// A picture of stacks, for people or for another tool.
+fn draw(app: &App<'_>, profile: &::pprof::Profile, title: &str, args: &ShowArgs) -> Result<u8> {
+    if args.flame {
+        flame::show(app, profile, title, args)
+    } else if args.web {
+        web::write(app, profile, title, args)
+    } else {
+        export::write(app, profile, title, args)
+    }
 }
 
 fn list(app: &App<'_>, json: bool) {
@@ -72,6 +106,10 @@ fn list(app: &App<'_>, json: bool) {
             .iter()
             .filter(|entry| entry.file.is_none())
             .count();
+        let rounds = match set.rounds() {
+            0 | 1 => String::new(),
+            rounds => format!("  in {rounds} rounds"),
+        };
         let note = if missing > 0 {
             app.ui.paint(Style::Warn, &format!("  {missing} missing"))
         } else {
@@ -79,7 +117,7 @@ fn list(app: &App<'_>, json: bool) {
         };
         let _ = writeln!(
             out,
-            "{:<44} {:>3} profile(s){note}",
+            "{:<44} {:>3} profile(s){rounds}{note}",
             set.id,
             set.entries.len() - missing
         );

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::ShowArgs;
 use super::load::engine;
+use super::sources::Sources;
 use crate::commands::App;
 use crate::failure::{Because, Result};
 use crate::record::files;
@@ -19,8 +20,14 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
         let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
         return output(args, &bytes);
     }
+    if args.goroutines {
+        return goroutines(app, profile, args, &query);
+    }
     if args.json {
         return json(app, profile, args, &query);
+    }
+    if let Some(expression) = &args.list {
+        return list(app, profile, args, expression);
     }
     let text = if let Some(expression) = &args.peek {
         report::peek(profile, &query, expression, &time)
@@ -42,6 +49,54 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     output(args, text.text.as_bytes())
 }
 
+fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> Result<u8> {
+    let sources = Sources::new(app, &args.source);
+    let read = |file: &str| sources.read(file);
+    let text = report::list_text(profile, &args.query(), expression, &read);
+    let text = text.map_err(|error| engine(&error))?;
+    warn(app, &text.warnings);
+    for (theirs, ours) in sources.moved() {
+        let theirs = if theirs.is_empty() {
+            "sources"
+        } else {
+            &theirs
+        };
+        app.ui.note(&format!("{theirs} is read from {ours}"));
+    }
+    if let Some(mismatch) = sources.mismatch(profile)? {
+        app.ui.note(&mismatch);
+    }
+    output(args, text.text.as_bytes())
+}
+
+fn goroutines(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
+    let found = report::goroutines(profile, query, "node").map_err(|error| engine(&error))?;
+    warn(app, &found.warnings);
+    if args.json {
+        return output(args, format!("{:#}\n", goroutines_json(&found)).as_bytes());
+    }
+    let most = args.value.nodecount.unwrap_or(30);
+    output(args, found.text(most, !args.value.no_trim).as_bytes())
+}
+
+/// Stable: fields are added, never changed.
+pub(super) fn goroutines_json(found: &report::Goroutines) -> serde_json::Value {
+    let groups: Vec<_> = found
+        .groups
+        .iter()
+        .map(|group| {
+            let nodes = found.nodes.iter().zip(&group.counts);
+            let nodes: std::collections::BTreeMap<_, _> = nodes.collect();
+            json!({
+                "count": group.count, "state": group.state, "wait_minutes": group.wait,
+                "created_by": group.created_by, "nodes": nodes, "stack": group.stack,
+                "places": group.places,
+            })
+        })
+        .collect();
+    json!({"schema": 1, "total": found.total, "groups": groups})
+}
+
 fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
     let top = report::top(profile, query).map_err(|error| engine(&error))?;
     warn(app, &top.warnings);
@@ -57,13 +112,13 @@ fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Res
     output(args, format!("{value:#}\n").as_bytes())
 }
 
-fn warn(app: &App<'_>, warnings: &[String]) {
+pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
     for warning in warnings {
         app.ui.note(warning);
     }
 }
 
-fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
+pub(super) fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
     match &args.output {
         Some(path) => {
             files::replace(path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;

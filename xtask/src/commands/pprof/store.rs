@@ -1,6 +1,8 @@
 //! What was fetched: a folder for each time, with an index. Files are named
 //! node, service, profile and time, and say the same inside as labels.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ const INDEX: &str = "index.json";
 /// Older ones go first.
 const KEEP: usize = 200;
 
-/// All that was fetched at one time.
+/// All that was fetched at one time, or by one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Set {
     pub(super) schema: u32,
@@ -29,6 +31,9 @@ pub(super) struct Entry {
     pub(super) service: String,
     pub(super) profile: String,
     pub(super) address: String,
+    /// When, in a series; else the set's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<String>,
     /// In the set's folder; none where it failed.
     pub(super) file: Option<String>,
     pub(super) error: Option<String>,
@@ -84,21 +89,40 @@ pub(super) fn file_name(target: &Target, stamp: &str) -> String {
     format!("{}-{stamp}.{ending}", target.stem())
 }
 
-/// Write what came and why the rest did not.
-pub(super) fn save(
+impl Set {
+    /// One without profiles yet.
+    pub(super) fn new(id: &str, time: &str) -> Self {
+        Self {
+            schema: 1,
+            id: id.to_owned(),
+            time: time.to_owned(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// How often the nodes were asked.
+    pub(super) fn rounds(&self) -> usize {
+        let times: BTreeSet<_> = self.entries.iter().map(|entry| &entry.time).collect();
+        times.len()
+    }
+}
+
+/// Write what came and why the rest did not; the index too, so that a series
+/// that is cut off keeps what it has.
+pub(super) fn append(
     dir: &Utf8Path,
-    id: &str,
+    set: &mut Set,
     stamp: &str,
-    time: &str,
+    time: Option<&str>,
     answers: &[Answer],
-) -> Result<Set> {
-    let mut entries = Vec::new();
+) -> Result<()> {
     for (target, answer) in answers {
         let mut entry = Entry {
             node: target.node.clone(),
             service: target.service.clone(),
             profile: target.profile.clone(),
             address: target.address.clone(),
+            time: time.map(str::to_owned),
             file: None,
             error: None,
         };
@@ -112,19 +136,11 @@ pub(super) fn save(
             }
             Err(failure) => entry.error = Some(failure.what.clone()),
         }
-        entries.push(entry);
+        set.entries.push(entry);
     }
-    let set = Set {
-        schema: 1,
-        id: id.to_owned(),
-        time: time.to_owned(),
-        entries,
-    };
-    let text =
-        serde_json::to_string_pretty(&set).because(|| "cannot write the index".to_owned())?;
+    let text = serde_json::to_string_pretty(set).because(|| "cannot write the index".to_owned())?;
     let path = dir.join(INDEX);
-    files::replace(&path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
-    Ok(set)
+    files::replace(&path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))
 }
 
 /// Sets, newest first.
@@ -185,7 +201,7 @@ fn profiles(root: &Utf8Path, set: &Set) -> Vec<(Entry, Utf8PathBuf)> {
 pub(super) fn before(sets: &[Set], root: &Utf8Path, id: &str, of: &Entry) -> Option<Utf8PathBuf> {
     let older = sets.iter().filter(|set| set.id.as_str() < id);
     older
-        .flat_map(|set| profiles(root, set))
+        .flat_map(|set| profiles(root, set).into_iter().rev())
         .find(|(entry, _)| {
             (&entry.node, &entry.service, &entry.profile) == (&of.node, &of.service, &of.profile)
         })

@@ -7,13 +7,17 @@ use std::fmt::Write;
 use ::pprof::{Profile, Query, Top, report, unit};
 use serde_json::{Value, json};
 
+use super::controllers;
 use super::load::engine;
+use super::rank::{Function, rank};
 use crate::commands::App;
 use crate::failure::Result;
 use crate::ui::Style;
 
 /// Rows without `-n`.
 const ROWS: usize = 15;
+/// Rows of controllers beside the functions.
+const CONTROLLERS: usize = 5;
 /// So many times the median stands out.
 const OUTLIER: f64 = 2.0;
 
@@ -28,6 +32,13 @@ pub(super) struct Side {
     pub(super) before: Option<Profile>,
 }
 
+/// How much of it is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub(super) rows: Option<usize>,
+    pub(super) only_controllers: bool,
+}
+
 /// The comparison of nodes.
 #[derive(Debug)]
 pub(super) struct Summary {
@@ -35,6 +46,8 @@ pub(super) struct Summary {
     pub(super) unit: String,
     pub(super) nodes: Vec<Node>,
     pub(super) functions: Vec<Function>,
+    /// Talos' controllers, where there are any.
+    pub(super) controllers: Vec<Function>,
 }
 
 #[derive(Debug)]
@@ -42,25 +55,6 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) total: i64,
     pub(super) before: Option<i64>,
-}
-
-#[derive(Debug)]
-pub(super) struct Function {
-    pub(super) name: String,
-    pub(super) median: i64,
-    pub(super) max: i64,
-    /// Where the maximum is.
-    pub(super) node: usize,
-    /// There, less the last time.
-    pub(super) change: Option<i64>,
-}
-
-impl Function {
-    /// Maximum over median; none without a median.
-    #[allow(clippy::cast_precision_loss)] // for people
-    fn ratio(&self) -> Option<f64> {
-        (self.median > 0).then(|| self.max as f64 / self.median as f64)
-    }
 }
 
 /// Compare the nodes of one service and profile.
@@ -93,39 +87,22 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
         .map(|side| side.before.as_ref().and_then(|before| top(before).ok()))
         .collect();
     let value = |row: &::pprof::Row| if query.cum { row.cum } else { row.flat };
-    let mut weights: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for (node, top) in tops.iter().enumerate() {
+    let weights = |top: &Top| -> BTreeMap<String, i64> {
+        let mut weights = BTreeMap::new();
         for row in &top.rows {
-            let of = weights
-                .entry(&row.name)
-                .or_insert_with(|| vec![0; tops.len()]);
-            of[node] = of[node].wrapping_add(value(row));
+            let sum: &mut i64 = weights.entry(row.name.clone()).or_default();
+            *sum = sum.wrapping_add(value(row));
         }
-    }
-    let last: Vec<Option<BTreeMap<&str, i64>>> = befores
-        .iter()
-        .map(|top| {
-            let rows = top.as_ref()?.rows.iter();
-            Some(rows.map(|row| (row.name.as_str(), value(row))).collect())
-        })
-        .collect();
-    let mut functions: Vec<Function> = weights
-        .into_iter()
-        .map(|(name, values)| {
-            let (node, max) = largest(&values);
-            Function {
-                name: name.to_owned(),
-                median: median(&values),
-                max,
-                node,
-                change: last[node]
-                    .as_ref()
-                    .map(|last| max - last.get(name).copied().unwrap_or(0)),
-            }
-        })
-        .filter(|function| function.max != 0)
-        .collect();
-    functions.sort_by_key(|function| std::cmp::Reverse(function.max.wrapping_abs()));
+        weights
+    };
+    let functions = rank(
+        &tops.iter().map(weights).collect::<Vec<_>>(),
+        &befores
+            .iter()
+            .map(|top| top.as_ref().map(weights))
+            .collect::<Vec<_>>(),
+    );
+    let controllers = by_controller(sides, &query)?;
     let nodes = sides
         .iter()
         .zip(&tops)
@@ -144,71 +121,97 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
             .first()
             .map_or_else(String::new, |top| top.unit.clone()),
         functions,
+        controllers,
     })
 }
 
-fn largest(values: &[i64]) -> (usize, i64) {
-    let places = values.iter().copied().enumerate();
-    let largest =
-        places.max_by_key(|(place, value)| (value.wrapping_abs(), std::cmp::Reverse(*place)));
-    largest.unwrap_or((0, 0))
-}
-
-fn median(values: &[i64]) -> i64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    match sorted.len() {
-        0 => 0,
-        len if len % 2 == 1 => sorted[len / 2],
-        len => i64::midpoint(sorted[len / 2 - 1], sorted[len / 2]),
+fn by_controller(sides: &[Side], query: &Query) -> Result<Vec<Function>> {
+    let mut now = Vec::new();
+    for side in sides {
+        now.push(controllers::weigh(&side.profile, query)?);
     }
+    let before: Vec<_> = sides
+        .iter()
+        .map(|side| controllers::weigh(side.before.as_ref()?, query).ok())
+        .collect();
+    Ok(rank(&now, &before))
 }
 
 impl Summary {
     /// For people.
-    pub(super) fn text(&self, app: &App<'_>, title: &str, rows: Option<usize>) -> String {
-        let format = |value: i64| unit::label(value, &self.unit, "auto");
-        let signed = |value: i64| {
-            let sign = if value > 0 { "+" } else { "" };
-            format!("{sign}{}", format(value))
-        };
+    pub(super) fn text(&self, app: &App<'_>, title: &str, shown: Shown) -> String {
         let mut out = format!(
             "{} {}\n",
             app.ui.paint(Style::Bold, title),
             self.sample_type
         );
-        let width = self
-            .nodes
-            .iter()
-            .map(|node| node.name.len())
-            .max()
-            .unwrap_or(0)
-            .max(4);
+        self.totals(&mut out);
+        if !shown.only_controllers {
+            let rows = shown.rows.unwrap_or(ROWS);
+            self.table(app, &mut out, "function", &self.functions, rows);
+        }
+        if shown.only_controllers && self.controllers.is_empty() {
+            out.push_str("\n  no frames of Talos' controllers\n");
+        } else if !self.controllers.is_empty() {
+            let few = if shown.only_controllers {
+                usize::MAX
+            } else {
+                CONTROLLERS
+            };
+            let rows = shown.rows.unwrap_or(few);
+            self.table(app, &mut out, "controller", &self.controllers, rows);
+        }
+        out
+    }
+
+    fn format(&self, value: i64) -> String {
+        unit::label(value, &self.unit, "auto")
+    }
+
+    fn signed(&self, value: i64) -> String {
+        let sign = if value > 0 { "+" } else { "" };
+        format!("{sign}{}", self.format(value))
+    }
+
+    /// The longest name of a node.
+    fn width(&self) -> usize {
+        let widths = self.nodes.iter().map(|node| node.name.len());
+        widths.max().unwrap_or(0).max(4)
+    }
+
+    fn totals(&self, out: &mut String) {
+        let width = self.width();
         let _ = writeln!(
             out,
             "  {:<width$} {:>10} {:>12}",
             "node", "total", "since last"
         );
         for node in &self.nodes {
-            let change = node
-                .before
-                .map_or_else(|| "-".into(), |before| signed(node.total - before));
+            let change = node.before.map_or_else(
+                || "-".into(),
+                |before| self.signed(node.total.wrapping_sub(before)),
+            );
             let _ = writeln!(
                 out,
                 "  {:<width$} {:>10} {change:>12}",
                 node.name,
-                format(node.total)
+                self.format(node.total)
             );
         }
+    }
+
+    fn table(&self, app: &App<'_>, out: &mut String, what: &str, rows: &[Function], shown: usize) {
+        let width = self.width();
         let _ = writeln!(
             out,
-            "\n  {:>10} {:>10} {:>6} {:>12}  {:<width$}  function",
+            "\n  {:>10} {:>10} {:>6} {:>12}  {:<width$}  {what}",
             "median", "max", "ratio", "since last", "on"
         );
-        let shown = rows.unwrap_or(ROWS);
-        for function in self.functions.iter().take(shown) {
-            let change = function.change.map_or_else(|| "-".into(), signed);
-            let ratio = match function.ratio() {
+        for row in rows.iter().take(shown) {
+            let change = row
+                .change
+                .map_or_else(|| "-".into(), |change| self.signed(change));
+            let ratio = match row.ratio() {
                 _ if self.nodes.len() < 2 => String::new(),
                 Some(ratio) => format!("{ratio:.1}x"),
                 // The others do not have it at all.
@@ -216,13 +219,13 @@ impl Summary {
             };
             let line = format!(
                 "  {:>10} {:>10} {ratio:>6} {change:>12}  {:<width$}  {}",
-                format(function.median),
-                format(function.max),
-                self.nodes[function.node].name,
-                function.name
+                self.format(row.median),
+                self.format(row.max),
+                self.nodes[row.node].name,
+                row.name
             );
             let stands_out =
-                self.nodes.len() > 1 && function.ratio().is_none_or(|ratio| ratio >= OUTLIER);
+                self.nodes.len() > 1 && row.ratio().is_none_or(|ratio| ratio >= OUTLIER);
             let line = if stands_out {
                 app.ui.paint(Style::Warn, &line)
             } else {
@@ -230,14 +233,14 @@ impl Summary {
             };
             let _ = writeln!(out, "{line}");
         }
-        if self.functions.len() > shown {
-            let _ = writeln!(
-                out,
-                "  … {} more: -n N, or --top",
-                self.functions.len() - shown
-            );
+        if rows.len() > shown {
+            let all = if what == "function" {
+                "--top"
+            } else {
+                "--controllers"
+            };
+            let _ = writeln!(out, "  … {} more: -n N, or {all}", rows.len() - shown);
         }
-        out
     }
 
     /// Stable: fields are added, never changed.
@@ -247,33 +250,19 @@ impl Summary {
             .iter()
             .map(|node| json!({"name": node.name, "total": node.total, "before": node.before}))
             .collect();
-        let functions: Vec<Value> = self
-            .functions
-            .iter()
-            .map(|function| {
+        let rows = |rows: &[Function]| -> Vec<Value> {
+            let rows = rows.iter().map(|row| {
                 json!({
-                    "name": function.name, "median": function.median, "max": function.max,
-                    "node": self.nodes[function.node].name, "change": function.change,
+                    "name": row.name, "median": row.median, "max": row.max,
+                    "node": self.nodes[row.node].name, "change": row.change,
                 })
-            })
-            .collect();
+            });
+            rows.collect()
+        };
         json!({
             "schema": 1, "sample_type": self.sample_type, "unit": self.unit,
-            "nodes": nodes, "functions": functions,
+            "nodes": nodes, "functions": rows(&self.functions),
+            "controllers": rows(&self.controllers),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn medians_and_maxima_know_their_place() {
-        assert_eq!(median(&[3, 1, 2]), 2);
-        assert_eq!(median(&[4, 1, 2, 3]), 2);
-        assert_eq!(median(&[]), 0);
-        assert_eq!(largest(&[1, -9, 9]), (1, -9));
-        assert_eq!(largest(&[]), (0, 0));
     }
 }

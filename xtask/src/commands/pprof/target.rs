@@ -21,6 +21,8 @@ pub(super) struct Target {
     pub(super) address: String,
     pub(super) service: String,
     pub(super) profile: String,
+    /// What the node says that it runs.
+    pub(super) talos: Option<String>,
 }
 
 /// Newer Talos lines add services at the end; unknown ones are the newest.
@@ -38,6 +40,11 @@ impl Target {
         let mut query = Vec::new();
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
+        }
+        // As text they tell their state, how long they wait and who created
+        // them, which profile.proto cannot; changes are counted in it alone.
+        if profile == "goroutine" && query.is_empty() {
+            query.push("debug=2".to_owned());
         }
         if args.gc && profile == "heap" {
             query.push("gc=1".to_owned());
@@ -84,8 +91,8 @@ struct Place {
 /// Everything to ask, but for what `--all` must first read from the nodes:
 /// there `profile` is empty.
 pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
-    let (places, version) = places(app, args)?;
-    let services = services(args, &version)?;
+    let (places, talos) = places(app, args)?;
+    let services = services(args, &version_of(talos.as_deref())?)?;
     let mut targets = Vec::new();
     for place in &places {
         for (service, (port, control_plane_only)) in &services {
@@ -99,6 +106,7 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
                 address: format!("{}:{}", place.host, place.port.unwrap_or(*port)),
                 service: service.clone(),
                 profile: args.profile.clone().unwrap_or_default(),
+                talos: talos.clone(),
             });
         }
     }
@@ -111,10 +119,10 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, TalosVersion)> {
+fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>)> {
     if !args.endpoint.is_empty() {
         let places: Result<Vec<Place>> = args.endpoint.iter().map(|text| endpoint(text)).collect();
-        return Ok((places?, version_of(None)?));
+        return Ok((places?, None));
     }
     let name = cluster::existing_name(app, &args.which)?;
     let view = ClusterView::look(&app.ctx, name.as_str());
@@ -141,7 +149,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, TalosVersion)>
             })
         })
         .collect();
-    Ok((places, version_of(view.talos.as_deref())?))
+    Ok((places, view.talos))
 }
 
 fn version_of(told: Option<&str>) -> Result<TalosVersion> {
@@ -271,6 +279,7 @@ mod tests {
             address: "a:1".into(),
             service: "machined".into(),
             profile: profile.into(),
+            talos: None,
         };
         let mut args = FetchArgs::default();
         assert_eq!(target("cpu").path(&args), "/debug/pprof/profile?seconds=30");

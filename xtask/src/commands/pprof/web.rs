@@ -1,9 +1,11 @@
 //! `--web`: the page is written, its path is what is printed.
 
+use ::pprof::Profile;
 use ::pprof::flame::Flame;
-use ::pprof::{Profile, web};
+use ::pprof::web::{self, Page};
 
 use super::args::ShowArgs;
+use super::leak::Moment;
 use super::load;
 use crate::commands::App;
 use crate::failure::{Because, Result};
@@ -18,20 +20,57 @@ pub(super) fn write(app: &App<'_>, profile: &Profile, title: &str, args: &ShowAr
     let base = load::base(&args.compare)?;
     let mut profiles = vec![("now", profile)];
     profiles.extend(base.as_ref().map(|base| ("before", base)));
+    let page = Page {
+        title,
+        differ: base.is_some(),
+        moments: &[],
+    };
+    page_of(app, &profiles, &page, args)
+}
+
+/// The page of a series: each node at each time.
+pub(super) fn series(
+    app: &App<'_>,
+    moments: &[Moment],
+    title: &str,
+    args: &ShowArgs,
+) -> Result<u8> {
+    let sides = moments.iter().map(|of| (of.node.as_str(), &of.profile));
+    let times: Vec<web::Moment> = moments
+        .iter()
+        .map(|of| web::Moment {
+            node: of.node.clone(),
+            seconds: of.time,
+        })
+        .collect();
+    let page = Page {
+        title,
+        differ: false,
+        moments: &times,
+    };
+    page_of(app, &sides.collect::<Vec<_>>(), &page, args)
+}
+
+fn page_of(
+    app: &App<'_>,
+    profiles: &[(&str, &Profile)],
+    page: &Page<'_>,
+    args: &ShowArgs,
+) -> Result<u8> {
     let least = if args.value.no_trim { 0.0 } else { LEAST };
-    let flame = Flame::new(&profiles, &args.query(), "node", least);
+    let flame = Flame::new(profiles, &args.query(), "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
-    let page = web::page(&flame, title, base.is_some());
+    let text = web::page(&flame, page);
     let path = if let Some(path) = &args.output {
         app.ctx.cwd.join(path)
     } else {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let name = title.replace(|c| !fits(c), "-");
+        let name = page.title.replace(|c| !fits(c), "-");
         let stamp = super::store::stamp(jiff::Timestamp::now());
         let root = super::store::root(&app.ctx.dirs.state);
         root.join("web").join(format!("{name}-{stamp}.html"))
     };
-    files::replace(&path, page.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
+    files::replace(&path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))?;
     ui::print(&format!("{path}\n"));
     Ok(0)
 }

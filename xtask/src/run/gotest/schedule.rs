@@ -96,7 +96,9 @@ impl Crew<'_> {
                 stopped = true;
                 waiting.clear();
                 links.clear();
-                linking.iter_mut().for_each(Linking::stop);
+                if let Some(linking) = &mut linking {
+                    linking.stop();
+                }
                 for (_, job) in &mut running {
                     job.stop();
                 }

@@ -44,6 +44,7 @@ impl Room {
             only_listed: false,
             kill_at: 2,
             output_is_ours: false,
+            quiet: false,
         }
     }
 

@@ -39,6 +39,7 @@ fn target(address: String) -> Target {
         address,
         service: "machined".into(),
         profile: "heap".into(),
+        talos: Some("v1.13.0-3-gabc1234".into()),
     }
 }
 

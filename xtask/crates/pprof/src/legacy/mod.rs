@@ -1,0 +1,51 @@
+//! What Go's handlers show in a browser: `debug=1` of all profiles and
+//! `debug=2` of goroutines. Text becomes a profile, so that every question
+//! can be asked of it. Numbers are those of `go tool pprof`
+//! (github.com/google/pprof/profile/legacy_profile.go), which reads addresses
+//! alone; ours takes the names beside them too.
+
+mod build;
+mod counts;
+mod goroutines;
+mod names;
+
+pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
+use prost::Message;
+
+use crate::error::{Error, Result};
+use crate::inflate::{Limits, is_text};
+
+/// So much of it shows whether it is text.
+const HEAD: usize = 256;
+
+/// A profile's bytes out of text; none if it is no such text.
+pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
+    if !is_text(&bytes[..bytes.len().min(HEAD)]) {
+        return None;
+    }
+    let text = Text(bytes);
+    let (_, first) = text
+        .lines()
+        .find(|(_, line)| !line.is_empty() && !line.starts_with('#'))?;
+    let built = if goroutines::begins(&first) {
+        goroutines::read(text, limits)
+    } else {
+        counts::Form::of(&first)?.and_then(|form| form.read(text, limits))
+    };
+    Some(built.map(|builder| builder.finish().encode_to_vec()))
+}
+
+/// Lines as they are numbered for people; what is no UTF-8 is replaced.
+#[derive(Clone, Copy)]
+struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    fn lines(self) -> impl Iterator<Item = (usize, std::borrow::Cow<'a, str>)> {
+        let lines = self.0.split(|byte| *byte == b'\n');
+        (1..).zip(lines.map(|line| String::from_utf8_lossy(line.trim_ascii_end())))
+    }
+}
+
+fn wrong(line: usize, what: &str) -> Error {
+    Error::Invalid(format!("line {line}: {what}"))
+}

@@ -1,0 +1,229 @@
+//! Goroutines as people read them: those that stand at the same place in the
+//! same state are one group, with the oldest wait and the count per node.
+//! States, waits and creators are labels: `debug=2` has them, profiles that
+//! have not are grouped by stack alone.
+
+use std::fmt::Write;
+
+use rustc_hash::FxHashMap;
+
+use crate::error::Result;
+use crate::legacy::{CREATED_BY, STATE, WAIT};
+use crate::profile::{Label, Profile, Sample};
+use crate::query::Query;
+use crate::view::View;
+
+/// Frames shown of a group, unless nothing is to be trimmed.
+const FRAMES: usize = 8;
+
+/// Goroutines in groups, the largest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Goroutines {
+    pub total: i64,
+    /// Values of the label that tells nodes apart; one empty one without.
+    pub nodes: Vec<String>,
+    pub groups: Vec<Group>,
+    pub warnings: Vec<String>,
+}
+
+/// Goroutines that do the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Group {
+    pub count: i64,
+    /// Empty where the profile does not tell.
+    pub state: String,
+    /// Minutes that the oldest has waited; 0 for less than one.
+    pub wait: i64,
+    pub created_by: String,
+    /// In the order of `Goroutines::nodes`.
+    pub counts: Vec<i64>,
+    /// Names, innermost first, without the runtime's own.
+    pub stack: Vec<String>,
+    /// Where in the source, for each of `stack`; may be empty.
+    pub places: Vec<String>,
+}
+
+/// One frame: a name, and the line of the source.
+type Frame = (String, String);
+
+/// Group what the filters leave; `split` is the key of the nodes' label.
+///
+/// # Errors
+/// Malformed samples, a question that does not fit.
+pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Goroutines> {
+    let value = profile.sample_index(query.sample_index.as_deref())?;
+    let view = View::new(profile, query)?;
+    let mut found = Goroutines {
+        total: 0,
+        nodes: Vec::new(),
+        groups: Vec::new(),
+        warnings: view.warnings.clone(),
+    };
+    let mut places: FxHashMap<(String, String, Vec<String>), usize> = FxHashMap::default();
+    let mut sample = Sample::default();
+    for index in 0..profile.sample_count() {
+        profile.sample(index, &mut sample)?;
+        let count = sample.values[value];
+        let labels = &sample.labels;
+        if count == 0
+            || !view.keeps_labels(profile, labels)
+            || !view.keeps_stack(&mut sample.locations)
+        {
+            continue;
+        }
+        let text = |key: &str| {
+            let label = find(profile, labels, key);
+            label.map_or_else(String::new, |label| profile.text(label.str).into_owned())
+        };
+        let (names, lines): (Vec<String>, Vec<String>) = frames(profile, &view, &sample.locations)
+            .into_iter()
+            .unzip();
+        let key = (text(STATE), text(CREATED_BY), names);
+        let next = found.groups.len();
+        let place = *places.entry(key.clone()).or_insert(next);
+        if place == next {
+            found.groups.push(Group {
+                state: key.0,
+                created_by: key.1,
+                stack: key.2,
+                places: lines,
+                ..Group::default()
+            });
+        }
+        let node = text(split);
+        let node = found
+            .nodes
+            .iter()
+            .position(|of| *of == node)
+            .unwrap_or_else(|| {
+                found.nodes.push(node);
+                found.nodes.len() - 1
+            });
+        let group = &mut found.groups[place];
+        group.count = group.count.wrapping_add(count);
+        group.wait = group
+            .wait
+            .max(find(profile, labels, WAIT).map_or(0, |label| label.num));
+        group.counts.resize(group.counts.len().max(node + 1), 0);
+        group.counts[node] = group.counts[node].wrapping_add(count);
+        found.total = found.total.wrapping_add(count);
+    }
+    sort(&mut found);
+    Ok(found)
+}
+
+fn find<'a>(profile: &Profile, labels: &'a [Label], key: &str) -> Option<&'a Label> {
+    let mut labels = labels.iter();
+    labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
+}
+
+/// Nodes by name, the largest and oldest groups first.
+fn sort(found: &mut Goroutines) {
+    let mut order: Vec<usize> = (0..found.nodes.len()).collect();
+    order.sort_by(|left, right| found.nodes[*left].cmp(&found.nodes[*right]));
+    found.nodes = order.iter().map(|of| found.nodes[*of].clone()).collect();
+    for group in &mut found.groups {
+        let counts = order.iter().map(|of| group.counts.get(*of).copied());
+        group.counts = counts.map(Option::unwrap_or_default).collect();
+    }
+    found.groups.sort_by(|left, right| {
+        let weight = |of: &Group| std::cmp::Reverse((of.count.wrapping_abs(), of.wait));
+        weight(left)
+            .cmp(&weight(right))
+            .then_with(|| left.stack.cmp(&right.stack))
+            .then_with(|| left.state.cmp(&right.state))
+    });
+}
+
+/// Innermost first; the runtime's own at that end say only that it waits.
+fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for location in stack {
+        let lines = view.lines(*location);
+        if lines.is_empty() {
+            let address = profile.locations[*location as usize].address;
+            frames.push((format!("{address:#x}"), String::new()));
+        }
+        for line in lines {
+            let line = profile.lines[*line as usize];
+            let function = profile.functions[line.function as usize];
+            let file = profile.text(function.file);
+            let place = match (&*file, line.line) {
+                ("", _) => String::new(),
+                (file, 0) => file.to_owned(),
+                (file, line) => format!("{file}:{line}"),
+            };
+            frames.push((profile.text(function.name).into_owned(), place));
+        }
+    }
+    let waits = |(name, _): &Frame| {
+        let own = [
+            "runtime.",
+            "internal/poll.",
+            "internal/runtime/",
+            "internal/sync.",
+        ];
+        own.iter().any(|own| name.starts_with(own))
+    };
+    match frames.iter().position(|frame| !waits(frame)) {
+        Some(first) => frames.split_off(first),
+        None => frames,
+    }
+}
+
+impl Goroutines {
+    /// At most so many groups with their stacks, for people; long stacks are
+    /// cut if `trim` says so.
+    pub fn text(&self, groups: usize, trim: bool) -> String {
+        let mut text = format!(
+            "{} goroutines in {} groups\n",
+            self.total,
+            self.groups.len()
+        );
+        for group in self.groups.iter().take(groups) {
+            group.write(&mut text, &self.nodes, trim);
+        }
+        if self.groups.len() > groups {
+            let _ = writeln!(text, "\n… {} more groups: -n N", self.groups.len() - groups);
+        }
+        text
+    }
+}
+
+impl Group {
+    /// State, oldest wait and creator in one line.
+    pub fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.state.is_empty() {
+            parts.push(self.state.clone());
+        }
+        if self.wait > 0 {
+            parts.push(format!("up to {} min", self.wait));
+        }
+        if !self.created_by.is_empty() {
+            parts.push(format!("created by {}", self.created_by));
+        }
+        parts.join(", ")
+    }
+
+    fn write(&self, out: &mut String, nodes: &[String], trim: bool) {
+        let line = format!("\n{:>6}  {}", self.count, self.describe());
+        let _ = writeln!(out, "{}", line.trim_end());
+        if nodes.len() > 1 {
+            let counts = nodes.iter().zip(&self.counts);
+            let counts: Vec<String> = counts
+                .filter(|(_, count)| **count != 0)
+                .map(|(node, count)| format!("{node} {count}"))
+                .collect();
+            let _ = writeln!(out, "        on {}", counts.join(", "));
+        }
+        let frames = if trim { FRAMES } else { usize::MAX };
+        for (name, place) in self.stack.iter().zip(&self.places).take(frames) {
+            let gap = if place.is_empty() { "" } else { "  " };
+            let _ = writeln!(out, "          {name}{gap}{place}");
+        }
+        if self.stack.len() > frames {
+            let _ = writeln!(out, "          … {} more", self.stack.len() - frames);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Stacks as names: grouped by what the caller sees in them, or each for
+//! itself, so that they can be compared across builds and moments.
+
+use rustc_hash::FxHashMap;
+
+use super::Question;
+use crate::error::Result;
+use crate::frames::{Frames, Info};
+use crate::profile::Profile;
+use crate::query::Query;
+use crate::stacks::Stacks;
+use crate::tagframes;
+use crate::view::View;
+
+/// Weights by group; the rest of the total is in none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    pub sample_type: String,
+    pub unit: String,
+    pub total: i64,
+    /// In order of name.
+    pub groups: Vec<(String, i64)>,
+}
+
+/// A stack of functions, the leaf first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedStack {
+    /// In `NamedStacks::names`.
+    pub frames: Vec<u32>,
+    pub value: i64,
+}
+
+/// Every stack that the filters leave; equal ones are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedStacks {
+    pub sample_type: String,
+    pub unit: String,
+    pub total: i64,
+    pub names: Vec<String>,
+    pub stacks: Vec<NamedStack>,
+}
+
+/// Weigh by group. `of` says to which group a function belongs; of several in
+/// one stack the one nearest to the root counts.
+///
+/// # Errors
+/// Malformed samples, a question that does not fit the profile.
+pub fn groups(
+    profile: &Profile,
+    query: &Query,
+    of: &dyn Fn(&str) -> Option<String>,
+) -> Result<Groups> {
+    tagframes::with(profile, query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let frames = Frames::of(profile, &view, query, false);
+        let mut names: Vec<String> = Vec::new();
+        let mut places: FxHashMap<String, usize> = FxHashMap::default();
+        let group_of: Vec<Option<usize>> = frames
+            .infos
+            .iter()
+            .map(|info| {
+                let name = of(&info.name)?;
+                let next = names.len();
+                let place = *places.entry(name.clone()).or_insert(next);
+                if place == next {
+                    names.push(name);
+                }
+                Some(place)
+            })
+            .collect();
+        let count = names.len();
+        let parts = stacks.fold(
+            || vec![0_i64; count],
+            |sums, locations, weight, _| {
+                let from_root = locations.iter().rev();
+                let mut groups = from_root.filter_map(|location| {
+                    let mut nodes = frames.of_location(*location).iter().rev();
+                    nodes.find_map(|node| group_of[*node as usize])
+                });
+                if let Some(group) = groups.next() {
+                    sums[group] = sums[group].wrapping_add(weight);
+                }
+            },
+        )?;
+        let sum = |group: usize| {
+            let values = parts.iter().map(|part| part[group]);
+            values.fold(0_i64, i64::wrapping_add)
+        };
+        let mut groups: Vec<(String, i64)> = names
+            .into_iter()
+            .enumerate()
+            .map(|(group, name)| (name, sum(group)))
+            .collect();
+        groups.sort();
+        Ok(Groups {
+            sample_type: question.kind.clone(),
+            unit: question.unit.clone(),
+            total: stacks.total,
+            groups,
+        })
+    })
+}
+
+/// All stacks by name.
+///
+/// # Errors
+/// As `groups`.
+pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
+    tagframes::with(profile, query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let frames = Frames::of(profile, &view, query, false);
+        let parts = stacks.fold(
+            FxHashMap::<Vec<u32>, i64>::default,
+            |sums, locations, weight, _| {
+                let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+                let sum = sums.entry(nodes.copied().collect()).or_default();
+                *sum = sum.wrapping_add(weight);
+            },
+        )?;
+        let mut sums: FxHashMap<Vec<u32>, i64> = FxHashMap::default();
+        for (frames, value) in parts.into_iter().flatten() {
+            let sum = sums.entry(frames).or_default();
+            *sum = sum.wrapping_add(value);
+        }
+        let mut stacks: Vec<NamedStack> = sums
+            .into_iter()
+            .map(|(frames, value)| NamedStack { frames, value })
+            .collect();
+        let total = stacks
+            .iter()
+            .fold(0_i64, |sum, stack| sum.wrapping_add(stack.value));
+        stacks.sort_by(|one, other| one.frames.cmp(&other.frames));
+        Ok(NamedStacks {
+            sample_type: question.kind.clone(),
+            unit: question.unit.clone(),
+            total,
+            names: frames.infos.iter().map(Info::printable).collect(),
+            stacks,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str) -> Profile {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+        Profile::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_group_nearest_to_the_root_counts_once() {
+        let profile = profile("cpu.pb.gz");
+        let query = Query::default();
+        let cum = |name: &str| {
+            let query = Query {
+                trim: false,
+                ..query.clone()
+            };
+            let top = crate::report::top(&profile, &query).unwrap();
+            top.rows.iter().find(|row| row.name == name).unwrap().cum
+        };
+        // Recursion: `fib` under `fib` is still one.
+        let by = |name: &str| (name == "main.fib").then(|| "fib".to_owned());
+        let found = groups(&profile, &query, &by).unwrap();
+        assert_eq!(found.groups, [("fib".to_owned(), cum("main.fib"))]);
+        // `Run` calls `reconcile`: all of it belongs to the caller.
+        let by = |name: &str| {
+            let method = name.strip_prefix("main.(*controller).")?;
+            Some(method.to_owned())
+        };
+        let found = groups(&profile, &query, &by).unwrap();
+        let run = found.groups.iter().find(|(name, _)| name == "Run");
+        assert_eq!(run.unwrap().1, cum("main.(*controller).Run"));
+        assert!(
+            found
+                .groups
+                .iter()
+                .all(|(name, sum)| name == "Run" || *sum == 0)
+        );
+    }
+
+    #[test]
+    fn stacks_hold_the_whole() {
+        let profile = profile("heap.pb.gz");
+        let query = Query::default();
+        let found = stacks(&profile, &query).unwrap();
+        let top = crate::report::top(&profile, &query).unwrap();
+        assert_eq!(found.total, top.total);
+        let leaf = |name: &str| -> i64 {
+            let of = found.stacks.iter();
+            of.filter(|stack| found.names[stack.frames[0] as usize] == name)
+                .map(|stack| stack.value)
+                .sum()
+        };
+        assert_eq!(leaf(&top.rows[0].name), top.rows[0].flat);
+    }
+}

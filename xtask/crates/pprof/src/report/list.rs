@@ -1,0 +1,232 @@
+//! `list`: the source of functions, each line with its weights.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Question, Text};
+use crate::error::{Error, Result};
+use crate::frames::{Frames, Info};
+use crate::graph::{Weight, weigh};
+use crate::profile::Profile;
+use crate::query::{Granularity, Query};
+use crate::stacks::Stacks;
+use crate::tagframes;
+use crate::unit;
+use crate::view::{View, compile};
+
+/// Lines before the first and after the last that weigh something.
+const MARGIN: i64 = 5;
+/// A function longer than this is no function: what a profile says about
+/// lines must not make us print for ever.
+const LONGEST: i64 = 100_000;
+
+/// The lines of a file that a profile names, or why there are none. Given by
+/// the caller, who knows where the sources are on this host.
+pub type ReadSource<'a> = &'a dyn Fn(&str) -> std::result::Result<Vec<String>, String>;
+
+/// A function in one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    pub name: String,
+    /// As the profile names it; empty where it says none.
+    pub file: String,
+    pub flat: i64,
+    pub cum: i64,
+    pub lines: Vec<SourceLine>,
+    /// Why there are no lines.
+    pub error: Option<String>,
+}
+
+/// A line of source; weights in the sample type's unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLine {
+    pub number: i64,
+    pub flat: i64,
+    pub cum: i64,
+    pub text: String,
+}
+
+/// All functions that an expression matches, in order of name and file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    pub sample_type: String,
+    pub unit: String,
+    pub total: i64,
+    pub routines: Vec<Routine>,
+    pub warnings: Vec<String>,
+}
+
+/// The source of what matches.
+///
+/// # Errors
+/// Malformed samples, an expression that matches nothing.
+pub fn list(
+    profile: &Profile,
+    query: &Query,
+    expression: &str,
+    source: ReadSource<'_>,
+) -> Result<Listing> {
+    asked(profile, query, expression, source).map(|(listing, _)| listing)
+}
+
+/// The same as `go tool pprof` prints it.
+///
+/// # Errors
+/// As `list`.
+pub fn list_text(
+    profile: &Profile,
+    query: &Query,
+    expression: &str,
+    source: ReadSource<'_>,
+) -> Result<Text> {
+    let (listing, divide_by) = asked(profile, query, expression, source)?;
+    let query = Query {
+        divide_by,
+        ..query.clone()
+    };
+    let question = Question::new(profile, &query)?;
+    let format = |value: i64| question.format(value, &query.unit);
+    let or_dot = |value: i64| {
+        if value == 0 {
+            ".".into()
+        } else {
+            format(value)
+        }
+    };
+    let mut out = format!("Total: {}\n", format(listing.total));
+    for routine in &listing.routines {
+        if routine.file.is_empty() {
+            let _ = writeln!(out, "No source information for {}", routine.name);
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "ROUTINE ======================== {} in {}\n{:>10} {:>10} (flat, cum) {} of Total",
+            routine.name,
+            routine.file,
+            format(routine.flat),
+            format(routine.cum),
+            unit::percentage(routine.cum, listing.total)
+        );
+        if let Some(error) = &routine.error {
+            let _ = writeln!(out, " Error: {error}");
+        }
+        for line in &routine.lines {
+            let (flat, cum) = (or_dot(line.flat), or_dot(line.cum));
+            let _ = writeln!(out, "{flat:>10} {cum:>10} {:>6}:{}", line.number, line.text);
+        }
+    }
+    Ok(Text {
+        text: out,
+        warnings: listing.warnings,
+    })
+}
+
+fn asked(
+    profile: &Profile,
+    query: &Query,
+    expression: &str,
+    source: ReadSource<'_>,
+) -> Result<(Listing, f64)> {
+    // As in pprof: every line counts, trimmed is nothing.
+    let query = Query {
+        granularity: Granularity::Lines,
+        showcolumns: false,
+        trim: false,
+        ..query.clone()
+    };
+    let wanted = compile("list", Some(expression))?
+        .ok_or_else(|| Error::Query("list needs an expression".into()))?;
+    tagframes::with(profile, &query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let frames = Frames::of(profile, &view, query, true);
+        let weights = weigh(&stacks, &frames)?;
+        let mut found: Found<'_> = BTreeMap::new();
+        for (info, weight) in frames.infos.iter().zip(&weights) {
+            let counts = weight.flat != 0 || weight.cum != 0;
+            let dropped =
+                query.drop_negative && (weight.flat < 0 || (weight.flat == 0 && weight.cum < 0));
+            if counts && !dropped && wanted.is_match(&info.name) {
+                let files = found.entry(&info.name).or_default();
+                files.entry(&info.file).or_default().push((info, *weight));
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::Query(format!("nothing matches `{expression}`")));
+        }
+        let mut routines = Vec::new();
+        for (name, mut files) in found {
+            // Of a function without a file nothing more can be said, unless
+            // it has one elsewhere.
+            if files.len() > 1 {
+                files.remove("");
+            }
+            let each = files.into_iter();
+            routines.extend(each.map(|(file, nodes)| routine(name, file, &nodes, source)));
+        }
+        let listing = Listing {
+            sample_type: question.kind.clone(),
+            unit: question.unit.clone(),
+            total: stacks.total,
+            routines,
+            warnings: view.warnings.clone(),
+        };
+        Ok((listing, query.divide_by))
+    })
+}
+
+/// By function, then by file.
+type Found<'a> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<(&'a Info, Weight)>>>;
+
+fn routine(name: &str, file: &str, nodes: &[(&Info, Weight)], source: ReadSource<'_>) -> Routine {
+    let mut routine = Routine {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        flat: 0,
+        cum: 0,
+        lines: Vec::new(),
+        error: None,
+    };
+    let mut weights: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for (info, weight) in nodes {
+        routine.flat = routine.flat.wrapping_add(weight.flat);
+        routine.cum = routine.cum.wrapping_add(weight.cum);
+        let line = weights.entry(info.line).or_default();
+        line.0 = line.0.wrapping_add(weight.flat);
+        line.1 = line.1.wrapping_add(weight.cum);
+    }
+    if file.is_empty() {
+        return routine;
+    }
+    let start = nodes.iter().map(|(info, _)| match info.start_line {
+        0 => info.line.saturating_sub(MARGIN),
+        start => start,
+    });
+    let start = start.min().unwrap_or(1).max(1);
+    let end = weights.keys().next_back().copied().unwrap_or(0);
+    let end = end.saturating_add(MARGIN);
+    let lines = match source(file) {
+        Ok(lines) => lines,
+        Err(error) => {
+            routine.error = Some(error);
+            return routine;
+        }
+    };
+    let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
+    let end = end.min(start.saturating_add(LONGEST));
+    let numbered = (start..=end).zip(lines.into_iter().skip(skipped));
+    routine.lines = numbered
+        .map(|(number, text)| {
+            let (flat, cum) = weights.get(&number).copied().unwrap_or_default();
+            SourceLine {
+                number,
+                flat,
+                cum,
+                text,
+            }
+        })
+        .collect();
+    routine
+}

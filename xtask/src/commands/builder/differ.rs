@@ -1,0 +1,240 @@
+//! What is wanted beside what is there: each difference in a sentence, and
+//! what it takes to mend it.
+
+use serde::Serialize;
+
+use super::wanted::Wanted;
+use crate::ctx::buildx::{Builder, Node};
+
+/// Talos' Makefile asks for `rewrite-timestamp`, which BuildKit has since.
+const OLDEST_BUILDKIT: (u64, u64) = (0, 13);
+
+/// One thing that is not as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Difference {
+    pub(super) what: String,
+    pub(super) wanted: String,
+    pub(super) there: String,
+    pub(super) cure: Cure,
+}
+
+/// From the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Cure {
+    /// `docker buildx use`.
+    Use,
+    /// Its container is started by asking for it.
+    Start,
+    /// Remove it, keep its state, make it anew.
+    Recreate,
+}
+
+pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, wanted: &str, there: &str, cure| {
+        if wanted != there {
+            found.push(Difference {
+                what: what.to_owned(),
+                wanted: wanted.to_owned(),
+                there: if there.is_empty() { "none" } else { there }.to_owned(),
+                cure,
+            });
+        }
+    };
+    differ(
+        "driver",
+        wanted.driver.name(),
+        &there.driver,
+        Cure::Recreate,
+    );
+    let nothing = Node::default();
+    let node = there.nodes.first().unwrap_or(&nothing);
+    for (name, value) in &wanted.options {
+        let has = node
+            .driver_opts
+            .as_ref()
+            .and_then(|options| options.get(name));
+        differ(name, value, has.map_or("", String::as_str), Cure::Recreate);
+    }
+    if let Some(endpoint) = &wanted.endpoint {
+        differ("endpoint", endpoint, &node.endpoint, Cure::Recreate);
+    }
+    if let Some(entitlement) = wanted.entitlement {
+        let has = if grants(node, entitlement) {
+            entitlement
+        } else {
+            ""
+        };
+        differ("entitlement", entitlement, has, Cure::Recreate);
+    }
+    differ("state", "running", state(node), Cure::Start);
+    if node.status == "running" {
+        if let (Some((bytes, _)), Some(has)) = (&wanted.max_used_space, limit(node)) {
+            differ(
+                "cache limit",
+                &in_words(*bytes),
+                &in_words(has),
+                Cure::Recreate,
+            );
+        }
+        if let Some(version) = version(&node.version).filter(|version| *version < OLDEST_BUILDKIT) {
+            let oldest = format!("{}.{} or newer", OLDEST_BUILDKIT.0, OLDEST_BUILDKIT.1);
+            differ(
+                "BuildKit",
+                &oldest,
+                &format!("{}.{}", version.0, version.1),
+                Cure::Recreate,
+            );
+        }
+    }
+    if !there.current && std::env::var_os("BUILDX_BUILDER").is_none() {
+        differ("used by builds", "yes", "no", Cure::Use);
+    }
+    found
+}
+
+/// Buildx' word, and one for when it could not tell.
+pub(super) fn state(node: &Node) -> &str {
+    if node.status.is_empty() {
+        "not reachable"
+    } else {
+        &node.status
+    }
+}
+
+fn grants(node: &Node, entitlement: &str) -> bool {
+    let flags = node.flags.iter().flatten();
+    let mut after = "";
+    for flag in flags {
+        if after == "--allow-insecure-entitlement" && flag == entitlement {
+            return true;
+        }
+        if flag.strip_prefix("--allow-insecure-entitlement=") == Some(entitlement) {
+            return true;
+        }
+        after = flag;
+    }
+    false
+}
+
+/// What the whole cache may come to; bytes.
+pub(super) fn limit(node: &Node) -> Option<u64> {
+    let rules = node.gc_policy.as_ref()?;
+    let last = rules.iter().rfind(|rule| rule.all)?;
+    Some(last.max_used_space).filter(|bytes| *bytes > 0)
+}
+
+fn version(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.trim_start_matches('v').split('.');
+    let version = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    // Of a build that does not know.
+    (version != (0, 0)).then_some(version)
+}
+
+/// `93.1 GB`.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn in_words(bytes: u64) -> String {
+    let mut number = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if number < 1000.0 {
+            return format!("{number:.1} {unit}").replace(".0 ", " ");
+        }
+        number /= 1000.0;
+    }
+    format!("{number:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::buildx::GcRule;
+    use crate::ctx::config::BuilderDriver;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            name: "local1".to_owned(),
+            driver: BuilderDriver::DockerContainer,
+            options: vec![("network".to_owned(), "host".to_owned())],
+            endpoint: None,
+            entitlement: Some("security.insecure"),
+            max_used_space: None,
+        }
+    }
+
+    fn as_wanted() -> Builder {
+        Builder {
+            name: "local1".to_owned(),
+            driver: "docker-container".to_owned(),
+            current: true,
+            nodes: vec![Node {
+                driver_opts: Some([("network".to_owned(), "host".to_owned())].into()),
+                flags: Some(vec![
+                    "--allow-insecure-entitlement".to_owned(),
+                    "security.insecure".to_owned(),
+                ]),
+                status: "running".to_owned(),
+                version: "v0.25.2".to_owned(),
+                gc_policy: Some(vec![GcRule {
+                    all: true,
+                    max_used_space: 7,
+                }]),
+                ..Node::default()
+            }],
+        }
+    }
+
+    fn told(wanted: &Wanted, there: &Builder) -> Vec<(String, Cure)> {
+        let found = differences(wanted, there);
+        found
+            .into_iter()
+            .map(|it| {
+                (
+                    format!("{}: {}, not {}", it.what, it.there, it.wanted),
+                    it.cure,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_as_the_guide_makes_it_does_not_differ() {
+        assert_eq!(told(&wanted(), &as_wanted()), []);
+    }
+
+    #[test]
+    fn each_difference_is_said_with_its_cure() {
+        let mut there = as_wanted();
+        there.driver = "docker".to_owned();
+        there.current = false;
+        there.nodes[0].driver_opts = None;
+        there.nodes[0].flags = Some(vec!["--allow-insecure-entitlement=network.host".to_owned()]);
+        there.nodes[0].status = "stopped".to_owned();
+        let recreate = Cure::Recreate;
+        assert_eq!(
+            told(&wanted(), &there),
+            [
+                ("driver: docker, not docker-container".to_owned(), recreate),
+                ("network: none, not host".to_owned(), recreate),
+                (
+                    "entitlement: none, not security.insecure".to_owned(),
+                    recreate
+                ),
+                ("state: stopped, not running".to_owned(), Cure::Start),
+                ("used by builds: no, not yes".to_owned(), Cure::Use),
+            ]
+        );
+    }
+
+    #[test]
+    fn limits_and_versions_are_compared_where_they_are_known() {
+        let mut wanted = wanted();
+        wanted.max_used_space = Some((40_000_000_000, "/x".into()));
+        let mut there = as_wanted();
+        there.nodes[0].version = "v0.12.4".to_owned();
+        let told = told(&wanted, &there);
+        assert_eq!(told[0].0, "cache limit: 7 B, not 40 GB");
+        assert_eq!(told[1].0, "BuildKit: 0.12, not 0.13 or newer");
+        assert_eq!(version("v0.0.0+unknown"), None);
+    }
+}

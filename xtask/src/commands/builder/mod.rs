@@ -1,0 +1,228 @@
+//! `builder`: the buildx builder that Talos' builds need, by the guide's own
+//! line. Buildx schedules, we only look and say.
+
+pub mod args;
+mod differ;
+mod show;
+mod usage;
+mod wanted;
+
+use super::App;
+use super::cluster::HalfMade;
+use crate::ctx::buildx::{self, Builder};
+use crate::ctx::docker;
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Effect, Plan, Step};
+use crate::ui;
+use args::{BuilderCommand, BuilderVerb};
+use differ::{Cure, differences};
+use wanted::Wanted;
+
+/// Pulls BuildKit's image the first time.
+const START_DEADLINE: u64 = 900;
+const DEADLINE: u64 = 300;
+
+pub(super) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
+    let wanted = Wanted::of(&app.ctx)?;
+    match &command.verb {
+        None => show::status(app, &wanted, command.json),
+        Some(BuilderVerb::Status { json }) => show::status(app, &wanted, command.json || *json),
+        Some(BuilderVerb::Create) => create(app, &wanted),
+        Some(BuilderVerb::Repair) => repair(app, &wanted),
+        Some(BuilderVerb::Remove { keep_state }) => remove(app, &wanted, *keep_state),
+        Some(BuilderVerb::Usage { json }) => usage::usage(&wanted, command.json || *json),
+        Some(BuilderVerb::Prune { keep }) => usage::prune(app, &wanted, keep.as_deref()),
+    }
+}
+
+/// As it is wanted, for `setup`. Some(whether anything was changed); none for a
+/// dry run, which has shown the plan.
+///
+/// # Errors
+/// When there is another builder of that name, or a step fails.
+pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
+    let plan = plan(app)?;
+    if plan.steps.is_empty() {
+        return Ok(Some(false));
+    }
+    Ok(app.carry_out(&plan, &HalfMade)?.then_some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is as it is wanted.
+///
+/// # Errors
+/// When there is another builder of that name.
+pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+    let wanted = Wanted::of(&app.ctx)?;
+    plan_create(&wanted, there(&wanted)?.as_ref())
+}
+
+fn create(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
+    let name = &wanted.name;
+    match ensure(app)? {
+        Some(true) => ui::print(&format!("builder {name} is ready\n")),
+        Some(false) => ui::print(&format!(
+            "builder {name} is there already, as it is wanted\n"
+        )),
+        None => {}
+    }
+    Ok(0)
+}
+
+fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
+    let plan = plan_repair(wanted, there(wanted)?.as_ref());
+    if plan.steps.is_empty() {
+        ui::print(&format!(
+            "builder {} is as it is wanted: nothing to repair\n",
+            wanted.name
+        ));
+    } else if app.carry_out(&plan, &HalfMade)? {
+        // Looked at, not assumed.
+        let left = there(wanted)?.map_or_else(Vec::new, |there| differences(wanted, &there));
+        if let Some(first) = left.first() {
+            return Err(Failure::step(format!(
+                "builder `{}` still differs: {} is {}",
+                wanted.name, first.what, first.there
+            ))
+            .hint("cargo xtask builder status"));
+        }
+        ui::print(&format!(
+            "builder {} is repaired; its cache was kept\n",
+            wanted.name
+        ));
+    }
+    Ok(0)
+}
+
+fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
+    let name = &wanted.name;
+    if there(wanted)?.is_none() {
+        ui::print(&format!("no builder {name}: nothing to remove\n"));
+        return Ok(0);
+    }
+    let mut plan = Plan::new(format!("remove the builder {name}"));
+    plan.push(removal(wanted, keep_state));
+    if app.carry_out(&plan, &HalfMade)? {
+        let cache = if keep_state {
+            "; its cache stays for the next of this name"
+        } else {
+            ""
+        };
+        ui::print(&format!("builder {name} is gone{cache}\n"));
+    }
+    Ok(0)
+}
+
+/// The builder of the wanted name.
+fn there(wanted: &Wanted) -> Result<Option<Builder>> {
+    if docker::client().is_none() {
+        return Err(Failure::host("there is no `docker` on PATH").hint("cargo xtask doctor"));
+    }
+    let list = buildx::list().map_err(|why| {
+        if docker::buildx().is_none() {
+            return Failure::host("docker has no buildx plugin")
+                .cause("builds need it")
+                .hint("install docker-buildx-plugin, or put `docker-buildx` into ~/.docker/cli-plugins");
+        }
+        Failure::host("cannot ask buildx for its builders").cause(why).hint("cargo xtask doctor")
+    })?;
+    Ok(list.into_iter().find(|builder| builder.name == wanted.name))
+}
+
+/// What `create` does: all of it, or what lets a builder that is there work.
+fn plan_create(wanted: &Wanted, there: Option<&Builder>) -> Result<Plan> {
+    let name = &wanted.name;
+    let Some(there) = there else {
+        let mut plan = Plan::new(format!("make the builder {name}"));
+        plan.steps = creation(wanted);
+        return Ok(plan);
+    };
+    let differ = differences(wanted, there);
+    let others: Vec<_> = differ
+        .iter()
+        .filter(|it| it.cure == Cure::Recreate)
+        .collect();
+    if others.is_empty() {
+        return Ok(plan_repair(wanted, Some(there)));
+    }
+    let mut failure = Failure::host(format!(
+        "there is a builder `{name}` already, and it is another"
+    ))
+    .hint("cargo xtask builder repair: makes it anew and keeps its cache");
+    failure.causes = others
+        .iter()
+        .map(|it| format!("{} is {}, not {}", it.what, it.there, it.wanted))
+        .collect();
+    Err(failure)
+}
+
+fn plan_repair(wanted: &Wanted, there: Option<&Builder>) -> Plan {
+    let mut plan = Plan::new(format!("repair the builder {}", wanted.name));
+    let Some(there) = there else {
+        plan.steps = creation(wanted);
+        return plan;
+    };
+    let differ = differences(wanted, there);
+    let cures: Vec<Cure> = differ.iter().map(|it| it.cure).collect();
+    if cures.contains(&Cure::Recreate) {
+        plan.push(removal(wanted, true));
+        plan.steps.extend(creation(wanted));
+        return plan;
+    }
+    if cures.contains(&Cure::Start) {
+        plan.push(start(wanted));
+    }
+    if cures.contains(&Cure::Use) {
+        let argv = ["docker", "buildx", "use", &wanted.name];
+        plan.push(Step::run("have builds use it", argv).deadline(DEADLINE));
+    }
+    plan
+}
+
+fn creation(wanted: &Wanted) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some((bytes, path)) = &wanted.max_used_space {
+        let contents = format!(
+            "# Written by `cargo xtask builder`.\n[worker.oci]\n  gc = true\n  maxUsedSpace = {bytes}\n"
+        );
+        let (path, mode) = (path.clone(), 0o644);
+        let action = Action::WriteFile {
+            path,
+            contents,
+            mode,
+        };
+        steps.push(Step::new("how large BuildKit's cache may grow", action));
+    }
+    let why = "a builder with the host's network, and the entitlement that Talos' builds ask for";
+    let create = Step::run(why, wanted.create());
+    steps.push(create.effect(Effect::Creates).deadline(DEADLINE));
+    steps.push(start(wanted));
+    steps
+}
+
+fn start(wanted: &Wanted) -> Step {
+    let argv = ["docker", "buildx", "inspect", "--bootstrap", &wanted.name];
+    let why = "start BuildKit now, so that what hinders it is said now";
+    let mut step = Step::run(why, argv).deadline(START_DEADLINE);
+    if let Action::Run(run) = &mut step.action {
+        // All about the builder; `builder status` says what matters.
+        run.quiet = true;
+    }
+    step
+}
+
+fn removal(wanted: &Wanted, keep_state: bool) -> Step {
+    let mut argv = vec!["docker", "buildx", "rm"];
+    if keep_state {
+        argv.push("--keep-state");
+    }
+    argv.push(&wanted.name);
+    let why = if keep_state {
+        "remove the builder; the volume with its cache stays"
+    } else {
+        "remove the builder and its cache"
+    };
+    Step::run(why, argv)
+        .effect(Effect::Destroys)
+        .deadline(DEADLINE)
+}

@@ -1,0 +1,106 @@
+//! `builder status`.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::differ::{Difference, differences, in_words, limit, state};
+use super::wanted::Wanted;
+use crate::commands::App;
+use crate::ctx::buildx::Builder;
+use crate::failure::Result;
+use crate::ui::{self, Style};
+
+/// Exit code 1 where it is not as it is wanted.
+pub(super) fn status(app: &App<'_>, wanted: &Wanted, as_json: bool) -> Result<u8> {
+    let there = super::there(wanted)?;
+    let differ = there.as_ref().map(|there| differences(wanted, there));
+    let is_fine = differ.as_ref().is_some_and(Vec::is_empty);
+    if as_json {
+        ui::print_json(&to_json(wanted, there.as_ref(), differ.as_deref(), is_fine));
+    } else {
+        ui::print(&to_text(app, wanted, there.as_ref(), differ.as_deref()));
+    }
+    Ok(u8::from(!is_fine))
+}
+
+fn to_json(
+    wanted: &Wanted,
+    there: Option<&Builder>,
+    differ: Option<&[Difference]>,
+    is_fine: bool,
+) -> Value {
+    let builder = there.map(|there| {
+        let node = there.nodes.first();
+        json!({
+            "driver": there.driver,
+            "current": there.current,
+            "state": node.map(state),
+            "endpoint": node.map(|node| &node.endpoint),
+            "options": node.and_then(|node| node.driver_opts.as_ref()),
+            "flags": node.and_then(|node| node.flags.as_ref()),
+            "buildkit": node.map(|node| &node.version).filter(|version| !version.is_empty()),
+            "max_used_space": node.and_then(limit),
+        })
+    });
+    json!({
+        "schema": 1,
+        "name": wanted.name,
+        "ok": is_fine,
+        "builder": builder,
+        "wanted": {
+            "driver": wanted.driver.name(),
+            "options": wanted.options.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "endpoint": wanted.endpoint,
+            "entitlement": wanted.entitlement,
+            "max_used_space": wanted.max_used_space.as_ref().map(|(bytes, _)| bytes),
+        },
+        "differences": differ.unwrap_or_default(),
+    })
+}
+
+fn to_text(
+    app: &App<'_>,
+    wanted: &Wanted,
+    there: Option<&Builder>,
+    differ: Option<&[Difference]>,
+) -> String {
+    let name = &wanted.name;
+    let (Some(there), Some(differ)) = (there, differ) else {
+        let absent = app.ui.paint(Style::Dim, "absent");
+        return format!("builder {name} is {absent}\nnext:\n  cargo xtask builder create\n");
+    };
+    let Some(node) = there.nodes.first() else {
+        return format!("builder {name} has no node\nnext:\n  cargo xtask builder repair\n");
+    };
+    let style = if node.status == "running" {
+        Style::Good
+    } else {
+        Style::Bad
+    };
+    let mut out = format!("builder {name} is {}", app.ui.paint(style, state(node)));
+    if !node.version.is_empty() {
+        let _ = write!(out, "  BuildKit {}", node.version);
+    }
+    let _ = writeln!(out, "\n  driver {}  at {}", there.driver, node.endpoint);
+    let options = node.driver_opts.iter().flatten();
+    let options: Vec<String> = options
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if !options.is_empty() {
+        let _ = writeln!(out, "  options {}", options.join(" "));
+    }
+    if let Some(limit) = limit(node) {
+        let _ = writeln!(out, "  cache up to {}", in_words(limit));
+    }
+    for it in differ {
+        let line = format!("{} is {}, wanted {}", it.what, it.there, it.wanted);
+        let _ = writeln!(out, "  {} {line}", app.ui.paint(Style::Bad, "differs:"));
+    }
+    out.push_str(if differ.is_empty() {
+        "  as it is wanted\n"
+    } else {
+        "next:\n  cargo xtask builder repair\n"
+    });
+    out
+}

@@ -1,0 +1,187 @@
+//! `builder usage` and `builder prune`: what BuildKit's cache holds.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::differ::in_words;
+use super::wanted::{Wanted, bytes};
+use crate::commands::App;
+use crate::commands::cluster::HalfMade;
+use crate::ctx::probe;
+use crate::failure::{Failure, Result};
+use crate::plan::{Effect, Plan, Step};
+use crate::ui;
+
+/// A large cache takes its time to be summed up.
+const LIMIT: Duration = Duration::from_mins(2);
+const DEADLINE: u64 = 3600;
+
+/// One line of `docker buildx du --format json`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct Record {
+    size: String,
+    reclaimable: bool,
+    r#type: String,
+}
+
+/// Of one kind of record, or of all; bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Sum {
+    records: u64,
+    bytes: u64,
+    reclaimable: u64,
+}
+
+pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
+    let sums = ask(wanted)?;
+    let all = total(&sums);
+    if as_json {
+        let kinds: Vec<_> = sums.iter().map(|(kind, sum)| to_json(kind, *sum)).collect();
+        ui::print_json(
+            &json!({"schema": 1, "builder": wanted.name, "total": to_json("all", all), "kinds": kinds}),
+        );
+        return Ok(0);
+    }
+    let mut out = String::new();
+    for (kind, sum) in &sums {
+        let _ = writeln!(
+            out,
+            "{kind:<24} {:>10}  {} records",
+            in_words(sum.bytes),
+            sum.records
+        );
+    }
+    let _ = writeln!(
+        out,
+        "{:<24} {:>10}  of which {} could go: cargo xtask builder prune",
+        "all",
+        in_words(all.bytes),
+        in_words(all.reclaimable)
+    );
+    ui::print(&out);
+    Ok(0)
+}
+
+pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Result<u8> {
+    if let Some(keep) = keep.filter(|keep| bytes(keep).is_none()) {
+        return Err(Failure::usage(format!("`{keep}` is no size"))
+            .hint("cargo xtask builder prune --keep 20GB"));
+    }
+    let before = if app.is_dry() {
+        Sum::default()
+    } else {
+        total(&ask(wanted)?)
+    };
+    let mut argv: Vec<String> = [
+        "docker",
+        "buildx",
+        "prune",
+        "--builder",
+        &wanted.name,
+        "--force",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    if let Some(keep) = keep.and_then(bytes) {
+        argv.extend(["--max-used-space".to_owned(), keep.to_string()]);
+    }
+    let mut plan = Plan::new(format!("prune the cache of the builder {}", wanted.name));
+    plan.push(
+        Step::run("remove what the cache could do without", argv)
+            .effect(Effect::Destroys)
+            .deadline(DEADLINE),
+    );
+    if app.carry_out(&plan, &HalfMade)? {
+        let after = total(&ask(wanted)?);
+        let freed = before.bytes.saturating_sub(after.bytes);
+        ui::print(&format!(
+            "{} freed; {} are left\n",
+            in_words(freed),
+            in_words(after.bytes)
+        ));
+    }
+    Ok(0)
+}
+
+fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
+    let name = &wanted.name;
+    if super::there(wanted)?.is_none() {
+        return Err(Failure::host(format!("there is no builder `{name}`"))
+            .hint("cargo xtask builder create"));
+    }
+    let argv = [
+        "docker",
+        "buildx",
+        "du",
+        "--builder",
+        name,
+        "--format",
+        "json",
+    ];
+    let output = probe::run(&argv, None, LIMIT).ok_or_else(|| {
+        Failure::step(format!("the builder `{name}` does not answer"))
+            .hint("cargo xtask builder status")
+    })?;
+    if output.success {
+        return Ok(sums(&output.stdout));
+    }
+    Err(Failure::step(format!(
+        "the builder `{name}` does not say what its cache holds"
+    ))
+    .cause(output.stderr.trim())
+    .hint("cargo xtask builder repair"))
+}
+
+fn sums(text: &str) -> BTreeMap<String, Sum> {
+    let records = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Record>(line).ok());
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    for record in records {
+        let size = bytes(&record.size).unwrap_or_default();
+        let sum = sums.entry(record.r#type).or_default();
+        sum.records += 1;
+        sum.bytes += size;
+        sum.reclaimable += if record.reclaimable { size } else { 0 };
+    }
+    sums
+}
+
+fn total(sums: &BTreeMap<String, Sum>) -> Sum {
+    sums.values().fold(Sum::default(), |all, sum| Sum {
+        records: all.records + sum.records,
+        bytes: all.bytes + sum.bytes,
+        reclaimable: all.reclaimable + sum.reclaimable,
+    })
+}
+
+fn to_json(kind: &str, sum: Sum) -> serde_json::Value {
+    json!({"kind": kind, "records": sum.records, "bytes": sum.bytes, "reclaimable": sum.reclaimable})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_summed_by_kind() {
+        let text = r#"{"ID":"a","Reclaimable":true,"Size":"4.096kB","Type":"source.local"}
+{"ID":"b","Reclaimable":false,"Size":"26.43MB","Type":"regular"}
+{"ID":"c","Reclaimable":true,"Size":"1B","Type":"regular"}
+"#;
+        let sums = sums(text);
+        let regular = Sum {
+            records: 2,
+            bytes: 26_430_001,
+            reclaimable: 1,
+        };
+        assert_eq!(sums["regular"], regular);
+        assert_eq!(total(&sums).bytes, 26_434_097);
+    }
+}

@@ -1,0 +1,195 @@
+//! The builder that is wanted: the guide's, or what `[builder]` says.
+
+use camino::Utf8PathBuf;
+
+use crate::ctx::Ctx;
+use crate::ctx::buildx::is_here;
+use crate::ctx::config::{BuilderConfig, BuilderDriver};
+use crate::failure::{Failure, Result};
+
+/// The guide's name for it.
+const NAME: &str = "local1";
+/// Talos' unit tests and images need loop devices while they build.
+const ENTITLEMENT: &str = "security.insecure";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) driver: BuilderDriver,
+    /// `--driver-opt`s in the order in which they are given.
+    pub(super) options: Vec<(String, String)>,
+    /// Where a remote one answers.
+    pub(super) endpoint: Option<String>,
+    /// Entitlements that its BuildKit grants; a remote one has its own settings.
+    pub(super) entitlement: Option<&'static str>,
+    /// Most of the cache, in bytes, and the file that tells BuildKit.
+    pub(super) max_used_space: Option<(u64, Utf8PathBuf)>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// Settings that cannot be meant.
+    pub(super) fn of(ctx: &Ctx) -> Result<Self> {
+        let config = &ctx.config.builder;
+        let driver = config.driver.unwrap_or_default();
+        let mut options = match driver {
+            BuilderDriver::DockerContainer => vec![("network".to_owned(), "host".to_owned())],
+            BuilderDriver::Remote => tls(config)?,
+            BuilderDriver::Kubernetes => Vec::new(),
+        };
+        for option in &config.driver_opts {
+            let (name, value) = option
+                .split_once('=')
+                .ok_or_else(|| wrong(&format!("driver-opts: `{option}` is not NAME=VALUE")))?;
+            options.retain(|(known, _)| known != name);
+            options.push((name.to_owned(), value.to_owned()));
+        }
+        let remote = driver == BuilderDriver::Remote;
+        if remote != config.endpoint.is_some() {
+            return Err(wrong(
+                "`endpoint` belongs to the driver `remote`, which needs one",
+            ));
+        }
+        let name = config.name.clone().unwrap_or_else(|| NAME.to_owned());
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(wrong(&format!("`{name}` cannot be a builder's name")));
+        }
+        let max_used_space = match &config.max_used_space {
+            Some(_) if remote => {
+                return Err(wrong("a remote BuildKit's limits are in its own settings"));
+            }
+            Some(text) => {
+                let bytes = bytes(text).ok_or_else(|| {
+                    wrong(&format!("max-used-space: `{text}` is no size such as 40GB"))
+                })?;
+                let file = ctx.dirs.state.join("builder").join(format!("{name}.toml"));
+                Some((bytes, file))
+            }
+            None => None,
+        };
+        Ok(Self {
+            name,
+            driver,
+            options,
+            endpoint: config.endpoint.clone(),
+            entitlement: (!remote).then_some(ENTITLEMENT),
+            max_used_space,
+        })
+    }
+
+    /// The guide's line, word by word.
+    pub(super) fn create(&self) -> Vec<String> {
+        let mut argv: Vec<String> = ["docker", "buildx", "create", "--driver", self.driver.name()]
+            .map(str::to_owned)
+            .to_vec();
+        for (name, value) in &self.options {
+            argv.extend(["--driver-opt".to_owned(), format!("{name}={value}")]);
+        }
+        argv.extend(["--name".to_owned(), self.name.clone()]);
+        if let Some(entitlement) = self.entitlement {
+            let flags = format!("--allow-insecure-entitlement {entitlement}");
+            argv.extend(["--buildkitd-flags".to_owned(), flags]);
+        }
+        if let Some((_, file)) = &self.max_used_space {
+            argv.extend(["--buildkitd-config".to_owned(), file.to_string()]);
+        }
+        argv.push("--use".to_owned());
+        argv.extend(self.endpoint.clone());
+        argv
+    }
+}
+
+/// A builder on another machine runs whatever it is sent, as root: its port is
+/// no place to go without knowing each other.
+fn tls(config: &BuilderConfig) -> Result<Vec<(String, String)>> {
+    let files = [
+        ("cacert", &config.cacert),
+        ("cert", &config.cert),
+        ("key", &config.key),
+    ];
+    let options: Vec<(String, String)> = files
+        .iter()
+        .filter_map(|(name, file)| Some(((*name).to_owned(), file.as_ref()?.to_string())))
+        .collect();
+    if options.len() < files.len()
+        && config
+            .endpoint
+            .as_deref()
+            .is_some_and(|endpoint| !is_here(endpoint) && endpoint.starts_with("tcp:"))
+    {
+        return Err(wrong(
+            "a remote builder on another machine needs TLS: `cacert`, `cert` and `key`",
+        ));
+    }
+    if let Some((name, file)) = options
+        .iter()
+        .find(|(_, file)| !camino::Utf8Path::new(file).is_file())
+    {
+        return Err(wrong(&format!("{name}: there is no file `{file}`")));
+    }
+    Ok(options)
+}
+
+fn wrong(cause: &str) -> Failure {
+    Failure::usage("`[builder]` in .cargo/xtask.toml cannot be meant")
+        .cause(cause)
+        .hint("settings are listed under \"Settings\" in the README")
+}
+
+/// `40GB`, `512MB`, `100GiB`, or bytes.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.trim().parse().ok().filter(|number| *number >= 0.0)?;
+    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        "tib" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no disk is as large; it is not negative"
+    )]
+    Some((number * unit).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn guides() -> Wanted {
+        Wanted {
+            name: NAME.to_owned(),
+            driver: BuilderDriver::DockerContainer,
+            options: vec![("network".to_owned(), "host".to_owned())],
+            endpoint: None,
+            entitlement: Some(ENTITLEMENT),
+            max_used_space: None,
+        }
+    }
+
+    #[test]
+    fn the_line_is_the_guides() {
+        let line = "docker buildx create --driver docker-container --driver-opt network=host --name local1 --buildkitd-flags '--allow-insecure-entitlement security.insecure' --use";
+        assert_eq!(guides().create(), shlex::split(line).unwrap());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("40GB"), Some(40_000_000_000));
+        assert_eq!(bytes("1.5GiB"), Some(1_610_612_736));
+        assert_eq!(bytes("7"), Some(7));
+        for wrong in ["", "GB", "40 elephants", "-1GB"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+}

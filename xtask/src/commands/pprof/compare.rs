@@ -1,0 +1,64 @@
+//! `--diff A B`: two profiles, or two fetches, function by function.
+
+use ::pprof::{Profile, Source, report};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
+
+use super::args::ShowArgs;
+use super::{load, show, store};
+use crate::commands::App;
+use crate::failure::{Failure, Result};
+
+/// Print what has changed from the first to the second.
+pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
+    let [before, after] = files else {
+        return Err(Failure::usage(format!(
+            "`--diff` compares two profiles, not {}",
+            files.len()
+        ))
+        .hint("cargo xtask pprof open --diff BEFORE AFTER"));
+    };
+    let names = [before.as_str(), after.as_str()];
+    let sides = [side(app, before)?, side(app, after)?];
+    let query = args.query();
+    if !args.json {
+        let text = report::compare_text(&sides[0], &sides[1], &query, names);
+        let text = text.map_err(|error| load::engine(&error))?;
+        show::warn(app, &text.warnings);
+        return show::output(args, text.text.as_bytes());
+    }
+    let of = report::compare(&sides[0], &sides[1], &query).map_err(|error| load::engine(&error))?;
+    show::warn(app, &of.warnings);
+    let row = |row: &report::Compared| {
+        json!({
+            "name": row.name, "before": row.before, "after": row.after,
+            "change": row.change(), "noise": row.noise,
+        })
+    };
+    let rows: Vec<_> = of
+        .rows
+        .iter()
+        .take(args.value.nodecount.unwrap_or(usize::MAX))
+        .map(row)
+        .collect();
+    let value = json!({
+        "schema": 1, "sample_type": of.sample_type, "unit": of.unit, "scale": of.scale,
+        "durations": of.durations, "total": row(&of.total), "rows": rows,
+    });
+    show::output(args, format!("{value:#}\n").as_bytes())
+}
+
+/// A file, or all nodes of what was fetched.
+fn side(app: &App<'_>, name: &Utf8Path) -> Result<Profile> {
+    let root = store::root(&app.ctx.dirs.state);
+    if !name.exists()
+        && let Some(found) = store::find(&root, name.as_str())
+    {
+        let sources: Result<Vec<Source>> = found?
+            .iter()
+            .map(|(_, file)| Ok(Source::new(load::read(file)?)))
+            .collect();
+        return ::pprof::merge(sources?).map_err(|error| load::engine(&error));
+    }
+    load::read(name)
+}

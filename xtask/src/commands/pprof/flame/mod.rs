@@ -1,0 +1,77 @@
+//! `--flame`: the flame graph in the terminal.
+
+mod paint;
+mod tree;
+mod view;
+
+use std::time::Duration;
+
+use ::pprof::Profile;
+use ::pprof::flame::Flame;
+
+use super::args::ShowArgs;
+use super::leak::Moment;
+use super::load;
+use crate::commands::App;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::screen::Screen;
+use tree::Tree;
+use view::{Next, View};
+
+/// Calls smaller than this share are not kept: nobody zooms in so far.
+const LEAST: f64 = 0.00005;
+/// Only a change of size comes without a key.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A profile, its nodes as sides; with a base, both sides.
+pub(super) fn show(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
+    let base = load::base(&args.compare)?;
+    let mut profiles = vec![("now", profile)];
+    profiles.extend(base.as_ref().map(|base| ("before", base)));
+    let flame = Flame::new(&profiles, &args.query(), "node", LEAST);
+    let flame = flame.map_err(|error| load::engine(&error))?;
+    let colour = app.ui.has_colour();
+    explore(
+        app,
+        View::new(Tree::new(flame), title, base.is_some(), colour),
+    )
+}
+
+/// A series, each node at each time as a side.
+pub(super) fn series(
+    app: &App<'_>,
+    moments: &[Moment],
+    title: &str,
+    args: &ShowArgs,
+) -> Result<u8> {
+    let names: Vec<String> = moments.iter().map(side_name).collect();
+    let sides = names.iter().zip(moments);
+    let sides: Vec<(&str, &Profile)> = sides
+        .map(|(name, moment)| (name.as_str(), &moment.profile))
+        .collect();
+    let flame = Flame::new(&sides, &args.query(), "node", LEAST);
+    let flame = flame.map_err(|error| load::engine(&error))?;
+    let mut view = View::new(Tree::new(flame), title, false, app.ui.has_colour());
+    view.show_last();
+    explore(app, view)
+}
+
+fn side_name(moment: &Moment) -> String {
+    #[allow(clippy::cast_possible_truncation)] // whole seconds are told
+    let stamp = jiff::Timestamp::from_second(moment.time as i64).unwrap_or_default();
+    let time = stamp.to_zoned(jiff::tz::TimeZone::system());
+    format!("{} {}", moment.node, time.strftime("%H:%M:%S"))
+}
+
+fn explore(app: &App<'_>, mut view: View) -> Result<u8> {
+    let mut screen = Screen::open(app.signals)?;
+    loop {
+        let rows = view.render(screen.size());
+        screen.draw(&rows);
+        match view.handle(screen.event(LOOK)) {
+            Next::Stay => {}
+            Next::Quit => return Ok(0),
+            Next::Interrupted => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+}

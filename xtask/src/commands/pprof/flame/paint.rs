@@ -1,0 +1,128 @@
+//! Boxes as text: colour by package, labels cut to fit.
+
+/// What sets a box apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ink {
+    pub(super) selected: bool,
+    pub(super) hit: bool,
+    pub(super) dim: bool,
+    /// In a difference: from -1 to 1.
+    pub(super) change: Option<f64>,
+}
+
+/// Of the 256 colours: light enough for black letters.
+const WARM: [u8; 12] = [216, 222, 215, 180, 186, 223, 229, 179, 209, 217, 187, 221];
+const RUNTIME: u8 = 152;
+const HIT: u8 = 207;
+
+/// Colours of the names, or none.
+#[derive(Debug)]
+pub(super) struct Paint {
+    colours: Vec<u8>,
+    colour: bool,
+}
+
+impl Paint {
+    pub(super) fn new(names: &[String], colour: bool) -> Self {
+        Self {
+            colours: names.iter().map(|name| colour_of(name)).collect(),
+            colour,
+        }
+    }
+
+    /// A box of `width` columns.
+    pub(super) fn cell(&self, name: u32, text: &str, width: usize, ink: Ink) -> String {
+        let label = if width < 3 {
+            " ".repeat(width)
+        } else {
+            // A column between neighbours of one colour.
+            let label = short(text, width - 1);
+            format!("{label:<0$} ", width - 1)
+        };
+        let mark = if ink.selected { "\x1b[7;1m" } else { "" };
+        if !self.colour {
+            let label = if width > 1 {
+                format!("|{}", label.chars().take(width - 1).collect::<String>())
+            } else {
+                "|".repeat(width)
+            };
+            let hit = if ink.hit { "\x1b[4m" } else { "" };
+            return format!("{mark}{hit}{label}\x1b[0m");
+        }
+        let back = match ink.change {
+            _ if ink.hit => HIT,
+            Some(change) => difference(change),
+            None => self.colours.get(name as usize).copied().unwrap_or(RUNTIME),
+        };
+        let dim = if ink.dim { "\x1b[2m" } else { "" };
+        let text = label.strip_suffix(' ').filter(|_| width > 2);
+        // The gap is the terminal's own background.
+        match text {
+            Some(text) => format!("{dim}{mark}\x1b[30;48;5;{back}m{text}\x1b[0m "),
+            None => format!("{dim}{mark}\x1b[30;48;5;{back}m{label}\x1b[0m"),
+        }
+    }
+}
+
+/// A full line in reverse.
+pub(super) fn bar(text: &str, width: usize) -> String {
+    let text = super::view::fit(text, width);
+    format!("\x1b[7m{text:<width$}\x1b[0m")
+}
+
+/// Red has grown, blue has shrunk, grey is as it was.
+fn difference(change: f64) -> u8 {
+    match change {
+        change if change > 0.5 => 203,
+        change if change > 0.1 => 217,
+        change if change < -0.5 => 75,
+        change if change < -0.1 => 153,
+        _ => 252,
+    }
+}
+
+/// One colour for a package, cold ones for the runtime.
+fn colour_of(name: &str) -> u8 {
+    let package = package(name);
+    if package == "runtime" || package.starts_with("runtime/") || package == "all" {
+        return RUNTIME;
+    }
+    let hash = package.bytes().fold(2_166_136_261_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+    });
+    WARM[hash as usize % WARM.len()]
+}
+
+fn package(name: &str) -> &str {
+    // Type parameters have slashes too.
+    let plain = name.split('[').next().unwrap_or(name);
+    let slash = plain.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = plain[slash..]
+        .find('.')
+        .map_or(plain.len(), |dot| slash + dot);
+    &plain[..dot]
+}
+
+/// The end of a name tells more than its beginning.
+fn short(name: &str, width: usize) -> String {
+    if name.chars().count() <= width {
+        return name.to_owned();
+    }
+    let plain_end = name.find('[').unwrap_or(name.len());
+    let slash = name[..plain_end].rfind('/').map_or(0, |slash| slash + 1);
+    name[slash..].chars().take(width).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_where_they_tell_least() {
+        let name = "github.com/a/b/network.(*LinkController[go.shape.x/y]).Run";
+        assert_eq!(package(name), "github.com/a/b/network");
+        assert_eq!(short(name, 12), "network.(*Li");
+        assert_eq!(short("main.f", 12), "main.f");
+        assert_eq!(package("all"), "all");
+    }
+}

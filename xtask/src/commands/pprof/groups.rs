@@ -1,0 +1,175 @@
+//! What came, as it was asked for: nodes side by side, all as one, or a
+//! series as a picture.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::pprof::{Query, Source, report};
+use camino::Utf8PathBuf;
+use serde_json::json;
+
+use super::args::ShowArgs;
+use super::store::Entry;
+use super::summary::{Shown, Side, summarize};
+use super::{budget, flame, load, series, show, web};
+use crate::commands::App;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui;
+
+/// A service's profile over the nodes.
+pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;
+
+/// A flame graph has room for so many sides.
+const SIDES: usize = 60;
+/// Groups of goroutines beside a summary.
+const GOROUTINES: usize = 10;
+
+/// Those of all nodes, grouped.
+fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
+    let sources = sides.iter().map(|side| Source::new(side.profile.clone()));
+    let merged = ::pprof::merge(sources.collect())
+        .and_then(|merged| report::goroutines(&merged, query, "node"));
+    merged.map_err(|error| load::engine(&error))
+}
+
+/// Nodes side by side, or all of them in the form that is asked for.
+pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
+    let sides = groups.iter().flat_map(|((service, _), sides)| {
+        let sides = sides.iter();
+        sides.map(move |side| {
+            let whose = format!("{} {service}", side.node);
+            (Some(service.as_str()), whose, &side.profile)
+        })
+    });
+    // Told last, after what was asked for has been shown.
+    let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
+    if args.has_form() {
+        if args.export.is_asked() && groups.len() > 1 {
+            return Err(
+                Failure::usage("an export is of one service and one profile")
+                    .hint("name both, as in `cargo xtask pprof machined heap --svg`"),
+            );
+        }
+        return summed(app, groups, args).and(budgets).map(|()| 0);
+    }
+    let query = args.query();
+    let mut summaries = Vec::new();
+    for ((service, profile), sides) in &groups {
+        let summary = summarize(sides, &query)?;
+        let goroutines = match profile.as_str() {
+            "goroutine" if !args.controllers => Some(all_goroutines(sides, &query)?),
+            _ => None,
+        };
+        if args.json {
+            let groups = goroutines.as_ref().map(show::goroutines_json);
+            summaries.push(json!({
+                "service": service, "profile": profile, "summary": summary.json(),
+                "goroutines": groups,
+            }));
+        } else {
+            let title = format!("{service} {profile}");
+            let shown = Shown {
+                rows: args.value.nodecount,
+                only_controllers: args.controllers,
+            };
+            ui::print(&summary.text(app, &title, shown));
+            if let Some(goroutines) = goroutines {
+                let rows = args.value.nodecount.unwrap_or(GOROUTINES);
+                ui::print(&format!("\n{}", goroutines.text(rows, true)));
+            }
+        }
+    }
+    if args.json {
+        ui::print_json(&json!({"schema": 1, "summaries": summaries}));
+    }
+    budgets.map(|()| 0)
+}
+
+/// In a form in which all nodes are one. What matches nothing in one profile
+/// may do so in another.
+fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
+    let several = groups.len() > 1;
+    let (mut refused, mut shown) = (None, 0);
+    for ((service, profile), sides) in groups {
+        let title = format!("{service} {profile}");
+        if several && !args.json {
+            app.ui.progress(&title);
+        }
+        let sources = sides.into_iter().map(|side| Source::new(side.profile));
+        let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
+        let done = if args.flame || args.web || args.export.is_asked() {
+            super::draw(app, &merged, &title, args)
+        } else {
+            show::show(app, &load::compared(merged, &args.compare)?, args)
+        };
+        match done {
+            Ok(_) => shown += 1,
+            Err(failure) if several && failure.exit == Exit::Usage => {
+                app.ui.progress(&format!("  {}", failure.what));
+                refused = Some(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match refused {
+        Some(failure) if shown == 0 => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Files of a fetch, or of any origin: side by side by the node's label.
+pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
+    let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+    for file in files {
+        let moment = series::read(file, None)?;
+        let sources = by_node.entry(moment.node).or_default();
+        sources.push(Source::new(moment.profile));
+    }
+    let mut sides = Vec::new();
+    for (node, sources) in by_node {
+        sides.push(Side {
+            node,
+            profile: ::pprof::merge(sources).map_err(|error| load::engine(&error))?,
+            before: None,
+        });
+    }
+    let name = files[0].file_name().unwrap_or("profile").to_owned();
+    shown(app, Groups::from([((name, String::new()), sides)]), args)
+}
+
+/// A series as a picture: each node at each time is a side.
+pub(super) fn timeline(
+    app: &App<'_>,
+    found: &[(Entry, Utf8PathBuf)],
+    args: &ShowArgs,
+) -> Result<u8> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&(Entry, Utf8PathBuf)>> = BTreeMap::new();
+    for one in found {
+        let group = groups.entry((&one.0.service, &one.0.profile));
+        group.or_default().push(one);
+    }
+    for ((service, profile), mut entries) in groups {
+        let nodes: BTreeSet<&str> = entries
+            .iter()
+            .map(|(entry, _)| entry.node.as_str())
+            .collect();
+        let times: BTreeSet<_> = entries.iter().map(|(entry, _)| &entry.time).collect();
+        let step = (nodes.len() * times.len()).div_ceil(SIDES).max(1);
+        if step > 1 {
+            app.ui
+                .note(&format!("of {} rounds each {step}. is drawn", times.len()));
+        }
+        let drawn: BTreeSet<_> = times.into_iter().step_by(step).collect();
+        entries.retain(|(entry, _)| drawn.contains(&entry.time));
+        let mut moments = Vec::new();
+        for (entry, file) in entries {
+            moments.push(series::read(file, Some(entry))?);
+        }
+        let title = format!("{service} {profile}");
+        if args.flame {
+            flame::series(app, &moments, &title, args)?;
+        } else {
+            web::series(app, &moments, &title, args)?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,86 @@
+//! Who stands out: for each name the median over the nodes, the maximum and
+//! where it is.
+
+use std::collections::BTreeMap;
+
+/// A function or a controller over the nodes.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) median: i64,
+    pub(super) max: i64,
+    /// Where the maximum is.
+    pub(super) node: usize,
+    /// There, less the last time.
+    pub(super) change: Option<i64>,
+}
+
+impl Function {
+    /// Maximum over median; none without a median.
+    #[allow(clippy::cast_precision_loss)] // for people
+    pub(super) fn ratio(&self) -> Option<f64> {
+        (self.median > 0).then(|| self.max as f64 / self.median as f64)
+    }
+}
+
+/// What each weighs on the nodes, the heaviest first.
+pub(super) fn rank(
+    nodes: &[BTreeMap<String, i64>],
+    before: &[Option<BTreeMap<String, i64>>],
+) -> Vec<Function> {
+    let mut weights: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for (node, of) in nodes.iter().enumerate() {
+        for (name, value) in of {
+            let values = weights.entry(name);
+            values.or_insert_with(|| vec![0; nodes.len()])[node] = *value;
+        }
+    }
+    let mut rows: Vec<Function> = weights
+        .into_iter()
+        .map(|(name, values)| {
+            let (node, max) = largest(&values);
+            let last = before[node].as_ref();
+            Function {
+                name: name.to_owned(),
+                median: median(&values),
+                max,
+                node,
+                change: last.map(|last| max.wrapping_sub(last.get(name).copied().unwrap_or(0))),
+            }
+        })
+        .filter(|row| row.max != 0)
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.max.wrapping_abs()));
+    rows
+}
+
+fn largest(values: &[i64]) -> (usize, i64) {
+    let places = values.iter().copied().enumerate();
+    let largest =
+        places.max_by_key(|(place, value)| (value.wrapping_abs(), std::cmp::Reverse(*place)));
+    largest.unwrap_or((0, 0))
+}
+
+fn median(values: &[i64]) -> i64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    match sorted.len() {
+        0 => 0,
+        len if len % 2 == 1 => sorted[len / 2],
+        len => i64::midpoint(sorted[len / 2 - 1], sorted[len / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_maxima_know_their_place() {
+        assert_eq!(median(&[3, 1, 2]), 2);
+        assert_eq!(median(&[4, 1, 2, 3]), 2);
+        assert_eq!(median(&[]), 0);
+        assert_eq!(largest(&[1, -9, 9]), (1, -9));
+        assert_eq!(largest(&[]), (0, 0));
+    }
+}

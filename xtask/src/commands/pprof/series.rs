@@ -1,0 +1,191 @@
+//! The same profiles again and again: `--every 30s --for 10m`. All are saved;
+//! what grows is told at the end, or later by `pprof open NAME --leak`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
+
+use super::args::{FetchArgs, ShowArgs};
+use super::leak::{self, Moment};
+use super::store::{self, Entry, Set};
+use super::target::Target;
+use super::{cluster, fetch, groups, load};
+use crate::commands::App;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui;
+
+/// Without `--every`, for `--leak` alone.
+const EVERY: Duration = Duration::from_secs(10);
+/// Without `--for`: so many intervals.
+const INTERVALS: u32 = 10;
+/// More would fill the disk before they told anything new.
+const MOST: usize = 2000;
+
+/// Fetch until the time is over, then tell.
+pub(super) fn run(
+    app: &App<'_>,
+    targets: &[Target],
+    args: &FetchArgs,
+    show: &ShowArgs,
+) -> Result<u8> {
+    let every = args.every.unwrap_or(EVERY);
+    let length = args.length.unwrap_or(every * INTERVALS);
+    if length < every * 2 {
+        return Err(Failure::usage("a series needs two intervals or more")
+            .hint(format!("--for {}s", every.as_secs() * 10)));
+    }
+    let begun = Instant::now();
+    let root = store::root(&app.ctx.dirs.state);
+    let (stamp, time) = moment();
+    let mut set = Set::new(&store::new_id(&root, &stamp, targets), &time);
+    let dir = args
+        .dir
+        .as_ref()
+        .map_or_else(|| root.join(&set.id), |dir| app.ctx.cwd.join(dir));
+    let (mut missing, mut interrupted) = (None, false);
+    let mut next = begun;
+    for round in 1..=MOST {
+        if next.duration_since(begun) > length {
+            break;
+        }
+        app.signals.wait_until(next);
+        if app.signals.count() > 0 {
+            interrupted = true;
+            break;
+        }
+        let left = length.saturating_sub(begun.elapsed());
+        app.ui
+            .progress(&format!("round {round}, {} s to go", left.as_secs()));
+        let (stamp, time) = moment();
+        let answers = fetch::all(app, targets, args, &time);
+        interrupted = app.signals.count() > 0;
+        store::append(&dir, &mut set, &stamp, Some(&time), &answers)?;
+        missing = cluster::missing(app, &answers, args).or(missing);
+        if interrupted {
+            break;
+        }
+        // What took longer than an interval is followed at once.
+        while next <= Instant::now() {
+            next += every;
+        }
+    }
+    app.ui.progress(&format!("saved in {dir}"));
+    let told = tell(app, &profiles(&dir, &set), show);
+    if interrupted {
+        told?;
+        return Err(
+            Failure::new(Exit::Interrupted, "the series was interrupted").hint(format!(
+                "what has come is kept: cargo xtask pprof open {}",
+                set.id
+            )),
+        );
+    }
+    match missing {
+        Some(failure) if !args.allow_missing => Err(failure),
+        _ => told,
+    }
+}
+
+fn profiles(dir: &Utf8Path, set: &Set) -> Vec<(Entry, Utf8PathBuf)> {
+    let files = set.entries.iter().filter_map(|entry| {
+        let file = entry.file.as_ref()?;
+        file.ends_with(".pb.gz")
+            .then(|| (entry.clone(), dir.join(file)))
+    });
+    files.collect()
+}
+
+fn moment() -> (String, String) {
+    let now = jiff::Timestamp::now();
+    (
+        store::stamp(now),
+        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}
+
+/// What was asked for; without a form, what grows.
+pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArgs) -> Result<u8> {
+    if show.flame || show.web {
+        return groups::timeline(app, found, show);
+    }
+    if show.has_form() || show.controllers {
+        let last = found.iter().map(|(entry, _)| &entry.time).max().cloned();
+        app.ui.note("of a series, this shows the last round");
+        let found = found
+            .iter()
+            .filter(|(entry, _)| Some(&entry.time) == last.as_ref());
+        return cluster::reopen(app, found.cloned().collect(), show);
+    }
+    let mut groups: BTreeMap<(String, String), Vec<Moment>> = BTreeMap::new();
+    for (entry, file) in found {
+        let of = (entry.service.clone(), entry.profile.clone());
+        groups.entry(of).or_default().push(read(file, Some(entry))?);
+    }
+    let groups = groups.into_iter();
+    let named =
+        groups.map(|((service, profile), moments)| (format!("{service} {profile}"), moments));
+    verdicts(app, named.collect(), show)
+}
+
+/// Files of any origin, told apart by the labels of a fetch.
+pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &ShowArgs) -> Result<u8> {
+    let mut moments = Vec::new();
+    for file in files {
+        moments.push(read(file, None)?);
+    }
+    // Without times, the order of the command line.
+    if moments.iter().any(|moment| moment.time == 0.0) {
+        for (place, moment) in (0_u32..).zip(&mut moments) {
+            moment.time = f64::from(place);
+        }
+    }
+    verdicts(app, vec![("profiles".to_owned(), moments)], show)
+}
+
+/// A profile with its time and its node, from its file alone if need be.
+#[allow(clippy::cast_precision_loss)] // milliseconds are left
+pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>) -> Result<Moment> {
+    let profile = load::read(file)?;
+    let labels = profile.label_values("node");
+    let labels = labels.map_err(|error| load::engine(&error))?;
+    let node = match (entry, &labels[..]) {
+        (Some(entry), _) => entry.node.clone(),
+        (None, [node]) => node.clone(),
+        (None, _) => "all".to_owned(),
+    };
+    Ok(Moment {
+        node,
+        time: profile.header.time_nanos as f64 / 1e9,
+        profile,
+    })
+}
+
+fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &ShowArgs) -> Result<u8> {
+    let (mut leaks, mut data, mut refused) = (false, Vec::new(), None);
+    for (title, moments) in groups {
+        match leak::judge(moments, &show.query()) {
+            Ok(verdict) => {
+                leaks |= verdict.leaks();
+                if show.json {
+                    data.push(json!({"profile": title, "verdict": verdict.json()}));
+                } else {
+                    ui::print(&verdict.text(app, &title, show.value.nodecount));
+                }
+            }
+            // `--all` has profiles that cannot leak beside those that can.
+            Err(failure) => {
+                app.ui.note(&format!("{title}: {}", failure.what));
+                refused = Some(failure);
+            }
+        }
+    }
+    if show.json {
+        ui::print_json(&json!({"schema": 1, "leaks": leaks, "groups": data}));
+    }
+    match refused {
+        Some(failure) if show.leak => Err(failure),
+        _ => Ok(u8::from(show.leak && leaks)),
+    }
+}

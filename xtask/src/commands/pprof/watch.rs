@@ -1,0 +1,203 @@
+//! `--watch`: the summary, fetched again and again. On a terminal it fills the
+//! screen and takes keys, elsewhere each round is printed.
+
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use ::pprof::Profile;
+
+use super::args::{FetchArgs, ShowArgs};
+use super::cluster::group_of;
+use super::fetch::{self, Answer, Body};
+use super::groups::Groups;
+use super::summary::{Shown, Side, summarize};
+use super::target::Target;
+use crate::commands::App;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui;
+use crate::ui::screen::{Event, Key, Screen};
+
+const EVERY: Duration = Duration::from_secs(5);
+/// Off a terminal nobody presses q.
+const LONGEST: Duration = Duration::from_hours(24);
+const LOOK: Duration = Duration::from_millis(50);
+
+type Last = Vec<((String, String, String), Profile)>;
+
+/// What is shown, and what keys change.
+struct View {
+    show: ShowArgs,
+    controllers: bool,
+    text: String,
+}
+
+pub(super) fn run(
+    app: &App<'_>,
+    targets: &[Target],
+    args: &FetchArgs,
+    show: &ShowArgs,
+) -> Result<u8> {
+    let every = args.every.unwrap_or(EVERY);
+    let end = Instant::now() + args.length.unwrap_or(LONGEST);
+    let mut view = View {
+        show: show.clone(),
+        controllers: show.controllers,
+        text: String::new(),
+    };
+    if app.ui.has_screen() {
+        return on_screen(app, targets, args, &mut view, every, end);
+    }
+    let mut last = Last::new();
+    let mut next = Instant::now();
+    while Instant::now() < end {
+        let answers = fetch::all(app, targets, args, &now());
+        if app.signals.count() > 0 {
+            break;
+        }
+        let groups = grouped(answers, &mut last)?;
+        view.render(app, &groups)?;
+        ui::try_print(&format!("{}\n{}\n", now(), view.text))
+            .map_err(|error| Failure::step("nobody reads any more").cause(error))?;
+        next += every;
+        app.signals.wait_until(next.min(end));
+        if app.signals.count() > 0 {
+            break;
+        }
+    }
+    Ok(0)
+}
+
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn on_screen(
+    app: &App<'_>,
+    targets: &[Target],
+    args: &FetchArgs,
+    view: &mut View,
+    every: Duration,
+    end: Instant,
+) -> Result<u8> {
+    let mut screen = Screen::open(app.signals)?;
+    let (mut last, mut groups) = (Last::new(), Groups::new());
+    let mut said = "fetching".to_owned();
+    let mut next = Instant::now();
+    let mut coming: Option<(Receiver<Answer>, Vec<Answer>)> = None;
+    while Instant::now() < end {
+        if coming.is_none() && Instant::now() >= next {
+            next = Instant::now() + every;
+            coming = Some((fetch::start(targets, args, &now()), Vec::new()));
+        }
+        draw(&mut screen, view, &said, every);
+        match screen.event(LOOK) {
+            Event::Key(Key::Char('q') | Key::Escape) => return Ok(0),
+            Event::Key(Key::CtrlC) | Event::Stop => {
+                return Err(Failure::new(Exit::Interrupted, "interrupted"));
+            }
+            Event::Key(Key::Char(key)) if view.turn(key) => view.render(app, &groups)?,
+            _ => {}
+        }
+        if let Some((receiver, come)) = &mut coming {
+            come.extend(receiver.try_iter());
+        }
+        let complete = coming.take_if(|(_, come)| come.len() == targets.len());
+        if let Some((_, come)) = complete {
+            said = failures(&come).unwrap_or_else(now);
+            let found = grouped(come, &mut last)?;
+            if !found.is_empty() {
+                groups = found;
+                view.render(app, &groups)?;
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn failures(answers: &[Answer]) -> Option<String> {
+    let failed = answers.iter().filter_map(|(target, answer)| {
+        let failure = answer.as_ref().err()?;
+        Some(format!("{}: {}", target.describe(), failure.what))
+    });
+    let failed: Vec<String> = failed.collect();
+    (!failed.is_empty()).then(|| failed.join("; "))
+}
+
+fn draw(screen: &mut Screen<'_>, view: &View, said: &str, every: Duration) {
+    let (_, height) = screen.size();
+    let height = usize::from(height);
+    let mut rows: Vec<String> = view.text.lines().map(str::to_owned).collect();
+    rows.truncate(height.saturating_sub(1));
+    rows.resize(height.saturating_sub(1), String::new());
+    let keys = format!(
+        " every {} s   q quit  c {}  s {}   {said}",
+        every.as_secs(),
+        if view.show.value.cum {
+            "by flat"
+        } else {
+            "by cum"
+        },
+        if view.controllers {
+            "functions"
+        } else {
+            "controllers"
+        },
+    );
+    rows.push(format!("\x1b[7m{keys}"));
+    screen.draw(&rows);
+}
+
+impl View {
+    /// Whether the key means something.
+    fn turn(&mut self, key: char) -> bool {
+        match key {
+            'c' => self.show.value.cum = !self.show.value.cum,
+            's' => self.controllers = !self.controllers,
+            _ => return false,
+        }
+        true
+    }
+
+    fn render(&mut self, app: &App<'_>, groups: &Groups) -> Result<()> {
+        self.text.clear();
+        let query = self.show.query();
+        let shown = Shown {
+            rows: self.show.value.nodecount,
+            only_controllers: self.controllers,
+        };
+        for ((service, profile), sides) in groups {
+            let summary = summarize(sides, &query)?;
+            self.text
+                .push_str(&summary.text(app, &format!("{service} {profile}"), shown));
+        }
+        Ok(())
+    }
+}
+
+/// With what came the last time beside it.
+fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
+    let mut groups = Groups::new();
+    let mut seen = Last::new();
+    for (target, answer) in answers {
+        let Ok(fetched) = answer else { continue };
+        let Body::Profile(profile, _) = fetched.body else {
+            return Err(Failure::usage("a trace cannot be watched"));
+        };
+        let key = (
+            target.service.clone(),
+            target.profile.clone(),
+            target.node.clone(),
+        );
+        let before = last.iter().position(|(other, _)| *other == key);
+        let before = before.map(|place| last.swap_remove(place).1);
+        seen.push((key, (*profile).clone()));
+        groups.entry(group_of(&target)).or_default().push(Side {
+            node: target.node,
+            profile: *profile,
+            before,
+        });
+    }
+    last.extend(seen);
+    Ok(groups)
+}

@@ -1,0 +1,191 @@
+//! The builders that buildx has, as it lists them, and the one that a build
+//! would use, as its files say: a build must not wait for a process for that.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use super::probe;
+
+/// A remote builder that does not answer keeps buildx waiting for 20 s.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// One line of `docker buildx ls --format json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Builder {
+    pub name: String,
+    pub driver: String,
+    /// `docker buildx use` chose it.
+    pub current: bool,
+    pub nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Node {
+    pub name: String,
+    pub endpoint: String,
+    pub driver_opts: Option<BTreeMap<String, String>>,
+    pub flags: Option<Vec<String>>,
+    /// `running`, `stopped`, `inactive`; empty where buildx could not tell.
+    pub status: String,
+    /// BuildKit's; only of one that runs.
+    pub version: String,
+    #[serde(rename = "GCPolicy")]
+    pub gc_policy: Option<Vec<GcRule>>,
+}
+
+/// One rule by which BuildKit collects garbage; bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GcRule {
+    /// The rule for what all others have kept.
+    pub all: bool,
+    pub max_used_space: u64,
+}
+
+/// A build's builder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    pub name: String,
+    pub driver: String,
+    pub endpoint: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Current {
+    name: String,
+}
+
+impl Chosen {
+    /// On another machine, whose 127.0.0.1 is not ours.
+    pub fn is_remote(&self) -> bool {
+        match self.driver.as_str() {
+            "kubernetes" => true,
+            "remote" => !is_here(&self.endpoint),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an endpoint of the driver `remote` is on this machine.
+pub fn is_here(endpoint: &str) -> bool {
+    let Some((scheme, rest)) = endpoint.split_once("://") else {
+        return true;
+    };
+    match scheme {
+        "tcp" => super::images::is_local(rest),
+        // `docker-container://NAME` and `unix://PATH`.
+        _ => scheme != "kube-pod" && scheme != "ssh",
+    }
+}
+
+/// All builders.
+///
+/// # Errors
+/// Buildx' own words.
+pub fn list() -> Result<Vec<Builder>, String> {
+    let argv = ["docker", "buildx", "ls", "--format", "json"];
+    let output = probe::run(&argv, None, LIMIT)
+        .ok_or("`docker buildx ls` cannot be run or does not come back")?;
+    if output.success {
+        return Ok(parse(&output.stdout));
+    }
+    let line = output.stderr.lines().rfind(|line| !line.trim().is_empty());
+    Err(line.unwrap_or("it said nothing").trim().to_owned())
+}
+
+fn parse(text: &str) -> Vec<Builder> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// The builder that a build uses when it names none; none for docker's own.
+pub fn chosen(home: &Utf8Path) -> Option<Chosen> {
+    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let dir = named("BUILDX_CONFIG").map_or_else(
+        || {
+            named("DOCKER_CONFIG")
+                .map_or_else(|| home.join(".docker"), Utf8PathBuf::from)
+                .join("buildx")
+        },
+        Utf8PathBuf::from,
+    );
+    let name = named("BUILDX_BUILDER").or_else(|| {
+        let text = std::fs::read_to_string(dir.join("current")).ok()?;
+        let current: Current = serde_json::from_str(&text).ok()?;
+        Some(current.name).filter(|name| !name.is_empty())
+    })?;
+    // As buildx itself keeps it: the same names as it lists.
+    let text = std::fs::read_to_string(dir.join("instances").join(&name)).ok()?;
+    let builder: Builder = serde_json::from_str(&text).ok()?;
+    Some(Chosen {
+        name,
+        driver: builder.driver,
+        endpoint: builder.nodes.into_iter().next()?.endpoint,
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare files")]
+mod tests {
+    use super::*;
+
+    /// Recorded with buildx 0.29.1: one that runs, one that was killed.
+    const RUNS: &str = r#"{"Current":true,"Driver":"docker-container","Dynamic":false,"Name":"local1","Nodes":[{"DriverOpts":{"network":"host"},"Endpoint":"unix:///var/run/docker.sock","Flags":["--allow-insecure-entitlement","security.insecure"],"GCPolicy":[{"all":false,"filter":null,"keepDuration":0,"maxUsedSpace":512000000},{"all":true,"filter":null,"maxUsedSpace":100000000000}],"Name":"local10","Status":"running","Version":"v0.25.2"}]}
+{"Current":false,"Driver":"remote","Name":"r","Nodes":[{"Endpoint":"tcp://10.0.0.1:1234","Name":"r0","Status":"inactive"}]}
+"#;
+
+    #[test]
+    fn buildx_lists_one_builder_a_line() {
+        let found = parse(RUNS);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].current, found[0].nodes[0].version.as_str()),
+            (true, "v0.25.2")
+        );
+        assert_eq!(
+            found[0].nodes[0].gc_policy.as_ref().unwrap()[1].max_used_space,
+            100_000_000_000
+        );
+        assert_eq!(found[1].nodes[0].driver_opts, None);
+    }
+
+    #[test]
+    fn the_chosen_one_is_read_without_a_process() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Utf8Path::from_path(root.path()).unwrap();
+        assert_eq!(chosen(home), None);
+        let dir = home.join(".docker/buildx");
+        std::fs::create_dir_all(dir.join("instances")).unwrap();
+        std::fs::write(
+            dir.join("current"),
+            r#"{"Key":"x","Name":"r","Global":false}"#,
+        )
+        .unwrap();
+        assert_eq!(chosen(home), None);
+        let instance = r#"{"Name":"r","Driver":"remote","Nodes":[{"Name":"r0","Endpoint":"tcp://10.0.0.1:1"}]}"#;
+        std::fs::write(dir.join("instances/r"), instance).unwrap();
+        assert!(chosen(home).unwrap().is_remote());
+    }
+
+    #[test]
+    fn this_machine_is_told_from_others() {
+        for here in [
+            "unix:///x",
+            "tcp://127.0.0.1:1234",
+            "docker-container://x",
+            "default",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for there in ["tcp://build1:1234", "kube-pod://x", "ssh://me@build1"] {
+            assert!(!is_here(there), "{there}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What `cargo run` and rustup put into our environment: a recipe must not see
+//! it, since make would not have it either.
+
+use std::sync::OnceLock;
+
+use camino::Utf8Path;
+
+/// Set by cargo for the program that it runs, and by rustup for cargo.
+const NAMES: [&str; 10] = [
+    "CARGO",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_PRIMARY_PACKAGE",
+    "OUT_DIR",
+    "RUST_RECURSION_COUNT",
+    "RUSTUP_TOOLCHAIN",
+    "RUSTUP_TOOLCHAIN_SOURCE",
+];
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
+/// Variables that a child must get otherwise: not at all, or with this value.
+pub fn leaked() -> &'static [(String, Option<String>)] {
+    static LEAKED: OnceLock<Vec<(String, Option<String>)>> = OnceLock::new();
+    LEAKED.get_or_init(|| {
+        let own = std::env::current_exe().ok();
+        let own = own.as_deref().and_then(Utf8Path::from_path);
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        of(&vars.collect::<Vec<_>>(), own)
+    })
+}
+
+fn of(vars: &[(String, String)], own: Option<&Utf8Path>) -> Vec<(String, Option<String>)> {
+    let is_run_by_cargo = vars
+        .iter()
+        .any(|(name, value)| name == "CARGO_PKG_NAME" && value == "xtask");
+    if !is_run_by_cargo {
+        return Vec::new();
+    }
+    let target = own.and_then(Utf8Path::parent);
+    // Ours and the compiler's; what the user had comes after them.
+    let is_cargos = |dir: &str| {
+        dir.contains("/rustlib/")
+            || dir.contains("/.rustup/toolchains/")
+            || target.is_some_and(|target| Utf8Path::new(dir).starts_with(target))
+    };
+    let mut leaked = Vec::new();
+    for (name, value) in vars {
+        if name.starts_with("CARGO_PKG_") || NAMES.contains(&name.as_str()) {
+            leaked.push((name.clone(), None));
+        } else if name == LIBRARIES {
+            let kept: Vec<&str> = value
+                .split(':')
+                .filter(|dir| !dir.is_empty() && !is_cargos(dir))
+                .collect();
+            leaked.push((name.clone(), (!kept.is_empty()).then(|| kept.join(":"))));
+        }
+    }
+    leaked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(text: &str) -> Vec<(String, String)> {
+        let pairs = text
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn what_cargo_set_goes_and_what_the_user_set_stays() {
+        let own = Some(Utf8Path::new("/w/target/xtask/xtask"));
+        let by_cargo = vars(
+            "CARGO_PKG_NAME=xtask CARGO=/c CARGO_HOME=/h CARGO_TARGET_DIR=/t HOME=/h \
+            LD_LIBRARY_PATH=/w/target/xtask/deps:/r/lib/rustlib/x/lib:/opt/lib",
+        );
+        let expected = [
+            ("CARGO_PKG_NAME".to_owned(), None),
+            ("CARGO".to_owned(), None),
+            (LIBRARIES.to_owned(), Some("/opt/lib".to_owned())),
+        ];
+        assert_eq!(of(&by_cargo, own), expected);
+        assert_eq!(of(&vars("CARGO=/c CARGO_PKG_NAME=other"), own), []);
+    }
+}

@@ -1,0 +1,226 @@
+//! The whole terminal, for a while: raw keys and the mouse come in, lines of
+//! text go out, and whatever happens the terminal is given back as it was.
+//! On rustix and a page of escape codes: a framework for widgets would add a
+//! quarter to the time in which this binary compiles, and has no widget that
+//! we would use.
+
+mod keys;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+use self::keys::{Parsed, parse};
+use crate::failure::{Because, Failure, Result};
+use crate::run::{Attention, Signals};
+
+/// What the user did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Key(Key),
+    /// Column and row, from 0.
+    Click(u16, u16),
+    RightClick(u16, u16),
+    /// Rows; negative is up.
+    Wheel(i16),
+    /// The terminal has another size.
+    Resize,
+    /// Nothing within the time that was given.
+    Tick,
+    /// SIGTERM or the like, or the terminal has gone.
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Char(char),
+    Enter,
+    Escape,
+    Backspace,
+    Tab,
+    BackTab,
+    Up,
+    Down,
+    Left,
+    Right,
+    Home,
+    End,
+    PageUp,
+    PageDown,
+    CtrlC,
+}
+
+/// Another screen, no cursor, clicks as numbers, no wrapping.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?7l\x1b[2J";
+const LEAVE: &str = "\x1b[?7h\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[0m\x1b[?1049l";
+/// How long the rest of an escape sequence may take; alone it is the key.
+const SEQUENCE: Duration = Duration::from_millis(40);
+/// How often the size is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The terminal while it is ours.
+#[derive(Debug)]
+pub struct Screen<'a> {
+    terminal: File,
+    before: Termios,
+    signals: &'a Signals,
+    size: (u16, u16),
+    /// What is on it, row by row.
+    shown: Vec<String>,
+    input: Vec<u8>,
+    _attention: Attention<'a>,
+}
+
+impl<'a> Screen<'a> {
+    /// # Errors
+    /// Where there is no terminal, exit code 2.
+    pub fn open(signals: &'a Signals) -> Result<Self> {
+        let none = || {
+            Failure::usage("this needs a terminal")
+                .hint("`--web` writes a page, `--top` prints text")
+        };
+        if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+            return Err(none());
+        }
+        // Not our standard streams: a profile may come from them.
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+        let terminal = rustix::fs::open("/dev/tty", flags, rustix::fs::Mode::empty());
+        let terminal = File::from(terminal.map_err(|_| none())?);
+        let before = tcgetattr(&terminal).map_err(|_| none())?;
+        let attention = signals.attend();
+        let mut raw = before.clone();
+        raw.make_raw();
+        let mut screen = Self {
+            size: size(&terminal),
+            terminal,
+            before,
+            signals,
+            shown: Vec::new(),
+            input: Vec::new(),
+            _attention: attention,
+        };
+        tcsetattr(&screen.terminal, OptionalActions::Flush, &raw)
+            .because(|| "cannot set up the terminal".to_owned())?;
+        let entered = screen.terminal.write_all(ENTER.as_bytes());
+        entered.because(|| "cannot write to the terminal".to_owned())?;
+        Ok(screen)
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> (u16, u16) {
+        self.size
+    }
+
+    /// Show these rows; only those that changed are written. A terminal that
+    /// has gone is told by the next event.
+    pub fn draw(&mut self, rows: &[String]) {
+        let mut out = String::new();
+        for row in 0..usize::from(self.size.1) {
+            let text = rows.get(row).map_or("", String::as_str);
+            if self.shown.get(row).is_some_and(|shown| shown == text) {
+                continue;
+            }
+            let _ = write!(out, "\x1b[{};1H\x1b[0m{text}\x1b[0m\x1b[K", row + 1);
+        }
+        self.shown = rows.to_vec();
+        self.shown.resize(usize::from(self.size.1), String::new());
+        let _ = self.terminal.write_all(out.as_bytes());
+    }
+
+    /// The next event, `Tick` after `limit`.
+    pub fn event(&mut self, limit: Duration) -> Event {
+        let end = Instant::now() + limit;
+        loop {
+            if self.signals.count() > 0 {
+                return Event::Stop;
+            }
+            let now = size(&self.terminal);
+            if now != self.size {
+                self.size = now;
+                self.shown.clear();
+                let _ = self.terminal.write_all(b"\x1b[2J");
+                return Event::Resize;
+            }
+            if let Some(event) = self.parsed() {
+                return event;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Event::Tick;
+            }
+            if !self.fill(left.min(LOOK)) {
+                return Event::Stop;
+            }
+        }
+    }
+
+    fn parsed(&mut self) -> Option<Event> {
+        loop {
+            match parse(&self.input) {
+                Parsed::Event(event, used) => {
+                    self.input.drain(..used);
+                    return Some(event);
+                }
+                Parsed::Nothing(used) => {
+                    self.input.drain(..used);
+                }
+                Parsed::More if self.input.is_empty() => return None,
+                // The rest of a sequence comes at once or not at all.
+                Parsed::More => {
+                    let had = self.input.len();
+                    if !self.fill(SEQUENCE) || self.input.len() == had {
+                        let escape = self.input.first() == Some(&0x1b);
+                        self.input.remove(0);
+                        if escape {
+                            self.input.clear();
+                            return Some(Event::Key(Key::Escape));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the terminal is still there.
+    fn fill(&mut self, limit: Duration) -> bool {
+        let (terminal, wake) = (self.terminal.as_fd(), self.signals.fd());
+        let mut fds = [
+            PollFd::new(&terminal, PollFlags::IN),
+            PollFd::new(&wake, PollFlags::IN),
+        ];
+        let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
+        let ready = fds[0].revents();
+        self.signals.drain();
+        if !ready.contains(PollFlags::IN) {
+            return !ready.intersects(PollFlags::HUP | PollFlags::ERR);
+        }
+        let mut buffer = [0; 1024];
+        match self.terminal.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.input.extend_from_slice(&buffer[..read]);
+                true
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::Interrupted,
+        }
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        let _ = self.terminal.write_all(LEAVE.as_bytes());
+        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+    }
+}
+
+fn size(terminal: &File) -> (u16, u16) {
+    match tcgetwinsize(terminal) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => (80, 24),
+    }
+}

@@ -1,0 +1,158 @@
+//! A real browser, told what to do through a pipe in Chromium's own protocol:
+//! <https://chromedevtools.github.io/devtools-protocol>
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::common::{Home, skip};
+
+const NAMES: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
+
+/// A page that is open.
+pub(crate) struct Browser {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    session: String,
+    next: u64,
+}
+
+impl Browser {
+    /// None where no Chromium is installed: then the test says so.
+    pub(crate) fn open(test: &str, home: &Home, file: &str) -> Option<Self> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut names = NAMES.iter().filter(|name| {
+            let mut dirs = path.split(':');
+            dirs.any(|dir| std::path::Path::new(dir).join(name).is_file())
+        });
+        let Some(name) = names.next() else {
+            skip(test, "no Chromium: `scripts/setup` installs it");
+            return None;
+        };
+        // It speaks on descriptors 3 and 4; nothing goes to the network.
+        let script = "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
+        let mut child = Command::new("sh")
+            .args(["-c", script, "sh", name, "--headless", "--no-sandbox"])
+            .args(["--remote-debugging-pipe", "--disable-gpu", "--no-first-run"])
+            .args(["--disable-dev-shm-usage", "--disable-background-networking"])
+            .args([
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                "--window-size=1200,700",
+            ])
+            .arg(format!("--user-data-dir={}", home.path("browser")))
+            .env("HOME", &home.root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut browser = Self {
+            to: child.stdin.take().unwrap(),
+            from: BufReader::new(child.stdout.take().unwrap()),
+            child,
+            session: String::new(),
+            next: 0,
+        };
+        let target = browser.ask(
+            "Target.createTarget",
+            &json!({"url": format!("file://{file}")}),
+        );
+        let attach = json!({"targetId": target["targetId"], "flatten": true});
+        let attached = browser.ask("Target.attachToTarget", &attach);
+        let session = attached["sessionId"].as_str();
+        session.unwrap().clone_into(&mut browser.session);
+        browser.until("document.body && document.body.dataset.ready > 0");
+        Some(browser)
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.next += 1;
+        let mut message = json!({"id": self.next, "method": method, "params": params});
+        if !self.session.is_empty() {
+            message["sessionId"] = self.session.clone().into();
+        }
+        let text = message.to_string();
+        self.to.write_all(text.as_bytes()).unwrap();
+        self.to.write_all(&[0]).unwrap();
+        // Events come between; the answer has our number.
+        loop {
+            let mut bytes = Vec::new();
+            let read = self.from.read_until(0, &mut bytes).unwrap();
+            assert!(read > 0, "the browser ended during {method}");
+            bytes.pop();
+            let mut answer: Value = serde_json::from_slice(&bytes).unwrap();
+            if answer["id"] == self.next {
+                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+                return answer["result"].take();
+            }
+        }
+    }
+
+    /// The value of an expression in the page.
+    pub(crate) fn eval(&mut self, expression: &str) -> Value {
+        let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut answer = self.ask("Runtime.evaluate", &params);
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{expression}: {}",
+            answer["exceptionDetails"]
+        );
+        answer["result"]["value"].take()
+    }
+
+    pub(crate) fn text(&mut self, expression: &str) -> String {
+        let value = self.eval(expression);
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    }
+
+    /// Wait until an expression is true.
+    pub(crate) fn until(&mut self, expression: &str) {
+        let seen = crate::common::within(std::time::Duration::from_mins(1), || {
+            self.eval(&format!("Boolean({expression})")) == true
+        });
+        assert!(seen, "never true: {expression}");
+    }
+
+    /// A real click.
+    pub(crate) fn click(&mut self, x: f64, y: f64, shift: bool) {
+        for kind in ["mousePressed", "mouseReleased"] {
+            let params = json!({
+                "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1,
+                "modifiers": if shift { 8 } else { 0 },
+            });
+            self.ask("Input.dispatchMouseEvent", &params);
+        }
+    }
+
+    pub(crate) fn hover(&mut self, x: f64, y: f64) {
+        let params = json!({"type": "mouseMoved", "x": x, "y": y});
+        self.ask("Input.dispatchMouseEvent", &params);
+    }
+
+    /// Real keys, one after the other.
+    pub(crate) fn keys(&mut self, text: &str) {
+        for key in text.chars().map(String::from) {
+            let params = json!({"type": "keyDown", "key": key, "text": key});
+            self.ask("Input.dispatchKeyEvent", &params);
+            let params = json!({"type": "keyUp", "key": key});
+            self.ask("Input.dispatchKeyEvent", &params);
+        }
+    }
+
+    /// A key with a name.
+    pub(crate) fn press(&mut self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            self.ask("Input.dispatchKeyEvent", &json!({"type": kind, "key": key}));
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,143 @@
+//! Some nodes misbehave: what the others sent is kept, and the failure names
+//! the node.
+
+use std::io::Write;
+use std::process::Command;
+use std::sync::{Arc, Barrier};
+
+use crate::common::{Home, said};
+use crate::node::{ask, corpus, healthy, saved, send, serve};
+
+/// What is saved: endpoint, and whether there is a file.
+fn kept(home: &Home) -> Vec<(String, bool)> {
+    let set = saved(home);
+    let entries = set["entries"].as_array().unwrap().iter();
+    entries
+        .map(|entry| {
+            let node = entry["node"].as_str().unwrap().to_owned();
+            (node, entry["file"].is_string())
+        })
+        .collect()
+}
+
+#[test]
+fn a_node_that_dies_in_a_cpu_profile_costs_only_its_own() {
+    let home = Home::new();
+    let healthy = healthy("cpu.pb.gz");
+    let dying = serve(|stream, path, _| {
+        assert!(path.ends_with("/profile?seconds=1"), "{path}");
+        // As net/http/pprof: the head comes first, the profile at the end.
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    });
+    let half = serve(|stream, _, _| {
+        let whole = std::fs::read(corpus("cpu.pb.gz")).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", whole.len());
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(&whole[..whole.len() / 2]);
+    });
+    let words = ["machined", "cpu", "--seconds", "1", "--top"];
+    let output = ask(&home, &words, &[&healthy, &dying, &half])
+        .output()
+        .unwrap();
+    let said = said(&output);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("2 of 3 profiles are missing"),
+        "{}",
+        said.stderr
+    );
+    for node in [&dying, &half] {
+        assert!(
+            said.stderr.contains(&format!("`{node}` broke off")),
+            "{}",
+            said.stderr
+        );
+    }
+    assert!(
+        said.stdout.contains("main.fib"),
+        "what came is shown: {}",
+        said.stdout
+    );
+    let expected = [(healthy, true), (dying, false), (half, false)];
+    assert_eq!(kept(&home), expected.clone());
+
+    let words = [&words[..], &["--allow-missing"]].concat();
+    let nodes: Vec<&String> = expected.iter().map(|(node, _)| node).collect();
+    let output = ask(&home, &words, &nodes).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn ten_gigabytes_do_not_fill_the_memory() {
+    let home = Home::new();
+    let healthy = healthy("heap.pb.gz");
+    let flood = serve(|stream, _, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n");
+        let block = vec![0x0a; 1 << 20];
+        while stream.write_all(&block).is_ok() {}
+    });
+    let real = ask(&home, &["machined", "heap", "--top"], &[&healthy, &flood]);
+    let mut command = Command::new("sh");
+    // KiB of address space: far less than what is sent.
+    command.args(["-c", "ulimit -v 1500000; exec \"$@\"", "sh"]);
+    command.arg(real.get_program()).args(real.get_args());
+    for (name, value) in real.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let said = said(&command.current_dir(&home.root).output().unwrap());
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let told = format!("`{flood}` sends more than 128 MiB");
+    assert!(said.stderr.contains(&told), "{}", said.stderr);
+    assert_eq!(kept(&home), [(healthy, true), (flood, false)]);
+}
+
+#[test]
+fn five_nodes_are_asked_at_once() {
+    let home = Home::new();
+    // None answers before all have been asked: in turn this would never end.
+    let all = Arc::new(Barrier::new(5));
+    let nodes: Vec<String> = (0..5)
+        .map(|_| {
+            let all = Arc::clone(&all);
+            let body = std::fs::read(corpus("cpu.pb.gz")).unwrap();
+            serve(move |stream, _, _| {
+                all.wait();
+                send(stream, &body);
+            })
+        })
+        .collect();
+    let nodes: Vec<&String> = nodes.iter().collect();
+    let output = ask(&home, &["machined", "cpu", "--seconds", "1", "-q"], &nodes).output();
+    let said = said(&output.unwrap());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(kept(&home).len(), 5);
+}
+
+#[test]
+fn an_interrupt_keeps_what_has_come() {
+    let home = Home::new();
+    let healthy = healthy("heap.pb.gz");
+    let (sender, asked) = std::sync::mpsc::channel();
+    let stuck = serve(move |_, _, _| {
+        sender.send(()).unwrap();
+        std::thread::sleep(std::time::Duration::from_mins(1));
+    });
+    let mut command = ask(&home, &["machined", "heap"], &[&healthy, &stuck]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    asked.recv().unwrap();
+    // Long enough for the healthy one on loopback.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    let said = said(&child.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(130), "{}", said.stderr);
+    assert_eq!(kept(&home), [(healthy, true), (stuck, false)]);
+}
