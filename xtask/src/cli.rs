@@ -78,6 +78,8 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
+    /// All that builds and clusters need besides a checkout: builder, registry, proxies, cross-build
+    Setup(crate::commands::registry::args::SetupArgs),
     /// The buildx builder that builds need
     Builder(crate::commands::builder::args::BuilderCommand),
     /// An installer image of this checkout, pushed to the local registry
@@ -88,6 +90,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The local registry on 127.0.0.1:5005, which builds push to
+    Registry(crate::commands::registry::args::RegistryCommand),
+    /// Pull-through proxies, which make clusters boot faster
+    Proxies(crate::commands::registry::args::ProxiesCommand),
     /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(LabCommand),
@@ -436,6 +442,19 @@ pub enum InternalCommand {
     },
     /// One step of a plan as root, read from standard input
     RootStep,
+    /// Let a cluster's nodes reach registries on 127.0.0.1 by their gateway
+    Gateway {
+        /// The cluster's folder
+        #[arg(long, value_name = "DIR")]
+        of: Utf8PathBuf,
+        #[arg(long)]
+        cidr: String,
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// Be the relay, and not what starts it
+        #[arg(long)]
+        serve: bool,
+    },
     /// One test binary as root, asked for on standard input
     RootExec,
     /// PID 1 around a test binary

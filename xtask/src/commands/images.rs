@@ -54,7 +54,7 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
     Ok(0)
 }
 
-fn when(at: u64) -> String {
+pub(super) fn when(at: u64) -> String {
     let time = i64::try_from(at)
         .ok()
         .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());

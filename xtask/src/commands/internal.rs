@@ -2,10 +2,15 @@
 
 use std::io::Read;
 
+use camino::Utf8PathBuf;
+use talos::network::Cidr;
+
 use super::App;
 use super::cluster::HalfMade;
+use crate::ctx::relay::Relaying;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Plan;
+use crate::run;
 
 /// Run a plan as `--format json` prints it, read from standard input.
 ///
@@ -22,5 +27,30 @@ pub(super) fn run_plan(app: &App<'_>) -> Result<u8> {
             .hint("cargo xtask cluster up --format json | cargo xtask internal run-plan")
     })?;
     app.carry_out(&plan, &HalfMade)?;
+    Ok(0)
+}
+
+/// Start the relay of a cluster, or be it.
+///
+/// # Errors
+/// When the words make no sense, or it cannot listen.
+pub(super) fn gateway(
+    app: &App<'_>,
+    state_dir: Utf8PathBuf,
+    cidr: &str,
+    ports: Vec<u16>,
+    serve: bool,
+) -> Result<u8> {
+    let cidr = Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))?;
+    let relaying = Relaying {
+        state_dir,
+        cidr,
+        ports,
+    };
+    if serve {
+        run::serve_gateway(&relaying)?;
+    } else {
+        run::start_gateway(&app.ctx, &relaying)?;
+    }
     Ok(0)
 }

@@ -13,8 +13,12 @@ mod installer;
 mod internal;
 pub mod lab;
 pub mod pprof;
+mod proxies;
+pub mod registry;
 mod runs;
+mod setup;
 pub mod test;
+mod units;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use crate::ctx::Ctx;
@@ -22,6 +26,8 @@ use crate::failure::{Because, Result};
 use crate::plan::{Plan, render_human, render_sh};
 use crate::run::{self, Runner, Signals, Undo};
 use crate::ui::{self, Ui};
+
+pub(crate) use units::{human_size, human_span};
 
 /// What a command gets besides its own arguments.
 #[derive(Debug)]
@@ -59,9 +65,12 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
     match cli.command {
         Command::Cluster(command) => cluster::run(&app, command),
         Command::Build(args) => build::run(&app, &args),
+        Command::Setup(args) => setup::run(&app, &args),
         Command::Builder(command) => builder::run(&app, &command),
         Command::Installer(args) => installer::run(&app, &args),
         Command::Images { json } => images::run(&app, json),
+        Command::Registry(command) => registry::run(&app, &command),
+        Command::Proxies(command) => proxies::run(&app, &command),
         Command::Lab(command) => lab::run(&app, command),
         Command::Pprof(command) => pprof::run(&app, &command),
         Command::Test(command) => test::run(&app, &command),
@@ -70,6 +79,12 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
         Command::Embed(args) => embed::run(&app, &args),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app),
+        Command::Internal(InternalCommand::Gateway {
+            of,
+            cidr,
+            ports,
+            serve,
+        }) => internal::gateway(&app, of, &cidr, ports, serve),
         Command::Completions { .. } | Command::ExecRoot(_) | Command::Internal(_) => Ok(0),
     }
 }

@@ -1,6 +1,8 @@
 //! Optional settings: `.cargo/xtask.toml` of the folder we are in or one above.
 //! Unknown keys are errors: a typo must not be a silent default.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
@@ -16,6 +18,8 @@ pub struct Config {
     pub talosctl: Option<Utf8PathBuf>,
     pub cluster: ClusterConfig,
     pub builder: BuilderConfig,
+    /// Where pull-through proxies pull from instead, by image host.
+    pub proxies: BTreeMap<String, String>,
     /// The folder that holds `.cargo`, for relative paths.
     #[serde(skip)]
     pub base: Option<Utf8PathBuf>,

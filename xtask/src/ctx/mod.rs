@@ -3,11 +3,13 @@
 
 pub mod abandoned;
 pub mod abilities;
+pub mod binfmt;
 pub mod buildx;
 pub mod cargo_run;
 pub mod checkout;
 pub mod cluster;
 pub mod config;
+pub mod containers;
 pub mod dirs;
 pub mod disk;
 pub mod docker;
@@ -24,6 +26,9 @@ pub mod ownership;
 pub mod ports;
 pub mod probe;
 pub mod processes;
+pub mod registries;
+pub mod registry_api;
+pub mod relay;
 pub mod sources;
 pub mod talosctl;
 

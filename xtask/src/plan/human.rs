@@ -90,6 +90,19 @@ pub fn in_words(step: &Step) -> String {
         Action::RecordImages { references, .. } => {
             format!("note the digest of {}", references.join(", "))
         }
+        Action::WaitRegistries { registries } => {
+            let ports: Vec<String> = registries
+                .iter()
+                .map(|registry| format!("127.0.0.1:{}", registry.port))
+                .collect();
+            format!("until {} answers", ports.join(", "))
+        }
+        Action::DeleteManifests { address, manifests } => {
+            let each = |(repository, digest): &(String, String)| {
+                format!("delete {address}/{repository}@{digest}")
+            };
+            manifests.iter().map(each).collect::<Vec<_>>().join("\n")
+        }
         Action::Require { path, .. } => format!("{path} must exist"),
         Action::Run(run) => sh::as_typed(run, step.privilege),
         Action::Stop {

@@ -115,6 +115,17 @@ pub enum Action {
         /// The list that it goes on.
         list: Utf8PathBuf,
     },
+    /// Until each answers as a registry does; fails at once when its container
+    /// has ended.
+    WaitRegistries {
+        registries: Vec<AwaitedRegistry>,
+    },
+    /// Manifests of the registry at `address` (`HOST:PORT`), as repository and
+    /// digest; already gone is success.
+    DeleteManifests {
+        address: String,
+        manifests: Vec<(String, String)>,
+    },
     /// With its parents; already there is success.
     CreateDir {
         path: Utf8PathBuf,
@@ -141,6 +152,14 @@ pub enum Action {
         control: Option<String>,
         monitor: Utf8PathBuf,
     },
+}
+
+/// A registry that is starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedRegistry {
+    pub container: String,
+    /// On 127.0.0.1.
+    pub port: u16,
 }
 
 /// A child process.
@@ -194,6 +213,16 @@ pub enum Resource {
     Lab {
         dir: Utf8PathBuf,
     },
+    /// What lets the nodes of the cluster in that folder reach registries.
+    Relay {
+        state_dir: Utf8PathBuf,
+        cidr: String,
+        ports: Vec<u16>,
+    },
+    /// A registry's container of ours.
+    Container {
+        name: String,
+    },
 }
 
 impl Resource {
@@ -202,6 +231,8 @@ impl Resource {
         match self {
             Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
             Self::Lab { dir } => format!("lab:{dir}"),
+            Self::Relay { state_dir, .. } => format!("relay:{state_dir}"),
+            Self::Container { name } => format!("container:{name}"),
         }
     }
 }
@@ -221,6 +252,12 @@ impl Resource {
                 )
             }
             Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
+            Self::Relay {
+                state_dir, cidr, ..
+            } => {
+                format!("the relay in {cidr} for the cluster in `{state_dir}`")
+            }
+            Self::Container { name } => format!("the container `{name}`"),
         }
     }
 }

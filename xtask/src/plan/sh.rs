@@ -77,6 +77,19 @@ pub(super) fn command(step: &Step, script: bool) -> String {
         Action::RecordImages { references, .. } => {
             format!(": note the digest of {}", quote(&references.join(" ")))
         }
+        Action::WaitRegistries { registries } => registries
+            .iter()
+            .map(|registry| wait_for_registry(registry.port))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Action::DeleteManifests { address, manifests } => manifests
+            .iter()
+            .map(|(repository, digest)| {
+                let url = format!("http://{address}/v2/{repository}/manifests/{digest}");
+                format!("curl -fsS -X DELETE {}", quote(&url))
+            })
+            .collect::<Vec<_>>()
+            .join("\n"),
         Action::CreateDir { path } if script && !sudo.is_empty() => {
             format!("make_dirs {}", quote(path.as_str()))
         }
@@ -98,6 +111,14 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             }
         }
     }
+}
+
+/// For half a minute.
+fn wait_for_registry(port: u16) -> String {
+    format!(
+        "n=0; until curl -fsS -o /dev/null http://127.0.0.1:{port}/v2/; do \
+         n=$((n + 1)); [ $n -lt 150 ] || exit 1; sleep 0.2; done"
+    )
 }
 
 /// Through a temporary and a rename, as the run does it.

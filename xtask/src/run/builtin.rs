@@ -7,7 +7,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::child::How;
-use super::{images, stop};
+use super::{images, registries, stop};
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
 use crate::record::{files, tree};
@@ -38,6 +38,8 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
             images::record(references, metadata.as_deref(), tree, list, how.ui);
             Ok(())
         }
+        Action::WaitRegistries { registries } => registries::wait(registries, how),
+        Action::DeleteManifests { address, manifests } => registries::delete(address, manifests),
         Action::CreateDir { path } => {
             files::create_dir(path).because(|| format!("cannot create `{path}`"))
         }

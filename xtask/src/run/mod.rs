@@ -7,10 +7,12 @@ mod child;
 mod excerpt;
 #[cfg(target_os = "linux")]
 pub mod exec_root;
+mod gateway;
 #[cfg(target_os = "linux")]
 pub mod gotest;
 mod images;
 mod progress;
+mod registries;
 mod relay;
 mod root;
 mod signals;
@@ -34,6 +36,7 @@ use crate::record::runs::{Record, now_ms};
 use crate::ui::Ui;
 
 pub use child::{Grace, interactive};
+pub use gateway::{serve as serve_gateway, start as start_gateway};
 pub use relay::{relay, replace_process};
 pub use root::{become_root, serve_root_step, serve_warden};
 pub use signals::{Attention, Signals};

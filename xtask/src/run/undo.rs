@@ -132,5 +132,10 @@ fn undo_hint(made: &Resource) -> String {
             format!("cargo xtask cluster destroy --name {name}")
         }
         Resource::Lab { .. } => "cargo xtask lab down".to_owned(),
+        Resource::Relay { state_dir, .. } => {
+            let name = state_dir.file_name().unwrap_or_default();
+            format!("cargo xtask cluster destroy --name {name}")
+        }
+        Resource::Container { name } => format!("docker rm -f {name}"),
     }
 }

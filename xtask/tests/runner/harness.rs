@@ -139,6 +139,7 @@ pub(crate) fn ledger(home: &Home) -> Vec<String> {
         .map(|entry| match entry.resource {
             Resource::Cluster { name, .. } => name,
             Resource::Lab { dir } => dir.into_string(),
+            other => other.key(),
         })
         .collect()
 }

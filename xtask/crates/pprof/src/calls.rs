@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::bounds::{CALLS, check_calls};
 use crate::error::Result;
 use crate::frames::Frames;
 use crate::stacks::Stacks;
@@ -97,6 +98,8 @@ struct Part {
     /// The inner ones' places are known from the start.
     places: FxHashMap<(u32, u32), u32>,
     stack: u32,
+    /// There were more than we hold.
+    full: bool,
 }
 
 impl Part {
@@ -136,6 +139,7 @@ pub(crate) fn connect(
             .map(|(place, pair)| (*pair, place))
             .collect(),
         stack: 0,
+        full: false,
     };
     let parts = stacks.fold(start, |part, locations, weight, _| {
         part.stack = part.stack.wrapping_add(1);
@@ -145,6 +149,10 @@ pub(crate) fn connect(
                 if step.inner != NONE {
                     part.count(step.inner, weight, step.inline);
                 } else if step.wanted && caller != NONE && caller != step.node {
+                    if part.edges.len() > CALLS {
+                        part.full = true;
+                        return;
+                    }
                     let next = index(part.edges.len());
                     let place = *part.places.entry((caller, step.node)).or_insert(next);
                     if place == next {
@@ -156,6 +164,7 @@ pub(crate) fn connect(
             }
         }
     })?;
+    check_calls(parts.iter().any(|part| part.full))?;
     let mut edges = Edges::default();
     for part in &parts {
         for (pair, place) in &part.places {

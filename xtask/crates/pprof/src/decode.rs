@@ -1,6 +1,7 @@
 //! From inflated bytes to a `Profile`: one pass over the top-level fields, in
 //! whatever order they come, then the tables. Samples are only located.
 
+use crate::bounds;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::inflate::{Limits, refuse_other, unwrap};
@@ -47,6 +48,7 @@ impl Profile {
         refuse_other(&bytes)?;
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
+        bounds::check_texts(&fields.strings)?;
         if fields.strings.first().is_some_and(|first| first.len != 0) {
             return Err(Error::Invalid("string 0 is not the empty string".into()));
         }
@@ -68,7 +70,7 @@ impl Profile {
         if header.sample_types.is_empty() && !fields.samples.is_empty() {
             return Err(Error::Invalid("samples but no sample types".into()));
         }
-        Ok(Self {
+        let profile = Self {
             strings: fields.strings,
             header,
             functions,
@@ -78,7 +80,9 @@ impl Profile {
             location_ids,
             samples: Samples::Wire(fields.samples),
             bytes,
-        })
+        };
+        bounds::check_frames(&profile)?;
+        Ok(profile)
     }
 }
 

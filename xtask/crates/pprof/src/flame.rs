@@ -1,16 +1,16 @@
 //! All stacks as one tree, side by side for each node or profile: what a
 //! flame graph draws.
 
+mod grow;
+
 use rustc_hash::FxHashMap;
 
+use crate::bounds::CALLS;
 use crate::error::{Error, Result};
-use crate::frames::{Frames, Info};
-use crate::labelsets::PerLabels;
-use crate::profile::{Profile, Sample};
+use crate::profile::Profile;
 use crate::query::Query;
-use crate::stretch::Stretches;
 use crate::tagframes;
-use crate::view::View;
+use grow::grow;
 
 /// Values of a label that are told apart; more would not fit on a page.
 const SIDES: usize = 64;
@@ -53,6 +53,8 @@ struct Builder {
     places: FxHashMap<String, u32>,
     nodes: Vec<Node>,
     by_caller: FxHashMap<(u32, u32), u32>,
+    /// There were more calls than we hold.
+    full: bool,
 }
 
 impl Builder {
@@ -67,6 +69,10 @@ impl Builder {
     }
 
     fn callee(&mut self, caller: u32, name: u32) -> u32 {
+        if self.nodes.len() > CALLS {
+            self.full = true;
+            return caller;
+        }
         let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let place = *self.by_caller.entry((caller, name)).or_insert(next);
         if place == next {
@@ -130,89 +136,6 @@ impl Flame {
             elided,
         })
     }
-}
-
-/// Add a profile's stacks to the tree.
-fn grow(
-    builder: &mut Builder,
-    sides: &mut Vec<String>,
-    profile: &Profile,
-    query: &Query,
-    name: &str,
-    split: Option<&str>,
-) -> Result<()> {
-    let value = profile.sample_index(query.sample_index.as_deref())?;
-    let view = View::new(profile, query)?;
-    let frames = Frames::of(profile, &view, query, false);
-    let printable = frames.infos.iter().map(Info::printable);
-    let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
-    let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
-    let (mut leaves, mut leaf_of) = (Stretches::default(), Vec::new());
-    let mut per_labels = PerLabels::default();
-    let (mut sample, mut stack) = (Sample::default(), Vec::new());
-    for index in 0..profile.sample_count() {
-        let mut weight = 0;
-        let raw = profile.raw(index, |place, of| {
-            if place == value {
-                weight = of;
-            }
-        })?;
-        if weight == 0 {
-            continue;
-        }
-        // The label that tells sides apart; none if its samples are not wanted.
-        let label = per_labels.get(profile, index, raw.labels, |labels| {
-            let label = split.and_then(|key| {
-                let mut labels = labels.iter();
-                labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
-            });
-            view.keeps_labels(profile, labels)
-                .then(|| label.map_or(0, |label| label.str))
-        })?;
-        let Some(label) = label else { continue };
-        let mut grow = |locations: &[u32]| {
-            stack.clear();
-            stack.extend_from_slice(locations);
-            view.keeps_stack(&mut stack).then(|| {
-                let locations = stack.iter().rev();
-                let nodes = locations.flat_map(|of| frames.of_location(*of).iter().rev());
-                nodes.fold(0, |caller, node| {
-                    builder.callee(caller, names[*node as usize])
-                })
-            })
-        };
-        let leaf = if let Some(span) = raw.stack {
-            let next = u32::try_from(leaf_of.len()).unwrap_or(u32::MAX);
-            let (place, is_new) = leaves.intern(&profile.bytes, span, next);
-            if is_new {
-                sample.locations.clear();
-                profile.push_locations(span, &mut sample.locations)?;
-                leaf_of.push(grow(&sample.locations));
-            }
-            leaf_of[place as usize]
-        } else {
-            profile.sample(index, &mut sample)?;
-            grow(&sample.locations)
-        };
-        let Some(leaf) = leaf else { continue };
-        let side = *side_of.entry(label).or_insert_with(|| {
-            let text = if label == 0 {
-                name.to_owned()
-            } else {
-                profile.text(label).into_owned()
-            };
-            // What does not fit goes to the last.
-            if sides.len() < SIDES {
-                sides.push(text);
-            }
-            sides.len() - 1
-        });
-        builder.add(leaf, side, weight);
-    }
-    if side_of.is_empty() {
-        sides.push(name.to_owned());
-    }
-    Ok(())
 }
 
 /// In order of drawing: the heaviest callee first. Not by recursion: stacks

@@ -9,6 +9,7 @@
 //! a question is asked and keeps little besides; `message::Profile` is the
 //! whole of it as messages, for what must be rewritten.
 
+mod bounds;
 mod calls;
 mod decode;
 mod distinct;

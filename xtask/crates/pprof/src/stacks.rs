@@ -2,6 +2,9 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
+mod repeats;
+mod totals;
+
 use std::ops::Range;
 use std::panic::resume_unwind;
 
@@ -10,11 +13,12 @@ use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
-use crate::stretch::Stretches;
 use crate::view::View;
+pub(crate) use repeats::repeats;
+use totals::Totals;
 
-/// Samples after which repetition is judged.
-const TRIAL: usize = 1 << 14;
+/// Fewer are worked on at once.
+const FEW: usize = 1 << 14;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
@@ -36,43 +40,6 @@ pub(crate) struct Stacks<'p> {
     /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     pub(crate) total: i64,
-}
-
-/// Sums for the total: everything, and what a difference's base has.
-#[derive(Default)]
-struct Totals {
-    all: [i64; 2],
-    base: [i64; 2],
-}
-
-impl Totals {
-    fn add(&mut self, weight: i64, divisor: i64, is_base: bool) {
-        let size = weight.wrapping_abs();
-        self.all[0] = self.all[0].wrapping_add(size);
-        self.all[1] = self.all[1].wrapping_add(divisor);
-        if is_base {
-            self.base[0] = self.base[0].wrapping_add(size);
-            self.base[1] = self.base[1].wrapping_add(divisor);
-        }
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        for (sum, of) in [(&mut self.all, other.all), (&mut self.base, other.base)] {
-            *sum = [sum[0].wrapping_add(of[0]), sum[1].wrapping_add(of[1])];
-        }
-    }
-
-    fn total(&self) -> i64 {
-        let [total, divisor] = if self.base[0] > 0 {
-            self.base
-        } else {
-            self.all
-        };
-        if divisor == 0 {
-            return total;
-        }
-        total.wrapping_div(divisor)
-    }
 }
 
 /// One sample before its frames are looked at.
@@ -102,7 +69,7 @@ impl<'p> Stacks<'p> {
             distinct: None,
             total: 0,
         };
-        let repeats = stacks.repeat()?;
+        let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
         let mut totals = Totals::default();
         let mut distinct: Option<Distinct> = None;
@@ -123,28 +90,10 @@ impl<'p> Stacks<'p> {
         Ok(stacks)
     }
 
-    /// Whether it is worth while to look for equal stacks.
-    fn repeat(&self) -> Result<bool> {
-        let count = self.profile.sample_count();
-        if let Samples::Table(table) = &self.profile.samples {
-            return Ok(table.stacks.len() <= count / 2);
-        }
-        if count <= TRIAL {
-            return Ok(true);
-        }
-        let mut seen = Stretches::with_capacity(TRIAL);
-        for index in 0..TRIAL {
-            if let Some(span) = self.profile.raw(index, |_, _| {})?.stack {
-                seen.intern(&self.profile.bytes, span, 0);
-            }
-        }
-        Ok(seen.len() <= TRIAL / 2)
-    }
-
     /// Sums and, if they repeat, stacks of a part.
     fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
         let mut totals = Totals::default();
-        let room = range.len().min(TRIAL);
+        let room = range.len().min(FEW);
         let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
         self.each_sample(range, |index, light, kept| {
             if kept || !self.weighing.relative {
@@ -307,7 +256,7 @@ fn in_parts<S: Send>(
     work: impl Fn(Range<usize>) -> Result<S> + Sync,
 ) -> Result<Vec<S>> {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
-    let parts = if count <= TRIAL { 1 } else { cores() };
+    let parts = if count <= FEW { 1 } else { cores() };
     if parts == 1 {
         return Ok(vec![work(0..count)?]);
     }

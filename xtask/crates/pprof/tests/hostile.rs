@@ -118,6 +118,64 @@ fn a_bomb_ends_at_the_limit() {
     );
 }
 
+/// One message of a field: tag, length, bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+    out.extend_from_slice(bytes);
+    out
+}
+
+#[test]
+fn what_is_claimed_is_not_believed() {
+    // A string of a gigabyte, of which a byte is there.
+    let mut bytes = small().encode_to_vec();
+    let offset = bytes.len();
+    bytes.extend([0x32, 0x80, 0x80, 0x80, 0x80, 0x04, b'x']);
+    assert_eq!(
+        ask(bytes).unwrap_err().to_string(),
+        format!("byte {offset}: field 6 claims 1073741824 bytes, 1 are left")
+    );
+    let mut bytes = small().encode_to_vec();
+    let offset = bytes.len();
+    bytes.extend(field(6, &vec![b'x'; 2 << 20]));
+    let error = ask(bytes).unwrap_err().to_string();
+    let from = format!("byte {}: string 4 has 2097152 bytes", offset + 5);
+    assert!(error.starts_with(&from), "{error}");
+}
+
+#[test]
+fn tables_end_at_their_limit() {
+    let limits = Limits {
+        entries: 100,
+        ..Limits::default()
+    };
+    let error = |number: u8, bytes: &[u8], times: usize| {
+        let mut all = small().encode_to_vec();
+        all.extend(field(number, bytes).repeat(times));
+        Profile::decode_within(all, limits).unwrap_err().to_string()
+    };
+    assert_eq!(error(6, b"", 200), "strings exceeds the limit of 100");
+    assert_eq!(error(2, b"", 500), "samples exceeds the limit of 100");
+    let location = [vec![0x08, 7], [0x22, 2, 0x08, 1].repeat(200)].concat();
+    assert_eq!(error(4, &location, 1), "lines exceeds the limit of 100");
+}
+
+/// A location of many lines, named many times by one stack: few bytes,
+/// many frames.
+#[test]
+fn stacks_that_unfold_without_end_are_refused() {
+    let mut profile = small();
+    let line = profile.location[0].line[0];
+    profile.location[0].line = vec![line; 70_000];
+    profile.sample[0].location_id = vec![1; 70_000];
+    let error = ask(profile.encode_to_vec()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the number of frames exceeds the limit of 4294967296"
+    );
+}
+
 #[test]
 fn contradictions_say_what_and_where() {
     for (said, error) in [
@@ -157,6 +215,17 @@ fn contradictions_say_what_and_where() {
     ] {
         assert!(error.contains(said), "{error}");
     }
+    let mut labelled = small();
+    labelled.sample[0].label = vec![Label {
+        key: 77,
+        ..Label::default()
+    }];
+    let labelled = Profile::decode(labelled.encode_to_vec()).unwrap();
+    let error = report::tags(&labelled, &Query::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("string 77 of a table of 4"),
+        "{error}"
+    );
     let twice = [small(), small()].map(|mut of| {
         of.time_nanos = 5;
         of.encode_to_vec()

@@ -41,12 +41,20 @@ pub(super) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
 /// # Errors
 /// When there is another builder of that name, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
-    let wanted = Wanted::of(&app.ctx)?;
-    let plan = plan_create(&wanted, there(&wanted)?.as_ref())?;
+    let plan = plan(app)?;
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
     Ok(app.carry_out(&plan, &HalfMade)?.then_some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is as it is wanted.
+///
+/// # Errors
+/// When there is another builder of that name.
+pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+    let wanted = Wanted::of(&app.ctx)?;
+    plan_create(&wanted, there(&wanted)?.as_ref())
 }
 
 fn create(app: &App<'_>, wanted: &Wanted) -> Result<u8> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
-use super::{HalfMade, contexts};
+use super::{HalfMade, contexts, relay};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
 use crate::ctx::Ctx;
@@ -176,6 +176,11 @@ fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
         state_dir: view.state_dir.clone(),
         bridge: view.bridge.clone(),
         cidr: view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default(),
+    })?;
+    app.runner().forget(&Resource::Relay {
+        state_dir: view.state_dir.clone(),
+        cidr: String::new(),
+        ports: Vec::new(),
     })
 }
 
@@ -221,6 +226,7 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .effect(Effect::Destroys)
         .deadline(180),
     );
+    plan.steps.extend(relay::stop(ctx, &view.state_dir));
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
     contexts::add(&mut plan, ctx, view, Some(talosctl));
     plan
@@ -250,6 +256,7 @@ fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
             .as_root(),
         ));
     }
+    plan.steps.extend(relay::stop(ctx, &view.state_dir));
     for name in &found.namespaces {
         plan.push(gone_is_fine(
             "remove a node's network namespace",

@@ -1,12 +1,15 @@
 //! What `cluster up` needs to know of this machine before it can plan.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::settings::Settings;
+use super::{installer, relay};
 use crate::ctx::Ctx;
 use crate::ctx::checkout::Checkout;
 use crate::ctx::host::Host;
 use crate::ctx::mirrors::{self, Mirror};
+use crate::ctx::registries;
+use crate::ctx::relay::Relaying;
 use crate::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use crate::failure::{Failure, Result};
 
@@ -19,6 +22,10 @@ pub(crate) struct Facts {
     pub(crate) kernel: Option<Utf8PathBuf>,
     pub(crate) initramfs: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
+    /// Where mirrors listen on loopback alone.
+    pub(crate) relaying: Option<Relaying>,
+    /// This program, which the relay is.
+    pub(crate) exe: Utf8PathBuf,
     pub(crate) install_image: Option<String>,
     /// Bytes.
     pub(crate) memory_available: Option<u64>,
@@ -75,15 +82,20 @@ impl Facts {
                 checkout.version.line()
             ));
         }
-        let (mirrors, install_image) = std::thread::scope(|scope| {
-            let image = scope.spawn(|| install_image(&checkout, settings));
-            (mirrors::probe(&checkout), image.join().ok().flatten())
+        let mut specs = registries::proxies(&checkout, &ctx.config.proxies);
+        specs.push(registries::local());
+        let (mirrors, installer) = std::thread::scope(|scope| {
+            let installer = scope.spawn(|| installer::find(ctx, &checkout, settings));
+            (mirrors::probe(&specs), installer.join().unwrap_or_default())
         });
+        notes.extend(installer.note);
         let honours = talosctl.version.honours_talos_home();
         let talos_home = ctx.dirs.talos_home(honours);
         Ok(Self {
             talos_home_env: (talos_home != ctx.dirs.talos_home(false))
                 .then(|| talos_home.to_string()),
+            relaying: relaying(settings, &mirrors, &talos_home),
+            exe: relay::own_executable()?,
             talos_home,
             notes,
             checkout: checkout.dir,
@@ -91,7 +103,7 @@ impl Facts {
             kernel: own_boot.then_some(kernel),
             initramfs: own_boot.then_some(initramfs),
             mirrors,
-            install_image,
+            install_image: installer.image,
             memory_available: Host::memory().map(|memory| memory.available),
             home: ctx.dirs.home.clone(),
             owner: (!ctx.host.is_root()).then_some((ctx.host.uid, ctx.host.gid)),
@@ -123,19 +135,17 @@ fn missing_artifacts(
     ))
 }
 
-/// What `make installer` pushed: the name it wrote down (1.13+), else the
-/// image of this tree's tag where the local registry has it.
-fn install_image(checkout: &Checkout, settings: &Settings) -> Option<String> {
-    if settings
-        .talosctl_args
+/// The relay that nodes of such a cluster need; none where every registry
+/// listens on the gateway too, as those of the guide and the script do.
+fn relaying(settings: &Settings, mirrors: &[Mirror], talos_home: &Utf8Path) -> Option<Relaying> {
+    let ports: Vec<u16> = mirrors
         .iter()
-        .any(|arg| arg.starts_with("--install-image"))
-    {
-        return None;
-    }
-    let written = checkout.version.installer_image_file().and_then(|file| {
-        let text = std::fs::read_to_string(checkout.dir.join(file)).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    });
-    written.or_else(|| mirrors::installer_in_local_registry(&checkout.tag()?))
+        .filter(|mirror| mirror.needs_relay)
+        .map(|mirror| mirror.port)
+        .collect();
+    (!ports.is_empty()).then(|| Relaying {
+        state_dir: talos_home.join("clusters").join(settings.name.as_str()),
+        cidr: settings.cidr,
+        ports,
+    })
 }

@@ -3,8 +3,10 @@
 mod contexts;
 mod destroy;
 mod facts;
+mod installer;
 mod logs;
 mod reboot;
+mod relay;
 pub(crate) mod settings;
 mod status;
 mod up;
@@ -13,10 +15,10 @@ use talos::names::ClusterName;
 
 use super::App;
 use crate::cli::{ClusterCommand, ClusterVerb, Which};
-use crate::ctx::Ctx;
 use crate::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use crate::ctx::{Ctx, containers};
 use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Resource, Watch};
+use crate::plan::{Plan, Resource, Step, Watch};
 use crate::run::{Observer, Undo, Undoing};
 
 /// talosctl's default, which the guide keeps.
@@ -113,13 +115,40 @@ fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
         .hint(format!("cargo xtask cluster destroy --name {}", view.name))
 }
 
+/// A container of ours that a stopped `docker run` may have made; one that runs
+/// is whole.
+fn undo_container(name: &str) -> Undoing {
+    let found = match containers::inspect(&[name]) {
+        Ok(found) => found,
+        Err(failure) => return Undoing::Keep(failure.what),
+    };
+    match found.first() {
+        Some(container) if container.is_ours && container.state == containers::State::Running => {
+            Undoing::Keep(format!("container `{name}` runs, and stays"))
+        }
+        Some(container) if container.is_ours => {
+            let mut plan = Plan::new(format!("remove the container `{name}`"));
+            let gone = Resource::Container {
+                name: name.to_owned(),
+            };
+            let why = "remove what a stopped start has left";
+            plan.push(Step::run(why, ["docker", "rm", "-f", name]).unmakes(gone));
+            Undoing::Do(plan)
+        }
+        _ => Undoing::Done,
+    }
+}
+
 /// How half-made clusters are undone.
 pub(crate) struct HalfMade;
 
 impl Undo for HalfMade {
     fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing {
-        let Resource::Cluster { name, .. } = made else {
-            return Undoing::Keep("not a cluster".to_owned());
+        let name = match made {
+            Resource::Cluster { name, .. } => name,
+            Resource::Relay { state_dir, .. } => return relay::undo(ctx, state_dir),
+            Resource::Container { name } => return undo_container(name),
+            Resource::Lab { .. } => return Undoing::Keep("not a cluster".to_owned()),
         };
         let view = ClusterView::look(ctx, name);
         let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);

@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::relay;
 use crate::cli::{StatusArgs, Which};
 use crate::commands::App;
 use crate::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use crate::ctx::relay::RelayView;
 use crate::failure::Result;
 use crate::ui::{self, Style};
 
@@ -23,10 +25,11 @@ pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
 
 /// The exit code is always 0: a status was told.
 pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
+    let relay = RelayView::look(&app.ctx, &view.state_dir);
     if json {
-        ui::print_json(&to_json(view));
+        ui::print_json(&to_json(view, &relay));
     } else {
-        ui::print(&to_text(app, view));
+        ui::print(&to_text(app, view, &relay));
     }
     0
 }
@@ -72,7 +75,7 @@ fn cluster_json(view: &ClusterView) -> Value {
 }
 
 /// Stable: fields are added, never changed.
-pub(super) fn to_json(view: &ClusterView) -> Value {
+pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
     let nodes: Vec<Value> = view
         .nodes
         .iter()
@@ -88,7 +91,10 @@ pub(super) fn to_json(view: &ClusterView) -> Value {
             })
         })
         .collect();
-    json!({"schema": 1, "cluster": cluster_json(view), "nodes": nodes})
+    json!({
+        "schema": 1, "cluster": cluster_json(view), "nodes": nodes,
+        "relay": relay::to_json(relay),
+    })
 }
 
 fn state(app: &App<'_>, state: ClusterState) -> String {
@@ -101,7 +107,7 @@ fn state(app: &App<'_>, state: ClusterState) -> String {
     app.ui.paint(style, state.as_str())
 }
 
-fn to_text(app: &App<'_>, view: &ClusterView) -> String {
+fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     let mut out = format!(
         "cluster {} is {}",
         app.ui.paint(Style::Bold, &view.name),
@@ -126,10 +132,17 @@ fn to_text(app: &App<'_>, view: &ClusterView) -> String {
     if crate::commands::lab::is_inside() && !view.nodes.is_empty() {
         out.push_str("  the nodes run the lab's stand-in, not Talos\n");
     }
+    if let Some(relaying) = relay.served() {
+        let _ = writeln!(out, "  registries for its nodes at {}", relaying.describe());
+    }
+    if let Some(lost) = lost_relay(view, relay) {
+        let _ = writeln!(out, "  {} {lost}", app.ui.paint(Style::Warn, "!"));
+    }
     for problem in &view.problems {
         let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
     }
-    for next in next_commands(view) {
+    let mend = lost_relay(view, relay).map(|_| command(view, "up", ""));
+    for next in mend.into_iter().chain(next_commands(view)) {
         let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     }
     out
@@ -160,19 +173,38 @@ fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
     format!("{}\n", line.trim_end())
 }
 
-/// Each state prints what to type next.
-fn next_commands(view: &ClusterView) -> Vec<String> {
+/// What nodes would meet without it.
+fn lost_relay(view: &ClusterView, relay: &RelayView) -> Option<String> {
+    let is_up = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
+    let wanted = relay.wanted.as_ref().filter(|_| is_up && relay.is_lost())?;
+    Some(format!(
+        "the relay at {} is gone: nodes cannot reach the registries of this machine",
+        wanted.describe()
+    ))
+}
+
+fn command(view: &ClusterView, verb: &str, rest: &str) -> String {
     let name = if view.name == super::DEFAULT_NAME {
         String::new()
     } else {
         format!(" --name {}", view.name)
     };
-    let (lab, shell) = if crate::commands::lab::is_inside() {
-        ("--lab ", "cargo xtask lab shell -- ")
+    let lab = if crate::commands::lab::is_inside() {
+        "--lab "
     } else {
-        ("", "")
+        ""
     };
-    let command = |verb: &str, rest: &str| format!("cargo xtask {lab}cluster {verb}{name}{rest}");
+    format!("cargo xtask {lab}cluster {verb}{name}{rest}")
+}
+
+/// Each state prints what to type next.
+fn next_commands(view: &ClusterView) -> Vec<String> {
+    let shell = if crate::commands::lab::is_inside() {
+        "cargo xtask lab shell -- "
+    } else {
+        ""
+    };
+    let command = |verb: &str, rest: &str| command(view, verb, rest);
     match view.state {
         ClusterState::Absent => vec![command("up", "")],
         ClusterState::Partial | ClusterState::Stale => vec![command("destroy", "")],

@@ -6,7 +6,7 @@ use talos::version::Support;
 
 use super::facts::Facts;
 use super::settings::{Settings, Size};
-use super::{HalfMade, status};
+use super::{HalfMade, relay, status};
 use crate::cli::UpArgs;
 use crate::commands::App;
 use crate::ctx::cluster::{ClusterState, ClusterView};
@@ -25,7 +25,13 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     match view.state {
         ClusterState::Absent => {}
         ClusterState::Running | ClusterState::Degraded => {
-            app.ui.note(&format!("cluster `{name}` is up already"));
+            if relay::mend(app, &view)? {
+                if app.is_dry() {
+                    return Ok(0);
+                }
+            } else {
+                app.ui.note(&format!("cluster `{name}` is up already"));
+            }
             return Ok(status::report(app, &view, json));
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
@@ -119,6 +125,9 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
                 .effect(Effect::Creates),
             );
         }
+    }
+    if let Some(relaying) = &facts.relaying {
+        plan.push(relay::start(&facts.exe, relaying));
     }
     plan.push(create_step(settings, size, facts, &state_dir));
     plan.steps.extend(give_back(facts));

@@ -155,7 +155,15 @@ pub(super) fn registries(asked: &Asked) -> Vec<Finding> {
     } else {
         format!("registries answer: {}", up.join(", "))
     };
-    findings.insert(0, Finding::ok("registries", text));
+    let finding = Finding::ok("registries", text);
+    findings.insert(
+        0,
+        if up.is_empty() {
+            finding.cure("cargo xtask setup")
+        } else {
+            finding
+        },
+    );
     findings
 }
 
@@ -168,7 +176,7 @@ fn held_by_another(port: u16, host: &str, holder: &Listener) -> Finding {
         ),
     )
     .why(format!("it is the port of the registry for {host}"))
-    .cure("stop it before you start the registries")
+    .cure("stop it, then `cargo xtask registry up` or `cargo xtask proxies up`")
 }
 
 fn holder_of(listeners: &[Listener], port: u16) -> Option<&Listener> {

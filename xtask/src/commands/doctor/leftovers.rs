@@ -8,7 +8,8 @@ use super::asked::Asked;
 use super::finding::{Finding, Fix};
 use crate::ctx::Ctx;
 use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::ctx::{firewall, leftovers, ownership, processes};
+use crate::ctx::relay::RelayView;
+use crate::ctx::{containers, firewall, leftovers, ownership, processes};
 use crate::plan::{Resource, Step};
 use crate::record::ledger::Ledger;
 
@@ -97,6 +98,10 @@ pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
         .filter_map(|entry| match &entry.resource {
             Resource::Cluster { .. } => cluster_entry(&asked.ctx, &entry.resource),
             Resource::Lab { dir } => lab_entry(dir, &entry.resource),
+            Resource::Relay { state_dir, .. } => {
+                relay_entry(&asked.ctx, state_dir, &entry.resource)
+            }
+            Resource::Container { name } => container_entry(name, &entry.resource),
         })
         .collect();
     if findings.is_empty() {
@@ -170,6 +175,46 @@ fn lab_entry(dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
         .cure("cargo xtask doctor --fix")
         .fix(Some(forget(dir, resource)))
     })
+}
+
+fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
+    let relay = RelayView::look(ctx, state_dir);
+    if !relay.running.is_empty() {
+        return None;
+    }
+    let name = state_dir.file_name().unwrap_or_default();
+    if !state_dir.exists() {
+        return Some(
+            Finding::warn(
+                "ledger",
+                format!("the ledger names a relay of cluster `{name}`, which is gone"),
+            )
+            .cure("cargo xtask doctor --fix")
+            .fix(Some(forget(state_dir, resource))),
+        );
+    }
+    relay.is_lost().then(|| {
+        Finding::warn("relay", format!("the relay of cluster `{name}` is gone"))
+            .why("its nodes cannot reach the registries of this machine")
+            .cure(format!("cargo xtask cluster up --name {name}"))
+    })
+}
+
+fn container_entry(name: &str, resource: &Resource) -> Option<Finding> {
+    // An engine that does not answer says nothing about it.
+    if !containers::inspect(&[name]).ok()?.is_empty() {
+        return None;
+    }
+    let script = "! docker container inspect \"$0\" >/dev/null";
+    let look = Step::run("forget it, if it still is gone", ["sh", "-c", script, name]);
+    Some(
+        Finding::warn(
+            "ledger",
+            format!("the ledger names container `{name}`, which is gone"),
+        )
+        .cure("cargo xtask doctor --fix")
+        .fix(Some(Fix::Steps(vec![look.unmakes(resource.clone())]))),
+    )
 }
 
 /// Looks once more, and only then takes the entry off the ledger.

@@ -27,6 +27,7 @@ use asked::Asked;
 use finding::{Finding, Group, Status};
 
 pub(crate) use fix::NothingMade;
+pub(crate) use network::who_holds;
 
 /// No check may keep the others waiting for longer; each probe within one ends
 /// sooner by itself.

@@ -86,7 +86,7 @@ fn held_port(port: u16, what: &str, holder: &Listener) -> Finding {
 }
 
 /// In words; other users' processes are seen by root only.
-pub(super) fn who_holds(listener: &Listener) -> String {
+pub(crate) fn who_holds(listener: &Listener) -> String {
     ports::holder(listener.inode).map_or_else(
         || "a process that only root can see".to_owned(),
         |process| format!("`{}` (pid {})", process.comm, process.pid),

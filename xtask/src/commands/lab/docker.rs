@@ -112,7 +112,14 @@ fn plan_start(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> R
     steps.push(checkout(app, place, lab, parts)?);
     plan.steps.extend(steps);
     let start = parts.script("start");
-    let argv = [&start, &place.dir, &parts.root(), &parts.images.dir].map(ToString::to_string);
+    let argv = [
+        &start,
+        &place.dir,
+        &parts.root(),
+        &parts.images.dir,
+        &parts.crane.dir,
+    ]
+    .map(ToString::to_string);
     let words = inside::as_root_inside(place, lab, &argv)?;
     let why = "start Docker in the lab's namespaces, and give it its images";
     plan.push(Step::run(why, words).as_root().deadline(START_DEADLINE));
@@ -193,6 +200,8 @@ fn settings(place: &Place, parts: &DockerParts) -> serde_json::Value {
         "hosts": ["unix:///run/docker.sock"],
         "data-root": dir.join("data"),
         "exec-root": dir.join("exec"),
+        // Where containers find the registry that stands in for the internet.
+        "bip": "172.17.0.1/16",
         "pidfile": dir.join("pid"),
         "init-path": parts.root().join("usr/bin/tini-static"),
         "cgroup-parent": place.cgroup(),

@@ -18,6 +18,7 @@ mod start;
 mod state;
 mod status;
 mod up;
+pub(crate) use up::own_executable;
 
 use crate::cli::{Command, LabCommand, LabUpArgs};
 use crate::commands::App;
@@ -58,7 +59,12 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
 fn needs_docker(command: &Command) -> bool {
     matches!(
         command,
-        Command::Build(_) | Command::Builder(_) | Command::Installer(_)
+        Command::Build(_)
+            | Command::Builder(_)
+            | Command::Installer(_)
+            | Command::Registry(_)
+            | Command::Proxies(_)
+            | Command::Setup(_)
     )
 }
 

@@ -143,10 +143,27 @@ fn settings(cni: &Utf8Path, cgroup: &str) -> String {
            \"--cni-bin-path={cni}\",\n  \
            \"--with-uefi=false\",\n  \
            \"--disk-preallocate=false\",\n\
-         ]\n\
+         ]\n\n\
          [builder]\n\
-         driver-opts = [\"cgroup-parent={cgroup}\"]\n"
+         driver-opts = [\"cgroup-parent={cgroup}\"]\n\n\
+         [proxies]\n{}",
+        proxies()
     )
+}
+
+/// A registry of the lab's own stands in for the internet; containers reach it
+/// at Docker's bridge (`lab/docker/start`).
+fn proxies() -> String {
+    let hosts = [
+        "docker.io",
+        "registry.k8s.io",
+        "quay.io",
+        "gcr.io",
+        "ghcr.io",
+        "factory.talos.dev",
+    ];
+    let line = |host: &str| format!("\"{host}\" = \"http://172.17.0.1:5010\"\n");
+    hosts.map(line).concat()
 }
 
 /// The PATH inside: our wrapper before the QEMU that it wraps.
@@ -211,6 +228,12 @@ mod tests {
             (Some(1), Some(1))
         );
         assert!(settings.cluster.talosctl_args[0].starts_with("--cni-bin-path=/p/tools-"));
+        assert!(
+            settings
+                .proxies
+                .values()
+                .all(|url| url.starts_with("http://172.17.0.1:"))
+        );
     }
 
     #[test]

@@ -237,7 +237,7 @@ fn check_host(app: &App<'_>) -> Result<()> {
     )))
 }
 
-pub(super) fn own_executable() -> Result<Utf8PathBuf> {
+pub(crate) fn own_executable() -> Result<Utf8PathBuf> {
     std::env::current_exe()
         .because(|| "cannot find our own executable".to_owned())
         .and_then(|path| {

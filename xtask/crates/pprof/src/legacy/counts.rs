@@ -4,13 +4,10 @@
 use regex::Regex;
 
 use super::build::Builder;
+use super::names::{describe, name_hidden};
 use super::{Text, wrong};
 use crate::error::{Error, Result};
 use crate::inflate::Limits;
-
-/// Go hides the runtime's frames at the leaf, and where goroutines end.
-const HIDDEN: &str = "runtime.(hidden)";
-const GOEXIT: &str = "runtime.goexit";
 
 /// Allocators are not what allocates; pprof's list, as far as Go has them.
 const ALLOCATORS: &str = r"(c|m|re)alloc|free|runtime\..*";
@@ -137,7 +134,7 @@ impl Form {
         let mut begun = false;
         for (number, line) in text
             .lines()
-            .skip_while(|(_, line)| !self.is_head(line))
+            .skip_while(|(_, line)| !Self::is_head(line))
             .skip(1)
         {
             let line = line.trim_start();
@@ -174,7 +171,7 @@ impl Form {
         Ok(builder)
     }
 
-    fn is_head(&self, line: &str) -> bool {
+    fn is_head(line: &str) -> bool {
         matches!(Self::of(line), Some(Ok(_)))
     }
 
@@ -286,47 +283,5 @@ impl Rates {
             cycles
         };
         vec![count.wrapping_mul(self.period), delay]
-    }
-}
-
-/// A comment beneath a sample: `\t0x4f\tname+0x1f\tfile:line`, or labels.
-fn describe(to: &mut Builder, comment: &str, stack: &[u64]) {
-    if let Some(labels) = comment.strip_prefix(" labels: ") {
-        let labels = super::goroutines::labels(to, labels);
-        to.label_last(labels);
-        return;
-    }
-    let mut parts = comment.split('\t').filter(|part| !part.is_empty());
-    let address = parts.next().and_then(|address| address.strip_prefix("0x"));
-    let Some(address) = address.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
-        return;
-    };
-    let mut places = stack.iter();
-    let Some(location) = places.find(|of| to.location_address(**of) == address) else {
-        return;
-    };
-    let (Some(name), Some(place)) = (parts.next(), parts.next()) else {
-        // Go itself does not know it.
-        to.nameless.insert(*location);
-        return;
-    };
-    let name = name.rsplit_once("+0x").map_or(name, |(name, _)| name);
-    let (file, line) = place.rsplit_once(':').unwrap_or((place, "0"));
-    to.name(*location, name, file, line.parse().unwrap_or(0));
-}
-
-/// Where others of a stack have names, those that are not told are the
-/// runtime's.
-fn name_hidden(to: &mut Builder) {
-    for stack in to.stacks() {
-        if !stack.iter().any(|location| to.is_named(*location)) {
-            continue;
-        }
-        for (place, location) in stack.iter().enumerate() {
-            let is_root = place + 1 == stack.len();
-            if !to.is_named(*location) && !to.nameless.contains(location) {
-                to.name(*location, if is_root { GOEXIT } else { HIDDEN }, "", 0);
-            }
-        }
     }
 }

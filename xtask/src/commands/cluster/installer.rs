@@ -1,0 +1,153 @@
+//! Which installer image a cluster is given: the one that this checkout's
+//! build has pushed, by digest, so that a tag that is used again cannot change
+//! what a node installs.
+
+use crate::ctx::Ctx;
+use crate::ctx::checkout::Checkout;
+use crate::ctx::{images, registries};
+use crate::record::images::{Image, list_of, read};
+
+use super::settings::Settings;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Installer {
+    /// `127.0.0.1:5005/siderolabs/installer:v1.12.0-dirty@sha256:…`; none for
+    /// talosctl's default.
+    pub(super) image: Option<String>,
+    /// What the plan's reader should know about it.
+    pub(super) note: Option<String>,
+}
+
+/// The user's own argument comes first, then what we have noted of this
+/// checkout's pushes, then what `make installer` wrote down (1.13+), then the
+/// image of this tree's tag where the local registry has it.
+pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Installer {
+    let is_given = |arg: &String| arg.starts_with("--install-image");
+    if settings.talosctl_args.iter().any(is_given) {
+        return Installer::default();
+    }
+    let written = written(checkout);
+    let pushed = read(&list_of(&ctx.dirs.state));
+    let noted = newest(&pushed, checkout, written.as_deref());
+    if let Some(image) = noted {
+        return pin(image, images::digest(&image.reference));
+    }
+    let by_tag = || {
+        let reference = format!(
+            "{}/siderolabs/installer:{}",
+            registries::local().host,
+            checkout.tag()?
+        );
+        images::digest(&reference).is_ok().then_some(reference)
+    };
+    let image = written
+        .or_else(by_tag)
+        .map(|reference| match images::digest(&reference) {
+            Ok(digest) => pinned(&reference, &digest),
+            Err(_) => reference,
+        });
+    Installer { image, note: None }
+}
+
+/// Talos 1.13 and newer write down what they push.
+fn written(checkout: &Checkout) -> Option<String> {
+    let file = checkout.version.installer_image_file()?;
+    let text = std::fs::read_to_string(checkout.dir.join(file)).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The last installer of this checkout; of the name that was written down,
+/// where one was: it may be newer than our notes.
+fn newest<'a>(
+    pushed: &'a [Image],
+    checkout: &Checkout,
+    written: Option<&str>,
+) -> Option<&'a Image> {
+    pushed.iter().rfind(|image| {
+        image.tree == checkout.dir
+            && image.name().rsplit('/').next() == Some("installer")
+            && written.is_none_or(|written| written == image.reference)
+    })
+}
+
+fn pin(image: &Image, now: Result<String, String>) -> Installer {
+    let reference = &image.reference;
+    match now {
+        Ok(digest) if digest == image.digest => Installer {
+            image: Some(pinned(reference, &digest)),
+            note: None,
+        },
+        Ok(digest) => Installer {
+            image: Some(pinned(reference, &digest)),
+            note: Some(format!(
+                "{reference} is not what our build pushed ({}): it was pushed again since, and is used as it is now",
+                image.digest
+            )),
+        },
+        // Of a registry elsewhere, or one that is not up: nodes may reach it.
+        Err(why) => Installer {
+            image: Some(pinned(reference, &image.digest)),
+            note: Some(format!("cannot look whether {reference} is there: {why}")),
+        },
+    }
+}
+
+fn pinned(reference: &str, digest: &str) -> String {
+    if reference.contains('@') {
+        return reference.to_owned();
+    }
+    format!("{reference}@{digest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(reference: &str, digest: &str, tree: &str) -> Image {
+        Image {
+            reference: reference.into(),
+            digest: digest.into(),
+            at: 1,
+            tree: tree.into(),
+            state: None,
+        }
+    }
+
+    fn checkout() -> Checkout {
+        Checkout {
+            dir: "/t".into(),
+            found_by: "",
+            version: talos::version::TalosVersion::parse("v1.12.0").unwrap(),
+            version_from: "",
+        }
+    }
+
+    #[test]
+    fn the_last_installer_of_this_checkout_counts() {
+        let pushed = [
+            image("r/u/installer:a", "sha256:1", "/t"),
+            image("r/u/installer:a", "sha256:2", "/t"),
+            image("r/u/installer-base:a", "sha256:3", "/t"),
+            image("r/u/installer:b", "sha256:4", "/other"),
+        ];
+        let found =
+            |written| newest(&pushed, &checkout(), written).map(|image| image.digest.as_str());
+        assert_eq!(found(None), Some("sha256:2"));
+        assert_eq!(found(Some("r/u/installer:a")), Some("sha256:2"));
+        assert_eq!(found(Some("r/u/installer:c")), None);
+    }
+
+    #[test]
+    fn a_tag_that_is_used_again_is_told() {
+        let image = image("r/u/installer:a", "sha256:1", "/t");
+        let same = pin(&image, Ok("sha256:1".into()));
+        assert_eq!(same.image.as_deref(), Some("r/u/installer:a@sha256:1"));
+        assert_eq!(same.note, None);
+        let other = pin(&image, Ok("sha256:2".into()));
+        assert_eq!(other.image.as_deref(), Some("r/u/installer:a@sha256:2"));
+        assert!(other.note.unwrap().contains("pushed again"));
+        let silent = pin(&image, Err("no answer".into()));
+        assert_eq!(silent.image.as_deref(), Some("r/u/installer:a@sha256:1"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The relay among the steps of `cluster`: started before the nodes, because
+//! they pull while they are created; ended after them.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Value, json};
+
+use crate::commands::App;
+use crate::ctx::Ctx;
+use crate::ctx::cluster::ClusterView;
+use crate::ctx::relay::{RelayView, Relaying};
+use crate::failure::Result;
+use crate::plan::{Action, Effect, Plan, Step};
+use crate::run::Undoing;
+
+/// It holds nothing that would take time to give up.
+const GRACE_SECONDS: u64 = 2;
+
+/// Let nodes reach what listens on this machine's loopback.
+pub(super) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
+    let mut argv = vec![exe.to_string()];
+    argv.extend(relaying.args(false));
+    Step::run(
+        "let nodes reach the registries on 127.0.0.1 by the cluster's gateway, until destroy",
+        argv,
+    )
+    .deadline(30)
+    .makes(relaying.resource())
+}
+
+/// End every relay of the cluster in that folder.
+pub(super) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
+    let running = RelayView::look(ctx, state_dir).running;
+    let step = |relay: &crate::ctx::relay::Relay| {
+        let what = format!("the relay at {}", relay.relaying.describe());
+        let process = relay.process.identity(&ctx.host, what.clone());
+        let action = Action::Stop {
+            process,
+            grace_seconds: GRACE_SECONDS,
+        };
+        Step::new(format!("stop {what}"), action)
+            .effect(Effect::Destroys)
+            .unmakes(relay.relaying.resource())
+    };
+    running.iter().map(step).collect()
+}
+
+pub(super) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
+    let mut plan = Plan::new("stop the relay");
+    plan.steps = stop(ctx, state_dir);
+    if plan.steps.is_empty() {
+        Undoing::Done
+    } else {
+        Undoing::Do(plan)
+    }
+}
+
+/// Start the relay of a running cluster anew where it was lost. Returns whether
+/// it was.
+pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
+    let relay = RelayView::look(&app.ctx, &view.state_dir);
+    let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
+        return Ok(false);
+    };
+    let mut plan = Plan::new(format!("mend cluster `{}`", view.name));
+    plan.push(start(&own_executable()?, wanted));
+    app.carry_out(&plan, &super::HalfMade)?;
+    Ok(true)
+}
+
+pub(super) fn own_executable() -> Result<Utf8PathBuf> {
+    crate::commands::lab::own_executable()
+}
+
+/// For `cluster status`; `null` where the cluster has none.
+pub(super) fn to_json(relay: &RelayView) -> Value {
+    let Some(relaying) = relay.served().or(relay.wanted.as_ref()) else {
+        return Value::Null;
+    };
+    json!({
+        "state": if relay.running.is_empty() { "down" } else { "running" },
+        "address": relaying.cidr.gateway().map(|gateway| gateway.to_string()),
+        "ports": relaying.ports,
+        "pid": relay.running.first().map(|relay| relay.process.pid),
+    })
+}

@@ -1,0 +1,99 @@
+//! How old a pull-through cache is: the registry notes beside its data when
+//! each entry expires, a week after it came (distribution,
+//! registry/proxy/scheduler).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::commands::human_span;
+use crate::ctx::probe;
+
+/// Of each entry, from when it is cached.
+const LIFETIME_SECONDS: i64 = 7 * 24 * 3600;
+
+/// Entries of a cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cache {
+    pub(super) entries: usize,
+    /// Whose time is over: the registry removes them, and may go on naming them.
+    pub(super) expired: usize,
+    /// Seconds.
+    pub(super) oldest: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "ExpiryData")]
+    expiry: String,
+}
+
+/// Of the container's cache; empty where nothing is noted yet.
+pub(super) fn look(container: &str) -> Cache {
+    let file = format!("{container}:/var/lib/registry/scheduler-state.json");
+    let script = "docker cp \"$0\" - | tar -xO";
+    let text = probe::stdout(&["sh", "-c", script, &file], None).unwrap_or_default();
+    of(&text, jiff::Timestamp::now())
+}
+
+fn of(text: &str, now: jiff::Timestamp) -> Cache {
+    let entries: BTreeMap<String, Entry> = serde_json::from_str(text).unwrap_or_default();
+    let expiries: Vec<jiff::Timestamp> = entries
+        .values()
+        .filter_map(|entry| entry.expiry.parse().ok())
+        .collect();
+    let age = |expiry: &jiff::Timestamp| LIFETIME_SECONDS - (expiry.as_second() - now.as_second());
+    Cache {
+        entries: expiries.len(),
+        expired: expiries.iter().filter(|expiry| **expiry <= now).count(),
+        oldest: expiries
+            .iter()
+            .map(age)
+            .max()
+            .map(|age| u64::try_from(age).unwrap_or(0)),
+    }
+}
+
+impl Cache {
+    /// None for an empty one.
+    pub(super) fn describe(&self) -> Option<String> {
+        let oldest = self.oldest?;
+        let expired = match self.expired {
+            0 => String::new(),
+            count => format!(", {count} of them expired"),
+        };
+        Some(format!(
+            "{} cached entries, the oldest {} old{expired}",
+            self.entries,
+            human_span(oldest)
+        ))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({"entries": self.entries, "expired": self.expired, "oldest_seconds": self.oldest})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_as_old_as_their_time_has_gone() {
+        // Its words as registry 2.8.2 writes them.
+        let text = r#"{"a@sha256:1":{"Key":"a@sha256:1","ExpiryData":"2026-11-28T10:00:00.5Z","EntryType":0},
+            "b@sha256:2":{"Key":"b@sha256:2","ExpiryData":"2026-11-20T10:00:00Z","EntryType":1}}"#;
+        let now = "2026-11-21T10:00:00Z".parse().unwrap();
+        let cache = of(text, now);
+        assert_eq!((cache.entries, cache.expired), (2, 1));
+        assert_eq!(cache.oldest, Some(8 * 24 * 3600));
+        assert!(
+            cache
+                .describe()
+                .unwrap()
+                .contains("8 days old, 1 of them expired")
+        );
+        assert_eq!(of("", now), Cache::default());
+    }
+}

@@ -1,0 +1,122 @@
+//! `proxies`: the guide's "Registry proxies", the pull-through set of this
+//! checkout's line.
+
+mod check;
+mod expiry;
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::cluster::HalfMade;
+use super::registry::args::{DownArgs, ProxiesCommand, ProxiesVerb};
+use super::registry::stand::{self, Stood};
+use super::registry::{lock, table, up};
+use crate::ctx::containers;
+use crate::ctx::registries::{self, Spec};
+use crate::failure::Result;
+use crate::plan::Plan;
+use crate::ui::{self, Style};
+
+pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
+    match &command.verb {
+        None => status(app, command.json),
+        Some(ProxiesVerb::Status { json }) => status(app, *json),
+        Some(ProxiesVerb::Up) => {
+            if ensure(app)?.is_some() {
+                return status(app, false);
+            }
+            Ok(0)
+        }
+        Some(ProxiesVerb::Down(args)) => down(app, args),
+        Some(ProxiesVerb::Check { json, name, images }) => {
+            check::run(app, name.as_deref(), images, *json)
+        }
+    }
+}
+
+/// The set that is wanted: the checkout's, and the user's own upstreams.
+fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
+    let checkout = app.ctx.checkout()?;
+    Ok(registries::proxies(&checkout, &app.ctx.config.proxies))
+}
+
+/// Bring up those that are not. Returns whether anything was changed; none for
+/// a dry run.
+///
+/// # Errors
+/// When docker does not answer, a stranger has a port, or a step fails.
+pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
+    if app.is_dry() {
+        app.show(&plan(app)?)?;
+        return Ok(None);
+    }
+    let _lock = lock(app, "proxies up")?;
+    let plan = plan(app)?;
+    if plan.steps.is_empty() {
+        return Ok(Some(false));
+    }
+    app.runner().execute(&plan, &HalfMade)?;
+    Ok(Some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is well.
+///
+/// # Errors
+/// When docker does not answer, or a stranger is in the way.
+pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
+    let stood = stand::look(&specs(app)?)?;
+    stand::check(&stood)?;
+    Ok(up::plan_up("pull-through proxies on 127.0.0.1", &stood))
+}
+
+fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
+    let _lock = lock(app, "proxies down")?;
+    let stood = stand::look(&specs(app)?)?;
+    let plan = up::plan_down("stop the pull-through proxies", &stood, args.purge)?;
+    if plan.steps.is_empty() && !app.is_dry() {
+        ui::print("no proxy of ours runs: nothing to do\n");
+    } else if app.carry_out(&plan, &HalfMade)? {
+        ui::print(if args.purge {
+            "the proxies are gone, with all that they had cached\n"
+        } else {
+            "the proxies are down; what is cached stays: cargo xtask proxies up\n"
+        });
+    }
+    Ok(0)
+}
+
+fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
+    let stood = stand::look(&specs(app)?)?;
+    let volumes = containers::volume_sizes();
+    if as_json {
+        let proxies: Vec<Value> = stood
+            .iter()
+            .map(|stood| {
+                let mut value = stood.to_json(&volumes);
+                value["cache"] = stood.container().map_or(Value::Null, |container| {
+                    expiry::look(&container.name).to_json()
+                });
+                value
+            })
+            .collect();
+        ui::print_json(&json!({"schema": 1, "proxies": proxies}));
+        return Ok(0);
+    }
+    let mut out = table(app, &stood, &volumes);
+    for container in stood.iter().filter_map(Stood::container) {
+        let cache = expiry::look(&container.name);
+        if let Some(text) = cache.describe() {
+            let _ = writeln!(out, "  {}: {text}", container.name);
+        }
+    }
+    let next = if stood.iter().all(|stood| stood.answers) {
+        "cargo xtask proxies check"
+    } else {
+        "cargo xtask proxies up"
+    };
+    let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
+    ui::print(&out);
+    Ok(0)
+}

@@ -1,0 +1,110 @@
+//! `registry ls`: what is in it, by its own HTTP API, with what our builds
+//! noted when they pushed.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::commands::App;
+use crate::ctx::registries;
+use crate::ctx::registry_api::{Api, Tagged};
+use crate::failure::{Exit, Failure, Result};
+use crate::record::images::{Image, list_of, read};
+use crate::ui;
+
+pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8> {
+    let spec = registries::local();
+    let api = Api::on_loopback(spec.port);
+    let tagged = api.tagged().map_err(|error| silent(&spec.host, &error))?;
+    let is_wanted = |image: &&Tagged| {
+        wanted.is_empty() || wanted.iter().any(|name| is_meant(name, &image.repository))
+    };
+    let found: Vec<&Tagged> = tagged.iter().filter(is_wanted).collect();
+    let pushed = read(&list_of(&app.ctx.dirs.state));
+    if as_json {
+        let images: Vec<_> = found
+            .iter()
+            .map(|image| to_json(image, &spec.host, &pushed))
+            .collect();
+        ui::print_json(&json!({"schema": 1, "registry": spec.host, "images": images}));
+        return Ok(0);
+    }
+    if found.is_empty() {
+        ui::print("nothing was pushed yet\n  next: cargo xtask installer\n");
+        return Ok(0);
+    }
+    let width =
+        |text: fn(&Tagged) -> usize| found.iter().map(|image| text(image)).max().unwrap_or(0);
+    let (names, tags) = (
+        width(|image| image.repository.len()),
+        width(|image| image.tag.len()),
+    );
+    let mut out = String::new();
+    for image in &found {
+        let from = noted(image, &spec.host, &pushed).map_or_else(String::new, |noted| {
+            let when = crate::commands::images::when(noted.at);
+            format!("{when} from {}", noted.tree)
+        });
+        let line = format!(
+            "{:<names$}  {:<tags$}  {:.19}  {:>10}  {from}",
+            image.repository,
+            image.tag,
+            image.digest,
+            crate::commands::human_size(image.size)
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    ui::print(&out);
+    Ok(0)
+}
+
+/// `siderolabs/imager` or its end.
+pub(super) fn is_meant(name: &str, repository: &str) -> bool {
+    repository == name
+        || repository
+            .strip_suffix(name)
+            .is_some_and(|before| before.ends_with('/'))
+}
+
+pub(super) fn silent(host: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Exit::HostNotReady,
+        format!("the registry {host} does not answer"),
+    )
+    .cause(error)
+    .hint("cargo xtask registry up")
+}
+
+/// What our build noted of that very image.
+fn noted<'a>(image: &Tagged, host: &str, pushed: &'a [Image]) -> Option<&'a Image> {
+    let reference = format!("{host}/{}:{}", image.repository, image.tag);
+    pushed
+        .iter()
+        .rfind(|noted| noted.reference == reference && noted.digest == image.digest)
+}
+
+fn to_json(image: &Tagged, host: &str, pushed: &[Image]) -> serde_json::Value {
+    let noted = noted(image, host, pushed);
+    json!({
+        "reference": format!("{host}/{}:{}", image.repository, image.tag),
+        "repository": image.repository,
+        "tag": image.tag,
+        "digest": image.digest,
+        "bytes": image.size,
+        "pushed": noted.map(|noted| noted.at),
+        "tree": noted.map(|noted| &noted.tree),
+        "state": noted.and_then(|noted| noted.state.as_ref()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_name_will_do() {
+        assert!(is_meant("imager", "siderolabs/imager"));
+        assert!(is_meant("siderolabs/imager", "siderolabs/imager"));
+        assert!(!is_meant("mager", "siderolabs/imager"));
+    }
+}

@@ -1,0 +1,157 @@
+//! `registry`: the guide's local registry, which builds push to and nodes
+//! pull from.
+
+pub mod args;
+mod ls;
+mod prune;
+pub(crate) mod stand;
+pub(crate) mod up;
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::App;
+use super::cluster::HalfMade;
+use crate::ctx::containers;
+use crate::ctx::registries;
+use crate::failure::Result;
+use crate::plan::Plan;
+use crate::record::lock::{self, Lock};
+use crate::ui::{self, Style};
+use args::{DownArgs, RegistryCommand, RegistryVerb};
+use stand::Stood;
+
+pub(super) fn run(app: &App<'_>, command: &RegistryCommand) -> Result<u8> {
+    match &command.verb {
+        None => status(app, command.json),
+        Some(RegistryVerb::Status { json }) => status(app, *json),
+        Some(RegistryVerb::Up) => {
+            if ensure(app)?.is_some() {
+                return status(app, false);
+            }
+            Ok(0)
+        }
+        Some(RegistryVerb::Down(args)) => down(app, args),
+        Some(RegistryVerb::Ls { json, repositories }) => ls::run(app, repositories, *json),
+        Some(RegistryVerb::Prune { images }) => prune::run(app, images),
+    }
+}
+
+/// One run at a time changes registries.
+pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
+    lock::take_soon(&app.ctx.dirs.state, "registries", doing)
+}
+
+/// Bring it up where it is not. Returns whether anything was changed; none for
+/// a dry run.
+///
+/// # Errors
+/// When docker does not answer, a stranger has the port, or a step fails.
+pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
+    if app.is_dry() {
+        app.show(&plan()?)?;
+        return Ok(None);
+    }
+    let _lock = lock(app, "registry up")?;
+    let plan = plan()?;
+    if plan.steps.is_empty() {
+        return Ok(Some(false));
+    }
+    app.runner().execute(&plan, &HalfMade)?;
+    Ok(Some(true))
+}
+
+/// What [`ensure`] would do; no steps where all is well.
+///
+/// # Errors
+/// When docker does not answer, or a stranger is in the way.
+pub(super) fn plan() -> Result<Plan> {
+    let stood = stand::look(&[registries::local()])?;
+    stand::check(&stood)?;
+    Ok(up::plan_up("the local registry on 127.0.0.1:5005", &stood))
+}
+
+fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
+    let _lock = lock(app, "registry down")?;
+    let stood = stand::look(&[registries::local()])?;
+    let plan = up::plan_down("stop the local registry", &stood, args.purge)?;
+    if plan.steps.is_empty() && !app.is_dry() {
+        ui::print("no registry of ours runs: nothing to do\n");
+    } else if app.carry_out(&plan, &HalfMade)? {
+        ui::print(if args.purge {
+            "the registry is gone, with all that it held\n"
+        } else {
+            "the registry is down; what was pushed stays: cargo xtask registry up\n"
+        });
+    }
+    Ok(0)
+}
+
+fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
+    let stood = stand::look(&[registries::local()])?;
+    let volumes = containers::volume_sizes();
+    if as_json {
+        let registry: Vec<_> = stood.iter().map(|stood| stood.to_json(&volumes)).collect();
+        ui::print_json(&json!({"schema": 1, "registry": registry.first()}));
+        return Ok(0);
+    }
+    let mut out = table(app, &stood, &volumes);
+    let next = match stood.first() {
+        Some(stood) if stood.answers => "cargo xtask registry ls",
+        _ => "cargo xtask registry up",
+    };
+    let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
+    ui::print(&out);
+    Ok(0)
+}
+
+/// One line each, with what should be known about it below.
+pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> String {
+    let width = all
+        .iter()
+        .map(|stood| stood.spec.host.len())
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    for stood in all {
+        let style = match stood.state() {
+            "running" => Style::Good,
+            "other" => Style::Warn,
+            "absent" | "stopped" => Style::Dim,
+            _ => Style::Bad,
+        };
+        let spec = &stood.spec;
+        let state = app.ui.paint(style, &format!("{:<10}", stood.state()));
+        let size = stood
+            .size(volumes)
+            .map_or_else(String::new, super::human_size);
+        let age = stood
+            .container()
+            .map_or_else(String::new, |container| age(&container.created));
+        let upstream = spec
+            .upstream
+            .as_ref()
+            .map_or_else(String::new, |from| format!("from {from}"));
+        let line = format!(
+            "{:<width$}  127.0.0.1:{} {state} {size:>10}  {age:<14} {upstream}",
+            spec.host, spec.port
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+        for remark in stood.remarks() {
+            let _ = writeln!(out, "  {} {remark}", app.ui.paint(Style::Warn, "!"));
+        }
+    }
+    out
+}
+
+/// Of a container: `3 days old`.
+fn age(created: &str) -> String {
+    let Ok(created) = created.parse::<jiff::Timestamp>() else {
+        return String::new();
+    };
+    let seconds = jiff::Timestamp::now()
+        .as_second()
+        .saturating_sub(created.as_second());
+    format!("{} old", super::human_span(seconds.unsigned_abs()))
+}

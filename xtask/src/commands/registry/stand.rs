@@ -1,0 +1,228 @@
+//! How each wanted registry stands: its container, or who is in its place.
+
+use serde_json::{Value, json};
+
+use crate::commands::doctor::who_holds;
+use crate::ctx::containers::{self, Container, State};
+use crate::ctx::mirrors;
+use crate::ctx::registries::Spec;
+use crate::failure::{Exit, Failure, Result};
+
+/// Where a registry keeps what it holds.
+pub(crate) const DATA: &str = "/var/lib/registry";
+
+/// What is there of one registry.
+#[derive(Debug, Clone)]
+pub(crate) enum Stand {
+    Absent,
+    /// The container of that name, which publishes that port.
+    Ours(Container),
+    /// A registry that somebody else runs; good enough.
+    Other {
+        who: String,
+    },
+    /// The port is held by something that is no registry.
+    Taken {
+        who: String,
+    },
+    /// A container of that name, which is something else.
+    NotIt {
+        why: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Stood {
+    pub(crate) spec: Spec,
+    pub(crate) stand: Stand,
+    /// As a registry does.
+    pub(crate) answers: bool,
+    /// Why its container does not, as its log has it.
+    pub(crate) reason: Option<String>,
+}
+
+/// Look at all of `specs`.
+///
+/// # Errors
+/// When docker does not answer.
+pub(crate) fn look(specs: &[Spec]) -> Result<Vec<Stood>> {
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let found = containers::inspect(&names)?;
+    Ok(specs
+        .iter()
+        .map(|spec| {
+            let container = found.iter().find(|found| found.name == spec.name);
+            let answers = mirrors::is_registry(spec.port);
+            let lives = container.is_some_and(|found| found.state != State::Stopped);
+            Stood {
+                spec: spec.clone(),
+                stand: stand(spec, container, answers),
+                answers,
+                reason: (lives && !answers)
+                    .then(|| containers::telling_lines(&spec.name).pop())
+                    .flatten(),
+            }
+        })
+        .collect())
+}
+
+fn stand(spec: &Spec, container: Option<&Container>, answers: bool) -> Stand {
+    match container {
+        Some(container) if !container.publishes(spec.port) => Stand::NotIt {
+            why: format!(
+                "container `{}` ({}) does not publish port {}",
+                container.name, container.image, spec.port
+            ),
+        },
+        Some(container) if container.state != State::Stopped => Stand::Ours(container.clone()),
+        stopped => match (holder(spec.port), stopped) {
+            (Some(who), _) if !answers => Stand::Taken { who },
+            (Some(who), _) => Stand::Other { who },
+            (None, Some(container)) => Stand::Ours(container.clone()),
+            (None, None) => Stand::Absent,
+        },
+    }
+}
+
+fn holder(port: u16) -> Option<String> {
+    let listener = mirrors::holder(port);
+    let container = containers::publishing(port);
+    match (container, listener) {
+        (Some(name), _) => Some(format!("container `{name}`")),
+        (None, Some(listener)) => Some(who_holds(&listener)),
+        (None, None) => None,
+    }
+}
+
+impl Stood {
+    pub(crate) fn container(&self) -> Option<&Container> {
+        match &self.stand {
+            Stand::Ours(container) => Some(container),
+            _ => None,
+        }
+    }
+
+    /// In a word, stable for programs.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.stand {
+            Stand::Absent => "absent",
+            Stand::Ours(container) if container.state == State::Running && !self.answers => {
+                "silent"
+            }
+            Stand::Ours(container) => container.state.as_str(),
+            Stand::Other { .. } => "other",
+            Stand::Taken { .. } => "taken",
+            Stand::NotIt { .. } => "not-it",
+        }
+    }
+
+    /// Bytes in its volume.
+    pub(crate) fn size(&self, volumes: &[(String, u64)]) -> Option<u64> {
+        let (volume, _) = self
+            .container()?
+            .volumes
+            .iter()
+            .find(|(_, at)| at == DATA)?;
+        volumes
+            .iter()
+            .find(|(name, _)| name == volume)
+            .map(|(_, size)| *size)
+    }
+
+    /// What a reader should know about it.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        let spec = &self.spec;
+        match &self.stand {
+            Stand::Ours(container) => {
+                if !container.is_ours {
+                    remarks.push("made by hand, and used as it is".to_owned());
+                }
+                if container.is_public() {
+                    remarks.push(
+                        "published on every address: whoever reaches this machine reaches it"
+                            .to_owned(),
+                    );
+                }
+                let upstream = container.variable(UPSTREAM);
+                if upstream != spec.upstream.as_deref() {
+                    let text = upstream.unwrap_or("nowhere");
+                    let wanted = spec.upstream.as_deref().unwrap_or("nowhere");
+                    remarks.push(format!("it pulls from {text}, and should from {wanted}"));
+                }
+            }
+            Stand::Other { who } => {
+                remarks.push(format!("{who} answers there, and is used as it is"));
+            }
+            Stand::Taken { who } => {
+                remarks.push(format!(
+                    "port {} is held by {who}, which is no registry",
+                    spec.port
+                ));
+            }
+            Stand::NotIt { why } => remarks.push(why.clone()),
+            Stand::Absent => {}
+        }
+        remarks.extend(self.reason.iter().map(|line| format!("its log: {line}")));
+        remarks
+    }
+
+    pub(crate) fn to_json(&self, volumes: &[(String, u64)]) -> Value {
+        let container = self.container();
+        json!({
+            "name": self.spec.name,
+            "host": self.spec.host,
+            "address": format!("127.0.0.1:{}", self.spec.port),
+            "port": self.spec.port,
+            "upstream": self.spec.upstream,
+            "state": self.state(),
+            "answers": self.answers,
+            "container": container.map(|container| &container.id),
+            "image": container.map(|container| &container.image),
+            "ours": container.map(|container| container.is_ours),
+            "created": container.map(|container| &container.created),
+            "bytes": self.size(volumes),
+            "remarks": self.remarks(),
+        })
+    }
+}
+
+/// What makes a registry a pull-through proxy.
+pub(crate) const UPSTREAM: &str = "REGISTRY_PROXY_REMOTEURL";
+
+/// Everything that is in the way, in one error.
+///
+/// # Errors
+/// When anything is.
+pub(crate) fn check(stood: &[Stood]) -> Result<()> {
+    let in_the_way: Vec<String> = stood
+        .iter()
+        .filter_map(|stood| {
+            let text = match &stood.stand {
+                Stand::Taken { who } => format!("held by {who}, which is no registry"),
+                Stand::NotIt { why } => why.clone(),
+                _ => return None,
+            };
+            Some(format!(
+                "127.0.0.1:{} for {}: {text}",
+                stood.spec.port, stood.spec.host
+            ))
+        })
+        .collect();
+    if in_the_way.is_empty() {
+        return Ok(());
+    }
+    let is_name = stood.iter().find_map(|stood| match &stood.stand {
+        Stand::NotIt { .. } => Some(stood.spec.name.clone()),
+        _ => None,
+    });
+    let mut failure = Failure::new(
+        Exit::HostNotReady,
+        "something else is in the place of a registry",
+    );
+    failure.causes = in_the_way;
+    Err(match is_name {
+        Some(name) => failure.hint(format!("docker rename {name} {name}-old")),
+        None => failure.hint("stop it, or move it to another port; nothing was changed"),
+    })
+}

@@ -1,0 +1,255 @@
+//! Registries up and down, as plans: the guide's `docker run`, on 127.0.0.1
+//! alone and with a volume of its own.
+
+use super::stand::{DATA, Stand, Stood, UPSTREAM};
+use crate::ctx::containers::{Container, LABEL, State};
+use crate::ctx::registries::Spec;
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
+
+/// The guide's and the script's.
+const IMAGE: &str = "registry:2";
+/// The image may have to be pulled.
+const RUN_DEADLINE: u64 = 600;
+/// A container gets ten seconds to end.
+const STOP_DEADLINE: u64 = 60;
+
+/// The steps that bring up what is not; none where all is well.
+pub(crate) fn plan_up(title: &str, stood: &[Stood]) -> Plan {
+    let mut plan = Plan::new(title);
+    let mut awaited = Vec::new();
+    for one in stood {
+        let spec = &one.spec;
+        let before = plan.steps.len();
+        match &one.stand {
+            Stand::Absent => plan.push(run(spec)),
+            Stand::Ours(container) if container.is_ours && !is_as_wanted(container, spec) => {
+                let why = format!(
+                    "`{}` is not as wanted: make it anew; its volume stays",
+                    spec.name
+                );
+                plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys));
+                plan.push(run(spec));
+            }
+            Stand::Ours(container) if container.state == State::Stopped => {
+                let why = format!("start {}, which is there already", what(spec));
+                plan.push(docker(&why, &["start", &spec.name], Effect::Changes));
+            }
+            _ => {}
+        }
+        // One that is up already and silent is waited for too: its log says why.
+        let is_silent = one.container().is_some() && !one.answers;
+        if plan.steps.len() > before || is_silent {
+            awaited.push(AwaitedRegistry {
+                container: spec.name.clone(),
+                port: spec.port,
+            });
+        }
+    }
+    if !awaited.is_empty() {
+        let action = Action::WaitRegistries {
+            registries: awaited,
+        };
+        plan.push(Step::new("wait until what was started answers", action).effect(Effect::Reads));
+    }
+    plan
+}
+
+/// The registry, or the proxy for a host.
+fn what(spec: &Spec) -> String {
+    match &spec.upstream {
+        Some(upstream) => format!("the pull-through proxy for {} ({upstream})", spec.host),
+        None => "the registry that builds push to".to_owned(),
+    }
+}
+
+/// Of the volume of ours; it outlives the container.
+fn volume(spec: &Spec) -> String {
+    format!("talos-xtask-{}", spec.name)
+}
+
+fn run(spec: &Spec) -> Step {
+    let publish = format!("127.0.0.1:{}:5000", spec.port);
+    let volume = format!("{}:{DATA}", volume(spec));
+    let (kind, variable) = match &spec.upstream {
+        Some(upstream) => ("proxy", format!("{UPSTREAM}={upstream}")),
+        None => (
+            "registry",
+            "REGISTRY_STORAGE_DELETE_ENABLED=true".to_owned(),
+        ),
+    };
+    let label = format!("{LABEL}={kind}");
+    let words = [
+        "run",
+        "-d",
+        "-p",
+        &publish,
+        "-e",
+        &variable,
+        "-v",
+        &volume,
+        "--label",
+        &label,
+        // And not `always`: what was stopped stays stopped.
+        "--restart",
+        "unless-stopped",
+        "--name",
+        &spec.name,
+        IMAGE,
+    ];
+    docker(&format!("start {}", what(spec)), &words, Effect::Creates)
+        .deadline(RUN_DEADLINE)
+        .makes(Resource::Container {
+            name: spec.name.clone(),
+        })
+}
+
+fn is_as_wanted(container: &Container, spec: &Spec) -> bool {
+    !container.is_public() && container.variable(UPSTREAM) == spec.upstream.as_deref()
+}
+
+pub(super) fn docker(why: &str, words: &[&str], effect: Effect) -> Step {
+    Step::run(why, [&["docker"], words].concat())
+        .effect(effect)
+        .deadline(STOP_DEADLINE)
+}
+
+/// The steps that stop what runs, or remove it with what it holds.
+///
+/// # Errors
+/// When something made by hand would be removed.
+pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Plan> {
+    let mut plan = Plan::new(title);
+    for one in stood {
+        let spec = &one.spec;
+        let Some(container) = one.container() else {
+            continue;
+        };
+        if purge && !container.is_ours {
+            return Err(Failure::usage(format!(
+                "container `{}` was made by hand: it is yours to remove",
+                spec.name
+            ))
+            .hint(format!("docker rm -f -v {}", spec.name)));
+        }
+        if purge {
+            let why = format!("remove {}", what(spec));
+            let gone = Resource::Container {
+                name: spec.name.clone(),
+            };
+            plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys).unmakes(gone));
+            let why = "remove what it holds";
+            plan.push(docker(
+                why,
+                &["volume", "rm", "-f", &volume(spec)],
+                Effect::Destroys,
+            ));
+        } else if container.state != State::Stopped {
+            let why = format!("stop {}; what it holds stays", what(spec));
+            plan.push(docker(&why, &["stop", &spec.name], Effect::Changes));
+        }
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::containers::Published;
+    use crate::plan::render_sh;
+
+    fn container(is_ours: bool, state: State, address: &str) -> Container {
+        Container {
+            id: "1".into(),
+            name: "local".into(),
+            image: IMAGE.into(),
+            image_id: "sha256:1".into(),
+            state,
+            created: String::new(),
+            is_ours,
+            ports: vec![Published {
+                inner: "5000/tcp".into(),
+                address: address.into(),
+                port: 5005,
+            }],
+            env: Vec::new(),
+            command: Vec::new(),
+            volumes: Vec::new(),
+        }
+    }
+
+    fn stood(stand: Stand) -> [Stood; 1] {
+        let answers = matches!(&stand, Stand::Ours(container) if container.state == State::Running);
+        [Stood {
+            spec: crate::ctx::registries::local(),
+            stand,
+            answers,
+            reason: None,
+        }]
+    }
+
+    fn commands(plan: &Plan) -> Vec<String> {
+        let docker = |step: &Step| match &step.action {
+            Action::Run(run) => Some(run.argv.join(" ")),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(docker).collect()
+    }
+
+    #[test]
+    fn it_listens_on_loopback_alone_and_may_delete() {
+        let plan = plan_up("t", &stood(Stand::Absent));
+        assert_eq!(
+            commands(&plan),
+            [
+                "docker run -d -p 127.0.0.1:5005:5000 -e REGISTRY_STORAGE_DELETE_ENABLED=true \
+              -v talos-xtask-local:/var/lib/registry --label talos-xtask=registry \
+              --restart unless-stopped --name local registry:2"
+            ]
+        );
+        assert!(render_sh(&plan).contains("until curl"));
+    }
+
+    #[test]
+    fn one_that_is_silent_is_waited_for() {
+        let mut silent = stood(Stand::Ours(container(true, State::Restarting, "127.0.0.1")));
+        silent[0].answers = false;
+        let plan = plan_up("t", &silent);
+        assert_eq!(plan.steps.len(), 1);
+        assert!(matches!(
+            &plan.steps[0].action,
+            Action::WaitRegistries { .. }
+        ));
+    }
+
+    #[test]
+    fn what_is_up_is_left_alone_whoever_made_it() {
+        for (is_ours, address) in [(true, "127.0.0.1"), (false, "")] {
+            let up = stood(Stand::Ours(container(is_ours, State::Running, address)));
+            assert_eq!(plan_up("t", &up).steps, []);
+        }
+        let other = stood(Stand::Other { who: "x".into() });
+        assert_eq!(plan_up("t", &other).steps, []);
+    }
+
+    #[test]
+    fn what_was_made_by_hand_is_started_and_never_removed() {
+        let by_hand = stood(Stand::Ours(container(false, State::Stopped, "0.0.0.0")));
+        assert_eq!(commands(&plan_up("t", &by_hand)), ["docker start local"]);
+        plan_down("t", &by_hand, true).unwrap_err();
+        assert_eq!(plan_down("t", &by_hand, false).unwrap().steps, []);
+        let running = stood(Stand::Ours(container(false, State::Running, "0.0.0.0")));
+        assert_eq!(
+            commands(&plan_down("t", &running, false).unwrap()),
+            ["docker stop local"]
+        );
+    }
+
+    #[test]
+    fn ours_is_made_anew_where_it_is_not_as_wanted_and_keeps_its_volume() {
+        let public = stood(Stand::Ours(container(true, State::Running, "0.0.0.0")));
+        let commands = commands(&plan_up("t", &public));
+        assert_eq!(commands[0], "docker rm -f local");
+        assert!(commands[1].contains("-v talos-xtask-local:"));
+    }
+}

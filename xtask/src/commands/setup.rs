@@ -1,0 +1,204 @@
+//! `setup`: the guide's "Prepare" in one command. Each part looks first and
+//! changes only what is not as it should be, so that a second run changes
+//! nothing.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::doctor::NothingMade;
+use super::registry::args::SetupArgs;
+use super::{builder, lab, proxies, registry};
+use crate::ctx::binfmt::{self, Binfmt};
+use crate::failure::{Failure, Result};
+use crate::plan::{Effect, Plan, Step};
+use crate::ui::{self, Style};
+
+/// The guide's `multiarch/qemu-user-static` has had no release for years; this
+/// one is what docker's own documentation names, and fixes its interpreters.
+const INSTALLER: &str = "tonistiigi/binfmt";
+/// It is pulled first.
+const DEADLINE: u64 = 600;
+
+/// How a part stands in the end.
+struct Part {
+    name: &'static str,
+    changed: bool,
+    text: String,
+    ready: bool,
+}
+
+/// A part that is brought up, and what it is good for.
+type Ensure = fn(&App<'_>) -> Result<Option<bool>>;
+const PARTS: [(&str, &str, Ensure); 3] = [
+    (
+        "builder",
+        "buildx builds, with what Talos needs",
+        builder::ensure,
+    ),
+    (
+        "registry",
+        "builds push to 127.0.0.1:5005",
+        registry::ensure,
+    ),
+    (
+        "proxies",
+        "clusters pull through caches on this machine",
+        proxies::ensure,
+    ),
+];
+
+pub(super) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
+    if app.is_dry() {
+        return show(app);
+    }
+    let mut done = Vec::new();
+    for (name, text, ensure) in PARTS {
+        done.push(Part {
+            name,
+            changed: ensure(app)?.unwrap_or(false),
+            text: text.to_owned(),
+            ready: true,
+        });
+    }
+    done.push(cross_build(app)?);
+    if args.json {
+        ui::print_json(&to_json(&done));
+    } else {
+        ui::print(&to_text(app, &done));
+    }
+    Ok(0)
+}
+
+/// All parts as one plan.
+fn show(app: &App<'_>) -> Result<u8> {
+    let mut plan = Plan::new("set up what builds and clusters need");
+    let mut parts = vec![builder::plan(app)?, registry::plan()?, proxies::plan(app)?];
+    let foreign = binfmt::foreign(app.ctx.host.arch);
+    let is_ready = matches!(binfmt::probe(foreign), Binfmt::Ready { .. });
+    if !is_ready && !lab::is_inside() {
+        parts.push(plan_cross_build(foreign));
+    }
+    for part in parts {
+        plan.notes.extend(part.notes);
+        plan.steps.extend(part.steps);
+    }
+    app.show(&plan)?;
+    Ok(0)
+}
+
+/// Host-wide, so it is asked about; in the lab it is only told.
+fn cross_build(app: &App<'_>) -> Result<Part> {
+    let foreign = binfmt::foreign(app.ctx.host.arch);
+    let part = |changed: bool, ready: bool, text: String| Part {
+        name: "cross-build",
+        changed,
+        text,
+        ready,
+    };
+    let why = match binfmt::probe(foreign) {
+        Binfmt::Ready { interpreter } => {
+            let text = format!("PLATFORM=linux/{foreign} builds, by {interpreter}");
+            return Ok(part(false, true, text));
+        }
+        Binfmt::NotMounted => "the kernel's binfmt_misc is not mounted".to_owned(),
+        Binfmt::Absent => format!("the kernel does not know how to run {foreign} programs"),
+        Binfmt::Disabled => format!("the kernel's entry for {foreign} programs is disabled"),
+        Binfmt::NotFixed { interpreter } => {
+            format!("{interpreter} is not fixed (flag F), so containers do not find it")
+        }
+    };
+    let plan = plan_cross_build(foreign);
+    let for_what = format!("only PLATFORM=linux/{foreign} needs it");
+    if lab::is_inside() {
+        let text = format!("{why}; {for_what}; it is the host's, not the lab's: left alone");
+        return Ok(part(false, false, text));
+    }
+    let question = format!(
+        "Cross-build: {why}. {for_what}.\nRegister it for this whole machine, until its next boot, with `docker run --privileged --rm {INSTALLER} --install {foreign}`?"
+    );
+    match app.ui.confirm(&question) {
+        Some(true) => {}
+        Some(false) => return Ok(part(false, false, format!("{why}; {for_what}"))),
+        None => {
+            let text = format!("{why}; {for_what}; nobody could be asked: `--yes` answers");
+            return Ok(part(false, false, text));
+        }
+    }
+    app.runner().execute(&plan, &NothingMade)?;
+    match binfmt::probe(foreign) {
+        Binfmt::Ready { interpreter } => {
+            let text = format!("PLATFORM=linux/{foreign} builds, by {interpreter}");
+            Ok(part(true, true, text))
+        }
+        _ => Err(
+            Failure::step(format!("{foreign} programs cannot be run all the same"))
+                .cause(why)
+                .hint("cat /proc/sys/fs/binfmt_misc/status"),
+        ),
+    }
+}
+
+fn plan_cross_build(foreign: &str) -> Plan {
+    let mut plan = Plan::new("cross-build");
+    plan.note(format!(
+        "host-wide: every user of this machine can run {foreign} programs afterwards, until its next boot"
+    ));
+    let argv = [
+        "docker",
+        "run",
+        "--privileged",
+        "--rm",
+        INSTALLER,
+        "--install",
+        foreign,
+    ];
+    let why = format!("let the kernel run {foreign} programs by QEMU");
+    plan.push(
+        Step::run(why, argv)
+            .effect(Effect::Changes)
+            .deadline(DEADLINE),
+    );
+    plan
+}
+
+fn to_json(parts: &[Part]) -> Value {
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|part| {
+            json!({"name": part.name, "ready": part.ready, "changed": part.changed, "text": part.text})
+        })
+        .collect();
+    json!({"schema": 1, "parts": parts})
+}
+
+fn to_text(app: &App<'_>, parts: &[Part]) -> String {
+    let mut out = String::new();
+    for part in parts {
+        let (style, word) = match (part.ready, part.changed) {
+            (true, true) => (Style::Good, "done"),
+            (true, false) => (Style::Good, "ready"),
+            (false, _) => (Style::Warn, "not set up"),
+        };
+        let word = app.ui.paint(style, &format!("{word:<10}"));
+        let _ = writeln!(out, "{:<12} {word} {}", part.name, part.text);
+    }
+    let lab = if lab::is_inside() { "--lab " } else { "" };
+    for (command, what) in [
+        ("build initramfs kernel talosctl", "what a cluster boots"),
+        ("installer", "what `--with-bootloader` and upgrades install"),
+        (
+            "cluster",
+            "a cluster of it, which pulls through the proxies",
+        ),
+    ] {
+        let line = format!("cargo xtask {lab}{command}");
+        let _ = writeln!(
+            out,
+            "  {} {line:<52} {what}",
+            app.ui.paint(Style::Dim, "next:")
+        );
+    }
+    out
+}

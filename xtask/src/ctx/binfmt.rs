@@ -1,0 +1,104 @@
+//! Whether this machine runs another architecture's programs: what builds for
+//! `PLATFORM=linux/arm64` need on amd64. The kernel's own list says it.
+
+use camino::Utf8Path;
+
+/// Where the kernel lists its interpreters.
+const LIST: &str = "/proc/sys/fs/binfmt_misc";
+
+/// How foreign programs are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binfmt {
+    /// The kernel has no such list mounted.
+    NotMounted,
+    Absent,
+    Disabled,
+    /// Without the flag F it is looked for in each container, where it is not.
+    NotFixed {
+        interpreter: String,
+    },
+    Ready {
+        interpreter: String,
+    },
+}
+
+/// QEMU's name of Talos' `arch`, as the lists have it.
+fn qemu_name(arch: &str) -> &'static str {
+    match arch {
+        "arm64" => "qemu-aarch64",
+        _ => "qemu-x86_64",
+    }
+}
+
+/// The architecture of Talos that this machine is not.
+pub fn foreign(arch: &str) -> &'static str {
+    if arch == "amd64" { "arm64" } else { "amd64" }
+}
+
+/// How programs of `arch` are run.
+pub fn probe(arch: &str) -> Binfmt {
+    look(Utf8Path::new(LIST), arch)
+}
+
+fn look(list: &Utf8Path, arch: &str) -> Binfmt {
+    let status = std::fs::read_to_string(list.join("status"));
+    if !status.is_ok_and(|status| status.trim() == "enabled") {
+        return Binfmt::NotMounted;
+    }
+    match std::fs::read_to_string(list.join(qemu_name(arch))) {
+        Ok(text) => parse(&text),
+        Err(_) => Binfmt::Absent,
+    }
+}
+
+/// `enabled`, `interpreter PATH`, `flags: OCF`, one a line.
+fn parse(text: &str) -> Binfmt {
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    if text.lines().next() != Some("enabled") {
+        return Binfmt::Disabled;
+    }
+    let interpreter = value("interpreter ").unwrap_or_default().to_owned();
+    if value("flags:").unwrap_or_default().contains('F') {
+        Binfmt::Ready { interpreter }
+    } else {
+        Binfmt::NotFixed { interpreter }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests prepare folders")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fixed_interpreter_works_in_containers() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = Utf8Path::from_path(dir.path()).unwrap();
+        assert_eq!(look(list, "arm64"), Binfmt::NotMounted);
+        std::fs::write(list.join("status"), "enabled\n").unwrap();
+        assert_eq!(look(list, "arm64"), Binfmt::Absent);
+        let entry = |text: &str| {
+            std::fs::write(list.join("qemu-aarch64"), text).unwrap();
+            look(list, "arm64")
+        };
+        let interpreter = "/usr/bin/qemu-aarch64".to_owned();
+        assert_eq!(
+            entry("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: POCF\noffset 0\n"),
+            Binfmt::Ready {
+                interpreter: interpreter.clone()
+            }
+        );
+        assert_eq!(
+            entry("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: \n"),
+            Binfmt::NotFixed { interpreter }
+        );
+        assert_eq!(
+            entry("disabled\ninterpreter /x\nflags: F\n"),
+            Binfmt::Disabled
+        );
+    }
+}

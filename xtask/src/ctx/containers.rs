@@ -1,0 +1,384 @@
+//! Containers as the docker client tells of them, and what their volumes hold.
+//! Only looking: steps of plans change them.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::probe;
+use crate::failure::{Failure, Result};
+
+/// An engine that counts what its volumes hold may take its time.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Of the log of one that ended.
+const EXCERPT: usize = 3;
+/// Ours say so; none else is ever removed.
+pub const LABEL: &str = "talos-xtask";
+
+/// What `docker container inspect` says of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub id: String,
+    pub name: String,
+    /// As it was asked for: `registry:2`.
+    pub image: String,
+    /// Of the image: `sha256:…`.
+    pub image_id: String,
+    pub state: State,
+    /// RFC 3339.
+    pub created: String,
+    /// Made by us.
+    pub is_ours: bool,
+    pub ports: Vec<Published>,
+    /// `NAME=value`
+    pub env: Vec<String>,
+    pub command: Vec<String>,
+    /// Names of its volumes, with the paths where it sees them.
+    pub volumes: Vec<(String, String)>,
+}
+
+/// A port of the container on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// `5000/tcp`
+    pub inner: String,
+    /// Empty or 0.0.0.0 for every address.
+    pub address: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Running,
+    /// It ends again and again.
+    Restarting,
+    Stopped,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Container {
+    /// Whether its registry's port is this machine's `port`.
+    pub fn publishes(&self, port: u16) -> bool {
+        self.ports.iter().any(|published| published.port == port)
+    }
+
+    /// Whether more than this machine can reach it.
+    pub fn is_public(&self) -> bool {
+        let is_loopback = |address: &str| address.starts_with("127.") || address == "::1";
+        self.ports
+            .iter()
+            .any(|published| !is_loopback(&published.address))
+    }
+
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env
+            .iter()
+            .find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    name: String,
+    image: String,
+    created: String,
+    state: InspectedState,
+    config: InspectedConfig,
+    host_config: HostConfig,
+    #[serde(default)]
+    mounts: Vec<Mount>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedState {
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedConfig {
+    image: String,
+    #[serde(default)]
+    env: Option<Vec<String>>,
+    #[serde(default)]
+    cmd: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<std::collections::BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    #[serde(default)]
+    port_bindings: Option<std::collections::BTreeMap<String, Option<Vec<Binding>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Binding {
+    #[serde(default)]
+    host_ip: String,
+    #[serde(default)]
+    host_port: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    destination: String,
+}
+
+/// Those of `names` that there are; one question for all.
+///
+/// # Errors
+/// When there is no docker, or its engine does not answer.
+pub fn inspect(names: &[&str]) -> Result<Vec<Container>> {
+    let argv = [&["docker", "container", "inspect"], names].concat();
+    let Some(output) = probe::run(&argv, None, LIMIT) else {
+        return Err(no_docker("`docker` cannot be started, or hangs"));
+    };
+    // One that is not there makes it fail, and the others are printed all the same.
+    let found: Vec<Inspected> = match serde_json::from_str(output.stdout.trim()) {
+        Ok(found) => found,
+        Err(_) if output.stdout.trim().is_empty() && is_absence(&output.stderr) => Vec::new(),
+        Err(error) => {
+            let said = output.stderr.trim().lines().last().unwrap_or_default();
+            return Err(match said {
+                "" => no_docker(&error.to_string()),
+                said => no_docker(said),
+            });
+        }
+    };
+    if !output.success && !is_absence(&output.stderr) {
+        return Err(no_docker(
+            output.stderr.trim().lines().last().unwrap_or_default(),
+        ));
+    }
+    Ok(found.into_iter().map(Inspected::into_container).collect())
+}
+
+/// The client has no exit code of its own for it.
+fn is_absence(stderr: &str) -> bool {
+    stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .all(|line| line.contains("No such container"))
+}
+
+fn no_docker(cause: &str) -> Failure {
+    Failure::host("docker does not answer")
+        .cause(cause)
+        .hint("cargo xtask doctor")
+}
+
+impl Inspected {
+    fn into_container(self) -> Container {
+        let bindings = self.host_config.port_bindings.unwrap_or_default();
+        let published = |(inner, bound): (String, Option<Vec<Binding>>)| {
+            bound
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(move |bound| {
+                    Some(Published {
+                        inner: inner.clone(),
+                        address: bound.host_ip,
+                        port: bound.host_port.parse().ok()?,
+                    })
+                })
+        };
+        Container {
+            id: self.id,
+            name: self.name.trim_start_matches('/').to_owned(),
+            image: self.config.image,
+            image_id: self.image,
+            state: match self.state.status.as_str() {
+                "running" => State::Running,
+                "restarting" => State::Restarting,
+                _ => State::Stopped,
+            },
+            created: self.created,
+            is_ours: self.config.labels.unwrap_or_default().contains_key(LABEL),
+            ports: bindings.into_iter().flat_map(published).collect(),
+            env: self.config.env.unwrap_or_default(),
+            command: self.config.cmd.unwrap_or_default(),
+            volumes: self
+                .mounts
+                .into_iter()
+                .filter(|mount| !mount.name.is_empty())
+                .map(|mount| (mount.name, mount.destination))
+                .collect(),
+        }
+    }
+}
+
+/// The name of the running container that publishes `port`, if any does.
+pub fn publishing(port: u16) -> Option<String> {
+    let filter = format!("publish={port}");
+    let argv = [
+        "docker",
+        "ps",
+        "--filter",
+        &filter,
+        "--format",
+        "{{.Names}}",
+    ];
+    let names = probe::stdout(&argv, None)?;
+    names.lines().next().map(str::to_owned)
+}
+
+/// The last lines that a container printed.
+pub fn last_lines(name: &str, lines: usize) -> Vec<String> {
+    let count = lines.to_string();
+    let argv = ["docker", "logs", "--tail", &count, name];
+    let Some(output) = probe::run(&argv, None, LIMIT) else {
+        return Vec::new();
+    };
+    let both = [output.stdout, output.stderr].concat();
+    both.lines().map(str::to_owned).collect()
+}
+
+/// What the log of a registry that does not answer says of why.
+pub fn telling_lines(name: &str) -> Vec<String> {
+    telling(&last_lines(name, 40))
+}
+
+/// A registry that cannot reach its upstream panics, and prints stacks.
+fn telling(lines: &[String]) -> Vec<String> {
+    let is_telling = |line: &&String| {
+        [
+            "panic:",
+            "level=fatal",
+            "level=error",
+            "configuration error",
+        ]
+        .iter()
+        .any(|word| line.contains(word))
+    };
+    let mut found: Vec<String> = lines.iter().filter(is_telling).cloned().collect();
+    if found.is_empty() {
+        found = lines.to_vec();
+    }
+    found.split_off(found.len().saturating_sub(EXCERPT))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Volume {
+    name: String,
+    size: String,
+}
+
+/// Bytes of each volume by name, as near as docker tells; the engine counts
+/// them, so that no root is needed to look.
+pub fn volume_sizes() -> Vec<(String, u64)> {
+    let argv = [
+        "docker",
+        "system",
+        "df",
+        "-v",
+        "--format",
+        "{{json .Volumes}}",
+    ];
+    let output = probe::run(&argv, None, LIMIT).filter(|output| output.success);
+    let volumes: Vec<Volume> = output
+        .and_then(|output| serde_json::from_str(output.stdout.trim()).ok())
+        .unwrap_or_default();
+    volumes
+        .into_iter()
+        .filter_map(|volume| Some((volume.name, bytes(&volume.size)?)))
+        .collect()
+}
+
+/// `1.293GB`: docker's sizes are powers of ten.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: f64 = match &text[digits.len()..] {
+        "B" => 1.0,
+        "kB" | "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "TB" => 1e12,
+        _ => return None,
+    };
+    let number: f64 = digits.trim().parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size, rounded by docker already"
+    )]
+    (number >= 0.0).then_some((number * unit).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded with Docker 20.10, shortened.
+    const INSPECTED: &str = r#"[{"Id":"7d1f","Created":"2026-11-21T10:00:00.1Z","Name":"/local","Image":"sha256:aa",
+        "State":{"Status":"exited"},"Mounts":[{"Type":"volume","Name":"v1","Destination":"/var/lib/registry"}],
+        "HostConfig":{"PortBindings":{"5000/tcp":[{"HostIp":"","HostPort":"5005"}]}},
+        "Config":{"Image":"registry:2","Env":["PATH=/bin","A=b"],"Cmd":["serve","/etc/c.yml"],"Labels":{}}}]"#;
+
+    #[test]
+    fn a_container_made_by_the_guides_line() {
+        let found: Vec<Inspected> = serde_json::from_str(INSPECTED).unwrap();
+        let found = found.into_iter().next().unwrap().into_container();
+        assert_eq!(
+            (found.name.as_str(), found.image.as_str()),
+            ("local", "registry:2")
+        );
+        assert_eq!(found.state, State::Stopped);
+        assert!(found.publishes(5005) && !found.publishes(5000));
+        assert!(found.is_public() && !found.is_ours);
+        assert_eq!(found.variable("A"), Some("b"));
+        assert_eq!(
+            found.volumes,
+            [("v1".to_owned(), "/var/lib/registry".to_owned())]
+        );
+    }
+
+    #[test]
+    fn only_a_missing_container_is_no_trouble() {
+        assert!(is_absence(
+            "Error: No such container: a\nError: No such container: b\n"
+        ));
+        assert!(!is_absence(
+            "Cannot connect to the Docker daemon at unix:///x.\n"
+        ));
+    }
+
+    #[test]
+    fn of_a_panic_the_reason_is_shown() {
+        let lines = [
+            "goroutine 1 [running]:",
+            "panic: Get \"https://quay.io/v2/\": no such host",
+            "main.go:7",
+        ]
+        .map(str::to_owned);
+        assert_eq!(telling(&lines), [lines[1].clone()]);
+        assert_eq!(telling(&lines[2..]), [lines[2].clone()]);
+    }
+
+    #[test]
+    fn dockers_sizes_in_bytes() {
+        for (text, size) in [("0B", 0), ("2.5kB", 2500), ("1.293GB", 1_293_000_000)] {
+            assert_eq!(bytes(text), Some(size));
+        }
+        assert_eq!(bytes("N/A"), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! The relay of a cluster: its nodes reach the registries on this machine's
+//! loopback by the cluster's gateway. Here it is started; `serve` is it.
+
+#[cfg(target_os = "linux")]
+mod serve;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+#[cfg(target_os = "linux")]
+pub use serve::serve;
+
+use super::spawn;
+use crate::ctx::Ctx;
+use crate::ctx::relay::{RelayView, Relaying};
+use crate::failure::{Because, Failure, Result};
+
+/// What the relay says once it listens.
+const READY: &str = "ready";
+/// It binds a handful of ports, or cannot.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// Start the relay and return once it listens. It outlives us: the ledger names
+/// it. One that runs already and does the same is left alone.
+///
+/// # Errors
+/// When another relay of that cluster runs, or this one cannot listen.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`run` starts processes and writes their logs"
+)]
+pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
+    let view = RelayView::look(ctx, &relaying.state_dir);
+    if view.served() == Some(relaying) {
+        return Ok(());
+    }
+    if let Some(other) = view.running.first() {
+        return Err(Failure::step(format!(
+            "another relay of this cluster runs: pid {}, at {}",
+            other.process.pid,
+            other.relaying.describe()
+        ))
+        .hint("cargo xtask cluster destroy"));
+    }
+    let path = log(ctx, &relaying.state_dir);
+    let log = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| File::create(&path))
+        .because(|| format!("cannot write `{path}`"))?;
+    let program = spawn::own_executable()
+        .ok()
+        .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+        .ok_or_else(|| Failure::step("cannot find our own executable"))?;
+    let mut child = spawn::command(program.as_str())
+        .args(relaying.args(true))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .because(|| format!("cannot start `{program}`"))?;
+    let (sender, said) = channel();
+    if let Some(stdout) = child.stdout.take() {
+        // Ends with the line, or with the relay.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            let _ = sender.send(line.trim_end() == READY);
+        });
+    }
+    match said.recv_timeout(START_WITHIN) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(RecvTimeoutError::Disconnected) => {
+            let _ = child.wait();
+            Err(refused(relaying, &path))
+        }
+        Err(RecvTimeoutError::Timeout) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(refused(relaying, &path)
+                .cause(format!("it did not listen within {START_WITHIN:?}")))
+        }
+    }
+}
+
+fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    Failure::step(format!(
+        "the relay cannot listen at {}",
+        relaying.describe()
+    ))
+    .excerpt(said.lines().map(str::to_owned))
+    .hint("cargo xtask doctor")
+}
+
+/// Where the relay of that cluster says what went wrong.
+fn log(ctx: &Ctx, state_dir: &Utf8Path) -> Utf8PathBuf {
+    let name = state_dir.file_name().unwrap_or("cluster");
+    ctx.dirs.state.join(format!("relays/{name}.log"))
+}
+
+/// # Errors
+/// Always: there are no clusters here.
+#[cfg(not(target_os = "linux"))]
+pub fn serve(relaying: &Relaying) -> Result<()> {
+    Err(Failure::host(format!(
+        "the relay at {} needs Linux",
+        relaying.describe()
+    )))
+}

@@ -1,0 +1,255 @@
+//! Builds on the real docker, buildx, BuildKit, registry and crane of the lab,
+//! from the small checkout there to nodes that boot what was built.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
+mod in_lab;
+
+use std::process::Command;
+
+use in_lab::Lab;
+use serde_json::Value;
+
+/// The guide's line, at 127.0.0.1 as ours is.
+const REGISTRY: &str =
+    "docker run -d -p 127.0.0.1:5005:5000 --restart always --name local registry:2 >/dev/null";
+/// A registry with next to no room.
+const FULL: &str = "docker run -d -p 127.0.0.1:5006:5000 --tmpfs /var/lib/registry:size=1m --name full registry:2 >/dev/null";
+/// Until the registries answer.
+const ANSWER: &str = "for port in 5005 5006; do n=0; until curl -fsS http://127.0.0.1:$port/v2/ >/dev/null 2>&1; do \
+    n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done; done";
+
+fn json(lab: &Lab, words: &[&str]) -> Value {
+    let words = [&["--lab"], words].concat();
+    let output = lab.xtask(&words);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{words:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn images(lab: &Lab) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let list = json(lab, &["images", "--json"]);
+    let images = list["images"].as_array().unwrap().iter();
+    images
+        .map(|image| (text(&image["reference"]), text(&image["digest"])))
+        .collect()
+}
+
+#[test]
+fn what_is_built_in_the_lab_is_pushed_recorded_and_boots() {
+    let Some(lab) = Lab::own("what_is_built_in_the_lab_is_pushed_recorded_and_boots") else {
+        return;
+    };
+    builder_is_made_killed_and_mended(&lab);
+    lab.sh(&format!("{REGISTRY}; {FULL}; {ANSWER}"));
+    failures_say_what_failed(&lab);
+    installer_is_recorded_as_the_registry_has_it(&lab);
+    a_terminal_is_handed_on(&lab);
+    builds_boot(&lab);
+
+    let cgroup = lab.sh("grep -o 'talos-lab-[0-9a-f]*' ~/docker/daemon.json");
+    assert!(lab.xtask(&["lab", "down"]).status.success());
+    let left = format!("find /sys/fs/cgroup -maxdepth 2 -name '{}'", cgroup.trim());
+    let left = Command::new("sh").args(["-c", &left]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
+fn builder_is_made_killed_and_mended(lab: &Lab) {
+    let status = json(lab, &["builder", "status", "--json"]);
+    assert_eq!(
+        (&status["ok"], &status["builder"]),
+        (&false.into(), &Value::Null)
+    );
+    let told = lab.fails(3, &["build", "unit-tests"]);
+    assert!(
+        told.contains("security.insecure") && told.contains("builder create"),
+        "{told}"
+    );
+
+    let script = lab.ok(&["builder", "create", "--dry-run", "--format", "sh"]);
+    assert!(
+        script.contains("docker buildx create --driver docker-container --driver-opt network=host"),
+        "{script}"
+    );
+    assert_eq!(
+        json(lab, &["builder", "--json"])["builder"],
+        Value::Null,
+        "a dry run changes nothing"
+    );
+    assert!(lab.ok(&["builder", "create"]).contains("is ready"));
+    let made = json(lab, &["builder", "--json"]);
+    assert_eq!(
+        (&made["ok"], &made["builder"]["state"]),
+        (&true.into(), &"running".into()),
+        "{made}"
+    );
+    assert_eq!(made["builder"]["buildkit"], "v0.25.2");
+    let before = lab.sh("docker inspect -f '{{.Id}}' buildx_buildkit_local10");
+    assert!(lab.ok(&["builder", "create"]).contains("there already"));
+    assert_eq!(
+        lab.sh("docker inspect -f '{{.Id}}' buildx_buildkit_local10"),
+        before
+    );
+
+    // Cached in its volume, which repair keeps.
+    lab.ok(&["build", "unit-tests", "-q"]);
+    assert!(
+        lab.sh("cat ~/talos/_out/loop-device")
+            .starts_with("/dev/loop")
+    );
+    let cached = |usage: &Value| usage["total"]["bytes"].as_u64().unwrap();
+    let usage = json(lab, &["builder", "usage", "--json"]);
+    assert!(cached(&usage) > 0);
+    lab.sh("docker kill buildx_buildkit_local10");
+    let words = ["--lab", "builder"];
+    let killed = common::said(&lab.xtask(&words));
+    assert_eq!(killed.code, Some(1));
+    assert!(
+        killed.stdout.contains("state is stopped, wanted running"),
+        "{}",
+        killed.stdout
+    );
+    lab.ok(&["builder", "repair"]);
+    assert_eq!(json(lab, &["builder", "--json"])["ok"], true);
+
+    // One made by hand, without what Talos needs.
+    lab.sh("docker buildx rm --keep-state local1; docker buildx create --name local1 --driver docker-container");
+    let told = lab.fails(3, &["builder", "create"]);
+    assert!(
+        told.contains("entitlement is none") && told.contains("builder repair"),
+        "{told}"
+    );
+    lab.ok(&["builder", "repair"]);
+    assert_eq!(json(lab, &["builder", "--json"])["ok"], true);
+    assert_eq!(
+        cached(&json(lab, &["builder", "usage", "--json"])),
+        cached(&usage)
+    );
+}
+
+fn failures_say_what_failed(lab: &Lab) {
+    let told = lab.fails(4, &["build", "target-broken"]);
+    let end = told.split("error: step").nth(1).unwrap();
+    assert!(
+        end.contains("[broken 1/1] RUN for n in") && end.contains("Dockerfile:"),
+        "{told}"
+    );
+    assert!(
+        end.contains("undefined: machined") && end.contains("exit code: 7"),
+        "{told}"
+    );
+    let log = end
+        .split_whitespace()
+        .find(|word| word.ends_with(".log"))
+        .unwrap();
+    assert!(lab.sh(&format!("cat {log}")).contains("compiling part 2"));
+
+    let full = ["build", "imager", "--registry", "127.0.0.1:5006", "--push"];
+    let told = lab.fails(4, &full);
+    assert!(told.contains("127.0.0.1:5006"), "{told}");
+    assert_eq!(images(lab), [], "nothing half recorded");
+    let nobody = ["build", "imager", "--registry", "127.0.0.1:5999", "--push"];
+    assert!(lab.fails(4, &nobody).contains("refused"));
+    // A quote that the recipe's shell cannot take, and what make would take for
+    // two commands.
+    lab.fails(4, &["build", "initramfs", "NAME=a\"b"]);
+    assert!(
+        lab.fails(2, &["build", "initramfs", "NAME=a\nb"])
+            .contains("newline")
+    );
+    lab.ok(&["build", "target-rootfs", "NAME=it's", "-q"]);
+    assert_eq!(images(lab), []);
+    assert!(
+        lab.fails(2, &["build", "initramf"])
+            .contains("did you mean `initramfs`?")
+    );
+    let missing = "DOCKER_CONFIG=/none \"$0\" build kernel 2>&1; echo rc=$?";
+    let xtask = env!("CARGO_BIN_EXE_xtask");
+    let output = lab.xtask(&["lab", "shell", "--", "sh", "-c", missing, xtask]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        told.contains("no buildx plugin") && told.ends_with("rc=3\n"),
+        "{told}"
+    );
+}
+
+fn installer_is_recorded_as_the_registry_has_it(lab: &Lab) {
+    lab.ok(&["installer", "--tag", "v1.12.0-lab"]);
+    let recorded = images(lab);
+    let names: Vec<&str> = recorded.iter().map(|(name, _)| name.as_str()).collect();
+    let pushed = ["installer", "imager", "installer-base"]
+        .map(|name| format!("127.0.0.1:5005/siderolabs/{name}:v1.12.0-lab"));
+    assert_eq!(names, pushed, "newest first");
+    for (reference, digest) in &recorded {
+        assert_eq!(
+            lab.sh(&format!("crane digest {reference}")).trim(),
+            digest,
+            "{reference}"
+        );
+    }
+    let base = lab.sh(&format!("crane config {}-amd64", pushed[0]));
+    assert!(
+        base.contains("siderolabs/installer-base:v1.12.0-lab"),
+        "{base}"
+    );
+    assert_eq!(lab.sh("cat ~/talos/_out/installer_image").trim(), pushed[0]);
+}
+
+/// `docker run -it` asks for one on standard input; buildx draws on one.
+fn a_terminal_is_handed_on(lab: &Lab) {
+    let xtask = env!("CARGO_BIN_EXE_xtask");
+    let on_terminal = |words: &str| {
+        let line = format!("{xtask} --lab {words}");
+        let mut script = lab.command(&[]);
+        let envs: Vec<_> = script
+            .get_envs()
+            .map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned)))
+            .collect();
+        script = Command::new("script");
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(std::process::Stdio::null());
+        for (name, value) in envs {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        let output = script.env("TERM", "xterm").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let shell = "build shell IMAGE_REGISTRY=127.0.0.1:5005 TAG=v1.12.0-lab";
+    let told = on_terminal(shell);
+    assert!(told.contains("stdin is a terminal"), "{told}");
+    let words: Vec<&str> = shell.split(' ').collect();
+    assert!(lab.fails(4, &words).contains("not a TTY"));
+    let drawn = on_terminal("build target-kernel");
+    assert!(
+        drawn.contains("\u{1b}[") && drawn.contains("[+] Building"),
+        "{drawn}"
+    );
+}
+
+fn builds_boot(lab: &Lab) {
+    lab.ok(&[
+        "build",
+        "initramfs",
+        "kernel",
+        "talosctl",
+        "--debug",
+        "--tag",
+        "v1.12.0-lab",
+        "-q",
+    ]);
+    lab.ok(&["cluster", "up", "--workers", "0", "-q", "--no-wait"]);
+    let mark = lab.sh("$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2 read /etc/talos-mini");
+    assert!(
+        mark.contains("tag=v1.12.0-lab\n") && mark.contains("flavour=debug\n"),
+        "{mark}"
+    );
+    lab.ok(&["cluster", "destroy"]);
+}
