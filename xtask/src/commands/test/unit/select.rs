@@ -7,7 +7,7 @@ use gotest::{Kind, Need, Test};
 
 use super::super::args::Sudo;
 use crate::ctx::abilities::{Abilities, Root};
-use crate::record::tests::Failed;
+use crate::record::results::Failed;
 use crate::run::gotest::Pool;
 
 /// A package with tests.
