@@ -126,6 +126,10 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
         return Err(Failure::host("`--sudo always`, and there is no sudo")
             .hint("install sudo, or run it as root"));
     }
+    if args.sudo == Sudo::Never && abilities.root == Root::Here {
+        // Root needs no sudo; what needs root is contained all the same.
+        return Ok(Sudo::Auto);
+    }
     Ok(args.sudo)
 }
 
