@@ -64,6 +64,13 @@ impl Abilities {
                 .loops
                 .lacking()
                 .map(|why| format!("needs a loop device: {why}")),
+            Need::Partition => (!has_partition())
+                .then(|| "needs a disk with a partition, and no disk here has one".to_owned()),
+            Need::BlockNodes => block_device_without_node().map(|name| {
+                format!(
+                    "/dev/{name} is missing for a block device of the host; mount the host's /dev"
+                )
+            }),
             Need::Mount => (self.root == Root::Here && !has_capability(SYS_ADMIN)).then(|| {
                 "mounts, and this root lacks CAP_SYS_ADMIN; in a container: `--privileged`"
                     .to_owned()
@@ -104,6 +111,31 @@ fn is_missing(name: &str) -> bool {
         .iter()
         .any(|dir| Utf8Path::new(dir).join(name).exists());
     !in_sbin && Host::which(name).is_none()
+}
+
+fn block_devices() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/block")
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// A partition is a folder in its disk's that says its number.
+fn has_partition() -> bool {
+    block_devices().iter().any(|disk| {
+        let inside = std::fs::read_dir(format!("/sys/block/{disk}"));
+        let mut inside = inside.into_iter().flatten().flatten();
+        inside.any(|entry| entry.path().join("partition").exists())
+    })
+}
+
+fn block_device_without_node() -> Option<String> {
+    block_devices()
+        .into_iter()
+        .find(|name| !Utf8Path::new("/dev").join(name.replace('!', "/")).exists())
 }
 
 fn has_capability(bit: u32) -> bool {

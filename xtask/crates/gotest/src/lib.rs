@@ -1,5 +1,7 @@
-//! Go's tests without compiling: which there are in a checkout, and what each
-//! needs of the host. Spawns nothing; files come through [`Source`].
+//! Go's tests: what there is, what it needs, and how it went.
+//!
+//! Pure: sources come through [`Source`], events as bytes; values and text go
+//! out. No process, no network, no knowledge of the command line.
 
 mod analyze;
 mod ast;
@@ -21,7 +23,7 @@ mod values;
 mod workspace;
 
 /// Changes when the same sources are read differently.
-pub const RULES: &str = "1";
+pub const RULES: &str = "2";
 
 pub use constraint::Target;
 pub use discover::{Needed, Options, Test, discover};

@@ -11,6 +11,10 @@ pub enum Need {
     Root,
     /// A loop device of its own.
     Loop,
+    /// A disk of the host that has a partition.
+    Partition,
+    /// A node in `/dev` for every block device of the host.
+    BlockNodes,
     /// Mounting in its mount namespace.
     Mount,
     DeviceMapper,
@@ -35,6 +39,8 @@ impl fmt::Display for Need {
         match self {
             Self::Root => f.write_str("root"),
             Self::Loop => f.write_str("loop"),
+            Self::Partition => f.write_str("partition"),
+            Self::BlockNodes => f.write_str("block-nodes"),
             Self::Mount => f.write_str("mount"),
             Self::DeviceMapper => f.write_str("device-mapper"),
             Self::Lvm => f.write_str("lvm"),
@@ -61,6 +67,8 @@ impl From<String> for Need {
         match text.as_str() {
             "root" => Self::Root,
             "loop" => Self::Loop,
+            "partition" => Self::Partition,
+            "block-nodes" => Self::BlockNodes,
             "mount" => Self::Mount,
             "device-mapper" => Self::DeviceMapper,
             "lvm" => Self::Lvm,

@@ -50,11 +50,14 @@ impl Stream {
         match parse_line(line) {
             Line::Start(package) => drop(self.tally.package(&package)),
             Line::Event(package, event) => {
-                // The go command's own word about the process.
-                if let (What::Output(bytes), None) = (&event.what, &event.test)
-                    && let Some(exit) = exit_of(bytes)
-                {
-                    self.exits.insert(package.clone(), exit);
+                // The go command's own word about the process comes last but for
+                // its verdict, as if the last test had said it.
+                if let What::Output(bytes) = &event.what {
+                    if let Some(exit) = exit_of(bytes) {
+                        self.exits.insert(package.clone(), exit);
+                    } else if !bytes.starts_with(b"FAIL") {
+                        self.exits.remove(&package);
+                    }
                 }
                 self.tally.package(&package).see(event);
             }
@@ -96,7 +99,13 @@ impl Stream {
         // A binary that failed as it should says so last but for go's words.
         let said_so = text.lines().any(|line| line == "FAIL");
         let last = said_so.then_some(End::Fail);
-        package.end(exit.unwrap_or(Exit::Code(1)), last);
+        // The go command keeps quiet about the code where there is output.
+        let quiet = if last.is_none() && package.seems_to_have_panicked() {
+            Exit::Code(2)
+        } else {
+            Exit::Code(1)
+        };
+        package.end(exit.unwrap_or(quiet), last);
     }
 }
 

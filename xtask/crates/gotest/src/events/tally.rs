@@ -104,7 +104,7 @@ impl Package {
             return;
         };
         match event.what {
-            What::Run => drop(self.begin(name)),
+            What::Run => self.begin(name),
             What::Output(bytes) => {
                 self.notice(&bytes);
                 let races = is_race(&bytes);
@@ -121,12 +121,12 @@ impl Package {
             }
             What::Pause => self.change(&name, State::Paused),
             What::Continue => self.change(&name, State::Running),
-            What::End(end, seconds) => self.end_test(name, end, seconds),
+            What::End(end, seconds) => self.end_test(&name, end, seconds),
             What::Attribute(..) => {}
         }
     }
 
-    fn begin(&mut self, name: String) -> usize {
+    fn begin(&mut self, name: String) {
         self.latest.insert(name.clone(), self.tests.len());
         self.tests.push(Test {
             name,
@@ -136,7 +136,6 @@ impl Package {
             reason: None,
             raced: false,
         });
-        self.tests.len() - 1
     }
 
     fn change(&mut self, name: &str, state: State) {
@@ -145,9 +144,11 @@ impl Package {
         }
     }
 
-    fn end_test(&mut self, name: String, end: End, seconds: Option<f64>) {
-        let known = self.latest.get(&name).copied();
-        let at = known.unwrap_or_else(|| self.begin(name));
+    fn end_test(&mut self, name: &str, end: End, seconds: Option<f64>) {
+        // What never began has not ended either: somebody printed it.
+        let Some(at) = self.latest.get(name).copied() else {
+            return;
+        };
         let keep_all = self.keep_all;
         let test = &mut self.tests[at];
         test.seconds = seconds.unwrap_or_default();
@@ -173,7 +174,8 @@ impl Package {
         let text = String::from_utf8_lossy(line);
         for word in ["panic: ", "fatal error: "] {
             if let Some(at) = text.find(word) {
-                self.panic = Some(text[at..].trim_end().to_owned());
+                let said = text[at..].split(" [recovered").next();
+                self.panic = said.map(|said| said.trim_end().to_owned());
             }
         }
     }
@@ -202,6 +204,11 @@ impl Package {
             Exit::Unknown => Verdict::Incomplete,
         };
         self.close(verdict);
+    }
+
+    /// By what was printed alone.
+    pub(super) fn seems_to_have_panicked(&self) -> bool {
+        self.panic.is_some()
     }
 
     fn is_anything_running(&self) -> bool {

@@ -1,0 +1,205 @@
+//! Recorded `go test -json` streams: the counts are gotestsum's, except where
+//! gotestsum is wrong, and there is why.
+
+use gotest::events::{Framer, Package, State, Stream, Verdict, What};
+
+const STREAMS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../testdata/gotest/streams"
+);
+
+/// Where ours differ: name, ours, why.
+const WE_DIFFER: &[(&str, &str, &str)] = &[
+    (
+        "bench",
+        "1 tests",
+        "a benchmark ends with `bench`, or without a word, and gotestsum takes it for one that hangs",
+    ),
+    (
+        "looks-alike",
+        "1 tests, 1 failure",
+        "TestMain printed a result of a test that never began",
+    ),
+    (
+        "timeout",
+        "2 tests, 1 failure",
+        "one test passed and one hung; gotestsum counts the package as a failure beside it",
+    ),
+];
+
+fn read(name: &str) -> Stream {
+    let bytes = std::fs::read(format!("{STREAMS}/{name}.json")).unwrap();
+    let mut stream = Stream::default();
+    // In pieces, as a pipe gives them.
+    for piece in bytes.chunks(777) {
+        stream.feed(piece);
+    }
+    stream.finish();
+    stream
+}
+
+fn verdict(stream: &Stream, package: &str) -> Verdict {
+    let end = format!("/{package}");
+    let package = stream
+        .tally
+        .packages
+        .iter()
+        .find(|it| it.name.ends_with(&end));
+    package.unwrap().verdict.clone().unwrap()
+}
+
+/// As gotestsum's last line has it.
+fn summary(stream: &Stream) -> String {
+    let counts = stream.tally.counts();
+    let errors = stream
+        .tally
+        .packages
+        .iter()
+        .filter(|package| package.verdict == Some(Verdict::BuildFailed))
+        .count();
+    let mut out = format!("{} tests", counts.total);
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    if counts.skipped > 0 {
+        out += &format!(", {} skipped", counts.skipped);
+    }
+    if counts.failed > 0 {
+        out += &format!(", {} failure{}", counts.failed, plural(counts.failed));
+    }
+    if errors > 0 {
+        out += &format!(", {errors} error{}", plural(errors));
+    }
+    out
+}
+
+#[test]
+fn counts_are_gotestsums() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(STREAMS).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "gotestsum")
+        {
+            continue;
+        }
+        seen += 1;
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let theirs = std::fs::read_to_string(&path).unwrap();
+        let ours = summary(&read(name));
+        match WE_DIFFER.iter().find(|(known, ..)| *known == name) {
+            Some((_, wanted, why)) => {
+                assert_eq!(ours, *wanted, "{name}: {why}");
+                assert_ne!(ours, theirs.trim(), "{name}: they have mended it");
+            }
+            None => assert_eq!(ours, theirs.trim(), "{name}"),
+        }
+    }
+    assert!(seen >= 14, "{seen} streams");
+}
+
+#[test]
+fn verdicts_are_told_apart() {
+    for (name, package, wanted) in [
+        ("passing", "ok", Verdict::Passed),
+        ("none", "ok", Verdict::NoTests),
+        ("failing", "bad", Verdict::Failed),
+        ("unbuilt", "unbuilt", Verdict::BuildFailed),
+        (
+            "panic",
+            "dies",
+            Verdict::Panicked("panic: it is broken".to_owned()),
+        ),
+        ("panic", "ok", Verdict::Passed),
+        // The go command does not tell which code it was.
+        ("exit", "dies", Verdict::Exited(1)),
+        ("killed", "dies", Verdict::Killed(9)),
+        ("timeout", "slow", Verdict::TimedOut),
+        ("race", "racy", Verdict::Raced),
+        ("bench", "ok", Verdict::Passed),
+        ("fuzz", "ok", Verdict::Passed),
+    ] {
+        assert_eq!(verdict(&read(name), package), wanted, "{name} {package}");
+    }
+}
+
+#[test]
+fn a_stream_that_was_cut_says_so() {
+    let stream = read("truncated");
+    assert_eq!(stream.others_count, 1, "{:?}", stream.others);
+    assert_eq!(verdict(&stream, "bad"), Verdict::Incomplete);
+    let states: Vec<State> = stream.tally.packages[0]
+        .tests
+        .iter()
+        .map(|it| it.state)
+        .collect();
+    assert!(states.contains(&State::Aborted), "{states:?}");
+}
+
+#[test]
+fn what_is_printed_in_the_middle_of_a_line_is_lost_nowhere() {
+    let stream = read("panic");
+    let dies = stream
+        .tally
+        .packages
+        .iter()
+        .find(|it| it.name.ends_with("/dies"))
+        .unwrap();
+    let said = dies.output_of("TestDies") + &dies.output.text();
+    assert!(said.contains("in the middle of a line "), "{said}");
+    assert!(said.contains("goroutine "), "{said}");
+}
+
+#[test]
+fn a_hundred_megabytes_fit() {
+    let mut framer = Framer::default();
+    let mut package = Package::new("p");
+    let mut feed = |framer: &mut Framer, bytes: &[u8]| {
+        framer.feed(bytes, &mut |event| package.see(event));
+    };
+    feed(&mut framer, b"\x16=== RUN   TestMuch\nfirst\n");
+    let block = format!("{}\n", "x".repeat(1023)).repeat(1 << 10);
+    for _ in 0..100 {
+        feed(&mut framer, block.as_bytes());
+    }
+    feed(
+        &mut framer,
+        b"last\n\x16--- FAIL: TestMuch (1.00s)\n\x16FAIL\n",
+    );
+    let last = framer.finish(&mut |event| package.see(event));
+    package.end(gotest::events::Exit::Code(1), last);
+    let test = &package.tests[0];
+    assert_eq!(test.state, State::Failed);
+    let text = test.output.text();
+    assert!(text.len() < 8 << 20, "{}", text.len());
+    assert!(text.contains("first\n") && text.contains("last\n"));
+    assert!(test.output.left_out() > 90 << 20);
+}
+
+proptest::proptest! {
+    /// Whatever comes, in whatever pieces, all of it is somewhere.
+    #[test]
+    fn no_byte_is_lost(pieces in proptest::collection::vec(
+        proptest::prelude::prop_oneof![
+            proptest::prelude::Just(b"\x16=== RUN   TestA\n".to_vec()),
+            proptest::prelude::Just(b"\x16--- PASS: TestA (0.00s)\n".to_vec()),
+            proptest::prelude::Just(b"\x16    --- FAIL: TestA/b (0.00s)\n".to_vec()),
+            proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+        ], 0..40)) {
+        let mut framer = Framer::default();
+        let mut out = Vec::new();
+        let all: Vec<u8> = pieces.concat();
+        for piece in &pieces {
+            framer.feed(piece, &mut |event| if let What::Output(bytes) = event.what {
+                out.extend(bytes);
+            });
+        }
+        framer.finish(&mut |event| if let What::Output(bytes) = event.what {
+            out.extend(bytes);
+        });
+        // But for the marks, and for `=== NAME`, which says who prints.
+        let plain = |bytes: &[u8]| -> Vec<u8> {
+            bytes.iter().copied().filter(|byte| *byte != 0x16).collect()
+        };
+        proptest::prop_assert_eq!(plain(&out), plain(&all));
+    }
+}
