@@ -116,13 +116,13 @@ pub enum PprofVerb {
         cargo xtask pprof open latest --web                   a page to open or to send"
 )]
 pub struct OpenArgs {
-    /// What changed from the first FILE to the second, by function: per same duration, with its noise
+    /// From the first FILE to the second, by function, with the noise of sampling
     #[arg(long, group = "form", help_heading = "Comparison")]
     pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// In gzip, zlib, zstd, plain or Go's text; `-`: standard input; of `pprof list`: `latest`, or how a
-    /// name begins
+    /// Profiles or their text forms; `-` is standard input; `latest` or the beginning of a name from
+    /// `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
 }
@@ -140,7 +140,7 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
-    /// Goroutines that stand at the same place: state, oldest wait, creator, count per node
+    /// Goroutines in groups: state, oldest wait, creator, count per node
     #[arg(long, group = "form", help_heading = "Form")]
     pub goroutines: bool,
     /// Source lines of the functions that match, from this host
@@ -174,7 +174,7 @@ pub struct ShowArgs {
     /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top, --goroutines and --diff as data: values in the profile's own unit, all rows
+    /// --top, --goroutines, --diff as data: values in the profile's own unit
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output
