@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "tests start and signal their own processes"
 )]
 

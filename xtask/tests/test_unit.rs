@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
     reason = "tests start and signal their own processes"
 )]
 
@@ -115,6 +116,9 @@ fn ends_are_told_apart() {
         "passed"
     );
     assert_eq!(state(package(&report, "garbled"), "TestNobody"), "absent");
+    // Whatever is said about sudo, nothing of a test's is done to the host.
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.lines().any(|line| line.starts_with("tmpfs /mnt ")));
     // Once, whole, and not again in the summary.
     assert_eq!(
         said.stderr.matches("it is not fine").count(),

@@ -7,6 +7,6 @@ pub mod files;
 pub mod images;
 pub mod ledger;
 pub mod lock;
+pub mod results;
 pub mod runs;
-pub mod tests;
 pub mod tree;

@@ -1,5 +1,6 @@
 //! Recorded `go test -json` streams: the counts are gotestsum's, except where
 //! gotestsum is wrong, and there is why.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use gotest::events::{Framer, Package, State, Stream, Verdict, What};
 
@@ -57,18 +58,19 @@ fn summary(stream: &Stream) -> String {
         .iter()
         .filter(|package| package.verdict == Some(Verdict::BuildFailed))
         .count();
-    let mut out = format!("{} tests", counts.total);
     let plural = |n: usize| if n == 1 { "" } else { "s" };
-    if counts.skipped > 0 {
-        out += &format!(", {} skipped", counts.skipped);
+    let (failed, skipped) = (counts.failed, counts.skipped);
+    let mut parts = vec![format!("{} tests", counts.total)];
+    if skipped > 0 {
+        parts.push(format!("{skipped} skipped"));
     }
-    if counts.failed > 0 {
-        out += &format!(", {} failure{}", counts.failed, plural(counts.failed));
+    if failed > 0 {
+        parts.push(format!("{failed} failure{}", plural(failed)));
     }
     if errors > 0 {
-        out += &format!(", {errors} error{}", plural(errors));
+        parts.push(format!("{errors} error{}", plural(errors)));
     }
-    out
+    parts.join(", ")
 }
 
 #[test]

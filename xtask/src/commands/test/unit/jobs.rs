@@ -10,7 +10,7 @@ use super::flags::Flags;
 use super::recipe::Recipe;
 use super::select::Package;
 use crate::plan::{Action, Effect, Plan, Run, Step};
-use crate::record::tests::{History, key};
+use crate::record::results::{History, key};
 use crate::run::exec_root::listed_environment;
 use crate::run::gotest::{Job, Link, Pool};
 

@@ -22,8 +22,8 @@ use crate::commands::cluster::HalfMade;
 use crate::ctx::abilities::{Abilities, Root};
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Plan;
+use crate::record::results::{Failed, History, remember};
 use crate::record::runs::Record;
-use crate::record::tests::{Failed, History, remember};
 use crate::record::{files, lock};
 use crate::run::become_root;
 use crate::run::gotest::{Crew, Job, Link, Stop, prune_store};
@@ -125,6 +125,10 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
     if args.sudo == Sudo::Always && abilities.root == Root::No {
         return Err(Failure::host("`--sudo always`, and there is no sudo")
             .hint("install sudo, or run it as root"));
+    }
+    if args.sudo == Sudo::Never && abilities.root == Root::Here {
+        // Root needs no sudo; what needs root is contained all the same.
+        return Ok(Sudo::Auto);
     }
     Ok(args.sudo)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::live::{clock, short};
 use super::select::Package as Chosen;
 use super::session::Outcome;
-use crate::record::tests::{Failed, Outcome as Remembered};
+use crate::record::results::{Failed, Outcome as Remembered};
 use crate::ui::{Style, Ui};
 
 /// How many of the slowest are named.

@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Kind, Need, Test};
 
 use super::super::args::Sudo;
-use crate::ctx::abilities::{Abilities, Root};
-use crate::record::tests::Failed;
+use crate::ctx::abilities::Abilities;
+use crate::record::results::Failed;
 use crate::run::gotest::Pool;
 
 /// A package with tests.
@@ -115,7 +115,7 @@ fn add(package: &mut Package, test: &Test, sudo: Sudo, abilities: &mut Abilities
 fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
     for needed in &test.needs {
-        if needed.need == Need::Root && sudo == Sudo::Never && abilities.root != Root::Here {
+        if needed.need == Need::Root && sudo == Sudo::Never {
             if !needed.skips {
                 reasons.push("needs root; run it without `--sudo never`".to_owned());
             }
