@@ -12,7 +12,7 @@ use super::discovered;
 use crate::commands::App;
 use crate::failure::{Failure, Result};
 use crate::plan::{Action, Plan, Step};
-use crate::record::tests::History;
+use crate::record::results::History;
 use crate::ui;
 
 pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
