@@ -149,7 +149,7 @@ fn failures_say_what_failed(lab: &Lab) {
     );
     let log = end
         .split_whitespace()
-        .find(|word| word.ends_with(".log"))
+        .find(|word| word.contains("/step-"))
         .unwrap();
     assert!(lab.sh(&format!("cat {log}")).contains("compiling part 2"));
 

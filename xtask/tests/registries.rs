@@ -307,7 +307,7 @@ fn setting_up_twice_changes_nothing(lab: &Lab) {
 
 /// The installer's image, with its digest.
 fn what_is_built_has_one_digest_everywhere(lab: &Lab) -> String {
-    lab.ok(&["build", "initramfs", "kernel", "talosctl"]);
+    lab.ok(&["build", "initramfs", "kernel"]);
     lab.ok(&["installer"]);
     let noted = json(lab, &["images"])["images"][0].clone();
     let reference = noted["reference"].as_str().unwrap();
@@ -389,4 +389,20 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
         "none"
     );
     assert_eq!(status()["relay"], Value::Null);
+
+    // A cluster that was taken down by other means takes its relay along.
+    let folder = sh(lab, "mkdir $HOME/other && echo $HOME/other");
+    let of = format!("--of={folder}");
+    let gateway = [
+        "internal",
+        "gateway",
+        &of,
+        "--cidr=10.99.0.0/24",
+        "--ports=5005",
+    ];
+    lab.ok(&gateway);
+    let relays = || sh(lab, "pgrep -fc '[i]nternal gateway' || true");
+    assert_eq!(relays(), "1");
+    sh(lab, "rmdir $HOME/other");
+    assert!(common::within(Duration::from_secs(30), || relays() == "0"));
 }
