@@ -10,7 +10,7 @@ use super::discovered;
 use crate::commands::App;
 use crate::ctx::abilities::{Abilities, Root};
 use crate::failure::{Failure, Result};
-use crate::record::tests::History;
+use crate::record::results::History;
 use crate::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
