@@ -68,4 +68,9 @@ for text in heap goroutine mutex block threadcreate; do
     ask $form "text/$text-debug1.txt"
   done
 done
+# The CPU profile with drop_frames and keep_frames of its own.
+for question in "-top" "-tree" "-peek=reconcile|main" "-traces" "-top -cum -nodefraction=0" "-top -focus=reconcile" "-traces -hide=main.work"; do
+  # shellcheck disable=SC2086
+  ask $question drop.pb.gz
+done
 echo "$number answers"

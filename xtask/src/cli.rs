@@ -78,7 +78,7 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Any target of the checkout's Makefile, without make
     Build(BuildArgs),
-    /// All that builds and clusters need besides a checkout: builder, registry, proxies, cross-build
+    /// Builder, registry, proxies, cross-build: whatever of it is missing
     Setup(crate::commands::registry::args::SetupArgs),
     /// The buildx builder that builds need
     Builder(crate::commands::builder::args::BuilderCommand),

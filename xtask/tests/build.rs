@@ -352,3 +352,41 @@ fn pushed_images_are_noted_by_digest() {
         [("installer", "sha256:aaaa"), ("imager", "sha256:bbbb")]
     );
 }
+
+#[test]
+fn recipes_see_nothing_of_cargo() {
+    let root = tempfile::tempdir().unwrap();
+    let text =
+        "FROM_SHELL := $(shell env | grep -c CARGO_PKG)\nall:\n\t@env; echo shell=$(FROM_SHELL)\n";
+    std::fs::write(root.path().join("Makefile"), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["-C", ".", "build", "--no-preflight"])
+        .current_dir(root.path())
+        .env("XDG_STATE_HOME", root.path())
+        .env("CARGO_PKG_NAME", "xtask")
+        .env("CARGO_MANIFEST_DIR", "/checkout/xtask")
+        .env("RUSTUP_TOOLCHAIN", "stable")
+        .env("CARGO_HOME", "/home/me/.cargo")
+        .env("LD_LIBRARY_PATH", "/r/lib/rustlib/x/lib:/opt/lib")
+        .output()
+        .unwrap();
+    let said = stdout(&output);
+    let leaked = |line: &&str| {
+        [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "RUSTUP_TOOLCHAIN",
+            "CARGO=",
+        ]
+        .iter()
+        .any(|name| line.starts_with(name))
+    };
+    assert_eq!(said.lines().filter(leaked).collect::<Vec<_>>(), [""; 0]);
+    for kept in [
+        "CARGO_HOME=/home/me/.cargo",
+        "LD_LIBRARY_PATH=/opt/lib",
+        "shell=0",
+    ] {
+        assert!(said.lines().any(|line| line == kept), "{kept}:\n{said}");
+    }
+}

@@ -11,6 +11,8 @@ mod browser;
 mod common;
 #[path = "pprof/fetching.rs"]
 mod fetching;
+#[path = "pprof/forms.rs"]
+mod forms;
 #[path = "pprof/node.rs"]
 mod node;
 #[path = "pprof/page.rs"]

@@ -54,7 +54,9 @@ fn the_guides_registries() {
     what_was_made_by_hand_is_adopted(&lab);
     what_is_pushed_is_listed_and_what_has_no_tag_is_freed(&lab);
     proxies_tell_what_a_node_would_meet(&lab);
-    nodes_pull_by_the_relay(&lab);
+    setting_up_twice_changes_nothing(&lab);
+    let installer = what_is_built_has_one_digest_everywhere(&lab);
+    nodes_pull_by_the_relay(&lab, &installer);
     lab.ok(&["registry", "down", "--purge"]);
     lab.ok(&["proxies", "down", "--purge"]);
     let left = sh(
@@ -276,7 +278,61 @@ fn proxies_tell_what_a_node_would_meet(lab: &Lab) {
     );
 }
 
-fn nodes_pull_by_the_relay(lab: &Lab) {
+fn setting_up_twice_changes_nothing(lab: &Lab) {
+    let changed = |seen: &Value| -> Vec<bool> {
+        let parts = seen["parts"].as_array().unwrap().iter();
+        parts
+            .map(|part| part["changed"].as_bool().unwrap())
+            .collect()
+    };
+    let first = json(lab, &["setup"]);
+    assert_eq!(
+        changed(&first),
+        [true, false, false, false],
+        "only a builder is missing"
+    );
+    let there =
+        |lab: &Lab| containers(lab) + &sh(lab, "docker buildx ls; docker volume ls -q | sort");
+    let before = there(lab);
+    assert!(lab.ok(&["setup", "--dry-run"]).contains("nothing to do"));
+    let second = json(lab, &["setup"]);
+    assert_eq!(changed(&second), [false; 4]);
+    assert_eq!(there(lab), before);
+    let said = lab.ok(&["setup"]);
+    assert!(
+        said.contains("next: cargo xtask --lab build initramfs kernel talosctl"),
+        "{said}"
+    );
+}
+
+/// The installer's image, with its digest.
+fn what_is_built_has_one_digest_everywhere(lab: &Lab) -> String {
+    lab.ok(&["build", "initramfs", "kernel"]);
+    lab.ok(&["installer"]);
+    let noted = json(lab, &["images"])["images"][0].clone();
+    let reference = noted["reference"].as_str().unwrap();
+    let listed = json(lab, &["registry", "ls", "siderolabs/installer"]);
+    let images = listed["images"].as_array().unwrap();
+    let image = images
+        .iter()
+        .find(|image| image["reference"] == reference)
+        .unwrap();
+    assert_eq!(
+        (&image["digest"], &image["tree"]),
+        (&noted["digest"], &noted["tree"])
+    );
+    let digest = sh(lab, &format!("crane digest --insecure {reference}"));
+    assert_eq!(noted["digest"], digest.as_str());
+    let pinned = format!("{reference}@{digest}");
+    let plan = lab.ok(&["cluster", "up", "--dry-run", "--format", "json"]);
+    assert!(
+        plan.contains(&format!("--install-image={pinned}\"")),
+        "{plan}"
+    );
+    pinned
+}
+
+fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let up = ["cluster", "up", "--workers", "0", "--no-wait"];
     lab.ok(&up);
     let status = || json(lab, &["cluster", "status"]);
@@ -296,6 +352,12 @@ fn nodes_pull_by_the_relay(lab: &Lab) {
     };
     assert_eq!(pull("127.0.0.1:5005/u/x:v1"), "pulled");
     assert_eq!(pull("docker.io/u/probe:v1"), "pulled");
+    assert_eq!(pull(installer), "pulled");
+    let config = sh(
+        lab,
+        "$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2 get machineconfig -o yaml",
+    );
+    assert!(config.contains(installer), "{config}");
     assert_eq!(pull("127.0.0.1:5005/u/none:v1"), "failed");
     let asked = verdict(&checks(lab, 0, &["docker.io/u/probe:v1"]), "docker.io").clone();
     assert_eq!(asked["endpoint"], "http://172.20.0.1:5000");
@@ -327,4 +389,20 @@ fn nodes_pull_by_the_relay(lab: &Lab) {
         "none"
     );
     assert_eq!(status()["relay"], Value::Null);
+
+    // A cluster that was taken down by other means takes its relay along.
+    let folder = sh(lab, "mkdir $HOME/other && echo $HOME/other");
+    let of = format!("--of={folder}");
+    let gateway = [
+        "internal",
+        "gateway",
+        &of,
+        "--cidr=10.99.0.0/24",
+        "--ports=5005",
+    ];
+    lab.ok(&gateway);
+    let relays = || sh(lab, "pgrep -fc '[i]nternal gateway' || true");
+    assert_eq!(relays(), "1");
+    sh(lab, "rmdir $HOME/other");
+    assert!(common::within(Duration::from_secs(30), || relays() == "0"));
 }

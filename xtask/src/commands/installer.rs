@@ -54,7 +54,7 @@ fn registry(args: &InstallerArgs) -> String {
 
 /// Targets and variables: 1.9 builds the installer itself, later ones run the
 /// imager that they have built and pushed.
-fn words(args: &InstallerArgs, flow: InstallerFlow) -> Vec<String> {
+pub(super) fn words(args: &InstallerArgs, flow: InstallerFlow) -> Vec<String> {
     let targets = match flow {
         InstallerFlow::RegistryImage => &["installer"][..],
         InstallerFlow::BaseAndImager => &["installer-base", "imager", "installer"],

@@ -62,6 +62,28 @@ pub fn ask() -> Docker {
     }
 }
 
+/// Where the engine is, when that is another machine: its 127.0.0.1 is not ours.
+/// `docker context inspect` knows contexts, `DOCKER_HOST` goes before them.
+pub fn engine_elsewhere() -> Option<String> {
+    let set = std::env::var("DOCKER_HOST")
+        .ok()
+        .filter(|host| !host.is_empty());
+    let format = "{{.Endpoints.docker.Host}}";
+    let host =
+        set.or_else(|| probe::stdout(&["docker", "context", "inspect", "--format", format], None))?;
+    is_elsewhere(&host).then_some(host)
+}
+
+fn is_elsewhere(host: &str) -> bool {
+    let Some((scheme, rest)) = host.split_once("://") else {
+        return false;
+    };
+    let name = rest.rsplit('@').next().unwrap_or(rest);
+    let is_here =
+        name.starts_with("127.") || name.starts_with("localhost") || name.starts_with("[::1]");
+    matches!(scheme, "tcp" | "ssh" | "http" | "https") && !is_here
+}
+
 /// `docker buildx version` prints `github.com/docker/buildx v0.29.1 SHA`; a
 /// client without the plugin calls it an unknown command.
 pub fn buildx() -> Option<String> {
@@ -104,6 +126,19 @@ mod tests {
         let docker = parse(NO_ENGINE, said);
         assert_eq!(docker.client.as_deref(), Some("28.2.2"));
         assert_eq!(docker.engine, Engine::Refuses(said.trim().to_owned()));
+    }
+
+    #[test]
+    fn an_engine_of_another_machine_is_told_from_ours() {
+        for (host, elsewhere) in [
+            ("unix:///var/run/docker.sock", false),
+            ("tcp://127.0.0.1:2375", false),
+            ("tcp://build1:2376", true),
+            ("ssh://me@build1", true),
+            ("", false),
+        ] {
+            assert_eq!(is_elsewhere(host), elsewhere, "{host}");
+        }
     }
 
     #[test]

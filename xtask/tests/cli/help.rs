@@ -124,5 +124,13 @@ fn completions_are_scripts_of_their_shells() {
     let ask = "\nCOMP_WORDS=(xtask cluster re); COMP_CWORD=2; _xtask xtask re cluster; echo \"${COMPREPLY[@]}\"";
     let said = run_with(&mut Command::new("bash"), (script("bash") + ask).as_bytes());
     assert_eq!(said.stdout, "reboot\n", "{}", said.stderr);
+    // Services and profiles are offered where a shell asks for positions.
+    for shell in ["bash", "zsh"] {
+        let script = script(shell);
+        assert!(
+            script.contains("machined") && script.contains("threadcreate"),
+            "{shell}"
+        );
+    }
     assert_eq!(run(xtask().args(["completions", "tcsh"])).code, Some(2));
 }

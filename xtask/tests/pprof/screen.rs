@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::common::{Home, skip, within};
@@ -15,6 +16,7 @@ struct Terminal {
     child: Child,
     keyboard: ChildStdin,
     drawn: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -43,7 +45,7 @@ impl Terminal {
         };
         let drawn = Arc::new(Mutex::new(Vec::new()));
         let (mut out, into) = (child.stdout.take().unwrap(), Arc::clone(&drawn));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = out.read(&mut buffer) {
                 into.lock().unwrap().extend_from_slice(&buffer[..read]);
@@ -53,6 +55,7 @@ impl Terminal {
             keyboard: child.stdin.take().unwrap(),
             child,
             drawn,
+            reader,
         })
     }
 
@@ -75,6 +78,7 @@ impl Terminal {
         if !ended {
             let _ = self.child.kill();
         }
+        assert!(within(SOON, || self.reader.is_finished()), "all is read");
         assert!(ended, "it does not end: {:?}", self.drawn());
         let read = |name: &str| std::fs::read_to_string(home.path(name)).unwrap();
         assert_eq!(read("before"), read("after"), "the terminal is as it was");

@@ -1,7 +1,7 @@
 //! Series: saved as profiles, and judged.
 
 use crate::common::{Home, said};
-use crate::node::{ask, corpus, grown, saved, send, serve};
+use crate::node::{ask, corpus, grown, healthy, saved, send, serve};
 
 /// A heap that doubles with every question, and one that falls back.
 fn leaking() -> String {
@@ -150,6 +150,32 @@ fn a_watch_off_a_terminal_prints_each_round_and_saves_nothing() {
     // The second round knows the first.
     assert!(told.stdout.contains("+85.66MB"), "{}", told.stdout);
     assert!(saved(&home).is_null());
+}
+
+#[test]
+fn a_series_that_has_no_trend_shows_its_last_round() {
+    let home = Home::new();
+    let node = healthy("cpu.pb.gz");
+    let words = [
+        "machined",
+        "cpu",
+        "--seconds",
+        "1",
+        "--every",
+        "1s",
+        "--for",
+        "2s",
+    ];
+    let output = ask(&home, &words, &[&node]).output().unwrap();
+    let told = said(&output);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("main.fib"), "{}", told.stdout);
+    assert_eq!(
+        told.stdout.matches("machined cpu").count(),
+        1,
+        "{}",
+        told.stdout
+    );
 }
 
 #[test]

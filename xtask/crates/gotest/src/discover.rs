@@ -64,30 +64,41 @@ pub fn discover(
     options: &Options,
 ) -> Vec<Test> {
     let wanted = wanted(workspace, chosen, options.deep);
-    let texts = parallel::map(&wanted, |(folder, path)| {
+    parsed_files(source, &wanted, &options.target, |files| {
+        let program = Program::new(workspace, files);
+        let mut rows = Rows {
+            program: &program,
+            graph: Graph::default(),
+            deep: options.deep,
+            tests: Vec::new(),
+        };
+        rows.all();
+        rows.tests
+    })
+}
+
+/// Read and parse these files, those that are built, and do something with them.
+pub(crate) fn parsed_files<R>(
+    source: &dyn Source,
+    wanted: &[(usize, String)],
+    target: &Target,
+    then: impl FnOnce(Vec<(usize, String, File<'_>)>) -> R,
+) -> R {
+    let texts = parallel::map(wanted, |(folder, path)| {
         let text = source.read(path)?;
         let name = path.rsplit('/').next().unwrap_or(path);
-        file::is_built(name, &text, &options.target).then(|| (*folder, path.clone(), text))
+        file::is_built(name, &text, target).then(|| (*folder, path.clone(), text))
     });
     let texts: Vec<_> = texts.into_iter().flatten().collect();
     let files = parallel::map(&texts, parsed);
+    let uses_c = |file: &File<'_>| file.imports.iter().any(|import| import.path == "C");
     let files = texts
         .iter()
         .zip(files)
-        .filter(|(_, file)| {
-            options.target.cgo || !file.imports.iter().any(|import| import.path == "C")
-        })
+        .filter(|(_, file)| target.cgo || !uses_c(file))
         .map(|((folder, path, _), file)| (*folder, path.clone(), file))
         .collect();
-    let program = Program::new(workspace, files);
-    let mut rows = Rows {
-        program: &program,
-        graph: Graph::default(),
-        deep: options.deep,
-        tests: Vec::new(),
-    };
-    rows.all();
-    rows.tests
+    then(files)
 }
 
 fn parsed(text: &(usize, String, String)) -> File<'_> {

@@ -19,6 +19,9 @@ mod overrides;
 mod parallel;
 mod parse;
 mod program;
+mod reach;
+mod shards;
+mod suites;
 mod values;
 mod workspace;
 
@@ -30,4 +33,7 @@ pub use discover::{Needed, Options, Test, discover};
 pub use duration::duration;
 pub use names::Kind;
 pub use need::Need;
+pub use reach::newest_source;
+pub use shards::{Weight, split};
+pub use suites::{NamedSuite, named_suites};
 pub use workspace::{Entry, Folder, Module, Source, Workspace};

@@ -40,29 +40,33 @@ fn main() {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(random >> 33).expect("31 bits") % below.max(1)
     };
-    for _ in 0..stacks {
+    let mut grown = || {
         let (leaf, root) = (&seeds[next(seeds.len())], &seeds[next(seeds.len())]);
         let mut location_id = leaf.location_id[..next(leaf.location_id.len() + 1)].to_vec();
         location_id.extend(&root.location_id[next(root.location_id.len())..]);
         let count = i64::try_from(next(9) + 1).expect("small");
-        let value = leaf.value.iter().map(|_| count * 10_000_000).collect();
-        let mut sample = Sample {
+        Sample {
             location_id,
-            value,
+            value: leaf.value.iter().map(|_| count * 10_000_000).collect(),
             label: Vec::new(),
-        };
-        if nodes == 0 {
-            whole.sample.push(sample);
-            continue;
         }
+    };
+    let once: Vec<Sample> = (0..stacks).map(|_| grown()).collect();
+    if nodes == 0 {
+        whole.sample = once;
+    } else {
+        // One node after the other, as a merge writes them.
         for name in &names {
             let label = |key, str| Label {
                 key,
                 str,
                 ..Label::default()
             };
-            sample.label = vec![label(node, *name), label(service, machined)];
-            whole.sample.push(sample.clone());
+            let labels = vec![label(node, *name), label(service, machined)];
+            whole.sample.extend(once.iter().map(|sample| Sample {
+                label: labels.clone(),
+                ..sample.clone()
+            }));
         }
     }
     let file = std::fs::File::create(out).expect("the output");

@@ -1,6 +1,7 @@
 //! All stacks as one tree, side by side for each node or profile: what a
 //! flame graph draws.
 
+mod flatten;
 mod grow;
 
 use rustc_hash::FxHashMap;
@@ -40,11 +41,11 @@ pub struct Call {
     pub totals: Vec<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Node {
     name: u32,
-    own: Vec<i64>,
-    callees: Vec<u32>,
+    /// Before it in the list; the root's is itself.
+    caller: u32,
 }
 
 #[derive(Default)]
@@ -53,6 +54,8 @@ struct Builder {
     places: FxHashMap<String, u32>,
     nodes: Vec<Node>,
     by_caller: FxHashMap<(u32, u32), u32>,
+    /// Weights by node and side: few nodes are where a stack ends.
+    own: FxHashMap<(u32, u32), i64>,
     /// There were more calls than we hold.
     full: bool,
 }
@@ -76,22 +79,15 @@ impl Builder {
         let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         let place = *self.by_caller.entry((caller, name)).or_insert(next);
         if place == next {
-            self.nodes.push(Node {
-                name,
-                own: Vec::new(),
-                callees: Vec::new(),
-            });
-            self.nodes[caller as usize].callees.push(place);
+            self.nodes.push(Node { name, caller });
         }
         place
     }
 
     fn add(&mut self, node: u32, side: usize, weight: i64) {
-        let own = &mut self.nodes[node as usize].own;
-        if own.len() <= side {
-            own.resize(side + 1, 0);
-        }
-        own[side] = own[side].wrapping_add(weight);
+        let side = u32::try_from(side).unwrap_or(u32::MAX);
+        let own = self.own.entry((node, side)).or_default();
+        *own = own.wrapping_add(weight);
     }
 }
 
@@ -116,8 +112,7 @@ impl Flame {
         let root = builder.name("all");
         builder.nodes.push(Node {
             name: root,
-            own: Vec::new(),
-            callees: Vec::new(),
+            caller: 0,
         });
         let mut sides = Vec::new();
         for (name, profile) in profiles {
@@ -126,7 +121,7 @@ impl Flame {
                 grow(&mut builder, &mut sides, profile, query, name, split)
             })?;
         }
-        let (calls, elided) = flatten(&mut builder, sides.len(), least);
+        let (calls, elided) = flatten::flatten(&builder, sides.len(), least);
         Ok(Self {
             sample_type: first.text(of.kind).into_owned(),
             unit: first.text(of.unit).into_owned(),
@@ -136,61 +131,6 @@ impl Flame {
             elided,
         })
     }
-}
-
-/// In order of drawing: the heaviest callee first. Not by recursion: stacks
-/// may be deeper than ours.
-fn flatten(builder: &mut Builder, sides: usize, least: f64) -> (Vec<Call>, usize) {
-    let mut totals: Vec<Vec<i64>> = vec![vec![0; sides]; builder.nodes.len()];
-    // Callees come after their callers, so from the end all are summed.
-    for place in (0..builder.nodes.len()).rev() {
-        for (side, own) in builder.nodes[place].own.iter().enumerate() {
-            totals[place][side] = totals[place][side].wrapping_add(*own);
-        }
-        let (above, below) = totals.split_at_mut(place + 1);
-        for callee in &builder.nodes[place].callees {
-            let callee = &below[*callee as usize - place - 1];
-            for (sum, value) in above[place].iter_mut().zip(callee) {
-                *sum = sum.wrapping_add(*value);
-            }
-        }
-    }
-    let size = |of: &[i64]| {
-        of.iter()
-            .map(|value| value.unsigned_abs())
-            .max()
-            .unwrap_or(0)
-    };
-    let sum = |of: &[i64]| {
-        of.iter()
-            .fold(0_u64, |sum, value| sum.saturating_add(value.unsigned_abs()))
-    };
-    let whole: Vec<u64> = totals[0].iter().map(|value| value.unsigned_abs()).collect();
-    // What is large on any side is kept.
-    #[allow(clippy::cast_precision_loss)] // a share of a drawing
-    let is_small = |of: &[i64]| {
-        let mut sides = of.iter().zip(&whole);
-        sides.all(|(value, whole)| (value.unsigned_abs() as f64) < *whole as f64 * least)
-    };
-    let (mut calls, mut elided) = (Vec::new(), 0);
-    let mut waiting = vec![(0_u32, 0_u32)];
-    while let Some((place, level)) = waiting.pop() {
-        let of = &totals[place as usize];
-        if place != 0 && (size(of) == 0 || is_small(of)) {
-            elided += 1;
-            continue;
-        }
-        let node = &mut builder.nodes[place as usize];
-        calls.push(Call {
-            name: node.name,
-            level,
-            totals: of.clone(),
-        });
-        node.callees
-            .sort_by_key(|callee| sum(&totals[*callee as usize]));
-        waiting.extend(node.callees.iter().map(|callee| (*callee, level + 1)));
-    }
-    (calls, elided)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
+mod repeats;
 mod totals;
 
 use std::ops::Range;
@@ -12,12 +13,12 @@ use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
-use crate::stretch::Stretches;
 use crate::view::View;
+pub(crate) use repeats::repeats;
 use totals::Totals;
 
-/// Samples after which repetition is judged.
-const TRIAL: usize = 1 << 14;
+/// Fewer are worked on at once.
+const FEW: usize = 1 << 14;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +69,7 @@ impl<'p> Stacks<'p> {
             distinct: None,
             total: 0,
         };
-        let repeats = stacks.repeat()?;
+        let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
         let mut totals = Totals::default();
         let mut distinct: Option<Distinct> = None;
@@ -89,28 +90,10 @@ impl<'p> Stacks<'p> {
         Ok(stacks)
     }
 
-    /// Whether it is worth while to look for equal stacks.
-    fn repeat(&self) -> Result<bool> {
-        let count = self.profile.sample_count();
-        if let Samples::Table(table) = &self.profile.samples {
-            return Ok(table.stacks.len() <= count / 2);
-        }
-        if count <= TRIAL {
-            return Ok(true);
-        }
-        let mut seen = Stretches::with_capacity(TRIAL);
-        for index in 0..TRIAL {
-            if let Some(span) = self.profile.raw(index, |_, _| {})?.stack {
-                seen.intern(&self.profile.bytes, span, 0);
-            }
-        }
-        Ok(seen.len() <= TRIAL / 2)
-    }
-
     /// Sums and, if they repeat, stacks of a part.
     fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
         let mut totals = Totals::default();
-        let room = range.len().min(TRIAL);
+        let room = range.len().min(FEW);
         let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
         self.each_sample(range, |index, light, kept| {
             if kept || !self.weighing.relative {
@@ -273,7 +256,7 @@ fn in_parts<S: Send>(
     work: impl Fn(Range<usize>) -> Result<S> + Sync,
 ) -> Result<Vec<S>> {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
-    let parts = if count <= TRIAL { 1 } else { cores() };
+    let parts = if count <= FEW { 1 } else { cores() };
     if parts == 1 {
         return Ok(vec![work(0..count)?]);
     }

@@ -127,12 +127,17 @@ pub(crate) fn quick(bytes: &[u8], at: &mut usize) -> Option<u64> {
         return Some(u64::from(first));
     }
     let mut value = u64::from(first & 0x7f);
-    for (index, &byte) in bytes[*at..].iter().enumerate().take(10).skip(1) {
-        value |= u64::from(byte & 0x7f) << (7 * index);
+    let mut shift = 7;
+    let mut place = *at + 1;
+    while shift < 70 {
+        let byte = *bytes.get(place)?;
+        place += 1;
+        value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            *at += index + 1;
+            *at = place;
             return Some(value);
         }
+        shift += 7;
     }
     None
 }

@@ -16,7 +16,7 @@ use super::App;
 use super::cluster::HalfMade;
 use crate::cli::{BuildArgs, PlanFormat};
 use crate::failure::{Failure, Result};
-use crate::plan::Plan;
+use crate::plan::{Action, Effect, Plan, Step};
 use repository::{Repository, refused};
 use shells::{For, Shells};
 
@@ -87,12 +87,44 @@ fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
     words
 }
 
+/// What make would do to build a file anew: it would not touch one that is
+/// there, if nothing stands behind its rule's colon. Begins with its removal.
+pub(super) fn plan_anew(
+    app: &App<'_>,
+    repository: &Repository,
+    target: &str,
+    file: &str,
+) -> Result<Plan> {
+    let words = [target.to_owned()];
+    let planned = evaluate_without(app, repository, &words, false, Some(file))?;
+    let mut plan = plan_of(app, repository, &words, &planned);
+    let path = repository.dir.join(file);
+    if path.exists() {
+        let remove = Step::new(
+            "make leaves a file alone that is there",
+            Action::Remove { path },
+        );
+        plan.steps.insert(0, remove.effect(Effect::Destroys));
+    }
+    Ok(plan)
+}
+
 /// What make would do, with nothing done yet.
 pub(super) fn evaluate(
     app: &App<'_>,
     repository: &Repository,
     words: &[String],
     only_look: bool,
+) -> Result<Planned> {
+    evaluate_without(app, repository, words, only_look, None)
+}
+
+fn evaluate_without(
+    app: &App<'_>,
+    repository: &Repository,
+    words: &[String],
+    only_look: bool,
+    gone: Option<&str>,
 ) -> Result<Planned> {
     let invocation = repository.invocation(words, &make_command(app));
     let purpose = match app.global.format {
@@ -101,7 +133,7 @@ pub(super) fn evaluate(
         _ if app.is_dry() => For::Look,
         _ => For::Run,
     };
-    let shells = Shells::new(&repository.dir, &repository.environment, purpose);
+    let shells = Shells::new(&repository.dir, &repository.environment, purpose).without(gone);
     shells
         .settle(
             &repository.makefile,

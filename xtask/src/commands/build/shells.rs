@@ -35,6 +35,8 @@ pub(super) struct Shells<'a> {
     dir: &'a Utf8Path,
     base: &'a BTreeMap<String, String>,
     purpose: For,
+    /// A file, as the Makefile names it, that a step before removes.
+    gone: Option<String>,
     known: RefCell<BTreeMap<Key, String>>,
     wanted: RefCell<BTreeSet<Key>>,
 }
@@ -59,7 +61,7 @@ impl World for Shells<'_> {
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.dir.join(path).exists()
+        self.gone.as_deref() != Some(path) && self.dir.join(path).exists()
     }
 }
 
@@ -69,9 +71,16 @@ impl<'a> Shells<'a> {
             dir,
             base,
             purpose,
+            gone: None,
             known: RefCell::default(),
             wanted: RefCell::default(),
         }
+    }
+
+    /// As if this file, as the Makefile names it, were not there.
+    pub(super) fn without(mut self, gone: Option<&str>) -> Self {
+        self.gone = gone.map(str::to_owned);
+        self
     }
 
     /// Evaluate until nothing more is asked.

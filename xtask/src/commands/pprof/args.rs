@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::export::ExportArgs;
-use super::select::{FilterArgs, ValueArgs};
+use super::select::{FilterArgs, Offered, ValueArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -40,10 +40,12 @@ pub struct PprofCommand {
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct FetchArgs {
     /// apid, machined, trustd or dashboard; any name with --port or --endpoint
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", hide_possible_values = true,
+        value_parser = Offered(&["apid", "machined", "trustd", "dashboard"]))]
     pub service: Option<String>,
     /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", hide_possible_values = true,
+        value_parser = Offered(&super::cluster::KNOWN))]
     pub profile: Option<String>,
     /// Everything of every service at once
     #[arg(long)]
@@ -107,15 +109,20 @@ pub enum PprofVerb {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask pprof open latest --list 'reconcile'      source lines, from this host\n  \
+        cargo xtask pprof open 1.pb.gz 2.pb.gz 3.pb.gz --leak  what grows all the time\n  \
+        cargo xtask pprof open cpu.pb.gz --flame              in the terminal\n  \
+        cargo xtask pprof open latest --web                   a page to open or to send"
+)]
 pub struct OpenArgs {
-    /// What has changed from the first FILE to the second, by function: brought to the same duration,
-    /// with the noise of sampling
+    /// From the first FILE to the second, by function, with the noise of sampling
     #[arg(long, group = "form", help_heading = "Comparison")]
     pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Profiles in gzip, zlib, zstd, plain or as text (debug=1, goroutine debug=2); `-` for standard input; `latest` or the beginning of a
-    /// name from `pprof list`
+    /// Profiles or their text forms; `-` is standard input; `latest` or the beginning of a name from
+    /// `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
 }
@@ -133,7 +140,7 @@ pub struct ShowArgs {
     /// Callers and callees of everything that weighs enough
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
-    /// Goroutines that stand at the same place: state, oldest wait, creator, count per node
+    /// Goroutines in groups: state, oldest wait, creator, count per node
     #[arg(long, group = "form", help_heading = "Form")]
     pub goroutines: bool,
     /// Source lines of the functions that match, from this host
@@ -167,7 +174,7 @@ pub struct ShowArgs {
     /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top, --goroutines and --diff as data: values in the profile's own unit, all rows
+    /// --top, --goroutines, --diff as data: values in the profile's own unit
     #[arg(long, help_heading = "Form")]
     pub json: bool,
     /// Write there instead of to standard output

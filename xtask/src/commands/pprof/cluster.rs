@@ -160,7 +160,8 @@ fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
     all
 }
 
-const KNOWN: [&str; 9] = [
+/// What Go's handlers offer; other services have more.
+pub(super) const KNOWN: [&str; 9] = [
     "heap",
     "allocs",
     "cpu",

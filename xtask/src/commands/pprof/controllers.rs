@@ -1,6 +1,8 @@
 //! What each of Talos' controllers costs. COSI sets no labels, so the frames
 //! must tell: `…/controllers/AREA.(*NameController).Run`, or the functions
-//! that a controller made by COSI's `transform.NewController` calls.
+//! that a controller made by COSI's `transform.NewController` calls. Go names
+//! those after whoever calls `NewNameController`, if it inlines that: then the
+//! file tells the area.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,26 @@ use crate::failure::Result;
 
 /// The controller of a function, as Talos' logs name it:
 /// `network.LinkSpecController`.
-pub(super) fn of(function: &str) -> Option<String> {
+pub(super) fn of(function: &str, file: &str) -> Option<String> {
+    named(function).or_else(|| made(function, file))
+}
+
+/// `PACKAGE.CALLER.NewNameController.func1` in `…/controllers/AREA/name.go`.
+fn made(function: &str, file: &str) -> Option<String> {
+    let (_, place) = file.rsplit_once("/controllers/")?;
+    let (area, _) = place.split_once('/')?;
+    let mut words = function.rsplit('.');
+    let maker = words.find_map(|word| word.strip_prefix("New"));
+    let name = maker.filter(|name| is_controller(name))?;
+    Some(format!("{area}.{name}"))
+}
+
+fn is_controller(name: &str) -> bool {
+    let named = name.strip_suffix("Controller");
+    named.is_some_and(|name| !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric()))
+}
+
+fn named(function: &str) -> Option<String> {
     let slash = function.rfind("/controllers")?;
     let rest = function[slash..].strip_prefix("/controllers")?;
     // Areas may lie in areas: `runtime/internal/…`; the first one is the area.
@@ -31,7 +52,7 @@ pub(super) fn of(function: &str) -> Option<String> {
         .unwrap_or(name);
     let end = words.find(|c: char| !c.is_alphanumeric() && c != '_');
     let name = &words[..end.unwrap_or(words.len())];
-    if !name.ends_with("Controller") || name == "Controller" {
+    if !is_controller(name) {
         return None;
     }
     Some(match package {
@@ -78,11 +99,17 @@ mod tests {
             ("/network.SetupLink", None),
             ("/ctest.(*DefaultSuite).Run", None),
         ] {
-            let found = of(&format!("{talos}{function}"));
+            let found = of(&format!("{talos}{function}"), "");
             assert_eq!(found.as_deref(), want, "{function}");
         }
         let generic = "github.com/cosi-project/runtime/pkg/controller/generic/transform.(*Controller[go.shape.*uint8,go.shape.*uint8]).Run";
-        assert_eq!(of(generic), None);
-        assert_eq!(of("main.controllersController"), None);
+        assert_eq!(of(generic, ""), None);
+        assert_eq!(of("main.controllersController", ""), None);
+        // As Go 1.26 names what it inlined.
+        let inlined = "github.com/siderolabs/talos/internal/app/machined/pkg/runtime/v1alpha2.(*Controller).Run.NewKubeletController.func1";
+        let file = "/src/internal/app/machined/pkg/controllers/secrets/kubelet.go";
+        let found = of(inlined, file);
+        assert_eq!(found.as_deref(), Some("secrets.KubeletController"));
+        assert_eq!(of(inlined, "/src/main.go"), None);
     }
 }

@@ -162,6 +162,11 @@ impl Names {
     }
 }
 
+/// Whether a profile's values can both rise and fall.
+pub(super) fn can_leak(profile: &Profile, query: &Query) -> bool {
+    asked(profile, query).is_ok()
+}
+
 /// What is in use, where the profile has that: `allocs` carries it too.
 fn asked(profile: &Profile, query: &Query) -> Result<Query> {
     let names = profile.sample_type_names();

@@ -11,6 +11,8 @@ pub(super) struct Function {
     pub(super) max: i64,
     /// Where the maximum is.
     pub(super) node: usize,
+    /// The others do not have it at all.
+    pub(super) alone: bool,
     /// There, less the last time.
     pub(super) change: Option<i64>,
 }
@@ -19,7 +21,7 @@ impl Function {
     /// Maximum over median; none without a median.
     #[allow(clippy::cast_precision_loss)] // for people
     pub(super) fn ratio(&self) -> Option<f64> {
-        (self.median > 0).then(|| self.max as f64 / self.median as f64)
+        (self.median > 0 && !self.alone).then(|| self.max as f64 / self.median as f64)
     }
 }
 
@@ -45,6 +47,8 @@ pub(super) fn rank(
                 median: median(&values),
                 max,
                 node,
+                alone: !(values.iter().enumerate())
+                    .any(|(other, value)| other != node && *value != 0),
                 change: last.map(|last| max.wrapping_sub(last.get(name).copied().unwrap_or(0))),
             }
         })
@@ -74,6 +78,23 @@ fn median(values: &[i64]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_one_of_two_nodes_has_is_only_there() {
+        let node = |values: &[(&str, i64)]| {
+            let values = values.iter();
+            values
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect()
+        };
+        let nodes = [node(&[("a", 6), ("b", 9)]), node(&[("a", 2)])];
+        let rows = rank(&nodes, &[None, None]);
+        let found: Vec<_> = rows
+            .iter()
+            .map(|row| (&*row.name, row.max, row.ratio()))
+            .collect();
+        assert_eq!(found, [("b", 9, None), ("a", 6, Some(1.5))]);
+    }
 
     #[test]
     fn medians_and_maxima_know_their_place() {

@@ -111,22 +111,41 @@ pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArg
         return groups::timeline(app, found, show);
     }
     if show.has_form() || show.controllers {
-        let last = found.iter().map(|(entry, _)| &entry.time).max().cloned();
         app.ui.note("of a series, this shows the last round");
-        let found = found
-            .iter()
-            .filter(|(entry, _)| Some(&entry.time) == last.as_ref());
-        return cluster::reopen(app, found.cloned().collect(), show);
+        return cluster::reopen(app, last(found.iter()), show);
     }
-    let mut groups: BTreeMap<(String, String), Vec<Moment>> = BTreeMap::new();
-    for (entry, file) in found {
-        let of = (entry.service.clone(), entry.profile.clone());
-        groups.entry(of).or_default().push(read(file, Some(entry))?);
+    let mut groups: BTreeMap<(&str, &str), Vec<&(Entry, Utf8PathBuf)>> = BTreeMap::new();
+    for one in found {
+        let group = groups.entry((&one.0.service, &one.0.profile));
+        group.or_default().push(one);
     }
-    let groups = groups.into_iter();
-    let named =
-        groups.map(|((service, profile), moments)| (format!("{service} {profile}"), moments));
-    verdicts(app, named.collect(), show)
+    let (mut judged, mut others) = (Vec::new(), Vec::new());
+    for ((service, profile), entries) in groups {
+        let mut moments = Vec::new();
+        for (entry, file) in &entries {
+            moments.push(read(file, Some(entry))?);
+        }
+        // What can only grow has no trend: of it, as of anything, the last.
+        if show.leak || leak::can_leak(&moments[0].profile, &show.query()) {
+            judged.push((format!("{service} {profile}"), moments));
+        } else {
+            others.extend(last(entries.into_iter()));
+        }
+    }
+    let code = verdicts(app, judged, show)?;
+    if !others.is_empty() {
+        cluster::reopen(app, others, show)?;
+    }
+    Ok(code)
+}
+
+/// The last round of these.
+fn last<'a>(
+    entries: impl Iterator<Item = &'a (Entry, Utf8PathBuf)> + Clone,
+) -> Vec<(Entry, Utf8PathBuf)> {
+    let last = entries.clone().map(|(entry, _)| &entry.time).max();
+    let of_last = entries.filter(|(entry, _)| Some(&entry.time) == last);
+    of_last.cloned().collect()
 }
 
 /// Files of any origin, told apart by the labels of a fetch.
@@ -181,7 +200,7 @@ fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &ShowArgs) 
             }
         }
     }
-    if show.json {
+    if show.json && !data.is_empty() {
         ui::print_json(&json!({"schema": 1, "leaks": leaks, "groups": data}));
     }
     match refused {

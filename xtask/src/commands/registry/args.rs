@@ -37,9 +37,11 @@ pub enum RegistryVerb {
         repositories: Vec<String>,
     },
     /// Free what no tag leads to; named images first
-    #[command(after_help = "Examples:\n  cargo xtask registry prune\n  \
+    #[command(
+        after_help = "Not while something is being pushed: the registry is stopped for it.\n\nExamples:\n  cargo xtask registry prune\n  \
         cargo xtask registry prune siderolabs/imager:v1.12.0-dirty    that tag, and what only it uses\n  \
-        cargo xtask registry prune siderolabs/installer               all tags of it")]
+        cargo xtask registry prune siderolabs/installer               all tags of it"
+    )]
     Prune {
         /// REPOSITORY or REPOSITORY:TAG, to be deleted
         images: Vec<String>,

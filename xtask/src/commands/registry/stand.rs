@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::commands::doctor::who_holds;
 use crate::ctx::containers::{self, Container, State};
-use crate::ctx::mirrors;
 use crate::ctx::registries::Spec;
+use crate::ctx::{docker, mirrors};
 use crate::failure::{Exit, Failure, Result};
 
 /// Where a registry keeps what it holds.
@@ -195,6 +195,14 @@ pub(crate) const UPSTREAM: &str = "REGISTRY_PROXY_REMOTEURL";
 /// # Errors
 /// When anything is.
 pub(crate) fn check(stood: &[Stood]) -> Result<()> {
+    if let Some(host) = docker::engine_elsewhere() {
+        return Err(Failure::new(
+            Exit::HostNotReady,
+            format!("docker's engine is on another machine: {host}"),
+        )
+        .cause("what it publishes on 127.0.0.1 is not on this machine's, where builds push and clusters pull")
+        .hint("docker context use default; unset DOCKER_HOST"));
+    }
     let in_the_way: Vec<String> = stood
         .iter()
         .filter_map(|stood| {

@@ -22,6 +22,27 @@ pub enum TestCommand {
         cargo xtask test list --json | jq -r '.tests[] | select(.runs_here | not) | .name'"
     )]
     List(ListArgs),
+    /// Talos' tests against a cluster that runs; the binary is built when sources changed
+    #[command(
+        after_help = "Examples:\n  cargo xtask test integration                              short ones, as in the guide\n  \
+        cargo xtask test integration api.ResetSuite\n  \
+        cargo xtask test integration api.ResetSuite/TestResetWithSpec\n  \
+        cargo xtask test integration --fresh --full               on a cluster of their own"
+    )]
+    Integration(IntegrationArgs),
+    /// Upgrades of released versions to this tree, apart from all other clusters
+    #[command(after_help = "Examples:\n  cargo xtask test upgrade --list\n  \
+        cargo xtask test upgrade --track 1                        as the Makefile's tracks\n  \
+        cargo xtask test upgrade --dry-run --format sh")]
+    Upgrade(UpgradeArgs),
+    /// Unit tests over many machines: a GitHub Actions matrix, or a Kubernetes Job
+    #[command(
+        after_help = "Examples:\n  cargo xtask test shards --n 4 > matrix.json\n  \
+        cargo xtask test shards --n 4 --by-time --times times.json\n  \
+        cargo xtask test shards --n 4 --for kubernetes --image IMAGE | kubectl create -f -\n  \
+        cargo xtask test unit --shard 2/4                         one leg"
+    )]
+    Shards(ShardsArgs),
 }
 
 /// Which tests.
@@ -33,6 +54,106 @@ pub struct Chosen {
     /// Build tags, as for go
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub tags: Vec<String>,
+    /// Only the packages of one machine of several: 2/4
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// What the machines split by, from `test shards --by-time` [default: how many tests]
+    #[arg(long, value_name = "FILE")]
+    pub times: Option<Utf8PathBuf>,
+}
+
+/// One machine of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    pub number: usize,
+    pub of: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parsed {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err("it is I/N, from 1/N to N/N".to_owned()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct IntegrationArgs {
+    /// Suites, or tests of one: api.ResetSuite, api.ResetSuite/TestResetWithSpec [default: all]
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    #[command(flatten)]
+    pub which: crate::cli::Which,
+    /// All tests; without, the short ones
+    #[arg(long)]
+    pub full: bool,
+    /// On a cluster of their own, made before and destroyed after
+    #[arg(long, conflicts_with = "name")]
+    pub fresh: bool,
+    /// Show the suites and their tests
+    #[arg(long)]
+    pub list: bool,
+    /// Flags of the test binary
+    #[arg(last = true, value_name = "TEST FLAGS")]
+    pub test_flags: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpgradeArgs {
+    /// Suites, as `--list` shows them [default: all]
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// The suites of one of the Makefile's tracks, in its network
+    #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
+    pub track: Option<u32>,
+    /// Show the suites and their tests
+    #[arg(long)]
+    pub list: bool,
+    /// Flags of the test binary
+    #[arg(last = true, value_name = "TEST FLAGS")]
+    pub test_flags: Vec<String>,
+}
+
+/// Whose machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A matrix for fromJSON
+    #[default]
+    Github,
+    /// An Indexed Job
+    Kubernetes,
+    /// The packages of each machine
+    List,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct ShardsArgs {
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// How many machines
+    #[arg(long, value_name = "N")]
+    pub n: usize,
+    /// What it is printed for
+    #[arg(
+        long = "for",
+        value_enum,
+        value_name = "ENGINE",
+        default_value = "github"
+    )]
+    pub engine: Engine,
+    /// Write the times of this machine's runs into the file of --times
+    #[arg(long, requires = "times")]
+    pub by_time: bool,
+    /// Of the Job
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Args)]

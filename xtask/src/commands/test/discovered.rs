@@ -4,6 +4,7 @@ use camino::Utf8Path;
 use gotest::{Options, Target, Test, Workspace};
 
 use super::args::Chosen;
+use super::shards;
 use crate::commands::App;
 use crate::ctx::sources::Sources;
 use crate::failure::{Failure, Result};
@@ -49,14 +50,19 @@ pub(in crate::commands) fn in_checkout(
         let tests = gotest::discover(&source, &workspace, &all, &options);
         discovered::write(&file, &key, tests)
     });
-    if chosen.packages.is_empty() {
-        return Ok(tests);
-    }
-    let wanted = |test: &Test| {
-        let folder = workspace.folder(&test.package);
-        folder.is_some_and(|folder| folders.binary_search(&folder).is_ok())
+    let tests = if chosen.packages.is_empty() {
+        tests
+    } else {
+        let wanted = |test: &Test| {
+            let folder = workspace.folder(&test.package);
+            folder.is_some_and(|folder| folders.binary_search(&folder).is_ok())
+        };
+        tests.into_iter().filter(wanted).collect()
     };
-    Ok(tests.into_iter().filter(wanted).collect())
+    match chosen.shard {
+        Some(shard) => shards::of_shard(app, tests, shard, chosen.times.as_deref()),
+        None => Ok(tests),
+    }
 }
 
 fn no_package(workspace: &Workspace, pattern: &str) -> Failure {

@@ -10,11 +10,13 @@ use super::discovered;
 use crate::commands::App;
 use crate::ctx::abilities::{Abilities, Root};
 use crate::failure::{Failure, Result};
+use crate::record::results::History;
 use crate::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     let all = discovered::tests(app, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
+    let history = History::load(&app.ctx.dirs.state);
     if let Some(name) = &args.explain {
         return explain(app, &mut abilities, &all, name);
     }
@@ -28,12 +30,12 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     if args.json {
         let tests: Vec<Value> = tests
             .iter()
-            .map(|test| as_json(&mut abilities, test))
+            .map(|test| as_json(&mut abilities, &history, test))
             .collect();
         ui::print(&format!("{}\n", json!({"schema": 1, "tests": tests})));
         return Ok(0);
     }
-    table(app, &mut abilities, &tests);
+    table(app, &mut abilities, &history, &tests);
     Ok(0)
 }
 
@@ -47,7 +49,7 @@ pub(super) fn lacking(abilities: &mut Abilities, test: &Test) -> Option<String> 
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
-fn as_json(abilities: &mut Abilities, test: &Test) -> Value {
+fn as_json(abilities: &mut Abilities, history: &History, test: &Test) -> Value {
     let lacking = lacking(abilities, test);
     let needs: Vec<String> = test
         .needs
@@ -58,10 +60,14 @@ fn as_json(abilities: &mut Abilities, test: &Test) -> Value {
         "package": test.package, "name": test.name, "kind": test.kind,
         "file": test.file, "line": test.line, "needs": needs,
         "runs_here": lacking.is_none(), "reason": lacking,
+        // Milliseconds since 1970; null before its first run on this machine.
+        "last": history.of(&test.package, &test.name).map(|past| {
+            json!({"result": past.last, "seconds": past.seconds, "at": past.at, "flake_rate": past.flake_rate()})
+        }),
     })
 }
 
-fn table(app: &App<'_>, abilities: &mut Abilities, tests: &[&Test]) {
+fn table(app: &App<'_>, abilities: &mut Abilities, history: &History, tests: &[&Test]) {
     let mut out = String::new();
     let mut package = "";
     let mut left_out = 0;
@@ -95,6 +101,10 @@ fn table(app: &App<'_>, abilities: &mut Abilities, tests: &[&Test]) {
             &test.name
         };
         let _ = write!(out, "  {}{name}{kind}{needs}", "  ".repeat(depth));
+        if let Some(past) = history.of(&test.package, &test.name) {
+            let last = format!("  {} {:.1}s", past.last, past.seconds);
+            let _ = write!(out, "{}", app.ui.paint(Style::Dim, &last));
+        }
         if let Some(why) = lacking(abilities, test) {
             left_out += 1;
             let _ = write!(

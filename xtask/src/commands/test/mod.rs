@@ -3,8 +3,11 @@
 
 pub mod args;
 pub(super) mod discovered;
+mod integration;
 mod list;
+mod shards;
 mod unit;
+mod upgrade;
 
 use super::App;
 use crate::failure::Result;
@@ -14,5 +17,8 @@ pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
         TestCommand::List(args) => list::run(app, args),
         TestCommand::Unit(args) => unit::run(app, args),
+        TestCommand::Integration(args) => integration::run(app, args),
+        TestCommand::Upgrade(args) => upgrade::run(app, args),
+        TestCommand::Shards(args) => shards::run(app, args),
     }
 }

@@ -49,6 +49,7 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
             listener(address).because(|| format!("cannot listen on {address}"))
         })
         .collect::<Result<Vec<TcpListener>>>()?;
+    let was_there = relaying.state_dir.is_dir();
     let open = Arc::new(AtomicUsize::new(0));
     for (listener, port) in listeners.into_iter().zip(relaying.ports.clone()) {
         let (open, cidr) = (Arc::clone(&open), relaying.cidr);
@@ -58,7 +59,7 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
     }
-    wait_for_the_end(relaying);
+    wait_for_the_end(relaying, was_there);
     Ok(())
 }
 
@@ -77,9 +78,9 @@ fn listener(address: SocketAddrV4) -> std::io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-fn wait_for_the_end(relaying: &Relaying) {
+/// Of a cluster that `was_there` already, or is still to be made.
+fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
     let began = Instant::now();
-    let mut was_there = false;
     let mut missed = 0;
     loop {
         std::thread::sleep(LOOK);
@@ -203,8 +204,10 @@ mod tests {
 
     fn ask(address: SocketAddr, question: &[u8]) -> Vec<u8> {
         let mut socket = TcpStream::connect(address).unwrap();
-        socket.write_all(question).unwrap();
-        socket.shutdown(Shutdown::Write).unwrap();
+        // One that is refused may be closed already.
+        let _ = socket
+            .write_all(question)
+            .and_then(|()| socket.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
         let _ = socket.read_to_end(&mut answer);
         answer

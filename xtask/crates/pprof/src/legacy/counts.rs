@@ -134,7 +134,7 @@ impl Form {
         let mut begun = false;
         for (number, line) in text
             .lines()
-            .skip_while(|(_, line)| !self.is_head(line))
+            .skip_while(|(_, line)| !Self::is_head(line))
             .skip(1)
         {
             let line = line.trim_start();
@@ -171,7 +171,7 @@ impl Form {
         Ok(builder)
     }
 
-    fn is_head(&self, line: &str) -> bool {
+    fn is_head(line: &str) -> bool {
         matches!(Self::of(line), Some(Ok(_)))
     }
 

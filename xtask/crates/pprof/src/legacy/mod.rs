@@ -1,7 +1,7 @@
 //! What Go's handlers show in a browser: `debug=1` of all profiles and
 //! `debug=2` of goroutines. Text becomes a profile, so that every question
 //! can be asked of it. Numbers are those of `go tool pprof`
-//! (github.com/google/pprof/profile/legacy_profile.go), which reads addresses
+//! (`profile/legacy_profile.go` of google/pprof), which reads addresses
 //! alone; ours takes the names beside them too.
 
 mod build;

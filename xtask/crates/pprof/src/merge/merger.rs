@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::ids::Ids;
 use crate::labelsets::PerLabels;
 use crate::profile::{Header, Label, Profile, Sample, Samples, Span, Text};
+use crate::stacks::repeats;
 use crate::stretch::Stretches;
 use crate::table::{Table, put_stack};
 use crate::wire::put_varint;
@@ -26,15 +27,6 @@ pub(super) struct Merger {
     seen: HashTable<u32>,
     label_sets: FxHashMap<Vec<Label>, u32>,
 }
-
-/// What one source's stacks have become, by their bytes there.
-struct KnownStacks {
-    known: Stretches,
-    asked: usize,
-}
-
-/// Samples after which it is judged whether a source's stacks repeat.
-const TRIAL: usize = 1 << 12;
 
 impl Merger {
     /// For so many sample types.
@@ -62,10 +54,8 @@ impl Merger {
             })
             .collect();
         let ratios: Vec<f64> = columns.iter().map(|(_, r)| r * source.factor).collect();
-        let mut known = Some(KnownStacks {
-            known: Stretches::default(),
-            asked: 0,
-        });
+        // What its stacks have become, by their bytes there.
+        let mut known = repeats(profile)?.then(Stretches::default);
         let mut sets = PerLabels::default();
         let mut sample = Sample::default();
         let mut theirs = vec![0; profile.header.sample_types.len()];
@@ -106,7 +96,7 @@ impl Merger {
         span: Option<Span>,
         sample: &mut Sample,
         places: &mut tables::Places,
-        known: &mut Option<KnownStacks>,
+        known: &mut Option<Stretches>,
     ) -> Result<u32> {
         let Some(span) = span else {
             profile.sample(index, sample)?;
@@ -114,20 +104,15 @@ impl Merger {
         };
         let before = known
             .as_ref()
-            .and_then(|of| of.known.get(&profile.bytes, of_span(&profile.bytes, span)));
+            .and_then(|known| known.get(&profile.bytes, of_span(&profile.bytes, span)));
         if let Some(place) = before {
             return Ok(place);
         }
         sample.locations.clear();
         profile.push_locations(span, &mut sample.locations)?;
         let place = self.own_stack(profile, &sample.locations, places)?;
-        if let Some(of) = known {
-            of.known.intern(&profile.bytes, span, place);
-            of.asked = index + 1;
-            // Most differ: asking costs more than it spares.
-            if of.asked >= TRIAL && of.known.len() > of.asked / 2 {
-                *known = None;
-            }
+        if let Some(known) = known {
+            known.intern(&profile.bytes, span, place);
         }
         Ok(place)
     }

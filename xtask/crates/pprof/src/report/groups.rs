@@ -7,7 +7,7 @@ use super::Question;
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::profile::Profile;
-use crate::query::Query;
+use crate::query::{Granularity, Query};
 use crate::stacks::Stacks;
 use crate::tagframes;
 use crate::view::View;
@@ -40,16 +40,20 @@ pub struct NamedStacks {
     pub stacks: Vec<NamedStack>,
 }
 
-/// Weigh by group. `of` says to which group a function belongs; of several in
-/// one stack the one nearest to the root counts.
+/// Weigh by group. `of` says to which group a function belongs, by its name
+/// and its file; of several in one stack the one nearest to the root counts.
 ///
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub fn groups(
     profile: &Profile,
     query: &Query,
-    of: &dyn Fn(&str) -> Option<String>,
+    of: &dyn Fn(&str, &str) -> Option<String>,
 ) -> Result<Groups> {
+    let query = &Query {
+        granularity: Granularity::FileFunctions,
+        ..query.clone()
+    };
     tagframes::with(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
@@ -61,7 +65,7 @@ pub fn groups(
             .infos
             .iter()
             .map(|info| {
-                let name = of(&info.name)?;
+                let name = of(&info.name, &info.file)?;
                 let next = names.len();
                 let place = *places.entry(name.clone()).or_insert(next);
                 if place == next {
@@ -166,11 +170,11 @@ mod tests {
             top.rows.iter().find(|row| row.name == name).unwrap().cum
         };
         // Recursion: `fib` under `fib` is still one.
-        let by = |name: &str| (name == "main.fib").then(|| "fib".to_owned());
+        let by = |name: &str, _: &str| (name == "main.fib").then(|| "fib".to_owned());
         let found = groups(&profile, &query, &by).unwrap();
         assert_eq!(found.groups, [("fib".to_owned(), cum("main.fib"))]);
         // `Run` calls `reconcile`: all of it belongs to the caller.
-        let by = |name: &str| {
+        let by = |name: &str, _: &str| {
             let method = name.strip_prefix("main.(*controller).")?;
             Some(method.to_owned())
         };

@@ -104,6 +104,7 @@ impl View {
         match self.side() {
             Side::All => format!("all {}", self.tree.flame.sides.len()),
             Side::Difference => "difference".into(),
+            Side::One(_) if self.sides.len() == 1 => String::new(),
             Side::One(side) => self.tree.flame.sides[side].clone(),
         }
     }

@@ -1,0 +1,53 @@
+//! What a binary is built from: the files of a folder and of all that it
+//! imports from the workspace.
+
+use rustc_hash::FxHashSet;
+
+use crate::constraint::Target;
+use crate::discover::parsed_files;
+use crate::workspace::{Source, Workspace, join};
+
+/// The file that changed last among those that a folder's test binary is built
+/// from, and when, in nanoseconds since 1970. Third-party modules change with go.mod, which the
+/// caller looks at.
+pub fn newest_source(
+    source: &dyn Source,
+    workspace: &Workspace,
+    target: &Target,
+    folder: &str,
+) -> Option<(String, i128)> {
+    let start = workspace
+        .folders
+        .iter()
+        .position(|known| known.dir == folder)?;
+    let mut seen: FxHashSet<usize> = FxHashSet::default();
+    let mut open = vec![start];
+    let mut newest: Option<(String, i128)> = None;
+    while !open.is_empty() {
+        let mut wanted = Vec::new();
+        for index in open.drain(..) {
+            if !seen.insert(index) {
+                continue;
+            }
+            let known = &workspace.folders[index];
+            for (name, (_, changed)) in &known.files {
+                // Tests of what is imported are not part of it.
+                if name.strip_suffix("_test.go").is_some() && index != start {
+                    continue;
+                }
+                let path = join(&known.dir, name);
+                if newest.as_ref().is_none_or(|(_, latest)| changed > latest) {
+                    newest = Some((path.clone(), *changed));
+                }
+                wanted.push((index, path));
+            }
+        }
+        open = parsed_files(source, &wanted, target, |files| {
+            let imports = files.iter().flat_map(|(_, _, file)| &file.imports);
+            imports
+                .filter_map(|import| workspace.folder(&import.path))
+                .collect()
+        });
+    }
+    newest
+}

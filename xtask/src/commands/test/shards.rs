@@ -1,0 +1,200 @@
+//! `test shards`: unit tests over many machines, by engines that people have.
+//! Each leg is the same command with `--shard I/N`; nothing of ours schedules.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use gotest::{Kind, Test, Weight, split};
+use serde_json::{Value, json};
+
+use super::args::{Engine, Shard, ShardsArgs};
+use super::discovered;
+use crate::commands::App;
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::record::results::History;
+use crate::ui;
+
+pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
+    let tests = discovered::tests(app, &args.chosen)?;
+    if args.n == 0 {
+        return Err(Failure::usage("0 machines run nothing").hint("cargo xtask test shards --n 4"));
+    }
+    if let (true, Some(file)) = (args.by_time, &args.chosen.times) {
+        let times = times_of(app, &tests);
+        if times.is_empty() {
+            return Err(Failure::host("no test has run yet on this machine")
+                .hint("cargo xtask test unit; or leave `--by-time` out"));
+        }
+        let contents = format!("{:#}\n", json!({"schema": 1, "seconds": times}));
+        let mut plan = Plan::new("Times that all legs split by");
+        plan.push(Step::new(
+            "every leg has to split by the same times",
+            Action::WriteFile {
+                path: app.ctx.cwd.join(file),
+                contents,
+                mode: 0o644,
+            },
+        ));
+        app.carry_out(&plan, &crate::commands::cluster::HalfMade)?;
+    }
+    match args.engine {
+        Engine::Github => ui::print_json(&github(args)),
+        Engine::Kubernetes => ui::print_json(&kubernetes(args)?),
+        Engine::List => {
+            let weights = weights(&tests, &times_in(app, args.chosen.times.as_deref())?);
+            let legs: Vec<Value> = split(&weights, args.n)
+                .into_iter()
+                .enumerate()
+                .map(|(leg, packages)| json!({"shard": format!("{}/{}", leg + 1, args.n), "packages": packages}))
+                .collect();
+            ui::print_json(&json!({"schema": 1, "shards": legs}));
+        }
+    }
+    Ok(0)
+}
+
+/// Only the tests of one machine's packages.
+///
+/// # Errors
+/// A file of times that cannot be read.
+pub(super) fn of_shard(
+    app: &App<'_>,
+    tests: Vec<Test>,
+    shard: Shard,
+    times: Option<&Utf8Path>,
+) -> Result<Vec<Test>> {
+    let weights = weights(&tests, &times_in(app, times)?);
+    let mut legs = split(&weights, shard.of);
+    let mine = legs.swap_remove(shard.number - 1);
+    let is_mine = |test: &Test| mine.binary_search(&test.package).is_ok();
+    Ok(tests.into_iter().filter(is_mine).collect())
+}
+
+/// By time where it is known; else, and for the rest, by how many tests there
+/// are, a tenth of a second each.
+fn weights(tests: &[Test], times: &BTreeMap<String, f64>) -> Vec<Weight> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for test in tests {
+        let counted = matches!(
+            test.kind,
+            Kind::Test | Kind::Method | Kind::Fuzz | Kind::Example
+        );
+        *counts.entry(&test.package).or_default() += u32::from(counted);
+    }
+    let weight = |(package, count): (&str, u32)| Weight {
+        package: package.to_owned(),
+        weight: times
+            .get(package)
+            .copied()
+            .unwrap_or(f64::from(count) * 0.1),
+    };
+    counts.into_iter().map(weight).collect()
+}
+
+fn times_of(app: &App<'_>, tests: &[Test]) -> BTreeMap<String, f64> {
+    let history = History::load(&app.ctx.dirs.state);
+    let mut times = BTreeMap::new();
+    for test in tests {
+        if let Some(past) = history.of(&test.package, "") {
+            times.insert(test.package.clone(), past.seconds);
+        }
+    }
+    times
+}
+
+fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f64>> {
+    let Some(file) = file else {
+        return Ok(BTreeMap::new());
+    };
+    let bad = |error: String| {
+        Failure::usage(format!("cannot read the times in `{file}`"))
+            .cause(error)
+            .hint(format!(
+                "cargo xtask test shards --by-time --times {file} --n 4"
+            ))
+    };
+    let text =
+        std::fs::read_to_string(app.ctx.cwd.join(file)).map_err(|error| bad(error.to_string()))?;
+    let mut value: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    serde_json::from_value(value["seconds"].take()).map_err(|error| bad(error.to_string()))
+}
+
+/// The words of each leg's command, with a slot for its number.
+fn leg(args: &ShardsArgs, shard: &str) -> String {
+    let mut words = vec!["cargo xtask test unit".to_owned()];
+    let quoted = |word: &String| {
+        shlex::try_quote(word).map_or_else(|_| word.clone(), std::borrow::Cow::into_owned)
+    };
+    words.extend(args.chosen.packages.iter().map(quoted));
+    if !args.chosen.tags.is_empty() {
+        words.push(format!("--tags {}", args.chosen.tags.join(",")));
+    }
+    if let Some(times) = &args.chosen.times {
+        words.push(format!("--times {times}"));
+    }
+    words.push(format!("--shard {shard}"));
+    words.join(" ")
+}
+
+/// For `strategy.matrix: ${{ fromJSON(…) }}`.
+fn github(args: &ShardsArgs) -> Value {
+    let legs: Vec<Value> = (1..=args.n)
+        .map(|number| {
+            let shard = format!("{number}/{}", args.n);
+            json!({"shard": shard, "run": leg(args, &shard)})
+        })
+        .collect();
+    json!({ "include": legs })
+}
+
+/// An Indexed Job, as JSON that `kubectl apply -f -` takes.
+fn kubernetes(args: &ShardsArgs) -> Result<Value> {
+    let image = args.image.as_ref().ok_or_else(|| {
+        Failure::usage("a Job runs in an image")
+            .hint("--image: one that has the checkout as its working folder, Rust and Go")
+    })?;
+    let command = leg(args, &format!("$((JOB_COMPLETION_INDEX + 1))/{}", args.n));
+    Ok(json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName": "talos-unit-tests-"},
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": args.n,
+            "parallelism": args.n,
+            "backoffLimit": 0,
+            "template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "tests", "image": image, "command": ["sh", "-c", command]}],
+            }},
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> ShardsArgs {
+        ShardsArgs {
+            n: 3,
+            image: Some("example.org/talos:1".to_owned()),
+            ..ShardsArgs::default()
+        }
+    }
+
+    #[test]
+    fn every_leg_is_the_same_command_with_its_number() {
+        let matrix = github(&args());
+        let legs = matrix["include"].as_array().unwrap();
+        assert_eq!(legs.len(), 3);
+        assert_eq!(legs[1]["run"], "cargo xtask test unit --shard 2/3");
+        let job = kubernetes(&args()).unwrap();
+        assert_eq!(job["spec"]["completions"], 3);
+        assert_eq!(
+            job["spec"]["template"]["spec"]["containers"][0]["command"][2],
+            "cargo xtask test unit --shard $((JOB_COMPLETION_INDEX + 1))/3"
+        );
+    }
+}
