@@ -198,6 +198,21 @@ fn variables_that_load_code_are_refused() {
     assert!(said.stdout.ends_with(" exec-root --env=FLAKY_DIR\n"));
 }
 
+/// TMPDIR of the test that runs from `binary`.
+fn scratch_of(binary: &Utf8Path) -> String {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut environments = entries.filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let is_it = line.starts_with(format!("{binary}\0").as_bytes());
+        is_it.then(|| std::fs::read(entry.path().join("environ")).ok())?
+    });
+    let environment = String::from_utf8(environments.next().unwrap()).unwrap();
+    let mut variables = environment.split('\0');
+    variables
+        .find_map(|variable| Some(variable.strip_prefix("TMPDIR=")?.to_owned()))
+        .unwrap()
+}
+
 #[test]
 fn a_test_that_does_not_listen_is_killed() {
     if !can("a_test_that_does_not_listen_is_killed") {
@@ -216,6 +231,7 @@ fn a_test_that_does_not_listen_is_killed() {
         let mut first = [0; 8];
         out.read_exact(&mut first).unwrap();
         assert_eq!(&first, b"=== RUN ");
+        let scratch = scratch_of(&binary);
         for (index, signal) in signals.iter().enumerate() {
             if index > 0 {
                 std::thread::sleep(Duration::from_millis(500));
@@ -226,6 +242,8 @@ fn a_test_that_does_not_listen_is_killed() {
         // Whoever holds the other end is gone: it closes.
         let mut rest = String::new();
         out.read_to_string(&mut rest).unwrap();
+        let tidied = || !std::fs::exists(&scratch).unwrap();
+        assert!(within(SOON, tidied), "{scratch} is left");
     }
 }
 

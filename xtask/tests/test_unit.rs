@@ -392,6 +392,7 @@ fn mistakes_are_refused() {
         &["./ok", "--", "-json"],
         &["./ok", "--timeout", "soon"],
         &["./ok", "--sudo", "maybe"],
+        &["./ok", "-run", "TestNobody"],
     ] {
         let said = run(&mut workspace.command(words));
         assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);

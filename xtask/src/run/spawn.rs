@@ -42,6 +42,16 @@ pub(super) fn spawn(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
+/// Start `command` in a process group of its own. It has a lifeline from us, and
+/// tidies up before it ends when that closes.
+///
+/// # Errors
+/// The system's.
+pub(super) fn spawn_on_lifeline(command: &mut Command) -> std::io::Result<Child> {
+    command.process_group(0);
+    command.spawn()
+}
+
 /// Start `command` in our process group, for the terminal's sake; it too is
 /// killed when the thread that calls this ends.
 ///

@@ -50,7 +50,7 @@ impl RootTest {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(out)
             .stderr(err);
-        let child = spawn::spawn(&mut command).map_err(|error| {
+        let child = spawn::spawn_on_lifeline(&mut command).map_err(|error| {
             Failure::host("cannot start the helper of tests as root")
                 .cause(error)
                 .hint("install sudo, or run as root")

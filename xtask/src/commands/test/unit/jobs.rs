@@ -1,5 +1,4 @@
-//! From what is chosen to what is started: links and jobs, and the same as a
-//! plan to look at.
+//! From what is chosen to what is started: links and jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flags::Flags;
 use super::recipe::Recipe;
 use super::select::Package;
-use crate::plan::{Action, Effect, Plan, Run, Step};
 use crate::record::results::{History, key};
 use crate::run::exec_root::listed_environment;
 use crate::run::gotest::{Job, Link, Pool};
@@ -55,7 +53,7 @@ impl Shared<'_> {
     ///
     /// # Arguments
     /// `all`: import paths of the whole checkout, which decide the folder.
-    pub(super) fn links(&self, packages: &[Package], all: &[&str]) -> Vec<Link> {
+    pub(super) fn links(&self, packages: &[&Package], all: &[&str]) -> Vec<Link> {
         let mut slots: BTreeMap<usize, Vec<(String, Utf8PathBuf)>> = BTreeMap::new();
         for package in packages {
             let base = base(&package.name);
@@ -260,57 +258,6 @@ fn exactly(name: &str) -> String {
 fn one_of(names: &[&str]) -> Option<String> {
     // Names of Go functions have no characters that mean something else.
     (!names.is_empty()).then(|| format!("^({})$", names.join("|")))
-}
-
-/// What would be done, to look at.
-pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Plan {
-    let mut plan = Plan::new(title);
-    for link in links {
-        let count = link.packages.len();
-        let mut argv = link.argv.clone();
-        argv.extend(link.packages.iter().map(|(package, _)| package.clone()));
-        let step = Step::new(
-            format!("Link the tests of {count} package(s), where they are not fresh"),
-            Action::Run(Run {
-                argv,
-                env: link.environment.clone(),
-                cwd: Some(link.folder.clone()),
-                ..Run::default()
-            }),
-        );
-        plan.push(step.effect(Effect::Creates));
-    }
-    for job in jobs {
-        let mut argv = Vec::new();
-        if job.as_root {
-            argv.extend([own.to_owned(), "exec-root".to_owned()]);
-            if job.pool == Pool::Isolated {
-                argv.push("--isolate".to_owned());
-            }
-        }
-        argv.push(job.binary.to_string());
-        argv.extend(job.arguments.iter().cloned());
-        let whom = match job.pool {
-            Pool::Plain => "",
-            Pool::Isolated => ", as root in a network of their own",
-            Pool::Host => ", as root, one package at a time",
-        };
-        let step = Step::new(
-            format!("The tests of {}{whom}", job.package),
-            Action::Run(Run {
-                argv,
-                env: if job.as_root {
-                    Vec::new()
-                } else {
-                    job.environment.clone()
-                },
-                cwd: Some(job.folder.clone()),
-                ..Run::default()
-            }),
-        );
-        plan.push(step.deadline(job.deadline.as_secs()));
-    }
-    plan
 }
 
 #[cfg(test)]

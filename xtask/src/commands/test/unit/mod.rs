@@ -1,13 +1,17 @@
 //! `test unit`: Talos' unit tests on the host at hand, or as the Makefile's
 //! `unit-tests` runs them.
 
+mod buildx;
+mod finish;
 mod flags;
 mod jobs;
 mod live;
+mod plan;
 mod recipe;
 mod report;
 mod select;
 mod session;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,12 +21,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::{Place, Sudo, UnitArgs};
 use super::discovered;
 use crate::commands::App;
-use crate::commands::build;
-use crate::commands::cluster::HalfMade;
 use crate::ctx::abilities::{Abilities, Root};
-use crate::failure::{Because, Exit, Failure, Result};
+use crate::failure::{Because, Failure, Result};
 use crate::plan::Plan;
-use crate::record::results::{Failed, History, remember};
+use crate::record::results::{Failed, History};
 use crate::record::runs::Record;
 use crate::record::{files, lock};
 use crate::run::become_root;
@@ -41,7 +43,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let flags = sorted(args)?;
     if args.place == Place::Buildx {
-        return in_buildx(app, args, &flags);
+        return buildx::run(app, args, &flags);
     }
     app.ctx.needs_linux("test unit")?;
     let recipe = recipe::read(&checkout.dir, flags.race)?;
@@ -71,10 +73,12 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         history: &history,
     };
     let all = every_package(app, &checkout.dir)?;
-    let links = shared.links(
-        &packages,
-        &all.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    // What has nothing to run here need not be compiled either.
+    let runnable = packages
+        .iter()
+        .filter(|package| !shared.jobs(package, Utf8Path::new("")).is_empty());
+    let links = shared.links(&runnable.collect::<Vec<_>>(), &all);
     let plan = planned(&shared, &packages, &links, &recipe.from);
     if app.is_dry() {
         app.show(&plan)?;
@@ -146,13 +150,13 @@ fn planned(shared: &Shared<'_>, packages: &[Package], links: &[Link], from: &str
     let jobs: Vec<Job> = packages
         .iter()
         .flat_map(|package| {
-            let binary = binary_of(links, &package.name).unwrap_or_default();
-            shared.jobs(package, &binary)
+            let binary = binary_of(links, &package.name);
+            binary.map_or_else(Vec::new, |binary| shared.jobs(package, &binary))
         })
         .collect();
     let own = std::env::current_exe().unwrap_or_default();
     let title = format!("Unit tests of {} package(s)", packages.len());
-    let mut plan = jobs::plan(title, links, &jobs, &own.to_string_lossy());
+    let mut plan = plan::plan(title, links, &jobs, &own.to_string_lossy());
     plan.note(format!("compiled as by {from}"));
     for (package, why) in packages.iter().filter_map(root_note) {
         plan.note(format!("{package} as root: {why}"));
@@ -220,7 +224,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .into_iter()
         .map(|package| (package.name.clone(), package))
         .collect();
-    let mut session = Session::new(args, app.ui, &shared, &packages, size);
+    let to_link = what.links.iter().map(|link| link.packages.len()).sum();
+    let mut session = Session::new(args, app.ui, &shared, &packages, to_link, size);
     session.binaries = what
         .links
         .iter()
@@ -239,7 +244,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         seconds: began.elapsed().as_secs_f64(),
         interrupted: matches!(stop, Ok(Stop::Interrupted)),
     };
-    finish(
+    finish::write(
         app,
         args,
         &report,
@@ -248,7 +253,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         shared.checkout,
     )?;
     let stop = stop?;
-    let code = exit_code(app, args, &report, stop);
+    let code = finish::exit_code(app, args, &report, stop);
     record.event(serde_json::json!({"event": "end", "code": code}));
     Ok(code)
 }
@@ -256,111 +261,4 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
 fn jobs_at_once(args: &UnitArgs) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     args.jobs.unwrap_or(cores).max(1)
-}
-
-/// Reports and memory; none of them changes what came of the tests.
-fn finish(
-    app: &App<'_>,
-    args: &UnitArgs,
-    report: &Report<'_>,
-    before: Option<Failed>,
-    record: &Utf8Path,
-    checkout: &Utf8Path,
-) -> Result<()> {
-    let json = report.json();
-    let text = format!("{json:#}\n");
-    let write = |path: &Utf8Path, text: &str| {
-        files::replace(path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))
-    };
-    let _ = files::replace(&record.join("report.json"), text.as_bytes(), 0o600);
-    if let Some(path) = &args.report {
-        write(path, &text)?;
-    }
-    if let Some(path) = &args.junit {
-        write(path, &report.junit())?;
-    }
-    if args.json {
-        ui::print(&text);
-        app.ui.report(&report.people(app.ui));
-    } else {
-        ui::print(&report.people(app.ui));
-    }
-    let state = &app.ctx.dirs.state;
-    // Only estimates are lost.
-    if let Err(failure) = remember(state, &report.remembered()) {
-        app.ui.note(&failure.to_string());
-    }
-    report.next_failed(before).save(state, checkout)
-}
-
-fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, stop: Stop) -> u8 {
-    if stop == Stop::Interrupted {
-        return Exit::Interrupted.code();
-    }
-    let broken = report.outcomes.values().find_map(|it| it.broken.as_ref());
-    let failed = !report.failed().is_empty()
-        || report
-            .outcomes
-            .values()
-            .any(|outcome| outcome.failed_by_itself().is_some());
-    if let Some(failure) = broken {
-        app.ui
-            .note("not a failure of tests: something they run on has failed");
-        return failure.exit.code();
-    }
-    let flaky = !report.flaky().is_empty() && !args.allow_flaky;
-    let left_out = !report.left_out().is_empty() && args.strict;
-    if flaky && !failed {
-        app.ui
-            .note("flaky tests are failures unless `--allow-flaky` is given");
-    }
-    if left_out && !failed {
-        app.ui.note("`--strict`: tests were left out");
-    }
-    if failed {
-        app.ui.note("`--rerun-failed` runs what failed again");
-    }
-    if failed || flaky || left_out {
-        return Exit::Checks.code();
-    }
-    0
-}
-
-/// The Makefile's own target; what it cannot be told is refused.
-fn in_buildx(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
-    let here_only = [
-        (flags.run.is_some(), "-run"),
-        (args.rerun_failed, "--rerun-failed"),
-        (args.retries > 0, "--retries"),
-        (args.json, "--json"),
-        (args.report.is_some(), "--report"),
-        (args.junit.is_some(), "--junit"),
-        (
-            !flags.test.is_empty() || !flags.build.is_empty(),
-            "flags of `go test`",
-        ),
-    ];
-    if let Some((_, name)) = here_only.iter().find(|(given, _)| *given) {
-        return Err(
-            Failure::usage(format!("the Makefile's unit-tests cannot be given {name}"))
-                .hint("leave it out, or leave `--in buildx` out"),
-        );
-    }
-    let target = if flags.race {
-        "unit-tests-race"
-    } else {
-        "unit-tests"
-    };
-    let mut words = vec![target.to_owned()];
-    if !args.chosen.packages.is_empty() {
-        words.push(format!("TESTPKGS={}", args.chosen.packages.join(" ")));
-    }
-    let repository = build::repository::Repository::open(&app.ctx.checkout()?.dir)?;
-    let planned = build::evaluate(app, &repository, &words, false)?;
-    let plan = build::plan_of(app, &repository, &words, &planned);
-    if !app.is_dry() {
-        build::preflight::check(app, &plan)?;
-    }
-    app.carry_out(&plan, &HalfMade)?;
-    Ok(0)
 }

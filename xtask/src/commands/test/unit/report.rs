@@ -1,20 +1,13 @@
-//! What came of a run: a summary for people, JSON and XML for programs, and
-//! what is remembered.
+//! What came of a run: JSON and XML for programs, and what is remembered.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use gotest::events::{Counts, Package, State, Verdict};
 use serde_json::{Value, json};
 
-use super::live::{clock, short};
 use super::select::Package as Chosen;
 use super::session::Outcome;
 use crate::record::results::{Failed, Outcome as Remembered};
-use crate::ui::{Style, Ui};
-
-/// How many of the slowest are named.
-const SLOWEST: usize = 5;
 
 /// All of a run.
 #[derive(Debug)]
@@ -47,7 +40,7 @@ impl Report<'_> {
         sum
     }
 
-    fn runs(&self) -> impl Iterator<Item = &Package> {
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Package> {
         self.outcomes.values().flat_map(|outcome| &outcome.runs)
     }
 
@@ -100,120 +93,6 @@ impl Report<'_> {
             out.extend(roots.map(|root| (package.as_str(), root.name.as_str())));
         }
         out
-    }
-
-    pub(super) fn people(&self, ui: &Ui) -> String {
-        let mut out = String::new();
-        self.reasons(ui, &mut out);
-        self.slowest(ui, &mut out);
-        let not_run = self.not_run();
-        if !not_run.is_empty() {
-            let _ = writeln!(
-                out,
-                "{}",
-                ui.paint(Style::Warn, "Not run, for their package ended early")
-            );
-            for (package, test) in not_run {
-                let _ = writeln!(out, "  {} {test}", short(package));
-            }
-        }
-        for (title, style, tests) in [
-            ("Flaky: failed, then passed", Style::Warn, self.flaky()),
-            ("Failed", Style::Bad, self.failed()),
-        ] {
-            if tests.is_empty() {
-                continue;
-            }
-            let _ = writeln!(out, "{}", ui.paint(style, title));
-            for (package, test) in tests {
-                let _ = writeln!(out, "  {} {test}", short(package));
-            }
-        }
-        for (package, outcome) in self.outcomes {
-            if let Some(verdict) = outcome.failed_by_itself() {
-                let line = format!("{}: {}", short(package), verdict.describe());
-                let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
-            }
-        }
-        let _ = writeln!(out, "{}", self.last_line());
-        out
-    }
-
-    fn last_line(&self) -> String {
-        let counts = self.counts();
-        let mut line = format!(
-            "{} tests in {} packages: {} passed, {} failed, {} skipped",
-            counts.total,
-            self.outcomes.len(),
-            counts.passed,
-            counts.failed,
-            counts.skipped
-        );
-        for (count, word) in [
-            (self.flaky().len(), "flaky"),
-            (self.left_out().len(), "left out"),
-            (self.not_run().len(), "not run"),
-        ] {
-            if count > 0 {
-                let _ = write!(line, ", {count} {word}");
-            }
-        }
-        let _ = write!(line, "  {}", clock(self.seconds));
-        if self.interrupted {
-            line.push_str("  (interrupted)");
-        }
-        line
-    }
-
-    /// Skipped and left out, by reason.
-    fn reasons(&self, ui: &Ui, out: &mut String) {
-        let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for run in self.runs() {
-            for test in run.tests.iter().filter(|test| test.state == State::Skipped) {
-                let reason = test.reason.as_deref().unwrap_or("(no reason given)");
-                let name = format!("{} {}", short(&run.name), test.name);
-                skipped.entry(reason).or_default().push(name);
-            }
-        }
-        let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (package, test, reason) in self.left_out() {
-            let name = format!("{} {test}", short(package));
-            left_out.entry(reason).or_default().push(name);
-        }
-        for (title, by_reason) in [("Skipped", skipped), ("Left out on this host", left_out)] {
-            if by_reason.is_empty() {
-                continue;
-            }
-            let _ = writeln!(out, "{}", ui.paint(Style::Bold, title));
-            for (reason, names) in by_reason {
-                let _ = writeln!(out, "  {reason}");
-                for name in names.iter().take(10) {
-                    let _ = writeln!(out, "    {}", ui.paint(Style::Dim, name));
-                }
-                if names.len() > 10 {
-                    let _ = writeln!(out, "    … and {} more", names.len() - 10);
-                }
-            }
-        }
-    }
-
-    fn slowest(&self, ui: &Ui, out: &mut String) {
-        let mut tests: Vec<(f64, String)> = self
-            .runs()
-            .flat_map(|run| {
-                let roots = run.tests.iter().filter(|test| !test.name.contains('/'));
-                roots.map(|test| (test.seconds, format!("{} {}", short(&run.name), test.name)))
-            })
-            .filter(|(seconds, _)| *seconds >= 1.0)
-            .collect();
-        tests.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if tests.is_empty() {
-            return;
-        }
-        let _ = writeln!(out, "{}", ui.paint(Style::Bold, "Slowest"));
-        for (seconds, name) in tests.iter().take(SLOWEST) {
-            let _ = writeln!(out, "  {:>8}  {name}", clock(*seconds));
-        }
     }
 
     pub(super) fn json(&self) -> Value {

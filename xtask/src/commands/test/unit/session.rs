@@ -80,10 +80,11 @@ impl<'a> Session<'a> {
         ui: &'a Ui,
         shared: &'a Shared<'a>,
         packages: &'a BTreeMap<String, Chosen>,
+        to_link: usize,
         size: usize,
     ) -> Self {
         let mut live = Live::new(ui);
-        live.to_link = packages.len();
+        live.to_link = to_link;
         Self {
             args,
             ui,

@@ -1,0 +1,86 @@
+//! After a run: its reports are written, what is worth it is remembered, and
+//! the exit code says what came of it.
+
+use camino::Utf8Path;
+
+use super::super::args::UnitArgs;
+use super::report::Report;
+use crate::commands::App;
+use crate::failure::{Because, Exit, Result};
+use crate::record::files;
+use crate::record::results::{Failed, remember};
+use crate::run::gotest::Stop;
+use crate::ui;
+
+/// Reports and memory; none of them changes what came of the tests.
+pub(super) fn write(
+    app: &App<'_>,
+    args: &UnitArgs,
+    report: &Report<'_>,
+    before: Option<Failed>,
+    record: &Utf8Path,
+    checkout: &Utf8Path,
+) -> Result<()> {
+    let json = report.json();
+    let text = format!("{json:#}\n");
+    let write = |path: &Utf8Path, text: &str| {
+        files::replace(path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))
+    };
+    let _ = files::replace(&record.join("report.json"), text.as_bytes(), 0o600);
+    if let Some(path) = &args.report {
+        write(path, &text)?;
+    }
+    if let Some(path) = &args.junit {
+        write(path, &report.junit())?;
+    }
+    if args.json {
+        ui::print(&text);
+        app.ui.report(&report.people(app.ui));
+    } else {
+        ui::print(&report.people(app.ui));
+    }
+    let state = &app.ctx.dirs.state;
+    // Only estimates are lost.
+    if let Err(failure) = remember(state, &report.remembered()) {
+        app.ui.note(&failure.to_string());
+    }
+    report.next_failed(before).save(state, checkout)
+}
+
+pub(super) fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, stop: Stop) -> u8 {
+    if stop == Stop::Interrupted {
+        return Exit::Interrupted.code();
+    }
+    let broken = report.outcomes.values().find_map(|it| it.broken.as_ref());
+    let failed = !report.failed().is_empty()
+        || report
+            .outcomes
+            .values()
+            .any(|outcome| outcome.failed_by_itself().is_some());
+    if let Some(failure) = broken {
+        app.ui
+            .note("not a failure of tests: something they run on has failed");
+        return failure.exit.code();
+    }
+    let flaky = !report.flaky().is_empty() && !args.allow_flaky;
+    let left_out = !report.left_out().is_empty() && args.strict;
+    if flaky && !failed {
+        app.ui
+            .note("flaky tests are failures unless `--allow-flaky` is given");
+    }
+    if left_out && !failed {
+        app.ui.note("`--strict`: tests were left out");
+    }
+    if failed {
+        app.ui.note("`--rerun-failed` runs what failed again");
+    }
+    if failed || flaky || left_out {
+        return Exit::Checks.code();
+    }
+    if (args.run.is_some() || args.rerun_failed) && report.counts().total == 0 {
+        app.ui
+            .note("no test matches: `cargo xtask test list` shows all");
+        return Exit::Usage.code();
+    }
+    0
+}

@@ -1,0 +1,55 @@
+//! What would be done, to look at or to paste.
+
+use crate::plan::{Action, Effect, Plan, Run, Step};
+use crate::run::gotest::{Job, Link, Pool};
+
+/// The steps of a run; `own` is how we are called.
+pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Plan {
+    let mut plan = Plan::new(title);
+    for link in links {
+        let count = link.packages.len();
+        let mut argv = link.argv.clone();
+        argv.extend(link.packages.iter().map(|(package, _)| package.clone()));
+        let step = Step::new(
+            format!("Link the tests of {count} package(s), where they are not fresh"),
+            Action::Run(Run {
+                argv,
+                env: link.environment.clone(),
+                cwd: Some(link.folder.clone()),
+                ..Run::default()
+            }),
+        );
+        plan.push(step.effect(Effect::Creates));
+    }
+    for job in jobs {
+        let mut argv = Vec::new();
+        if job.as_root {
+            argv.extend([own.to_owned(), "exec-root".to_owned()]);
+            if job.pool == Pool::Isolated {
+                argv.push("--isolate".to_owned());
+            }
+        }
+        argv.push(job.binary.to_string());
+        argv.extend(job.arguments.iter().cloned());
+        let whom = match job.pool {
+            Pool::Plain => "",
+            Pool::Isolated => ", as root in a network of their own",
+            Pool::Host => ", as root, one package at a time",
+        };
+        let step = Step::new(
+            format!("The tests of {}{whom}", job.package),
+            Action::Run(Run {
+                argv,
+                env: if job.as_root {
+                    Vec::new()
+                } else {
+                    job.environment.clone()
+                },
+                cwd: Some(job.folder.clone()),
+                ..Run::default()
+            }),
+        );
+        plan.push(step.deadline(job.deadline.as_secs()));
+    }
+    plan
+}
