@@ -19,7 +19,7 @@ use common::{Home, Said, is_root, run, skip, within};
 use serde_json::Value;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(2);
 
 struct Workspace {
     home: Home,

@@ -171,9 +171,9 @@ fn a_hundred_megabytes_fit() {
     package.end(gotest::events::Exit::Code(1), last);
     let test = &package.tests[0];
     assert_eq!(test.state, State::Failed);
-    let text = test.output.text();
-    assert!(text.len() < 8 << 20, "{}", text.len());
-    assert!(text.contains("first\n") && text.contains("last\n"));
+    let output = test.output.text();
+    assert!(output.len() < 8 << 20, "{}", output.len());
+    assert!(output.contains("first\n") && output.contains("last\n"));
     assert!(test.output.left_out() > 90 << 20);
 }
 
