@@ -1,7 +1,6 @@
 //! What `--help` says, command by command, and the completions made of it.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 
@@ -79,22 +78,15 @@ fn help_is_the_same_however_it_is_asked_for() {
     assert!(long.contains("Usage: cargo xtask cluster up"), "{long}");
 }
 
+/// Without a checkout, a home, or anything on PATH.
 #[test]
-fn the_version_is_there_at_once() {
-    let said = run(xtask().arg("--version"));
+fn the_version_needs_nothing() {
+    let said = run(xtask().arg("--version").env_clear().current_dir("/"));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(
         said.stdout,
         format!("xtask {}\n", env!("CARGO_PKG_VERSION"))
     );
-    // The best of many: others work on this machine too. The median is the
-    // benchmark's, of the binary that the alias runs.
-    let took = || {
-        let began = Instant::now();
-        assert_eq!(run(xtask().arg("--version")).code, Some(0));
-        began.elapsed()
-    };
-    let best = (0..30).map(|_| took()).min().unwrap();
-    assert!(best < Duration::from_millis(10), "{best:?}");
 }
 
 #[test]
