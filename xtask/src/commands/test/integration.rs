@@ -119,7 +119,14 @@ fn judged(app: &App<'_>, failure: Failure, name: &str) -> Failure {
         return failure;
     }
     let view = ClusterView::look(&app.ctx, name);
-    let (exit, what) = if view.state == ClusterState::Running {
+    // Its launcher may not have told of its end yet.
+    let lost = view.nodes.iter().find(|node| node.qemu.is_none());
+    let (exit, what) = if let Some(node) = lost.filter(|_| view.has_folder) {
+        (
+            Exit::NodeDied,
+            format!("node `{}` died while the tests ran", node.name),
+        )
+    } else if view.state == ClusterState::Running {
         (Exit::Checks, "integration tests failed".to_owned())
     } else {
         (

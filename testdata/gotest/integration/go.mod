@@ -1,0 +1,3 @@
+module github.com/siderolabs/talos
+
+go 1.24

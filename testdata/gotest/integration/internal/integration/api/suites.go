@@ -1,0 +1,87 @@
+//go:build integration_api
+
+// Package api has suites that ask the nodes.
+package api
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Cluster is the one that is tested.
+type Cluster struct {
+	Name, Talosctl, State string
+}
+
+// Suite is one of them.
+type Suite interface {
+	SuiteName() string
+}
+
+// Suites are all of them.
+func Suites(cluster Cluster) []Suite {
+	return []Suite{&VersionSuite{cluster}, &BrokenSuite{cluster}, &CrashSuite{cluster}}
+}
+
+func (cluster Cluster) talosctl(t *testing.T, args ...string) string {
+	t.Helper()
+
+	out, err := exec.Command(cluster.Talosctl, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("talosctl %s: %s\n%s", strings.Join(args, " "), err, out)
+	}
+
+	return string(out)
+}
+
+// VersionSuite passes on nodes that answer.
+type VersionSuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *VersionSuite) SuiteName() string {
+	return "api.VersionSuite"
+}
+
+// TestServer asks a node.
+func (suite *VersionSuite) TestServer(t *testing.T) {
+	if said := suite.talosctl(t, "-n", "172.20.0.2", "version", "--short"); !strings.Contains(said, "Server") {
+		t.Fatal(said)
+	}
+}
+
+// TestLong is for whole runs.
+func (suite *VersionSuite) TestLong(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipping in short mode")
+	}
+
+	t.Log("ran in full")
+}
+
+// BrokenSuite fails.
+type BrokenSuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *BrokenSuite) SuiteName() string {
+	return "api.BrokenSuite"
+}
+
+// TestWrong expects what is not.
+func (suite *BrokenSuite) TestWrong(t *testing.T) {
+	t.Fatal("the answer is not 42")
+}
+
+// CrashSuite takes the cluster down below its own test.
+type CrashSuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *CrashSuite) SuiteName() string {
+	return "api.CrashSuite"
+}
+
+// TestDown kills the worker's QEMU by its monitor's path.
+func (suite *CrashSuite) TestDown(t *testing.T) {
+	out, err := exec.Command("pkill", "-KILL", "-f", suite.Name+"-worker-1.monitor").CombinedOutput()
+	t.Fatalf("the worker is killed: %v %s", err, out)
+}
