@@ -294,9 +294,11 @@ fn an_interrupt_ends_the_tests_and_says_what_came_of_them() {
         return;
     };
     let report = workspace.home.path("report.json");
+    let began = workspace.home.path("began");
     let mut child = workspace
         .command(&["./ok", "./slow", "--report", report.as_str()])
         .env("SLOW", "54321s")
+        .env("SLOW_BEGAN", &began)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -312,7 +314,7 @@ fn an_interrupt_ends_the_tests_and_says_what_came_of_them() {
             entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
         lines.any(|line| line.starts_with(here) && line.contains("slow.test\0"))
     };
-    assert!(within(SOON, hangs));
+    assert!(within(SOON, || began.exists() && hangs()));
     run(Command::new("kill").args(["-INT", &child.id().to_string()]));
     assert!(within(SOON, || child.try_wait().unwrap().is_some()));
     assert_eq!(child.wait().unwrap().code(), Some(130));

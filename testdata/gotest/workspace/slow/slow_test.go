@@ -15,6 +15,12 @@ func TestSleeps(t *testing.T) {
 		t.Skip("SLOW is not set")
 	}
 
+	if began := os.Getenv("SLOW_BEGAN"); began != "" {
+		if err := os.WriteFile(began, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	time.Sleep(wait)
 }
 
