@@ -14,14 +14,17 @@ use std::io;
 
 /// Bytes read at a time: what stays in a core's own cache between the copy and the searches.
 const BLOCK: usize = 256 << 10;
-/// What is read of a ready boot's end: deaths and reboots stand there.
-const TAIL: u64 = 512 * 1024;
+/// The same, from the boot's beginning on: until it is ready is less than that.
+const STRIDE: usize = 32 << 10;
+/// What is read of a ready boot's end: deaths and reboots stand there, in some
+/// thousand lines.
+const TAIL: u64 = 128 << 10;
 
 /// Reads the newest boot of a console of `len` bytes. `read_at` fills the buffer
 /// from an offset on and says how much it got, as `FileExt::read_at` does; it is
 /// only asked for what lies below `len`.
 ///
-/// `None` when nothing has booted. Of a boot with more than 512 KiB after its
+/// `None` when nothing has booted. Of a boot with more than 128 KiB after its
 /// ready line, what stands between is not looked at.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ where
         None => return Ok(None),
     };
     let mut tracker = BootTracker::at(start);
-    let mut buffer = vec![0; BLOCK];
+    let mut buffer = vec![0; STRIDE];
     let mut at = start;
     let mut skipped = false;
     while at < len {
