@@ -97,6 +97,8 @@ fn suites_against_a_cluster() {
     let failing = lab.fails(1, &checkout.words(&["api.BrokenSuite"]));
     assert!(failing.contains("integration tests failed"), "{failing}");
 
+    a_cluster_of_its_own_comes_and_goes(&lab, &checkout);
+
     // A cluster that went is no failure of a test.
     let dead = lab.fails(5, &checkout.words(&["api.CrashSuite"]));
     assert!(
@@ -126,4 +128,18 @@ fn what_is_built_is_of_the_sources(lab: &Lab, checkout: &Checkout) {
     std::fs::write(&source, text).unwrap();
     lab.ok(&checkout.words(&["api.VersionSuite"]));
     assert!(changed(&binary) > changed(&source), "built anew");
+}
+
+/// Beside the one that is worked with, which stays.
+fn a_cluster_of_its_own_comes_and_goes(lab: &Lab, checkout: &Checkout) {
+    // What it boots is the checkout's.
+    lab.sh(&format!(
+        "ln -s \"$HOME\"/talos/_out/* {}/_out/",
+        checkout.dir.path().display()
+    ));
+    let said = passes(lab, &checkout.words(&["--fresh", "api.VersionSuite"]));
+    assert!(said.contains("--- PASS: TestIntegration/api.VersionSuite/TestServer"));
+    let list = lab.ok(&["cluster", "list"]);
+    assert!(list.contains("talos-default"), "{list}");
+    assert!(!list.contains("integration"), "{list}");
 }

@@ -35,6 +35,23 @@ func (cluster Cluster) talosctl(t *testing.T, args ...string) string {
 	return string(out)
 }
 
+// node is an address of a control plane.
+func (cluster Cluster) node(t *testing.T) string {
+	t.Helper()
+
+	for _, line := range strings.Split(cluster.talosctl(t, "config", "info", "--context", cluster.Name), "\n") {
+		if rest, ok := strings.CutPrefix(line, "Endpoints:"); ok {
+			first, _, _ := strings.Cut(rest, ",")
+
+			return strings.TrimSpace(first)
+		}
+	}
+
+	t.Fatalf("no context %q", cluster.Name)
+
+	return ""
+}
+
 // VersionSuite passes on nodes that answer.
 type VersionSuite struct{ Cluster }
 
@@ -45,7 +62,7 @@ func (suite *VersionSuite) SuiteName() string {
 
 // TestServer asks a node.
 func (suite *VersionSuite) TestServer(t *testing.T) {
-	if said := suite.talosctl(t, "-n", "172.20.0.2", "version", "--short"); !strings.Contains(said, "Server") {
+	if said := suite.talosctl(t, "-n", suite.node(t), "version", "--short"); !strings.Contains(said, "Server") {
 		t.Fatal(said)
 	}
 }
