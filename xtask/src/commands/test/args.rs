@@ -43,6 +43,14 @@ pub enum TestCommand {
         cargo xtask test unit --shard 2/4                         one leg"
     )]
     Shards(ShardsArgs),
+    /// What the legs of `--shard` have reported as one, proven to be all of it
+    #[command(
+        after_help = "Examples:\n  cargo xtask test unit --shard 1/2 --report legs/1.json     each leg, on its machine\n  \
+        cargo xtask test report --merge legs\n  \
+        cargo xtask test report --merge leg-1 leg-2 --junit junit.xml\n\n\
+        Exit code 3: a leg or a test is missing or there twice, or the legs are not of one run"
+    )]
+    Report(ReportArgs),
 }
 
 /// Which tests.
@@ -154,6 +162,19 @@ pub struct ShardsArgs {
     /// Of the Job
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportArgs {
+    /// Folders with the files of `test unit --report`, as *.json
+    #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
+    pub merge: Vec<Utf8PathBuf>,
+    /// As JSON, as `test unit` has it
+    #[arg(long)]
+    pub json: bool,
+    /// JUnit's XML into a file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Args)]

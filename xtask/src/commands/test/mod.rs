@@ -4,7 +4,9 @@
 pub mod args;
 pub(super) mod discovered;
 mod integration;
+mod leg;
 mod list;
+mod merge;
 mod shards;
 mod unit;
 mod upgrade;
@@ -20,5 +22,6 @@ pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
         TestCommand::Integration(args) => integration::run(app, args),
         TestCommand::Upgrade(args) => upgrade::run(app, args),
         TestCommand::Shards(args) => shards::run(app, args),
+        TestCommand::Report(args) => merge::run(app, args),
     }
 }

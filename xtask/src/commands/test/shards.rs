@@ -42,8 +42,8 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
         Engine::Github => ui::print_json(&github(args)),
         Engine::Kubernetes => ui::print_json(&kubernetes(args)?),
         Engine::List => {
-            let weights = weights(&tests, &times_in(app, args.chosen.times.as_deref())?);
-            let legs: Vec<Value> = split(&weights, args.n)
+            let split = split_of(app, &tests, args.n, args.chosen.times.as_deref())?;
+            let legs: Vec<Value> = split
                 .into_iter()
                 .enumerate()
                 .map(|(leg, packages)| json!({"shard": format!("{}/{}", leg + 1, args.n), "packages": packages}))
@@ -64,11 +64,24 @@ pub(super) fn of_shard(
     shard: Shard,
     times: Option<&Utf8Path>,
 ) -> Result<Vec<Test>> {
-    let weights = weights(&tests, &times_in(app, times)?);
-    let mut legs = split(&weights, shard.of);
+    let mut legs = split_of(app, &tests, shard.of, times)?;
     let mine = legs.swap_remove(shard.number - 1);
     let is_mine = |test: &Test| mine.binary_search(&test.package).is_ok();
     Ok(tests.into_iter().filter(is_mine).collect())
+}
+
+/// The packages of each machine, sorted by name.
+///
+/// # Errors
+/// A file of times that cannot be read.
+pub(super) fn split_of(
+    app: &App<'_>,
+    tests: &[Test],
+    machines: usize,
+    times: Option<&Utf8Path>,
+) -> Result<Vec<Vec<String>>> {
+    let weights = weights(tests, &times_in(app, times)?);
+    Ok(split(&weights, machines))
 }
 
 /// By time where it is known; else, and for the rest, by how many tests there

@@ -63,6 +63,27 @@ impl Verdict {
         }
     }
 
+    /// As [`Self::word`] and [`Self::describe`] say it; none for other words.
+    pub fn parse(word: &str, detail: &str) -> Option<Self> {
+        let number = || {
+            let mut words = detail.split_whitespace();
+            words.find_map(|word| word.parse().ok()).unwrap_or_default()
+        };
+        Some(match word {
+            "passed" => Self::Passed,
+            "no-tests" => Self::NoTests,
+            "failed" => Self::Failed,
+            "raced" => Self::Raced,
+            "build-failed" => Self::BuildFailed,
+            "panicked" => Self::Panicked(detail.to_owned()),
+            "timed-out" => Self::TimedOut,
+            "killed" => Self::Killed(number()),
+            "exited" => Self::Exited(number()),
+            "incomplete" => Self::Incomplete,
+            _ => return None,
+        })
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         match self {
@@ -88,5 +109,30 @@ fn named(signal: i32) -> &'static str {
         11 => " (SEGV)",
         15 => " (TERM)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_understood() {
+        for verdict in [
+            Verdict::Passed,
+            Verdict::NoTests,
+            Verdict::Failed,
+            Verdict::Raced,
+            Verdict::BuildFailed,
+            Verdict::Panicked("panic: 3 of 4".to_owned()),
+            Verdict::TimedOut,
+            Verdict::Killed(9),
+            Verdict::Exited(-1),
+            Verdict::Incomplete,
+        ] {
+            let read = Verdict::parse(verdict.word(), &verdict.describe());
+            assert_eq!(read, Some(verdict));
+        }
+        assert_eq!(Verdict::parse("not-run", ""), None);
     }
 }

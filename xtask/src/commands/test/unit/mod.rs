@@ -20,6 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::{Place, Sudo, UnitArgs};
 use super::discovered;
+use super::leg::Leg;
 use crate::commands::App;
 use crate::ctx::abilities::{Abilities, Root};
 use crate::failure::{Because, Failure, Result};
@@ -86,6 +87,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     }
     let what = What {
         args,
+        leg: Leg::of(app, args, &checkout.dir)?,
         packages,
         links,
         before,
@@ -191,6 +193,8 @@ fn binary_of(links: &[Link], package: &str) -> Option<Utf8PathBuf> {
 /// What was decided before anything is started.
 struct What<'a> {
     args: &'a UnitArgs,
+    /// Of several machines.
+    leg: Option<Leg>,
     packages: Vec<Package>,
     links: Vec<Link>,
     before: Option<Failed>,
@@ -243,6 +247,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         chosen: &packages,
         seconds: began.elapsed().as_secs_f64(),
         interrupted: matches!(stop, Ok(Stop::Interrupted)),
+        leg: what.leg.as_ref(),
     };
     finish::write(
         app,

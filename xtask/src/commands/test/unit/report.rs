@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gotest::events::{Counts, Package, State, Verdict};
 use serde_json::{Value, json};
 
+use super::super::leg::Leg;
 use super::select::Package as Chosen;
 use super::session::Outcome;
 use crate::record::results::{Failed, Outcome as Remembered};
@@ -16,6 +17,8 @@ pub(super) struct Report<'a> {
     pub(super) chosen: &'a BTreeMap<String, Chosen>,
     pub(super) seconds: f64,
     pub(super) interrupted: bool,
+    /// Of several machines.
+    pub(super) leg: Option<&'a Leg>,
 }
 
 impl Report<'_> {
@@ -112,7 +115,7 @@ impl Report<'_> {
             .into_iter()
             .map(|(package, test)| json!({"package": package, "test": test}))
             .collect();
-        json!({
+        let mut value = json!({
             "schema": 1,
             "seconds": self.seconds,
             "interrupted": self.interrupted,
@@ -124,7 +127,11 @@ impl Report<'_> {
             "packages": packages,
             "left_out": left_out,
             "not_run": not_run,
-        })
+        });
+        if let Some(leg) = self.leg {
+            value["shard"] = json!(leg);
+        }
+        value
     }
 
     pub(super) fn junit(&self) -> String {

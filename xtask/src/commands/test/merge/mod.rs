@@ -1,0 +1,109 @@
+//! `test report --merge`: what the legs of `test unit --shard` have reported,
+//! as one report, once it is proven that nothing is missing or there twice.
+
+mod joined;
+mod proof;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+use super::args::ReportArgs;
+use super::leg::Leg;
+use crate::commands::App;
+use crate::failure::{Because, Exit, Failure, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::record::files;
+use crate::ui;
+
+/// The report of one machine.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) file: Utf8PathBuf,
+    pub(super) leg: Leg,
+    /// All of it, as `test unit --report` wrote it.
+    pub(super) report: Value,
+}
+
+pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
+    let mut parts = Vec::new();
+    for dir in &args.merge {
+        parts.extend(read(&app.ctx.cwd.join(dir))?);
+    }
+    parts.sort_by_key(|part| part.leg.number);
+    proof::whole(&parts)?;
+    if let Some(part) = parts.first() {
+        for note in proof::unproven(&part.leg) {
+            app.ui.note(note);
+        }
+    }
+    let merged = joined::json(&parts);
+    if let Some(file) = &args.junit {
+        let path = app.ctx.cwd.join(file);
+        let contents = joined::junit(&merged);
+        if app.is_dry() {
+            let mut plan = Plan::new("One report of all legs");
+            let action = Action::WriteFile {
+                path,
+                contents,
+                mode: 0o644,
+            };
+            plan.push(Step::new("for programs that read JUnit's XML", action));
+            app.show(&plan)?;
+            return Ok(0);
+        }
+        files::replace(&path, contents.as_bytes(), 0o644)
+            .because(|| format!("cannot write `{path}`"))?;
+    }
+    if args.json {
+        ui::print_json(&merged);
+        app.ui.report(&joined::people(app.ui, &merged));
+    } else {
+        ui::print(&joined::people(app.ui, &merged));
+    }
+    let options = parts.first().map(|part| part.leg.options.clone());
+    Ok(if joined::is_good(&merged, &options.unwrap_or_default()) {
+        0
+    } else {
+        Exit::Checks.code()
+    })
+}
+
+/// Every report in a folder. A file that cannot be read is no less a loss than
+/// one that is not there.
+fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
+    let unreadable =
+        |error: std::io::Error| Failure::usage(format!("cannot read `{dir}`")).cause(error);
+    let mut files = Vec::new();
+    for entry in dir.read_dir_utf8().map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.into_path();
+        if path.extension() == Some("json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut parts = Vec::new();
+    for file in files {
+        let bad = |error: String| {
+            Failure::host(format!("`{file}` is no whole report"))
+                .cause(error)
+                .hint("run that leg again")
+        };
+        let text = std::fs::read_to_string(&file).map_err(|error| bad(error.to_string()))?;
+        let report: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        if !report["packages"].is_array() {
+            // The times that the legs split by may lie beside.
+            continue;
+        }
+        let leg = serde_json::from_value(report["shard"].clone())
+            .map_err(|_| bad("it does not say which leg of `--shard` it is".to_owned()))?;
+        parts.push(Part { file, leg, report });
+    }
+    if parts.is_empty() {
+        return Err(
+            Failure::usage(format!("no report lies in `{dir}`")).hint(format!(
+                "cargo xtask test unit --shard 1/2 --report {dir}/1.json"
+            )),
+        );
+    }
+    Ok(parts)
+}

@@ -1,0 +1,205 @@
+//! `test unit --shard` on a small workspace of ours, and `test report --merge`:
+//! the legs together are the whole run, and what is not whole is refused.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start their own processes"
+)]
+
+mod common;
+
+use std::process::Command;
+
+use camino::Utf8PathBuf;
+use common::{Home, Said, run, skip};
+use serde_json::Value;
+
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
+const PACKAGES: [&str; 4] = ["./ok", "./bad", "./dies", "./sub/..."];
+
+struct Legs {
+    home: Home,
+    dir: Utf8PathBuf,
+}
+
+impl Legs {
+    /// A commit of the workspace; None where there is no Go.
+    fn new(test: &str) -> Option<Self> {
+        for tool in ["go", "git"] {
+            if xtask::ctx::host::Host::which(tool).is_none() {
+                skip(test, &format!("no `{tool}`"));
+                return None;
+            }
+        }
+        let home = Home::new();
+        let dir = home.path("talos");
+        let copied = run(Command::new("cp").args(["-r", WORKSPACE, dir.as_str()]));
+        assert_eq!(copied.code, Some(0));
+        let legs = Self { home, dir };
+        legs.git(&["init", "--quiet"]);
+        legs.git(&["add", "--all"]);
+        legs.commit();
+        Some(legs)
+    }
+
+    fn git(&self, words: &[&str]) {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]);
+        let said = run(command.arg("-C").arg(&self.dir).args(words));
+        assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
+    }
+
+    fn commit(&self) {
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", "Change"]);
+    }
+
+    fn xtask(&self, words: &[&str]) -> Said {
+        let mut command = self.home.xtask(words);
+        let cache = std::env::var("GOCACHE")
+            .unwrap_or_else(|_| format!("{}/.cache/go-build", std::env::var("HOME").unwrap()));
+        command.current_dir(&self.dir).env("GOCACHE", cache);
+        command.env("GOFLAGS", "-buildvcs=false");
+        for name in ["CI", "OK_SLEEP"] {
+            command.env_remove(name);
+        }
+        run(command.env("DIES", "panic"))
+    }
+
+    /// Runs `test unit` with its report in `folder`.
+    fn unit(&self, folder: &str, words: &[&str]) -> Said {
+        let folder = self.home.path(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let report = folder.join("report.json");
+        let words = [&["test", "unit", "--report", report.as_str()], words].concat();
+        self.xtask(&words)
+    }
+
+    fn leg(&self, folder: &str, shard: &str, packages: &[&str]) -> Said {
+        self.unit(folder, &[packages, &["--shard", shard]].concat())
+    }
+
+    fn merge(&self, folders: &[&str], words: &[&str]) -> Said {
+        let paths: Vec<Utf8PathBuf> = folders.iter().map(|it| self.home.path(it)).collect();
+        let paths: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
+        self.xtask(&[&["test", "report"], words, &["--merge"], &paths].concat())
+    }
+
+    fn report(&self, folder: &str) -> Value {
+        let path = self.home.path(folder).join("report.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Writes another report into `folder`, changed from the one in `from`.
+    fn changed(&self, from: &str, folder: &str, change: impl FnOnce(&mut Value)) {
+        let mut report = self.report(from);
+        change(&mut report);
+        let folder = self.home.path(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("report.json"), report.to_string()).unwrap();
+    }
+}
+
+/// Package, test, state; with the verdicts of packages.
+fn results(report: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    for package in report["packages"].as_array().unwrap() {
+        out.push(format!("{} {}", package["package"], package["verdict"]));
+        for test in package["tests"].as_array().unwrap() {
+            out.push(format!(
+                "{} {} {}",
+                package["package"], test["name"], test["state"]
+            ));
+        }
+    }
+    out.sort();
+    out
+}
+
+fn refused(said: &Said, why: &str) {
+    assert_eq!(said.code, Some(3), "{why}: {}{}", said.stdout, said.stderr);
+    assert!(said.stderr.contains(why), "{why}: {}", said.stderr);
+    assert_eq!(said.stdout, "", "{why}");
+}
+
+#[test]
+fn legs_are_merged_when_they_are_whole() {
+    let Some(legs) = Legs::new("legs_are_merged_when_they_are_whole") else {
+        return;
+    };
+    legs.unit("all", &PACKAGES);
+    legs.leg("1", "1/2", &PACKAGES);
+    legs.leg("2", "2/2", &PACKAGES);
+    for leg in ["1", "2"] {
+        assert_ne!(results(&legs.report(leg)), Vec::<String>::new());
+    }
+    let junit = legs.home.path("junit.xml");
+    let said = legs.merge(&["1", "2"], &["--json", "--junit", junit.as_str()]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let merged: Value = serde_json::from_str(&said.stdout).unwrap();
+    let all = legs.report("all");
+    assert_eq!(results(&merged), results(&all));
+    assert_eq!(merged["counts"], all["counts"]);
+    assert_eq!(merged["not_run"], all["not_run"]);
+    let junit = std::fs::read_to_string(junit).unwrap();
+    let failed = format!(r#"failures="{}""#, all["counts"]["failed"]);
+    assert!(
+        junit.lines().nth(1).unwrap().contains(&failed),
+        "{failed}: {junit}"
+    );
+    assert!(junit.contains("it is not fine"), "{junit}");
+    let said = legs.merge(&["2", "1"], &[]);
+    assert!(
+        said.stdout.contains("bad TestFails\n") && said.stdout.contains(" of 2 legs: "),
+        "{}",
+        said.stdout
+    );
+
+    refused(&legs.merge(&["1"], &[]), "leg 2/2 is missing");
+    refused(&legs.merge(&["2"], &[]), "leg 1/2 is missing");
+    let twice = legs.merge(&["1", "2", "1"], &[]);
+    refused(&twice, "leg 1/2 is there 2 times");
+    refused(&legs.merge(&["1", "all"], &[]), "which leg of `--shard`");
+    std::fs::create_dir(legs.home.path("cut")).unwrap();
+    std::fs::write(legs.home.path("cut/report.json"), "{\"packages\": [").unwrap();
+    refused(&legs.merge(&["1", "2", "cut"], &[]), "is no whole report");
+    assert_eq!(legs.merge(&["nowhere"], &[]).code, Some(2));
+
+    // A test that a leg lost, and one that it has run for another.
+    legs.changed("1", "lost", |report| {
+        report["not_run"] = Value::Array(Vec::new());
+        for package in report["packages"].as_array_mut().unwrap() {
+            package["tests"] = Value::Array(Vec::new());
+        }
+    });
+    refused(&legs.merge(&["lost", "2"], &[]), "is missing in leg 1/2");
+    let strange = legs.report("2")["packages"][0].clone();
+    legs.changed("1", "double", |report| {
+        report["packages"].as_array_mut().unwrap().push(strange);
+    });
+    refused(&legs.merge(&["double", "2"], &[]), "is not of leg 1/2");
+    refused(&legs.merge(&["double", "2"], &[]), "is in legs 1/2 and 2/2");
+
+    // Of another commit.
+    legs.commit();
+    legs.leg("later", "2/2", &PACKAGES);
+    let said = legs.merge(&["1", "later"], &[]);
+    refused(&said, "legs 1/2 and 2/2 are not of one run");
+    assert!(said.stderr.contains("commits "), "{}", said.stderr);
+}
+
+#[test]
+fn what_passed_in_all_legs_has_passed() {
+    let Some(legs) = Legs::new("what_passed_in_all_legs_has_passed") else {
+        return;
+    };
+    let packages = ["./ok", "./sub/..."];
+    assert_eq!(legs.leg("1", "1/2", &packages).code, Some(0));
+    assert_eq!(legs.leg("2", "2/2", &packages).code, Some(0));
+    let said = legs.merge(&["1", "2"], &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    // Other options are another run.
+    legs.leg("other", "2/2", &["./ok", "./sub/...", "--timeout", "9m"]);
+    let said = legs.merge(&["1", "other"], &[]);
+    refused(&said, "other options of `test unit`");
+}
