@@ -122,6 +122,10 @@ func ready(s *runtime.MachineStatusSpec) bool {
 	return s.Stage == runtime.MachineStageRunning && s.Status.Ready
 }
 
+func readyLines(seen *observer.ObservedLogs) int {
+	return seen.FilterMessage("machine is running and ready").Len()
+}
+
 // worker applies a worker's config as talosctl generates it.
 func worker(t *testing.T, n *node.Node) {
 	t.Helper()
@@ -175,8 +179,9 @@ func TestANodeBecomesReady(t *testing.T) {
 	join(n)
 	waitStatus(t, n, "ready", ready)
 
-	if count := seen.FilterMessage("machine is running and ready").Len(); count != 1 {
-		t.Errorf("the ready line was printed %d times", count)
+	// The line follows the status that it speaks of.
+	for limit := time.Now().Add(10 * time.Second); readyLines(seen) == 0 && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond)
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -201,6 +206,10 @@ func TestANodeBecomesReady(t *testing.T) {
 
 	n.Events.Publish(t.Context(), &machine.SequenceEvent{Sequence: sequencer.Reboot, Action: machine.SequenceEvent_START})
 	waitStatus(t, n, "rebooting", func(s *runtime.MachineStatusSpec) bool { return s.Stage == runtime.MachineStageRebooting })
+
+	if count := readyLines(seen); count != 1 {
+		t.Errorf("the ready line was printed %d times", count)
+	}
 }
 
 func TestTheNoReadyFault(t *testing.T) {
@@ -212,7 +221,7 @@ func TestTheNoReadyFault(t *testing.T) {
 		return s.Stage == runtime.MachineStageRunning && len(s.Status.UnmetConditions) == 1 && s.Status.UnmetConditions[0].Name == "lab"
 	})
 
-	if seen.FilterMessage("machine is running and ready").Len() != 0 {
+	if readyLines(seen) != 0 {
 		t.Error("the ready line was printed")
 	}
 }
