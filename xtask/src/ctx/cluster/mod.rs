@@ -16,6 +16,7 @@ use talos::state::{self, NodeFile};
 use super::Ctx;
 use super::leftovers::Footprint;
 use super::processes::{self, Process};
+use super::relay::{self, Relay};
 use crate::plan::Resource;
 use crate::record::ledger::Ledger;
 
@@ -85,6 +86,8 @@ pub struct ClusterView {
     pub nodes: Vec<NodeView>,
     /// Every process that was identified as this cluster's.
     pub members: Vec<Member>,
+    /// What of ours lets its nodes reach the registries.
+    pub relays: Vec<Relay>,
     /// Pid files that name no process of this cluster.
     pub stale_pid_files: Vec<Utf8PathBuf>,
     pub problems: Vec<String>,
@@ -221,6 +224,7 @@ impl ClusterView {
             provisioner: saved.as_ref().map(|saved| saved.provisioner.clone()),
             nodes,
             members,
+            relays: relay::find(table, &state_dir),
             stale_pid_files,
             problems,
             state_dir,
