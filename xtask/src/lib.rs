@@ -10,6 +10,7 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod ui;
+mod units;
 
 use clap::Parser;
 

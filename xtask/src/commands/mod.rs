@@ -18,7 +18,6 @@ pub mod registry;
 mod runs;
 mod setup;
 pub mod test;
-mod units;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use crate::ctx::Ctx;
@@ -26,8 +25,6 @@ use crate::failure::{Because, Result};
 use crate::plan::{Plan, render_human, render_sh};
 use crate::run::{self, Runner, Signals, Undo};
 use crate::ui::{self, Ui};
-
-pub(crate) use units::{human_size, human_span};
 
 /// What a command gets besides its own arguments.
 #[derive(Debug)]
