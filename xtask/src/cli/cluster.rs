@@ -1,5 +1,4 @@
 //! Arguments of `cluster`.
-#![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
 use clap::{Args, Subcommand};
 
