@@ -57,7 +57,7 @@ pub(super) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
 /// Start the relay of a running cluster anew where it was lost. Returns whether
 /// it was.
 pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
-    let relay = RelayView::look(&app.ctx, &view.state_dir);
+    let relay = RelayView::of(&app.ctx, view);
     let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
         return Ok(false);
     };
