@@ -3,7 +3,12 @@
 //! home of their own: their tear-down removes every cluster of the one that
 //! they run in (talos, internal/integration/provision: `TearDownSuite`).
 
+mod artifacts;
+
+use std::net::Ipv4Addr;
+
 use camino::Utf8PathBuf;
+use talos::network::Cidr;
 use talos::version::LOCAL_REGISTRY_PORT;
 
 use super::args::UpgradeArgs;
@@ -12,25 +17,19 @@ use super::names::Wanted;
 use super::unit::suites::Suites;
 use super::{binary, unit};
 use crate::cli::InstallerArgs;
-use crate::commands::build::repository::Repository;
 use crate::commands::cluster::HalfMade;
-use crate::commands::{App, build, installer};
+use crate::commands::{App, installer};
 use crate::ctx::checkout::Checkout;
 use crate::ctx::mirrors::Mirror;
+use crate::ctx::network;
 use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Step};
+use crate::plan::{Action, Plan, Step};
 
 /// What results are filed under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
 const TAGS: [&str; 2] = ["integration", "integration_provision"];
 /// Seconds: an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
-/// What a cluster of a release boots, and what it is called where it is released.
-const RELEASED: [(&str, &str); 2] = [
-    ("vmlinuz", "vmlinuz-amd64"),
-    ("initramfs.xz", "initramfs-amd64.xz"),
-];
-
 pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let suites = binary::suites(&checkout, &TAGS);
@@ -52,19 +51,29 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE) else {
         return Ok(unit::suites::nothing_failed());
     };
-    app.ctx.needs_linux("test upgrade")?;
-    app.carry_out_before(&plan_artifacts(app, &checkout)?, &HalfMade)?;
+    let network = network(args)?;
+    let registries = Registries::before(app, &checkout);
+    if !app.is_dry() {
+        preflight(app, &checkout, network.cidr, &registries)?;
+    }
+    app.carry_out_before(&artifacts::plan(app, &checkout)?, &HalfMade)?;
     let path = checkout.version.provision_binary();
     binary::rebuilt(app, &checkout, path, path, &TAGS)?;
-    push_installer(app, &checkout)?;
-    let registries = Registries::before(app, &checkout);
+    let installer = installer::plan(app, &InstallerArgs::default())?;
+    app.carry_out_before(&installer, &HalfMade)?;
     let home = Home {
         folder: app.ctx.dirs.state.join("upgrade-home"),
         user: app.ctx.dirs.home.clone(),
     };
     let plan = |pattern: Option<&str>| {
-        let (arch, mirrors) = (app.ctx.host.arch, &registries.mirrors);
-        plan_run(&checkout, (arch, limit), mirrors, &home, args, pattern)
+        let line = Line {
+            arch: app.ctx.host.arch,
+            network,
+            mirrors: &registries.mirrors,
+            pattern,
+            own: &args.test_flags,
+        };
+        plan_run(&checkout, &line, &home, limit)
     };
     let suites = Suites {
         package: PACKAGE,
@@ -78,112 +87,61 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     unit::suites::run(app, &args.results, &suites)
 }
 
-/// What the releases boot, fetched with a checksum, resumed where a fetch was
-/// cut; what is there is not asked for again.
-fn plan_artifacts(app: &App<'_>, checkout: &Checkout) -> Result<Plan> {
-    let repository = Repository::open(&checkout.dir)?;
-    let releases = releases(&checkout.dir, &repository)?;
-    let mut plan = Plan::new(format!("Kernels and initramfs of {}", releases.join(", ")));
-    for release in &releases {
-        let folder = checkout.out().join(release);
-        let missing: Vec<_> = RELEASED
-            .iter()
-            .filter(|(file, _)| !folder.join(file).is_file())
-            .collect();
-        if missing.is_empty() {
-            app.ui.progress(&format!("_out/{release} is there"));
-            continue;
-        }
-        let url = format!("https://github.com/siderolabs/talos/releases/download/{release}");
-        let sums = folder.join("sha256sum.txt");
-        plan.push(Step::new(
-            format!("{release} goes there"),
-            Action::CreateDir {
-                path: folder.clone(),
-            },
+/// The guide's network, or that of the track, as hack/test/provision-tests.sh has
+/// it.
+fn network(args: &UpgradeArgs) -> Result<Network> {
+    let third = args.track.map_or(20, |track| track + 21);
+    let usual = format!("172.{third}.0.0/24");
+    let cidr = Cidr::parse(args.cidr.as_deref().unwrap_or(&usual))
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let gateway = cidr.gateway().ok_or_else(|| {
+        Failure::usage(format!("the network {cidr} has no room for nodes"))
+            .hint(format!("--cidr {usual}"))
+    })?;
+    Ok(Network { cidr, gateway })
+}
+
+/// Of the clusters.
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    cidr: Cidr,
+    /// This host, for its nodes.
+    gateway: Ipv4Addr,
+}
+
+/// What the tests would miss only after hours of builds, all of it at once.
+fn preflight(
+    app: &App<'_>,
+    checkout: &Checkout,
+    network: Cidr,
+    registries: &Registries,
+) -> Result<()> {
+    let mut failure = Failure::host("this host lacks what upgrade tests need");
+    let talosctl = format!("_out/talosctl-linux-{}", app.ctx.host.arch);
+    if !checkout.dir.join(&talosctl).is_file() {
+        failure = failure.cause(format!(
+            "`{talosctl}` is not built: cargo xtask build talosctl-linux-{}",
+            app.ctx.host.arch
         ));
-        plan.push(fetch(
-            format!("checksums of {release}"),
-            &format!("{url}/sha256sum.txt"),
-            &sums,
-            false,
+    }
+    let mut mirrors = registries.mirrors.iter();
+    if !mirrors.any(|mirror| mirror.port == LOCAL_REGISTRY_PORT) {
+        failure = failure.cause(format!(
+            "no registry answers at 127.0.0.1:{LOCAL_REGISTRY_PORT}: cargo xtask registry up"
         ));
-        for (file, released) in missing {
-            let part = folder.join(format!("{file}.part"));
-            plan.push(fetch(
-                format!("{released} of {release}"),
-                &format!("{url}/{released}"),
-                &part,
-                true,
-            ));
-            let check = format!(
-                "sed -n 's#^\\([0-9a-f]\\{{64\\}}\\) .*\\b{released}$#\\1  {file}.part#p' sha256sum.txt | sha256sum --check --strict - && mv {file}.part {file}"
-            );
-            plan.push(
-                Step::run(
-                    format!("{released} is what was released"),
-                    ["sh", "-ec", &check],
-                )
-                .cwd(folder.clone())
-                .effect(Effect::Creates),
-            );
-        }
     }
-    Ok(plan)
-}
-
-fn fetch(why: String, url: &str, to: &Utf8PathBuf, resume: bool) -> Step {
-    let mut words = vec![
-        "curl",
-        "--fail",
-        "--location",
-        "--retry",
-        "3",
-        "--no-progress-meter",
-    ];
-    if resume {
-        words.extend(["--continue-at", "-"]);
+    let taken = network::taken(&app.ctx, "");
+    if let Some(other) = taken.iter().find(|other| other.cidr.overlaps(network)) {
+        let free = network::first_free(&taken, network.prefix());
+        failure = failure.cause(format!(
+            "the network {network} is taken by {}: `--cidr {free}`",
+            other.who
+        ));
     }
-    words.extend(["--output", to.as_str(), url]);
-    Step::run(why, words).effect(Effect::Creates).deadline(3600)
-}
-
-/// `RELEASES` as the Makefile has it; the environment may say otherwise.
-fn releases(dir: &camino::Utf8Path, repository: &Repository) -> Result<Vec<String>> {
-    let path = dir.join("Makefile");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("RELEASES ?="));
-    let named = repository
-        .environment
-        .get("RELEASES")
-        .map(String::as_str)
-        .or(line);
-    let releases: Vec<String> = named
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let sound = |release: &String| talos::version::TalosVersion::parse(release).is_ok();
-    if releases.is_empty() || !releases.iter().all(sound) {
-        return Err(Failure::host(format!(
-            "`{path}` names no RELEASES to upgrade from"
-        )));
+    if failure.causes.is_empty() {
+        return Ok(());
     }
-    Ok(releases)
-}
-
-fn push_installer(app: &App<'_>, checkout: &Checkout) -> Result<()> {
-    let repository = Repository::open(&checkout.dir)?;
-    let words = installer::words(&InstallerArgs::default(), checkout.version.installer_flow());
-    let planned = build::evaluate(app, &repository, &words, false)?;
-    let plan = build::plan_of(app, &repository, &words, &planned);
-    if !app.is_dry() {
-        build::preflight::check(app, &plan)?;
-    }
-    app.carry_out_before(&plan, &HalfMade)
+    Err(failure.hint("each cause names its cure"))
 }
 
 /// Whose state is at stake.
@@ -193,14 +151,42 @@ struct Home {
     user: Utf8PathBuf,
 }
 
-fn plan_run(
-    checkout: &Checkout,
-    (arch, limit): (&str, u64),
-    mirrors: &[Mirror],
-    home: &Home,
-    args: &UpgradeArgs,
-    pattern: Option<&str>,
-) -> Plan {
+/// What the line is made of.
+struct Line<'a> {
+    arch: &'a str,
+    network: Network,
+    mirrors: &'a [Mirror],
+    pattern: Option<&'a str>,
+    /// The user's own flags.
+    own: &'a [String],
+}
+
+impl Line<'_> {
+    /// As in the guide.
+    fn words(&self, checkout: &Checkout) -> Vec<String> {
+        let gateway = self.network.gateway;
+        let mirror = |mirror: &Mirror| format!("{}=http://{gateway}:{}", mirror.host, mirror.port);
+        let mirrors: Vec<String> = self.mirrors.iter().map(mirror).collect();
+        let mut words = vec![
+            checkout.version.provision_binary().to_owned(),
+            "-test.v".to_owned(),
+            "-talos.talosctlpath".to_owned(),
+            format!("_out/talosctl-linux-{}", self.arch),
+            format!("-talos.provision.target-installer-registry=127.0.0.1:{LOCAL_REGISTRY_PORT}"),
+        ];
+        if !mirrors.is_empty() {
+            words.push("-talos.provision.registry-mirror".to_owned());
+            words.push(mirrors.join(","));
+        }
+        words.push("-talos.provision.cidr".to_owned());
+        words.push(self.network.cidr.to_string());
+        words.extend(self.pattern.map(|pattern| format!("-test.run={pattern}")));
+        words.extend(self.own.iter().cloned());
+        words
+    }
+}
+
+fn plan_run(checkout: &Checkout, line: &Line<'_>, home: &Home, limit: u64) -> Plan {
     let mut plan = Plan::new(format!(
         "Upgrade tests of {} {}",
         checkout.dir, checkout.version
@@ -211,39 +197,21 @@ fn plan_run(
             path: home.folder.clone(),
         },
     ));
-    // As hack/test/provision-tests.sh has it for its tracks.
-    let third = args.track.map_or(20, |track| track + 21);
-    let mirrors: Vec<String> = mirrors
-        .iter()
-        .map(|mirror| format!("{}=http://172.{third}.0.1:{}", mirror.host, mirror.port))
-        .collect();
-    let mut words = vec![
-        checkout.version.provision_binary().to_owned(),
-        "-test.v".to_owned(),
-        "-talos.talosctlpath".to_owned(),
-        format!("_out/talosctl-linux-{arch}"),
-        format!("-talos.provision.target-installer-registry=127.0.0.1:{LOCAL_REGISTRY_PORT}"),
-    ];
-    if !mirrors.is_empty() {
-        words.push("-talos.provision.registry-mirror".to_owned());
-        words.push(mirrors.join(","));
-    }
-    words.push("-talos.provision.cidr".to_owned());
-    words.push(format!("172.{third}.0.0/24"));
-    words.extend(pattern.map(|pattern| format!("-test.run={pattern}")));
-    words.extend(args.test_flags.iter().cloned());
     // TALOS_HOME counts from 1.12 on (4f6218674); before, HOME is the only way.
     let (talos_home, user_home) = if checkout.version.honours_talos_home() {
         (Some(home.folder.to_string()), home.user.to_string())
     } else {
         (None, home.folder.to_string())
     };
-    let mut step = Step::run("upgrade clusters of the releases to this tree", words)
-        .tests()
-        .cwd(checkout.dir.clone())
-        .as_root()
-        .env("HOME", user_home)
-        .deadline(limit);
+    let mut step = Step::run(
+        "upgrade clusters of the releases to this tree",
+        line.words(checkout),
+    )
+    .tests()
+    .cwd(checkout.dir.clone())
+    .as_root()
+    .env("HOME", user_home)
+    .deadline(limit);
     if let Some(talos_home) = talos_home {
         step = step.env("TALOS_HOME", talos_home);
     }
@@ -282,7 +250,14 @@ mod tests {
             folder: "/home/me/.local/state/talos-xtask/upgrade-home".into(),
             user: "/home/me".into(),
         };
-        let plan = plan_run(&checkout, ("amd64", DEADLINE), &mirrors, &home, args, None);
+        let line = Line {
+            arch: "amd64",
+            network: network(args).unwrap(),
+            mirrors: &mirrors,
+            pattern: None,
+            own: &[],
+        };
+        let plan = plan_run(&checkout, &line, &home, DEADLINE);
         let last = plan.steps.last().unwrap();
         let Action::Run(run) = &last.action else {
             panic!("{last:?}")
