@@ -1,6 +1,8 @@
 //! The command line as data. No decision is taken here.
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
+mod narrow;
+
 use std::ffi::OsString;
 
 use camino::Utf8PathBuf;
@@ -25,6 +27,16 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Read a command line.
+    ///
+    /// # Errors
+    /// What clap says of it; help that was asked for, too.
+    pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        narrow::read(words).map_or_else(|| Self::try_parse_from(words), Ok)
+    }
 }
 
 /// Flags that every command knows.
