@@ -54,7 +54,7 @@ mod tests {
         for line in [
             "xtask pprof machined heap --all-nodes",
             "xtask --quiet pprof open --top --focus main a.pb.gz b.pb.gz",
-            "xtask pprof --color never list --json -q",
+            "xtask --color never pprof list --json -q",
             "xtask -C pprof pprof open x",
         ] {
             let narrow = read(&words(line)).unwrap();
