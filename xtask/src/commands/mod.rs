@@ -106,6 +106,7 @@ impl App<'_> {
             ui: self.ui,
             signals: self.signals,
             grace: run::Grace::default(),
+            output_is_ours: true,
         }
     }
 
@@ -120,6 +121,22 @@ impl App<'_> {
         }
         self.runner().execute(plan, undo)?;
         Ok(true)
+    }
+
+    /// As [`Self::carry_out`], with nothing of it on standard output, which is
+    /// for what follows.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub fn carry_out_before(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        if self.is_dry() {
+            return self.show(plan);
+        }
+        let runner = Runner {
+            output_is_ours: false,
+            ..self.runner()
+        };
+        runner.execute(plan, undo)
     }
 
     /// # Errors

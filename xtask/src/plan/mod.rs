@@ -166,6 +166,7 @@ pub struct AwaitedRegistry {
 
 /// A child process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the JSON")]
 pub struct Run {
     pub argv: Vec<String>,
     /// Added to the environment; with root, all that the child gets besides
@@ -187,6 +188,11 @@ pub struct Run {
     /// However it ends, the plan goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_fail: bool,
+    /// A test binary: what it prints is one stream for whoever reads results,
+    /// so its `-test.v` is said as `-test.v=test2json`, which marks its lines;
+    /// its exit code is its own; at its deadline it prints its goroutines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tests: bool,
 }
 
 /// A process that cannot be mistaken for another: a pid alone is recycled.
@@ -238,6 +244,11 @@ impl Plan {
 }
 
 impl Step {
+    /// Whether its command is a test binary.
+    pub fn runs_tests(&self) -> bool {
+        matches!(&self.action, Action::Run(run) if run.tests)
+    }
+
     pub fn new(why: impl Into<String>, action: Action) -> Self {
         Self {
             why: why.into(),
@@ -317,6 +328,15 @@ impl Step {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Action::Run(run) = &mut self.action {
             run.env.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    /// For a `Run` step: its command is a test binary.
+    #[must_use]
+    pub fn tests(mut self) -> Self {
+        if let Action::Run(run) = &mut self.action {
+            run.tests = true;
         }
         self
     }

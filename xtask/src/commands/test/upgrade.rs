@@ -7,17 +7,21 @@ use camino::Utf8PathBuf;
 use talos::version::LOCAL_REGISTRY_PORT;
 
 use super::args::UpgradeArgs;
-use super::integration;
+use super::infrastructure::Registries;
+use super::names::Wanted;
+use super::unit::suites::Suites;
+use super::{binary, unit};
 use crate::cli::InstallerArgs;
 use crate::commands::build::repository::Repository;
 use crate::commands::cluster::HalfMade;
 use crate::commands::{App, build, installer};
 use crate::ctx::checkout::Checkout;
-use crate::ctx::mirrors::{self, Mirror};
-use crate::ctx::registries;
-use crate::failure::{Exit, Failure, Result};
+use crate::ctx::mirrors::Mirror;
+use crate::failure::{Failure, Result};
 use crate::plan::{Action, Effect, Plan, Step};
 
+/// What results are filed under.
+const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
 const TAGS: [&str; 2] = ["integration", "integration_provision"];
 /// Seconds: an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
@@ -29,67 +33,49 @@ const RELEASED: [(&str, &str); 2] = [
 
 pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
-    let suites = integration::suites(&checkout, &TAGS);
+    let suites = binary::suites(&checkout, &TAGS);
     let suites: Vec<_> = suites
         .into_iter()
         .filter(|suite| suite.name.starts_with("provision."))
         .collect();
     if args.list {
-        integration::list(&suites);
+        binary::list(&suites);
         return Ok(0);
     }
-    let pattern = match args.track {
-        Some(track) => Some(format!("TestIntegration/.+-TR{track}")),
-        None => integration::pattern(&args.suites, &suites)?,
+    let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
+    let mut wanted = Wanted::of(&args.suites, &suites)?;
+    if let Some(track) = args.track {
+        wanted.pattern = Some(format!("TestIntegration/.+-TR{track}"));
+        // Which they are is in the names that a run says.
+        wanted.tests.clear();
+    }
+    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE) else {
+        return Ok(unit::suites::nothing_failed());
     };
     app.ctx.needs_linux("test upgrade")?;
-    app.carry_out(&plan_artifacts(app, &checkout)?, &HalfMade)?;
-    let binary = checkout.version.provision_binary();
-    integration::rebuilt(app, &checkout, binary, binary, &TAGS)?;
+    app.carry_out_before(&plan_artifacts(app, &checkout)?, &HalfMade)?;
+    let path = checkout.version.provision_binary();
+    binary::rebuilt(app, &checkout, path, path, &TAGS)?;
     push_installer(app, &checkout)?;
-    let specs = registries(&checkout);
-    let mirrors = if app.is_dry() {
-        let every = |spec: &registries::Spec| Mirror {
-            host: spec.host.clone(),
-            port: spec.port,
-            needs_relay: false,
-        };
-        specs.iter().map(every).collect()
-    } else {
-        mirrors::probe(&specs)
+    let registries = Registries::before(app, &checkout);
+    let home = Home {
+        folder: app.ctx.dirs.state.join("upgrade-home"),
+        user: app.ctx.dirs.home.clone(),
     };
-    let plan = plan_run(
-        &checkout,
-        app.ctx.host.arch,
-        &mirrors,
-        &Home {
-            folder: app.ctx.dirs.state.join("upgrade-home"),
-            user: app.ctx.dirs.home.clone(),
-        },
-        args,
-        pattern,
-    );
-    app.carry_out(&plan, &HalfMade).map_err(|failure| {
-        if failure.exit == Exit::Step {
-            Failure {
-                exit: Exit::Checks,
-                ..failure
-            }
-        } else {
-            failure
-        }
-    })?;
-    Ok(0)
-}
-
-/// The local registry first, then the proxies, as in the guide.
-fn registries(checkout: &Checkout) -> Vec<registries::Spec> {
-    let mut specs = vec![registries::local()];
-    specs.extend(registries::proxies(
-        checkout,
-        &std::collections::BTreeMap::new(),
-    ));
-    specs
+    let plan = |pattern: Option<&str>| {
+        let (arch, mirrors) = (app.ctx.host.arch, &registries.mirrors);
+        plan_run(&checkout, (arch, limit), mirrors, &home, args, pattern)
+    };
+    let suites = Suites {
+        package: PACKAGE,
+        checkout: &checkout.dir,
+        list: "cargo xtask test upgrade --list",
+        pattern: wanted.pattern,
+        tests: wanted.tests,
+        plan: &plan,
+        lost: &|| registries.lost(),
+    };
+    unit::suites::run(app, &args.results, &suites)
 }
 
 /// What the releases boot, fetched with a checksum, resumed where a fetch was
@@ -197,8 +183,7 @@ fn push_installer(app: &App<'_>, checkout: &Checkout) -> Result<()> {
     if !app.is_dry() {
         build::preflight::check(app, &plan)?;
     }
-    app.carry_out(&plan, &HalfMade)?;
-    Ok(())
+    app.carry_out_before(&plan, &HalfMade)
 }
 
 /// Whose state is at stake.
@@ -210,11 +195,11 @@ struct Home {
 
 fn plan_run(
     checkout: &Checkout,
-    arch: &str,
+    (arch, limit): (&str, u64),
     mirrors: &[Mirror],
     home: &Home,
     args: &UpgradeArgs,
-    pattern: Option<String>,
+    pattern: Option<&str>,
 ) -> Plan {
     let mut plan = Plan::new(format!(
         "Upgrade tests of {} {}",
@@ -254,10 +239,11 @@ fn plan_run(
         (None, home.folder.to_string())
     };
     let mut step = Step::run("upgrade clusters of the releases to this tree", words)
+        .tests()
         .cwd(checkout.dir.clone())
         .as_root()
         .env("HOME", user_home)
-        .deadline(DEADLINE);
+        .deadline(limit);
     if let Some(talos_home) = talos_home {
         step = step.env("TALOS_HOME", talos_home);
     }
@@ -296,7 +282,7 @@ mod tests {
             folder: "/home/me/.local/state/talos-xtask/upgrade-home".into(),
             user: "/home/me".into(),
         };
-        let plan = plan_run(&checkout, "amd64", &mirrors, &home, args, None);
+        let plan = plan_run(&checkout, ("amd64", DEADLINE), &mirrors, &home, args, None);
         let last = plan.steps.last().unwrap();
         let Action::Run(run) = &last.action else {
             panic!("{last:?}")

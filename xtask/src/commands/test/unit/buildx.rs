@@ -11,11 +11,11 @@ use crate::failure::{Failure, Result};
 pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     let here_only = [
         (flags.run.is_some(), "-run"),
-        (args.rerun_failed, "--rerun-failed"),
-        (args.retries > 0, "--retries"),
-        (args.json, "--json"),
-        (args.report.is_some(), "--report"),
-        (args.junit.is_some(), "--junit"),
+        (args.results.rerun_failed, "--rerun-failed"),
+        (args.results.retries > 0, "--retries"),
+        (args.results.json, "--json"),
+        (args.results.report.is_some(), "--report"),
+        (args.results.junit.is_some(), "--junit"),
         (
             !flags.test.is_empty() || !flags.build.is_empty(),
             "flags of `go test`",
