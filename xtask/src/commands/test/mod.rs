@@ -11,7 +11,6 @@ mod list;
 mod merge;
 mod names;
 mod shards;
-#[cfg(target_os = "linux")]
 mod unit;
 mod upgrade;
 
@@ -22,10 +21,7 @@ use args::TestCommand;
 pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
         TestCommand::List(args) => list::run(app, args),
-        #[cfg(target_os = "linux")]
         TestCommand::Unit(args) => unit::run(app, args),
-        #[cfg(not(target_os = "linux"))]
-        TestCommand::Unit(_) => app.ctx.needs_linux("test unit").map(|()| 0),
         TestCommand::Integration(args) => integration::run(app, args),
         TestCommand::Upgrade(args) => upgrade::run(app, args),
         TestCommand::Shards(args) => shards::run(app, args),
