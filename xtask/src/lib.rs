@@ -17,8 +17,6 @@ pub mod run;
 pub mod ui;
 mod units;
 
-use clap::Parser;
-
 use cli::Cli;
 use failure::{Exit, Result};
 use run::Signals;
@@ -27,7 +25,7 @@ use ui::Ui;
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
-    let cli = match Cli::try_parse_from(cli::arguments(std::env::args_os())) {
+    let cli = match Cli::read(&cli::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let error = cli::with_suggestion(error);

@@ -3,6 +3,7 @@
 
 mod build;
 mod cluster;
+mod narrow;
 
 use std::ffi::OsString;
 
@@ -33,6 +34,16 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Read a command line.
+    ///
+    /// # Errors
+    /// What clap says of it; help that was asked for, too.
+    pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        narrow::read(words).map_or_else(|| Self::try_parse_from(words), Ok)
+    }
 }
 
 /// Flags that every command knows.

@@ -5,10 +5,8 @@
 mod builtin;
 mod child;
 mod excerpt;
-#[cfg(target_os = "linux")]
 pub mod exec_root;
 mod gateway;
-#[cfg(target_os = "linux")]
 pub mod gotest;
 mod images;
 mod progress;

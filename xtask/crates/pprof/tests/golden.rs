@@ -23,7 +23,7 @@ fn load(name: &str) -> Profile {
             .collect::<String>()
             .into();
     }
-    Profile::decode(bytes).unwrap()
+    pprof::decode(bytes).unwrap()
 }
 
 /// UTC by hand: the answers were recorded so.
@@ -181,7 +181,7 @@ fn every_answer_is_that_of_go_tool_pprof() {
 fn written_profiles_answer_the_same() {
     for name in ["cpu", "heap", "goroutine", "mutex"] {
         let profile = load(&format!("{name}.pb.gz"));
-        let again = Profile::decode(pprof::compress(&profile).unwrap()).unwrap();
+        let again = pprof::decode(pprof::compress(&profile).unwrap()).unwrap();
         let raw = |profile| report::raw(profile, &Query::default(), &time).unwrap().text;
         assert_eq!(raw(&profile), raw(&again), "{name}");
     }

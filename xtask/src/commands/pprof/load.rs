@@ -91,7 +91,7 @@ pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
 
 /// A profile from `whence`, or why it is none.
 pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
-    Profile::decode_within(bytes, limits).map_err(|error| {
+    ::pprof::decode_within(bytes, limits).map_err(|error| {
         let failure =
             Failure::step(format!("`{whence}` is not a profile that can be read")).cause(&error);
         match error {

@@ -57,8 +57,12 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         args.which.clone()
     };
     let name = cluster::existing_name(app, &which)?;
-    if !args.fresh && !app.is_dry() {
-        must_run(app, name.as_str())?;
+    if !app.is_dry() {
+        if !args.fresh {
+            must_run(app, name.as_str())?;
+        }
+        // Said before a build that takes minutes.
+        Talosctl::need(&app.ctx, &checkout)?;
     }
     rebuilt(
         app,

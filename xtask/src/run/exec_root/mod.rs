@@ -8,18 +8,25 @@
 //!                                                    └ init (PID 1, own mounts) ─ test
 //! ```
 
+#[cfg(target_os = "linux")]
 mod binary;
 mod client;
+#[cfg(target_os = "linux")]
 mod helper;
+#[cfg(target_os = "linux")]
 mod init;
+#[cfg(target_os = "linux")]
 mod loopback;
+#[cfg(target_os = "linux")]
 mod ownership;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use client::{RootTest, left, run};
+#[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
+#[cfg(target_os = "linux")]
 pub use init::serve as serve_root_init;
 
 /// What is to be run.

@@ -2,7 +2,6 @@
 
 mod compare;
 mod goroutines;
-mod groups;
 mod list;
 mod question;
 mod raw;
@@ -12,18 +11,12 @@ mod tree;
 
 use std::fmt::Write;
 
-use crate::error::Result;
-use crate::graph::{Calls, Graph};
-use crate::profile::Profile;
-use crate::query::Query;
-use crate::tagframes;
-use crate::unit;
-use crate::view::View;
+use pprof_engine::{Calls, Graph, Profile, Query, Result, View, unit, with_tag_frames};
 
 pub use compare::{Compared, Comparison, compare, compare_text};
 pub use goroutines::{Goroutines, Group, goroutines};
-pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
+pub use pprof_engine::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub(crate) use question::{Question, total};
 pub use raw::raw;
 pub use tags::{comments, tags};
@@ -78,7 +71,7 @@ pub struct Top {
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::Inlined)?;
@@ -122,7 +115,7 @@ fn rows(graph: &Graph) -> Vec<Row> {
 /// # Errors
 /// As `top`.
 pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::Inlined)?;

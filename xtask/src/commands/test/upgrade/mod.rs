@@ -116,6 +116,7 @@ fn preflight(
     network: Cidr,
     registries: &Registries,
 ) -> Result<()> {
+    app.ctx.needs_linux("test upgrade")?;
     let mut failure = Failure::host("this host lacks what upgrade tests need");
     let talosctl = format!("_out/talosctl-linux-{}", app.ctx.host.arch);
     if !checkout.dir.join(&talosctl).is_file() {

@@ -39,7 +39,7 @@ impl Run {
 /// A sample's message as everybody writes it, and how many values it has;
 /// none for any other. `offset` is where `bytes` stand.
 #[inline]
-pub(super) fn raw(
+pub(crate) fn raw(
     bytes: &[u8],
     offset: usize,
     value: &mut impl FnMut(usize, i64),

@@ -9,16 +9,16 @@ use crate::stacks::Stacks;
 
 /// Calls from one node to another.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Edge {
-    pub(crate) weight: i64,
+pub struct Edge {
+    pub weight: i64,
     /// Always inlined.
-    pub(crate) inline: bool,
+    pub inline: bool,
     /// The stack that was counted last: each counts once.
     last: u32,
 }
 
 /// Calls by caller and callee.
-pub(crate) type Edges = FxHashMap<(u32, u32), Edge>;
+pub type Edges = FxHashMap<(u32, u32), Edge>;
 
 /// No edge.
 const NONE: u32 = u32::MAX;

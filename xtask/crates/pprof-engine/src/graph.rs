@@ -11,19 +11,19 @@ use crate::view::View;
 
 /// A node's sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Weight {
-    pub(crate) flat: i64,
-    pub(crate) flat_divisor: i64,
-    pub(crate) cum: i64,
-    pub(crate) cum_divisor: i64,
+pub struct Weight {
+    pub flat: i64,
+    pub flat_divisor: i64,
+    pub cum: i64,
+    pub cum_divisor: i64,
 }
 
 impl Weight {
-    pub(crate) fn flat_value(&self) -> i64 {
+    pub fn flat_value(&self) -> i64 {
         mean(self.flat, self.flat_divisor)
     }
 
-    pub(crate) fn cum_value(&self) -> i64 {
+    pub fn cum_value(&self) -> i64 {
         mean(self.cum, self.cum_divisor)
     }
 }
@@ -38,22 +38,22 @@ fn mean(value: i64, divisor: i64) -> i64 {
 
 /// A report's graph after trimming.
 #[derive(Debug)]
-pub(crate) struct Graph {
-    pub(crate) weights: Vec<Weight>,
+pub struct Graph {
+    pub weights: Vec<Weight>,
     /// What is shown, in order.
-    pub(crate) shown: Vec<u32>,
+    pub shown: Vec<u32>,
     /// Printable names of what is shown or called by it.
-    pub(crate) names: Vec<String>,
-    pub(crate) edges: Edges,
-    pub(crate) total: i64,
-    pub(crate) dropped: usize,
+    pub names: Vec<String>,
+    pub edges: Edges,
+    pub total: i64,
+    pub dropped: usize,
     /// Before the number of nodes was limited.
-    pub(crate) original: usize,
+    pub original: usize,
 }
 
 /// Which calls a report needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Calls {
+pub enum Calls {
     /// Only those that decide whether a node is marked as inlined.
     Inlined,
     All,
@@ -62,7 +62,7 @@ pub(crate) enum Calls {
 impl Graph {
     /// # Errors
     /// Malformed samples.
-    pub(crate) fn new(
+    pub fn new(
         profile: &Profile,
         view: &View,
         query: &Query,
@@ -132,7 +132,7 @@ impl Graph {
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
-pub(crate) fn cutoff(total: i64, fraction: f64) -> i64 {
+pub fn cutoff(total: i64, fraction: f64) -> i64 {
     ((total as f64 * fraction) as i64).wrapping_abs()
 }
 
@@ -157,7 +157,11 @@ struct Weighed {
     stack: u32,
 }
 
-pub(crate) fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+/// The sums of each of the frames' nodes.
+///
+/// # Errors
+/// Malformed samples.
+pub fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
     let count = frames.infos.len();
     let start = || Weighed {
         cum: vec![Cum::default(); count],

@@ -11,7 +11,7 @@ use crate::unit;
 use crate::view::compile;
 
 /// Units of number labels by key.
-pub(crate) type Units = BTreeMap<String, String>;
+pub type Units = BTreeMap<String, String>;
 
 /// `tagfocus` or `tagignore`.
 #[derive(Debug)]
@@ -138,7 +138,10 @@ fn quantity(text: &str) -> Option<(i64, &str)> {
 
 /// The unit of each number label: the first that is told, else guessed from
 /// the key as pprof does.
-pub(crate) fn number_units(profile: &Profile) -> Result<Units> {
+///
+/// # Errors
+/// Malformed samples.
+pub fn number_units(profile: &Profile) -> Result<Units> {
     let mut units = Units::new();
     let mut keys = BTreeSet::new();
     let mut sample = Sample::default();
@@ -165,20 +168,22 @@ pub(crate) fn number_units(profile: &Profile) -> Result<Units> {
 
 /// Which label keys are shown: `tagshow` and `taghide`.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub struct Shown {
     show: Option<Regex>,
     hide: Option<Regex>,
 }
 
 impl Shown {
-    pub(crate) fn new(query: &crate::query::Query) -> Result<Self> {
+    /// # Errors
+    /// Expressions that do not compile.
+    pub fn new(query: &crate::query::Query) -> Result<Self> {
         Ok(Self {
             show: compile("tagshow", query.tagshow.as_deref())?,
             hide: compile("taghide", query.taghide.as_deref())?,
         })
     }
 
-    pub(crate) fn shows(&self, key: &str) -> bool {
+    pub fn shows(&self, key: &str) -> bool {
         self.show.as_ref().is_none_or(|show| show.is_match(key))
             && !self.hide.as_ref().is_some_and(|hide| hide.is_match(key))
     }

@@ -26,7 +26,7 @@ const PRUNE_FROM: u8 = 64;
 /// The filters, applied to every location once.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each filter")]
-pub(crate) struct View {
+pub struct View {
     /// Places in `Profile::lines` that are left.
     lines: Vec<u32>,
     /// Of each location, in `lines`.
@@ -40,11 +40,14 @@ pub(crate) struct View {
     focus_tag: Option<TagFilter>,
     ignore_tag: Option<TagFilter>,
     /// Filters that matched nothing, for people.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Compile, naming the option.
-pub(crate) fn compile(option: &str, value: Option<&str>) -> Result<Option<Regex>> {
+///
+/// # Errors
+/// An expression that does not compile.
+pub fn compile(option: &str, value: Option<&str>) -> Result<Option<Regex>> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
@@ -55,7 +58,9 @@ pub(crate) fn compile(option: &str, value: Option<&str>) -> Result<Option<Regex>
 }
 
 impl View {
-    pub(crate) fn new(profile: &Profile, query: &Query) -> Result<Self> {
+    /// # Errors
+    /// Expressions that do not compile, malformed samples.
+    pub fn new(profile: &Profile, query: &Query) -> Result<Self> {
         let all = u32::try_from(profile.lines.len()).unwrap_or(u32::MAX);
         let mut view = Self {
             lines: (0..all).collect(),
@@ -89,7 +94,7 @@ impl View {
 
     /// Lines of a location that are left, innermost first, as places in
     /// `Profile::lines`.
-    pub(crate) fn lines(&self, location: u32) -> &[u32] {
+    pub fn lines(&self, location: u32) -> &[u32] {
         let (start, end) = self.ranges[location as usize];
         &self.lines[start as usize..end as usize]
     }
@@ -105,14 +110,14 @@ impl View {
     }
 
     /// Whether a sample with these labels is wanted.
-    pub(crate) fn keeps_labels(&self, profile: &Profile, labels: &[Label]) -> bool {
+    pub fn keeps_labels(&self, profile: &Profile, labels: &[Label]) -> bool {
         let matches = |filter: &TagFilter| filter.matches(profile, labels);
         self.focus_tag.as_ref().is_none_or(matches)
             && !self.ignore_tag.as_ref().is_some_and(matches)
     }
 
     /// Take off what is not wanted, leaf first; whether the sample stays.
-    pub(crate) fn keeps_stack(&self, stack: &mut Vec<u32>) -> bool {
+    pub fn keeps_stack(&self, stack: &mut Vec<u32>) -> bool {
         if self.prunes {
             self.cut_pruned(stack);
         }

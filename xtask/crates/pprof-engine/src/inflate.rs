@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use crate::error::{Error, Result};
+use crate::incoming::{Incoming, summed};
 
 /// How much we are willing to hold.
 #[derive(Debug, Clone, Copy)]
@@ -25,15 +26,19 @@ impl Default for Limits {
     }
 }
 
-/// The profile's bytes as they are inside.
-///
-/// # Errors
-/// A stream that breaks off or does not inflate, one beyond the limit, HTML
-/// or text in place of a profile, nothing at all.
-pub fn inflate(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
-    let inflated = unwrap(bytes, limits)?;
-    refuse_other(&inflated)?;
-    Ok(inflated)
+/// Smaller ones are inflated before a thread would have begun.
+const LARGE: usize = 1 << 18;
+
+/// A large profile, summed while it inflates; none where that is not worth it
+/// or does not do.
+pub(crate) fn incoming(bytes: &[u8], limits: Limits) -> Option<Incoming> {
+    if bytes.len() < LARGE {
+        return None;
+    }
+    match bytes {
+        [0x1f, 0x8b, ..] => summed(flate2::bufread::MultiGzDecoder::new(bytes), limits),
+        _ => None,
+    }
 }
 
 /// Whatever is inside.
@@ -134,7 +139,7 @@ pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
 
 /// Whether there is nothing in it that no text has. What is cut off in the
 /// middle of a character is text too.
-pub(crate) fn is_text(bytes: &[u8]) -> bool {
+pub fn is_text(bytes: &[u8]) -> bool {
     let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
     let decodes = std::str::from_utf8(bytes)
         .err()

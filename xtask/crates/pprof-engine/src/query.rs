@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::profile::Profile;
+use crate::stacks::Weighing;
 
 /// What frames are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,7 +93,7 @@ impl Default for Query {
 
 impl Query {
     /// `focus=…` and so on, as the head of a report lists them.
-    pub(crate) fn active_filters(&self) -> Vec<String> {
+    pub fn active_filters(&self) -> Vec<String> {
         let filters = [
             ("focus", &self.focus),
             ("ignore", &self.ignore),
@@ -111,6 +112,41 @@ impl Query {
                 Some(format!("{name}={value}"))
             })
             .collect()
+    }
+}
+
+/// A question as this profile understands it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub weighing: Weighing,
+    /// The sample type's name and unit.
+    pub kind: String,
+    pub unit: String,
+}
+
+impl Asked {
+    /// # Errors
+    /// A question that does not fit the profile.
+    pub fn of(profile: &Profile, query: &Query) -> Result<Self> {
+        let value = profile.sample_index(query.sample_index.as_deref())?;
+        if query.divide_by == 0.0 {
+            return Err(Error::Query("cannot divide by zero".into()));
+        }
+        let of = profile.header.sample_types[value];
+        let kind = profile.text(of.kind);
+        Ok(Self {
+            weighing: Weighing {
+                value,
+                mean: query.mean,
+                relative: query.relative_percentages,
+            },
+            kind: if query.mean {
+                format!("mean_{kind}")
+            } else {
+                kind.into_owned()
+            },
+            unit: profile.text(of.unit).into_owned(),
+        })
     }
 }
 

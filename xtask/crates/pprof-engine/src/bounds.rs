@@ -29,12 +29,14 @@ pub(crate) fn check_texts(strings: &[Span]) -> Result<()> {
     }
 }
 
+/// Of a profile that was so many bytes.
+///
 /// # Errors
 /// Stacks that unfold to more frames than any program runs through.
-pub(crate) fn check_frames(profile: &Profile) -> Result<()> {
+pub(crate) fn check_frames(profile: &Profile, inflated: u64) -> Result<()> {
     let lines = |of: (u32, u32)| u64::from(of.1 - of.0);
     let widest = profile.locations.iter().map(|of| lines(of.lines)).max();
-    let most = (profile.bytes.len() as u64).saturating_mul(widest.unwrap_or(0));
+    let most = inflated.saturating_mul(widest.unwrap_or(0));
     // True of every profile that a program has written.
     if most <= FRAMES {
         return Ok(());

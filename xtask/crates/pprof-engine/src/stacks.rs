@@ -12,7 +12,7 @@ use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
-use crate::profile::{Label, Profile, Sample, Samples, Span};
+use crate::profile::{Label, Profile, Sample, Span};
 use crate::view::View;
 pub(crate) use repeats::repeats;
 use totals::Totals;
@@ -22,24 +22,26 @@ const FEW: usize = 1 << 14;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weighing {
+pub struct Weighing {
     /// Place of the value.
-    pub(crate) value: usize,
+    pub value: usize,
     /// Divide by the first value.
-    pub(crate) mean: bool,
+    pub mean: bool,
     /// Leave out of the total what the filters drop.
-    pub(crate) relative: bool,
+    pub relative: bool,
 }
 
 /// Weighed stacks of a profile.
 #[derive(Debug)]
-pub(crate) struct Stacks<'p> {
+pub struct Stacks<'p> {
     profile: &'p Profile,
     view: &'p View,
     weighing: Weighing,
     /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
-    pub(crate) total: i64,
+    /// Whether there may be samples of a base.
+    marks_base: bool,
+    pub total: i64,
 }
 
 /// One sample before its frames are looked at.
@@ -61,12 +63,13 @@ struct Judged {
 impl<'p> Stacks<'p> {
     /// # Errors
     /// Malformed samples.
-    pub(crate) fn of(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
+    pub fn of(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
         let mut stacks = Self {
             profile,
             view,
             weighing,
             distinct: None,
+            marks_base: profile.marks_base(),
             total: 0,
         };
         let repeats = repeats(profile)?;
@@ -143,16 +146,11 @@ impl<'p> Stacks<'p> {
                 } else {
                     0
                 };
-                let is_base = self.marks_base() && judged.is_base;
+                let is_base = self.marks_base && judged.is_base;
                 totals.add(sample.values[self.weighing.value], divisor, is_base);
             }
         }
         Ok(totals.total())
-    }
-
-    /// Whether there may be samples of a base: only in what was merged here.
-    fn marks_base(&self) -> bool {
-        matches!(self.profile.samples, Samples::Table(_))
     }
 
     /// Labels are stepped over where no question is about them.
@@ -163,7 +161,7 @@ impl<'p> Stacks<'p> {
         mut each: impl FnMut(usize, &Light, bool),
     ) -> Result<()> {
         let Weighing { value, mean, .. } = self.weighing;
-        let asks = self.view.needs_labels() || self.marks_base();
+        let asks = self.view.needs_labels() || self.marks_base;
         let mut judgements = PerLabels::default();
         for index in range {
             let (mut weight, mut first) = (0, 0);

@@ -126,7 +126,7 @@ pub struct Sample {
 }
 
 impl Profile {
-    pub(crate) fn text_bytes(&self, text: Text) -> &[u8] {
+    pub fn text_bytes(&self, text: Text) -> &[u8] {
         let span = self.strings.get(text as usize);
         span.map_or(&[], |span| {
             &self.bytes[span.start as usize..span.start as usize + span.len as usize]
@@ -136,6 +136,11 @@ impl Profile {
     /// A string of the table; what is no UTF-8 is replaced.
     pub fn text(&self, text: Text) -> Cow<'_, str> {
         String::from_utf8_lossy(self.text_bytes(text))
+    }
+
+    /// The line at a place that a view tells.
+    pub fn line(&self, place: u32) -> Line {
+        self.lines[place as usize]
     }
 
     /// A location's lines, innermost first.

@@ -1,6 +1,6 @@
 //! Reading samples: whole ones, or only what a question needs of them.
 
-mod shape;
+pub(crate) mod shape;
 
 use crate::error::{Error, Result};
 use crate::ids::{Ids, in_sequence};
@@ -192,7 +192,7 @@ impl Profile {
         })
     }
 
-    fn push_labels(&self, span: Span, into: &mut Vec<Label>) -> Result<()> {
+    pub(crate) fn push_labels(&self, span: Span, into: &mut Vec<Label>) -> Result<()> {
         let mut reader = Reader::new(&self.bytes, span.start as usize, span.end());
         while let Some(field) = reader.field()? {
             if let Field::Bytes(3, start, end) = field {
@@ -219,7 +219,7 @@ impl Profile {
         }
     }
 
-    fn label(&self, start: usize, end: usize) -> Result<Label> {
+    pub(crate) fn label(&self, start: usize, end: usize) -> Result<Label> {
         let mut reader = Reader::new(&self.bytes, start, end);
         let mut label = Label {
             key: 0,

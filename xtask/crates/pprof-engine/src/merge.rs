@@ -39,6 +39,14 @@ impl Source {
     }
 }
 
+impl Profile {
+    /// Whether it may be a difference that keeps its base apart.
+    pub(crate) fn marks_base(&self) -> bool {
+        let mut strings = self.strings.iter();
+        strings.any(|of| &self.bytes[of.start as usize..of.end()] == BASE_LABEL.as_bytes())
+    }
+}
+
 /// How a base is taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {

@@ -12,7 +12,10 @@ use crate::unit;
 use crate::wire::put_varint;
 
 /// Ask of the profile, or of one with the frames that the question wants.
-pub(crate) fn with<T>(
+///
+/// # Errors
+/// Malformed samples; what `ask` fails with.
+pub fn with<T>(
     profile: &Profile,
     query: &Query,
     ask: impl FnOnce(&Profile, &Query) -> Result<T>,

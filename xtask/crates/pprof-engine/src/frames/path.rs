@@ -1,7 +1,7 @@
 //! Paths as Go's `path` package sees them.
 
 /// The last element of a path.
-pub(crate) fn base(path: &str) -> &str {
+pub fn base(path: &str) -> &str {
     let trimmed = path.trim_end_matches('/');
     trimmed.rsplit('/').next().unwrap_or(trimmed)
 }

@@ -4,8 +4,8 @@
 use crate::bounds;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::inflate::{Limits, refuse_other, unwrap};
-use crate::legacy;
+use crate::incoming::Incoming;
+use crate::inflate::{Limits, incoming, refuse_other, unwrap};
 use crate::profile::{
     Function, Header, Line, Location, Mapping, NO_MAPPING, Profile, Samples, Span, Text, ValueType,
     check_text,
@@ -27,25 +27,32 @@ struct Fields {
     numbers: [u64; 16],
 }
 
+/// Makes profile.proto of what may be a profile's text; none if it is none.
+pub type FromText = fn(&[u8], Limits) -> Option<Result<Vec<u8>>>;
+
 impl Profile {
     /// Read a profile in whatever wrapping it comes.
     ///
     /// # Errors
     /// What is wrong and where; what it is if it is no profile.
-    pub fn decode(bytes: Vec<u8>) -> Result<Self> {
-        Self::decode_within(bytes, Limits::default())
-    }
-
-    /// As `decode`, with limits of one's own.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode_within(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
+    pub fn read(bytes: Vec<u8>, limits: Limits, from_text: FromText) -> Result<Self> {
+        if let Some(incoming) = incoming(&bytes, limits)
+            && let Some(profile) = of_incoming(incoming, limits)
+        {
+            return Ok(profile);
+        }
         let mut bytes = unwrap(bytes, limits)?;
-        if let Some(converted) = legacy::convert(&bytes, limits) {
+        if let Some(converted) = from_text(&bytes, limits) {
             bytes = converted?;
         }
         refuse_other(&bytes)?;
+        let profile = Self::of_proto(bytes, limits)?;
+        bounds::check_frames(&profile, profile.bytes.len() as u64)?;
+        Ok(profile)
+    }
+
+    /// Of inflated bytes.
+    fn of_proto(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
         bounds::check_texts(&fields.strings)?;
@@ -70,7 +77,7 @@ impl Profile {
         if header.sample_types.is_empty() && !fields.samples.is_empty() {
             return Err(Error::Invalid("samples but no sample types".into()));
         }
-        let profile = Self {
+        Ok(Self {
             strings: fields.strings,
             header,
             functions,
@@ -80,10 +87,45 @@ impl Profile {
             location_ids,
             samples: Samples::Wire(fields.samples),
             bytes,
-        };
-        bounds::check_frames(&profile)?;
-        Ok(profile)
+        })
     }
+}
+
+/// A profile that was summed as it came: its tables are read now, and the
+/// labels, which are among its strings. None if there is anything wrong.
+fn of_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
+    let Incoming {
+        rest,
+        arena,
+        mut table,
+        sets,
+        inflated,
+        ..
+    } = incoming;
+    let mut profile = Profile::of_proto(rest, limits).ok()?;
+    // What was written in an odd way is neither a type nor a sample there.
+    if profile.header.sample_types.len() != table.width || profile.sample_count() > 0 {
+        return None;
+    }
+    let offset = profile.bytes.len();
+    profile.bytes.extend_from_slice(&arena);
+    drop(arena);
+    let moved = |span: Span| Span::new(offset + span.start as usize, offset + span.end());
+    let mut locations = Vec::new();
+    for stack in &mut table.stacks {
+        *stack = moved(*stack);
+        // A location that is not there is told with its place in the file.
+        locations.clear();
+        profile.push_locations(*stack, &mut locations).ok()?;
+    }
+    for set in sets {
+        let mut labels = Vec::new();
+        profile.push_labels(moved(set), &mut labels).ok()?;
+        table.label_sets.push(labels);
+    }
+    profile.samples = Samples::Table(table);
+    bounds::check_frames(&profile, inflated).ok()?;
+    Some(profile)
 }
 
 fn ids<T>(table: &[T], id: impl Fn(&T) -> u64) -> Vec<u64> {

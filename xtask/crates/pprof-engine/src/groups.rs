@@ -3,11 +3,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Question;
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::profile::Profile;
-use crate::query::{Granularity, Query};
+use crate::query::{Asked, Granularity, Query};
 use crate::stacks::Stacks;
 use crate::tagframes;
 use crate::view::View;
@@ -55,9 +54,9 @@ pub fn groups(
         ..query.clone()
     };
     tagframes::with(profile, query, |profile, query| {
-        let question = Question::new(profile, query)?;
+        let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let stacks = Stacks::of(profile, &view, asked.weighing)?;
         let frames = Frames::of(profile, &view, query, false);
         let mut names: Vec<String> = Vec::new();
         let mut places: FxHashMap<String, usize> = FxHashMap::default();
@@ -99,8 +98,8 @@ pub fn groups(
             .collect();
         groups.sort();
         Ok(Groups {
-            sample_type: question.kind.clone(),
-            unit: question.unit.clone(),
+            sample_type: asked.kind,
+            unit: asked.unit,
             total: stacks.total,
             groups,
         })
@@ -113,9 +112,9 @@ pub fn groups(
 /// As `groups`.
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
     tagframes::with(profile, query, |profile, query| {
-        let question = Question::new(profile, query)?;
+        let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let stacks = Stacks::of(profile, &view, asked.weighing)?;
         let frames = Frames::of(profile, &view, query, false);
         let parts = stacks.fold(
             FxHashMap::<Vec<u32>, i64>::default,
@@ -139,69 +138,11 @@ pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
             .fold(0_i64, |sum, stack| sum.wrapping_add(stack.value));
         stacks.sort_by(|one, other| one.frames.cmp(&other.frames));
         Ok(NamedStacks {
-            sample_type: question.kind.clone(),
-            unit: question.unit.clone(),
+            sample_type: asked.kind,
+            unit: asked.unit,
             total,
             names: frames.infos.iter().map(Info::printable).collect(),
             stacks,
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn profile(name: &str) -> Profile {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
-        Profile::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_group_nearest_to_the_root_counts_once() {
-        let profile = profile("cpu.pb.gz");
-        let query = Query::default();
-        let cum = |name: &str| {
-            let query = Query {
-                trim: false,
-                ..query.clone()
-            };
-            let top = crate::report::top(&profile, &query).unwrap();
-            top.rows.iter().find(|row| row.name == name).unwrap().cum
-        };
-        // Recursion: `fib` under `fib` is still one.
-        let by = |name: &str, _: &str| (name == "main.fib").then(|| "fib".to_owned());
-        let found = groups(&profile, &query, &by).unwrap();
-        assert_eq!(found.groups, [("fib".to_owned(), cum("main.fib"))]);
-        // `Run` calls `reconcile`: all of it belongs to the caller.
-        let by = |name: &str, _: &str| {
-            let method = name.strip_prefix("main.(*controller).")?;
-            Some(method.to_owned())
-        };
-        let found = groups(&profile, &query, &by).unwrap();
-        let run = found.groups.iter().find(|(name, _)| name == "Run");
-        assert_eq!(run.unwrap().1, cum("main.(*controller).Run"));
-        assert!(
-            found
-                .groups
-                .iter()
-                .all(|(name, sum)| name == "Run" || *sum == 0)
-        );
-    }
-
-    #[test]
-    fn stacks_hold_the_whole() {
-        let profile = profile("heap.pb.gz");
-        let query = Query::default();
-        let found = stacks(&profile, &query).unwrap();
-        let top = crate::report::top(&profile, &query).unwrap();
-        assert_eq!(found.total, top.total);
-        let leaf = |name: &str| -> i64 {
-            let of = found.stacks.iter();
-            of.filter(|stack| found.names[stack.frames[0] as usize] == name)
-                .map(|stack| stack.value)
-                .sum()
-        };
-        assert_eq!(leaf(&top.rows[0].name), top.rows[0].flat);
-    }
 }

@@ -11,7 +11,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use crate::profile::{Location, Profile};
 use crate::query::{Granularity, Query};
 use crate::view::View;
-pub(crate) use path::base;
+pub use path::base;
 use path::clean;
 
 /// What a node is.
@@ -53,7 +53,7 @@ impl Info {
     }
 
     /// The last word of pprof's ordering: its fields as Go prints them.
-    pub(crate) fn tie(&self) -> String {
+    pub fn tie(&self) -> String {
         format!(
             "{{{}  {} {} {} {} {} {}}}",
             self.name,
@@ -69,15 +69,15 @@ impl Info {
 
 /// Nodes, and those of each location.
 #[derive(Debug)]
-pub(crate) struct Frames {
-    pub(crate) infos: Vec<Info>,
+pub struct Frames {
+    pub infos: Vec<Info>,
     /// Nodes of the locations, innermost first.
     nodes: Vec<u32>,
     ranges: Vec<(u32, u32)>,
 }
 
 impl Frames {
-    pub(crate) fn of(profile: &Profile, view: &View, query: &Query, objects: bool) -> Self {
+    pub fn of(profile: &Profile, view: &View, query: &Query, objects: bool) -> Self {
         let mut builder = Builder {
             profile,
             query,
@@ -113,7 +113,7 @@ impl Frames {
 
     /// Innermost first; all but the last are inlined.
     #[inline]
-    pub(crate) fn of_location(&self, location: u32) -> &[u32] {
+    pub fn of_location(&self, location: u32) -> &[u32] {
         let (start, end) = self.ranges[location as usize];
         &self.nodes[start as usize..end as usize]
     }

@@ -44,27 +44,35 @@ pub(crate) fn repeats(profile: &Profile) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message;
-    use prost::Message;
+    use crate::inflate::Limits;
+    use crate::wire::put_varint;
+
+    /// A field that is a message or packed numbers.
+    fn put(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+        out.push(field << 3 | 2);
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+
+    fn packed(numbers: &[u64]) -> Vec<u8> {
+        let mut out = Vec::new();
+        numbers.iter().for_each(|of| put_varint(&mut out, *of));
+        out
+    }
 
     fn profile(stack: impl Fn(u64) -> Vec<u64>) -> Profile {
-        let location = |id| message::Location {
-            id,
-            ..message::Location::default()
-        };
-        let sample = |of| message::Sample {
-            location_id: stack(of),
-            value: vec![1],
-            label: Vec::new(),
-        };
-        let whole = message::Profile {
-            sample_type: vec![message::ValueType { r#type: 0, unit: 0 }],
-            location: (1..=300).map(location).collect(),
-            sample: (0..60_000).map(sample).collect(),
-            string_table: vec![Vec::new()],
-            ..message::Profile::default()
-        };
-        Profile::decode(whole.encode_to_vec()).unwrap()
+        let mut whole = Vec::new();
+        put(&mut whole, 1, &[]);
+        for of in 0..60_000 {
+            let mut sample = Vec::new();
+            put(&mut sample, 1, &packed(&stack(of)));
+            put(&mut sample, 2, &[1]);
+            put(&mut whole, 2, &sample);
+        }
+        for id in 1..=300 {
+            put(&mut whole, 4, &[&[8], &packed(&[id])[..]].concat());
+        }
+        Profile::read(whole, Limits::default(), |_, _| None).unwrap()
     }
 
     #[test]
