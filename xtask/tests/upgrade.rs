@@ -213,6 +213,7 @@ fn clusters_of_others_survive_the_tear_down() {
             let bystander = world.home.read(".talos/clusters/talos-default/state.yaml");
             assert_eq!(bystander, "clusterInfo: of a bystander\n");
         }
+        assert!(!world.has_relay(), "it is for as long as the tests run");
         let pushed = world.out("pushed");
         assert!(
             pushed.contains("127.0.0.1:5005/siderolabs/installer:v1.12.0"),
@@ -257,6 +258,15 @@ fn clusters_of_others_survive_the_tear_down() {
 }
 
 impl World {
+    /// Whether something of ours still answers for the nodes' sake.
+    fn has_relay(&self) -> bool {
+        let mut processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.any(|process| {
+            let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(&format!("--of={}", self.home.root))
+        })
+    }
+
     fn compile(&self) {
         let cache = std::env::var("GOCACHE")
             .unwrap_or_else(|_| format!("{}/.cache/go-build", std::env::var("HOME").unwrap()));

@@ -17,11 +17,12 @@ use super::names::Wanted;
 use super::unit::suites::Suites;
 use super::{binary, unit};
 use crate::cli::InstallerArgs;
-use crate::commands::cluster::HalfMade;
+use crate::commands::cluster::{HalfMade, relay};
 use crate::commands::{App, installer};
 use crate::ctx::checkout::Checkout;
 use crate::ctx::mirrors::Mirror;
 use crate::ctx::network;
+use crate::ctx::relay::Relaying;
 use crate::failure::{Failure, Result};
 use crate::plan::{Action, Plan, Step};
 
@@ -84,7 +85,42 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         plan: &plan,
         lost: &|| registries.lost(),
     };
-    unit::suites::run(app, &args.results, &suites)
+    let relaying = relaying(&home, network.cidr, &registries.mirrors);
+    if let Some(relaying) = &relaying {
+        let mut plan = Plan::new("Let the nodes reach registries");
+        plan.push(relay::start(&relay::own_executable()?, relaying));
+        app.carry_out_before(&plan, &HalfMade)?;
+    }
+    let before = network::bridges();
+    let code = unit::suites::run(app, &args.results, &suites);
+    let left: Vec<String> = network::bridges()
+        .into_iter()
+        .filter(|bridge| !before.contains(bridge))
+        .collect();
+    if !left.is_empty() && !app.is_dry() {
+        // A cluster whose creation failed is none that they tear down.
+        app.ui.note(&format!(
+            "the tests have left {} behind: `cargo xtask doctor` shows what is nobody's",
+            left.join(", ")
+        ));
+    }
+    if let Some(relaying) = &relaying {
+        let mut plan = Plan::new("The nodes are gone");
+        plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
+        app.carry_out_before(&plan, &HalfMade)?;
+    }
+    code
+}
+
+/// For registries that listen on loopback alone.
+fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<Relaying> {
+    let needed = mirrors.iter().filter(|mirror| mirror.needs_relay);
+    let ports: Vec<u16> = needed.map(|mirror| mirror.port).collect();
+    (!ports.is_empty()).then(|| Relaying {
+        state_dir: home.folder.clone(),
+        cidr,
+        ports,
+    })
 }
 
 /// The guide's network, or that of the track, as hack/test/provision-tests.sh has

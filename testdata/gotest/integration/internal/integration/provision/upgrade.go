@@ -6,8 +6,12 @@ package provision
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +67,8 @@ func (suite *UpgradeSuite) TestRolling(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	suite.pull(t)
+
 	seen, err := json.Marshal(map[string]any{
 		"settings": suite.Settings, "uid": os.Getuid(), "state": state, "home": os.Getenv("HOME"),
 	})
@@ -76,6 +82,37 @@ func (suite *UpgradeSuite) TestRolling(t *testing.T) {
 
 	if suite.From == "broken" {
 		t.Fatal("the upgraded node does not answer")
+	}
+}
+
+// pull asks the installer's registry as a node does: from the network, by this host's address in it.
+func (suite *UpgradeSuite) pull(t *testing.T) {
+	t.Helper()
+
+	_, mirror, _ := strings.Cut(suite.Mirrors, suite.Registry+"=")
+	mirror, _, _ = strings.Cut(mirror, ",")
+
+	host, err := url.Parse(mirror)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	address := []string{host.Hostname() + "/24", "dev", "lo"}
+	if out, err := exec.Command("ip", append([]string{"address", "add"}, address...)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+
+	defer exec.Command("ip", append([]string{"address", "del"}, address...)...).Run() //nolint:errcheck
+
+	response, err := http.Get(mirror + "/v2/")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	response.Body.Close() //nolint:errcheck
+
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
 	}
 }
 
