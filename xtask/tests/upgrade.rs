@@ -232,6 +232,11 @@ fn clusters_of_others_survive_the_tear_down() {
         assert!(!again.stdout.contains("v1.10.0-TR1"), "{}", again.stdout);
         let none = world.upgrade(&["--track", "7"]);
         assert_eq!(none.code, Some(2), "{}{}", none.stdout, none.stderr);
+        assert!(none.stderr.contains("tracks are 1, 2"), "{}", none.stderr);
+        let typo = world.upgrade(&["provision.UpgradeSuite.v1.9.0-TR1"]);
+        assert_eq!(typo.code, Some(2), "{}", typo.stderr);
+        let near = "did you mean `provision.UpgradeSuite.v1.10.0-TR1`";
+        assert!(typo.stderr.contains(near), "{}", typo.stderr);
         let typo = world.upgrade(&["provision.UpgradSuite.x-TR1"]);
         assert_eq!(typo.code, Some(2), "{}", typo.stderr);
 

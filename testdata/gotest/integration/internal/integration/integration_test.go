@@ -20,6 +20,7 @@ type tearsDown interface {
 }
 
 var (
+	methods      = flag.String("testify.m", "", "methods to run")
 	talosctlPath = flag.String("talos.talosctlpath", "talosctl", "path of talosctl")
 
 	// allSuites are those of the build tags.
@@ -31,6 +32,10 @@ func TestIntegration(t *testing.T) {
 	for _, suites := range allSuites {
 		for _, suite := range suites(t) {
 			t.Run(suite.SuiteName(), func(t *testing.T) {
+				if *methods == "^NONE$" {
+					return
+				}
+
 				if suite, ok := suite.(tearsDown); ok {
 					defer suite.TearDownSuite(t)
 				}

@@ -15,7 +15,7 @@ use super::args::UpgradeArgs;
 use super::infrastructure::Registries;
 use super::names::Wanted;
 use super::unit::suites::Suites;
-use super::{binary, unit};
+use super::{binary, names, unit};
 use crate::cli::InstallerArgs;
 use crate::commands::cluster::{HalfMade, relay};
 use crate::commands::{App, installer};
@@ -60,6 +60,12 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     app.carry_out_before(&artifacts::plan(app, &checkout)?, &HalfMade)?;
     let path = checkout.version.provision_binary();
     binary::rebuilt(app, &checkout, path, path, &TAGS)?;
+    if !app.is_dry()
+        && let Some(real) = binary::real_suites(&checkout, path)
+    {
+        // Before images are built for what is none.
+        check_names(args, &real)?;
+    }
     let installer = installer::plan(app, &InstallerArgs::default())?;
     app.carry_out_before(&installer, &HalfMade)?;
     let home = Home {
@@ -121,6 +127,38 @@ fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<Relaying> {
         cidr,
         ports,
     })
+}
+
+/// The sources do not say which releases and tracks there are.
+fn check_names(args: &UpgradeArgs, real: &[String]) -> Result<()> {
+    for word in &args.suites {
+        let word = word.strip_prefix("TestIntegration/").unwrap_or(word);
+        let name = word.split('/').next().unwrap_or_default();
+        if !real.iter().any(|known| known == name) {
+            return Err(names::unknown(name, real.iter().map(String::as_str)));
+        }
+    }
+    let Some(track) = args.track else {
+        return Ok(());
+    };
+    if real
+        .iter()
+        .any(|known| known.ends_with(&format!("-TR{track}")))
+    {
+        return Ok(());
+    }
+    let mut tracks: Vec<&str> = real
+        .iter()
+        .filter_map(|it| Some(it.rsplit_once("-TR")?.1))
+        .collect();
+    tracks.sort_unstable();
+    tracks.dedup();
+    Err(
+        Failure::usage(format!("there is no track {track}")).hint(format!(
+            "tracks are {}; `--list` shows all suites",
+            tracks.join(", ")
+        )),
+    )
 }
 
 /// The guide's network, or that of the track, as hack/test/provision-tests.sh has
