@@ -317,6 +317,10 @@ impl Rows<'_> {
                     .needs_of(self.program, Some(*function), unit, &mut needs);
             }
         }
+        // Of a disk that is none of ours only the name is asked for.
+        if !needs.iter().any(|needed| needed.need == Need::Loop) {
+            needs.retain(|needed| needed.need != Need::PartitionNodes);
+        }
         needs.sort_by(|a, b| a.need.cmp(&b.need));
         test.needs = needs;
         test

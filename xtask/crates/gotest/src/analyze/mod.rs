@@ -110,6 +110,21 @@ pub(crate) fn function<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
     walk.unit
 }
 
+/// `if nothing to do { return nil }`: what stands behind it is not always
+/// reached. Behind a returned error it is, wherever a test passes.
+fn may_be_done(statement: &Stmt<'_>) -> bool {
+    let Stmt::If { then, .. } = statement else {
+        return false;
+    };
+    match then.last() {
+        Some(Stmt::Return(values)) => matches!(
+            values.last(),
+            None | Some(Expr::Name("nil" | "true" | "false") | Expr::Str(_) | Expr::Number(_))
+        ),
+        _ => false,
+    }
+}
+
 impl<'p> Walk<'p> {
     /// Knows a file's names and no local ones.
     pub(crate) fn bare(program: &'p Program<'p>, file: usize) -> Self {
@@ -152,9 +167,14 @@ impl<'p> Walk<'p> {
     }
 
     fn statements(&mut self, body: &'p [Stmt<'p>]) {
+        let before = self.unsure;
         for statement in body {
             self.statement(statement);
+            if !self.program.files[self.file].is_test && may_be_done(statement) {
+                self.unsure += 1;
+            }
         }
+        self.unsure = before;
     }
 
     fn statement(&mut self, statement: &'p Stmt<'p>) {

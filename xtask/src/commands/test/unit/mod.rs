@@ -120,7 +120,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     let Some(text) = &flags.timeout else {
         return Ok(GOS_LIMIT);
     };
-    gotest::duration(text).ok_or_else(|| {
+    talos::duration(text).ok_or_else(|| {
         Failure::usage(format!("`{text}` is no time span"))
             .hint("as Go writes them: 90s, 5m, 1h30m")
     })
