@@ -3,12 +3,13 @@
 //!
 //! [`Framer`] reads a binary that was started with `-test.v=test2json`, as
 //! cmd/internal/test2json does; [`parse_line`] reads a line of `go test -json`.
-//! [`Tally`] makes results of either.
+//! [`Tally`] makes results of either; [`plain`] reads what is neither.
 
 mod frame;
 mod json;
 mod junit;
 mod kept;
+mod plain;
 mod stream;
 mod tally;
 mod verdict;
@@ -17,6 +18,7 @@ pub use frame::Framer;
 pub use json::{Line, parse_line};
 pub use junit::junit;
 pub use kept::Kept;
+pub use plain::plain;
 pub use stream::Stream;
 pub use tally::{Counts, Package, State, Tally, Test};
 pub use verdict::{Exit, Verdict};

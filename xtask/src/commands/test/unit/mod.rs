@@ -96,6 +96,19 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     carry_out(app, shared, what)
 }
 
+/// What can be refused without a look at the checkout.
+///
+/// # Errors
+/// Flags that nobody takes, or that do not go together.
+pub(super) fn check(args: &UnitArgs) -> Result<()> {
+    let flags = sorted(args)?;
+    timeout(&flags)?;
+    if args.place == Place::Buildx {
+        buildx::check(args, &flags)?;
+    }
+    Ok(())
+}
+
 /// Flags of ours and of `go test`; ours come first.
 fn sorted(args: &UnitArgs) -> Result<Flags> {
     let mut flags = flags::sort(&args.go_flags)?;
