@@ -10,6 +10,7 @@ mod json;
 mod junit;
 mod kept;
 mod plain;
+mod state;
 mod stream;
 mod tally;
 mod verdict;
@@ -19,8 +20,9 @@ pub use json::{Line, parse_line};
 pub use junit::junit;
 pub use kept::Kept;
 pub use plain::plain;
+pub use state::{State, Test};
 pub use stream::Stream;
-pub use tally::{Counts, Package, State, Tally, Test};
+pub use tally::{Counts, Package, Tally};
 pub use verdict::{Exit, Verdict};
 
 /// One thing that happened in one package.

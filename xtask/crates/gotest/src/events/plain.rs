@@ -1,20 +1,25 @@
 //! What `go test` prints without `-v` and `-json`, as the Makefile's unit-tests
 //! runs it: failed tests with what they said, then a line for each package.
-//! Tests that passed are not named there.
+//! Tests that passed are not named there, and what a test prints may look like
+//! another's end: only names that the sources have are believed.
 
 use super::{End, Event, Exit, Package, Verdict, What};
 
 /// The packages of such a text, in its order; what belongs to none is left out.
 ///
 /// # Arguments
-/// `lines`: without newlines.
-pub fn plain<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Package> {
+/// `lines`: without newlines; `is_test`: whether a package, by its path, has a
+/// test function of this name.
+pub fn plain<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    is_test: impl Fn(&str, &str) -> bool,
+) -> Vec<Package> {
     let mut packages = Vec::new();
     let mut before: Vec<&str> = Vec::new();
     for line in lines {
         match summary(line) {
             Some(summary) => {
-                packages.push(package(&summary, &before));
+                packages.push(package(&summary, &before, &is_test));
                 before.clear();
             }
             None => before.push(line),
@@ -57,7 +62,11 @@ fn summary(line: &str) -> Option<Summary<'_>> {
     })
 }
 
-fn package(summary: &Summary<'_>, before: &[&str]) -> Package {
+fn package(
+    summary: &Summary<'_>,
+    before: &[&str],
+    is_test: &impl Fn(&str, &str) -> bool,
+) -> Package {
     let mut package = Package::new(summary.name);
     package.seconds = summary.seconds;
     if !summary.failed {
@@ -74,7 +83,10 @@ fn package(summary: &Summary<'_>, before: &[&str]) -> Package {
     let mut open: Option<(String, End, Option<f64>)> = None;
     for line in before {
         let bytes = format!("{line}\n").into_bytes();
-        if let Some((name, end, seconds)) = header(line) {
+        let is_one = |(name, ..): &(String, End, Option<f64>)| {
+            is_test(summary.name, name.split('/').next().unwrap_or_default())
+        };
+        if let Some((name, end, seconds)) = header(line).filter(is_one) {
             close(&mut package, open.take());
             let test = Some(name.clone());
             let what = What::Run;
@@ -116,9 +128,9 @@ fn close(package: &mut Package, open: Option<(String, End, Option<f64>)>) {
     }
 }
 
-/// `    --- FAIL: TestA/b (0.01s)`
+/// `    --- FAIL: TestA/b (0.01s)`, behind what was printed without a newline.
 fn header(line: &str) -> Option<(String, End, Option<f64>)> {
-    let rest = line.trim_start().strip_prefix("--- ")?;
+    let (_, rest) = line.rsplit_once("--- ")?;
     let (word, rest) = rest.split_once(": ")?;
     let end = match word {
         "FAIL" => End::Fail,
@@ -143,7 +155,8 @@ ok  \texample.org/m/a\t0.512s\tcoverage: 12.0% of statements in ./...
 \texample.org/m/bare\t\tcoverage: 0.0% of statements
 ok  \texample.org/m/zero\t0.001s [no tests to run]
 printed by a test
---- FAIL: TestBad (0.25s)
+--- FAIL: TestNobody (0.00s)
+without a newline--- FAIL: TestBad (0.25s)
     bad_test.go:9: it is not fine
     --- FAIL: TestBad/inner (0.10s)
         bad_test.go:12: nor is this
@@ -165,7 +178,7 @@ FAIL
 
     #[test]
     fn every_package_is_told_by_its_line() {
-        let packages = plain(SAID.lines());
+        let packages = plain(SAID.lines(), |_, test| test != "TestNobody");
         let words: Vec<_> = packages
             .iter()
             .map(|it| {

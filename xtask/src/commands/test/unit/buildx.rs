@@ -1,11 +1,13 @@
 //! `test unit --in buildx`: the Makefile's own target, through `build`; what it
 //! prints is read as results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use gotest::Test;
 use gotest::events::{Package, plain};
 
-use super::super::args::{Sudo, UnitArgs};
+use super::super::args::{Chosen, Sudo, UnitArgs};
+use super::super::discovered;
 use super::finish;
 use super::flags::Flags;
 use super::report::Report;
@@ -68,7 +70,9 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
             .iter()
             .map(|it| format!("TESTPKGS={it}")),
     );
-    let repository = build::repository::Repository::open(&app.ctx.checkout()?.dir)?;
+    let dir = &app.ctx.checkout()?.dir;
+    let known = known(&discovered::in_checkout(app, dir, &Chosen::default())?);
+    let repository = build::repository::Repository::open(dir)?;
     let planned = build::evaluate(app, &repository, &words, false)?;
     let plan = build::plan_of(app, &repository, &words, &planned);
     if app.is_dry() {
@@ -86,7 +90,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         };
         let log = String::from_utf8_lossy(&log);
         cached |= log.lines().any(is_cached);
-        for package in packages(&log) {
+        for package in packages(&log, &known) {
             let outcome = outcomes.entry(package.name.clone()).or_default();
             outcome.runs.push(package);
         }
@@ -119,9 +123,24 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     Ok(finish::exit_code(app, args, &report, Stop::Done))
 }
 
+/// Test functions by their packages' import paths.
+type Known = BTreeMap<String, BTreeSet<String>>;
+
+fn known(tests: &[Test]) -> Known {
+    let mut known = Known::new();
+    for test in tests.iter().filter(|test| !test.name.contains('/')) {
+        let package = known.entry(test.package.clone()).or_default();
+        package.insert(test.name.clone());
+    }
+    known
+}
+
 /// Of the step that runs `go test`.
-fn packages(log: &str) -> Vec<Package> {
-    plain(log.lines().filter_map(said))
+fn packages(log: &str, known: &Known) -> Vec<Package> {
+    plain(log.lines().filter_map(said), |package, test| {
+        // What the build made itself we cannot know.
+        known.get(package).is_none_or(|tests| tests.contains(test))
+    })
 }
 
 /// What a program said in BuildKit's plain progress: `#12 3.456 text`.
@@ -151,7 +170,7 @@ mod tests {
             #11 0.513 FAIL\n\
             #11 0.514 FAIL\texample.org/a\t0.002s\n\
             #11 ERROR: process \"go test\" did not complete successfully: exit code: 1\n";
-        let packages = packages(log);
+        let packages = packages(log, &Known::new());
         assert_eq!(packages.len(), 1);
         assert_eq!(packages[0].failed_roots(), ["TestA"]);
         assert!(packages[0].output_of("TestA").contains("a_test.go:3: no"));

@@ -268,7 +268,7 @@ mod tests {
         );
         assert_eq!(
             line(54),
-            "     0.0s  …s/network [root]  TestLinkSpec/TestBond"
+            "     0.0s  …lers/network [root]  TestLinkSpec/TestBond"
         );
         assert_eq!(line(40).chars().count(), 40);
         let none = running_line(&job, "", job.began, 80);
