@@ -21,6 +21,22 @@ pub(super) fn write(
     record: &Utf8Path,
     checkout: &Utf8Path,
 ) -> Result<()> {
+    write_reports(app, args, report, record)?;
+    let state = &app.ctx.dirs.state;
+    // Only estimates are lost.
+    if let Err(failure) = remember(state, &report.remembered()) {
+        app.ui.note(&failure.to_string());
+    }
+    report.next_failed(before).save(state, checkout)
+}
+
+/// For people, and for programs where they are asked for.
+pub(super) fn write_reports(
+    app: &App<'_>,
+    args: &ResultArgs,
+    report: &Report<'_>,
+    record: &Utf8Path,
+) -> Result<()> {
     let json = report.json();
     let text = format!("{json:#}\n");
     let write = |path: &Utf8Path, text: &str| {
@@ -39,12 +55,7 @@ pub(super) fn write(
     } else {
         ui::print(&report.people(app.ui));
     }
-    let state = &app.ctx.dirs.state;
-    // Only estimates are lost.
-    if let Err(failure) = remember(state, &report.remembered()) {
-        app.ui.note(&failure.to_string());
-    }
-    report.next_failed(before).save(state, checkout)
+    Ok(())
 }
 
 /// What a run is judged by.

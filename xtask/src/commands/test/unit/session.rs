@@ -116,6 +116,9 @@ pub(super) struct Session<'a> {
     pub(super) size: usize,
     /// What was said of a test at once, so that it is said once.
     said: BTreeMap<usize, Vec<String>>,
+    /// A package that cannot be built, and the compiler's words about it: what
+    /// is wrong with all is said once.
+    unbuilt: Option<(String, String)>,
     jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
 }
 
@@ -141,6 +144,7 @@ impl<'a> Session<'a> {
             live,
             size,
             said: BTreeMap::new(),
+            unbuilt: None,
             jobs: BTreeMap::new(),
         }
     }
@@ -209,6 +213,23 @@ impl<'a> Session<'a> {
         if again.is_none() {
             self.say_line(finished, &verdict);
         }
+    }
+
+    fn say_unbuilt(&mut self, package: &str, words: String) {
+        let title = format!("FAIL {}  cannot be built", short(package));
+        let text = match &self.unbuilt {
+            Some((other, said)) if *said == words => {
+                let title = format!("{title}, as {}", short(other));
+                format!("{}\n", self.paint(Style::Bad, &title))
+            }
+            _ => {
+                let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+                indent(&mut text, &words);
+                self.unbuilt = Some((package.to_owned(), words));
+                text
+            }
+        };
+        self.say(&text);
     }
 
     fn say_line(&mut self, finished: &Finished, verdict: &Verdict) {
@@ -315,12 +336,9 @@ impl Observe for Session<'_> {
             let mut results = Package::new(linked.package.clone());
             results.output.push(words.as_bytes());
             results.close(Verdict::BuildFailed);
-            let title = format!("FAIL {}  cannot be built", short(&linked.package));
             outcome.runs.push(results);
             self.live.failed += 1;
-            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-            indent(&mut text, &words);
-            self.say(&text);
+            self.say_unbuilt(&linked.package, words);
             return Vec::new();
         }
         let Some(binary) = self.binaries.get(&linked.package) else {
