@@ -69,9 +69,8 @@ impl Graph {
         weighing: Weighing,
         calls: Calls,
     ) -> Result<Self> {
-        let stacks = Stacks::of(profile, view, weighing)?;
         let frames = Frames::of(profile, view, query, false);
-        let weights = weigh(&stacks, &frames)?;
+        let (stacks, weights) = weigh(profile, view, weighing, &frames)?;
         let (fraction, edge_fraction) = if query.trim {
             (query.nodefraction, query.edgefraction)
         } else {
@@ -157,39 +156,42 @@ struct Weighed {
     stack: u32,
 }
 
-/// The sums of each of the frames' nodes.
-///
-/// # Errors
-/// Malformed samples.
-pub fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
+/// Sums that have not been begun.
+fn begin(frames: &Frames) -> Weighed {
     let count = frames.infos.len();
-    let start = || Weighed {
+    Weighed {
         cum: vec![Cum::default(); count],
         flat: vec![(0, 0); count],
         stack: 0,
-    };
-    let parts = stacks.fold(start, |part, locations, weight, divisor| {
-        part.stack = part.stack.wrapping_add(1);
-        let stack = part.stack;
-        for location in locations {
-            for node in frames.of_location(*location) {
-                let of = &mut part.cum[*node as usize];
-                if of.last != stack {
-                    of.last = stack;
-                    of.weight = of.weight.wrapping_add(weight);
-                    of.divisor = of.divisor.wrapping_add(divisor);
-                }
+    }
+}
+
+/// Count a stack.
+#[inline]
+fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, divisor: i64) {
+    part.stack = part.stack.wrapping_add(1);
+    let stack = part.stack;
+    for location in locations {
+        for node in frames.of_location(*location) {
+            let of = &mut part.cum[*node as usize];
+            if of.last != stack {
+                of.last = stack;
+                of.weight = of.weight.wrapping_add(weight);
+                of.divisor = of.divisor.wrapping_add(divisor);
             }
         }
-        let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
-        if let Some(leaf) = nodes.next() {
-            let of = &mut part.flat[*leaf as usize];
-            of.0 = of.0.wrapping_add(weight);
-            of.1 = of.1.wrapping_add(divisor);
-        }
-    })?;
-    let mut weights = vec![Weight::default(); count];
-    for part in &parts {
+    }
+    let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+    if let Some(leaf) = nodes.next() {
+        let of = &mut part.flat[*leaf as usize];
+        of.0 = of.0.wrapping_add(weight);
+        of.1 = of.1.wrapping_add(divisor);
+    }
+}
+
+fn sum(parts: &[Weighed], frames: &Frames) -> Vec<Weight> {
+    let mut weights = vec![Weight::default(); frames.infos.len()];
+    for part in parts {
         for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
             sum.flat = sum.flat.wrapping_add(flat.0);
             sum.flat_divisor = sum.flat_divisor.wrapping_add(flat.1);
@@ -197,7 +199,28 @@ pub fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
             sum.cum_divisor = sum.cum_divisor.wrapping_add(cum.divisor);
         }
     }
-    Ok(weights)
+    weights
+}
+
+/// The stacks, and the sums of each of the frames' nodes over them.
+///
+/// # Errors
+/// Malformed samples.
+pub fn weigh<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    let start = || begin(frames);
+    let (stacks, parts) = Stacks::of_and_fold(
+        profile,
+        view,
+        weighing,
+        start,
+        |part, locations, weight, divisor| count(part, frames, locations, weight, divisor),
+    )?;
+    Ok((stacks, sum(&parts, frames)))
 }
 
 fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {

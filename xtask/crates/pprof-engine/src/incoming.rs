@@ -175,12 +175,15 @@ impl Incoming {
             of(stack),
         );
         table.places.push(place);
-        let set = keep(
-            &mut self.known_sets,
-            &mut self.arena,
-            &mut self.sets,
-            of(labels),
-        );
+        // One node's samples stand together.
+        let last = table.labels.last().copied().filter(|last| {
+            let span = self.sets[*last as usize];
+            self.arena[span.start as usize..span.end()] == *of(labels)
+        });
+        let set = last.unwrap_or_else(|| {
+            let known = &mut self.known_sets;
+            keep(known, &mut self.arena, &mut self.sets, of(labels))
+        });
         table.labels.push(set);
         Some(())
     }

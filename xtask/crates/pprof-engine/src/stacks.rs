@@ -12,7 +12,8 @@ use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
-use crate::profile::{Label, Profile, Sample, Span};
+use crate::profile::{Label, Profile, Sample, Samples, Span};
+use crate::table::Table;
 use crate::view::View;
 pub(crate) use repeats::repeats;
 use totals::Totals;
@@ -95,6 +96,12 @@ impl<'p> Stacks<'p> {
 
     /// Sums and, if they repeat, stacks of a part.
     fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
+        if let Samples::Table(table) = &self.profile.samples
+            && repeats
+            && !self.asks_labels()
+        {
+            return Ok(self.scan_table(table, range));
+        }
         let mut totals = Totals::default();
         let room = range.len().min(FEW);
         let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
@@ -119,6 +126,27 @@ impl<'p> Stacks<'p> {
             }
         })?;
         Ok((totals, distinct))
+    }
+
+    /// The same of samples that are numbers already.
+    fn scan_table(&self, table: &Table, range: Range<usize>) -> (Totals, Option<Distinct>) {
+        let Weighing { value, mean, .. } = self.weighing;
+        let mut totals = Totals::default();
+        let mut distinct = Distinct::new(self.profile, 0);
+        let places = &table.places[range.clone()];
+        let values = &table.values[range.start * table.width..range.end * table.width];
+        for (place, values) in places.iter().zip(values.chunks_exact(table.width)) {
+            let (weight, divisor) = (values[value], if mean { values[0] } else { 0 });
+            totals.add(weight, divisor, false);
+            if weight != 0 || divisor != 0 {
+                distinct.add_of_table(table, *place, weight, divisor);
+            }
+        }
+        (totals, Some(distinct))
+    }
+
+    fn asks_labels(&self) -> bool {
+        self.view.needs_labels() || self.marks_base
     }
 
     fn judge(&self, labels: &[Label]) -> Judged {
@@ -161,7 +189,7 @@ impl<'p> Stacks<'p> {
         mut each: impl FnMut(usize, &Light, bool),
     ) -> Result<()> {
         let Weighing { value, mean, .. } = self.weighing;
-        let asks = self.view.needs_labels() || self.marks_base;
+        let asks = self.asks_labels();
         let mut judgements = PerLabels::default();
         for index in range {
             let (mut weight, mut first) = (0, 0);
@@ -192,6 +220,46 @@ impl<'p> Stacks<'p> {
         Ok(())
     }
 
+    /// As `of` and then `fold`, at once where stacks do not repeat.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn of_and_fold<S: Send>(
+        profile: &'p Profile,
+        view: &'p View,
+        weighing: Weighing,
+        start: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
+    ) -> Result<(Self, Vec<S>)> {
+        let relative = weighing.relative && !view.is_plain();
+        if relative || repeats(profile)? {
+            let stacks = Self::of(profile, view, weighing)?;
+            let parts = stacks.fold(start, each)?;
+            return Ok((stacks, parts));
+        }
+        let mut stacks = Self {
+            profile,
+            view,
+            weighing,
+            distinct: None,
+            marks_base: profile.marks_base(),
+            total: 0,
+        };
+        let parts = in_parts(profile.sample_count(), |range| {
+            let (mut totals, mut state) = (Totals::default(), start());
+            stacks.walk(range, &mut totals, &mut state, &each)?;
+            Ok((totals, state))
+        })?;
+        let mut totals = Totals::default();
+        let states = parts.into_iter().map(|(part, state)| {
+            totals.absorb(&part);
+            state
+        });
+        let states = states.collect();
+        stacks.total = totals.total();
+        Ok((stacks, states))
+    }
+
     /// Ask every stack that the filters leave, leaf first, with weight and
     /// divisor. Many stacks are asked in parts at once: each part has a
     /// `start` of its own, and gives it back to be summed by the caller.
@@ -205,31 +273,48 @@ impl<'p> Stacks<'p> {
     ) -> Result<Vec<S>> {
         let distinct = self.distinct.as_ref().map(Vec::len);
         let count = distinct.unwrap_or(self.profile.sample_count());
-        in_parts(count, |range| self.fold_part(range, &start, &each))
+        in_parts(count, |range| {
+            let mut state = start();
+            match &self.distinct {
+                Some(distinct) => self.walk_distinct(&distinct[range], &mut state, &each)?,
+                None => self.walk(range, &mut Totals::default(), &mut state, &each)?,
+            }
+            Ok(state)
+        })
     }
 
-    fn fold_part<S>(
+    fn walk_distinct<S>(
         &self,
-        range: Range<usize>,
-        start: &impl Fn() -> S,
+        distinct: &[Stack],
+        state: &mut S,
         each: &impl Fn(&mut S, &[u32], i64, i64),
-    ) -> Result<S> {
-        let mut state = start();
+    ) -> Result<()> {
         let mut locations = Vec::new();
         let plain = self.view.is_plain();
-        if let Some(distinct) = &self.distinct {
-            for stack in &distinct[range] {
-                locations.clear();
-                self.profile.push_locations(stack.span, &mut locations)?;
-                if plain || self.view.keeps_stack(&mut locations) {
-                    each(&mut state, &locations, stack.weight, stack.divisor);
-                }
+        for stack in distinct {
+            locations.clear();
+            self.profile.push_locations(stack.span, &mut locations)?;
+            if plain || self.view.keeps_stack(&mut locations) {
+                each(state, &locations, stack.weight, stack.divisor);
             }
-            return Ok(state);
         }
+        Ok(())
+    }
+
+    fn walk<S>(
+        &self,
+        range: Range<usize>,
+        totals: &mut Totals,
+        state: &mut S,
+        each: &impl Fn(&mut S, &[u32], i64, i64),
+    ) -> Result<()> {
+        let plain = self.view.is_plain();
+        let (mut sample, mut locations) = (Sample::default(), Vec::new());
         let mut failed = Ok(());
-        let mut sample = Sample::default();
         self.each_sample(range, |index, light, kept| {
+            if kept || !self.weighing.relative {
+                totals.add(light.weight, light.divisor, light.is_base);
+            }
             if !kept || (light.weight == 0 && light.divisor == 0) || failed.is_err() {
                 return;
             }
@@ -241,10 +326,10 @@ impl<'p> Stacks<'p> {
                 }),
             };
             if failed.is_ok() && (plain || self.view.keeps_stack(&mut locations)) {
-                each(&mut state, &locations, light.weight, light.divisor);
+                each(state, &locations, light.weight, light.divisor);
             }
         })?;
-        failed.map(|()| state)
+        failed
     }
 }
 
