@@ -149,20 +149,22 @@ fn push_packed(
     into: &mut Vec<u32>,
     place: &impl Fn(u64) -> Option<u32>,
 ) -> Result<(), Option<u64>> {
-    // Four bytes at once, of which the first ones are an id: how many differs
-    // from one to the next, so that no branch would be foreseen.
-    while let Some(word) = packed.first_chunk::<4>() {
-        let word = u32::from_le_bytes(*word);
-        let last = !word & 0x8080_8080;
-        if last == 0 {
-            break;
-        }
-        let bits = last.trailing_zeros() + 1;
-        let of = word & (u32::MAX >> (32 - bits));
-        let id = of & 0x7f | of >> 1 & 0x3f80 | of >> 2 & 0x1f_c000 | of >> 3 & 0xfe0_0000;
+    loop {
+        // Nearly all ids have three bytes at most.
+        let (id, rest) = match *packed {
+            [a, ref rest @ ..] if a < 0x80 => (u32::from(a), rest),
+            [a, b, ref rest @ ..] if b < 0x80 => {
+                (u32::from(a & 0x7f) | u32::from(b) << 7, rest)
+            }
+            [a, b, c, ref rest @ ..] if c < 0x80 => {
+                let low = u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7;
+                (low | u32::from(c) << 14, rest)
+            }
+            _ => break,
+        };
+        packed = rest;
         let id = u64::from(id);
         into.push(place(id).ok_or(Some(id))?);
-        packed = &packed[bits as usize / 8..];
     }
     let mut at = 0;
     while at < packed.len() {
