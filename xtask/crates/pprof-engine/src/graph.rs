@@ -1,7 +1,7 @@
 //! Nodes with their own and cumulative weights, and the calls between them
 //! (github.com/google/pprof/internal/graph).
 
-use crate::calls::{Edges, connect};
+use crate::calls::{Edges, NEW as NO_CALL, connect};
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::profile::Profile;
@@ -59,6 +59,12 @@ pub enum Calls {
     All,
 }
 
+/// A profile's stacks, and their nodes.
+pub(crate) struct Side<'p> {
+    pub(crate) stacks: Stacks<'p>,
+    pub(crate) frames: Frames,
+}
+
 impl Graph {
     /// # Errors
     /// Malformed samples.
@@ -71,6 +77,24 @@ impl Graph {
     ) -> Result<Self> {
         let frames = Frames::of(profile, view, query, false);
         let (stacks, weights) = weigh(profile, view, weighing, &frames)?;
+        let total = stacks.total;
+        let side = Side { stacks, frames };
+        Self::of_sides(&[side], weights, total, query, calls)
+    }
+
+    /// Of weighed sides, of which all but the first count negative. The nodes
+    /// of all of them are those of the first.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn of_sides(
+        sides: &[Side<'_>],
+        weights: Vec<Weight>,
+        total: i64,
+        query: &Query,
+        calls: Calls,
+    ) -> Result<Self> {
+        let infos = &sides[0].frames.infos;
         let (fraction, edge_fraction) = if query.trim {
             (query.nodefraction, query.edgefraction)
         } else {
@@ -92,8 +116,8 @@ impl Graph {
         }
         let original = shown.len();
         let dropped = present.len() - original;
-        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
-        sort(&mut shown, query.cum, &weights, &frames.infos, &names);
+        let names: Vec<String> = infos.iter().map(Info::printable).collect();
+        sort(&mut shown, query.cum, &weights, infos, &names);
         if query.trim && query.nodecount > 0 {
             shown.truncate(query.nodecount);
         }
@@ -105,10 +129,14 @@ impl Graph {
             kept
         });
         let wanted = match calls {
-            Calls::Inlined => frames.inlined(),
+            Calls::Inlined => inlined(sides, weights.len()),
             Calls::All => vec![true; weights.len()],
         };
-        let mut edges = connect(&stacks, &frames, kept.as_deref(), &wanted)?;
+        let mut edges = Edges::default();
+        for (place, Side { stacks, frames }) in sides.iter().enumerate() {
+            let found = connect(stacks, frames, kept.as_deref(), &wanted)?;
+            add(&mut edges, found, place > 0);
+        }
         let least = self::cutoff(sum, edge_fraction);
         // As in pprof, calls into what is not shown for weighing nothing stay.
         let mut is_shown = vec![false; weights.len()];
@@ -119,14 +147,40 @@ impl Graph {
             !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
         });
         Ok(Self {
-            total: stacks.total,
             weights,
             shown,
             names,
             edges,
+            total,
             dropped,
             original,
         })
+    }
+}
+
+/// Which nodes are inlined anywhere.
+fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
+    let mut inlined = vec![false; count];
+    for side in sides {
+        side.frames.mark_inlined(&mut inlined);
+    }
+    inlined
+}
+
+fn add(edges: &mut Edges, found: Edges, negative: bool) {
+    if edges.is_empty() && !negative {
+        *edges = found;
+        return;
+    }
+    for (pair, of) in found {
+        let edge = edges.entry(pair).or_insert(NO_CALL);
+        let weight = if negative {
+            of.weight.wrapping_neg()
+        } else {
+            of.weight
+        };
+        edge.weight = edge.weight.wrapping_add(weight);
+        edge.inline &= of.inline;
     }
 }
 
@@ -157,8 +211,7 @@ struct Weighed {
 }
 
 /// Sums that have not been begun.
-fn begin(frames: &Frames) -> Weighed {
-    let count = frames.infos.len();
+fn begin(count: usize) -> Weighed {
     Weighed {
         cum: vec![Cum::default(); count],
         flat: vec![(0, 0); count],
@@ -189,8 +242,8 @@ fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, di
     }
 }
 
-fn sum(parts: &[Weighed], frames: &Frames) -> Vec<Weight> {
-    let mut weights = vec![Weight::default(); frames.infos.len()];
+fn sum(parts: &[Weighed], count: usize) -> Vec<Weight> {
+    let mut weights = vec![Weight::default(); count];
     for part in parts {
         for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
             sum.flat = sum.flat.wrapping_add(flat.0);
@@ -212,7 +265,18 @@ pub fn weigh<'p>(
     weighing: Weighing,
     frames: &Frames,
 ) -> Result<(Stacks<'p>, Vec<Weight>)> {
-    let start = || begin(frames);
+    weigh_nodes(profile, view, weighing, frames, frames.infos.len())
+}
+
+/// The same of nodes that are so many.
+pub(crate) fn weigh_nodes<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+    nodes: usize,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    let start = || begin(nodes);
     let (stacks, parts) = Stacks::of_and_fold(
         profile,
         view,
@@ -220,7 +284,7 @@ pub fn weigh<'p>(
         start,
         |part, locations, weight, divisor| count(part, frames, locations, weight, divisor),
     )?;
-    Ok((stacks, sum(&parts, frames)))
+    Ok((stacks, sum(&parts, nodes)))
 }
 
 fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {

@@ -11,6 +11,7 @@
 mod bounds;
 mod calls;
 mod decode;
+mod difference;
 mod distinct;
 mod error;
 pub mod flame;
@@ -37,6 +38,7 @@ mod write;
 
 pub use calls::{Edge, Edges};
 pub use decode::FromText;
+pub use difference::Difference;
 pub use error::{Error, Result};
 pub use frames::{Frames, Info, base};
 pub use graph::{Calls, Graph, Weight, cutoff, weigh};

@@ -41,8 +41,10 @@ pub struct Stacks<'p> {
     /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     /// Whether there may be samples of a base.
-    marks_base: bool,
+    pub(crate) marks_base: bool,
     pub total: i64,
+    /// Whether any value is below zero.
+    pub(crate) negative: bool,
 }
 
 /// One sample before its frames are looked at.
@@ -72,6 +74,7 @@ impl<'p> Stacks<'p> {
             distinct: None,
             marks_base: profile.marks_base(),
             total: 0,
+            negative: false,
         };
         let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
@@ -87,6 +90,7 @@ impl<'p> Stacks<'p> {
             }
         }
         stacks.total = totals.total();
+        stacks.negative = totals.is_negative();
         stacks.distinct = distinct.filter(|_| all).map(|of| of.stacks);
         if weighing.relative && !view.is_plain() {
             stacks.total = stacks.relative_total()?;
@@ -244,6 +248,7 @@ impl<'p> Stacks<'p> {
             distinct: None,
             marks_base: profile.marks_base(),
             total: 0,
+            negative: false,
         };
         let parts = in_parts(profile.sample_count(), |range| {
             let (mut totals, mut state) = (Totals::default(), start());
@@ -257,6 +262,7 @@ impl<'p> Stacks<'p> {
         });
         let states = states.collect();
         stacks.total = totals.total();
+        stacks.negative = totals.is_negative();
         Ok((stacks, states))
     }
 

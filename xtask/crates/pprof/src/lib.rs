@@ -15,9 +15,9 @@ pub mod report;
 pub mod web;
 
 pub use pprof_engine::{
-    BASE_LABEL, Base, Error, Function, Granularity, Header, Info, Label, Limits, Line, Location,
-    Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff, encode,
-    flame, merge, unit,
+    BASE_LABEL, Base, Difference, Error, Function, Granularity, Header, Info, Label, Limits, Line,
+    Location, Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff,
+    encode, flame, merge, unit,
 };
 pub use report::{Row, Top};
 

@@ -153,9 +153,7 @@ fn push_packed(
         // Nearly all ids have three bytes at most.
         let (id, rest) = match *packed {
             [a, ref rest @ ..] if a < 0x80 => (u32::from(a), rest),
-            [a, b, ref rest @ ..] if b < 0x80 => {
-                (u32::from(a & 0x7f) | u32::from(b) << 7, rest)
-            }
+            [a, b, ref rest @ ..] if b < 0x80 => (u32::from(a & 0x7f) | u32::from(b) << 7, rest),
             [a, b, c, ref rest @ ..] if c < 0x80 => {
                 let low = u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7;
                 (low | u32::from(c) << 14, rest)
