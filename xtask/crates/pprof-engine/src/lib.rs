@@ -17,7 +17,6 @@ mod error;
 pub mod flame;
 mod frames;
 mod graph;
-mod groups;
 mod ids;
 mod incoming;
 mod inflate;
@@ -42,7 +41,6 @@ pub use difference::Difference;
 pub use error::{Error, Result};
 pub use frames::{Frames, Info, base};
 pub use graph::{Calls, Graph, Weight, cutoff, weigh};
-pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use inflate::{Limits, is_text};
 pub use merge::{BASE_LABEL, Base, Source, diff, merge};
 pub use profile::{

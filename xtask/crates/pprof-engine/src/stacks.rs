@@ -6,7 +6,7 @@ mod repeats;
 mod totals;
 
 use std::ops::Range;
-use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
 
 use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
@@ -55,6 +55,9 @@ struct Light {
     divisor: i64,
     is_base: bool,
 }
+
+/// Who is told of each stack.
+struct Asking<'a>(&'a mut dyn FnMut(&[u32], i64));
 
 /// What is asked of labels.
 #[derive(Clone, Copy)]
@@ -289,6 +292,22 @@ impl<'p> Stacks<'p> {
         })
     }
 
+    /// Ask every stack that the filters leave, one after the other: leaf
+    /// first, with its weight.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub fn each(&self, each: &mut dyn FnMut(&[u32], i64)) -> Result<()> {
+        // The caller's own is what each part is given elsewhere.
+        let mut of = Asking(each);
+        let tell = |of: &mut Asking<'_>, locations: &[u32], weight, _| of.0(locations, weight);
+        if let Some(distinct) = &self.distinct {
+            return self.walk_distinct(distinct, &mut of, &tell);
+        }
+        let all = 0..self.profile.sample_count();
+        self.walk(all, &mut Totals::default(), &mut of, &tell)
+    }
+
     fn walk_distinct<S>(
         &self,
         distinct: &[Stack],
@@ -346,19 +365,23 @@ fn in_parts<S: Send>(
 ) -> Result<Vec<S>> {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
     let parts = if count <= FEW { 1 } else { cores() };
-    if parts == 1 {
-        return Ok(vec![work(0..count)?]);
-    }
-    let work = &work;
+    let done: Vec<Mutex<Option<Result<S>>>> = (0..parts).map(|_| Mutex::new(None)).collect();
+    at_once(parts, &|part| {
+        let stretch = count * part / parts..count * (part + 1) / parts;
+        let result = work(stretch);
+        *done[part].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    let done = done.into_iter();
+    done.filter_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
+}
+
+/// Of any work, so that it is compiled once.
+fn at_once(parts: usize, work: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
-        let stretch = |part| count * part / parts..count * (part + 1) / parts;
-        let others: Vec<_> = (1..parts)
-            .map(|part| scope.spawn(move || work(stretch(part))))
-            .collect();
-        let mut done = vec![work(stretch(0))?];
-        for other in others {
-            done.push(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        for part in 1..parts {
+            scope.spawn(move || work(part));
         }
-        Ok(done)
-    })
+        work(0);
+    });
 }

@@ -13,6 +13,7 @@ mod legacy;
 pub mod message;
 pub mod report;
 pub mod web;
+mod zstd;
 
 pub use pprof_engine::{
     BASE_LABEL, Base, Difference, Error, Function, Granularity, Header, Info, Label, Limits, Line,
@@ -33,6 +34,9 @@ pub fn decode(bytes: Vec<u8>) -> Result<Profile> {
 ///
 /// # Errors
 /// As `decode`.
-pub fn decode_within(bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
+pub fn decode_within(mut bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
+    if zstd::is_zstd(&bytes) {
+        bytes = zstd::inflate(&bytes, limits)?;
+    }
     Profile::read(bytes, limits, legacy::convert)
 }

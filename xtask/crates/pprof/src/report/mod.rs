@@ -2,6 +2,7 @@
 
 mod compare;
 mod goroutines;
+mod groups;
 mod list;
 mod question;
 mod raw;
@@ -15,8 +16,8 @@ use pprof_engine::{Calls, Difference, Graph, Profile, Query, Result, View, unit,
 
 pub use compare::{Compared, Comparison, compare, compare_text};
 pub use goroutines::{Goroutines, Group, goroutines};
+pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
-pub use pprof_engine::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub(crate) use question::{Question, total};
 pub use raw::raw;
 pub use tags::{comments, tags};
