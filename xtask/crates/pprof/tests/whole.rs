@@ -5,7 +5,7 @@
 
 use pprof::flame::Flame;
 use pprof::report::{groups, stacks};
-use pprof::{Profile, Query, message};
+use pprof::{Base, Difference, Profile, Query, message};
 use prost::Message;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
@@ -108,4 +108,28 @@ fn sides_are_labels_or_profiles() {
     let split = Flame::new(&[("all", &merged)], &query, "node", 0.0).unwrap();
     assert_eq!(split.sides, ["one", "two"]);
     assert_eq!(split.calls[0].totals, apart.calls[0].totals);
+}
+
+#[test]
+fn a_difference_that_was_written_is_one_that_is_read() {
+    let (now, before) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
+    let whole = pprof::diff(now.clone(), before.clone(), Base::Compare, false).unwrap();
+    let read = pprof::decode(pprof::compress(&whole).unwrap()).unwrap();
+    let top = |profile: &Profile| pprof::report::top(profile, &Query::default()).unwrap();
+    assert_eq!(top(&whole), top(&read));
+    assert_eq!(top(&whole).total, top(&before).total);
+    // What is below zero, or marks a base itself, has to be merged to be told.
+    let of = |profile: &Profile, base: &Profile| {
+        let difference = Difference {
+            profile: profile.clone(),
+            base: base.clone(),
+            how: Base::Compare,
+            normalize: false,
+        };
+        pprof::report::difference_top(&difference, &Query::default()).unwrap()
+    };
+    assert_eq!(of(&now, &before), Some(top(&whole)));
+    assert_eq!(of(&whole, &before), None);
+    let below = pprof::diff(now.clone(), before, Base::Subtract, false).unwrap();
+    assert_eq!(of(&now, &below), None);
 }
