@@ -94,6 +94,7 @@ fn suites_against_a_cluster() {
     names_are_checked_first(&lab, &checkout);
 
     lab.ok(&["cluster", "up", "--workers", "1"]);
+    the_context_must_be_the_clusters(&lab, &checkout);
     results_are_those_of_unit_tests(&lab, &checkout);
     what_is_built_is_of_the_sources(&lab, &checkout);
     what_failed_is_run_again(&lab, &checkout);
@@ -112,6 +113,16 @@ fn suites_against_a_cluster() {
     let report = json(&report);
     let broken = report["packages"][0]["broken"].as_str().unwrap();
     assert!(broken.contains("talos-default-worker-1"), "{broken}");
+}
+
+/// The binary would go for whatever the talosconfig names.
+fn the_context_must_be_the_clusters(lab: &Lab, checkout: &Checkout) {
+    lab.sh("sed -i.own 's/^context: .*/context: elsewhere/' \"$HOME\"/.talos/config");
+    let refused = lab.fails(3, &checkout.words(&["api.VersionSuite"]));
+    let hint = "hint: talosctl config context talos-default";
+    assert!(refused.contains(hint), "{refused}");
+    assert!(!checkout.path("_out").exists(), "nothing was built");
+    lab.sh("mv \"$HOME\"/.talos/config.own \"$HOME\"/.talos/config");
 }
 
 fn results_are_those_of_unit_tests(lab: &Lab, checkout: &Checkout) {

@@ -6,7 +6,7 @@ mod facts;
 mod installer;
 mod logs;
 mod reboot;
-mod relay;
+pub(in crate::commands) mod relay;
 pub(crate) mod settings;
 mod status;
 mod teardown;

@@ -127,6 +127,9 @@ pub struct UpgradeArgs {
     /// The suites of one of the Makefile's tracks, in its network
     #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
     pub track: Option<u32>,
+    /// The network of its clusters [default: 172.20.0.0/24, or the track's]
+    #[arg(long, value_name = "CIDR")]
+    pub cidr: Option<String>,
     /// Show the suites and their tests
     #[arg(long)]
     pub list: bool,

@@ -9,6 +9,7 @@ use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 use crate::commands::cluster::HalfMade;
 use crate::commands::{App, build};
 use crate::ctx::checkout::Checkout;
+use crate::ctx::probe;
 use crate::ctx::sources::Sources;
 use crate::failure::{Failure, Result};
 use crate::ui;
@@ -93,6 +94,25 @@ pub(super) fn list(suites: &[NamedSuite]) {
         }
     }
     ui::print(&out);
+}
+
+/// The suites that a binary really has, their names complete: testify leaves a
+/// suite before its `SetupSuite` when no method of it matches. None where it
+/// does not say so.
+pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<String>> {
+    let path = checkout.dir.join(binary);
+    let words = [
+        path.as_str(),
+        "-test.v",
+        "-test.run=^TestIntegration$",
+        "-testify.m=^NONE$",
+    ];
+    let said = probe::stdout(&words, Some(&checkout.dir))?;
+    let name = |line: &str| {
+        let name = line.strip_prefix("=== RUN   TestIntegration/")?;
+        Some(name.to_owned())
+    };
+    Some(said.lines().filter_map(name).collect())
 }
 
 /// How long a run may take, in seconds.

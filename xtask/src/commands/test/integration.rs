@@ -15,7 +15,7 @@ use crate::commands::App;
 use crate::commands::cluster;
 use crate::ctx::checkout::Checkout;
 use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::ctx::talosctl::Talosctl;
+use crate::ctx::talosctl::{Context, Talosctl};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Plan, Step, Watch};
 
@@ -57,8 +57,12 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         args.which.clone()
     };
     let name = cluster::existing_name(app, &which)?;
-    if !args.fresh && !app.is_dry() {
-        must_run(app, name.as_str())?;
+    if !app.is_dry() {
+        if !args.fresh {
+            must_run(app, name.as_str())?;
+        }
+        // Said before a build that takes minutes.
+        Talosctl::need(&app.ctx, &checkout)?;
     }
     rebuilt(
         app,
@@ -157,14 +161,54 @@ fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
 
 fn must_run(app: &App<'_>, name: &str) -> Result<()> {
     let view = ClusterView::look(&app.ctx, name);
+    if let Some(other) = view.provisioner.as_deref().filter(|it| *it != "qemu") {
+        return Err(
+            Failure::host(format!("cluster `{name}` was made with {other}"))
+                .cause("these tests are run against clusters of QEMU")
+                .hint("cargo xtask cluster list; or `--fresh` for one of their own"),
+        );
+    }
     if view.state == ClusterState::Running {
-        return Ok(());
+        return check_context(app, &view);
     }
     Err(
         Failure::host(format!("cluster `{name}` is {}", view.state.as_str()))
             .cause("integration tests need one that runs")
             .hint("cargo xtask cluster up; or `--fresh` for one of their own"),
     )
+}
+
+/// The binary takes the talosconfig's current context, whatever cluster it is
+/// told: with another's it would reset another's nodes.
+fn check_context(app: &App<'_>, view: &ClusterView) -> Result<()> {
+    let (Some(config), Some(cidr)) = (app.ctx.talosconfig(), view.cidr) else {
+        let path = app.ctx.talosconfig_path();
+        return Err(Failure::host(format!("cannot read `{path}`"))
+            .cause("the tests reach the nodes with it")
+            .hint("unset TALOSCONFIG; or `--fresh` for a cluster of their own"));
+    };
+    let leads_there = |context: &Context| {
+        let mut endpoints = context.endpoints.iter();
+        endpoints.any(|one| one.parse().is_ok_and(|address| cidr.contains(address)))
+    };
+    if config
+        .contexts
+        .get(&config.current)
+        .is_some_and(leads_there)
+    {
+        return Ok(());
+    }
+    let (path, current) = (app.ctx.talosconfig_path(), &config.current);
+    let failure = Failure::host(format!(
+        "the current context `{current}` of `{path}` is not of cluster `{}`",
+        view.name
+    ))
+    .cause("the tests take that context, and would reboot and reset its nodes");
+    let right = config.contexts.iter().find(|(_, it)| leads_there(it));
+    Err(match right {
+        Some((name, _)) => failure.hint(format!("talosctl config context {name}")),
+        None => failure.hint("`--fresh` for a cluster of their own"),
+    })
 }
 
 /// The cluster.

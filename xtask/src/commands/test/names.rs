@@ -136,7 +136,7 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let alike = |other: &str| strsim::jaro(other, name);
     let nearest = known.max_by(|a, b| alike(a).total_cmp(&alike(b)));
     let failure = Failure::usage(format!("there is no test `{name}`"));

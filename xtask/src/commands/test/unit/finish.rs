@@ -97,7 +97,7 @@ pub(super) fn exit_code(app: &App<'_>, terms: &Terms<'_>, report: &Report<'_>, s
     if failed || flaky || left_out {
         return Exit::Checks.code();
     }
-    if let Some(list) = terms.list.filter(|_| report.counts().total == 0) {
+    if let Some(list) = terms.list.filter(|_| report.is_empty()) {
         app.ui.note(&format!("no test matches: `{list}` shows all"));
         return Exit::Usage.code();
     }

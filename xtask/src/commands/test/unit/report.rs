@@ -47,6 +47,16 @@ impl Report<'_> {
         self.outcomes.values().flat_map(|outcome| &outcome.runs)
     }
 
+    /// Whether nothing was run; a function whose suites are all others has run
+    /// nothing either.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut runs = self.runs();
+        !runs.any(|run| {
+            let mut names = run.tests.iter().map(|test| &test.name);
+            names.any(|name| run.depth == 0 || name.contains('/'))
+        })
+    }
+
     /// Import path and test function.
     pub(super) fn failed(&self) -> Vec<(&str, &str)> {
         self.each(|outcome| outcome.failed())

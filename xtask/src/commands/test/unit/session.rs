@@ -296,9 +296,11 @@ impl<'a> Session<'a> {
 
     fn count(&mut self, results: &Package) {
         let counts = results.counts();
-        self.live.passed += counts.passed;
-        self.live.failed += counts.failed;
-        self.live.skipped += counts.skipped;
+        if results.depth == 0 {
+            self.live.passed += counts.passed;
+            self.live.failed += counts.failed;
+            self.live.skipped += counts.skipped;
+        }
     }
 
     /// Not for what could be worse than a test's mood: races, panics, packages
@@ -364,6 +366,9 @@ impl Observe for Session<'_> {
                 let state = results.tests.iter().rev().find(|it| it.name == test);
                 let failed = state.is_some_and(|test| test.state == State::Failed);
                 let depth = test.matches('/').count();
+                if results.depth > 0 && depth == results.depth {
+                    self.live.count(state.map(|test| test.state));
+                }
                 if failed && depth == results.depth {
                     let again = self.jobs.get(&number).and_then(|(_, again)| again.clone());
                     self.said.entry(number).or_default().push(test.to_owned());

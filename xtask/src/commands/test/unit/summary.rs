@@ -118,7 +118,11 @@ impl Report<'_> {
         let mut tests: Vec<(f64, String)> = self
             .runs()
             .flat_map(|run| {
-                let roots = run.tests.iter().filter(|test| !test.name.contains('/'));
+                let depth = |name: &str| name.matches('/').count();
+                let roots = run
+                    .tests
+                    .iter()
+                    .filter(move |test| depth(&test.name) == run.depth);
                 roots.map(|test| (test.seconds, format!("{} {}", short(&run.name), test.name)))
             })
             .filter(|(seconds, _)| *seconds >= 1.0)
