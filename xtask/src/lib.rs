@@ -2,6 +2,11 @@
 //! `cli` → `ctx` (read-only probes) → `plan` (steps as data) → `run`
 //! (executes) and `record` (remembers) → report.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "what only commands that need Linux use")
+)]
+
 pub mod cli;
 pub mod commands;
 pub mod ctx;
@@ -10,6 +15,7 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod ui;
+mod units;
 
 use cli::Cli;
 use failure::{Exit, Result};

@@ -71,18 +71,10 @@ impl Leg {
                 tests.entry(test.package).or_default().push(test.name);
             }
         }
-        let describe = [
-            "git",
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=40",
-            "--match=none",
-        ];
         Ok(Some(Self {
             number: shard.number,
             of: shard.of,
-            commit: probe::stdout(&describe, Some(dir)),
+            commit: probe::commit(dir),
             platform: format!("linux/{}", app.ctx.host.arch),
             options: Options::of(args),
             split,
@@ -105,9 +97,9 @@ impl Options {
             sudo: format!("{:?}", args.sudo).to_lowercase(),
             race: args.race,
             timeout: args.timeout.clone(),
-            retries: args.retries,
+            retries: args.results.retries,
             strict: args.strict,
-            allow_flaky: args.allow_flaky,
+            allow_flaky: args.results.allow_flaky,
             go_flags: args.go_flags.clone(),
         }
     }

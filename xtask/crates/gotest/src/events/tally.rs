@@ -3,59 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{End, Event, Exit, Kept, Verdict, What};
-
-/// How a test stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Running,
-    /// Waits for others, as `t.Parallel` has it.
-    Paused,
-    Passed,
-    Failed,
-    Skipped,
-    /// Its binary ended before it did.
-    Aborted,
-}
-
-impl State {
-    pub fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Aborted)
-    }
-
-    /// For programs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Aborted => "aborted",
-        }
-    }
-}
-
-/// A test or subtest, once for each time that it ran.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Test {
-    /// With those of its parents: `TestA/b`.
-    pub name: String,
-    pub state: State,
-    pub seconds: f64,
-    /// Of one that passed nothing is kept.
-    pub output: Kept,
-    /// Why it was skipped: the last that it said.
-    pub reason: Option<String>,
-    pub raced: bool,
-}
-
-impl Test {
-    /// The test function.
-    pub fn root(&self) -> &str {
-        self.name.split('/').next().unwrap_or_default()
-    }
-}
+use super::{End, Event, Exit, Kept, State, Test, Verdict, What};
 
 /// The tests of one package.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +24,9 @@ pub struct Package {
     raced: bool,
     /// Whether what passed keeps its output too.
     pub keep_all: bool,
+    /// How far below a test function that lies which fails and is run again: 0
+    /// for itself, 2 for `TestIntegration/api.ResetSuite/TestReset`.
+    pub depth: usize,
 }
 
 /// How many. Subtests count, as `go test -json` tells of them.
@@ -212,7 +163,7 @@ impl Package {
     }
 
     fn is_anything_running(&self) -> bool {
-        let is_benchmark = |test: &Test| test.root().starts_with("Benchmark");
+        let is_benchmark = |test: &Test| test.name.starts_with("Benchmark");
         self.tests
             .iter()
             .any(|test| matches!(test.state, State::Running | State::Paused) && !is_benchmark(test))
@@ -254,13 +205,26 @@ impl Package {
             && !self.tests.iter().any(|test| test.state.is_failure())
     }
 
-    /// Test functions that failed, each once.
+    /// Of a test's name that part which fails and is run again as a whole: the
+    /// test function, where `depth` does not say otherwise.
+    pub fn root<'a>(&self, name: &'a str) -> &'a str {
+        let end = name.match_indices('/').nth(self.depth);
+        end.map_or(name, |(at, _)| &name[..at])
+    }
+
+    /// Test functions that failed, each once; with a `depth`, what is so far
+    /// below, and what is above and failed by itself.
     pub fn failed_roots(&self) -> Vec<&str> {
         let mut roots: Vec<&str> = Vec::new();
         for test in self.tests.iter().filter(|test| test.state.is_failure()) {
-            if !roots.contains(&test.root()) {
-                roots.push(test.root());
+            let root = self.root(&test.name);
+            if !roots.contains(&root) {
+                roots.push(root);
             }
+        }
+        if self.depth > 0 {
+            let all = roots.clone();
+            roots.retain(|root| !all.iter().any(|other| is_below(other, root)));
         }
         roots
     }
@@ -271,9 +235,15 @@ impl Package {
         let failed = self
             .tests
             .iter()
-            .filter(|test| test.root() == root && test.state != State::Passed);
+            .filter(|test| self.root(&test.name) == root && test.state != State::Passed);
         failed.map(|test| test.output.text()).collect()
     }
+}
+
+/// Whether `name` is a subtest of `above`.
+fn is_below(name: &str, above: &str) -> bool {
+    name.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn is_race(line: &[u8]) -> bool {

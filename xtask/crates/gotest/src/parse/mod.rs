@@ -2,6 +2,7 @@
 //! not understand becomes `Unknown` and is stepped over, and nesting deeper
 //! than any source has is cut off, since what we read was written by others.
 
+mod control;
 mod expressions;
 mod statements;
 mod types;
@@ -69,6 +70,18 @@ impl<'a> Parser<'a> {
     pub(crate) fn name(&mut self) -> Option<&'a str> {
         let word = self.token.kind == Kind::Word && !is_keyword(self.token.text);
         word.then(|| self.advance().text)
+    }
+
+    /// `a, b, c`; none where no name stands.
+    fn names(&mut self) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        while let Some(name) = self.name() {
+            names.push(name);
+            if !self.eat(",") {
+                break;
+            }
+        }
+        names
     }
 
     fn semis(&mut self) {

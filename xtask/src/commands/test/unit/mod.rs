@@ -11,6 +11,7 @@ mod recipe;
 mod report;
 mod select;
 mod session;
+pub(super) mod suites;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use flags::Flags;
 use jobs::Shared;
 use report::Report;
 use select::Package;
-use session::Session;
+use session::{Session, Source};
 
 /// What `go test` gives a package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
@@ -55,7 +56,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let mut packages = select::packages(&checkout.dir, &tests, sudo, &mut abilities);
     let state = &app.ctx.dirs.state;
     let before = Failed::load(state, &checkout.dir);
-    if args.rerun_failed {
+    if args.results.rerun_failed {
         let failed = before.clone().unwrap_or_default();
         packages = select::only_failed(packages, &failed);
         if packages.is_empty() {
@@ -96,6 +97,19 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     carry_out(app, shared, what)
 }
 
+/// What can be refused without a look at the checkout.
+///
+/// # Errors
+/// Flags that nobody takes, or that do not go together.
+pub(super) fn check(args: &UnitArgs) -> Result<()> {
+    let flags = sorted(args)?;
+    timeout(&flags)?;
+    if args.place == Place::Buildx {
+        buildx::check(args, &flags)?;
+    }
+    Ok(())
+}
+
 /// Flags of ours and of `go test`; ours come first.
 fn sorted(args: &UnitArgs) -> Result<Flags> {
     let mut flags = flags::sort(&args.go_flags)?;
@@ -120,7 +134,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     let Some(text) = &flags.timeout else {
         return Ok(GOS_LIMIT);
     };
-    gotest::duration(text).ok_or_else(|| {
+    talos::duration(text).ok_or_else(|| {
         Failure::usage(format!("`{text}` is no time span"))
             .hint("as Go writes them: 90s, 5m, 1h30m")
     })
@@ -229,7 +243,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .map(|package| (package.name.clone(), package))
         .collect();
     let to_link = what.links.iter().map(|link| link.packages.len()).sum();
-    let mut session = Session::new(args, app.ui, &shared, &packages, to_link, size);
+    let mut session = Session::new(&args.results, app.ui, &shared, &packages, to_link, size);
+    session.fail_fast = args.fail_fast;
     session.binaries = what
         .links
         .iter()
@@ -251,14 +266,19 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     };
     finish::write(
         app,
-        args,
+        &args.results,
         &report,
         what.before,
         &record.dir,
         shared.checkout,
     )?;
     let stop = stop?;
-    let code = finish::exit_code(app, args, &report, stop);
+    let terms = finish::Terms {
+        results: &args.results,
+        strict: args.strict,
+        list: (args.run.is_some() || args.results.rerun_failed).then_some("cargo xtask test list"),
+    };
+    let code = finish::exit_code(app, &terms, &report, stop);
     record.event(serde_json::json!({"event": "end", "code": code}));
     Ok(code)
 }
