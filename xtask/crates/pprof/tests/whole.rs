@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+use std::collections::BTreeMap;
+
 use pprof::flame::Flame;
 use pprof::report::{groups, stacks};
 use pprof::{Base, Difference, Profile, Query, message};
@@ -132,4 +134,52 @@ fn a_difference_that_was_written_is_one_that_is_read() {
     assert_eq!(of(&whole, &before), None);
     let below = pprof::diff(now.clone(), before, Base::Subtract, false).unwrap();
     assert_eq!(of(&now, &below), None);
+}
+
+/// The same program built anew: other addresses, lines and build id.
+fn rebuilt(name: &str) -> Profile {
+    let bytes = pprof::encode(&profile(name)).unwrap();
+    let mut whole = message::Profile::decode(&bytes[..]).unwrap();
+    whole.string_table.push(b"another build".to_vec());
+    for mapping in &mut whole.mapping {
+        mapping.build_id = i64::try_from(whole.string_table.len() - 1).unwrap();
+        mapping.memory_limit += 0x5000;
+    }
+    for location in &mut whole.location {
+        location.address += 0x1230;
+        location.line.iter_mut().for_each(|line| line.line += 7);
+    }
+    pprof::decode(whole.encode_to_vec()).unwrap()
+}
+
+#[test]
+fn builds_of_a_program_are_one_by_function() {
+    let (one, two) = (profile("cpu.pb.gz"), rebuilt("cpu.pb.gz"));
+    let query = Query {
+        trim: false,
+        ..Query::default()
+    };
+    let rows = |profile: &Profile| -> BTreeMap<String, (i64, i64)> {
+        let top = pprof::report::top(profile, &query).unwrap();
+        let rows = top.rows.into_iter();
+        rows.map(|row| (row.name, (row.flat, row.cum))).collect()
+    };
+    let sources = [one.clone(), two.clone()].map(pprof::Source::new);
+    let merged = pprof::merge(sources.into()).unwrap();
+    let double = rows(&one).into_iter();
+    let double: BTreeMap<_, _> = double
+        .map(|(name, (flat, cum))| (name, (2 * flat, 2 * cum)))
+        .collect();
+    assert!(double.len() > 20);
+    assert_eq!(rows(&merged), double);
+    // By address they stay two.
+    assert_eq!(
+        merged.locations.len(),
+        2 * pprof::merge(vec![pprof::Source::new(one.clone())])
+            .unwrap()
+            .locations
+            .len()
+    );
+    let less = pprof::diff(two, one, Base::Subtract, false).unwrap();
+    assert_eq!(rows(&less), BTreeMap::new());
 }

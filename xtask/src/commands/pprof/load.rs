@@ -71,10 +71,33 @@ fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
     }
 }
 
-/// The base alone, for what keeps both sides.
-pub(super) fn base(compare: &CompareArgs) -> Result<Option<Profile>> {
-    let (base, _) = base_of(compare);
-    (!base.is_empty()).then(|| merged(base)).transpose()
+/// A profile and, if a base is named, that beside it: for what keeps both
+/// sides.
+#[derive(Debug)]
+pub(super) struct Sides<'a> {
+    profile: &'a Profile,
+    base: Option<Profile>,
+}
+
+impl<'a> Sides<'a> {
+    pub(super) fn of(profile: &'a Profile, compare: &CompareArgs) -> Result<Self> {
+        let (base, _) = base_of(compare);
+        let base = (!base.is_empty()).then(|| merged(base)).transpose()?;
+        Ok(Self { profile, base })
+    }
+
+    /// Whether there are two.
+    pub(super) fn differ(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Each with its name; without a base the profile's is `alone`.
+    pub(super) fn named<'s>(&'s self, alone: &'s str) -> Vec<(&'s str, &'s Profile)> {
+        match &self.base {
+            Some(base) => vec![("now", self.profile), ("before", base)],
+            None => vec![(alone, self.profile)],
+        }
+    }
 }
 
 fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profile> {
