@@ -106,7 +106,7 @@ fn suites_against_a_cluster() {
     let words = ["api.CrashSuite", "--report", report.to_str().unwrap()];
     let dead = said(&lab, 5, &checkout.words(&words));
     assert!(
-        dead.contains("node `talos-default-worker-1` died"),
+        dead.contains("node `talos-default-worker-1` died while the tests ran"),
         "{dead}"
     );
     assert!(dead.contains("not a failure of tests"), "{dead}");

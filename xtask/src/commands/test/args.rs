@@ -104,7 +104,7 @@ pub struct IntegrationArgs {
     #[arg(long)]
     pub full: bool,
     /// On a cluster of their own, made before and destroyed after
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "json"])]
     pub fresh: bool,
     /// Show the suites and their tests
     #[arg(long)]

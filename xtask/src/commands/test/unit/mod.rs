@@ -9,6 +9,7 @@ mod live;
 mod plan;
 mod recipe;
 mod report;
+mod said;
 mod select;
 mod session;
 pub(super) mod suites;

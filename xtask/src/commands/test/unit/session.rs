@@ -2,19 +2,16 @@
 //! said about it at once.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-
-use gotest::events::{Package, State, Verdict};
 
 use camino::Utf8Path;
+use gotest::events::{Package, State, Verdict};
 
 use super::super::args::ResultArgs;
-use super::live::{Live, clock, short};
+use super::live::{Live, short};
 use super::select::Package as Chosen;
 use crate::failure::Failure;
-use crate::run::exec_root::left;
 use crate::run::gotest::{Finished, Job, Linked, Observe, Seen};
-use crate::ui::{Style, Ui};
+use crate::ui::Ui;
 
 /// What came of one package.
 #[derive(Debug, Default)]
@@ -115,10 +112,10 @@ pub(super) struct Session<'a> {
     pub(super) live: Live<'a>,
     pub(super) size: usize,
     /// What was said of a test at once, so that it is said once.
-    said: BTreeMap<usize, Vec<String>>,
+    pub(super) said: BTreeMap<usize, Vec<String>>,
     /// A package that cannot be built, and the compiler's words about it: what
     /// is wrong with all is said once.
-    unbuilt: Option<(String, String)>,
+    pub(super) unbuilt: Option<(String, String)>,
     jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
 }
 
@@ -147,151 +144,6 @@ impl<'a> Session<'a> {
             unbuilt: None,
             jobs: BTreeMap::new(),
         }
-    }
-
-    /// Text that stays; below it the picture goes on.
-    fn say(&mut self, text: &str) {
-        self.live.clear();
-        if self.args.json {
-            self.ui.report(text);
-        } else {
-            crate::ui::print(text);
-        }
-    }
-
-    /// A test's words, whole, with a line before that says whose they are.
-    fn say_failed(&mut self, package: &Package, root: &str, again: Option<u32>) {
-        let seconds = package
-            .tests
-            .iter()
-            .rev()
-            .find(|test| test.name == root)
-            .map_or(0.0, |test| test.seconds);
-        let state = match again {
-            None => "FAIL".to_owned(),
-            Some(time) => format!("FAIL again (run {})", time + 1),
-        };
-        let title = format!(
-            "{state} {} {root} ({})",
-            short(&package.name),
-            clock(seconds)
-        );
-        let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-        indent(&mut text, &package.output_of(root));
-        self.say(&text);
-    }
-
-    fn paint(&self, style: Style, text: &str) -> String {
-        if self.args.json {
-            text.to_owned()
-        } else {
-            self.ui.paint(style, text)
-        }
-    }
-
-    /// One line about a package's run, and what failed without having ended.
-    fn say_package(&mut self, number: usize, finished: &Finished) {
-        let results = &finished.results;
-        let again = finished.job.again.as_ref().map(|(_, time)| *time);
-        let said = self.said.remove(&number).unwrap_or_default();
-        for root in results.failed_roots() {
-            if !said.iter().any(|name| name == root) {
-                self.say_failed(results, root, again);
-            }
-        }
-        let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
-        if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
-            let title = format!("FAIL {}: {}", short(&results.name), verdict.describe());
-            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-            indent(&mut text, &results.output.text());
-            self.say(&text);
-        }
-        if !finished.left.is_empty() {
-            let text = format!("{}: {}\n", short(&results.name), left(&finished.left));
-            self.say(&text);
-        }
-        if again.is_none() {
-            self.say_line(finished, &verdict);
-        }
-    }
-
-    fn say_unbuilt(&mut self, package: &str, words: String) {
-        let title = format!("FAIL {}  cannot be built", short(package));
-        let text = match &self.unbuilt {
-            Some((other, said)) if *said == words => {
-                let title = format!("{title}, as {}", short(other));
-                format!("{}\n", self.paint(Style::Bad, &title))
-            }
-            _ => {
-                let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-                indent(&mut text, &words);
-                self.unbuilt = Some((package.to_owned(), words));
-                text
-            }
-        };
-        self.say(&text);
-    }
-
-    fn say_line(&mut self, finished: &Finished, verdict: &Verdict) {
-        let results = &finished.results;
-        let counts = results.counts();
-        let mut line = if verdict.is_ok() {
-            self.paint(Style::Good, "ok  ")
-        } else {
-            self.paint(Style::Bad, "FAIL")
-        };
-        let _ = write!(line, " {}", short(&results.name));
-        if finished.job.as_root {
-            line.push_str(" [root]");
-        }
-        let _ = write!(line, "  {}", clock(results.seconds));
-        for (count, word) in [
-            (counts.passed, "passed"),
-            (counts.failed, "failed"),
-            (counts.skipped, "skipped"),
-        ] {
-            if count > 0 {
-                let _ = write!(line, "  {count} {word}");
-            }
-        }
-        if !matches!(verdict, Verdict::Passed | Verdict::Failed) {
-            let _ = write!(line, "  {}", verdict.describe());
-        }
-        line.push('\n');
-        self.say(&line);
-    }
-
-    /// One line about a suite, of those that hours of others may follow.
-    fn say_suite(&mut self, results: &Package, suite: &str) {
-        let Some(test) = results.tests.iter().rev().find(|it| it.name == suite) else {
-            return;
-        };
-        let mut line = match test.state {
-            State::Failed => self.paint(Style::Bad, "FAIL"),
-            State::Skipped => "skip".to_owned(),
-            _ => self.paint(Style::Good, "ok  "),
-        };
-        let name = suite.rsplit('/').next().unwrap_or(suite);
-        let _ = write!(line, " {name}  {}", clock(test.seconds));
-        let of_suite = |test: &&gotest::events::Test| {
-            test.name.starts_with(&format!("{suite}/")) && results.root(&test.name) == test.name
-        };
-        for (state, word) in [
-            (State::Passed, "passed"),
-            (State::Failed, "failed"),
-            (State::Skipped, "skipped"),
-        ] {
-            let tests = results.tests.iter().filter(of_suite);
-            let count = tests.filter(|test| test.state == state).count();
-            if count > 0 {
-                let _ = write!(line, "  {count} {word}");
-            }
-        }
-        if let Some(reason) = &test.reason {
-            let _ = write!(line, "  {reason}");
-        }
-        line.push('\n');
-        self.say(&line);
     }
 
     fn count(&mut self, results: &Package) {
@@ -433,15 +285,5 @@ impl Observe for Session<'_> {
                 outcome.pending == 0
                     && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())
             })
-    }
-}
-
-/// Everything that was said, without the marks of the testing package's lines.
-fn indent(out: &mut String, text: &str) {
-    for line in text.lines() {
-        if line.starts_with("=== ") && !line.starts_with("=== Failed") {
-            continue;
-        }
-        let _ = writeln!(out, "    {line}");
     }
 }

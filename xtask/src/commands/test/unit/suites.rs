@@ -226,7 +226,10 @@ fn one(
             }
             _ => {
                 results.end(Ended::Unknown, last);
-                broken = Some(failure);
+                // Who watches nodes does not know what for.
+                let lost = (suites.lost)().filter(|lost| lost.exit == failure.exit);
+                let what = lost.map_or_else(|| failure.what.clone(), |lost| lost.what);
+                broken = Some(Failure { what, ..failure });
             }
         },
     }
