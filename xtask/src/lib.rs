@@ -2,6 +2,11 @@
 //! `cli` → `ctx` (read-only probes) → `plan` (steps as data) → `run`
 //! (executes) and `record` (remembers) → report.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "what only commands that need Linux use")
+)]
+
 pub mod cli;
 pub mod commands;
 pub mod ctx;
@@ -10,8 +15,7 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod ui;
-
-use clap::Parser;
+mod units;
 
 use cli::Cli;
 use failure::{Exit, Result};
@@ -21,7 +25,7 @@ use ui::Ui;
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
-    let cli = match Cli::try_parse_from(cli::arguments(std::env::args_os())) {
+    let cli = match Cli::read(&cli::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let error = cli::with_suggestion(error);

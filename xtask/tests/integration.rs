@@ -58,9 +58,27 @@ impl Checkout {
     }
 }
 
-/// What the tests print, after success: with all else that is no data.
-fn passes(lab: &Lab, words: &[&str]) -> String {
-    lab.fails(0, words)
+/// All that is said, after ending with `code`.
+fn said(lab: &Lab, code: i32, words: &[&str]) -> String {
+    let output = lab.xtask(&[&["--lab"], words].concat());
+    let said = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned());
+    let said = said.concat();
+    assert_eq!(output.status.code(), Some(code), "{words:?}:\n{said}");
+    said
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What became of a test, by the end of its name.
+fn state(report: &serde_json::Value, test: &str) -> String {
+    let tests = report["packages"][0]["tests"].as_array().unwrap();
+    let name = format!("TestIntegration/{test}");
+    let found = tests.iter().find(|it| it["name"] == name.as_str());
+    found
+        .map_or("absent", |it| it["state"].as_str().unwrap())
+        .to_owned()
 }
 
 fn changed(path: &Path) -> std::time::SystemTime {
@@ -76,34 +94,113 @@ fn suites_against_a_cluster() {
     names_are_checked_first(&lab, &checkout);
 
     lab.ok(&["cluster", "up", "--workers", "1"]);
-    let passing = checkout.words(&["api.VersionSuite"]);
-    let said = passes(&lab, &passing);
-    assert!(
-        said.contains("--- PASS: TestIntegration/api.VersionSuite/TestServer"),
-        "{said}"
-    );
-    assert!(said.contains("--- SKIP: TestIntegration/api.VersionSuite/TestLong"));
-    assert!(!said.contains("BrokenSuite"), "{said}");
-
+    the_context_must_be_the_clusters(&lab, &checkout);
+    results_are_those_of_unit_tests(&lab, &checkout);
     what_is_built_is_of_the_sources(&lab, &checkout);
-
-    let said = passes(
-        &lab,
-        &checkout.words(&["--full", "api.VersionSuite/TestLong"]),
-    );
-    assert!(said.contains("--- PASS: TestIntegration/api.VersionSuite/TestLong"));
-    assert!(!said.contains("TestServer"), "{said}");
-
-    let failing = lab.fails(1, &checkout.words(&["api.BrokenSuite"]));
-    assert!(failing.contains("integration tests failed"), "{failing}");
-
+    what_failed_is_run_again(&lab, &checkout);
+    ends_are_told_apart(&lab, &checkout);
     a_cluster_of_its_own_comes_and_goes(&lab, &checkout);
 
     // A cluster that went is no failure of a test.
-    let dead = lab.fails(5, &checkout.words(&["api.CrashSuite"]));
+    let report = checkout.path("crash.json");
+    let words = ["api.CrashSuite", "--report", report.to_str().unwrap()];
+    let dead = said(&lab, 5, &checkout.words(&words));
     assert!(
         dead.contains("node `talos-default-worker-1` died"),
         "{dead}"
+    );
+    assert!(dead.contains("not a failure of tests"), "{dead}");
+    let report = json(&report);
+    let broken = report["packages"][0]["broken"].as_str().unwrap();
+    assert!(broken.contains("talos-default-worker-1"), "{broken}");
+}
+
+/// The binary would go for whatever the talosconfig names.
+fn the_context_must_be_the_clusters(lab: &Lab, checkout: &Checkout) {
+    lab.sh("sed -i.own 's/^context: .*/context: elsewhere/' \"$HOME\"/.talos/config");
+    let refused = lab.fails(3, &checkout.words(&["api.VersionSuite"]));
+    let hint = "hint: talosctl config context talos-default";
+    assert!(refused.contains(hint), "{refused}");
+    assert!(!checkout.path("_out").exists(), "nothing was built");
+    lab.sh("mv \"$HOME\"/.talos/config.own \"$HOME\"/.talos/config");
+}
+
+fn results_are_those_of_unit_tests(lab: &Lab, checkout: &Checkout) {
+    let (report, junit) = (checkout.path("report.json"), checkout.path("junit.xml"));
+    let words = [
+        "api.VersionSuite",
+        "api.BrokenSuite",
+        "--report",
+        report.to_str().unwrap(),
+        "--junit",
+        junit.to_str().unwrap(),
+    ];
+    let first = said(lab, 1, &checkout.words(&words));
+    assert!(first.contains("ok   api.VersionSuite"), "{first}");
+    assert!(first.contains("FAIL api.BrokenSuite"), "{first}");
+    assert_eq!(first.matches("the answer is not 42").count(), 1, "{first}");
+    assert!(first.contains("skipping in short mode"), "{first}");
+    assert!(!first.contains("CrashSuite"), "{first}");
+    assert!(!first.contains('\u{16}'), "marks are for us: {first}");
+
+    let report = json(&report);
+    assert_eq!(state(&report, "api.VersionSuite/TestServer"), "passed");
+    assert_eq!(state(&report, "api.VersionSuite/TestLong"), "skipped");
+    assert_eq!(state(&report, "api.BrokenSuite/TestWrong"), "failed");
+    let failed = &report["packages"][0]["failed"];
+    let only = serde_json::json!(["TestIntegration/api.BrokenSuite/TestWrong"]);
+    assert_eq!(*failed, only, "what is above failed for it");
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert!(
+        junit.contains(r#"name="TestIntegration/api.BrokenSuite/TestWrong""#),
+        "{junit}"
+    );
+    assert!(junit.contains("the answer is not 42"), "{junit}");
+
+    let full = checkout.words(&["--full", "--json", "api.VersionSuite/TestLong"]);
+    let report: serde_json::Value = serde_json::from_str(&lab.ok(&full)).unwrap();
+    assert_eq!(state(&report, "api.VersionSuite/TestLong"), "passed");
+    assert_eq!(state(&report, "api.VersionSuite/TestServer"), "absent");
+}
+
+fn what_failed_is_run_again(lab: &Lab, checkout: &Checkout) {
+    let again = said(lab, 1, &checkout.words(&["--rerun-failed"]));
+    assert!(again.contains("FAIL api.BrokenSuite"), "{again}");
+    assert!(!again.contains("VersionSuite"), "{again}");
+    let none = said(
+        lab,
+        0,
+        &checkout.words(&["--rerun-failed", "api.VersionSuite"]),
+    );
+    assert!(none.contains("nothing failed the last time"), "{none}");
+
+    let report = checkout.path("flaky.json");
+    let words = [
+        "api.FlakySuite",
+        "--retries",
+        "2",
+        "--allow-flaky",
+        "--report",
+        report.to_str().unwrap(),
+    ];
+    let flaky = said(lab, 0, &checkout.words(&words));
+    assert!(flaky.contains("1 flaky"), "{flaky}");
+    let report = json(&report);
+    assert_eq!(state(&report, "api.FlakySuite/TestSecondTime"), "flaky");
+    assert_eq!(state(&report, "api.FlakySuite"), "flaky");
+    assert_eq!(report["counts"]["failed"], 0);
+}
+
+fn ends_are_told_apart(lab: &Lab, checkout: &Checkout) {
+    let panics = said(lab, 1, &checkout.words(&["api.PanicSuite"]));
+    assert!(panics.contains("panic: out of range"), "{panics}");
+    assert!(panics.contains("not run"), "{panics}");
+    let words = ["api.HangSuite", "--timeout", "3s"];
+    let hangs = said(lab, 1, &checkout.words(&words));
+    assert!(hangs.contains("timed out"), "{hangs}");
+    assert!(
+        hangs.contains("(*HangSuite).TestForEver"),
+        "goroutines: {hangs}"
     );
 }
 
@@ -137,8 +234,8 @@ fn a_cluster_of_its_own_comes_and_goes(lab: &Lab, checkout: &Checkout) {
         "ln -s \"$HOME\"/talos/_out/* {}/_out/",
         checkout.dir.path().display()
     ));
-    let said = passes(lab, &checkout.words(&["--fresh", "api.VersionSuite"]));
-    assert!(said.contains("--- PASS: TestIntegration/api.VersionSuite/TestServer"));
+    let said = said(lab, 0, &checkout.words(&["--fresh", "api.VersionSuite"]));
+    assert!(said.contains("ok   api.VersionSuite"), "{said}");
     let list = lab.ok(&["cluster", "list"]);
     assert!(list.contains("talos-default"), "{list}");
     assert!(!list.contains("integration"), "{list}");

@@ -380,7 +380,11 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
             .contains("relay"),
         "{seen}"
     );
-    lab.ok(&up);
+    let said = lab.ok(&up);
+    assert!(
+        said.contains("registries for its nodes at 172.20.0.1"),
+        "{said}"
+    );
     assert_eq!(status()["relay"]["state"], "running");
     assert_eq!(pull("127.0.0.1:5005/u/x:v1"), "pulled");
     lab.ok(&["cluster", "destroy"]);

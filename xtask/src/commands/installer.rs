@@ -11,8 +11,31 @@ use super::cluster::HalfMade;
 use crate::cli::InstallerArgs;
 use crate::ctx::images;
 use crate::failure::{Failure, Result};
+use crate::plan::Plan;
 
 pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
+    let (plan, planned) = plan_and_values(app, args)?;
+    if app.carry_out(&plan, &HalfMade)?
+        && let Some(image) =
+            value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
+    {
+        let name = value(&planned, "REGISTRY_AND_USERNAME").unwrap_or_default();
+        app.ui.progress(&format!(
+            "installer: {name}/installer:{image}; `cargo xtask images` has its digest"
+        ));
+    }
+    Ok(0)
+}
+
+/// The images, for a command that needs them.
+///
+/// # Errors
+/// What cannot be meant, and what the host lacks.
+pub(in crate::commands) fn plan(app: &App<'_>, args: &InstallerArgs) -> Result<Plan> {
+    plan_and_values(app, args).map(|(plan, _)| plan)
+}
+
+fn plan_and_values(app: &App<'_>, args: &InstallerArgs) -> Result<(Plan, Planned)> {
     let checkout = app.ctx.checkout()?;
     let repository = Repository::open(&checkout.dir)?;
     if let Some(word) = args.words.iter().find(|word| !word.contains('=')) {
@@ -34,16 +57,7 @@ pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     if !args.no_preflight && !app.is_dry() {
         preflight::check(app, &plan)?;
     }
-    if app.carry_out(&plan, &HalfMade)?
-        && let Some(image) =
-            value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
-    {
-        let name = value(&planned, "REGISTRY_AND_USERNAME").unwrap_or_default();
-        app.ui.progress(&format!(
-            "installer: {name}/installer:{image}; `cargo xtask images` has its digest"
-        ));
-    }
-    Ok(0)
+    Ok((plan, planned))
 }
 
 fn registry(args: &InstallerArgs) -> String {

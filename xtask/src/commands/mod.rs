@@ -7,6 +7,7 @@ pub mod cluster;
 mod completions;
 mod doctor;
 mod embed;
+#[cfg(target_os = "linux")]
 mod exec_root;
 mod images;
 mod installer;
@@ -18,7 +19,6 @@ pub mod registry;
 mod runs;
 mod setup;
 pub mod test;
-mod units;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use crate::ctx::Ctx;
@@ -26,8 +26,6 @@ use crate::failure::{Because, Result};
 use crate::plan::{Plan, render_human, render_sh};
 use crate::run::{self, Runner, Signals, Undo};
 use crate::ui::{self, Ui};
-
-pub(crate) use units::{human_size, human_span};
 
 /// What a command gets besides its own arguments.
 #[derive(Debug)]
@@ -42,12 +40,15 @@ pub struct App<'a> {
 pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u8> {
     match cli.command {
         Command::Internal(InternalCommand::RootStep) => return run::serve_root_step(ui, signals),
+        #[cfg(target_os = "linux")]
         Command::Internal(InternalCommand::RootExec) => {
             return run::exec_root::serve_root_exec(signals);
         }
+        #[cfg(target_os = "linux")]
         Command::Internal(InternalCommand::RootInit) => {
             return run::exec_root::serve_root_init(signals);
         }
+        #[cfg(target_os = "linux")]
         Command::ExecRoot(args) => return exec_root::run(&args, &cli.global, ui, signals),
         Command::Internal(InternalCommand::Warden) => return run::serve_warden(signals),
         Command::Completions { shell } => return completions::print(shell),
@@ -85,7 +86,11 @@ pub(crate) fn dispatch(cli: Cli, ui: &Ui, signals: &'static Signals) -> Result<u
             ports,
             serve,
         }) => internal::gateway(&app, of, &cidr, ports, serve),
-        Command::Completions { .. } | Command::ExecRoot(_) | Command::Internal(_) => Ok(0),
+        #[cfg(not(target_os = "linux"))]
+        Command::ExecRoot(_) => app.ctx.needs_linux("exec-root").map(|()| 0),
+        #[cfg(target_os = "linux")]
+        Command::ExecRoot(_) => Ok(0),
+        Command::Completions { .. } | Command::Internal(_) => Ok(0),
     }
 }
 
@@ -101,6 +106,7 @@ impl App<'_> {
             ui: self.ui,
             signals: self.signals,
             grace: run::Grace::default(),
+            output_is_ours: true,
         }
     }
 
@@ -115,6 +121,22 @@ impl App<'_> {
         }
         self.runner().execute(plan, undo)?;
         Ok(true)
+    }
+
+    /// As [`Self::carry_out`], with nothing of it on standard output, which is
+    /// for what follows.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub fn carry_out_before(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        if self.is_dry() {
+            return self.show(plan);
+        }
+        let runner = Runner {
+            output_is_ours: false,
+            ..self.runner()
+        };
+        runner.execute(plan, undo)
     }
 
     /// # Errors

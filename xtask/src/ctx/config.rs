@@ -20,6 +20,7 @@ pub struct Config {
     pub builder: BuilderConfig,
     /// Where pull-through proxies pull from instead, by image host.
     pub proxies: BTreeMap<String, String>,
+    pub upgrade: UpgradeConfig,
     /// The folder that holds `.cargo`, for relative paths.
     #[serde(skip)]
     pub base: Option<Utf8PathBuf>,
@@ -41,6 +42,14 @@ pub struct ClusterConfig {
     pub with_bootloader: Option<bool>,
     /// Further arguments for `talosctl cluster create`, before those after `--`.
     pub talosctl_args: Vec<String>,
+}
+
+/// Of `test upgrade`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UpgradeConfig {
+    /// Where releases are fetched from: `URL/v1.12.0/vmlinuz-amd64`.
+    pub releases: Option<String>,
 }
 
 /// The buildx builder that builds use.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::probe;
 use crate::failure::{Failure, Result};
+use crate::units::parse_size;
 
 /// An engine that counts what its volumes hold may take its time.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -300,28 +301,8 @@ pub fn volume_sizes() -> Vec<(String, u64)> {
         .unwrap_or_default();
     volumes
         .into_iter()
-        .filter_map(|volume| Some((volume.name, bytes(&volume.size)?)))
+        .filter_map(|volume| Some((volume.name, parse_size(&volume.size)?)))
         .collect()
-}
-
-/// `1.293GB`: docker's sizes are powers of ten.
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: f64 = match &text[digits.len()..] {
-        "B" => 1.0,
-        "kB" | "KB" => 1e3,
-        "MB" => 1e6,
-        "GB" => 1e9,
-        "TB" => 1e12,
-        _ => return None,
-    };
-    let number: f64 = digits.trim().parse().ok()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a size, rounded by docker already"
-    )]
-    (number >= 0.0).then_some((number * unit).round() as u64)
 }
 
 #[cfg(test)]
@@ -372,13 +353,5 @@ mod tests {
         .map(str::to_owned);
         assert_eq!(telling(&lines), [lines[1].clone()]);
         assert_eq!(telling(&lines[2..]), [lines[2].clone()]);
-    }
-
-    #[test]
-    fn dockers_sizes_in_bytes() {
-        for (text, size) in [("0B", 0), ("2.5kB", 2500), ("1.293GB", 1_293_000_000)] {
-            assert_eq!(bytes(text), Some(size));
-        }
-        assert_eq!(bytes("N/A"), None);
     }
 }

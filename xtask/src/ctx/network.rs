@@ -39,6 +39,19 @@ pub fn has_interface(name: &str) -> bool {
     })
 }
 
+/// Bridges as talosctl names them, whoever made them.
+pub fn bridges() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    let names = names.map(|(name, _)| name.trim());
+    let is_talos = |name: &&str| {
+        name.strip_prefix("talos").is_some_and(|rest| {
+            rest.len() == 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    };
+    names.filter(is_talos).map(str::to_owned).collect()
+}
+
 /// Everything but the cluster `except` and the loopback network.
 pub fn taken(ctx: &Ctx, except: &str) -> Vec<Taken> {
     let own_bridge = talos::names::bridge_name(except);

@@ -113,7 +113,7 @@ fn link(pid: i32, name: &str) -> Option<Utf8PathBuf> {
 fn parse_stat(stat: &str) -> Option<Process> {
     let (head, tail) = stat.rsplit_once(')')?;
     let (pid, comm) = head.split_once('(')?;
-    let fields: Vec<&str> = tail.split_whitespace().collect();
+    let fields: Vec<&str> = tail.split_ascii_whitespace().take(20).collect();
     Some(Process {
         pid: pid.trim().parse().ok()?,
         comm: comm.to_owned(),

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use talos::network::Cidr;
 
 use super::Ctx;
+use super::cluster::ClusterView;
 use super::processes::{self, Process};
 use crate::plan::Resource;
 use crate::record::ledger::Ledger;
@@ -95,7 +96,15 @@ impl RelayView {
     pub fn look(ctx: &Ctx, state_dir: &Utf8Path) -> Self {
         Self {
             wanted: wanted(ctx, state_dir),
-            running: find(state_dir),
+            running: find(&processes::scan(), state_dir),
+        }
+    }
+
+    /// The relay of a cluster that was looked at: the process table was read then.
+    pub fn of(ctx: &Ctx, view: &ClusterView) -> Self {
+        Self {
+            wanted: wanted(ctx, &view.state_dir),
+            running: view.relays.clone(),
         }
     }
 
@@ -131,14 +140,15 @@ fn wanted(ctx: &Ctx, wanted: &Utf8Path) -> Option<Relaying> {
 }
 
 /// Ours alone: anybody may give a process our arguments.
-fn find(state_dir: &Utf8Path) -> Vec<Relay> {
+pub(super) fn find(table: &[Process], state_dir: &Utf8Path) -> Vec<Relay> {
     let own = rustix::process::geteuid().as_raw();
     let is_ours =
         |pid| std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|found| found.uid() == own);
-    processes::scan()
-        .into_iter()
+    table
+        .iter()
         .filter_map(|process| {
             let relaying = Relaying::of(&process.argv)?;
+            let process = process.clone();
             Some(Relay { process, relaying })
         })
         .filter(|relay| relay.relaying.state_dir == state_dir && is_ours(relay.process.pid))

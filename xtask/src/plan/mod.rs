@@ -3,6 +3,7 @@
 //! the world, so a dry run cannot drift from a run.
 
 mod human;
+mod resource;
 mod sh;
 
 use camino::Utf8PathBuf;
@@ -10,6 +11,7 @@ use makefile::Condition;
 use serde::{Deserialize, Serialize};
 
 pub use human::{in_words, render as render_human};
+pub use resource::Resource;
 pub use sh::render as render_sh;
 
 /// A flat list of steps with what a reader should know beforehand.
@@ -164,6 +166,7 @@ pub struct AwaitedRegistry {
 
 /// A child process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the JSON")]
 pub struct Run {
     pub argv: Vec<String>,
     /// Added to the environment; with root, all that the child gets besides
@@ -185,6 +188,11 @@ pub struct Run {
     /// However it ends, the plan goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_fail: bool,
+    /// A test binary: what it prints is one stream for whoever reads results,
+    /// so its `-test.v` is said as `-test.v=test2json`, which marks its lines;
+    /// its exit code is its own; at its deadline it prints its goroutines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tests: bool,
 }
 
 /// A process that cannot be mistaken for another: a pid alone is recycled.
@@ -198,68 +206,6 @@ pub struct ProcessIdentity {
     pub exe: String,
     /// For people: `qemu-launch of talos-default-worker-1`.
     pub what: String,
-}
-
-/// What the ledger can hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Resource {
-    Cluster {
-        name: String,
-        state_dir: Utf8PathBuf,
-        bridge: String,
-        cidr: String,
-    },
-    Lab {
-        dir: Utf8PathBuf,
-    },
-    /// What lets the nodes of the cluster in that folder reach registries.
-    Relay {
-        state_dir: Utf8PathBuf,
-        cidr: String,
-        ports: Vec<u16>,
-    },
-    /// A registry's container of ours.
-    Container {
-        name: String,
-    },
-}
-
-impl Resource {
-    /// Two entries with one key speak of the same thing.
-    pub fn key(&self) -> String {
-        match self {
-            Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
-            Self::Lab { dir } => format!("lab:{dir}"),
-            Self::Relay { state_dir, .. } => format!("relay:{state_dir}"),
-            Self::Container { name } => format!("container:{name}"),
-        }
-    }
-}
-
-impl Resource {
-    /// For people, naming what it is made of.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Cluster {
-                name,
-                state_dir,
-                bridge,
-                ..
-            } => {
-                format!(
-                    "cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)"
-                )
-            }
-            Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
-            Self::Relay {
-                state_dir, cidr, ..
-            } => {
-                format!("the relay in {cidr} for the cluster in `{state_dir}`")
-            }
-            Self::Container { name } => format!("the container `{name}`"),
-        }
-    }
 }
 
 /// Looked at while a child runs.
@@ -298,6 +244,11 @@ impl Plan {
 }
 
 impl Step {
+    /// Whether its command is a test binary.
+    pub fn runs_tests(&self) -> bool {
+        matches!(&self.action, Action::Run(run) if run.tests)
+    }
+
     pub fn new(why: impl Into<String>, action: Action) -> Self {
         Self {
             why: why.into(),
@@ -377,6 +328,15 @@ impl Step {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Action::Run(run) = &mut self.action {
             run.env.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    /// For a `Run` step: its command is a test binary.
+    #[must_use]
+    pub fn tests(mut self) -> Self {
+        if let Action::Run(run) = &mut self.action {
+            run.tests = true;
         }
         self
     }

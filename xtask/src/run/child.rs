@@ -1,6 +1,7 @@
 //! One child process: how it is started, and what its end means.
 
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,13 +10,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::tee::Tee;
 use super::watched::Watched;
-use super::{Observer, excerpt, signals::Signals, spawn, terminal};
+use super::{Observer, Reader, excerpt, signals::Signals, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
 use crate::ui::Ui;
 
 /// How a child is run and watched.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(super) struct How<'a> {
     pub(super) log: Option<Utf8PathBuf>,
     pub(super) deadline: Duration,
@@ -27,10 +29,14 @@ pub(super) struct How<'a> {
     pub(super) only_listed: bool,
     /// The count of Ctrl-C at which nothing is waited for any more.
     pub(super) kill_at: usize,
-    /// Its standard output goes to ours, and to a terminal it may draw.
+    /// A recipe's standard output goes to ours, and to a terminal it may draw.
     pub(super) output_is_ours: bool,
     /// What it prints goes to the log alone.
     pub(super) quiet: bool,
+    /// What it prints goes to the log and here.
+    pub(super) reader: Option<&'a mut dyn Reader>,
+    /// A test binary, as `plan::Run::tests` says.
+    pub(super) tests: bool,
 }
 
 /// How long a child has to end after SIGINT, and then after SIGTERM.
@@ -65,13 +71,22 @@ pub(super) const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// Run to the end, or to one of the other ends.
 pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     let log = how.log.clone();
-    how.output_is_ours = run.recipe;
+    how.output_is_ours &= run.recipe;
     how.quiet = run.quiet;
+    how.tests = run.tests;
     let Some((program, rest)) = run.argv.split_first() else {
         return Err(Failure::step(format!("step \"{why}\" has no command")));
     };
     let mut command = spawn::command(program);
-    command.args(rest).stdin(Stdio::null());
+    let marked = |word: &String| {
+        let marks = run.tests && word == "-test.v";
+        if marks {
+            "-test.v=test2json".to_owned()
+        } else {
+            word.clone()
+        }
+    };
+    command.args(rest.iter().map(marked)).stdin(Stdio::null());
     if how.only_listed {
         command.env_clear();
     }
@@ -98,6 +113,11 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     match ended.stopped {
         Some(failure) => Err(stopped(failure, why, ended.tail, log.as_deref())),
         None if is_fine(ended.status) || run.may_fail => Ok(()),
+        None if run.tests => {
+            let exit = Exit::Child(shell_code(ended.status));
+            let ended = format!("the tests ended with {}", ended.status);
+            Err(in_log(Failure::new(exit, ended), log.as_deref()))
+        }
         None => Err(ended_badly(
             why,
             program,
@@ -191,18 +211,22 @@ pub(super) fn supervise(
     let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
     tee.output_is_ours(how.output_is_ours);
     tee.quiet(how.quiet);
+    tee.reader(how.reader.take());
     if request.is_some() {
         command.stdin(Stdio::piped());
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
-    let drawn = drawn.map(|terminal| {
+    let mut drawn = drawn.map(|terminal| {
         command.stderr(Stdio::from(terminal.childs));
         terminal.ours
     });
+    if how.tests {
+        drawn = Some(one_stream(command).because(|| "cannot make a pipe".to_owned())?);
+    }
     let child = spawn::spawn(command).map_err(|error| cannot_start(name, &error))?;
     // Ours of the child's end goes, else it would never be seen to close.
-    command.stderr(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut watched = Watched::new(child, request, drawn)?;
     let stopped = watched.wait(&mut how, &mut tee);
     watched.drain(&how, &mut tee);
@@ -216,6 +240,13 @@ pub(super) fn supervise(
         answer,
         stopped,
     })
+}
+
+/// Both of a child's outputs in the order that it wrote them.
+fn one_stream(command: &mut std::process::Command) -> std::io::Result<OwnedFd> {
+    let (ours, theirs) = std::io::pipe()?;
+    command.stdout(theirs.try_clone()?).stderr(theirs);
+    Ok(ours.into())
 }
 
 pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {

@@ -5,10 +5,8 @@
 mod builtin;
 mod child;
 mod excerpt;
-#[cfg(target_os = "linux")]
 pub mod exec_root;
 mod gateway;
-#[cfg(target_os = "linux")]
 pub mod gotest;
 mod images;
 mod progress;
@@ -25,7 +23,7 @@ mod watched;
 
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use crate::ctx::Ctx;
@@ -70,6 +68,15 @@ pub enum Undoing {
     Keep(String),
 }
 
+/// Reads what a plan's tests print, which then is not shown.
+pub trait Reader {
+    /// Where the record of the run is; before anything else.
+    fn record(&mut self, dir: &Utf8Path);
+    fn read(&mut self, bytes: &[u8]);
+    /// Several times a second.
+    fn tick(&mut self);
+}
+
 /// Runs plans, one at a time.
 #[derive(Debug)]
 pub struct Runner<'a> {
@@ -78,6 +85,8 @@ pub struct Runner<'a> {
     pub signals: &'a Signals,
     /// How long a step that is to stop has for it.
     pub grace: Grace,
+    /// What recipes print on their standard output goes to ours.
+    pub output_is_ours: bool,
 }
 
 impl Runner<'_> {
@@ -94,6 +103,29 @@ impl Runner<'_> {
     /// # Errors
     /// When nothing could be started; the failing step's is in the second.
     pub fn execute_recorded(&self, plan: &Plan, undo: &dyn Undo) -> Result<(Record, Result<()>)> {
+        self.execute_with(plan, undo, None)
+    }
+
+    /// Run `plan`, whose tests `reader` follows.
+    ///
+    /// # Errors
+    /// The failing step's; of a test binary [`Exit::Child`] with its code, 128
+    /// + N for a signal.
+    pub fn execute_tests(
+        &self,
+        plan: &Plan,
+        undo: &dyn Undo,
+        reader: &mut dyn Reader,
+    ) -> Result<()> {
+        self.execute_with(plan, undo, Some(reader))?.1
+    }
+
+    fn execute_with(
+        &self,
+        plan: &Plan,
+        undo: &dyn Undo,
+        mut reader: Option<&mut dyn Reader>,
+    ) -> Result<(Record, Result<()>)> {
         let _attention = self.signals.attend();
         let by_sudo = plan.needs_root() && !self.ctx.host.is_root();
         if by_sudo {
@@ -111,10 +143,13 @@ impl Runner<'_> {
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         let mut record = Record::open(&self.ctx.dirs.state, &command, plan)?;
+        if let Some(reader) = &mut reader {
+            reader.record(&record.dir);
+        }
         for note in &plan.notes {
             self.ui.note(note);
         }
-        let result = self.steps(plan, &mut record, undo);
+        let result = self.steps(plan, &mut record, undo, reader);
         let code = result
             .as_ref()
             .map_or_else(|failure| failure.exit.code(), |()| 0);
@@ -134,10 +169,16 @@ impl Runner<'_> {
             .collect();
         let state = self.ctx.dirs.state.join("within");
         let mut record = Record::open(&state, &command, plan)?;
-        self.steps(plan, &mut record, undo)
+        self.steps(plan, &mut record, undo, None)
     }
 
-    fn steps(&self, plan: &Plan, record: &mut Record, undo: &dyn Undo) -> Result<()> {
+    fn steps(
+        &self,
+        plan: &Plan,
+        record: &mut Record,
+        undo: &dyn Undo,
+        mut reader: Option<&mut dyn Reader>,
+    ) -> Result<()> {
         let mut progress = progress::Progress::default();
         for (index, step) in plan.steps.iter().enumerate() {
             if !progress.is_due(plan, step) {
@@ -151,10 +192,14 @@ impl Runner<'_> {
                 log: record.step_log(index),
                 run: record.id.clone(),
                 kill_at: KILL_AT,
+                reader: match &mut reader {
+                    Some(reader) => Some(&mut **reader),
+                    None => None,
+                },
             };
             let result = match &step.learns {
                 Some(learns) => self.learn(step, learns, &mut progress),
-                None => self.step(step, &attempt, undo),
+                None => self.step(step, attempt, undo),
             };
             record.event(json!({
                 "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
@@ -167,7 +212,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn step(&self, step: &Step, attempt: &Attempt, undo: &dyn Undo) -> Result<()> {
+    fn step(&self, step: &Step, attempt: Attempt<'_>, undo: &dyn Undo) -> Result<()> {
         if self.signals.count() > 0 {
             return Err(interrupted());
         }
@@ -180,7 +225,7 @@ impl Runner<'_> {
             .as_ref()
             .map(|watch| undo.observe(self.ctx, watch));
         let how = child::How {
-            log: Some(attempt.log.clone()),
+            log: Some(attempt.log),
             deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
             observer: observer.as_mut(),
             signals: self.signals,
@@ -188,8 +233,11 @@ impl Runner<'_> {
             grace: self.grace,
             only_listed: false,
             kill_at: attempt.kill_at,
-            output_is_ours: false,
+            output_is_ours: self.output_is_ours,
             quiet: false,
+            // Of as short a life as this step's.
+            reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
+            tests: false,
         };
         if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
             root::run_step(step, how)?;
@@ -231,11 +279,12 @@ impl Runner<'_> {
 }
 
 /// One try at a step.
-struct Attempt {
+struct Attempt<'a> {
     log: Utf8PathBuf,
     /// The record's id, for the ledger.
     run: String,
     kill_at: usize,
+    reader: Option<&'a mut dyn Reader>,
 }
 
 /// The failure of a step that Ctrl-C or SIGTERM ended.

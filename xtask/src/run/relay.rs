@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Signals, child, spawn, watched};
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// When it cannot be started.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a child of ours, through a pidfd"
+    reason = "a child of ours, which nobody else reaps"
 )]
 pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
     let (program, rest) = argv
@@ -37,15 +37,14 @@ pub fn relay(argv: &[String], signals: &Signals) -> Result<u8> {
     let mut child = spawn::spawn_here(command.args(rest))
         .map_err(|error| child::cannot_start(program, &error))?;
     // By number as seen from here: the child does not know this one itself.
-    let fd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
-        .because(|| format!("cannot watch `{program}`"))?;
+    let pid = Pid::from_child(&child);
     let status = loop {
         if let Some(status) = ended(&mut child)? {
             break status;
         }
         for (signal, seen) in &handed_on {
             if seen.swap(false, Ordering::SeqCst) {
-                let _ = pidfd_send_signal(&fd, *signal);
+                let _ = kill_process(pid, *signal);
             }
         }
         watched::wait_for_news(signals, LOOK);

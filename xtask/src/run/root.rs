@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::child::{Ended, Grace, How, in_log, stopped, supervise};
+use super::child::{Ended, FOR_EVER, Grace, How, in_log, stopped, supervise};
 use super::signals::Signals;
-use super::{DEADLINE, KILL_AT, child, perform, spawn};
+use super::{KILL_AT, child, perform, spawn};
 use crate::ctx::host::Host;
 use crate::ctx::probe;
 use crate::failure::{Because, Exit, Failure, Result};
@@ -24,6 +24,9 @@ use crate::ui::Ui;
 const BEGUN: &str = "begun";
 /// Shorter than any lifetime that sudo's cached credentials usually have.
 const REFRESH: Duration = Duration::from_mins(1);
+
+/// For goroutines to be printed by the helper's clock before ours runs out.
+const LATER: Duration = Duration::from_mins(1);
 
 /// Ask for the password now, in the foreground, so that no later step stops at
 /// a prompt that nobody sees.
@@ -70,7 +73,10 @@ impl Refresh {
 }
 
 /// Our side: hand the step over and supervise the helper.
-pub(super) fn run_step(step: &Step, how: How<'_>) -> Result<()> {
+pub(super) fn run_step(step: &Step, mut how: How<'_>) -> Result<()> {
+    if step.runs_tests() {
+        how.deadline = how.deadline.saturating_add(LATER);
+    }
     let log = how.log.clone();
     let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
     let mut request = serde_json::to_vec(&as_request(step))
@@ -112,10 +118,13 @@ fn understand(ended: Ended, why: &str) -> Result<()> {
 }
 
 /// sudo forgets the environment: the child gets HOME, PATH and what is listed.
-/// The deadline is ours to keep.
+/// The deadline is ours to keep, but that of tests: we cannot make them print
+/// their goroutines.
 fn as_request(step: &Step) -> Step {
     let mut step = step.clone();
-    step.deadline = None;
+    if !step.runs_tests() {
+        step.deadline = None;
+    }
     if let Action::Run(run) = &mut step.action {
         for name in ["HOME", "PATH"] {
             if let Ok(mut value) = std::env::var(name)
@@ -136,6 +145,8 @@ fn as_request(step: &Step) -> Step {
 #[derive(Serialize, Deserialize)]
 struct Told {
     exit: u8,
+    /// The code is that of a child.
+    child: bool,
     what: String,
     causes: Vec<String>,
     excerpt: Vec<String>,
@@ -146,6 +157,7 @@ impl From<Failure> for Told {
     fn from(failure: Failure) -> Self {
         Self {
             exit: failure.exit.code(),
+            child: matches!(failure.exit, Exit::Child(_)),
             what: failure.what,
             causes: failure.causes,
             excerpt: failure.excerpt,
@@ -165,7 +177,8 @@ impl From<Told> for Failure {
             Exit::Deadline,
             Exit::Interrupted,
         ];
-        let exit = known.into_iter().find(|exit| exit.code() == told.exit);
+        let mut known = known.into_iter().filter(|_| !told.child);
+        let exit = known.find(|exit| exit.code() == told.exit);
         let mut failure = Failure::new(exit.unwrap_or(Exit::Child(told.exit)), told.what);
         failure.causes = told.causes;
         failure.excerpt = told.excerpt;
@@ -197,8 +210,10 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     let how = How {
         output_is_ours: false,
         quiet: false,
+        reader: None,
+        tests: false,
         log: None,
-        deadline: DEADLINE,
+        deadline: step.deadline.map_or(FOR_EVER, Duration::from_secs),
         observer: None,
         signals,
         ui,

@@ -49,9 +49,10 @@ impl Signals {
             let (wake, waker) = UnixStream::pair()?;
             wake.set_nonblocking(true)?;
             waker.set_nonblocking(true)?;
+            let ignored = ignored();
             for signal in [SIGINT, SIGTERM, SIGHUP] {
                 // `nohup` and a shell's background jobs mean it.
-                if is_ignored(signal) {
+                if ignored >> (signal - 1) & 1 == 1 {
                     continue;
                 }
                 let code = i32::from(Exit::Interrupted.code());
@@ -121,12 +122,12 @@ impl Signals {
     }
 }
 
-/// Whether our parent has set `signal` to be ignored.
-fn is_ignored(signal: i32) -> bool {
+/// The signals that our parent has set to be ignored, one bit each.
+fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use camino::Utf8Path;
 use rustix::io::Errno;
 use talos::console::clean;
 
+use super::Reader;
 use crate::failure::{Because, Result};
 use crate::ui::Ui;
 
@@ -36,6 +37,8 @@ pub(super) struct Tee<'a> {
     output_is_ours: bool,
     /// Only the log is written.
     quiet: bool,
+    /// Gets it in place of the terminal.
+    reader: Option<&'a mut dyn Reader>,
 }
 
 impl<'a> Tee<'a> {
@@ -53,6 +56,7 @@ impl<'a> Tee<'a> {
             tail: VecDeque::new(),
             output_is_ours: false,
             quiet: false,
+            reader: None,
         })
     }
 
@@ -66,14 +70,28 @@ impl<'a> Tee<'a> {
         self.quiet = quiet;
     }
 
+    /// From here on somebody else gets it in place of the terminal.
+    pub(super) fn reader(&mut self, reader: Option<&'a mut dyn Reader>) {
+        self.reader = reader;
+    }
+
+    /// For whoever reads.
+    pub(super) fn tick(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.tick();
+        }
+    }
+
     pub(super) fn tail(self) -> Vec<String> {
         self.tail.into()
     }
 
     fn write(&mut self, chunk: &[u8]) {
         self.write_log(chunk);
-        if !self.quiet {
-            self.ui.child_output(chunk);
+        match &mut self.reader {
+            Some(reader) => reader.read(chunk),
+            None if self.quiet => {}
+            None => self.ui.child_output(chunk),
         }
         self.remember(chunk);
     }

@@ -85,13 +85,14 @@ impl Runner<'_> {
                 log: record.undo_log(first + index),
                 run: record.id.clone(),
                 kill_at: 1,
+                reader: None,
             };
             let mut step = step.clone();
             if end != Undone::Whole {
                 // Something is left: the ledger must go on saying so.
                 step.unmakes = None;
             }
-            let Err(error) = self.step(&step, &attempt, undo) else {
+            let Err(error) = self.step(&step, attempt, undo) else {
                 continue;
             };
             end = Undone::Partly;

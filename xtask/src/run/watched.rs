@@ -129,7 +129,12 @@ impl Watched {
             } else if self.stopping.is_none() && Instant::now() > end {
                 let limit = how.deadline.as_secs();
                 let failure = Failure::new(Exit::Deadline, format!("not done after {limit} s"));
-                self.escalate(failure, false);
+                if how.tests {
+                    let _ = kill_process_group(pid(&self.child), Signal::QUIT);
+                    self.stopping = Some((failure, Instant::now(), 0));
+                } else {
+                    self.escalate(failure, false);
+                }
             } else if self.stopping.is_none() && Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK;
                 if let Some(death) = how.observer.as_mut().and_then(|look| look()) {
@@ -137,6 +142,7 @@ impl Watched {
                 }
             }
             self.press_on(how.grace);
+            tee.tick();
             self.wait_for_news(how.signals, LOOK);
         }
     }

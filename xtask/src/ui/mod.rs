@@ -17,6 +17,11 @@ pub enum Color {
     Never,
 }
 
+/// Whether the terminal knows no more than to print one line after another.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
 /// How to talk to this user.
 #[derive(Debug, Clone)]
 #[expect(
@@ -64,9 +69,8 @@ impl Ui {
             Color::Always => true,
             Color::Never => false,
         };
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         Self {
-            screen: std::io::stdout().is_terminal() && !dumb,
+            screen: std::io::stdout().is_terminal() && !is_dumb(),
             color_out: wanted(std::io::stdout().is_terminal()),
             color_err: wanted(std::io::stderr().is_terminal()),
             quiet,
@@ -137,8 +141,7 @@ impl Ui {
 
     /// Whether standard error is a terminal that a picture can be drawn on.
     pub fn can_draw(&self) -> bool {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        std::io::stderr().is_terminal() && !self.quiet && !is_dumb
+        std::io::stderr().is_terminal() && !self.quiet && !is_dumb()
     }
 
     /// Text and control sequences for the terminal.

@@ -84,7 +84,7 @@ impl<'a> Screen<'a> {
             Failure::usage("this needs a terminal")
                 .hint("`--web` writes a page, `--top` prints text")
         };
-        if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+        if super::is_dumb() {
             return Err(none());
         }
         // Not our standard streams: a profile may come from them.

@@ -186,6 +186,7 @@ fn execute(plan: &Plan, home: &Home, signals: &Signals) -> bool {
         ctx: &ctx,
         ui: &ui,
         signals,
+        output_is_ours: true,
         grace: Grace::default(),
     };
     let is_ok = runner.execute(plan, &NoUndo).is_ok();

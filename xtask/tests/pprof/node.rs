@@ -18,7 +18,7 @@ pub(crate) fn corpus(name: &str) -> Utf8PathBuf {
 }
 
 pub(crate) fn profile(name: &str) -> Profile {
-    Profile::decode(std::fs::read(corpus(name)).unwrap()).unwrap()
+    pprof::decode(std::fs::read(corpus(name)).unwrap()).unwrap()
 }
 
 /// So many times the profile, of the moment `seconds`.

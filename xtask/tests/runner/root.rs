@@ -113,6 +113,31 @@ fn a_step_as_root_has_the_listed_environment_and_nothing_else() {
     }
 }
 
+/// Their exit code is their own, what they print is marked for whoever reads it,
+/// and at their deadline they print their goroutines: the helper's to see to.
+#[test]
+fn tests_as_root_end_as_they_do_for_a_user() {
+    let tests = |script: &str| {
+        let words = ["bash", "-c", script, "-test.v"];
+        Step::run("tests", words).as_root().tests()
+    };
+    let hang = "trap 'echo goroutines >&2; exit 2' QUIT; echo waits; while :; do sleep 0.1; done";
+    for (step, code, said) in [
+        (tests("echo $0; exit 7"), 7, "-test.v=test2json\n"),
+        (tests("exit 3"), 3, ""),
+        (tests(hang).deadline(5), 124, "goroutines\n"),
+    ] {
+        let home = Home::new();
+        let steps = plan([step]);
+        let Some(harness) = as_user("tests_as_root_end_as_they_do", &home, MAY, &steps) else {
+            return;
+        };
+        let end = harness.end();
+        assert_eq!(end.code, Some(code), "{}", end.stderr);
+        assert!(log(&home, 1).ends_with(said), "{}", log(&home, 1));
+    }
+}
+
 fn log(home: &Home, step: usize) -> String {
     let runs = home.state().join("runs");
     let run = runs

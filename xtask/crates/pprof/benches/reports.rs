@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pprof::{Base, Profile, Query, report};
+use pprof::{Base, Query, report};
 
 fn bytes(name: &str) -> Vec<u8> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testdata/pprof");
@@ -18,9 +18,9 @@ fn reports(c: &mut Criterion) {
     for name in ["heap.pb.gz", "cpu.pb.gz"] {
         let file = bytes(name);
         c.bench_function(&format!("decode {name}"), |b| {
-            b.iter(|| Profile::decode(black_box(file.clone())).unwrap());
+            b.iter(|| pprof::decode(black_box(file.clone())).unwrap());
         });
-        let profile = Profile::decode(file).unwrap();
+        let profile = pprof::decode(file).unwrap();
         c.bench_function(&format!("top {name}"), |b| {
             b.iter(|| report::top(black_box(&profile), &query).unwrap());
         });

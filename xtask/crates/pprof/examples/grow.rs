@@ -21,8 +21,9 @@ fn main() {
     let stacks: usize = stacks.parse().expect("a number of stacks");
     let nodes: usize = nodes.parse().expect("a number of nodes");
     let bytes = std::fs::read(seed).expect("the seed");
-    let profile = pprof::Profile::decode(bytes).expect("a profile");
-    let mut whole = pprof::encode(&profile).expect("messages");
+    let profile = pprof::decode(bytes).expect("a profile");
+    let whole = pprof::encode(&profile).expect("readable samples");
+    let mut whole = pprof::message::Profile::decode(&whole[..]).expect("messages");
     let seeds = std::mem::take(&mut whole.sample);
     let mut text = |text: &str| {
         whole.string_table.push(text.as_bytes().to_vec());

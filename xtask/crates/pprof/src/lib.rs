@@ -1,51 +1,42 @@
 //! Profiles in profile.proto, as Go's `net/http/pprof` and many others write
-//! them: decode, ask, merge, compare, write. The words and the numbers are
-//! those of `go tool pprof`.
+//! them, in the forms in which people read them: reports, flame graphs, other
+//! tools' formats; and Go's text forms, read as profiles. The words and the
+//! numbers are those of `go tool pprof`.
 //!
-//! Pure: bytes come in, values and text go out; no file, no network, no
-//! process, no knowledge of the command line.
-//!
-//! Two roads lead into a profile. `Profile` reads samples in place each time
-//! a question is asked and keeps little besides; `message::Profile` is the
-//! whole of it as messages, for what must be rewritten.
+//! Reading, summing and merging is the crate `pprof-engine`, all of which is
+//! offered here too. The wall between them is there for the compiler: what
+//! runs over every sample is optimised, and what runs over a report's rows is
+//! not, since nobody would feel it but everybody would wait for it to compile.
 
-mod bounds;
-mod calls;
-mod decode;
-mod distinct;
-mod error;
 pub mod export;
-pub mod flame;
-mod frames;
-mod graph;
-mod ids;
-mod inflate;
-mod labelsets;
 mod legacy;
-mod merge;
 pub mod message;
-mod profile;
-mod query;
 pub mod report;
-mod samples;
-mod stacks;
-mod stretch;
-mod table;
-mod tagframes;
-mod tags;
-pub mod unit;
-mod view;
 pub mod web;
-mod wire;
-mod write;
+mod zstd;
 
-pub use error::{Error, Result};
-pub use frames::Info;
-pub use inflate::{Limits, inflate};
-pub use merge::{BASE_LABEL, Base, Source, diff, merge};
-pub use profile::{
-    Function, Header, Label, Line, Location, Mapping, Profile, Sample, Text, ValueType,
+pub use pprof_engine::{
+    BASE_LABEL, Base, Difference, Error, Function, Granularity, Header, Info, Label, Limits, Line,
+    Location, Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff,
+    encode, flame, merge, unit,
 };
-pub use query::{Granularity, Query};
 pub use report::{Row, Top};
-pub use write::{compress, encode};
+
+/// Read a profile in whatever wrapping it comes, or one of Go's text forms.
+///
+/// # Errors
+/// What is wrong and where; what it is if it is no profile.
+pub fn decode(bytes: Vec<u8>) -> Result<Profile> {
+    decode_within(bytes, Limits::default())
+}
+
+/// As `decode`, with limits of one's own.
+///
+/// # Errors
+/// As `decode`.
+pub fn decode_within(mut bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
+    if zstd::is_zstd(&bytes) {
+        bytes = zstd::inflate(&bytes, limits)?;
+    }
+    Profile::read(bytes, limits, legacy::convert)
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::flame::Flame;
+use pprof_engine::flame::Flame;
 
 const PAGE: &str = include_str!("page.html");
 const PLACE: &str = "/*DATA*/null";

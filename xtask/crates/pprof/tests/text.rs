@@ -8,7 +8,7 @@ use pprof::{Profile, Query, report};
 
 fn load(name: &str) -> Profile {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/text/");
-    Profile::decode(std::fs::read(format!("{corpus}{name}.txt")).unwrap()).unwrap()
+    pprof::decode(std::fs::read(format!("{corpus}{name}.txt")).unwrap()).unwrap()
 }
 
 fn names(profile: &Profile) -> Vec<String> {
@@ -69,7 +69,7 @@ fn goroutines_keep_their_state_and_creator() {
         ...additional frames elided...\ncreated by main.start in goroutine 1\n\t/t.go:4 +0x25\n\n\
         goroutine 8 [chan receive, 3 minutes]:\nmain.(*T[...]).wait(...)\n\t/t.go:9 +0x2\n\
         created by main.start in goroutine 1\n\t/t.go:4 +0x25\n\ngoroutine 9 [chan rec";
-    let profile = Profile::decode(text.into()).unwrap();
+    let profile = pprof::decode(text.into()).unwrap();
     let found = report::goroutines(&profile, &Query::default(), "node").unwrap();
     assert_eq!(found.total, 3);
     let waiting = &found.groups[0];
@@ -91,7 +91,7 @@ fn both_forms_count_the_same_goroutines() {
 
 #[test]
 fn what_is_wrong_has_its_line() {
-    let error = |text: &str| Profile::decode(text.into()).unwrap_err().to_string();
+    let error = |text: &str| pprof::decode(text.into()).unwrap_err().to_string();
     let broken = error("goroutine profile: total 2\n1 @ 0x1 0x2\n# fine\nhello\n");
     assert_eq!(broken, "line 4: `hello` is no sample");
     let broken = error("heap profile: 1: 2 [3: 4] @ heap/1048576\n0: 5 [0: 0] @ 0x1\n");

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::wanted::Wanted;
 use crate::ctx::buildx::{Builder, Node};
+use crate::units::human_size;
 
 /// Talos' Makefile asks for `rewrite-timestamp`, which BuildKit has since.
 const OLDEST_BUILDKIT: (u64, u64) = (0, 13);
@@ -73,8 +74,8 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
         if let (Some((bytes, _)), Some(has)) = (&wanted.max_used_space, limit(node)) {
             differ(
                 "cache limit",
-                &in_words(*bytes),
-                &in_words(has),
+                &human_size(*bytes),
+                &human_size(has),
                 Cure::Recreate,
             );
         }
@@ -130,19 +131,6 @@ fn version(text: &str) -> Option<(u64, u64)> {
     let version = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
     // Of a build that does not know.
     (version != (0, 0)).then_some(version)
-}
-
-/// `93.1 GB`.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-pub(super) fn in_words(bytes: u64) -> String {
-    let mut number = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if number < 1000.0 {
-            return format!("{number:.1} {unit}").replace(".0 ", " ");
-        }
-        number /= 1000.0;
-    }
-    format!("{number:.1} TB")
 }
 
 #[cfg(test)]

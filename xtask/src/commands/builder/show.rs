@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::differ::{Difference, differences, in_words, limit, state};
+use super::differ::{Difference, differences, limit, state};
 use super::wanted::Wanted;
 use crate::commands::App;
 use crate::ctx::buildx::Builder;
 use crate::failure::Result;
 use crate::ui::{self, Style};
+use crate::units::human_size;
 
 /// Exit code 1 where it is not as it is wanted.
 pub(super) fn status(app: &App<'_>, wanted: &Wanted, as_json: bool) -> Result<u8> {
@@ -91,7 +92,7 @@ fn to_text(
         let _ = writeln!(out, "  options {}", options.join(" "));
     }
     if let Some(limit) = limit(node) {
-        let _ = writeln!(out, "  cache up to {}", in_words(limit));
+        let _ = writeln!(out, "  cache up to {}", human_size(limit));
     }
     for it in differ {
         let line = format!("{} is {}, wanted {}", it.what, it.there, it.wanted);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::differ::in_words;
-use super::wanted::{Wanted, bytes};
+use super::wanted::Wanted;
 use crate::commands::App;
 use crate::commands::cluster::HalfMade;
 use crate::ctx::probe;
 use crate::failure::{Failure, Result};
 use crate::plan::{Effect, Plan, Step};
 use crate::ui;
+use crate::units::{human_size, parse_size};
 
 /// A large cache takes its time to be summed up.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -53,7 +53,7 @@ pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
         let _ = writeln!(
             out,
             "{kind:<24} {:>10}  {} records",
-            in_words(sum.bytes),
+            human_size(sum.bytes),
             sum.records
         );
     }
@@ -61,15 +61,15 @@ pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
         out,
         "{:<24} {:>10}  of which {} could go: cargo xtask builder prune",
         "all",
-        in_words(all.bytes),
-        in_words(all.reclaimable)
+        human_size(all.bytes),
+        human_size(all.reclaimable)
     );
     ui::print(&out);
     Ok(0)
 }
 
 pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Result<u8> {
-    if let Some(keep) = keep.filter(|keep| bytes(keep).is_none()) {
+    if let Some(keep) = keep.filter(|keep| parse_size(keep).is_none()) {
         return Err(Failure::usage(format!("`{keep}` is no size"))
             .hint("cargo xtask builder prune --keep 20GB"));
     }
@@ -88,7 +88,7 @@ pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Resul
     ]
     .map(str::to_owned)
     .to_vec();
-    if let Some(keep) = keep.and_then(bytes) {
+    if let Some(keep) = keep.and_then(parse_size) {
         argv.extend(["--max-used-space".to_owned(), keep.to_string()]);
     }
     let mut plan = Plan::new(format!("prune the cache of the builder {}", wanted.name));
@@ -102,8 +102,8 @@ pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Resul
         let freed = before.bytes.saturating_sub(after.bytes);
         ui::print(&format!(
             "{} freed; {} are left\n",
-            in_words(freed),
-            in_words(after.bytes)
+            human_size(freed),
+            human_size(after.bytes)
         ));
     }
     Ok(0)
@@ -144,7 +144,7 @@ fn sums(text: &str) -> BTreeMap<String, Sum> {
         .filter_map(|line| serde_json::from_str::<Record>(line).ok());
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for record in records {
-        let size = bytes(&record.size).unwrap_or_default();
+        let size = parse_size(&record.size).unwrap_or_default();
         let sum = sums.entry(record.r#type).or_default();
         sum.records += 1;
         sum.bytes += size;

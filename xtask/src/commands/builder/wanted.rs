@@ -6,6 +6,7 @@ use crate::ctx::Ctx;
 use crate::ctx::buildx::is_here;
 use crate::ctx::config::{BuilderConfig, BuilderDriver};
 use crate::failure::{Failure, Result};
+use crate::units::parse_size;
 
 /// The guide's name for it.
 const NAME: &str = "local1";
@@ -60,7 +61,7 @@ impl Wanted {
                 return Err(wrong("a remote BuildKit's limits are in its own settings"));
             }
             Some(text) => {
-                let bytes = bytes(text).ok_or_else(|| {
+                let bytes = parse_size(text).ok_or_else(|| {
                     wrong(&format!("max-used-space: `{text}` is no size such as 40GB"))
                 })?;
                 let file = ctx.dirs.state.join("builder").join(format!("{name}.toml"));
@@ -137,31 +138,6 @@ fn wrong(cause: &str) -> Failure {
         .hint("settings are listed under \"Settings\" in the README")
 }
 
-/// `40GB`, `512MB`, `100GiB`, or bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: f64 = digits.trim().parse().ok().filter(|number| *number >= 0.0)?;
-    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        "tib" => 1_099_511_627_776.0,
-        _ => return None,
-    };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "no disk is as large; it is not negative"
-    )]
-    Some((number * unit).round() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,15 +157,5 @@ mod tests {
     fn the_line_is_the_guides() {
         let line = "docker buildx create --driver docker-container --driver-opt network=host --name local1 --buildkitd-flags '--allow-insecure-entitlement security.insecure' --use";
         assert_eq!(guides().create(), shlex::split(line).unwrap());
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("40GB"), Some(40_000_000_000));
-        assert_eq!(bytes("1.5GiB"), Some(1_610_612_736));
-        assert_eq!(bytes("7"), Some(7));
-        for wrong in ["", "GB", "40 elephants", "-1GB"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
-        }
     }
 }

@@ -6,9 +6,10 @@ mod facts;
 mod installer;
 mod logs;
 mod reboot;
-mod relay;
+pub(in crate::commands) mod relay;
 pub(crate) mod settings;
 mod status;
+mod teardown;
 mod up;
 
 use talos::names::ClusterName;
@@ -157,7 +158,7 @@ impl Undo for HalfMade {
                 "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
             ));
         }
-        let rest = destroy::plan_rest(ctx, &destroy::settled(ctx, view));
+        let rest = teardown::plan_rest(ctx, &destroy::settled(ctx, view));
         if rest.steps.is_empty() {
             Undoing::Done
         } else {

@@ -16,7 +16,7 @@ use crate::run::Undoing;
 const GRACE_SECONDS: u64 = 2;
 
 /// Let nodes reach what listens on this machine's loopback.
-pub(super) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
+pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
     let mut argv = vec![exe.to_string()];
     argv.extend(relaying.args(false));
     Step::run(
@@ -28,7 +28,7 @@ pub(super) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
 }
 
 /// End every relay of the cluster in that folder.
-pub(super) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
+pub(in crate::commands) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
     let running = RelayView::look(ctx, state_dir).running;
     let step = |relay: &crate::ctx::relay::Relay| {
         let what = format!("the relay at {}", relay.relaying.describe());
@@ -57,7 +57,7 @@ pub(super) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
 /// Start the relay of a running cluster anew where it was lost. Returns whether
 /// it was.
 pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
-    let relay = RelayView::look(&app.ctx, &view.state_dir);
+    let relay = RelayView::of(&app.ctx, view);
     let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
         return Ok(false);
     };
@@ -67,7 +67,7 @@ pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
     Ok(true)
 }
 
-pub(super) fn own_executable() -> Result<Utf8PathBuf> {
+pub(in crate::commands) fn own_executable() -> Result<Utf8PathBuf> {
     crate::commands::lab::own_executable()
 }
 

@@ -25,7 +25,7 @@ pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
 
 /// The exit code is always 0: a status was told.
 pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
-    let relay = RelayView::look(&app.ctx, &view.state_dir);
+    let relay = RelayView::of(&app.ctx, view);
     if json {
         ui::print_json(&to_json(view, &relay));
     } else {

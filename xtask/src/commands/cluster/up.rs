@@ -29,9 +29,10 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
                 if app.is_dry() {
                     return Ok(0);
                 }
-            } else {
-                app.ui.note(&format!("cluster `{name}` is up already"));
+                let mended = ClusterView::look(ctx, name);
+                return Ok(status::report(app, &mended, json));
             }
+            app.ui.note(&format!("cluster `{name}` is up already"));
             return Ok(status::report(app, &view, json));
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),

@@ -188,7 +188,7 @@ mod tests {
 
     fn heap() -> Profile {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz");
-        Profile::decode(std::fs::read(path).unwrap()).unwrap()
+        ::pprof::decode(std::fs::read(path).unwrap()).unwrap()
     }
 
     fn checked(text: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use ::pprof::{Base, Limits, Profile, Source};
+use ::pprof::{Base, Difference, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::CompareArgs;
@@ -11,11 +11,30 @@ use crate::failure::{Because, Failure, Result};
 /// Larger files are no profiles: the largest seen in practice has 45 MB.
 const LARGEST: u64 = 1 << 30;
 
-/// The files as one profile, less the base if one is named.
-pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Profile> {
-    let (base, _) = base_of(compare);
+/// What is asked about.
+#[derive(Debug)]
+pub(super) enum Subject {
+    One(Box<Profile>),
+    /// Not merged yet: many questions do not need it.
+    Less(Box<Difference>),
+}
+
+impl Subject {
+    /// As one profile.
+    pub(super) fn merged(self) -> Result<Profile> {
+        match self {
+            Self::One(profile) => Ok(*profile),
+            Self::Less(difference) => difference.merged().map_err(|error| engine(&error)),
+        }
+    }
+}
+
+/// The files, less the base if one is named.
+pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Subject> {
+    let (base, how) = base_of(compare);
     if base.is_empty() {
-        return compared(merged(files)?, compare);
+        let profile = compared(merged(files)?, compare)?;
+        return Ok(Subject::One(Box::new(profile)));
     }
     // The two are read at once: a large profile takes a while to inflate.
     let (profile, base) = std::thread::scope(|scope| {
@@ -23,7 +42,12 @@ pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Prof
         (merged(files), base.join())
     });
     let base = base.map_err(|_| Failure::step("reading the base panicked"))??;
-    less(profile?, base, compare)
+    Ok(Subject::Less(Box::new(Difference {
+        profile: profile?,
+        base,
+        how,
+        normalize: compare.normalize,
+    })))
 }
 
 /// A profile less the base, if one is named.
@@ -91,7 +115,7 @@ pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
 
 /// A profile from `whence`, or why it is none.
 pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
-    Profile::decode_within(bytes, limits).map_err(|error| {
+    ::pprof::decode_within(bytes, limits).map_err(|error| {
         let failure =
             Failure::step(format!("`{whence}` is not a profile that can be read")).cause(&error);
         match error {

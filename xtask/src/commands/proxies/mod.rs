@@ -9,10 +9,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::App;
-use super::cluster::HalfMade;
 use super::registry::args::{DownArgs, ProxiesCommand, ProxiesVerb};
 use super::registry::stand::{self, Stood};
-use super::registry::{lock, table, up};
+use super::registry::{Down, bring_up, lock, table, take_down, up};
 use crate::ctx::containers;
 use crate::ctx::registries::{self, Spec};
 use crate::failure::Result;
@@ -48,17 +47,7 @@ fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
 /// # Errors
 /// When docker does not answer, a stranger has a port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
-    if app.is_dry() {
-        app.show(&plan(app)?)?;
-        return Ok(None);
-    }
-    let _lock = lock(app, "proxies up")?;
-    let plan = plan(app)?;
-    if plan.steps.is_empty() {
-        return Ok(Some(false));
-    }
-    app.runner().execute(&plan, &HalfMade)?;
-    Ok(Some(true))
+    bring_up(app, "proxies up", || plan(app))
 }
 
 /// What [`ensure`] would do; no steps where all is well.
@@ -75,16 +64,12 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "proxies down")?;
     let stood = stand::look(&specs(app)?)?;
     let plan = up::plan_down("stop the pull-through proxies", &stood, args.purge)?;
-    if plan.steps.is_empty() && !app.is_dry() {
-        ui::print("no proxy of ours runs: nothing to do\n");
-    } else if app.carry_out(&plan, &HalfMade)? {
-        ui::print(if args.purge {
-            "the proxies are gone, with all that they had cached\n"
-        } else {
-            "the proxies are down; what is cached stays: cargo xtask proxies up\n"
-        });
-    }
-    Ok(0)
+    let said = Down {
+        nothing: "no proxy of ours runs: nothing to do\n",
+        purged: "the proxies are gone, with all that they had cached\n",
+        stopped: "the proxies are down; what is cached stays: cargo xtask proxies up\n",
+    };
+    take_down(app, &plan, args.purge, &said)
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {

@@ -50,7 +50,7 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
             image.repository,
             image.tag,
             image.digest,
-            crate::commands::human_size(image.size)
+            crate::units::human_size(image.size)
         );
         let _ = writeln!(out, "{}", line.trim_end());
     }

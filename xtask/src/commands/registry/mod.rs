@@ -49,11 +49,20 @@ pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
 /// # Errors
 /// When docker does not answer, a stranger has the port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
+    bring_up(app, "registry up", plan)
+}
+
+/// Carries out what is planned once nobody else changes registries.
+pub(super) fn bring_up(
+    app: &App<'_>,
+    doing: &str,
+    plan: impl FnOnce() -> Result<Plan>,
+) -> Result<Option<bool>> {
     if app.is_dry() {
         app.show(&plan()?)?;
         return Ok(None);
     }
-    let _lock = lock(app, "registry up")?;
+    let _lock = lock(app, doing)?;
     let plan = plan()?;
     if plan.steps.is_empty() {
         return Ok(Some(false));
@@ -76,14 +85,26 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "registry down")?;
     let stood = stand::look(&[registries::local()])?;
     let plan = up::plan_down("stop the local registry", &stood, args.purge)?;
+    let said = Down {
+        nothing: "no registry of ours runs: nothing to do\n",
+        purged: "the registry is gone, with all that it held\n",
+        stopped: "the registry is down; what was pushed stays: cargo xtask registry up\n",
+    };
+    take_down(app, &plan, args.purge, &said)
+}
+
+/// What is said when it is done.
+pub(super) struct Down {
+    pub nothing: &'static str,
+    pub purged: &'static str,
+    pub stopped: &'static str,
+}
+
+pub(super) fn take_down(app: &App<'_>, plan: &Plan, purge: bool, said: &Down) -> Result<u8> {
     if plan.steps.is_empty() && !app.is_dry() {
-        ui::print("no registry of ours runs: nothing to do\n");
-    } else if app.carry_out(&plan, &HalfMade)? {
-        ui::print(if args.purge {
-            "the registry is gone, with all that it held\n"
-        } else {
-            "the registry is down; what was pushed stays: cargo xtask registry up\n"
-        });
+        ui::print(said.nothing);
+    } else if app.carry_out(plan, &HalfMade)? {
+        ui::print(if purge { said.purged } else { said.stopped });
     }
     Ok(0)
 }
@@ -125,7 +146,7 @@ pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> 
         let state = app.ui.paint(style, &format!("{:<10}", stood.state()));
         let size = stood
             .size(volumes)
-            .map_or_else(String::new, super::human_size);
+            .map_or_else(String::new, crate::units::human_size);
         let age = stood
             .container()
             .map_or_else(String::new, |container| age(&container.created));
@@ -153,5 +174,5 @@ fn age(created: &str) -> String {
     let seconds = jiff::Timestamp::now()
         .as_second()
         .saturating_sub(created.as_second());
-    format!("{} old", super::human_span(seconds.unsigned_abs()))
+    format!("{} old", crate::units::human_span(seconds.unsigned_abs()))
 }

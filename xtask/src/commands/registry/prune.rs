@@ -232,7 +232,7 @@ fn plans(address: &str, container: &Container, chosen: &Chosen, port: u16) -> (P
 }
 
 fn report(chosen: &Chosen, before: Option<u64>, after: Option<u64>) -> String {
-    use crate::commands::human_size;
+    use crate::units::human_size;
     let mut out = String::new();
     for tag in &chosen.tags {
         let _ = writeln!(out, "deleted {tag}");

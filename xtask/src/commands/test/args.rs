@@ -109,6 +109,11 @@ pub struct IntegrationArgs {
     /// Show the suites and their tests
     #[arg(long)]
     pub list: bool,
+    /// How long it may take [default: 2h, all tests 8h]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    #[command(flatten)]
+    pub results: ResultArgs,
     /// Flags of the test binary
     #[arg(last = true, value_name = "TEST FLAGS")]
     pub test_flags: Vec<String>,
@@ -122,9 +127,17 @@ pub struct UpgradeArgs {
     /// The suites of one of the Makefile's tracks, in its network
     #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
     pub track: Option<u32>,
+    /// The network of its clusters [default: 172.20.0.0/24, or the track's]
+    #[arg(long, value_name = "CIDR")]
+    pub cidr: Option<String>,
     /// Show the suites and their tests
     #[arg(long)]
     pub list: bool,
+    /// How long it may take [default: 12h]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    #[command(flatten)]
+    pub results: ResultArgs,
     /// Flags of the test binary
     #[arg(last = true, value_name = "TEST FLAGS")]
     pub test_flags: Vec<String>,
@@ -224,8 +237,30 @@ pub enum Place {
     Buildx,
 }
 
+/// What becomes of results, of whatever tests.
 #[derive(Debug, Clone, Default, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct ResultArgs {
+    /// Only what failed the last time
+    #[arg(long)]
+    pub rerun_failed: bool,
+    /// Run a test that failed so many times more; one that passes then is flaky
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: u32,
+    /// Flaky tests are no failure
+    #[arg(long)]
+    pub allow_flaky: bool,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+    /// The same JSON into a file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<Utf8PathBuf>,
+    /// JUnit's XML into a file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<Utf8PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
 pub struct UnitArgs {
     #[command(flatten)]
     pub chosen: Chosen,
@@ -253,24 +288,8 @@ pub struct UnitArgs {
     /// Stop after the first package that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Only what failed the last time
-    #[arg(long)]
-    pub rerun_failed: bool,
-    /// Run a test that failed so many times more; one that passes then is flaky
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub retries: u32,
-    /// Flaky tests are no failure
-    #[arg(long)]
-    pub allow_flaky: bool,
-    /// As JSON, for editors, agents, CI
-    #[arg(long)]
-    pub json: bool,
-    /// The same JSON into a file
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<Utf8PathBuf>,
-    /// JUnit's XML into a file
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub results: ResultArgs,
     /// Flags of `go test`
     #[arg(last = true, value_name = "GO TEST FLAGS")]
     pub go_flags: Vec<String>,

@@ -97,9 +97,9 @@ impl Options {
             sudo: format!("{:?}", args.sudo).to_lowercase(),
             race: args.race,
             timeout: args.timeout.clone(),
-            retries: args.retries,
+            retries: args.results.retries,
             strict: args.strict,
-            allow_flaky: args.allow_flaky,
+            allow_flaky: args.results.allow_flaky,
             go_flags: args.go_flags.clone(),
         }
     }

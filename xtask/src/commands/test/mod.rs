@@ -2,11 +2,14 @@
 //! engine `gotest`; here are the host, the history and words for people.
 
 pub mod args;
+mod binary;
 pub(super) mod discovered;
+mod infrastructure;
 mod integration;
 mod leg;
 mod list;
 mod merge;
+mod names;
 mod shards;
 mod unit;
 mod upgrade;

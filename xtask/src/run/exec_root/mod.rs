@@ -8,11 +8,16 @@
 //!                                                    └ init (PID 1, own mounts) ─ test
 //! ```
 
+#[cfg(target_os = "linux")]
 mod binary;
 mod client;
+#[cfg(target_os = "linux")]
 mod helper;
+#[cfg(target_os = "linux")]
 mod init;
+#[cfg(target_os = "linux")]
 mod loopback;
+#[cfg(target_os = "linux")]
 mod ownership;
 
 use camino::Utf8PathBuf;
@@ -21,7 +26,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 
 pub use client::{RootTest, left, run};
+#[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
+#[cfg(target_os = "linux")]
 pub use init::serve as serve_root_init;
 
 /// What is to be run.

@@ -14,6 +14,7 @@ use gotest::events::{Event, Package};
 use crate::failure::Failure;
 
 pub use link::{Link, Linked, prune_store};
+pub use process::told;
 pub use schedule::{Crew, Observe, Stop};
 
 /// Which jobs may run beside each other.

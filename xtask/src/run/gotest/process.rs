@@ -285,7 +285,8 @@ impl Running {
     }
 }
 
-fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) {
+/// One event into results, and to whoever follows.
+pub fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) {
     match (&event.what, &event.test) {
         (What::End(..), Some(test)) => {
             let test = test.clone();

@@ -49,6 +49,7 @@ impl Room {
             ctx: &self.ctx,
             ui: &self.ui,
             signals: &self.signals,
+            output_is_ours: true,
             grace: Grace {
                 interrupt: Duration::from_millis(200),
                 terminate: Duration::from_millis(200),
@@ -224,6 +225,7 @@ fn a_second_interrupt_undoes_nothing_and_says_what_may_be_left() {
             ctx: &room.ctx,
             ui: &room.ui,
             signals: &room.signals,
+            output_is_ours: true,
             grace: Grace::default(),
         };
         runner

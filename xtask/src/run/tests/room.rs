@@ -43,8 +43,10 @@ impl Room {
             },
             only_listed: false,
             kill_at: 2,
-            output_is_ours: false,
+            output_is_ours: true,
             quiet: false,
+            reader: None,
+            tests: false,
         }
     }
 

@@ -7,34 +7,47 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/siderolabs/talos/internal/integration/api"
 )
 
+// Suite is one of them.
+type Suite interface {
+	SuiteName() string
+}
+
+// tearsDown is a suite with something to remove after its tests.
+type tearsDown interface {
+	TearDownSuite(t *testing.T)
+}
+
 var (
-	provisioner  = flag.String("talos.provisioner", "", "what the cluster was made with")
+	methods      = flag.String("testify.m", "", "methods to run")
 	talosctlPath = flag.String("talos.talosctlpath", "talosctl", "path of talosctl")
-	clusterName  = flag.String("talos.name", "talos-default", "name of the cluster")
-	statePath    = flag.String("talos.state", "", "folder of clusters' states")
+
+	// allSuites are those of the build tags.
+	allSuites []func(t *testing.T) []Suite
 )
 
 // TestIntegration runs each method of each suite, as testify does.
 func TestIntegration(t *testing.T) {
-	if *provisioner != "qemu" {
-		t.Fatalf("provisioner is %q", *provisioner)
-	}
-
-	cluster := api.Cluster{Name: *clusterName, Talosctl: *talosctlPath, State: *statePath}
-
-	for _, suite := range api.Suites(cluster) {
-		t.Run(suite.SuiteName(), func(t *testing.T) {
-			value := reflect.ValueOf(suite)
-			for i := range value.NumMethod() {
-				name := value.Type().Method(i).Name
-				if strings.HasPrefix(name, "Test") {
-					t.Run(name, func(t *testing.T) { value.Method(i).Call([]reflect.Value{reflect.ValueOf(t)}) })
+	for _, suites := range allSuites {
+		for _, suite := range suites(t) {
+			t.Run(suite.SuiteName(), func(t *testing.T) {
+				if *methods == "^NONE$" {
+					return
 				}
-			}
-		})
+
+				if suite, ok := suite.(tearsDown); ok {
+					defer suite.TearDownSuite(t)
+				}
+
+				value := reflect.ValueOf(suite)
+				for i := range value.NumMethod() {
+					name := value.Type().Method(i).Name
+					if strings.HasPrefix(name, "Test") {
+						t.Run(name, func(t *testing.T) { value.Method(i).Call([]reflect.Value{reflect.ValueOf(t)}) })
+					}
+				}
+			})
+		}
 	}
 }

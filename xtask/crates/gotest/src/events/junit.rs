@@ -15,10 +15,9 @@ pub fn junit<'a>(
     for package in packages {
         let counts = package.counts();
         let by_itself = package.failed_by_itself();
-        let forgiven = package
-            .tests
-            .iter()
-            .filter(|test| test.state.is_failure() && flaky(&package.name, test.root()));
+        let forgiven = package.tests.iter().filter(|test| {
+            test.state.is_failure() && flaky(&package.name, package.root(&test.name))
+        });
         let (all, bad) = (
             counts.total + usize::from(by_itself),
             counts.failed - forgiven.count() + usize::from(by_itself),
@@ -72,7 +71,7 @@ fn case(out: &mut String, package: &Package, test: &Test, flaky: &impl Fn(&str, 
             r#"<skipped message="{}"/>"#,
             escaped(test.reason.as_deref().unwrap_or_default())
         )),
-        _ if flaky(&package.name, test.root()) => Some(format!(
+        _ if flaky(&package.name, package.root(&test.name)) => Some(format!(
             r#"<flakyFailure message="passed when it was run again" type="flaky">{}</flakyFailure>"#,
             output()
         )),

@@ -46,10 +46,3 @@ pub struct Test {
     pub reason: Option<String>,
     pub raced: bool,
 }
-
-impl Test {
-    /// The test function.
-    pub fn root(&self) -> &str {
-        self.name.split('/').next().unwrap_or_default()
-    }
-}

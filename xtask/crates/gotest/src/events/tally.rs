@@ -24,6 +24,9 @@ pub struct Package {
     raced: bool,
     /// Whether what passed keeps its output too.
     pub keep_all: bool,
+    /// How far below a test function that lies which fails and is run again: 0
+    /// for itself, 2 for `TestIntegration/api.ResetSuite/TestReset`.
+    pub depth: usize,
 }
 
 /// How many. Subtests count, as `go test -json` tells of them.
@@ -160,7 +163,7 @@ impl Package {
     }
 
     fn is_anything_running(&self) -> bool {
-        let is_benchmark = |test: &Test| test.root().starts_with("Benchmark");
+        let is_benchmark = |test: &Test| test.name.starts_with("Benchmark");
         self.tests
             .iter()
             .any(|test| matches!(test.state, State::Running | State::Paused) && !is_benchmark(test))
@@ -202,13 +205,26 @@ impl Package {
             && !self.tests.iter().any(|test| test.state.is_failure())
     }
 
-    /// Test functions that failed, each once.
+    /// Of a test's name that part which fails and is run again as a whole: the
+    /// test function, where `depth` does not say otherwise.
+    pub fn root<'a>(&self, name: &'a str) -> &'a str {
+        let end = name.match_indices('/').nth(self.depth);
+        end.map_or(name, |(at, _)| &name[..at])
+    }
+
+    /// Test functions that failed, each once; with a `depth`, what is so far
+    /// below, and what is above and failed by itself.
     pub fn failed_roots(&self) -> Vec<&str> {
         let mut roots: Vec<&str> = Vec::new();
         for test in self.tests.iter().filter(|test| test.state.is_failure()) {
-            if !roots.contains(&test.root()) {
-                roots.push(test.root());
+            let root = self.root(&test.name);
+            if !roots.contains(&root) {
+                roots.push(root);
             }
+        }
+        if self.depth > 0 {
+            let all = roots.clone();
+            roots.retain(|root| !all.iter().any(|other| is_below(other, root)));
         }
         roots
     }
@@ -219,9 +235,15 @@ impl Package {
         let failed = self
             .tests
             .iter()
-            .filter(|test| test.root() == root && test.state != State::Passed);
+            .filter(|test| self.root(&test.name) == root && test.state != State::Passed);
         failed.map(|test| test.output.text()).collect()
     }
+}
+
+/// Whether `name` is a subtest of `above`.
+fn is_below(name: &str, above: &str) -> bool {
+    name.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn is_race(line: &[u8]) -> bool {

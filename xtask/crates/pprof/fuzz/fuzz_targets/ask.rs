@@ -12,7 +12,7 @@ const LIMITS: Limits = Limits {
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(profile) = Profile::decode_within(bytes.to_vec(), LIMITS) else {
+    let Ok(profile) = pprof::decode_within(bytes.to_vec(), LIMITS) else {
         return;
     };
     let time = |_, _| String::new();
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     if let Ok(file) = pprof::compress(&profile) {
-        let again = Profile::decode(file).expect("what was written is read");
+        let again = pprof::decode(file).expect("what was written is read");
         assert_eq!(again.sample_count(), profile.sample_count());
     }
     let labelled = Source::new(profile.clone()).label("node", "one");

@@ -4,8 +4,9 @@
 
 use std::fmt::Write;
 
+use pprof_engine::flame::Flame;
+
 use super::{Node, Tree, list, number};
-use crate::flame::Flame;
 use crate::web::quote;
 
 /// The newest version whose tables stand in each thread.

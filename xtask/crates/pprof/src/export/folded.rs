@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
+use pprof_engine::flame::Flame;
+
 use super::Tree;
-use crate::flame::Flame;
 
 /// One line for each stack. Several sides are told apart by a first frame.
 /// A `;` within a name, as in Go's generic ones, becomes a `,`: it would be

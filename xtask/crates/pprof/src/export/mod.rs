@@ -9,10 +9,9 @@ mod svg;
 
 pub use firefox::firefox;
 pub use folded::folded;
+use pprof_engine::flame::Flame;
 pub use speedscope::speedscope;
 pub use svg::svg;
-
-use crate::flame::Flame;
 
 /// One side of a flame graph: calls before their callees, nothing negative.
 struct Tree {

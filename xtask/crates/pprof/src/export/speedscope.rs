@@ -3,8 +3,8 @@
 //! since each call is written once then and not once for each stack.
 
 use super::{Node, Tree, comma, list, number};
-use crate::flame::Flame;
 use crate::web::quote;
+use pprof_engine::flame::Flame;
 
 /// A file with a profile for each side.
 pub fn speedscope(flame: &Flame, title: &str) -> String {

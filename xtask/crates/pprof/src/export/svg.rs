@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
+use pprof_engine::{flame::Flame, unit};
+
 use super::{Node, Tree};
-use crate::flame::Flame;
-use crate::unit;
 
 const WIDTH: f64 = 1200.0;
 const ROW: f64 = 17.0;

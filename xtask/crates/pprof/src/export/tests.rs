@@ -1,6 +1,5 @@
 use super::*;
-use crate::profile::Profile;
-use crate::query::Query;
+use pprof_engine::{Profile, Query};
 
 fn flame(files: &[&str]) -> Flame {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
@@ -8,7 +7,7 @@ fn flame(files: &[&str]) -> Flame {
         .iter()
         .map(|file| {
             let bytes = std::fs::read(format!("{corpus}{file}.pb.gz")).unwrap();
-            (*file, Profile::decode(bytes).unwrap())
+            (*file, crate::decode(bytes).unwrap())
         })
         .collect();
     let sides: Vec<(&str, &Profile)> = profiles.iter().map(|(name, of)| (*name, of)).collect();

@@ -2,10 +2,9 @@
 
 use std::collections::hash_map::Entry;
 
+use pprof_engine::{Error, Limits, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::error::{Error, Result};
-use crate::inflate::Limits;
 use crate::message::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 
 /// Tables that grow, each entry once.

@@ -1,13 +1,12 @@
 //! `debug=1`: one line per stack with its numbers and addresses, and beneath
 //! it what the addresses are, as a comment.
 
+use pprof_engine::{Error, Limits, Result};
 use regex::Regex;
 
 use super::build::Builder;
 use super::names::{describe, name_hidden};
 use super::{Text, wrong};
-use crate::error::{Error, Result};
-use crate::inflate::Limits;
 
 /// Allocators are not what allocates; pprof's list, as far as Go has them.
 const ALLOCATORS: &str = r"(c|m|re)alloc|free|runtime\..*";

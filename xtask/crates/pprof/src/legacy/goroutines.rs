@@ -3,9 +3,8 @@
 
 use super::Text;
 use super::build::Builder;
-use crate::error::Result;
-use crate::inflate::Limits;
 use crate::message::Label;
+use pprof_engine::{Limits, Result};
 
 /// Keys of the labels, and the unit of the wait.
 pub(crate) const STATE: &str = "state";

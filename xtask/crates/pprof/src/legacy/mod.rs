@@ -10,10 +10,8 @@ mod goroutines;
 mod names;
 
 pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
+use pprof_engine::{Error, Limits, Result, is_text};
 use prost::Message;
-
-use crate::error::{Error, Result};
-use crate::inflate::{Limits, is_text};
 
 /// So much of it shows whether it is text.
 const HEAD: usize = 256;

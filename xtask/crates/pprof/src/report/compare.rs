@@ -6,10 +6,9 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use pprof_engine::{Error, Profile, Query, Result};
+
 use super::top;
-use crate::error::{Error, Result};
-use crate::profile::Profile;
-use crate::query::Query;
 
 pub use text::compare_text;
 
@@ -184,7 +183,7 @@ mod tests {
 
     fn profile(name: &str) -> Profile {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
-        Profile::decode(std::fs::read(format!("{corpus}{name}.pb.gz")).unwrap()).unwrap()
+        crate::decode(std::fs::read(format!("{corpus}{name}.pb.gz")).unwrap()).unwrap()
     }
 
     #[test]

@@ -5,13 +5,10 @@
 
 use std::fmt::Write;
 
+use pprof_engine::{Label, Profile, Query, Result, Sample, View};
 use rustc_hash::FxHashMap;
 
-use crate::error::Result;
 use crate::legacy::{CREATED_BY, STATE, WAIT};
-use crate::profile::{Label, Profile, Sample};
-use crate::query::Query;
-use crate::view::View;
 
 /// Frames shown of a group, unless nothing is to be trimmed.
 const FRAMES: usize = 8;
@@ -145,7 +142,7 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
             frames.push((format!("{address:#x}"), String::new()));
         }
         for line in lines {
-            let line = profile.lines[*line as usize];
+            let line = profile.line(*line);
             let function = profile.functions[line.function as usize];
             let file = profile.text(function.file);
             let place = match (&*file, line.line) {

@@ -1,16 +1,10 @@
 //! Stacks as names: grouped by what the caller sees in them, or each for
 //! itself, so that they can be compared across builds and moments.
 
+use pprof_engine::{
+    Asked, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, with_tag_frames,
+};
 use rustc_hash::FxHashMap;
-
-use super::Question;
-use crate::error::Result;
-use crate::frames::{Frames, Info};
-use crate::profile::Profile;
-use crate::query::{Granularity, Query};
-use crate::stacks::Stacks;
-use crate::tagframes;
-use crate::view::View;
 
 /// Weights by group; the rest of the total is in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +48,10 @@ pub fn groups(
         granularity: Granularity::FileFunctions,
         ..query.clone()
     };
-    tagframes::with(profile, query, |profile, query| {
-        let question = Question::new(profile, query)?;
+    with_tag_frames(profile, query, |profile, query| {
+        let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let stacks = Stacks::of(profile, &view, asked.weighing)?;
         let frames = Frames::of(profile, &view, query, false);
         let mut names: Vec<String> = Vec::new();
         let mut places: FxHashMap<String, usize> = FxHashMap::default();
@@ -74,33 +68,22 @@ pub fn groups(
                 Some(place)
             })
             .collect();
-        let count = names.len();
-        let parts = stacks.fold(
-            || vec![0_i64; count],
-            |sums, locations, weight, _| {
-                let from_root = locations.iter().rev();
-                let mut groups = from_root.filter_map(|location| {
-                    let mut nodes = frames.of_location(*location).iter().rev();
-                    nodes.find_map(|node| group_of[*node as usize])
-                });
-                if let Some(group) = groups.next() {
-                    sums[group] = sums[group].wrapping_add(weight);
-                }
-            },
-        )?;
-        let sum = |group: usize| {
-            let values = parts.iter().map(|part| part[group]);
-            values.fold(0_i64, i64::wrapping_add)
-        };
-        let mut groups: Vec<(String, i64)> = names
-            .into_iter()
-            .enumerate()
-            .map(|(group, name)| (name, sum(group)))
-            .collect();
+        let mut sums = vec![0_i64; names.len()];
+        stacks.each(&mut |locations, weight| {
+            let from_root = locations.iter().rev();
+            let mut groups = from_root.filter_map(|location| {
+                let mut nodes = frames.of_location(*location).iter().rev();
+                nodes.find_map(|node| group_of[*node as usize])
+            });
+            if let Some(group) = groups.next() {
+                sums[group] = sums[group].wrapping_add(weight);
+            }
+        })?;
+        let mut groups: Vec<(String, i64)> = names.into_iter().zip(sums).collect();
         groups.sort();
         Ok(Groups {
-            sample_type: question.kind.clone(),
-            unit: question.unit.clone(),
+            sample_type: asked.kind,
+            unit: asked.unit,
             total: stacks.total,
             groups,
         })
@@ -112,24 +95,17 @@ pub fn groups(
 /// # Errors
 /// As `groups`.
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
-    tagframes::with(profile, query, |profile, query| {
-        let question = Question::new(profile, query)?;
+    with_tag_frames(profile, query, |profile, query| {
+        let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
+        let stacks = Stacks::of(profile, &view, asked.weighing)?;
         let frames = Frames::of(profile, &view, query, false);
-        let parts = stacks.fold(
-            FxHashMap::<Vec<u32>, i64>::default,
-            |sums, locations, weight, _| {
-                let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
-                let sum = sums.entry(nodes.copied().collect()).or_default();
-                *sum = sum.wrapping_add(weight);
-            },
-        )?;
         let mut sums: FxHashMap<Vec<u32>, i64> = FxHashMap::default();
-        for (frames, value) in parts.into_iter().flatten() {
-            let sum = sums.entry(frames).or_default();
-            *sum = sum.wrapping_add(value);
-        }
+        stacks.each(&mut |locations, weight| {
+            let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+            let sum = sums.entry(nodes.copied().collect()).or_default();
+            *sum = sum.wrapping_add(weight);
+        })?;
         let mut stacks: Vec<NamedStack> = sums
             .into_iter()
             .map(|(frames, value)| NamedStack { frames, value })
@@ -139,69 +115,11 @@ pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
             .fold(0_i64, |sum, stack| sum.wrapping_add(stack.value));
         stacks.sort_by(|one, other| one.frames.cmp(&other.frames));
         Ok(NamedStacks {
-            sample_type: question.kind.clone(),
-            unit: question.unit.clone(),
+            sample_type: asked.kind,
+            unit: asked.unit,
             total,
             names: frames.infos.iter().map(Info::printable).collect(),
             stacks,
         })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn profile(name: &str) -> Profile {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
-        Profile::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_group_nearest_to_the_root_counts_once() {
-        let profile = profile("cpu.pb.gz");
-        let query = Query::default();
-        let cum = |name: &str| {
-            let query = Query {
-                trim: false,
-                ..query.clone()
-            };
-            let top = crate::report::top(&profile, &query).unwrap();
-            top.rows.iter().find(|row| row.name == name).unwrap().cum
-        };
-        // Recursion: `fib` under `fib` is still one.
-        let by = |name: &str, _: &str| (name == "main.fib").then(|| "fib".to_owned());
-        let found = groups(&profile, &query, &by).unwrap();
-        assert_eq!(found.groups, [("fib".to_owned(), cum("main.fib"))]);
-        // `Run` calls `reconcile`: all of it belongs to the caller.
-        let by = |name: &str, _: &str| {
-            let method = name.strip_prefix("main.(*controller).")?;
-            Some(method.to_owned())
-        };
-        let found = groups(&profile, &query, &by).unwrap();
-        let run = found.groups.iter().find(|(name, _)| name == "Run");
-        assert_eq!(run.unwrap().1, cum("main.(*controller).Run"));
-        assert!(
-            found
-                .groups
-                .iter()
-                .all(|(name, sum)| name == "Run" || *sum == 0)
-        );
-    }
-
-    #[test]
-    fn stacks_hold_the_whole() {
-        let profile = profile("heap.pb.gz");
-        let query = Query::default();
-        let found = stacks(&profile, &query).unwrap();
-        let top = crate::report::top(&profile, &query).unwrap();
-        assert_eq!(found.total, top.total);
-        let leaf = |name: &str| -> i64 {
-            let of = found.stacks.iter();
-            of.filter(|stack| found.names[stack.frames[0] as usize] == name)
-                .map(|stack| stack.value)
-                .sum()
-        };
-        assert_eq!(leaf(&top.rows[0].name), top.rows[0].flat);
-    }
 }

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use pprof_engine::{
+    Error, Frames, Granularity, Info, Profile, Query, Result, View, Weight, compile, unit, weigh,
+    with_tag_frames,
+};
+
 use super::{Question, Text};
-use crate::error::{Error, Result};
-use crate::frames::{Frames, Info};
-use crate::graph::{Weight, weigh};
-use crate::profile::Profile;
-use crate::query::{Granularity, Query};
-use crate::stacks::Stacks;
-use crate::tagframes;
-use crate::unit;
-use crate::view::{View, compile};
 
 /// Lines before the first and after the last that weigh something.
 const MARGIN: i64 = 5;
@@ -137,12 +133,11 @@ fn asked(
     };
     let wanted = compile("list", Some(expression))?
         .ok_or_else(|| Error::Query("list needs an expression".into()))?;
-    tagframes::with(profile, &query, |profile, query| {
+    with_tag_frames(profile, &query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
         let frames = Frames::of(profile, &view, query, true);
-        let weights = weigh(&stacks, &frames)?;
+        let (stacks, weights) = weigh(profile, &view, question.weighing, &frames)?;
         let mut found: Found<'_> = BTreeMap::new();
         for (info, weight) in frames.infos.iter().zip(&weights) {
             let counts = weight.flat != 0 || weight.cum != 0;

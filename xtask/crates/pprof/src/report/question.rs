@@ -3,15 +3,11 @@
 
 use std::fmt::Write;
 
+use pprof_engine::{
+    Asked, Graph, Profile, Query, Result, Stacks, View, Weighing, base, cutoff, unit,
+};
+
 use super::{FormatTime, TimeStyle};
-use crate::error::{Error, Result};
-use crate::frames::base;
-use crate::graph::{Graph, cutoff};
-use crate::profile::Profile;
-use crate::query::Query;
-use crate::stacks::{Stacks, Weighing};
-use crate::unit;
-use crate::view::View;
 
 /// What every report starts from.
 pub(crate) struct Question<'a> {
@@ -25,26 +21,13 @@ pub(crate) struct Question<'a> {
 
 impl<'a> Question<'a> {
     pub(super) fn new(profile: &'a Profile, query: &'a Query) -> Result<Self> {
-        let value = profile.sample_index(query.sample_index.as_deref())?;
-        if query.divide_by == 0.0 {
-            return Err(Error::Query("cannot divide by zero".into()));
-        }
-        let of = profile.header.sample_types[value];
-        let kind = profile.text(of.kind);
+        let asked = Asked::of(profile, query)?;
         Ok(Self {
             profile,
             query,
-            weighing: Weighing {
-                value,
-                mean: query.mean,
-                relative: query.relative_percentages,
-            },
-            unit: profile.text(of.unit).into_owned(),
-            kind: if query.mean {
-                format!("mean_{kind}")
-            } else {
-                kind.into_owned()
-            },
+            weighing: asked.weighing,
+            unit: asked.unit,
+            kind: asked.kind,
         })
     }
 

@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use pprof_engine::{Label, Location, Profile, Query, Result, Sample, Shown, View, with_tag_frames};
+
 use super::{FormatTime, Text, TimeStyle};
-use crate::error::Result;
-use crate::profile::{Label, Location, Profile, Sample};
-use crate::query::Query;
-use crate::tagframes;
-use crate::tags::Shown;
-use crate::view::View;
 
 /// Everything that the filters leave.
 ///
@@ -17,7 +13,7 @@ use crate::view::View;
 /// Malformed samples, filters that do not compile.
 pub fn raw(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     // Addresses are what raw tells apart: nothing is folded or left out.
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         tables(profile, query, time)
     })
 }
@@ -195,7 +191,7 @@ fn write_location(out: &mut String, profile: &Profile, view: &View, place: u32, 
         let _ = writeln!(out, "{head}");
     }
     for line in lines {
-        let line = profile.lines[*line as usize];
+        let line = profile.line(*line);
         let function = profile.functions[line.function as usize];
         let name = profile.text(function.name);
         let _ = write!(

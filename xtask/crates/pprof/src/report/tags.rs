@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use pprof_engine::{
+    Profile, Query, Result, Sample, Shown, View, number_units, unit, with_tag_frames,
+};
+
 use super::{Question, Text, total};
-use crate::error::Result;
-use crate::profile::{Profile, Sample};
-use crate::query::Query;
-use crate::tagframes;
-use crate::tags::{Shown, number_units};
-use crate::unit;
-use crate::view::View;
 
 /// Label keys and their values, the heaviest first.
 ///
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let sums = sums(&question, &view)?;

@@ -4,15 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use pprof_engine::{
+    Frames, Info, Profile, Query, Result, Sample, Shown, Units, View, number_units, unit,
+    with_tag_frames,
+};
+
 use super::{FormatTime, Question, Text, total};
-use crate::error::Result;
-use crate::frames::{Frames, Info};
-use crate::profile::{Profile, Sample};
-use crate::query::Query;
-use crate::tagframes;
-use crate::tags::{Shown, Units, number_units};
-use crate::unit;
-use crate::view::View;
 
 const SEPARATOR: &str = "-----------+-------------------------------------------------------\n";
 
@@ -21,7 +18,7 @@ const SEPARATOR: &str = "-----------+-------------------------------------------
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let frames = Frames::of(profile, &view, query, false);

@@ -2,15 +2,11 @@
 
 use std::fmt::Write;
 
+use pprof_engine::{
+    Calls, Edge, Error, Graph, Profile, Query, Result, View, compile, unit, with_tag_frames,
+};
+
 use super::{FormatTime, Question, Text};
-use crate::calls::Edge;
-use crate::error::{Error, Result};
-use crate::graph::{Calls, Graph};
-use crate::profile::Profile;
-use crate::query::Query;
-use crate::tagframes;
-use crate::unit;
-use crate::view::{View, compile};
 
 const SEPARATOR: &str =
     "----------------------------------------------------------+-------------\n";
@@ -61,7 +57,7 @@ fn print(
     time: FormatTime<'_>,
 ) -> Result<Text> {
     let wanted = compile("peek", expression)?;
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::All)?;

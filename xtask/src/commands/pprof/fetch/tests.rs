@@ -62,7 +62,7 @@ fn a_profile_carries_its_origin_inside() {
     let Body::Profile(_, file) = fetched.body else {
         panic!("a heap profile is decoded");
     };
-    let profile = Profile::decode(file).unwrap();
+    let profile = ::pprof::decode(file).unwrap();
     let tags = ::pprof::report::tags(&profile, &::pprof::Query::default()).unwrap();
     for (key, value) in [
         ("node", "worker-1"),

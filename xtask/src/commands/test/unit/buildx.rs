@@ -33,8 +33,8 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
             "more than one pattern of packages",
         ),
         (!args.chosen.tags.is_empty(), "--tags"),
-        (args.rerun_failed, "--rerun-failed"),
-        (args.retries > 0, "--retries"),
+        (args.results.rerun_failed, "--rerun-failed"),
+        (args.results.retries > 0, "--retries"),
         (args.timeout.is_some(), "--timeout"),
         (args.jobs.is_some(), "--jobs"),
         (args.fail_fast, "--fail-fast"),
@@ -116,11 +116,16 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         interrupted: false,
         leg: None,
     };
-    finish::write_reports(app, args, &report, &record.dir)?;
+    finish::write_reports(app, &args.results, &report, &record.dir)?;
     app.ui.note(
         "the Makefile's `go test` names tests that failed only; the others are known by package",
     );
-    Ok(finish::exit_code(app, args, &report, Stop::Done))
+    let terms = finish::Terms {
+        results: &args.results,
+        strict: args.strict,
+        list: None,
+    };
+    Ok(finish::exit_code(app, &terms, &report, Stop::Done))
 }
 
 /// Test functions by their packages' import paths.

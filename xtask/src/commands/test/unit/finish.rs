@@ -3,7 +3,7 @@
 
 use camino::Utf8Path;
 
-use super::super::args::UnitArgs;
+use super::super::args::ResultArgs;
 use super::report::Report;
 use crate::commands::App;
 use crate::failure::{Because, Exit, Result};
@@ -15,7 +15,7 @@ use crate::ui;
 /// Reports and memory; none of them changes what came of the tests.
 pub(super) fn write(
     app: &App<'_>,
-    args: &UnitArgs,
+    args: &ResultArgs,
     report: &Report<'_>,
     before: Option<Failed>,
     record: &Utf8Path,
@@ -33,7 +33,7 @@ pub(super) fn write(
 /// For people, and for programs where they are asked for.
 pub(super) fn write_reports(
     app: &App<'_>,
-    args: &UnitArgs,
+    args: &ResultArgs,
     report: &Report<'_>,
     record: &Utf8Path,
 ) -> Result<()> {
@@ -58,7 +58,16 @@ pub(super) fn write_reports(
     Ok(())
 }
 
-pub(super) fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, stop: Stop) -> u8 {
+/// What a run is judged by.
+pub(super) struct Terms<'a> {
+    pub(super) results: &'a ResultArgs,
+    /// Tests that cannot run here are a failure.
+    pub(super) strict: bool,
+    /// Some tests were asked for: what shows all that there are.
+    pub(super) list: Option<&'a str>,
+}
+
+pub(super) fn exit_code(app: &App<'_>, terms: &Terms<'_>, report: &Report<'_>, stop: Stop) -> u8 {
     if stop == Stop::Interrupted {
         return Exit::Interrupted.code();
     }
@@ -73,8 +82,8 @@ pub(super) fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, sto
             .note("not a failure of tests: something they run on has failed");
         return failure.exit.code();
     }
-    let flaky = !report.flaky().is_empty() && !args.allow_flaky;
-    let left_out = !report.left_out().is_empty() && args.strict;
+    let flaky = !report.flaky().is_empty() && !terms.results.allow_flaky;
+    let left_out = !report.left_out().is_empty() && terms.strict;
     if flaky && !failed {
         app.ui
             .note("flaky tests are failures unless `--allow-flaky` is given");
@@ -88,9 +97,8 @@ pub(super) fn exit_code(app: &App<'_>, args: &UnitArgs, report: &Report<'_>, sto
     if failed || flaky || left_out {
         return Exit::Checks.code();
     }
-    if (args.run.is_some() || args.rerun_failed) && report.counts().total == 0 {
-        app.ui
-            .note("no test matches: `cargo xtask test list` shows all");
+    if let Some(list) = terms.list.filter(|_| report.is_empty()) {
+        app.ui.note(&format!("no test matches: `{list}` shows all"));
         return Exit::Usage.code();
     }
     0

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flags::Flags;
 use super::recipe::Recipe;
 use super::select::Package;
+use super::session::Source;
 use crate::record::results::{History, key};
 use crate::run::exec_root::listed_environment;
 use crate::run::gotest::{Job, Link, Pool};
@@ -87,18 +88,6 @@ impl Shared<'_> {
                 }
             })
             .collect()
-    }
-
-    /// The starts of one package's binary: as the user, as root with a network
-    /// of its own, as root on the host.
-    pub(super) fn jobs(&self, package: &Package, binary: &Utf8Path) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
-            if let Some(filter) = self.filter(package, pool) {
-                jobs.push(self.job(package, binary, pool, filter));
-            }
-        }
-        jobs
     }
 
     /// `-test.run` and `-test.skip`; none where nothing is to be run. What we
@@ -207,9 +196,22 @@ impl Shared<'_> {
             self.timeout + MORE
         }
     }
+}
 
-    /// The same binary for one test function.
-    pub(super) fn again(&self, job: &Job, root: &str, time: u32) -> Job {
+impl Source for Shared<'_> {
+    /// The starts of one package's binary: as the user, as root with a network
+    /// of its own, as root on the host.
+    fn jobs(&self, package: &Package, binary: &Utf8Path) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
+            if let Some(filter) = self.filter(package, pool) {
+                jobs.push(self.job(package, binary, pool, filter));
+            }
+        }
+        jobs
+    }
+
+    fn again(&self, job: &Job, root: &str, time: u32) -> Job {
         let mut again = job.clone();
         again.arguments = self.arguments(vec![format!("-test.run={}", exactly(root))]);
         again.again = Some((root.to_owned(), time));
@@ -243,7 +245,7 @@ fn base(import_path: &str) -> &str {
 }
 
 /// A regular expression for one name.
-fn exactly(name: &str) -> String {
+pub(super) fn exactly(name: &str) -> String {
     let mut out = String::from("^");
     for character in name.chars() {
         if "\\.+*?()|[]{}^$".contains(character) {

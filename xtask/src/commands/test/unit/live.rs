@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use gotest::events::{Event, What};
+use gotest::events::{Event, State, What};
 
 use crate::ui::{Style, Ui};
 
@@ -81,6 +81,16 @@ impl<'a> Live<'a> {
                 job.tests.push((test.clone(), Instant::now()));
             }
             What::Pause => job.tests.retain(|(name, _)| name != test),
+            _ => {}
+        }
+    }
+
+    /// One of those tests that are counted as they end.
+    pub(super) fn count(&mut self, state: Option<State>) {
+        match state {
+            Some(State::Passed) => self.passed += 1,
+            Some(State::Failed) => self.failed += 1,
+            Some(State::Skipped) => self.skipped += 1,
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ mod recipe;
 mod report;
 mod select;
 mod session;
+pub(super) mod suites;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use flags::Flags;
 use jobs::Shared;
 use report::Report;
 use select::Package;
-use session::Session;
+use session::{Session, Source};
 
 /// What `go test` gives a package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
@@ -55,7 +56,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let mut packages = select::packages(&checkout.dir, &tests, sudo, &mut abilities);
     let state = &app.ctx.dirs.state;
     let before = Failed::load(state, &checkout.dir);
-    if args.rerun_failed {
+    if args.results.rerun_failed {
         let failed = before.clone().unwrap_or_default();
         packages = select::only_failed(packages, &failed);
         if packages.is_empty() {
@@ -242,7 +243,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .map(|package| (package.name.clone(), package))
         .collect();
     let to_link = what.links.iter().map(|link| link.packages.len()).sum();
-    let mut session = Session::new(args, app.ui, &shared, &packages, to_link, size);
+    let mut session = Session::new(&args.results, app.ui, &shared, &packages, to_link, size);
+    session.fail_fast = args.fail_fast;
     session.binaries = what
         .links
         .iter()
@@ -264,14 +266,19 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     };
     finish::write(
         app,
-        args,
+        &args.results,
         &report,
         what.before,
         &record.dir,
         shared.checkout,
     )?;
     let stop = stop?;
-    let code = finish::exit_code(app, args, &report, stop);
+    let terms = finish::Terms {
+        results: &args.results,
+        strict: args.strict,
+        list: (args.run.is_some() || args.results.rerun_failed).then_some("cargo xtask test list"),
+    };
+    let code = finish::exit_code(app, &terms, &report, stop);
     record.event(serde_json::json!({"event": "end", "code": code}));
     Ok(code)
 }

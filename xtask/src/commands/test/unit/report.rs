@@ -26,13 +26,13 @@ impl Report<'_> {
     pub(super) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for outcome in self.outcomes.values() {
-            let flaky = outcome.flaky();
+            let forgiven = outcome.forgiven();
             for run in &outcome.runs {
                 let counts = run.counts();
                 let forgiven = run
                     .tests
                     .iter()
-                    .filter(|test| test.state.is_failure() && flaky.contains(&test.root()));
+                    .filter(|test| test.state.is_failure() && forgiven(run.root(&test.name)));
                 sum.total += counts.total;
                 sum.passed += counts.passed;
                 sum.failed += counts.failed - forgiven.count();
@@ -45,6 +45,16 @@ impl Report<'_> {
 
     pub(super) fn runs(&self) -> impl Iterator<Item = &Package> {
         self.outcomes.values().flat_map(|outcome| &outcome.runs)
+    }
+
+    /// Whether nothing was run; a function whose suites are all others has run
+    /// nothing either.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut runs = self.runs();
+        !runs.any(|run| {
+            let mut names = run.tests.iter().map(|test| &test.name);
+            names.any(|name| run.depth == 0 || name.contains('/'))
+        })
     }
 
     /// Import path and test function.
@@ -137,7 +147,7 @@ impl Report<'_> {
     pub(super) fn junit(&self) -> String {
         gotest::events::junit(self.runs(), |package, root| {
             let outcome = self.outcomes.get(package);
-            outcome.is_some_and(|outcome| outcome.flaky().contains(&root))
+            outcome.is_some_and(|outcome| outcome.forgiven()(root))
         })
     }
 
@@ -145,13 +155,13 @@ impl Report<'_> {
     pub(super) fn remembered(&self) -> Vec<Remembered> {
         let mut out = Vec::new();
         for (name, outcome) in self.outcomes {
-            let flaky = outcome.flaky();
+            let forgiven = outcome.forgiven();
             for run in &outcome.runs {
                 for test in &run.tests {
-                    if test.name.matches('/').count() > 1 {
+                    if test.name.matches('/').count() > run.depth.max(1) {
                         continue;
                     }
-                    let is_flaky = test.state == State::Failed && flaky.contains(&test.root());
+                    let is_flaky = test.state == State::Failed && forgiven(run.root(&test.name));
                     out.push(Remembered {
                         package: name.clone(),
                         test: test.name.clone(),
@@ -180,7 +190,9 @@ impl Report<'_> {
             tests.extend(outcome.failed().into_iter().map(str::to_owned));
             let whole = outcome.failed_by_itself().is_some() || outcome.broken.is_some();
             if whole {
-                failed.packages.insert(name.clone(), Vec::new());
+                let only = self.chosen.get(name).and_then(|it| it.only.as_ref());
+                let again = only.map_or_else(Vec::new, |only| outcome.not_passed(only));
+                failed.packages.insert(name.clone(), again);
             } else if !tests.is_empty() {
                 failed.packages.insert(name.clone(), tests);
             }
@@ -190,13 +202,13 @@ impl Report<'_> {
 }
 
 fn package_json(name: &str, outcome: &Outcome) -> Value {
-    let (failed, flaky) = (outcome.failed(), outcome.flaky());
+    let forgiven = outcome.forgiven();
     let tests: Vec<Value> = outcome
         .runs
         .iter()
-        .flat_map(|run| &run.tests)
-        .map(|test| {
-            let is_flaky = flaky.contains(&test.root()) && test.state == State::Failed;
+        .flat_map(|run| run.tests.iter().map(move |test| (run, test)))
+        .map(|(run, test)| {
+            let is_flaky = test.state == State::Failed && forgiven(run.root(&test.name));
             let mut value = json!({
                 "name": test.name,
                 "state": if is_flaky { "flaky" } else { test.state.word() },
@@ -229,8 +241,8 @@ fn package_json(name: &str, outcome: &Outcome) -> Value {
         "verdict": verdict.map_or("not-run", |verdict| verdict.word()),
         "detail": verdict.map(Verdict::describe),
         "seconds": outcome.runs.iter().map(|run| run.seconds).sum::<f64>(),
-        "failed": failed,
-        "flaky": flaky,
+        "failed": outcome.failed(),
+        "flaky": outcome.flaky(),
         "tests": tests,
     });
     if let Some(broken) = &outcome.broken {

@@ -6,8 +6,9 @@ use std::fmt::Write;
 
 use gotest::events::{Package, State, Verdict};
 
-use super::super::args::UnitArgs;
-use super::jobs::Shared;
+use camino::Utf8Path;
+
+use super::super::args::ResultArgs;
 use super::live::{Live, clock, short};
 use super::select::Package as Chosen;
 use crate::failure::Failure;
@@ -29,16 +30,49 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Test functions that failed and did not pass later.
+    /// Test functions that failed and did not pass later; what was cut off when
+    /// that broke on which tests run has not failed.
     pub(super) fn failed(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
-        roots.filter(|root| !self.is_flaky(root)).collect()
+        let by_itself = |root: &&str| {
+            let mut tests = self.runs.iter().flat_map(|run| &run.tests);
+            tests.any(|test| test.state == State::Failed && test.name == **root)
+        };
+        roots
+            .filter(|root| !self.is_flaky(root) && (self.broken.is_none() || by_itself(root)))
+            .collect()
     }
 
     /// Test functions that failed first and passed later.
     pub(super) fn flaky(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
         roots.filter(|root| self.is_flaky(root)).collect()
+    }
+
+    /// Of these tests those that did not come to a good end.
+    pub(super) fn not_passed(&self, tests: &[String]) -> Vec<String> {
+        let is_good = |name: &String| {
+            let mut runs = self.runs.iter().flat_map(|run| &run.tests);
+            runs.any(|it| it.name == *name && matches!(it.state, State::Passed | State::Skipped))
+        };
+        tests
+            .iter()
+            .filter(|name| !is_good(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Of what failed, by its root: whether it or all that it failed for passed
+    /// later.
+    pub(super) fn forgiven(&self) -> impl Fn(&str) -> bool {
+        let (flaky, failed) = (self.flaky(), self.failed());
+        move |root| {
+            let is_in = |name: &&str| {
+                let rest = name.strip_prefix(root);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            flaky.iter().any(is_in) && !failed.iter().any(is_in)
+        }
     }
 
     fn is_flaky(&self, root: &str) -> bool {
@@ -60,10 +94,21 @@ impl Outcome {
     }
 }
 
+/// Where starts of binaries come from.
+pub(super) trait Source {
+    /// Those of one package's binary.
+    fn jobs(&self, package: &Chosen, binary: &Utf8Path) -> Vec<Job>;
+
+    /// The same binary for one test; `time` from 1.
+    fn again(&self, job: &Job, root: &str, time: u32) -> Job;
+}
+
 pub(super) struct Session<'a> {
-    pub(super) args: &'a UnitArgs,
+    pub(super) args: &'a ResultArgs,
     pub(super) ui: &'a Ui,
-    pub(super) shared: &'a Shared<'a>,
+    pub(super) source: &'a dyn Source,
+    /// Whether the first package that fails is the last.
+    pub(super) fail_fast: bool,
     pub(super) packages: &'a BTreeMap<String, Chosen>,
     pub(super) binaries: BTreeMap<String, camino::Utf8PathBuf>,
     pub(super) outcomes: BTreeMap<String, Outcome>,
@@ -79,9 +124,9 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        args: &'a UnitArgs,
+        args: &'a ResultArgs,
         ui: &'a Ui,
-        shared: &'a Shared<'a>,
+        source: &'a dyn Source,
         packages: &'a BTreeMap<String, Chosen>,
         to_link: usize,
         size: usize,
@@ -91,7 +136,8 @@ impl<'a> Session<'a> {
         Self {
             args,
             ui,
-            shared,
+            source,
+            fail_fast: false,
             packages,
             binaries: BTreeMap::new(),
             outcomes: BTreeMap::new(),
@@ -215,11 +261,46 @@ impl<'a> Session<'a> {
         self.say(&line);
     }
 
+    /// One line about a suite, of those that hours of others may follow.
+    fn say_suite(&mut self, results: &Package, suite: &str) {
+        let Some(test) = results.tests.iter().rev().find(|it| it.name == suite) else {
+            return;
+        };
+        let mut line = match test.state {
+            State::Failed => self.paint(Style::Bad, "FAIL"),
+            State::Skipped => "skip".to_owned(),
+            _ => self.paint(Style::Good, "ok  "),
+        };
+        let name = suite.rsplit('/').next().unwrap_or(suite);
+        let _ = write!(line, " {name}  {}", clock(test.seconds));
+        let of_suite = |test: &&gotest::events::Test| {
+            test.name.starts_with(&format!("{suite}/")) && results.root(&test.name) == test.name
+        };
+        for (state, word) in [
+            (State::Passed, "passed"),
+            (State::Failed, "failed"),
+            (State::Skipped, "skipped"),
+        ] {
+            let tests = results.tests.iter().filter(of_suite);
+            let count = tests.filter(|test| test.state == state).count();
+            if count > 0 {
+                let _ = write!(line, "  {count} {word}");
+            }
+        }
+        if let Some(reason) = &test.reason {
+            let _ = write!(line, "  {reason}");
+        }
+        line.push('\n');
+        self.say(&line);
+    }
+
     fn count(&mut self, results: &Package) {
         let counts = results.counts();
-        self.live.passed += counts.passed;
-        self.live.failed += counts.failed;
-        self.live.skipped += counts.skipped;
+        if results.depth == 0 {
+            self.live.passed += counts.passed;
+            self.live.failed += counts.failed;
+            self.live.skipped += counts.skipped;
+        }
     }
 
     /// Not for what could be worse than a test's mood: races, panics, packages
@@ -234,12 +315,12 @@ impl<'a> Session<'a> {
                 .results
                 .failed_roots()
                 .into_iter()
-                .map(|root| self.shared.again(&finished.job, root, 1))
+                .map(|root| self.source.again(&finished.job, root, 1))
                 .collect(),
             Some((root, time))
                 if verdict == Some(&Verdict::Failed) && *time < self.args.retries =>
             {
-                vec![self.shared.again(&finished.job, root, time + 1)]
+                vec![self.source.again(&finished.job, root, time + 1)]
             }
             _ => Vec::new(),
         }
@@ -265,7 +346,7 @@ impl Observe for Session<'_> {
         let Some(binary) = self.binaries.get(&linked.package) else {
             return Vec::new();
         };
-        let jobs = self.shared.jobs(chosen, binary);
+        let jobs = self.source.jobs(chosen, binary);
         outcome.pending += jobs.len();
         jobs
     }
@@ -284,10 +365,17 @@ impl Observe for Session<'_> {
                 self.live.test_ended(number, test);
                 let state = results.tests.iter().rev().find(|it| it.name == test);
                 let failed = state.is_some_and(|test| test.state == State::Failed);
-                if failed && !test.contains('/') {
+                let depth = test.matches('/').count();
+                if results.depth > 0 && depth == results.depth {
+                    self.live.count(state.map(|test| test.state));
+                }
+                if failed && depth == results.depth {
                     let again = self.jobs.get(&number).and_then(|(_, again)| again.clone());
                     self.said.entry(number).or_default().push(test.to_owned());
                     self.say_failed(results, test, again.map(|(_, time)| time));
+                }
+                if depth + 1 == results.depth {
+                    self.say_suite(results, test);
                 }
             }
         }
@@ -297,7 +385,12 @@ impl Observe for Session<'_> {
         self.live.ended(number);
         self.jobs.remove(&number);
         if let Some(failure) = &finished.broken {
-            let text = format!("cannot run {}: {failure}\n", short(&finished.job.package));
+            let cut = if finished.results.tests.is_empty() {
+                "cannot run"
+            } else {
+                "cut off:"
+            };
+            let text = format!("{cut} {}: {failure}\n", short(&finished.job.package));
             self.say(&text);
         } else {
             self.say_package(number, &finished);
@@ -313,6 +406,10 @@ impl Observe for Session<'_> {
         outcome.pending = (outcome.pending + again.len()).saturating_sub(1);
         if let Some(failure) = finished.broken {
             outcome.broken.get_or_insert(failure);
+            // What was seen before counts.
+            if finished.job.again.is_none() && !finished.results.tests.is_empty() {
+                outcome.runs.push(finished.results);
+            }
         } else if let Some((root, _)) = finished.job.again {
             outcome
                 .again
@@ -331,7 +428,7 @@ impl Observe for Session<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.args.fail_fast
+        self.fail_fast
             && self.outcomes.values().any(|outcome| {
                 outcome.pending == 0
                     && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())

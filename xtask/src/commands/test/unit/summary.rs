@@ -24,8 +24,11 @@ impl Report<'_> {
                 "{}",
                 ui.paint(Style::Warn, "Not run, for their package ended early")
             );
-            for (package, test) in not_run {
+            for (package, test) in not_run.iter().take(10) {
                 let _ = writeln!(out, "  {} {test}", short(package));
+            }
+            if not_run.len() > 10 {
+                let _ = writeln!(out, "  … and {} more", not_run.len() - 10);
             }
         }
         for (title, style, tests) in [
@@ -41,7 +44,10 @@ impl Report<'_> {
             }
         }
         for (package, outcome) in self.outcomes {
-            if let Some(verdict) = outcome.failed_by_itself() {
+            if let Some(failure) = &outcome.broken {
+                let line = format!("{}: {}", short(package), failure.what);
+                let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
+            } else if let Some(verdict) = outcome.failed_by_itself() {
                 let line = format!("{}: {}", short(package), verdict.describe());
                 let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
             }
@@ -112,7 +118,11 @@ impl Report<'_> {
         let mut tests: Vec<(f64, String)> = self
             .runs()
             .flat_map(|run| {
-                let roots = run.tests.iter().filter(|test| !test.name.contains('/'));
+                let depth = |name: &str| name.matches('/').count();
+                let roots = run
+                    .tests
+                    .iter()
+                    .filter(move |test| depth(&test.name) == run.depth);
                 roots.map(|test| (test.seconds, format!("{} {}", short(&run.name), test.name)))
             })
             .filter(|(seconds, _)| *seconds >= 1.0)

@@ -4,9 +4,11 @@
 package api
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Cluster is the one that is tested.
@@ -21,7 +23,14 @@ type Suite interface {
 
 // Suites are all of them.
 func Suites(cluster Cluster) []Suite {
-	return []Suite{&VersionSuite{cluster}, &BrokenSuite{cluster}, &CrashSuite{cluster}}
+	return []Suite{
+		&VersionSuite{cluster},
+		&BrokenSuite{cluster},
+		&FlakySuite{cluster},
+		&PanicSuite{cluster},
+		&HangSuite{cluster},
+		&CrashSuite{cluster},
+	}
 }
 
 func (cluster Cluster) talosctl(t *testing.T, args ...string) string {
@@ -87,6 +96,58 @@ func (suite *BrokenSuite) SuiteName() string {
 // TestWrong expects what is not.
 func (suite *BrokenSuite) TestWrong(t *testing.T) {
 	t.Fatal("the answer is not 42")
+}
+
+// FlakySuite fails once.
+type FlakySuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *FlakySuite) SuiteName() string {
+	return "api.FlakySuite"
+}
+
+// TestSecondTime passes from the second time on.
+func (suite *FlakySuite) TestSecondTime(t *testing.T) {
+	if _, err := os.Stat("_out/second-time"); err == nil {
+		return
+	}
+
+	if err := os.WriteFile("_out/second-time", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Fatal("the first time")
+}
+
+// PanicSuite ends the binary.
+type PanicSuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *PanicSuite) SuiteName() string {
+	return "api.PanicSuite"
+}
+
+// TestBoundless panics.
+func (suite *PanicSuite) TestBoundless(*testing.T) {
+	panic("out of range")
+}
+
+// TestUnreached is never begun.
+func (suite *PanicSuite) TestUnreached(*testing.T) {}
+
+// HangSuite does not end.
+type HangSuite struct{ Cluster }
+
+// SuiteName ...
+func (suite *HangSuite) SuiteName() string {
+	return "api.HangSuite"
+}
+
+// TestForEver waits for what never comes.
+func (suite *HangSuite) TestForEver(*testing.T) {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // CrashSuite takes the cluster down below its own test.

@@ -2,12 +2,10 @@
 
 use std::fmt::Write;
 
+use pprof_engine::{Profile, Query, Result, unit};
+
 use super::super::Text;
 use super::{Compared, compare};
-use crate::error::Result;
-use crate::profile::Profile;
-use crate::query::Query;
-use crate::unit;
 
 /// Rows without a number of them.
 const ROWS: usize = 30;

@@ -8,7 +8,7 @@ use crate::ui::screen::{Event, Key};
 
 fn profile(name: &str) -> Profile {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/");
-    Profile::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
+    ::pprof::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
 }
 
 fn view() -> View {

@@ -1,0 +1,31 @@
+//go:build integration && integration_api
+
+package integration_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/siderolabs/talos/internal/integration/api"
+)
+
+var (
+	provisioner = flag.String("talos.provisioner", "", "what the cluster was made with")
+	clusterName = flag.String("talos.name", "talos-default", "name of the cluster")
+	statePath   = flag.String("talos.state", "", "folder of clusters' states")
+)
+
+func init() {
+	allSuites = append(allSuites, func(t *testing.T) []Suite {
+		if *provisioner != "qemu" {
+			t.Fatalf("provisioner is %q", *provisioner)
+		}
+
+		var suites []Suite
+		for _, suite := range api.Suites(api.Cluster{Name: *clusterName, Talosctl: *talosctlPath, State: *statePath}) {
+			suites = append(suites, suite)
+		}
+
+		return suites
+	})
+}

@@ -1,0 +1,181 @@
+//! Calls between nodes: who calls whom, over what is not shown.
+
+use rustc_hash::FxHashMap;
+
+use crate::bounds::{CALLS, check_calls};
+use crate::error::Result;
+use crate::frames::Frames;
+use crate::stacks::Stacks;
+
+/// Calls from one node to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge {
+    pub weight: i64,
+    /// Always inlined.
+    pub inline: bool,
+    /// The stack that was counted last: each counts once.
+    last: u32,
+}
+
+/// Calls by caller and callee.
+pub type Edges = FxHashMap<(u32, u32), Edge>;
+
+/// No edge.
+const NONE: u32 = u32::MAX;
+
+/// What one frame of a location does to the walk from the root.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    node: u32,
+    /// The edge where the caller is in the same location, inlined there: it
+    /// is the same wherever the location occurs, so no map is asked.
+    inner: u32,
+    wanted: bool,
+    inline: bool,
+}
+
+/// Each location's kept frames, outermost first.
+struct Steps {
+    flat: Vec<Step>,
+    ranges: Vec<(u32, u32)>,
+    /// Caller and callee of the inner edges.
+    pairs: Vec<(u32, u32)>,
+}
+
+impl Steps {
+    fn of(frames: &Frames, kept: Option<&[bool]>, wanted: &[bool]) -> Self {
+        let mut of = Self {
+            flat: Vec::new(),
+            ranges: Vec::new(),
+            pairs: Vec::new(),
+        };
+        let mut places: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+        for location in frames.locations() {
+            let from = index(of.flat.len());
+            let nodes = frames.of_location(location);
+            let mut caller = None;
+            for (place, &node) in nodes.iter().enumerate().rev() {
+                if kept.is_some_and(|kept| !kept[node as usize]) {
+                    continue;
+                }
+                let wanted = wanted[node as usize];
+                let mut inner = NONE;
+                if let Some(caller) = caller.filter(|caller| *caller != node && wanted) {
+                    let next = index(of.pairs.len());
+                    inner = *places.entry((caller, node)).or_insert(next);
+                    if inner == next {
+                        of.pairs.push((caller, node));
+                    }
+                }
+                of.flat.push(Step {
+                    node,
+                    inner,
+                    // Within the location the caller is known.
+                    wanted: wanted && caller.is_none(),
+                    inline: place + 1 != nodes.len(),
+                });
+                caller = Some(node);
+            }
+            of.ranges.push((from, index(of.flat.len())));
+        }
+        of
+    }
+
+    #[inline]
+    fn location(&self, location: u32) -> &[Step] {
+        let (from, to) = self.ranges[location as usize];
+        &self.flat[from as usize..to as usize]
+    }
+}
+
+fn index(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(NONE)
+}
+
+/// Edges of one part of the stacks.
+struct Part {
+    edges: Vec<Edge>,
+    /// The inner ones' places are known from the start.
+    places: FxHashMap<(u32, u32), u32>,
+    stack: u32,
+    /// There were more than we hold.
+    full: bool,
+}
+
+impl Part {
+    fn count(&mut self, place: u32, weight: i64, inline: bool) {
+        let edge = &mut self.edges[place as usize];
+        if edge.last != self.stack {
+            edge.last = self.stack;
+            edge.weight = edge.weight.wrapping_add(weight);
+            edge.inline &= inline;
+        }
+    }
+}
+
+pub(crate) const NEW: Edge = Edge {
+    weight: 0,
+    inline: true,
+    last: 0,
+};
+
+/// The calls into the nodes that are `wanted`, over those that are not kept.
+pub(crate) fn connect(
+    stacks: &Stacks<'_>,
+    frames: &Frames,
+    kept: Option<&[bool]>,
+    wanted: &[bool],
+) -> Result<Edges> {
+    let is_kept = |node: usize| kept.is_none_or(|kept| kept[node]);
+    let mut callees = wanted.iter().enumerate();
+    if !callees.any(|(node, wanted)| *wanted && is_kept(node)) {
+        return Ok(Edges::default());
+    }
+    let steps = Steps::of(frames, kept, wanted);
+    let start = || Part {
+        edges: vec![NEW; steps.pairs.len()],
+        places: (0..)
+            .zip(&steps.pairs)
+            .map(|(place, pair)| (*pair, place))
+            .collect(),
+        stack: 0,
+        full: false,
+    };
+    let parts = stacks.fold(start, |part, locations, weight, _| {
+        part.stack = part.stack.wrapping_add(1);
+        let mut caller = NONE;
+        for location in locations.iter().rev() {
+            for step in steps.location(*location) {
+                if step.inner != NONE {
+                    part.count(step.inner, weight, step.inline);
+                } else if step.wanted && caller != NONE && caller != step.node {
+                    if part.edges.len() > CALLS {
+                        part.full = true;
+                        return;
+                    }
+                    let next = index(part.edges.len());
+                    let place = *part.places.entry((caller, step.node)).or_insert(next);
+                    if place == next {
+                        part.edges.push(NEW);
+                    }
+                    part.count(place, weight, step.inline);
+                }
+                caller = step.node;
+            }
+        }
+    })?;
+    check_calls(parts.iter().any(|part| part.full))?;
+    let mut edges = Edges::default();
+    for part in &parts {
+        for (pair, place) in &part.places {
+            let of = part.edges[*place as usize];
+            // Inner edges of locations that no stack has are no calls.
+            if of.last != 0 {
+                let edge = edges.entry(*pair).or_insert(NEW);
+                edge.weight = edge.weight.wrapping_add(of.weight);
+                edge.inline &= of.inline;
+            }
+        }
+    }
+    Ok(edges)
+}

@@ -1,0 +1,302 @@
+//! Nodes with their own and cumulative weights, and the calls between them
+//! (github.com/google/pprof/internal/graph).
+
+use crate::calls::{Edges, NEW as NO_CALL, connect};
+use crate::error::Result;
+use crate::frames::{Frames, Info};
+use crate::profile::Profile;
+use crate::query::Query;
+use crate::stacks::{Stacks, Weighing};
+use crate::view::View;
+
+/// A node's sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
+    pub flat: i64,
+    pub flat_divisor: i64,
+    pub cum: i64,
+    pub cum_divisor: i64,
+}
+
+impl Weight {
+    pub fn flat_value(&self) -> i64 {
+        mean(self.flat, self.flat_divisor)
+    }
+
+    pub fn cum_value(&self) -> i64 {
+        mean(self.cum, self.cum_divisor)
+    }
+}
+
+fn mean(value: i64, divisor: i64) -> i64 {
+    if divisor == 0 {
+        value
+    } else {
+        value.wrapping_div(divisor)
+    }
+}
+
+/// A report's graph after trimming.
+#[derive(Debug)]
+pub struct Graph {
+    pub weights: Vec<Weight>,
+    /// What is shown, in order.
+    pub shown: Vec<u32>,
+    /// Printable names of what is shown or called by it.
+    pub names: Vec<String>,
+    pub edges: Edges,
+    pub total: i64,
+    pub dropped: usize,
+    /// Before the number of nodes was limited.
+    pub original: usize,
+}
+
+/// Which calls a report needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    /// Only those that decide whether a node is marked as inlined.
+    Inlined,
+    All,
+}
+
+/// A profile's stacks, and their nodes.
+pub(crate) struct Side<'p> {
+    pub(crate) stacks: Stacks<'p>,
+    pub(crate) frames: Frames,
+}
+
+impl Graph {
+    /// # Errors
+    /// Malformed samples.
+    pub fn new(
+        profile: &Profile,
+        view: &View,
+        query: &Query,
+        weighing: Weighing,
+        calls: Calls,
+    ) -> Result<Self> {
+        let frames = Frames::of(profile, view, query, false);
+        let (stacks, weights) = weigh(profile, view, weighing, &frames)?;
+        let total = stacks.total;
+        let side = Side { stacks, frames };
+        Self::of_sides(&[side], weights, total, query, calls)
+    }
+
+    /// Of weighed sides, of which all but the first count negative. The nodes
+    /// of all of them are those of the first.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn of_sides(
+        sides: &[Side<'_>],
+        weights: Vec<Weight>,
+        total: i64,
+        query: &Query,
+        calls: Calls,
+    ) -> Result<Self> {
+        let infos = &sides[0].frames.infos;
+        let (fraction, edge_fraction) = if query.trim {
+            (query.nodefraction, query.edgefraction)
+        } else {
+            (0.0, 0.0)
+        };
+        let present: Vec<u32> = (0..)
+            .zip(&weights)
+            .filter(|(_, weight)| weight.cum != 0 || weight.flat != 0)
+            .filter(|(_, weight)| !(query.drop_negative && is_negative(weight)))
+            .map(|(node, _)| node)
+            .collect();
+        let sum = present.iter().fold(0_i64, |sum, node| {
+            sum.wrapping_add(weights[*node as usize].flat)
+        });
+        let cutoff = cutoff(sum, fraction);
+        let mut shown = present.clone();
+        if cutoff > 0 {
+            shown.retain(|node| weights[*node as usize].cum.wrapping_abs() >= cutoff);
+        }
+        let original = shown.len();
+        let dropped = present.len() - original;
+        let names: Vec<String> = infos.iter().map(Info::printable).collect();
+        sort(&mut shown, query.cum, &weights, infos, &names);
+        if query.trim && query.nodecount > 0 {
+            shown.truncate(query.nodecount);
+        }
+        let kept = (shown.len() != present.len()).then(|| {
+            let mut kept = vec![false; weights.len()];
+            for node in &shown {
+                kept[*node as usize] = true;
+            }
+            kept
+        });
+        let wanted = match calls {
+            Calls::Inlined => inlined(sides, weights.len()),
+            Calls::All => vec![true; weights.len()],
+        };
+        let mut edges = Edges::default();
+        for (place, Side { stacks, frames }) in sides.iter().enumerate() {
+            let found = connect(stacks, frames, kept.as_deref(), &wanted)?;
+            add(&mut edges, found, place > 0);
+        }
+        let least = self::cutoff(sum, edge_fraction);
+        // As in pprof, calls into what is not shown for weighing nothing stay.
+        let mut is_shown = vec![false; weights.len()];
+        for node in &shown {
+            is_shown[*node as usize] = true;
+        }
+        edges.retain(|(_, callee), edge| {
+            !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
+        });
+        Ok(Self {
+            weights,
+            shown,
+            names,
+            edges,
+            total,
+            dropped,
+            original,
+        })
+    }
+}
+
+/// Which nodes are inlined anywhere.
+fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
+    let mut inlined = vec![false; count];
+    for side in sides {
+        side.frames.mark_inlined(&mut inlined);
+    }
+    inlined
+}
+
+fn add(edges: &mut Edges, found: Edges, negative: bool) {
+    if edges.is_empty() && !negative {
+        *edges = found;
+        return;
+    }
+    for (pair, of) in found {
+        let edge = edges.entry(pair).or_insert(NO_CALL);
+        let weight = if negative {
+            of.weight.wrapping_neg()
+        } else {
+            of.weight
+        };
+        edge.weight = edge.weight.wrapping_add(weight);
+        edge.inline &= of.inline;
+    }
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
+pub fn cutoff(total: i64, fraction: f64) -> i64 {
+    ((total as f64 * fraction) as i64).wrapping_abs()
+}
+
+fn is_negative(weight: &Weight) -> bool {
+    weight.flat < 0 || (weight.flat == 0 && weight.cum < 0)
+}
+
+/// A node's cumulative sum; what is touched for every frame stands together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cum {
+    weight: i64,
+    divisor: i64,
+    /// The stack in which the node was counted last: each counts once.
+    last: u32,
+}
+
+/// Sums of one part of the stacks.
+struct Weighed {
+    cum: Vec<Cum>,
+    /// With divisor.
+    flat: Vec<(i64, i64)>,
+    stack: u32,
+}
+
+/// Sums that have not been begun.
+fn begin(count: usize) -> Weighed {
+    Weighed {
+        cum: vec![Cum::default(); count],
+        flat: vec![(0, 0); count],
+        stack: 0,
+    }
+}
+
+/// Count a stack.
+#[inline]
+fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, divisor: i64) {
+    part.stack = part.stack.wrapping_add(1);
+    let stack = part.stack;
+    for location in locations {
+        for node in frames.of_location(*location) {
+            let of = &mut part.cum[*node as usize];
+            if of.last != stack {
+                of.last = stack;
+                of.weight = of.weight.wrapping_add(weight);
+                of.divisor = of.divisor.wrapping_add(divisor);
+            }
+        }
+    }
+    let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+    if let Some(leaf) = nodes.next() {
+        let of = &mut part.flat[*leaf as usize];
+        of.0 = of.0.wrapping_add(weight);
+        of.1 = of.1.wrapping_add(divisor);
+    }
+}
+
+fn sum(parts: &[Weighed], count: usize) -> Vec<Weight> {
+    let mut weights = vec![Weight::default(); count];
+    for part in parts {
+        for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
+            sum.flat = sum.flat.wrapping_add(flat.0);
+            sum.flat_divisor = sum.flat_divisor.wrapping_add(flat.1);
+            sum.cum = sum.cum.wrapping_add(cum.weight);
+            sum.cum_divisor = sum.cum_divisor.wrapping_add(cum.divisor);
+        }
+    }
+    weights
+}
+
+/// The stacks, and the sums of each of the frames' nodes over them.
+///
+/// # Errors
+/// Malformed samples.
+pub fn weigh<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    weigh_nodes(profile, view, weighing, frames, frames.infos.len())
+}
+
+/// The same of nodes that are so many.
+pub(crate) fn weigh_nodes<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+    nodes: usize,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    let start = || begin(nodes);
+    let (stacks, parts) = Stacks::of_and_fold(
+        profile,
+        view,
+        weighing,
+        start,
+        |part, locations, weight, divisor| count(part, frames, locations, weight, divisor),
+    )?;
+    Ok((stacks, sum(&parts, nodes)))
+}
+
+fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {
+    shown.sort_by(|left, right| {
+        let (l, r) = (*left as usize, *right as usize);
+        let size = |value: i64| std::cmp::Reverse(value.wrapping_abs());
+        let first = |of: &Weight| size(if cum { of.cum } else { of.flat });
+        let second = |of: &Weight| size(if cum { of.flat } else { of.cum });
+        first(&weights[l])
+            .cmp(&first(&weights[r]))
+            .then_with(|| names[l].cmp(&names[r]))
+            .then_with(|| second(&weights[l]).cmp(&second(&weights[r])))
+            .then_with(|| infos[l].tie().cmp(&infos[r].tie()))
+    });
+}

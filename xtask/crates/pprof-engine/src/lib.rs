@@ -1,0 +1,54 @@
+//! Profiles in profile.proto, as Go's `net/http/pprof` and many others write
+//! them: read, sum, merge, write. What a large profile keeps waiting for is
+//! here, and compiled to run fast; what its answers look like is in the crate
+//! `pprof`, compiled to be there soon.
+//!
+//! Pure: bytes come in, values go out; no file, no network, no process.
+//!
+//! Samples are read in place each time a question is asked, or summed by
+//! stack while they come in; nothing is built that no question needs.
+
+mod bounds;
+mod calls;
+mod decode;
+mod difference;
+mod distinct;
+mod error;
+pub mod flame;
+mod frames;
+mod graph;
+mod ids;
+mod incoming;
+mod inflate;
+mod labelsets;
+mod merge;
+mod profile;
+mod query;
+mod samples;
+mod stacks;
+mod stretch;
+mod table;
+mod tagframes;
+mod tags;
+pub mod unit;
+mod view;
+mod wire;
+mod write;
+
+pub use calls::{Edge, Edges};
+pub use decode::FromText;
+pub use difference::Difference;
+pub use error::{Error, Result};
+pub use frames::{Frames, Info, base};
+pub use graph::{Calls, Graph, Weight, cutoff, weigh};
+pub use inflate::{Limits, is_text};
+pub use merge::{BASE_LABEL, Base, Source, diff, merge};
+pub use profile::{
+    Function, Header, Label, Line, Location, Mapping, Profile, Sample, Text, ValueType,
+};
+pub use query::{Asked, Granularity, Query};
+pub use stacks::{Stacks, Weighing};
+pub use tagframes::with as with_tag_frames;
+pub use tags::{Shown, Units, number_units};
+pub use view::{View, compile};
+pub use write::{compress, encode};

@@ -1,0 +1,184 @@
+//! A profile as it is queried: tables built once, samples read in place from
+//! the inflated bytes each time a question is asked. Nothing is built that no
+//! question needs, so memory is the inflated size and little more.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+
+/// Place in the string table; 0 is the empty string.
+pub type Text = u32;
+
+/// No mapping.
+pub(crate) const NO_MAPPING: u32 = u32::MAX;
+
+/// Start and length in `Profile::bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+/// What a value counts, such as `inuse_space` in `bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ValueType {
+    pub kind: Text,
+    pub unit: Text,
+}
+
+/// A function as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Function {
+    pub id: u64,
+    pub name: Text,
+    pub system_name: Text,
+    pub file: Text,
+    pub start_line: i64,
+}
+
+/// A file mapped into the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mapping {
+    pub id: u64,
+    pub start: u64,
+    pub limit: u64,
+    pub offset: u64,
+    pub file: Text,
+    pub build_id: Text,
+    /// Functions, filenames, line numbers, inlined frames are in the profile.
+    pub has: [bool; 4],
+}
+
+/// One call: the address in a stack, with the calls inlined there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    pub id: u64,
+    pub(crate) mapping: u32,
+    pub address: u64,
+    /// In `Profile::lines`, innermost first.
+    pub(crate) lines: (u32, u32),
+    pub folded: bool,
+}
+
+/// A place in the source; `function` is the place in the function table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    pub function: u32,
+    pub line: i64,
+    pub column: i64,
+}
+
+/// `str`, or else `num` in `unit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Label {
+    pub key: Text,
+    pub str: Text,
+    pub num: i64,
+    pub unit: Text,
+}
+
+/// Where the samples are.
+#[derive(Debug, Clone)]
+pub(crate) enum Samples {
+    /// As sent: where each message's length stands in `Profile::bytes`.
+    Wire(Vec<Span>),
+    /// As merged.
+    Table(crate::table::Table),
+}
+
+/// What stands at the top of a profile.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    pub sample_types: Vec<ValueType>,
+    pub period_type: ValueType,
+    pub period: i64,
+    pub time_nanos: i64,
+    pub duration_nanos: i64,
+    pub comments: Vec<Text>,
+    pub default_sample_type: Text,
+    pub doc_url: Text,
+    pub drop_frames: Text,
+    pub keep_frames: Text,
+}
+
+/// A profile ready for questions.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) strings: Vec<Span>,
+    pub header: Header,
+    pub functions: Vec<Function>,
+    pub mappings: Vec<Mapping>,
+    pub locations: Vec<Location>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) location_ids: Ids,
+    pub(crate) samples: Samples,
+}
+
+/// One sample; kept and filled anew to spare allocations.
+#[derive(Debug, Clone, Default)]
+pub struct Sample {
+    /// Places in `Profile::locations`, leaf first.
+    pub locations: Vec<u32>,
+    pub values: Vec<i64>,
+    pub labels: Vec<Label>,
+}
+
+impl Profile {
+    pub fn text_bytes(&self, text: Text) -> &[u8] {
+        let span = self.strings.get(text as usize);
+        span.map_or(&[], |span| {
+            &self.bytes[span.start as usize..span.start as usize + span.len as usize]
+        })
+    }
+
+    /// A string of the table; what is no UTF-8 is replaced.
+    pub fn text(&self, text: Text) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.text_bytes(text))
+    }
+
+    /// The line at a place that a view tells.
+    pub fn line(&self, place: u32) -> Line {
+        self.lines[place as usize]
+    }
+
+    /// A location's lines, innermost first.
+    pub fn lines(&self, location: &Location) -> &[Line] {
+        &self.lines[location.lines.0 as usize..location.lines.1 as usize]
+    }
+
+    /// A location's mapping, if it has one.
+    pub fn mapping(&self, location: &Location) -> Option<&Mapping> {
+        self.mappings.get(location.mapping as usize)
+    }
+
+    pub(crate) fn check_text(&self, value: u64, offset: usize) -> Result<Text> {
+        check_text(value, self.strings.len(), offset)
+    }
+}
+
+/// # Errors
+/// An index outside the string table.
+pub(crate) fn check_text(value: u64, strings: usize, offset: usize) -> Result<Text> {
+    // 0 is the empty string even where no table was sent.
+    if value != 0 && value >= strings as u64 {
+        let what = format!("string {value} of a table of {strings}");
+        return Err(Error::at(offset, what));
+    }
+    Ok(u32::try_from(value).unwrap_or(0))
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        // Inflated profiles stay below 4 GiB: see `Limits`.
+        Self {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            len: u32::try_from(end - start).unwrap_or(0),
+        }
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.start as usize + self.len as usize
+    }
+}

@@ -1,0 +1,135 @@
+//! What the engine sums in different ways agrees with itself, and what it
+//! writes is what prost reads.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
+
+use pprof::flame::Flame;
+use pprof::report::{groups, stacks};
+use pprof::{Base, Difference, Profile, Query, message};
+use prost::Message;
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+
+fn profile(name: &str) -> Profile {
+    pprof::decode(std::fs::read(format!("{CORPUS}{name}")).unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_written_is_what_prost_would_write() {
+    for file in std::fs::read_dir(CORPUS).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".pb.gz") {
+            continue;
+        }
+        let bytes = pprof::encode(&profile(&name)).unwrap();
+        let read = message::Profile::decode(&bytes[..]).unwrap();
+        assert!(!read.sample.is_empty(), "{name}");
+        assert_eq!(read.encode_to_vec(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn the_group_nearest_to_the_root_counts_once() {
+    let profile = profile("cpu.pb.gz");
+    let query = Query::default();
+    let cum = |name: &str| {
+        let query = Query {
+            trim: false,
+            ..query.clone()
+        };
+        let top = pprof::report::top(&profile, &query).unwrap();
+        top.rows.iter().find(|row| row.name == name).unwrap().cum
+    };
+    // Recursion: `fib` under `fib` is still one.
+    let by = |name: &str, _: &str| (name == "main.fib").then(|| "fib".to_owned());
+    let found = groups(&profile, &query, &by).unwrap();
+    assert_eq!(found.groups, [("fib".to_owned(), cum("main.fib"))]);
+    // `Run` calls `reconcile`: all of it belongs to the caller.
+    let by = |name: &str, _: &str| {
+        let method = name.strip_prefix("main.(*controller).")?;
+        Some(method.to_owned())
+    };
+    let found = groups(&profile, &query, &by).unwrap();
+    let run = found.groups.iter().find(|(name, _)| name == "Run");
+    assert_eq!(run.unwrap().1, cum("main.(*controller).Run"));
+    assert!(
+        found
+            .groups
+            .iter()
+            .all(|(name, sum)| name == "Run" || *sum == 0)
+    );
+}
+
+#[test]
+fn stacks_hold_the_whole() {
+    let profile = profile("heap.pb.gz");
+    let query = Query::default();
+    let found = stacks(&profile, &query).unwrap();
+    let top = pprof::report::top(&profile, &query).unwrap();
+    assert_eq!(found.total, top.total);
+    let leaf = |name: &str| -> i64 {
+        let of = found.stacks.iter();
+        of.filter(|stack| found.names[stack.frames[0] as usize] == name)
+            .map(|stack| stack.value)
+            .sum()
+    };
+    assert_eq!(leaf(&top.rows[0].name), top.rows[0].flat);
+}
+
+#[test]
+fn the_root_is_the_total_and_callees_fit_into_callers() {
+    let profile = profile("cpu.pb.gz");
+    let query = Query::default();
+    let flame = Flame::new(&[("one", &profile)], &query, "node", 0.0).unwrap();
+    let top = pprof::report::top(&profile, &query).unwrap();
+    assert_eq!(flame.calls[0].totals, [top.total]);
+    assert_eq!(flame.sides, ["one"]);
+    assert_eq!(flame.elided, 0);
+    for (place, call) in flame.calls.iter().enumerate() {
+        let below = flame.calls[place + 1..].iter();
+        let callees = below.take_while(|other| other.level > call.level);
+        let sum: i64 = callees
+            .filter(|other| other.level == call.level + 1)
+            .map(|other| other.totals[0])
+            .sum();
+        assert!(sum <= call.totals[0], "{}", flame.names[call.name as usize]);
+    }
+}
+
+#[test]
+fn sides_are_labels_or_profiles() {
+    let (one, two) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
+    let query = Query::default();
+    let apart = Flame::new(&[("one", &one), ("two", &two)], &query, "node", 0.0).unwrap();
+    assert_eq!(apart.sides, ["one", "two"]);
+    let labelled = [("one", one), ("two", two)]
+        .map(|(name, profile)| pprof::Source::new(profile).label("node", name));
+    let merged = pprof::merge(labelled.into()).unwrap();
+    let split = Flame::new(&[("all", &merged)], &query, "node", 0.0).unwrap();
+    assert_eq!(split.sides, ["one", "two"]);
+    assert_eq!(split.calls[0].totals, apart.calls[0].totals);
+}
+
+#[test]
+fn a_difference_that_was_written_is_one_that_is_read() {
+    let (now, before) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
+    let whole = pprof::diff(now.clone(), before.clone(), Base::Compare, false).unwrap();
+    let read = pprof::decode(pprof::compress(&whole).unwrap()).unwrap();
+    let top = |profile: &Profile| pprof::report::top(profile, &Query::default()).unwrap();
+    assert_eq!(top(&whole), top(&read));
+    assert_eq!(top(&whole).total, top(&before).total);
+    // What is below zero, or marks a base itself, has to be merged to be told.
+    let of = |profile: &Profile, base: &Profile| {
+        let difference = Difference {
+            profile: profile.clone(),
+            base: base.clone(),
+            how: Base::Compare,
+            normalize: false,
+        };
+        pprof::report::difference_top(&difference, &Query::default()).unwrap()
+    };
+    assert_eq!(of(&now, &before), Some(top(&whole)));
+    assert_eq!(of(&whole, &before), None);
+    let below = pprof::diff(now.clone(), before, Base::Subtract, false).unwrap();
+    assert_eq!(of(&now, &below), None);
+}

@@ -1,0 +1,145 @@
+//! `proxies check`: what a node would meet. A manifest is fetched through each
+//! mirror at the address that nodes use, and what it refers to is looked for:
+//! a cache that has lost a blob still serves its manifest
+//! (distribution/distribution#2367).
+
+mod ask;
+mod report;
+mod verdict;
+
+use crate::cli::Which;
+use crate::commands::App;
+use crate::commands::cluster::existing_name;
+use crate::commands::registry::stand::{self, Stand, Stood};
+use crate::ctx::cluster::ClusterView;
+use crate::ctx::registries;
+use crate::failure::{Exit, Failure, Result};
+use ask::check;
+use report::report;
+use verdict::Verdict;
+
+/// What was asked of whom, and what came of it.
+#[derive(Debug)]
+struct Checked {
+    host: String,
+    address: String,
+    image: Option<(String, String)>,
+    verdict: Verdict,
+}
+
+pub(super) fn run(
+    app: &App<'_>,
+    name: Option<&str>,
+    images: &[String],
+    as_json: bool,
+) -> Result<u8> {
+    let specs = super::specs(app)?;
+    let mut all = specs.clone();
+    all.push(registries::local());
+    let wanted = images
+        .iter()
+        .map(|image| wanted(image, &all))
+        .collect::<Result<Vec<_>>>()?;
+    let which = Which {
+        name: name.map(str::to_owned),
+    };
+    let view = ClusterView::look(&app.ctx, existing_name(app, &which)?.as_str());
+    let gateway = view.gateway.filter(|_| !view.members.is_empty());
+    if gateway.is_none() {
+        app.ui.note(&format!(
+            "cluster `{}` is not up: asked at 127.0.0.1, and not at the address that nodes use",
+            view.name
+        ));
+    }
+    let at = gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string());
+    let stood = stand::look(&all)?;
+    let is_meant = |stood: &&Stood| {
+        // The registry that is pushed to need not be there.
+        let is_needed = stood.spec.upstream.is_some() || !matches!(stood.stand, Stand::Absent);
+        (images.is_empty() && is_needed) || wanted.iter().any(|(host, ..)| *host == stood.spec.host)
+    };
+    let stood: Vec<&Stood> = stood.iter().filter(is_meant).collect();
+    // Upstreams that do not answer take their time: side by side.
+    let checked: Vec<Checked> = std::thread::scope(|scope| {
+        let threads: Vec<_> = stood
+            .iter()
+            .flat_map(|stood| {
+                let named: Vec<_> = wanted
+                    .iter()
+                    .filter(|(host, ..)| *host == stood.spec.host)
+                    .collect();
+                let asked: Vec<Option<(String, String)>> = if named.is_empty() {
+                    vec![None]
+                } else {
+                    let image = |(_, repository, tag): &&(String, String, String)| {
+                        Some((repository.clone(), tag.clone()))
+                    };
+                    named.iter().map(image).collect()
+                };
+                asked.into_iter().map(move |image| (*stood, image))
+            })
+            .map(|(stood, image)| {
+                let at = at.as_str();
+                scope.spawn(move || check(stood, at, image))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .collect()
+    });
+    report(app, &checked, as_json);
+    let is_bad = checked
+        .iter()
+        .any(|checked| checked.verdict.why().is_some());
+    Ok(if is_bad { Exit::Checks.code() } else { 0 })
+}
+
+/// Host, repository and tag or digest of an image whose host is one of ours.
+fn wanted(image: &str, all: &[registries::Spec]) -> Result<(String, String, String)> {
+    let spec = all.iter().find(|spec| {
+        image
+            .strip_prefix(&spec.host)
+            .is_some_and(|rest| rest.starts_with('/'))
+    });
+    let Some(spec) = spec else {
+        let hosts: Vec<&str> = all.iter().map(|spec| spec.host.as_str()).collect();
+        return Err(
+            Failure::usage(format!("`{image}` is of no registry that is mirrored here"))
+                .cause(format!("these are: {}", hosts.join(", ")))
+                .hint("docker.io/library/alpine:3.22"),
+        );
+    };
+    let rest = &image[spec.host.len() + 1..];
+    let (repository, reference) = match rest.split_once('@') {
+        Some((repository, digest)) => (repository, digest),
+        None => rest.rsplit_once(':').unwrap_or((rest, "latest")),
+    };
+    Ok((
+        spec.host.clone(),
+        repository.to_owned(),
+        reference.to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_of_a_mirrored_host() {
+        let all = [registries::local()];
+        assert_eq!(
+            wanted("127.0.0.1:5005/u/x:v1", &all).unwrap(),
+            ("127.0.0.1:5005".into(), "u/x".into(), "v1".into())
+        );
+        assert_eq!(wanted("127.0.0.1:5005/u/x", &all).unwrap().2, "latest");
+        assert!(wanted("127.0.0.1:50055/u/x", &all).is_err());
+        assert!(
+            wanted("docker.io/x", &all)
+                .unwrap_err()
+                .to_string()
+                .contains("127.0.0.1:5005")
+        );
+    }
+}

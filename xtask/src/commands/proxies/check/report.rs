@@ -1,0 +1,77 @@
+//! What `proxies check` prints.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::Checked;
+use super::verdict::Verdict;
+use crate::commands::App;
+use crate::ui::{self, Style};
+
+pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
+    if as_json {
+        let checks: Vec<Value> = all
+            .iter()
+            .map(|checked| {
+                json!({
+                    "host": checked.host,
+                    "endpoint": format!("http://{}", checked.address),
+                    "image": checked.image.as_ref().map(|(repository, reference)| name(repository, reference)),
+                    "verdict": checked.verdict.id(),
+                    "why": checked.verdict.why(),
+                })
+            })
+            .collect();
+        ui::print_json(&json!({"schema": 1, "checks": checks}));
+        return;
+    }
+    let width = all
+        .iter()
+        .map(|checked| checked.host.len())
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    let lab = if crate::commands::lab::is_inside() {
+        "--lab "
+    } else {
+        ""
+    };
+    for checked in all {
+        let style = if checked.verdict.why().is_some() {
+            Style::Bad
+        } else {
+            Style::Good
+        };
+        let word = app
+            .ui
+            .paint(style, &format!("{:<13}", checked.verdict.word()));
+        let image = checked
+            .image
+            .as_ref()
+            .map_or_else(String::new, |(repository, reference)| {
+                name(repository, reference)
+            });
+        let line = format!(
+            "{:<width$}  http://{}  {word}  {image}",
+            checked.host, checked.address
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+        if let Some(why) = checked.verdict.why() {
+            let _ = writeln!(out, "  {why}");
+        }
+        if matches!(checked.verdict, Verdict::Expired(_)) {
+            let _ = writeln!(
+                out,
+                "  {} cargo xtask {lab}proxies down && cargo xtask {lab}proxies up    it forgets what it has lost; else with `down --purge`",
+                app.ui.paint(Style::Dim, "next:")
+            );
+        }
+    }
+    ui::print(&out);
+}
+
+fn name(repository: &str, reference: &str) -> String {
+    let separator = if reference.contains(':') { '@' } else { ':' };
+    format!("{repository}{separator}{reference}")
+}

@@ -1,0 +1,56 @@
+//! What came of asking a mirror, in words.
+
+/// What came of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Out of the cache.
+    Hit,
+    /// From the upstream, and cached now.
+    Fetched,
+    /// Not a proxy: it has the image.
+    Has,
+    /// It answers; nothing is known to ask it for.
+    Answers,
+    Down(String),
+    Mismatch(String),
+    Missed(String),
+    Expired(String),
+}
+
+impl Verdict {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Fetched => "miss, fetched",
+            Self::Has => "has it",
+            Self::Answers => "answers",
+            Self::Down(_) => "down",
+            Self::Mismatch(_) => "TLS mismatch",
+            Self::Missed(_) => "miss",
+            Self::Expired(_) => "expired blob",
+        }
+    }
+
+    /// Stable for programs.
+    pub(super) fn id(&self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Fetched => "fetched",
+            Self::Has => "has",
+            Self::Answers => "answers",
+            Self::Down(_) => "down",
+            Self::Mismatch(_) => "mismatch",
+            Self::Missed(_) => "miss",
+            Self::Expired(_) => "expired",
+        }
+    }
+
+    pub(super) fn why(&self) -> Option<&str> {
+        match self {
+            Self::Down(why) | Self::Mismatch(why) | Self::Missed(why) | Self::Expired(why) => {
+                Some(why)
+            }
+            _ => None,
+        }
+    }
+}

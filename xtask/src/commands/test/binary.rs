@@ -1,0 +1,131 @@
+//! The binary of integration tests, of a cluster that runs or of upgrades: built
+//! when its sources changed, and what suites it has, read from the sources.
+
+use std::fmt::Write;
+
+use camino::Utf8Path;
+use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
+
+use crate::commands::cluster::HalfMade;
+use crate::commands::{App, build};
+use crate::ctx::checkout::Checkout;
+use crate::ctx::probe;
+use crate::ctx::sources::Sources;
+use crate::failure::{Failure, Result};
+use crate::ui;
+
+/// Where their sources are.
+const FOLDER: &str = "internal/integration";
+
+/// Build the binary when it is missing or older than what it is built from.
+pub(super) fn rebuilt(
+    app: &App<'_>,
+    checkout: &Checkout,
+    target: &str,
+    binary: &str,
+    tags: &[&str],
+) -> Result<()> {
+    let path = checkout.dir.join(binary);
+    let Some(why) = stale(checkout, &path, tags) else {
+        app.ui.progress(&format!("{binary} is of these sources"));
+        return Ok(());
+    };
+    let repository = build::repository::Repository::open(&checkout.dir)?;
+    let mut plan = build::plan_anew(app, &repository, target, binary)?;
+    plan.title = format!("{binary}: {why}");
+    plan.note(why);
+    if !app.is_dry() {
+        build::preflight::check(app, &plan)?;
+    }
+    app.carry_out_before(&plan, &HalfMade)
+}
+
+/// Why a binary has to be built anew; none when it is newer than all of it.
+fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Option<String> {
+    let Ok(built) = std::fs::metadata(binary).and_then(|metadata| metadata.modified()) else {
+        return Some("it is not built yet".to_owned());
+    };
+    let built = built.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+    let built = i128::try_from(built).ok()?;
+    let source = Sources {
+        root: checkout.dir.clone(),
+    };
+    let workspace = Workspace::open(&source);
+    let newest = newest_source(&source, &workspace, &target(tags), FOLDER);
+    if let Some((file, changed)) = newest.filter(|(_, changed)| *changed > built) {
+        let seconds = (changed - built) / 1_000_000_000;
+        return Some(format!("{file} changed {seconds} s after it was built"));
+    }
+    // Other modules change with these.
+    ["go.mod", "go.sum", "pkg/machinery/go.mod"]
+        .into_iter()
+        .find(|file| {
+            let changed =
+                std::fs::metadata(checkout.dir.join(file)).and_then(|metadata| metadata.modified());
+            let changed = changed
+                .ok()
+                .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            changed.is_some_and(|at| i128::try_from(at.as_nanos()).is_ok_and(|at| at > built))
+        })
+        .map(|file| format!("{file} changed after it was built"))
+}
+
+fn target(tags: &[&str]) -> Target {
+    Target {
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        ..Target::default()
+    }
+}
+
+/// The suites of a binary with these tags, read from the sources.
+pub(super) fn suites(checkout: &Checkout, tags: &[&str]) -> Vec<NamedSuite> {
+    let source = Sources {
+        root: checkout.dir.clone(),
+    };
+    named_suites(&source, &Workspace::open(&source), &target(tags), FOLDER)
+}
+
+pub(super) fn list(suites: &[NamedSuite]) {
+    let mut out = String::new();
+    for suite in suites {
+        let _ = writeln!(out, "{}  {}:{}", suite.name, suite.file, suite.line);
+        for method in &suite.methods {
+            let _ = writeln!(out, "  {method}");
+        }
+    }
+    ui::print(&out);
+}
+
+/// The suites that a binary really has, their names complete: testify leaves a
+/// suite before its `SetupSuite` when no method of it matches. None where it
+/// does not say so.
+pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<String>> {
+    let path = checkout.dir.join(binary);
+    let words = [
+        path.as_str(),
+        "-test.v",
+        "-test.run=^TestIntegration$",
+        "-testify.m=^NONE$",
+    ];
+    let said = probe::stdout(&words, Some(&checkout.dir))?;
+    let name = |line: &str| {
+        let name = line.strip_prefix("=== RUN   TestIntegration/")?;
+        Some(name.to_owned())
+    };
+    Some(said.lines().filter_map(name).collect())
+}
+
+/// How long a run may take, in seconds.
+///
+/// # Errors
+/// What is no time span.
+pub(super) fn limit(text: Option<&str>, usual: u64) -> Result<u64> {
+    let Some(text) = text else { return Ok(usual) };
+    talos::duration(text)
+        .map(|limit| limit.as_secs())
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| {
+            Failure::usage(format!("`{text}` is no time span"))
+                .hint("as Go writes them: 90s, 5m, 1h30m")
+        })
+}

@@ -1,0 +1,227 @@
+//! Which suites are meant: a name that is none is refused with the nearest, for
+//! the binary itself would say "no tests to run" and succeed.
+
+use std::fmt::Write;
+
+use gotest::NamedSuite;
+
+use super::args::ResultArgs;
+use super::unit::suites::{any_of, failed_before};
+use crate::commands::App;
+use crate::ctx::checkout::Checkout;
+use crate::failure::{Failure, Result};
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// `-test.run`; none: all.
+    pub(super) pattern: Option<String>,
+    /// `TestIntegration/api.ResetSuite/TestReset`, but those whose names only a
+    /// run says.
+    pub(super) tests: Vec<String>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// Exit code 2 for a name that is no test's.
+    pub(super) fn of(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
+        let mut meant: Vec<(&str, Option<&str>)> = Vec::new();
+        for word in words {
+            let one = meant_by(word, suites)?;
+            if !meant.contains(&one) {
+                meant.push(one);
+            }
+        }
+        let mut tests: Vec<String> = Vec::new();
+        for suite in suites.iter().filter(|suite| !suite.name.contains('*')) {
+            let all = meant.is_empty() || meant.contains(&(&suite.name, None));
+            let is_meant = |method: &&String| {
+                let mut of_suite = meant.iter().filter(|(name, _)| *name == suite.name);
+                all || of_suite.any(|(_, one)| one.is_some_and(|one| root(one) == **method))
+            };
+            let methods = suite.methods.iter().filter(is_meant);
+            tests.extend(methods.map(|method| format!("TestIntegration/{}/{method}", suite.name)));
+        }
+        Ok(Self {
+            pattern: pattern(&meant),
+            tests,
+        })
+    }
+
+    /// With `--rerun-failed` only what of it failed the last time; none where
+    /// that is nothing.
+    pub(super) fn or_failed(
+        self,
+        app: &App<'_>,
+        args: &ResultArgs,
+        checkout: &Checkout,
+        package: &str,
+    ) -> Option<Self> {
+        if !args.rerun_failed {
+            return Some(self);
+        }
+        let mut names = failed_before(app, &checkout.dir, package)?;
+        if names.is_empty() {
+            // All of what was run.
+            return Some(self);
+        }
+        if self.pattern.is_some() {
+            let is_meant = |name: &String| {
+                self.tests.iter().any(|test| {
+                    let rest = test.strip_prefix(name.as_str());
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+            };
+            names.retain(is_meant);
+        }
+        let pattern = any_of(&names)?;
+        Some(Self {
+            pattern: Some(pattern),
+            tests: names,
+        })
+    }
+}
+
+/// Suite, and test where one is named.
+fn meant_by<'a>(word: &'a str, suites: &[NamedSuite]) -> Result<(&'a str, Option<&'a str>)> {
+    let word = word.strip_prefix("TestIntegration/").unwrap_or(word);
+    let (name, method) = match word.split_once('/') {
+        Some((name, method)) => (name, Some(method)),
+        None => (word, None),
+    };
+    let suite = suites
+        .iter()
+        .find(|suite| suite.is_called(name))
+        .ok_or_else(|| unknown(name, suites.iter().map(|suite| suite.name.as_str())))?;
+    if let Some(method) = method
+        && !suite.methods.iter().any(|known| known == root(method))
+    {
+        let known = suite.methods.iter().map(String::as_str);
+        return Err(unknown(method, known).cause(format!("in suite `{name}`")));
+    }
+    Ok((name, method))
+}
+
+fn root(method: &str) -> &str {
+    method.split('/').next().unwrap_or_default()
+}
+
+/// Anchored: `api.Etcd` alone would run two suites.
+fn pattern(meant: &[(&str, Option<&str>)]) -> Option<String> {
+    let (first, _) = meant.first()?;
+    let methods: Vec<&str> = meant.iter().filter_map(|(_, method)| *method).collect();
+    if methods.is_empty() {
+        let names: Vec<&str> = meant.iter().map(|(name, _)| *name).collect();
+        return Some(format!("^TestIntegration$/{}", one_of(&names)));
+    }
+    if methods.len() == meant.len() && meant.iter().all(|(name, _)| name == first) {
+        let (suite, methods) = (one_of(&[first]), one_of(&methods));
+        return Some(format!("^TestIntegration$/{suite}/{methods}"));
+    }
+    let whole = |(name, method): &(&str, Option<&str>)| {
+        let mut whole = format!("TestIntegration/{name}");
+        if let Some(method) = method {
+            let _ = write!(whole, "/{method}");
+        }
+        whole
+    };
+    any_of(&meant.iter().map(whole).collect::<Vec<_>>())
+}
+
+fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| name.replace('.', "\\.")).collect();
+    match quoted.as_slice() {
+        [one] => format!("^{one}$"),
+        many => format!("^({})$", many.join("|")),
+    }
+}
+
+pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let alike = |other: &str| strsim::jaro(other, name);
+    let nearest = known.max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let failure = Failure::usage(format!("there is no test `{name}`"));
+    match nearest {
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`? `--list` shows all")),
+        None => failure.hint("`--list` shows all"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    fn known() -> Vec<NamedSuite> {
+        [
+            ("api.EtcdSuite", "TestLeave"),
+            ("api.EtcdRecoverSuite", "TestRecover"),
+            ("provision.UpgradeSuite.*-TR*", "TestRolling"),
+        ]
+        .map(|(name, method)| NamedSuite {
+            name: name.to_owned(),
+            methods: vec![method.to_owned()],
+            file: String::new(),
+            line: 1,
+        })
+        .to_vec()
+    }
+
+    fn of(words: &[&str]) -> Result<Option<String>> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Ok(Wanted::of(&words, &known())?.pattern)
+    }
+
+    #[test]
+    fn a_suite_is_itself_and_no_other() {
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(
+            of(&["api.EtcdSuite"]),
+            Ok(Some(r"^TestIntegration$/^api\.EtcdSuite$".to_owned()))
+        );
+        assert_eq!(
+            of(&["TestIntegration/api.EtcdSuite/TestLeave"]),
+            Ok(Some(
+                r"^TestIntegration$/^api\.EtcdSuite$/^TestLeave$".to_owned()
+            ))
+        );
+        assert_eq!(
+            of(&["api.EtcdSuite", "api.EtcdRecoverSuite"]),
+            Ok(Some(
+                r"^TestIntegration$/^(api\.EtcdSuite|api\.EtcdRecoverSuite)$".to_owned()
+            ))
+        );
+        // Joined part by part it would be every pair.
+        assert_eq!(
+            of(&["api.EtcdSuite/TestLeave", "api.EtcdRecoverSuite"]),
+            Ok(Some(
+                r"^TestIntegration$/^api\.EtcdSuite$/^TestLeave$|^TestIntegration$/^api\.EtcdRecoverSuite$"
+                    .to_owned()
+            ))
+        );
+        assert!(of(&["provision.UpgradeSuite.v1.9.5-v1.10.0-TR0"]).is_ok());
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_the_nearest() {
+        let failure = of(&["api.EtcdSiute"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.hint.unwrap().contains("`api.EtcdSuite`"));
+        let failure = of(&["api.EtcdSuite/TestLaeve"]).unwrap_err();
+        assert!(failure.hint.unwrap().contains("`TestLeave`"));
+    }
+
+    #[test]
+    fn what_is_meant_is_known_by_name() {
+        let tests = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Wanted::of(&words, &known()).unwrap().tests
+        };
+        let all = [
+            "TestIntegration/api.EtcdSuite/TestLeave",
+            "TestIntegration/api.EtcdRecoverSuite/TestRecover",
+        ];
+        assert_eq!(tests(&[]), all);
+        assert_eq!(tests(&["api.EtcdSuite"]), all[..1]);
+        assert_eq!(tests(&["api.EtcdRecoverSuite/TestRecover/sub"]), all[1..]);
+    }
+}

@@ -1,0 +1,310 @@
+//! The suites of one binary that a plan's step runs, with results as unit tests
+//! have them: `test integration`, `test upgrade`. What is one's own of these,
+//! the line and what the tests run on, is theirs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use gotest::events::{Exit as Ended, Framer, Package, Verdict};
+
+use super::super::args::ResultArgs;
+use super::finish::{self, Terms};
+use super::jobs::exactly;
+use super::report::Report;
+use super::select::{Function, Package as Chosen};
+use super::session::{Session, Source};
+use crate::commands::App;
+use crate::commands::cluster::HalfMade;
+use crate::failure::{Exit, Failure, Result};
+use crate::plan::Plan;
+use crate::record::results::{Failed, History};
+use crate::run::Reader;
+use crate::run::gotest::{Finished, Job, Observe, Pool, Stop, told};
+use crate::ui;
+
+/// How far below the test function a suite's tests are.
+const DEPTH: usize = 2;
+
+/// What is run, and against what.
+pub(in crate::commands::test) struct Suites<'a> {
+    /// What results are filed under: an import path.
+    pub(in crate::commands::test) package: &'a str,
+    pub(in crate::commands::test) checkout: &'a Utf8Path,
+    /// What shows all suites.
+    pub(in crate::commands::test) list: &'a str,
+    /// `-test.run`; none: all.
+    pub(in crate::commands::test) pattern: Option<String>,
+    /// What that means: `TestIntegration/api.ResetSuite/TestReset`; not those
+    /// whose names only a run says.
+    pub(in crate::commands::test) tests: Vec<String>,
+    /// The plan for a `-test.run`.
+    pub(in crate::commands::test) plan: &'a dyn Fn(Option<&str>) -> Plan,
+    /// What the tests run on is looked at when they failed: what is lost of it
+    /// is no failure of theirs.
+    pub(in crate::commands::test) lost: &'a dyn Fn() -> Option<Failure>,
+}
+
+/// What failed the last time, by name; empty for all of it, none where nothing
+/// did.
+pub(in crate::commands::test) fn failed_before(
+    app: &App<'_>,
+    checkout: &Utf8Path,
+    package: &str,
+) -> Option<Vec<String>> {
+    let mut failed = Failed::load(&app.ctx.dirs.state, checkout)?;
+    failed.packages.remove(package)
+}
+
+/// A pattern for tests of any suites: each as a whole, for of parts that are
+/// joined Go would run every pair. None for none.
+pub(in crate::commands::test) fn any_of(names: &[String]) -> Option<String> {
+    let one = |name: &String| {
+        let parts: Vec<String> = name.split('/').map(exactly).collect();
+        parts.join("/")
+    };
+    let all: Vec<String> = names.iter().map(one).collect();
+    (!all.is_empty()).then(|| all.join("|"))
+}
+
+/// Run them; returns the exit code.
+///
+/// # Errors
+/// A report that cannot be written; what became of the tests is none.
+pub(in crate::commands::test) fn run(
+    app: &App<'_>,
+    args: &ResultArgs,
+    suites: &Suites<'_>,
+) -> Result<u8> {
+    let plan = (suites.plan)(suites.pattern.as_deref());
+    if app.is_dry() {
+        app.show(&plan)?;
+        return Ok(0);
+    }
+    let state = &app.ctx.dirs.state;
+    let before = Failed::load(state, suites.checkout);
+    let history = History::load(state);
+    let again = Again { suites, history };
+    let chosen = BTreeMap::from([(suites.package.to_owned(), chosen(suites))]);
+    let mut session = Session::new(args, app.ui, &again, &chosen, 0, 1);
+    let began = Instant::now();
+    let mut waiting = VecDeque::from([again.first(&plan)]);
+    let (mut number, mut stop, mut record) = (0, Stop::Done, Utf8PathBuf::new());
+    while let Some(job) = waiting.pop_front() {
+        number += 1;
+        let ended = one(app, suites, &mut session, (job, number));
+        if number == 1 {
+            record = ended.record;
+        }
+        waiting.extend(session.finished(number, ended.finished));
+        if ended.interrupted {
+            stop = Stop::Interrupted;
+            waiting.clear();
+        }
+    }
+    session.live.clear();
+    let report = Report {
+        outcomes: &session.outcomes,
+        chosen: &chosen,
+        seconds: began.elapsed().as_secs_f64(),
+        interrupted: stop == Stop::Interrupted,
+        leg: None,
+    };
+    finish::write(app, args, &report, before, &record, suites.checkout)?;
+    let terms = Terms {
+        results: args,
+        strict: false,
+        list: Some(suites.list),
+    };
+    Ok(finish::exit_code(app, &terms, &report, stop))
+}
+
+/// Said where `--rerun-failed` finds nothing.
+pub(in crate::commands::test) fn nothing_failed() -> u8 {
+    ui::print("nothing failed the last time\n");
+    0
+}
+
+fn chosen(suites: &Suites<'_>) -> Chosen {
+    let function = |name: &String| Function {
+        name: name.clone(),
+        pool: None,
+        why: None,
+        left_out: None,
+        parts_left_out: Vec::new(),
+    };
+    Chosen {
+        name: suites.package.to_owned(),
+        folder: suites.checkout.to_owned(),
+        roots: suites.tests.iter().map(function).collect(),
+        only: Some(suites.tests.clone()),
+    }
+}
+
+/// Starts of the binary: all that a job says of them is `-test.run`.
+struct Again<'a> {
+    suites: &'a Suites<'a>,
+    history: History,
+}
+
+impl Again<'_> {
+    fn first(&self, plan: &Plan) -> Job {
+        let seconds = |name: &String| Some(self.history.of(self.suites.package, name)?.seconds);
+        Job {
+            package: self.suites.package.to_owned(),
+            binary: Utf8PathBuf::new(),
+            folder: self.suites.checkout.to_owned(),
+            arguments: self.suites.pattern.iter().cloned().collect(),
+            environment: Vec::new(),
+            as_root: plan.needs_root(),
+            pool: Pool::Host,
+            // The plan's own.
+            deadline: Duration::ZERO,
+            expected: self.suites.tests.iter().filter_map(seconds).sum(),
+            again: None,
+            log: Utf8PathBuf::new(),
+        }
+    }
+}
+
+impl Source for Again<'_> {
+    fn jobs(&self, _: &Chosen, _: &Utf8Path) -> Vec<Job> {
+        Vec::new()
+    }
+
+    fn again(&self, job: &Job, root: &str, time: u32) -> Job {
+        let past = self.history.of(self.suites.package, root);
+        Job {
+            arguments: any_of(&[root.to_owned()]).into_iter().collect(),
+            again: Some((root.to_owned(), time)),
+            expected: past.map_or(0.0, |past| past.seconds),
+            ..job.clone()
+        }
+    }
+}
+
+/// What one start of the binary came to.
+struct End {
+    finished: Finished,
+    interrupted: bool,
+    record: Utf8PathBuf,
+}
+
+fn one(
+    app: &App<'_>,
+    suites: &Suites<'_>,
+    session: &mut Session<'_>,
+    (job, number): (Job, usize),
+) -> End {
+    let plan = (suites.plan)(job.arguments.first().map(String::as_str));
+    session.started(&job, number);
+    let mut results = Package::new(suites.package);
+    results.depth = DEPTH;
+    let mut follower = Follower {
+        session,
+        number,
+        framer: Framer::default(),
+        results,
+        record: Utf8PathBuf::new(),
+    };
+    let began = Instant::now();
+    let outcome = app.runner().execute_tests(&plan, &HalfMade, &mut follower);
+    let (mut results, last, record) = follower.end();
+    results.seconds = began.elapsed().as_secs_f64();
+    let (mut broken, mut interrupted) = (None, false);
+    match outcome {
+        Ok(()) => results.end(Ended::Code(0), last),
+        Err(failure) => match failure.exit {
+            Exit::Child(code) => {
+                results.end(ended(code), last);
+                broken = (suites.lost)();
+            }
+            Exit::Deadline => results.close(Verdict::TimedOut),
+            Exit::Interrupted => {
+                interrupted = true;
+                results.end(Ended::Unknown, last);
+            }
+            _ => {
+                results.end(Ended::Unknown, last);
+                broken = Some(failure);
+            }
+        },
+    }
+    End {
+        finished: Finished {
+            job,
+            results,
+            broken,
+            left: Vec::new(),
+        },
+        interrupted,
+        record,
+    }
+}
+
+/// A shell's code: 128 + N for signal N.
+fn ended(code: u8) -> Ended {
+    match code {
+        129.. => Ended::Signal(i32::from(code - 128)),
+        code => Ended::Code(i32::from(code)),
+    }
+}
+
+/// From what is printed to results.
+struct Follower<'a, 'b> {
+    session: &'a mut Session<'b>,
+    number: usize,
+    framer: Framer,
+    results: Package,
+    record: Utf8PathBuf,
+}
+
+impl Follower<'_, '_> {
+    fn end(self) -> (Package, Option<gotest::events::End>, Utf8PathBuf) {
+        let Self {
+            session,
+            number,
+            framer,
+            mut results,
+            record,
+        } = self;
+        let last = framer.finish(&mut |event| {
+            told(&mut results, event, &mut |seen| session.seen(number, seen));
+        });
+        (results, last, record)
+    }
+}
+
+impl Reader for Follower<'_, '_> {
+    fn record(&mut self, dir: &Utf8Path) {
+        dir.clone_into(&mut self.record);
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        let (results, session, number) = (&mut self.results, &mut *self.session, self.number);
+        self.framer.feed(bytes, &mut |event| {
+            told(results, event, &mut |seen| session.seen(number, seen));
+        });
+    }
+
+    fn tick(&mut self) {
+        self.session.tick(&[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_of_many_suites_are_no_pairs() {
+        let names = ["TestIntegration/api.A/TestX", "TestIntegration/api.B"];
+        assert_eq!(
+            any_of(&names.map(str::to_owned)).unwrap(),
+            r"^TestIntegration$/^api\.A$/^TestX$|^TestIntegration$/^api\.B$"
+        );
+        assert_eq!(any_of(&[]), None);
+        assert_eq!(ended(137), Ended::Signal(9));
+        assert_eq!(ended(2), Ended::Code(2));
+    }
+}

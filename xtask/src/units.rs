@@ -1,0 +1,84 @@
+//! Numbers as people read them.
+
+/// `1.3 GB`: powers of ten, as docker and registries count.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(crate) fn human_size(bytes: u64) -> String {
+    let mut number = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        // What would be printed as 1000.0 is the next unit's.
+        if number < 999.95 {
+            return format!("{number:.1} {unit}").replace(".0 ", " ");
+        }
+        number /= 1000.0;
+    }
+    format!("{number:.1} TB")
+}
+
+/// Bytes of `40GB`, `1.293GB`, `100GiB` or `512`: docker's and people's sizes.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.trim().parse().ok().filter(|number| *number >= 0.0)?;
+    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        "tib" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no disk is as large; it is not negative"
+    )]
+    Some((number * unit).round() as u64)
+}
+
+/// `3 days`, of seconds.
+pub(crate) fn human_span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..=119 => (seconds, "second"),
+        120..=7199 => (seconds / 60, "minute"),
+        7200..=172_799 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit_or_are_bytes() {
+        for (text, size) in [
+            ("0B", 0),
+            ("2.5kB", 2500),
+            ("1.293GB", 1_293_000_000),
+            ("40GB", 40_000_000_000),
+            ("1.5GiB", 1_610_612_736),
+            ("7", 7),
+        ] {
+            assert_eq!(parse_size(text), Some(size));
+        }
+        for wrong in ["", "GB", "40 elephants", "-1GB", "N/A"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_a_unit() {
+        assert_eq!(human_size(999), "999 B");
+        assert_eq!(human_size(1_299_999_999), "1.3 GB");
+        assert_eq!(human_size(40_000_000_000), "40 GB");
+        assert_eq!(human_size(999_999), "1 MB");
+        assert_eq!(human_span(1), "1 second");
+        assert_eq!(human_span(259_200), "3 days");
+    }
+}
