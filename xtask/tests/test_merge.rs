@@ -195,3 +195,65 @@ fn what_passed_in_all_legs_has_passed() {
     let said = legs.merge(&["1", "other"], &[]);
     refused(&said, "other options of `test unit`");
 }
+
+/// What is printed for machines is run as they would run it.
+#[test]
+fn printed_legs_are_whole_commands() {
+    let Some(legs) = Legs::new("printed_legs_are_whole_commands") else {
+        return;
+    };
+    let printed = |words: &[&str]| -> Value {
+        let shards = ["test", "shards", "--n", "2", "./ok", "./sub/..."];
+        let options = ["--", "--timeout", "9m", "--", "-short"];
+        let said = legs.xtask(&[&shards, words, &options].concat());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        serde_json::from_str(&said.stdout).unwrap()
+    };
+    let run_line = |line: &str, index: &str| {
+        let xtask = legs.workspace.xtask(&[]);
+        let line = line.replace("cargo xtask ", "\"$XTASK\" ");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(&legs.workspace.dir);
+        for (name, value) in xtask.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env("XTASK", xtask.get_program());
+        let said = run(shell.env("JOB_COMPLETION_INDEX", index));
+        assert_eq!(said.code, Some(0), "{line}: {}{}", said.stdout, said.stderr);
+    };
+    let reports = legs.workspace.home.path("of a matrix");
+    let matrix = printed(&["--reports", reports.as_str()]);
+    for leg in matrix["include"].as_array().unwrap() {
+        run_line(leg["run"].as_str().unwrap(), "");
+        let report = leg["report"].as_str().unwrap();
+        assert!(std::fs::exists(report).unwrap(), "{report}");
+    }
+    let said = legs.merge(&["of a matrix"], &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+
+    let job = printed(&[
+        "--for",
+        "kubernetes",
+        "--image",
+        "image",
+        "--claim",
+        "claim",
+    ]);
+    let pod = &job["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let mounted = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let line = container["command"][2].as_str().unwrap();
+    let reports = legs.workspace.home.path("of-a-job");
+    let line = line.replace(mounted, reports.as_str());
+    assert_eq!(job["spec"]["completions"], 2);
+    for index in ["0", "1"] {
+        run_line(&line, index);
+    }
+    let said = legs.merge(&["of-a-job"], &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    std::fs::remove_file(reports.join("2.json")).unwrap();
+    refused(&legs.merge(&["of-a-job"], &[]), "leg 2/2 is missing");
+}

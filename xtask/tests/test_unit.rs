@@ -86,6 +86,11 @@ fn ends_are_told_apart() {
     assert_eq!(report["not_run"][0]["test"], "TestAfter");
     let unbuilt = package(&report, "unbuilt")["output"].as_str().unwrap();
     assert!(unbuilt.contains("undefined: notThere"), "{unbuilt}");
+    // Its go.mod is for Go 1.24.
+    let here = run(Command::new("go").args(["env", "GOVERSION"])).stdout;
+    let is_other = !here.starts_with("go1.24");
+    let note = "GOTOOLCHAIN=go1.24.0 builds with that";
+    assert_eq!(said.stderr.contains(note), is_other, "{}", said.stderr);
     assert_eq!(
         state(
             package(&report, "ok"),

@@ -40,10 +40,27 @@ pub(crate) struct Lexer<'a> {
     ends: bool,
 }
 
-const OPERATORS: [&str; 25] = [
-    "<<=", ">>=", "&^=", "...", "&&", "||", "<-", "++", "--", "==", "!=", "<=", ">=", ":=", "+=",
-    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<", ">>", "&^",
-];
+/// How long the operator is that begins here: asked for every bracket and comma.
+#[inline]
+fn operator_length(rest: &[u8]) -> usize {
+    let at = |place: usize| rest.get(place).copied().unwrap_or_default();
+    match (at(0), at(1), at(2)) {
+        (b'<', b'<', b'=') | (b'>', b'>', b'=') | (b'&', b'^', b'=') | (b'.', b'.', b'.') => 3,
+        (b'&', b'&' | b'^', _)
+        | (b'|', b'|', _)
+        | (b'<', b'-' | b'<', _)
+        | (b'>', b'>', _)
+        | (b'+', b'+', _)
+        | (b'-', b'-', _)
+        | (
+            b'=' | b'!' | b'<' | b'>' | b':' | b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|'
+            | b'^',
+            b'=',
+            _,
+        ) => 2,
+        _ => 1,
+    }
+}
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, at: usize) -> Self {
@@ -105,9 +122,7 @@ impl<'a> Lexer<'a> {
                 Kind::Semi
             }
             _ => {
-                let rest = &self.text[start..];
-                let long = OPERATORS.iter().find(|op| rest.starts_with(**op));
-                self.at += long.map_or(1, |op| op.len());
+                self.at += operator_length(&bytes[start..]);
                 Kind::Op
             }
         };

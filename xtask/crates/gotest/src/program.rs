@@ -28,6 +28,8 @@ pub(crate) struct SourceFile<'a> {
     pub(crate) package: usize,
     pub(crate) is_test: bool,
     bodies: Vec<OnceLock<Vec<Stmt<'a>>>>,
+    /// What each of its imports may be called in it.
+    import_names: OnceLock<Vec<Vec<String>>>,
 }
 
 /// A package; its own tests belong to it, those of package `x_test` are another.
@@ -95,6 +97,7 @@ impl<'a> Program<'a> {
                 package,
                 is_test,
                 bodies,
+                import_names: OnceLock::new(),
             });
         }
         Self {

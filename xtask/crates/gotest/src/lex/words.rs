@@ -1,34 +1,38 @@
 //! What words are keywords, and what literals mean.
 
 pub(crate) fn is_keyword(word: &str) -> bool {
-    matches!(
-        word,
-        "break"
-            | "case"
-            | "chan"
-            | "const"
-            | "continue"
-            | "default"
-            | "defer"
-            | "else"
-            | "fallthrough"
-            | "for"
-            | "func"
-            | "go"
-            | "goto"
-            | "if"
-            | "import"
-            | "interface"
-            | "map"
-            | "package"
-            | "range"
-            | "return"
-            | "select"
-            | "struct"
-            | "switch"
-            | "type"
-            | "var"
-    )
+    // Most words are told apart by their length or their first letter.
+    let may_be = matches!(word.len(), 2..=11)
+        && matches!(word.as_bytes()[0], b'b'..=b'g' | b'i' | b'm' | b'p' | b'r'..=b't' | b'v');
+    may_be
+        && matches!(
+            word,
+            "break"
+                | "case"
+                | "chan"
+                | "const"
+                | "continue"
+                | "default"
+                | "defer"
+                | "else"
+                | "fallthrough"
+                | "for"
+                | "func"
+                | "go"
+                | "goto"
+                | "if"
+                | "import"
+                | "interface"
+                | "map"
+                | "package"
+                | "range"
+                | "return"
+                | "select"
+                | "struct"
+                | "switch"
+                | "type"
+                | "var"
+        )
 }
 
 /// What a string literal stands for; unknown escapes stay as they are.

@@ -41,8 +41,14 @@ impl<'a> Parser<'a> {
         old
     }
 
+    #[inline]
     pub(crate) fn is(&self, text: &str) -> bool {
-        self.token.text == text && !matches!(self.token.kind, Kind::Str | Kind::Rune)
+        // Asked some ten times of each token: most differ in length or at once.
+        let (is, wanted) = (self.token.text.as_bytes(), text.as_bytes());
+        is.len() == wanted.len()
+            && is.first() == wanted.first()
+            && is == wanted
+            && !matches!(self.token.kind, Kind::Str | Kind::Rune)
     }
 
     pub(crate) fn at_end(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{Program, Ty};
 use crate::ast::{Expr, Stmt};
+use crate::file::Import;
 
 impl Program<'_> {
     /// What `value.name` is.
@@ -128,23 +129,30 @@ impl Program<'_> {
 
     /// The path that a name stands for in a file.
     fn import(&self, file: usize, name: &str) -> Option<&str> {
-        let imports = &self.files[file].file.imports;
-        imports.iter().find_map(|import| {
-            let meant = match import.alias {
-                Some(alias) => alias == name,
-                None => match self.by_path.get(&import.path) {
-                    Some(package) => self.packages[*package].name == name,
-                    None => guessed(&import.path, name),
-                },
-            };
-            meant.then_some(import.path.as_str())
-        })
+        let source = &self.files[file];
+        let imports = &source.file.imports;
+        let names = source
+            .import_names
+            .get_or_init(|| imports.iter().map(|import| self.names_of(import)).collect());
+        let at = names
+            .iter()
+            .position(|names| names.iter().any(|known| known == name))?;
+        Some(&imports[at].path)
+    }
+
+    /// What an import may be called in its file.
+    fn names_of(&self, import: &Import<'_>) -> Vec<String> {
+        match (import.alias, self.by_path.get(&import.path)) {
+            (Some(alias), _) => vec![alias.to_owned()],
+            (None, Some(package)) => vec![self.packages[*package].name.to_owned()],
+            (None, None) => guessed(&import.path),
+        }
     }
 }
 
-/// Whether a package outside the workspace may be called so: by its path's last
-/// part, without a version, without `go-` and the like.
-fn guessed(path: &str, name: &str) -> bool {
+/// What a package outside the workspace may be called: its path's last part,
+/// without a version, without `go-` and the like.
+fn guessed(path: &str) -> Vec<String> {
     let mut parts = path.rsplit('/');
     let mut last = parts.next().unwrap_or_default();
     let is_version = |part: &str| {
@@ -161,7 +169,12 @@ fn guessed(path: &str, name: &str) -> bool {
     };
     let trimmed = last.strip_prefix("go-").unwrap_or(last);
     let trimmed = trimmed.strip_suffix("-go").unwrap_or(trimmed);
-    name == last || name == trimmed || trimmed.replace('-', "") == name || {
-        trimmed.rsplit('-').next() == Some(name)
+    let mut names = vec![last.to_owned()];
+    if trimmed != last {
+        names.push(trimmed.to_owned());
     }
+    if let Some((_, end)) = trimmed.rsplit_once('-') {
+        names.extend([trimmed.replace('-', ""), end.to_owned()]);
+    }
+    names
 }
