@@ -58,6 +58,39 @@ fn what_is_built_in_the_lab_is_pushed_recorded_and_boots() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
+/// What the Makefile's own way prints comes out as any run's results do.
+fn unit_tests_are_read(lab: &Lab) {
+    let words = ["test", "unit", "--in", "buildx"];
+    let told = lab.ok(&[&words[..], &["--report", "report.json"]].concat());
+    assert!(told.contains("0 tests in 2 packages: "), "{told}");
+    let report: Value = serde_json::from_str(&lab.sh("cat ~/talos/report.json")).unwrap();
+    let packages = report["packages"].as_array().unwrap();
+    let verdicts: Vec<_> = packages.iter().map(|it| it["verdict"].as_str()).collect();
+    assert_eq!(verdicts, [Some("passed"), Some("no-tests")], "{report:#}");
+    let again = lab.xtask(&[&["--lab"], &words[..]].concat());
+    let again = common::said(&again);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(
+        again
+            .stderr
+            .contains("nothing changed since these tests passed"),
+        "{}",
+        again.stderr
+    );
+    let broken = ["--json", "github.com/siderolabs/talos/broken"];
+    let said = common::said(&lab.xtask(&[&["--lab"], &words[..], &broken].concat()));
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    let package = &report["packages"][0];
+    assert_eq!(package["failed"][0], "TestBroken", "{report:#}");
+    assert_eq!(package["tests"][1]["name"], "TestBroken/inside");
+    let inside = package["tests"][1]["output"].as_str().unwrap();
+    assert!(
+        inside.contains("broken_test.go:7: it is broken"),
+        "{inside}"
+    );
+}
+
 fn builder_is_made_killed_and_mended(lab: &Lab) {
     let status = json(lab, &["builder", "status", "--json"]);
     assert_eq!(
@@ -95,6 +128,7 @@ fn builder_is_made_killed_and_mended(lab: &Lab) {
         before
     );
 
+    unit_tests_are_read(lab);
     // Cached in its volume, which repair keeps.
     lab.ok(&["build", "unit-tests", "-q"]);
     assert!(

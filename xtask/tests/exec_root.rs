@@ -19,24 +19,20 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use common::go::{WORKSPACE, has};
 use common::{Home, Said, is_root, run, said, skip, within};
 
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
 /// Of a user who is in no file of this host.
 const UID: u32 = 64123;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Whether tests as root can be tried; says why not.
 fn can(name: &str) -> bool {
-    let reason = if !is_root() {
-        "root is needed"
-    } else if xtask::ctx::host::Host::which("go").is_none() {
-        "no `go`"
-    } else {
-        return true;
-    };
-    skip(name, reason);
-    false
+    if !is_root() {
+        skip(name, "root is needed");
+        return false;
+    }
+    has(name, &["go"])
 }
 
 /// The package `root`, linked once for all tests here.

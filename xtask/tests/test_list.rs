@@ -193,10 +193,26 @@ fn shards_have_every_test_once() {
         assert!(seen.contains(test), "{test}");
     }
     let matrix = json(&home, &["test", "shards", "--n", "2", "./disk"]);
+    let leg = &matrix["include"][1];
     assert_eq!(
-        matrix["include"][1]["run"],
-        "cargo xtask test unit ./disk --shard 2/2"
+        leg["run"],
+        "cargo xtask test unit ./disk --shard 2/2 --report legs/2.json"
     );
+    assert_eq!(leg["report"], "legs/2.json");
+    for (wrong, why) in [
+        (&["--", "--typo"][..], "--typo"),
+        (
+            &["--", "--", "--shard"],
+            "`--shard` is no flag of `go test`",
+        ),
+        (&["--", "--shard", "1/2"], "cannot be used multiple times"),
+        (&["--", "--in", "buildx"], "cannot be given --shard"),
+        (&["--shard", "1/2"], "leave `--shard` out"),
+    ] {
+        let said = asked(&home, &[&["test", "shards", "--n", "2"], wrong].concat());
+        assert_eq!(said.code, Some(2), "{wrong:?}: {}", said.stdout);
+        assert!(said.stderr.contains(why), "{wrong:?}: {}", said.stderr);
+    }
     let beyond = asked(&home, &["test", "list", "--shard", "3/2"]);
     assert_eq!(beyond.code, Some(2));
     let unknown = asked(

@@ -12,31 +12,24 @@ mod common;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
-use common::{Home, Said, run, skip};
+use common::go::{Workspace, has};
+use common::{Said, run};
 use serde_json::Value;
 
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
 const PACKAGES: [&str; 4] = ["./ok", "./bad", "./dies", "./sub/..."];
 
 struct Legs {
-    home: Home,
-    dir: Utf8PathBuf,
+    workspace: Workspace,
 }
 
 impl Legs {
     /// A commit of the workspace; None where there is no Go.
     fn new(test: &str) -> Option<Self> {
-        for tool in ["go", "git"] {
-            if xtask::ctx::host::Host::which(tool).is_none() {
-                skip(test, &format!("no `{tool}`"));
-                return None;
-            }
+        if !has(test, &["git"]) {
+            return None;
         }
-        let home = Home::new();
-        let dir = home.path("talos");
-        let copied = run(Command::new("cp").args(["-r", WORKSPACE, dir.as_str()]));
-        assert_eq!(copied.code, Some(0));
-        let legs = Self { home, dir };
+        let workspace = Workspace::new(test)?;
+        let legs = Self { workspace };
         legs.git(&["init", "--quiet"]);
         legs.git(&["add", "--all"]);
         legs.commit();
@@ -46,7 +39,7 @@ impl Legs {
     fn git(&self, words: &[&str]) {
         let mut command = Command::new("git");
         command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]);
-        let said = run(command.arg("-C").arg(&self.dir).args(words));
+        let said = run(command.arg("-C").arg(&self.workspace.dir).args(words));
         assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
     }
 
@@ -55,20 +48,12 @@ impl Legs {
     }
 
     fn xtask(&self, words: &[&str]) -> Said {
-        let mut command = self.home.xtask(words);
-        let cache = std::env::var("GOCACHE")
-            .unwrap_or_else(|_| format!("{}/.cache/go-build", std::env::var("HOME").unwrap()));
-        command.current_dir(&self.dir).env("GOCACHE", cache);
-        command.env("GOFLAGS", "-buildvcs=false");
-        for name in ["CI", "OK_SLEEP"] {
-            command.env_remove(name);
-        }
-        run(command.env("DIES", "panic"))
+        run(self.workspace.xtask(words).env("DIES", "panic"))
     }
 
     /// Runs `test unit` with its report in `folder`.
     fn unit(&self, folder: &str, words: &[&str]) -> Said {
-        let folder = self.home.path(folder);
+        let folder = self.workspace.home.path(folder);
         std::fs::create_dir_all(&folder).unwrap();
         let report = folder.join("report.json");
         let words = [&["test", "unit", "--report", report.as_str()], words].concat();
@@ -80,13 +65,16 @@ impl Legs {
     }
 
     fn merge(&self, folders: &[&str], words: &[&str]) -> Said {
-        let paths: Vec<Utf8PathBuf> = folders.iter().map(|it| self.home.path(it)).collect();
+        let paths: Vec<Utf8PathBuf> = folders
+            .iter()
+            .map(|it| self.workspace.home.path(it))
+            .collect();
         let paths: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
         self.xtask(&[&["test", "report"], words, &["--merge"], &paths].concat())
     }
 
     fn report(&self, folder: &str) -> Value {
-        let path = self.home.path(folder).join("report.json");
+        let path = self.workspace.home.path(folder).join("report.json");
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
@@ -94,7 +82,7 @@ impl Legs {
     fn changed(&self, from: &str, folder: &str, change: impl FnOnce(&mut Value)) {
         let mut report = self.report(from);
         change(&mut report);
-        let folder = self.home.path(folder);
+        let folder = self.workspace.home.path(folder);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("report.json"), report.to_string()).unwrap();
     }
@@ -133,7 +121,7 @@ fn legs_are_merged_when_they_are_whole() {
     for leg in ["1", "2"] {
         assert_ne!(results(&legs.report(leg)), Vec::<String>::new());
     }
-    let junit = legs.home.path("junit.xml");
+    let junit = legs.workspace.home.path("junit.xml");
     let said = legs.merge(&["1", "2"], &["--json", "--junit", junit.as_str()]);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     let merged: Value = serde_json::from_str(&said.stdout).unwrap();
@@ -160,8 +148,12 @@ fn legs_are_merged_when_they_are_whole() {
     let twice = legs.merge(&["1", "2", "1"], &[]);
     refused(&twice, "leg 1/2 is there 2 times");
     refused(&legs.merge(&["1", "all"], &[]), "which leg of `--shard`");
-    std::fs::create_dir(legs.home.path("cut")).unwrap();
-    std::fs::write(legs.home.path("cut/report.json"), "{\"packages\": [").unwrap();
+    std::fs::create_dir(legs.workspace.home.path("cut")).unwrap();
+    std::fs::write(
+        legs.workspace.home.path("cut/report.json"),
+        "{\"packages\": [",
+    )
+    .unwrap();
     refused(&legs.merge(&["1", "2", "cut"], &[]), "is no whole report");
     assert_eq!(legs.merge(&["nowhere"], &[]).code, Some(2));
 
@@ -202,4 +194,66 @@ fn what_passed_in_all_legs_has_passed() {
     legs.leg("other", "2/2", &["./ok", "./sub/...", "--timeout", "9m"]);
     let said = legs.merge(&["1", "other"], &[]);
     refused(&said, "other options of `test unit`");
+}
+
+/// What is printed for machines is run as they would run it.
+#[test]
+fn printed_legs_are_whole_commands() {
+    let Some(legs) = Legs::new("printed_legs_are_whole_commands") else {
+        return;
+    };
+    let printed = |words: &[&str]| -> Value {
+        let shards = ["test", "shards", "--n", "2", "./ok", "./sub/..."];
+        let options = ["--", "--timeout", "9m", "--", "-short"];
+        let said = legs.xtask(&[&shards, words, &options].concat());
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        serde_json::from_str(&said.stdout).unwrap()
+    };
+    let run_line = |line: &str, index: &str| {
+        let xtask = legs.workspace.xtask(&[]);
+        let line = line.replace("cargo xtask ", "\"$XTASK\" ");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(&legs.workspace.dir);
+        for (name, value) in xtask.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env("XTASK", xtask.get_program());
+        let said = run(shell.env("JOB_COMPLETION_INDEX", index));
+        assert_eq!(said.code, Some(0), "{line}: {}{}", said.stdout, said.stderr);
+    };
+    let reports = legs.workspace.home.path("of a matrix");
+    let matrix = printed(&["--reports", reports.as_str()]);
+    for leg in matrix["include"].as_array().unwrap() {
+        run_line(leg["run"].as_str().unwrap(), "");
+        let report = leg["report"].as_str().unwrap();
+        assert!(std::fs::exists(report).unwrap(), "{report}");
+    }
+    let said = legs.merge(&["of a matrix"], &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+
+    let job = printed(&[
+        "--for",
+        "kubernetes",
+        "--image",
+        "image",
+        "--claim",
+        "claim",
+    ]);
+    let pod = &job["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let mounted = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let line = container["command"][2].as_str().unwrap();
+    let reports = legs.workspace.home.path("of-a-job");
+    let line = line.replace(mounted, reports.as_str());
+    assert_eq!(job["spec"]["completions"], 2);
+    for index in ["0", "1"] {
+        run_line(&line, index);
+    }
+    let said = legs.merge(&["of-a-job"], &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    std::fs::remove_file(reports.join("2.json")).unwrap();
+    refused(&legs.merge(&["of-a-job"], &[]), "leg 2/2 is missing");
 }

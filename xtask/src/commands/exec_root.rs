@@ -120,7 +120,7 @@ pub(super) fn in_its_folder(binary: &Utf8Path) -> Result<Utf8PathBuf> {
 fn deadline(arguments: &[String]) -> Duration {
     let given = arguments.iter().rev().find_map(|argument| {
         let argument = argument.trim_start_matches('-');
-        gotest::duration(argument.strip_prefix("test.timeout=")?)
+        talos::duration(argument.strip_prefix("test.timeout=")?)
     });
     match given {
         Some(Duration::ZERO) => FOR_EVER,

@@ -71,6 +71,11 @@ impl Abilities {
                     "/dev/{name} is missing for a block device of the host; mount the host's /dev"
                 )
             }),
+            Need::PartitionNodes => (!self.loops.devtmpfs).then(|| {
+                "makes partitions on its loop device, and this /dev does not show them; \
+                 mount the host's /dev"
+                    .to_owned()
+            }),
             Need::Mount => (self.root == Root::Here && !has_capability(SYS_ADMIN)).then(|| {
                 "mounts, and this root lacks CAP_SYS_ADMIN; in a container: `--privileged`"
                     .to_owned()

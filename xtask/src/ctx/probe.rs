@@ -87,6 +87,20 @@ pub fn stdout(argv: &[&str], cwd: Option<&Utf8Path>) -> Option<String> {
     output.success.then(|| output.stdout.trim().to_owned())
 }
 
+/// The commit of a working tree, whole, with `-dirty` where files were changed;
+/// none outside git.
+pub fn commit(tree: &Utf8Path) -> Option<String> {
+    let describe = [
+        "git",
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--match=none",
+    ];
+    stdout(&describe, Some(tree))
+}
+
 /// At most 16 MiB: a probe that prints more is not one.
 fn read_bounded(stream: impl Read) -> String {
     let mut bytes = Vec::new();

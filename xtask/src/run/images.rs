@@ -18,17 +18,7 @@ pub(super) fn record(
     ui: &Ui,
 ) {
     let by_buildx = metadata.and_then(read_metadata);
-    let state = probe::stdout(
-        &[
-            "git",
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=40",
-            "--match=none",
-        ],
-        Some(tree),
-    );
+    let state = probe::commit(tree);
     for reference in references {
         let digest = by_buildx
             .clone()

@@ -95,6 +95,14 @@ impl Runner<'_> {
     /// # Errors
     /// The failing step's, with where its log is.
     pub fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        self.execute_recorded(plan, undo)?.1
+    }
+
+    /// As [`Self::execute`]; also gives the record, for what the steps printed.
+    ///
+    /// # Errors
+    /// When nothing could be started; the failing step's is in the second.
+    pub fn execute_recorded(&self, plan: &Plan, undo: &dyn Undo) -> Result<(Record, Result<()>)> {
         self.execute_with(plan, undo, None)
     }
 
@@ -109,7 +117,7 @@ impl Runner<'_> {
         undo: &dyn Undo,
         reader: &mut dyn Reader,
     ) -> Result<()> {
-        self.execute_with(plan, undo, Some(reader))
+        self.execute_with(plan, undo, Some(reader))?.1
     }
 
     fn execute_with(
@@ -117,7 +125,7 @@ impl Runner<'_> {
         plan: &Plan,
         undo: &dyn Undo,
         mut reader: Option<&mut dyn Reader>,
-    ) -> Result<()> {
+    ) -> Result<(Record, Result<()>)> {
         let _attention = self.signals.attend();
         let by_sudo = plan.needs_root() && !self.ctx.host.is_root();
         if by_sudo {
@@ -146,7 +154,7 @@ impl Runner<'_> {
             .as_ref()
             .map_or_else(|failure| failure.exit.code(), |()| 0);
         record.event(json!({"event": "end", "code": code}));
-        result
+        Ok((record, result))
     }
 
     /// Run `plan` as a part of another run, which shows and records it: its

@@ -149,10 +149,11 @@ impl Ui {
         say(text);
     }
 
-    /// Columns of the terminal that is drawn on.
-    pub fn width(&self) -> Option<usize> {
+    /// Columns and lines of the terminal that is drawn on.
+    pub fn size(&self) -> Option<(usize, usize)> {
         let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
-        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+        let (width, height) = (usize::from(size.ws_col), usize::from(size.ws_row));
+        (width > 0 && height > 0).then_some((width, height))
     }
 
     /// Style text for the terminal that is drawn on.

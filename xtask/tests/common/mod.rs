@@ -7,6 +7,8 @@
     reason = "each test binary uses what it needs"
 )]
 
+pub mod go;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -28,27 +28,7 @@ impl Default for Target {
     }
 }
 
-const SYSTEMS: [&str; 19] = [
-    "aix",
-    "android",
-    "darwin",
-    "dragonfly",
-    "freebsd",
-    "hurd",
-    "illumos",
-    "ios",
-    "js",
-    "linux",
-    "nacl",
-    "netbsd",
-    "openbsd",
-    "plan9",
-    "solaris",
-    "wasip1",
-    "windows",
-    "zos",
-    "unix-is-no-file-suffix",
-];
+/// Those that the tag `unix` holds for, and the others.
 const UNIX: [&str; 12] = [
     "aix",
     "android",
@@ -63,6 +43,7 @@ const UNIX: [&str; 12] = [
     "openbsd",
     "solaris",
 ];
+const OTHER_SYSTEMS: [&str; 6] = ["js", "nacl", "plan9", "wasip1", "windows", "zos"];
 const ARCHITECTURES: [&str; 17] = [
     "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
     "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm", "armbe",
@@ -101,7 +82,7 @@ pub(crate) fn by_name(name: &str, target: &Target) -> bool {
         parts.pop();
     }
     let is_arch = |part: &str| ARCHITECTURES.contains(&part);
-    let is_os = |part: &str| SYSTEMS.contains(&part);
+    let is_os = |part: &str| UNIX.contains(&part) || OTHER_SYSTEMS.contains(&part);
     match parts.as_slice() {
         [.., os, arch] if is_os(os) && is_arch(arch) => target.has(os) && target.has(arch),
         [.., one] if is_os(one) || is_arch(one) => target.has(one),

@@ -2,6 +2,10 @@
 //! (<https://go.dev/ref/spec#Lexical_elements>), with the semicolons that a
 //! compiler would insert. Never fails: what cannot be a token is skipped.
 
+mod words;
+
+pub(crate) use words::{is_keyword, unquote};
+
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -36,10 +40,27 @@ pub(crate) struct Lexer<'a> {
     ends: bool,
 }
 
-const OPERATORS: [&str; 25] = [
-    "<<=", ">>=", "&^=", "...", "&&", "||", "<-", "++", "--", "==", "!=", "<=", ">=", ":=", "+=",
-    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<", ">>", "&^",
-];
+/// How long the operator is that begins here: asked for every bracket and comma.
+#[inline]
+fn operator_length(rest: &[u8]) -> usize {
+    let at = |place: usize| rest.get(place).copied().unwrap_or_default();
+    match (at(0), at(1), at(2)) {
+        (b'<', b'<', b'=') | (b'>', b'>', b'=') | (b'&', b'^', b'=') | (b'.', b'.', b'.') => 3,
+        (b'&', b'&' | b'^', _)
+        | (b'|', b'|', _)
+        | (b'<', b'-' | b'<', _)
+        | (b'>', b'>', _)
+        | (b'+', b'+', _)
+        | (b'-', b'-', _)
+        | (
+            b'=' | b'!' | b'<' | b'>' | b':' | b'+' | b'-' | b'*' | b'/' | b'%' | b'&' | b'|'
+            | b'^',
+            b'=',
+            _,
+        ) => 2,
+        _ => 1,
+    }
+}
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, at: usize) -> Self {
@@ -101,9 +122,7 @@ impl<'a> Lexer<'a> {
                 Kind::Semi
             }
             _ => {
-                let rest = &self.text[start..];
-                let long = OPERATORS.iter().find(|op| rest.starts_with(**op));
-                self.at += long.map_or(1, |op| op.len());
+                self.at += operator_length(&bytes[start..]);
                 Kind::Op
             }
         };
@@ -254,154 +273,5 @@ fn end_of_quote(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-pub(crate) fn is_keyword(word: &str) -> bool {
-    matches!(
-        word,
-        "break"
-            | "case"
-            | "chan"
-            | "const"
-            | "continue"
-            | "default"
-            | "defer"
-            | "else"
-            | "fallthrough"
-            | "for"
-            | "func"
-            | "go"
-            | "goto"
-            | "if"
-            | "import"
-            | "interface"
-            | "map"
-            | "package"
-            | "range"
-            | "return"
-            | "select"
-            | "struct"
-            | "switch"
-            | "type"
-            | "var"
-    )
-}
-
-/// What a string literal stands for; unknown escapes stay as they are.
-pub(crate) fn unquote(literal: &str) -> String {
-    if let Some(raw) = literal.strip_prefix('`') {
-        return raw.trim_end_matches('`').replace('\r', "");
-    }
-    let inner = literal.strip_prefix('"').unwrap_or(literal);
-    let inner = inner.strip_suffix('"').unwrap_or(inner);
-    if !inner.contains('\\') {
-        return inner.to_owned();
-    }
-    let mut out = Vec::new();
-    let mut rest = inner.chars();
-    while let Some(char) = rest.next() {
-        if char != '\\' {
-            out.extend(char.to_string().bytes());
-            continue;
-        }
-        let digits = |rest: &mut std::str::Chars<'_>, length: usize, radix: u32, first: &str| {
-            let text: String = first.chars().chain(rest.by_ref().take(length)).collect();
-            u32::from_str_radix(&text, radix).unwrap_or(0xfffd)
-        };
-        let code = match rest.next() {
-            Some('n') => 10,
-            Some('t') => 9,
-            Some('r') => 13,
-            Some('a') => 7,
-            Some('b') => 8,
-            Some('f') => 12,
-            Some('v') => 11,
-            Some('x') => {
-                out.push((digits(&mut rest, 2, 16, "") & 0xff) as u8);
-                continue;
-            }
-            Some(digit @ '0'..='7') => {
-                let first = digit.to_string();
-                out.push((digits(&mut rest, 2, 8, &first) & 0xff) as u8);
-                continue;
-            }
-            Some('u') => digits(&mut rest, 4, 16, ""),
-            Some('U') => digits(&mut rest, 8, 16, ""),
-            Some(other) => u32::from(other),
-            None => break,
-        };
-        let char = char::from_u32(code).unwrap_or('\u{fffd}');
-        out.extend(char.to_string().bytes());
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens(text: &str) -> Vec<String> {
-        let mut lexer = Lexer::new(text, 0);
-        let mut out = Vec::new();
-        loop {
-            let token = lexer.next();
-            if token.kind == Kind::End {
-                return out;
-            }
-            out.push(token.text.to_owned());
-        }
-    }
-
-    #[test]
-    fn semicolons_stand_where_a_compiler_puts_them() {
-        assert_eq!(
-            tokens("a := f(x)\nreturn\nif a {\n}\n"),
-            [
-                "a", ":=", "f", "(", "x", ")", ";", "return", ";", "if", "a", "{", "}", ";"
-            ]
-        );
-        assert_eq!(tokens("a /* x\n */ b"), ["a", ";", "b", ";"]);
-        assert_eq!(tokens("a // x\nb"), ["a", ";", "b", ";"]);
-        assert_eq!(tokens("a +\nb"), ["a", "+", "b", ";"]);
-    }
-
-    #[test]
-    fn quotes_hold_what_looks_like_something_else() {
-        assert_eq!(
-            tokens("f(\"}\\\"//\", `\n{`, '\\'', '{')"),
-            [
-                "f",
-                "(",
-                "\"}\\\"//\"",
-                ",",
-                "`\n{`",
-                ",",
-                "'\\''",
-                ",",
-                "'{'",
-                ")",
-                ";"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_block_is_skipped_with_all_that_it_holds() {
-        let text = "{ if x { \"}\" /* } */ // }\n '}' } } after";
-        let mut lexer = Lexer::new(text, 0);
-        assert_eq!(lexer.next().text, "{");
-        lexer.skip_block();
-        assert_eq!(lexer.next().text, "after");
-    }
-
-    #[test]
-    fn literals_mean_what_go_says() {
-        assert_eq!(unquote(r#""a\tb\x41\u00e9\"""#), "a\tbA\u{e9}\"");
-        assert_eq!(unquote("`a\\n`"), "a\\n");
-        assert_eq!(unquote(r#""\303\251""#), "\u{e9}");
-    }
-
-    #[test]
-    fn numbers_end_where_they_end() {
-        assert_eq!(tokens("1e+3-0xe+1"), ["1e+3", "-", "0xe", "+", "1", ";"]);
-        assert_eq!(tokens("x[1:2]...")[4], "2");
-    }
-}
+mod tests;

@@ -7,7 +7,6 @@ mod analyze;
 mod ast;
 mod constraint;
 mod discover;
-mod duration;
 pub mod events;
 mod evidence;
 mod file;
@@ -26,11 +25,10 @@ mod values;
 mod workspace;
 
 /// Changes when the same sources are read differently.
-pub const RULES: &str = "2";
+pub const RULES: &str = "3";
 
 pub use constraint::Target;
 pub use discover::{Needed, Options, Test, discover};
-pub use duration::duration;
 pub use names::Kind;
 pub use need::Need;
 pub use reach::newest_source;

@@ -15,6 +15,8 @@ pub enum Need {
     Partition,
     /// A node in `/dev` for every block device of the host.
     BlockNodes,
+    /// Nodes in `/dev` for the partitions that it makes on its loop device.
+    PartitionNodes,
     /// Mounting in its mount namespace.
     Mount,
     DeviceMapper,
@@ -41,6 +43,7 @@ impl fmt::Display for Need {
             Self::Loop => f.write_str("loop"),
             Self::Partition => f.write_str("partition"),
             Self::BlockNodes => f.write_str("block-nodes"),
+            Self::PartitionNodes => f.write_str("partition-nodes"),
             Self::Mount => f.write_str("mount"),
             Self::DeviceMapper => f.write_str("device-mapper"),
             Self::Lvm => f.write_str("lvm"),
@@ -69,6 +72,7 @@ impl From<String> for Need {
             "loop" => Self::Loop,
             "partition" => Self::Partition,
             "block-nodes" => Self::BlockNodes,
+            "partition-nodes" => Self::PartitionNodes,
             "mount" => Self::Mount,
             "device-mapper" => Self::DeviceMapper,
             "lvm" => Self::Lvm,
@@ -99,6 +103,11 @@ pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
         },
         _ if path.starts_with("github.com/freddierice/go-losetup") => match name {
             "Attach" => &[Need::Root, Need::Loop],
+            _ => &[],
+        },
+        _ if path.starts_with("github.com/siderolabs/go-blockdevice") => match name {
+            // Whoever asks for a partition's name opens it.
+            "DevName" => &[Need::PartitionNodes],
             _ => &[],
         },
         _ if path.starts_with("github.com/anatol/devmapper") => &[Need::Root, Need::DeviceMapper],

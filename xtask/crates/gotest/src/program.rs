@@ -9,6 +9,8 @@ use crate::ast::{Expr, Field, Signature, Stmt};
 use crate::file::{File, Function, TypeDecl};
 use crate::workspace::Workspace;
 
+mod resolve;
+
 /// A function of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FunctionId {
@@ -26,6 +28,8 @@ pub(crate) struct SourceFile<'a> {
     pub(crate) package: usize,
     pub(crate) is_test: bool,
     bodies: Vec<OnceLock<Vec<Stmt<'a>>>>,
+    /// What each of its imports may be called in it.
+    import_names: OnceLock<Vec<Vec<String>>>,
 }
 
 /// A package; its own tests belong to it, those of package `x_test` are another.
@@ -93,6 +97,7 @@ impl<'a> Program<'a> {
                 package,
                 is_test,
                 bodies,
+                import_names: OnceLock::new(),
             });
         }
         Self {
@@ -207,143 +212,6 @@ impl<'a> Program<'a> {
             _ => None,
         }
     }
-
-    /// What `value.name` is.
-    pub(crate) fn member<'p>(&'p self, of: &Ty<'p>, name: &'p str) -> Ty<'p> {
-        match of {
-            Ty::Import(path) => match self.by_path.get(*path) {
-                Some(package) => self.in_package(*package, name).unwrap_or(Ty::Unknown),
-                None => Ty::ExternalFunction(path, name),
-            },
-            Ty::Named(package, ty) => {
-                if let Some(id) = self.method(*package, ty, name) {
-                    return Ty::Function(id);
-                }
-                for (package, ty) in self.embedding(*package, ty) {
-                    if let Some((file, fields)) = self.struct_fields(&Ty::Named(package, ty))
-                        && let Some(field) = fields.iter().find(|field| field.name == name)
-                    {
-                        return self.resolve(file, &field.ty);
-                    }
-                }
-                Ty::Unknown
-            }
-            Ty::Struct(file, fields) => match fields.iter().find(|field| field.name == name) {
-                Some(field) => self.resolve(*file, &field.ty),
-                None => fields
-                    .iter()
-                    .filter(|field| field.embedded)
-                    .map(|field| self.member(&self.resolve(*file, &field.ty), name))
-                    .find(|member| !matches!(member, Ty::Unknown))
-                    .unwrap_or(Ty::Unknown),
-            },
-            Ty::Type(inner) => self.member(inner, name),
-            _ => Ty::Unknown,
-        }
-    }
-
-    /// What a name means in a file, outside any function.
-    pub(crate) fn lookup<'p>(&'p self, file: usize, name: &'p str) -> Ty<'p> {
-        let source = &self.files[file];
-        if let Some(known) = self.in_package(source.package, name) {
-            return known;
-        }
-        if let Some(import) = self.import(file, name) {
-            return Ty::Import(import);
-        }
-        match name {
-            "new" | "make" | "append" | "len" | "cap" | "copy" | "delete" | "panic" | "print"
-            | "println" | "recover" | "close" | "min" | "max" | "clear" => Ty::Builtin(name),
-            _ => Ty::Unknown,
-        }
-    }
-
-    fn in_package<'p>(&'p self, package: usize, name: &'p str) -> Option<Ty<'p>> {
-        let found = &self.packages[package];
-        if let Some(id) = found.functions.get(name) {
-            return Some(Ty::Function(*id));
-        }
-        if let Some((name, _)) = found.types.get_key_value(name) {
-            return Some(Ty::Type(Box::new(Ty::Named(package, name))));
-        }
-        let (file, _, _) = found.variables.get(name)?;
-        let (ty, value) = self.variable(package, name)?;
-        Some(match (ty, value) {
-            (Some(ty), _) => self.resolve(*file, ty),
-            (None, Some(value)) => self.shallow(*file, value),
-            (None, None) => Ty::Unknown,
-        })
-    }
-
-    /// A package's variable or constant: its type and value as written.
-    pub(crate) fn variable<'p>(
-        &'p self,
-        package: usize,
-        name: &str,
-    ) -> Option<(Option<&'p Expr<'p>>, Option<&'p Expr<'p>>)> {
-        let (file, statement, which) = self.packages[package].variables.get(name)?;
-        match &self.files[*file].file.variables[*statement] {
-            Stmt::Bind { ty, values, .. } => Some((ty.as_ref(), values.get(*which))),
-            _ => None,
-        }
-    }
-
-    /// The type of a package variable's value, without names of functions.
-    fn shallow<'p>(&'p self, file: usize, value: &'p Expr<'p>) -> Ty<'p> {
-        match value {
-            Expr::Composite(Some(ty), _) => self.resolve(file, ty),
-            Expr::Star(inner) => self.shallow(file, inner),
-            Expr::Func(literal) => Ty::Closure(file, &literal.signature),
-            _ => Ty::Unknown,
-        }
-    }
-
-    /// A type expression.
-    pub(crate) fn resolve<'p>(&'p self, file: usize, ty: &'p Expr<'p>) -> Ty<'p> {
-        match ty {
-            Expr::Name(name) => match self.lookup(file, name) {
-                Ty::Type(ty) => *ty,
-                _ => Ty::Unknown,
-            },
-            Expr::Sel(of, name) => {
-                let Expr::Name(alias) = &**of else {
-                    return Ty::Unknown;
-                };
-                let Some(path) = self.import(file, alias) else {
-                    return Ty::Unknown;
-                };
-                match self.by_path.get(path) {
-                    Some(package) => match self.packages[*package].types.get_key_value(name) {
-                        Some((name, _)) => Ty::Named(*package, name),
-                        None => Ty::Unknown,
-                    },
-                    None => Ty::External(path, name),
-                }
-            }
-            Expr::Star(inner) | Expr::Index(inner, _) => self.resolve(file, inner),
-            Expr::List(inner) | Expr::Map(inner) => {
-                Ty::Elements(Box::new(self.resolve(file, inner)))
-            }
-            Expr::Struct(fields) => Ty::Struct(file, fields),
-            Expr::FuncType(signature) => Ty::Closure(file, signature),
-            _ => Ty::Unknown,
-        }
-    }
-
-    /// The path that a name stands for in a file.
-    fn import(&self, file: usize, name: &str) -> Option<&str> {
-        let imports = &self.files[file].file.imports;
-        imports.iter().find_map(|import| {
-            let meant = match import.alias {
-                Some(alias) => alias == name,
-                None => match self.by_path.get(&import.path) {
-                    Some(package) => self.packages[*package].name == name,
-                    None => guessed(&import.path, name),
-                },
-            };
-            meant.then_some(import.path.as_str())
-        })
-    }
 }
 
 impl<'a> Package<'a> {
@@ -373,29 +241,5 @@ impl<'a> Package<'a> {
                 }
             }
         }
-    }
-}
-
-/// Whether a package outside the workspace may be called so: by its path's last
-/// part, without a version, without `go-` and the like.
-fn guessed(path: &str, name: &str) -> bool {
-    let mut parts = path.rsplit('/');
-    let mut last = parts.next().unwrap_or_default();
-    let is_version = |part: &str| {
-        part.strip_prefix('v')
-            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-    };
-    if is_version(last) {
-        last = parts.next().unwrap_or(last);
-    }
-    // gopkg.in/yaml.v3
-    let last = match last.rsplit_once('.') {
-        Some((stem, version)) if is_version(version) || version == "go" => stem,
-        _ => last,
-    };
-    let trimmed = last.strip_prefix("go-").unwrap_or(last);
-    let trimmed = trimmed.strip_suffix("-go").unwrap_or(trimmed);
-    name == last || name == trimmed || trimmed.replace('-', "") == name || {
-        trimmed.rsplit('-').next() == Some(name)
     }
 }

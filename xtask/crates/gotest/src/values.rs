@@ -3,10 +3,14 @@
 
 use std::fmt::Write;
 
-use crate::analyze::{Local, Origin, Walk};
+use crate::analyze::{Origin, Walk};
 use crate::ast::{Expr, Item};
 use crate::lex::unquote;
 use crate::program::Ty;
+
+mod tables;
+
+use tables::{Table, collect_tables};
 
 /// A value that is known without running anything.
 #[derive(Debug, Clone)]
@@ -57,127 +61,6 @@ pub(crate) fn all_texts<'p>(
         }
     }
     Some(out)
-}
-
-struct Table<'p> {
-    over: &'p Expr<'p>,
-    items: &'p [Item<'p>],
-    element: Ty<'p>,
-    key_name: Option<&'p str>,
-    value_name: Option<&'p str>,
-}
-
-/// The tables whose loops a text's names come from, outermost first.
-fn collect_tables<'p>(
-    walk: &Walk<'p>,
-    expr: &'p Expr<'p>,
-    tables: &mut Vec<Table<'p>>,
-    depth: usize,
-) {
-    if depth > 20 {
-        return;
-    }
-    match expr {
-        Expr::Name(name) => {
-            let Some(local) = walk.local(name) else {
-                return;
-            };
-            match &local.value {
-                Origin::Element(over) | Origin::Key(over) => {
-                    add_table(walk, local, over, tables);
-                }
-                Origin::Bound(value) if !std::ptr::eq(*value, expr) => {
-                    collect_tables(walk, value, tables, depth + 1);
-                }
-                _ => {}
-            }
-        }
-        Expr::Sel(of, _) | Expr::Star(of) | Expr::Index(of, _) => {
-            collect_tables(walk, of, tables, depth + 1);
-        }
-        Expr::Binary(_, both) => {
-            collect_tables(walk, &both.0, tables, depth + 1);
-            collect_tables(walk, &both.1, tables, depth + 1);
-        }
-        Expr::Call(call) => {
-            for arg in &call.args {
-                collect_tables(walk, arg, tables, depth + 1);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn add_table<'p>(
-    walk: &Walk<'p>,
-    local: &Local<'p>,
-    over: &'p Expr<'p>,
-    tables: &mut Vec<Table<'p>>,
-) {
-    let is_key = matches!(local.value, Origin::Key(_));
-    let index = tables
-        .iter()
-        .position(|table| std::ptr::eq(table.over, over));
-    let index = index.or_else(|| {
-        let (items, element) = table(walk, over, 0)?;
-        tables.push(Table {
-            over,
-            items,
-            element,
-            key_name: None,
-            value_name: None,
-        });
-        Some(tables.len() - 1)
-    });
-    let Some(index) = index else { return };
-    // Both of a loop's names turn together, asked for or not.
-    for other in &walk.locals {
-        match &other.value {
-            Origin::Element(of) if std::ptr::eq(*of, over) => {
-                tables[index].value_name = Some(other.name);
-            }
-            Origin::Key(of) if std::ptr::eq(*of, over) => tables[index].key_name = Some(other.name),
-            _ => {}
-        }
-    }
-    if is_key {
-        tables[index].key_name = Some(local.name);
-    }
-}
-
-/// The elements of a literal list or map, however it is named.
-fn table<'p>(
-    walk: &Walk<'p>,
-    expr: &'p Expr<'p>,
-    depth: usize,
-) -> Option<(&'p [Item<'p>], Ty<'p>)> {
-    if depth > 8 {
-        return None;
-    }
-    match expr {
-        Expr::Composite(Some(ty), items) => {
-            let element = match walk.program.resolve(walk.file, ty) {
-                Ty::Elements(inner) => *inner,
-                _ => Ty::Unknown,
-            };
-            // A list's keys are no texts, a map's are.
-            Some((items, element))
-        }
-        Expr::Name(name) => match walk.local(name) {
-            Some(Local {
-                value: Origin::Bound(value),
-                ..
-            }) => table(walk, value, depth + 1),
-            Some(_) => None,
-            None => {
-                let package = walk.program.files[walk.file].package;
-                let (_, value) = walk.program.variable(package, name)?;
-                table(walk, value?, depth + 1)
-            }
-        },
-        Expr::Star(inner) => table(walk, inner, depth + 1),
-        _ => None,
-    }
 }
 
 fn eval<'p>(

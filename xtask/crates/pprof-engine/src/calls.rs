@@ -113,7 +113,7 @@ impl Part {
     }
 }
 
-const NEW: Edge = Edge {
+pub(crate) const NEW: Edge = Edge {
     weight: 0,
     inline: true,
     last: 0,

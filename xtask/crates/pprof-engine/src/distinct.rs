@@ -2,6 +2,7 @@
 
 use crate::profile::{Profile, Samples, Span};
 use crate::stretch::Stretches;
+use crate::table::Table;
 
 /// A stack that occurs.
 #[derive(Debug, Clone, Copy)]
@@ -45,19 +46,36 @@ impl Distinct {
     /// Count a sample's stack.
     #[inline]
     pub(crate) fn add(&mut self, profile: &Profile, index: usize, stack: Stack) {
+        if let Samples::Table(table) = &profile.samples {
+            let place = table.places[index];
+            return self.add_of_table(table, place, stack.weight, stack.divisor);
+        }
         let next = u32::try_from(self.stacks.len()).unwrap_or(NONE);
-        let place = match (&mut self.places, &profile.samples) {
-            (Places::Table(places), Samples::Table(table)) => {
-                let place = &mut places[table.places[index] as usize];
-                if *place == NONE {
-                    *place = next;
-                }
-                *place
-            }
-            (Places::Wire(places), _) => places.intern(&profile.bytes, stack.span, next).0,
-            (Places::Table(_), Samples::Wire(_)) => next,
+        let place = match &mut self.places {
+            Places::Wire(places) => places.intern(&profile.bytes, stack.span, next).0,
+            Places::Table(_) => next,
         };
         self.sum(place, stack);
+    }
+
+    /// Count a stack by its place in the profile's own table.
+    #[inline]
+    pub(crate) fn add_of_table(&mut self, table: &Table, place: u32, weight: i64, divisor: i64) {
+        let next = u32::try_from(self.stacks.len()).unwrap_or(NONE);
+        let Places::Table(places) = &mut self.places else {
+            return;
+        };
+        let ours = &mut places[place as usize];
+        if *ours == NONE {
+            *ours = next;
+        }
+        let stack = Stack {
+            span: table.stacks[place as usize],
+            weight,
+            divisor,
+        };
+        let ours = *ours;
+        self.sum(ours, stack);
     }
 
     #[inline]

@@ -118,16 +118,34 @@ impl Frames {
         &self.nodes[start as usize..end as usize]
     }
 
-    /// Which nodes are inlined anywhere.
-    pub(crate) fn inlined(&self) -> Vec<bool> {
-        let mut inlined = vec![false; self.infos.len()];
+    /// Mark the nodes that are inlined anywhere.
+    pub(crate) fn mark_inlined(&self, inlined: &mut [bool]) {
         for (start, end) in &self.ranges {
             let nodes = &self.nodes[*start as usize..*end as usize];
             for node in &nodes[..nodes.len().saturating_sub(1)] {
                 inlined[*node as usize] = true;
             }
         }
-        inlined
+    }
+
+    /// From now on the other's nodes are among ours, which have its infos too.
+    pub(crate) fn join(&mut self, other: &mut Self) {
+        let ours = self.infos.iter().cloned().zip(0_u32..);
+        let mut places: HashMap<Info, u32, FxBuildHasher> = ours.collect();
+        let infos = std::mem::take(&mut other.infos).into_iter();
+        let moved: Vec<u32> = infos
+            .map(|info| {
+                let next = u32::try_from(self.infos.len()).unwrap_or(u32::MAX);
+                let place = *places.entry(info.clone()).or_insert(next);
+                if place == next {
+                    self.infos.push(info);
+                }
+                place
+            })
+            .collect();
+        for node in &mut other.nodes {
+            *node = moved[*node as usize];
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Nodes with their own and cumulative weights, and the calls between them
 //! (github.com/google/pprof/internal/graph).
 
-use crate::calls::{Edges, connect};
+use crate::calls::{Edges, NEW as NO_CALL, connect};
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::profile::Profile;
@@ -59,6 +59,12 @@ pub enum Calls {
     All,
 }
 
+/// A profile's stacks, and their nodes.
+pub(crate) struct Side<'p> {
+    pub(crate) stacks: Stacks<'p>,
+    pub(crate) frames: Frames,
+}
+
 impl Graph {
     /// # Errors
     /// Malformed samples.
@@ -69,9 +75,26 @@ impl Graph {
         weighing: Weighing,
         calls: Calls,
     ) -> Result<Self> {
-        let stacks = Stacks::of(profile, view, weighing)?;
         let frames = Frames::of(profile, view, query, false);
-        let weights = weigh(&stacks, &frames)?;
+        let (stacks, weights) = weigh(profile, view, weighing, &frames)?;
+        let total = stacks.total;
+        let side = Side { stacks, frames };
+        Self::of_sides(&[side], weights, total, query, calls)
+    }
+
+    /// Of weighed sides, of which all but the first count negative. The nodes
+    /// of all of them are those of the first.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn of_sides(
+        sides: &[Side<'_>],
+        weights: Vec<Weight>,
+        total: i64,
+        query: &Query,
+        calls: Calls,
+    ) -> Result<Self> {
+        let infos = &sides[0].frames.infos;
         let (fraction, edge_fraction) = if query.trim {
             (query.nodefraction, query.edgefraction)
         } else {
@@ -93,8 +116,8 @@ impl Graph {
         }
         let original = shown.len();
         let dropped = present.len() - original;
-        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
-        sort(&mut shown, query.cum, &weights, &frames.infos, &names);
+        let names: Vec<String> = infos.iter().map(Info::printable).collect();
+        sort(&mut shown, query.cum, &weights, infos, &names);
         if query.trim && query.nodecount > 0 {
             shown.truncate(query.nodecount);
         }
@@ -106,10 +129,14 @@ impl Graph {
             kept
         });
         let wanted = match calls {
-            Calls::Inlined => frames.inlined(),
+            Calls::Inlined => inlined(sides, weights.len()),
             Calls::All => vec![true; weights.len()],
         };
-        let mut edges = connect(&stacks, &frames, kept.as_deref(), &wanted)?;
+        let mut edges = Edges::default();
+        for (place, Side { stacks, frames }) in sides.iter().enumerate() {
+            let found = connect(stacks, frames, kept.as_deref(), &wanted)?;
+            add(&mut edges, found, place > 0);
+        }
         let least = self::cutoff(sum, edge_fraction);
         // As in pprof, calls into what is not shown for weighing nothing stay.
         let mut is_shown = vec![false; weights.len()];
@@ -120,14 +147,40 @@ impl Graph {
             !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
         });
         Ok(Self {
-            total: stacks.total,
             weights,
             shown,
             names,
             edges,
+            total,
             dropped,
             original,
         })
+    }
+}
+
+/// Which nodes are inlined anywhere.
+fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
+    let mut inlined = vec![false; count];
+    for side in sides {
+        side.frames.mark_inlined(&mut inlined);
+    }
+    inlined
+}
+
+fn add(edges: &mut Edges, found: Edges, negative: bool) {
+    if edges.is_empty() && !negative {
+        *edges = found;
+        return;
+    }
+    for (pair, of) in found {
+        let edge = edges.entry(pair).or_insert(NO_CALL);
+        let weight = if negative {
+            of.weight.wrapping_neg()
+        } else {
+            of.weight
+        };
+        edge.weight = edge.weight.wrapping_add(weight);
+        edge.inline &= of.inline;
     }
 }
 
@@ -157,39 +210,41 @@ struct Weighed {
     stack: u32,
 }
 
-/// The sums of each of the frames' nodes.
-///
-/// # Errors
-/// Malformed samples.
-pub fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
-    let count = frames.infos.len();
-    let start = || Weighed {
+/// Sums that have not been begun.
+fn begin(count: usize) -> Weighed {
+    Weighed {
         cum: vec![Cum::default(); count],
         flat: vec![(0, 0); count],
         stack: 0,
-    };
-    let parts = stacks.fold(start, |part, locations, weight, divisor| {
-        part.stack = part.stack.wrapping_add(1);
-        let stack = part.stack;
-        for location in locations {
-            for node in frames.of_location(*location) {
-                let of = &mut part.cum[*node as usize];
-                if of.last != stack {
-                    of.last = stack;
-                    of.weight = of.weight.wrapping_add(weight);
-                    of.divisor = of.divisor.wrapping_add(divisor);
-                }
+    }
+}
+
+/// Count a stack.
+#[inline]
+fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, divisor: i64) {
+    part.stack = part.stack.wrapping_add(1);
+    let stack = part.stack;
+    for location in locations {
+        for node in frames.of_location(*location) {
+            let of = &mut part.cum[*node as usize];
+            if of.last != stack {
+                of.last = stack;
+                of.weight = of.weight.wrapping_add(weight);
+                of.divisor = of.divisor.wrapping_add(divisor);
             }
         }
-        let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
-        if let Some(leaf) = nodes.next() {
-            let of = &mut part.flat[*leaf as usize];
-            of.0 = of.0.wrapping_add(weight);
-            of.1 = of.1.wrapping_add(divisor);
-        }
-    })?;
+    }
+    let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+    if let Some(leaf) = nodes.next() {
+        let of = &mut part.flat[*leaf as usize];
+        of.0 = of.0.wrapping_add(weight);
+        of.1 = of.1.wrapping_add(divisor);
+    }
+}
+
+fn sum(parts: &[Weighed], count: usize) -> Vec<Weight> {
     let mut weights = vec![Weight::default(); count];
-    for part in &parts {
+    for part in parts {
         for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
             sum.flat = sum.flat.wrapping_add(flat.0);
             sum.flat_divisor = sum.flat_divisor.wrapping_add(flat.1);
@@ -197,7 +252,39 @@ pub fn weigh(stacks: &Stacks<'_>, frames: &Frames) -> Result<Vec<Weight>> {
             sum.cum_divisor = sum.cum_divisor.wrapping_add(cum.divisor);
         }
     }
-    Ok(weights)
+    weights
+}
+
+/// The stacks, and the sums of each of the frames' nodes over them.
+///
+/// # Errors
+/// Malformed samples.
+pub fn weigh<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    weigh_nodes(profile, view, weighing, frames, frames.infos.len())
+}
+
+/// The same of nodes that are so many.
+pub(crate) fn weigh_nodes<'p>(
+    profile: &'p Profile,
+    view: &'p View,
+    weighing: Weighing,
+    frames: &Frames,
+    nodes: usize,
+) -> Result<(Stacks<'p>, Vec<Weight>)> {
+    let start = || begin(nodes);
+    let (stacks, parts) = Stacks::of_and_fold(
+        profile,
+        view,
+        weighing,
+        start,
+        |part, locations, weight, divisor| count(part, frames, locations, weight, divisor),
+    )?;
+    Ok((stacks, sum(&parts, nodes)))
 }
 
 fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {

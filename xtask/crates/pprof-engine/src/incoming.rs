@@ -7,7 +7,7 @@
 //! left to the road of all profiles, which begins anew and says what it is.
 
 use std::io::Read;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::inflate::{Limits, is_text};
 use crate::profile::Span;
@@ -47,24 +47,28 @@ pub(crate) struct Incoming {
     known_sets: Stretches,
 }
 
-/// Inflated bytes from `HEAD` on, so many.
-type Chunk = (Vec<u8>, usize);
+/// Inflated bytes from `HEAD` on, so many; none where they cannot be had.
+/// On its way back, a buffer that has been read.
+type Chunk = Option<(Vec<u8>, usize)>;
 
 /// The profile that inflates out of `from`, if it has labels and nothing
 /// unusual.
 pub(crate) fn summed(from: impl Read + Send, limits: Limits) -> Option<Incoming> {
     std::thread::scope(|scope| {
         let (full, chunks) = sync_channel(AHEAD);
-        let (spare, used) = channel();
+        let (spare, used) = sync_channel(AHEAD + 2);
         scope.spawn(move || inflate(from, &full, &used));
         collect(&chunks, &spare, limits)
     })
 }
 
 /// What goes wrong here will go wrong again on the other road.
-fn inflate(mut from: impl Read, full: &SyncSender<Option<Chunk>>, used: &Receiver<Vec<u8>>) {
+fn inflate(mut from: impl Read, full: &SyncSender<Chunk>, used: &Receiver<Chunk>) {
     loop {
-        let mut buffer = used.try_recv().unwrap_or_else(|_| vec![0; HEAD + CHUNK]);
+        let mut buffer = match used.try_recv() {
+            Ok(Some((buffer, _))) => buffer,
+            _ => vec![0; HEAD + CHUNK],
+        };
         let mut end = HEAD;
         let mut failed = false;
         while end < buffer.len() {
@@ -86,8 +90,8 @@ fn inflate(mut from: impl Read, full: &SyncSender<Option<Chunk>>, used: &Receive
 }
 
 fn collect(
-    chunks: &Receiver<Option<Chunk>>,
-    spare: &Sender<Vec<u8>>,
+    chunks: &Receiver<Chunk>,
+    spare: &SyncSender<Chunk>,
     limits: Limits,
 ) -> Option<Incoming> {
     let mut incoming = Incoming::new();
@@ -109,7 +113,7 @@ fn collect(
             return None;
         }
         // Nobody may wait for it any more.
-        let _ = spare.send(buffer);
+        let _ = spare.try_send(Some((buffer, 0)));
     }
     (tail.is_empty() && incoming.table.len() > 0).then_some(incoming)
 }
@@ -175,12 +179,15 @@ impl Incoming {
             of(stack),
         );
         table.places.push(place);
-        let set = keep(
-            &mut self.known_sets,
-            &mut self.arena,
-            &mut self.sets,
-            of(labels),
-        );
+        // One node's samples stand together.
+        let last = table.labels.last().copied().filter(|last| {
+            let span = self.sets[*last as usize];
+            self.arena[span.start as usize..span.end()] == *of(labels)
+        });
+        let set = last.unwrap_or_else(|| {
+            let known = &mut self.known_sets;
+            keep(known, &mut self.arena, &mut self.sets, of(labels))
+        });
         table.labels.push(set);
         Some(())
     }

@@ -1,4 +1,4 @@
-//! Out of its wrapping: gzip (several members too), zlib, zstd or none. What
+//! Out of its wrapping: gzip (several members too), zlib or none. What
 //! comes out is bounded, since it may come from the network.
 
 use std::io::Read;
@@ -55,7 +55,6 @@ pub(crate) fn unwrap(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
             let decoder = flate2::bufread::ZlibDecoder::new(&bytes[..]);
             read("zlib", decoder, 0, limits)
         }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&bytes, limits),
         _ if bytes.len() as u64 > limits.inflated => Err(too_large(limits)),
         _ => Ok(bytes),
     }
@@ -77,24 +76,6 @@ fn gzip_hint(bytes: &[u8], limit: u64) -> usize {
     let most = (bytes.len() as u64).saturating_mul(1032).min(limit);
     let claimed = u64::from(u32::from_le_bytes(*tail)).min(most);
     usize::try_from(claimed).unwrap_or(0)
-}
-
-fn zstd(bytes: &[u8], limits: Limits) -> Result<Vec<u8>> {
-    let mut rest = bytes;
-    let mut out = Vec::new();
-    while !rest.is_empty() {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(&mut rest)
-            .map_err(|error| broken("zstd", &error))?;
-        let left = Limits {
-            inflated: limits.inflated - out.len() as u64,
-            ..limits
-        };
-        out.extend(read("zstd", decoder, 0, left).map_err(|error| match error {
-            Error::TooLarge { .. } => too_large(limits),
-            other => other,
-        })?);
-    }
-    Ok(out)
 }
 
 fn read(format: &'static str, from: impl Read, hint: usize, limits: Limits) -> Result<Vec<u8>> {

@@ -11,12 +11,12 @@
 mod bounds;
 mod calls;
 mod decode;
+mod difference;
 mod distinct;
 mod error;
 pub mod flame;
 mod frames;
 mod graph;
-mod groups;
 mod ids;
 mod incoming;
 mod inflate;
@@ -37,10 +37,10 @@ mod write;
 
 pub use calls::{Edge, Edges};
 pub use decode::FromText;
+pub use difference::Difference;
 pub use error::{Error, Result};
 pub use frames::{Frames, Info, base};
 pub use graph::{Calls, Graph, Weight, cutoff, weigh};
-pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use inflate::{Limits, is_text};
 pub use merge::{BASE_LABEL, Base, Source, diff, merge};
 pub use profile::{

@@ -62,9 +62,10 @@ pub enum Base {
 /// # Errors
 /// Profiles of different kinds; malformed samples.
 pub fn merge(sources: Vec<Source>) -> Result<Profile> {
-    let plan = header::plan(&sources)?;
+    let profiles: Vec<&Profile> = sources.iter().map(|source| &source.profile).collect();
+    let plan = header::plan(&profiles)?;
     let mut merger = Merger::new(plan.types.len());
-    let header = plan.header(&sources, &mut merger.tables);
+    let header = plan.header(&profiles, &mut merger.tables);
     for (source, columns) in sources.into_iter().zip(plan.columns) {
         // Dropped when it has been read: two large ones are never both held
         // in full beside the result.
@@ -96,6 +97,33 @@ pub fn diff(profile: Profile, base: Profile, how: Base, normalize: bool) -> Resu
     merge(vec![source, base])
 }
 
+/// What a difference is but for its samples, and where each of its sample
+/// types stands in the two; none where values would have to be converted.
+pub(crate) fn head(
+    profile: &Profile,
+    base: &Profile,
+) -> Result<Option<(Profile, [Vec<usize>; 2])>> {
+    let sources = [profile, base];
+    let plan = header::plan(&sources)?;
+    let mut columns = [Vec::new(), Vec::new()];
+    for (columns, plan) in columns.iter_mut().zip(&plan.columns) {
+        for (column, ratio) in plan {
+            #[allow(clippy::float_cmp)] // exactly what was set
+            if *ratio != 1.0 {
+                return Ok(None);
+            }
+            columns.push(*column);
+        }
+    }
+    let mut merger = Merger::new(plan.types.len());
+    let header = plan.header(&sources, &mut merger.tables);
+    for source in sources {
+        let mut places = tables::Places::of(source);
+        merger.tables.first_mapping(source, &mut places);
+    }
+    Ok(Some((merger.finish(header)?, columns)))
+}
+
 /// The profile with each type's sum as in the base.
 fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
     let (ours, theirs) = (sums(&profile)?, sums(base)?);
@@ -113,14 +141,13 @@ fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
             ours => *theirs as f64 / *ours as f64,
         })
         .collect();
-    let sources = vec![Source::new(profile)];
-    let mut plan = header::plan(&sources)?;
+    let mut plan = header::plan(&[&profile])?;
     for (column, ratio) in plan.columns[0].iter_mut().zip(ratios) {
         column.1 *= ratio;
     }
     let mut merger = Merger::new(plan.types.len());
-    let header = plan.header(&sources, &mut merger.tables);
-    merger.add(&sources[0], &plan.columns[0])?;
+    let header = plan.header(&[&profile], &mut merger.tables);
+    merger.add(&Source::new(profile), &plan.columns[0])?;
     merger.finish(header)
 }
 

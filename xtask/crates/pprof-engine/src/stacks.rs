@@ -6,13 +6,14 @@ mod repeats;
 mod totals;
 
 use std::ops::Range;
-use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
 
 use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
-use crate::profile::{Label, Profile, Sample, Span};
+use crate::profile::{Label, Profile, Sample, Samples, Span};
+use crate::table::Table;
 use crate::view::View;
 pub(crate) use repeats::repeats;
 use totals::Totals;
@@ -40,8 +41,10 @@ pub struct Stacks<'p> {
     /// None where stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     /// Whether there may be samples of a base.
-    marks_base: bool,
+    pub(crate) marks_base: bool,
     pub total: i64,
+    /// Whether any value is below zero.
+    pub(crate) negative: bool,
 }
 
 /// One sample before its frames are looked at.
@@ -52,6 +55,9 @@ struct Light {
     divisor: i64,
     is_base: bool,
 }
+
+/// Who is told of each stack.
+struct Asking<'a>(&'a mut dyn FnMut(&[u32], i64));
 
 /// What is asked of labels.
 #[derive(Clone, Copy)]
@@ -71,6 +77,7 @@ impl<'p> Stacks<'p> {
             distinct: None,
             marks_base: profile.marks_base(),
             total: 0,
+            negative: false,
         };
         let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
@@ -86,6 +93,7 @@ impl<'p> Stacks<'p> {
             }
         }
         stacks.total = totals.total();
+        stacks.negative = totals.is_negative();
         stacks.distinct = distinct.filter(|_| all).map(|of| of.stacks);
         if weighing.relative && !view.is_plain() {
             stacks.total = stacks.relative_total()?;
@@ -95,6 +103,12 @@ impl<'p> Stacks<'p> {
 
     /// Sums and, if they repeat, stacks of a part.
     fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
+        if let Samples::Table(table) = &self.profile.samples
+            && repeats
+            && !self.asks_labels()
+        {
+            return Ok(self.scan_table(table, range));
+        }
         let mut totals = Totals::default();
         let room = range.len().min(FEW);
         let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
@@ -119,6 +133,27 @@ impl<'p> Stacks<'p> {
             }
         })?;
         Ok((totals, distinct))
+    }
+
+    /// The same of samples that are numbers already.
+    fn scan_table(&self, table: &Table, range: Range<usize>) -> (Totals, Option<Distinct>) {
+        let Weighing { value, mean, .. } = self.weighing;
+        let mut totals = Totals::default();
+        let mut distinct = Distinct::new(self.profile, 0);
+        let places = &table.places[range.clone()];
+        let values = &table.values[range.start * table.width..range.end * table.width];
+        for (place, values) in places.iter().zip(values.chunks_exact(table.width)) {
+            let (weight, divisor) = (values[value], if mean { values[0] } else { 0 });
+            totals.add(weight, divisor, false);
+            if weight != 0 || divisor != 0 {
+                distinct.add_of_table(table, *place, weight, divisor);
+            }
+        }
+        (totals, Some(distinct))
+    }
+
+    fn asks_labels(&self) -> bool {
+        self.view.needs_labels() || self.marks_base
     }
 
     fn judge(&self, labels: &[Label]) -> Judged {
@@ -161,7 +196,7 @@ impl<'p> Stacks<'p> {
         mut each: impl FnMut(usize, &Light, bool),
     ) -> Result<()> {
         let Weighing { value, mean, .. } = self.weighing;
-        let asks = self.view.needs_labels() || self.marks_base;
+        let asks = self.asks_labels();
         let mut judgements = PerLabels::default();
         for index in range {
             let (mut weight, mut first) = (0, 0);
@@ -192,6 +227,48 @@ impl<'p> Stacks<'p> {
         Ok(())
     }
 
+    /// As `of` and then `fold`, at once where stacks do not repeat.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub(crate) fn of_and_fold<S: Send>(
+        profile: &'p Profile,
+        view: &'p View,
+        weighing: Weighing,
+        start: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
+    ) -> Result<(Self, Vec<S>)> {
+        let relative = weighing.relative && !view.is_plain();
+        if relative || repeats(profile)? {
+            let stacks = Self::of(profile, view, weighing)?;
+            let parts = stacks.fold(start, each)?;
+            return Ok((stacks, parts));
+        }
+        let mut stacks = Self {
+            profile,
+            view,
+            weighing,
+            distinct: None,
+            marks_base: profile.marks_base(),
+            total: 0,
+            negative: false,
+        };
+        let parts = in_parts(profile.sample_count(), |range| {
+            let (mut totals, mut state) = (Totals::default(), start());
+            stacks.walk(range, &mut totals, &mut state, &each)?;
+            Ok((totals, state))
+        })?;
+        let mut totals = Totals::default();
+        let states = parts.into_iter().map(|(part, state)| {
+            totals.absorb(&part);
+            state
+        });
+        let states = states.collect();
+        stacks.total = totals.total();
+        stacks.negative = totals.is_negative();
+        Ok((stacks, states))
+    }
+
     /// Ask every stack that the filters leave, leaf first, with weight and
     /// divisor. Many stacks are asked in parts at once: each part has a
     /// `start` of its own, and gives it back to be summed by the caller.
@@ -205,31 +282,64 @@ impl<'p> Stacks<'p> {
     ) -> Result<Vec<S>> {
         let distinct = self.distinct.as_ref().map(Vec::len);
         let count = distinct.unwrap_or(self.profile.sample_count());
-        in_parts(count, |range| self.fold_part(range, &start, &each))
+        in_parts(count, |range| {
+            let mut state = start();
+            match &self.distinct {
+                Some(distinct) => self.walk_distinct(&distinct[range], &mut state, &each)?,
+                None => self.walk(range, &mut Totals::default(), &mut state, &each)?,
+            }
+            Ok(state)
+        })
     }
 
-    fn fold_part<S>(
+    /// Ask every stack that the filters leave, one after the other: leaf
+    /// first, with its weight.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub fn each(&self, each: &mut dyn FnMut(&[u32], i64)) -> Result<()> {
+        // The caller's own is what each part is given elsewhere.
+        let mut of = Asking(each);
+        let tell = |of: &mut Asking<'_>, locations: &[u32], weight, _| of.0(locations, weight);
+        if let Some(distinct) = &self.distinct {
+            return self.walk_distinct(distinct, &mut of, &tell);
+        }
+        let all = 0..self.profile.sample_count();
+        self.walk(all, &mut Totals::default(), &mut of, &tell)
+    }
+
+    fn walk_distinct<S>(
         &self,
-        range: Range<usize>,
-        start: &impl Fn() -> S,
+        distinct: &[Stack],
+        state: &mut S,
         each: &impl Fn(&mut S, &[u32], i64, i64),
-    ) -> Result<S> {
-        let mut state = start();
+    ) -> Result<()> {
         let mut locations = Vec::new();
         let plain = self.view.is_plain();
-        if let Some(distinct) = &self.distinct {
-            for stack in &distinct[range] {
-                locations.clear();
-                self.profile.push_locations(stack.span, &mut locations)?;
-                if plain || self.view.keeps_stack(&mut locations) {
-                    each(&mut state, &locations, stack.weight, stack.divisor);
-                }
+        for stack in distinct {
+            locations.clear();
+            self.profile.push_locations(stack.span, &mut locations)?;
+            if plain || self.view.keeps_stack(&mut locations) {
+                each(state, &locations, stack.weight, stack.divisor);
             }
-            return Ok(state);
         }
+        Ok(())
+    }
+
+    fn walk<S>(
+        &self,
+        range: Range<usize>,
+        totals: &mut Totals,
+        state: &mut S,
+        each: &impl Fn(&mut S, &[u32], i64, i64),
+    ) -> Result<()> {
+        let plain = self.view.is_plain();
+        let (mut sample, mut locations) = (Sample::default(), Vec::new());
         let mut failed = Ok(());
-        let mut sample = Sample::default();
         self.each_sample(range, |index, light, kept| {
+            if kept || !self.weighing.relative {
+                totals.add(light.weight, light.divisor, light.is_base);
+            }
             if !kept || (light.weight == 0 && light.divisor == 0) || failed.is_err() {
                 return;
             }
@@ -241,10 +351,10 @@ impl<'p> Stacks<'p> {
                 }),
             };
             if failed.is_ok() && (plain || self.view.keeps_stack(&mut locations)) {
-                each(&mut state, &locations, light.weight, light.divisor);
+                each(state, &locations, light.weight, light.divisor);
             }
         })?;
-        failed.map(|()| state)
+        failed
     }
 }
 
@@ -255,19 +365,23 @@ fn in_parts<S: Send>(
 ) -> Result<Vec<S>> {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
     let parts = if count <= FEW { 1 } else { cores() };
-    if parts == 1 {
-        return Ok(vec![work(0..count)?]);
-    }
-    let work = &work;
+    let done: Vec<Mutex<Option<Result<S>>>> = (0..parts).map(|_| Mutex::new(None)).collect();
+    at_once(parts, &|part| {
+        let stretch = count * part / parts..count * (part + 1) / parts;
+        let result = work(stretch);
+        *done[part].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    let done = done.into_iter();
+    done.filter_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
+}
+
+/// Of any work, so that it is compiled once.
+fn at_once(parts: usize, work: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
-        let stretch = |part| count * part / parts..count * (part + 1) / parts;
-        let others: Vec<_> = (1..parts)
-            .map(|part| scope.spawn(move || work(stretch(part))))
-            .collect();
-        let mut done = vec![work(stretch(0))?];
-        for other in others {
-            done.push(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        for part in 1..parts {
+            scope.spawn(move || work(part));
         }
-        Ok(done)
-    })
+        work(0);
+    });
 }

@@ -13,11 +13,12 @@ mod legacy;
 pub mod message;
 pub mod report;
 pub mod web;
+mod zstd;
 
 pub use pprof_engine::{
-    BASE_LABEL, Base, Error, Function, Granularity, Header, Info, Label, Limits, Line, Location,
-    Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff, encode,
-    flame, merge, unit,
+    BASE_LABEL, Base, Difference, Error, Function, Granularity, Header, Info, Label, Limits, Line,
+    Location, Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff,
+    encode, flame, merge, unit,
 };
 pub use report::{Row, Top};
 
@@ -33,6 +34,9 @@ pub fn decode(bytes: Vec<u8>) -> Result<Profile> {
 ///
 /// # Errors
 /// As `decode`.
-pub fn decode_within(bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
+pub fn decode_within(mut bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
+    if zstd::is_zstd(&bytes) {
+        bytes = zstd::inflate(&bytes, limits)?;
+    }
     Profile::read(bytes, limits, legacy::convert)
 }

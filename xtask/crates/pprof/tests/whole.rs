@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+use std::collections::BTreeMap;
+
 use pprof::flame::Flame;
 use pprof::report::{groups, stacks};
-use pprof::{Profile, Query, message};
+use pprof::{Base, Difference, Profile, Query, message};
 use prost::Message;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
@@ -108,4 +110,76 @@ fn sides_are_labels_or_profiles() {
     let split = Flame::new(&[("all", &merged)], &query, "node", 0.0).unwrap();
     assert_eq!(split.sides, ["one", "two"]);
     assert_eq!(split.calls[0].totals, apart.calls[0].totals);
+}
+
+#[test]
+fn a_difference_that_was_written_is_one_that_is_read() {
+    let (now, before) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
+    let whole = pprof::diff(now.clone(), before.clone(), Base::Compare, false).unwrap();
+    let read = pprof::decode(pprof::compress(&whole).unwrap()).unwrap();
+    let top = |profile: &Profile| pprof::report::top(profile, &Query::default()).unwrap();
+    assert_eq!(top(&whole), top(&read));
+    assert_eq!(top(&whole).total, top(&before).total);
+    // What is below zero, or marks a base itself, has to be merged to be told.
+    let of = |profile: &Profile, base: &Profile| {
+        let difference = Difference {
+            profile: profile.clone(),
+            base: base.clone(),
+            how: Base::Compare,
+            normalize: false,
+        };
+        pprof::report::difference_top(&difference, &Query::default()).unwrap()
+    };
+    assert_eq!(of(&now, &before), Some(top(&whole)));
+    assert_eq!(of(&whole, &before), None);
+    let below = pprof::diff(now.clone(), before, Base::Subtract, false).unwrap();
+    assert_eq!(of(&now, &below), None);
+}
+
+/// The same program built anew: other addresses, lines and build id.
+fn rebuilt(name: &str) -> Profile {
+    let bytes = pprof::encode(&profile(name)).unwrap();
+    let mut whole = message::Profile::decode(&bytes[..]).unwrap();
+    whole.string_table.push(b"another build".to_vec());
+    for mapping in &mut whole.mapping {
+        mapping.build_id = i64::try_from(whole.string_table.len() - 1).unwrap();
+        mapping.memory_limit += 0x5000;
+    }
+    for location in &mut whole.location {
+        location.address += 0x1230;
+        location.line.iter_mut().for_each(|line| line.line += 7);
+    }
+    pprof::decode(whole.encode_to_vec()).unwrap()
+}
+
+#[test]
+fn builds_of_a_program_are_one_by_function() {
+    let (one, two) = (profile("cpu.pb.gz"), rebuilt("cpu.pb.gz"));
+    let query = Query {
+        trim: false,
+        ..Query::default()
+    };
+    let rows = |profile: &Profile| -> BTreeMap<String, (i64, i64)> {
+        let top = pprof::report::top(profile, &query).unwrap();
+        let rows = top.rows.into_iter();
+        rows.map(|row| (row.name, (row.flat, row.cum))).collect()
+    };
+    let sources = [one.clone(), two.clone()].map(pprof::Source::new);
+    let merged = pprof::merge(sources.into()).unwrap();
+    let double = rows(&one).into_iter();
+    let double: BTreeMap<_, _> = double
+        .map(|(name, (flat, cum))| (name, (2 * flat, 2 * cum)))
+        .collect();
+    assert!(double.len() > 20);
+    assert_eq!(rows(&merged), double);
+    // By address they stay two.
+    assert_eq!(
+        merged.locations.len(),
+        2 * pprof::merge(vec![pprof::Source::new(one.clone())])
+            .unwrap()
+            .locations
+            .len()
+    );
+    let less = pprof::diff(two, one, Base::Subtract, false).unwrap();
+    assert_eq!(rows(&less), BTreeMap::new());
 }

@@ -10,6 +10,7 @@
 //! or typed errors that say what is wrong and where.
 
 pub mod console;
+mod duration;
 pub mod monitor;
 pub mod names;
 pub mod network;
@@ -17,4 +18,5 @@ pub mod process;
 pub mod state;
 pub mod version;
 
+pub use duration::duration;
 pub use version::TalosVersion;

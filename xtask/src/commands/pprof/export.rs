@@ -41,17 +41,14 @@ const LEAST: f64 = 0.0002;
 
 /// Print or write it.
 pub(super) fn write(_app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let base = load::base(&args.compare)?;
-    let name = if base.is_some() { "now" } else { title };
-    let mut profiles = vec![(name, profile)];
-    profiles.extend(base.as_ref().map(|base| ("before", base)));
+    let sides = load::Sides::of(profile, &args.compare)?;
     // Other tools leave out what they like.
     let least = if args.export.svg && !args.value.no_trim {
         LEAST
     } else {
         0.0
     };
-    let flame = Flame::new(&profiles, &args.query(), "node", least);
+    let flame = Flame::new(&sides.named(title), &args.query(), "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let text = if args.export.folded {
         export::folded(&flame)

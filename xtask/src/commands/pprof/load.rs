@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use ::pprof::{Base, Limits, Profile, Source};
+use ::pprof::{Base, Difference, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::CompareArgs;
@@ -11,11 +11,30 @@ use crate::failure::{Because, Failure, Result};
 /// Larger files are no profiles: the largest seen in practice has 45 MB.
 const LARGEST: u64 = 1 << 30;
 
-/// The files as one profile, less the base if one is named.
-pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Profile> {
-    let (base, _) = base_of(compare);
+/// What is asked about.
+#[derive(Debug)]
+pub(super) enum Subject {
+    One(Box<Profile>),
+    /// Not merged yet: many questions do not need it.
+    Less(Box<Difference>),
+}
+
+impl Subject {
+    /// As one profile.
+    pub(super) fn merged(self) -> Result<Profile> {
+        match self {
+            Self::One(profile) => Ok(*profile),
+            Self::Less(difference) => difference.merged().map_err(|error| engine(&error)),
+        }
+    }
+}
+
+/// The files, less the base if one is named.
+pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Subject> {
+    let (base, how) = base_of(compare);
     if base.is_empty() {
-        return compared(merged(files)?, compare);
+        let profile = compared(merged(files)?, compare)?;
+        return Ok(Subject::One(Box::new(profile)));
     }
     // The two are read at once: a large profile takes a while to inflate.
     let (profile, base) = std::thread::scope(|scope| {
@@ -23,7 +42,12 @@ pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Prof
         (merged(files), base.join())
     });
     let base = base.map_err(|_| Failure::step("reading the base panicked"))??;
-    less(profile?, base, compare)
+    Ok(Subject::Less(Box::new(Difference {
+        profile: profile?,
+        base,
+        how,
+        normalize: compare.normalize,
+    })))
 }
 
 /// A profile less the base, if one is named.
@@ -47,10 +71,33 @@ fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
     }
 }
 
-/// The base alone, for what keeps both sides.
-pub(super) fn base(compare: &CompareArgs) -> Result<Option<Profile>> {
-    let (base, _) = base_of(compare);
-    (!base.is_empty()).then(|| merged(base)).transpose()
+/// A profile and, if a base is named, that beside it: for what keeps both
+/// sides.
+#[derive(Debug)]
+pub(super) struct Sides<'a> {
+    profile: &'a Profile,
+    base: Option<Profile>,
+}
+
+impl<'a> Sides<'a> {
+    pub(super) fn of(profile: &'a Profile, compare: &CompareArgs) -> Result<Self> {
+        let (base, _) = base_of(compare);
+        let base = (!base.is_empty()).then(|| merged(base)).transpose()?;
+        Ok(Self { profile, base })
+    }
+
+    /// Whether there are two.
+    pub(super) fn differ(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Each with its name; without a base the profile's is `alone`.
+    pub(super) fn named<'s>(&'s self, alone: &'s str) -> Vec<(&'s str, &'s Profile)> {
+        match &self.base {
+            Some(base) => vec![("now", self.profile), ("before", base)],
+            None => vec![(alone, self.profile)],
+        }
+    }
 }
 
 fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profile> {

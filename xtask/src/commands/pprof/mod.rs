@@ -66,7 +66,14 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     if args.show.controllers {
         return groups::compare(app, &args.profiles, &args.show);
     }
-    let profile = load::files(&args.profiles, &args.show.compare)?;
+    let subject = load::files(&args.profiles, &args.show.compare)?;
+    if args.show.fail_if.is_empty()
+        && let load::Subject::Less(difference) = &subject
+        && let Some(code) = show::difference(app, difference, &args.show)?
+    {
+        return Ok(code);
+    }
+    let profile = subject.merged()?;
     let code = show::show(app, &profile, &args.show)?;
     let name = args.profiles[0].to_string();
     budget::check(

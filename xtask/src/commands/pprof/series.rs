@@ -72,7 +72,7 @@ pub(super) fn run(
         }
     }
     app.ui.progress(&format!("saved in {dir}"));
-    let told = tell(app, &profiles(&dir, &set), show);
+    let told = tell(app, &set.profiles(&dir), show);
     if interrupted {
         told?;
         return Err(
@@ -86,15 +86,6 @@ pub(super) fn run(
         Some(failure) if !args.allow_missing => Err(failure),
         _ => told,
     }
-}
-
-fn profiles(dir: &Utf8Path, set: &Set) -> Vec<(Entry, Utf8PathBuf)> {
-    let files = set.entries.iter().filter_map(|entry| {
-        let file = entry.file.as_ref()?;
-        file.ends_with(".pb.gz")
-            .then(|| (entry.clone(), dir.join(file)))
-    });
-    files.collect()
 }
 
 fn moment() -> (String, String) {

@@ -1,7 +1,7 @@
 //! A profile in the form that is asked for.
 
 use ::pprof::report::{self, TimeStyle};
-use ::pprof::{Profile, Query};
+use ::pprof::{Difference, Profile, Query, Top};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
@@ -47,6 +47,25 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
     output(args, text.text.as_bytes())
+}
+
+/// The top of a difference, if it can be told without merging the two; none
+/// if that, or another form, needs the whole.
+pub(super) fn difference(app: &App<'_>, of: &Difference, args: &ShowArgs) -> Result<Option<u8>> {
+    if args.has_form() && !args.top || args.goroutines {
+        return Ok(None);
+    }
+    let query = args.query();
+    if args.json {
+        let top = report::difference_top(of, &query).map_err(|error| engine(&error))?;
+        return top.map(|top| rows(app, args, &top)).transpose();
+    }
+    let text = report::difference_text(of, &query, &time).map_err(|error| engine(&error))?;
+    text.map(|text| {
+        warn(app, &text.warnings);
+        output(args, text.text.as_bytes())
+    })
+    .transpose()
 }
 
 fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> Result<u8> {
@@ -99,6 +118,10 @@ pub(super) fn goroutines_json(found: &report::Goroutines) -> serde_json::Value {
 
 fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
     let top = report::top(profile, query).map_err(|error| engine(&error))?;
+    rows(app, args, &top)
+}
+
+fn rows(app: &App<'_>, args: &ShowArgs, top: &Top) -> Result<u8> {
     warn(app, &top.warnings);
     let rows: Vec<_> = top
         .rows

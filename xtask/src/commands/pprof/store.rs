@@ -100,6 +100,14 @@ impl Set {
         }
     }
 
+    /// Its profiles, and where they are in its folder.
+    pub(super) fn profiles(&self, dir: &Utf8Path) -> Vec<(Entry, Utf8PathBuf)> {
+        let entries = self.entries.iter().filter(|entry| entry.is_profile());
+        entries
+            .filter_map(|entry| Some((entry.clone(), dir.join(entry.file.as_ref()?))))
+            .collect()
+    }
+
     /// How often the nodes were asked.
     pub(super) fn rounds(&self) -> usize {
         let times: BTreeSet<_> = self.entries.iter().map(|entry| &entry.time).collect();
@@ -177,7 +185,7 @@ pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, U
     };
     match found[..] {
         [] => None,
-        [set] => Some(Ok(profiles(root, set))),
+        [set] => Some(Ok(set.profiles(&root.join(&set.id)))),
         _ => {
             let ids: Vec<&str> = found.iter().map(|set| set.id.as_str()).collect();
             Some(Err(Failure::usage(format!("`{wanted}` could be several"))
@@ -187,21 +195,11 @@ pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, U
     }
 }
 
-fn profiles(root: &Utf8Path, set: &Set) -> Vec<(Entry, Utf8PathBuf)> {
-    let entries = set.entries.iter().filter(|entry| entry.is_profile());
-    entries
-        .filter_map(|entry| {
-            let file = root.join(&set.id).join(entry.file.as_ref()?);
-            Some((entry.clone(), file))
-        })
-        .collect()
-}
-
 /// The last one before set `id` of the same node, service and profile.
 pub(super) fn before(sets: &[Set], root: &Utf8Path, id: &str, of: &Entry) -> Option<Utf8PathBuf> {
     let older = sets.iter().filter(|set| set.id.as_str() < id);
     older
-        .flat_map(|set| profiles(root, set).into_iter().rev())
+        .flat_map(|set| set.profiles(&root.join(&set.id)).into_iter().rev())
         .find(|(entry, _)| {
             (&entry.node, &entry.service, &entry.profile) == (&of.node, &of.service, &of.profile)
         })

@@ -17,15 +17,13 @@ const LEAST: f64 = 0.0005;
 
 /// Write the page of a profile; with a base, both sides are kept.
 pub(super) fn write(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let base = load::base(&args.compare)?;
-    let mut profiles = vec![("now", profile)];
-    profiles.extend(base.as_ref().map(|base| ("before", base)));
+    let sides = load::Sides::of(profile, &args.compare)?;
     let page = Page {
         title,
-        differ: base.is_some(),
+        differ: sides.differ(),
         moments: &[],
     };
-    page_of(app, &profiles, &page, args)
+    page_of(app, &sides.named("now"), &page, args)
 }
 
 /// The page of a series: each node at each time.

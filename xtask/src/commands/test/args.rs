@@ -39,8 +39,9 @@ pub enum TestCommand {
     #[command(
         after_help = "Examples:\n  cargo xtask test shards --n 4 > matrix.json\n  \
         cargo xtask test shards --n 4 --by-time --times times.json\n  \
-        cargo xtask test shards --n 4 --for kubernetes --image IMAGE | kubectl create -f -\n  \
-        cargo xtask test unit --shard 2/4                         one leg"
+        cargo xtask test shards --n 4 ./pkg/... -- --race --retries 2    options of each leg\n  \
+        cargo xtask test shards --n 4 --for kubernetes --image IMAGE --claim CLAIM | kubectl create -f -\n  \
+        cargo xtask test report --merge legs                      all of them, proven to be whole"
     )]
     Shards(ShardsArgs),
     /// What the legs of `--shard` have reported as one, proven to be all of it
@@ -172,9 +173,18 @@ pub struct ShardsArgs {
     /// Write the times of this machine's runs into the file of --times
     #[arg(long, requires = "times")]
     pub by_time: bool,
+    /// The folder that legs write their reports into, for `test report --merge`
+    #[arg(long, value_name = "DIR", default_value = "legs")]
+    pub reports: Utf8PathBuf,
     /// Of the Job
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
+    /// The PersistentVolumeClaim that the Job's reports are left on, below its name
+    #[arg(long, value_name = "CLAIM")]
+    pub claim: Option<String>,
+    /// Options of `test unit` for each leg
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub options: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Args)]

@@ -121,7 +121,7 @@ pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<Strin
 /// What is no time span.
 pub(super) fn limit(text: Option<&str>, usual: u64) -> Result<u64> {
     let Some(text) = text else { return Ok(usual) };
-    gotest::duration(text)
+    talos::duration(text)
         .map(|limit| limit.as_secs())
         .filter(|seconds| *seconds > 0)
         .ok_or_else(|| {

@@ -71,18 +71,10 @@ impl Leg {
                 tests.entry(test.package).or_default().push(test.name);
             }
         }
-        let describe = [
-            "git",
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=40",
-            "--match=none",
-        ];
         Ok(Some(Self {
             number: shard.number,
             of: shard.of,
-            commit: probe::stdout(&describe, Some(dir)),
+            commit: probe::commit(dir),
             platform: format!("linux/{}", app.ctx.host.arch),
             options: Options::of(args),
             split,

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
+use clap::Parser;
 use gotest::{Kind, Test, Weight, split};
 use serde_json::{Value, json};
 
-use super::args::{Engine, Shard, ShardsArgs};
+use super::args::{Engine, Shard, ShardsArgs, TestCommand};
 use super::discovered;
+use crate::cli::{self, Cli, Command};
 use crate::commands::App;
 use crate::failure::{Failure, Result};
 use crate::plan::{Action, Plan, Step};
@@ -16,10 +18,11 @@ use crate::record::results::History;
 use crate::ui;
 
 pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
-    let tests = discovered::tests(app, &args.chosen)?;
     if args.n == 0 {
         return Err(Failure::usage("0 machines run nothing").hint("cargo xtask test shards --n 4"));
     }
+    check(args)?;
+    let tests = discovered::tests(app, &args.chosen)?;
     if let (true, Some(file)) = (args.by_time, &args.chosen.times) {
         let times = times_of(app, &tests);
         if times.is_empty() {
@@ -133,21 +136,47 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
     serde_json::from_value(value["seconds"].take()).map_err(|error| bad(error.to_string()))
 }
 
-/// The words of each leg's command, with a slot for its number.
-fn leg(args: &ShardsArgs, shard: &str) -> String {
+/// Each leg's command as a shell takes it.
+///
+/// # Arguments
+/// `shard`, `report`: as they stand in the line.
+fn leg(args: &ShardsArgs, shard: &str, report: &str) -> String {
     let mut words = vec!["cargo xtask test unit".to_owned()];
-    let quoted = |word: &String| {
-        shlex::try_quote(word).map_or_else(|_| word.clone(), std::borrow::Cow::into_owned)
-    };
-    words.extend(args.chosen.packages.iter().map(quoted));
+    words.extend(args.chosen.packages.iter().map(|it| quoted(it)));
     if !args.chosen.tags.is_empty() {
-        words.push(format!("--tags {}", args.chosen.tags.join(",")));
+        words.push(format!("--tags {}", quoted(&args.chosen.tags.join(","))));
     }
     if let Some(times) = &args.chosen.times {
-        words.push(format!("--times {times}"));
+        words.push(format!("--times {}", quoted(times.as_str())));
     }
-    words.push(format!("--shard {shard}"));
+    words.push(format!("--shard {shard} --report {report}"));
+    words.extend(args.options.iter().map(|it| quoted(it)));
     words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
+}
+
+/// What a leg would refuse is refused here, before there are machines.
+fn check(args: &ShardsArgs) -> Result<()> {
+    let refused =
+        || Failure::usage("the legs would be refused").hint("cargo xtask test unit --help");
+    if args.chosen.shard.is_some() {
+        return Err(Failure::usage("`test shards` makes all shards").hint("leave `--shard` out"));
+    }
+    let line = leg(args, "1/1", "report.json");
+    let words = shlex::split(&line).ok_or_else(refused)?;
+    let words = words.into_iter().skip(1).map(Into::into);
+    let cli = Cli::try_parse_from(cli::arguments(words)).map_err(|error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        refused().cause(first.trim_start_matches("error: "))
+    })?;
+    match &cli.command {
+        Command::Test(TestCommand::Unit(unit)) => super::unit::check(unit),
+        _ => Err(refused()),
+    }
 }
 
 /// For `strategy.matrix: ${{ fromJSON(…) }}`.
@@ -155,19 +184,38 @@ fn github(args: &ShardsArgs) -> Value {
     let legs: Vec<Value> = (1..=args.n)
         .map(|number| {
             let shard = format!("{number}/{}", args.n);
-            json!({"shard": shard, "run": leg(args, &shard)})
+            // For actions/upload-artifact too.
+            let report = format!("{}/{number}.json", args.reports);
+            let run = leg(args, &shard, &quoted(&report));
+            json!({"shard": shard, "run": run, "report": report})
         })
         .collect();
     json!({ "include": legs })
 }
 
-/// An Indexed Job, as JSON that `kubectl apply -f -` takes.
+/// Where the claim is mounted in each pod.
+const MOUNTED: &str = "/reports";
+
+/// An Indexed Job, as JSON that `kubectl create -f -` takes.
 fn kubernetes(args: &ShardsArgs) -> Result<Value> {
+    let missing = |what: &str, hint: &str| Failure::usage(what).hint(hint);
     let image = args.image.as_ref().ok_or_else(|| {
-        Failure::usage("a Job runs in an image")
-            .hint("--image: one that has the checkout as its working folder, Rust and Go")
+        missing(
+            "a Job runs in an image",
+            "--image: one that has the checkout as its working folder, Rust and Go",
+        )
     })?;
-    let command = leg(args, &format!("$((JOB_COMPLETION_INDEX + 1))/{}", args.n));
+    let claim = args.claim.as_ref().ok_or_else(|| {
+        missing(
+            "what is in a pod is gone with it, its report too",
+            "--claim: a PersistentVolumeClaim that all pods may write to",
+        )
+    })?;
+    let shard = format!(r#""$LEG/{}""#, args.n);
+    let command = format!(
+        "LEG=$((JOB_COMPLETION_INDEX + 1)); {}",
+        leg(args, &shard, &format!(r#""{MOUNTED}/$LEG.json""#))
+    );
     Ok(json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -179,7 +227,21 @@ fn kubernetes(args: &ShardsArgs) -> Result<Value> {
             "backoffLimit": 0,
             "template": {"spec": {
                 "restartPolicy": "Never",
-                "containers": [{"name": "tests", "image": image, "command": ["sh", "-c", command]}],
+                "containers": [{
+                    "name": "tests",
+                    "image": image,
+                    "command": ["sh", "-c", command],
+                    "env": [{
+                        "name": "JOB",
+                        "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['job-name']"}},
+                    }],
+                    "volumeMounts": [{
+                        "name": "reports", "mountPath": MOUNTED, "subPathExpr": "$(JOB)",
+                    }],
+                }],
+                "volumes": [{
+                    "name": "reports", "persistentVolumeClaim": {"claimName": claim},
+                }],
             }},
         },
     }))
@@ -193,6 +255,8 @@ mod tests {
         ShardsArgs {
             n: 3,
             image: Some("example.org/talos:1".to_owned()),
+            claim: Some("reports".to_owned()),
+            reports: "legs".into(),
             ..ShardsArgs::default()
         }
     }
@@ -202,12 +266,16 @@ mod tests {
         let matrix = github(&args());
         let legs = matrix["include"].as_array().unwrap();
         assert_eq!(legs.len(), 3);
-        assert_eq!(legs[1]["run"], "cargo xtask test unit --shard 2/3");
+        assert_eq!(
+            legs[1]["run"],
+            "cargo xtask test unit --shard 2/3 --report legs/2.json"
+        );
         let job = kubernetes(&args()).unwrap();
         assert_eq!(job["spec"]["completions"], 3);
         assert_eq!(
             job["spec"]["template"]["spec"]["containers"][0]["command"][2],
-            "cargo xtask test unit --shard $((JOB_COMPLETION_INDEX + 1))/3"
+            "LEG=$((JOB_COMPLETION_INDEX + 1)); \
+             cargo xtask test unit --shard \"$LEG/3\" --report \"/reports/$LEG.json\""
         );
     }
 }

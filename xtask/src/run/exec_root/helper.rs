@@ -35,12 +35,7 @@ pub fn serve(signals: &'static Signals) -> Result<u8> {
     match prepare(&request).and_then(|binary| carry_out(&request, binary, signals)) {
         Ok(code) => Ok(code),
         Err(failure) => {
-            let mut what = failure.what;
-            for cause in failure.causes {
-                what = format!("{what}: {cause}");
-            }
-            let hint = failure.hint;
-            answer(&Answer::Refused { what, hint });
+            answer(&Answer::refused(failure));
             Ok(Exit::HostNotReady.code())
         }
     }

@@ -60,12 +60,7 @@ pub fn serve(signals: &'static Signals) -> Result<u8> {
             Ok(code)
         }
         Err(failure) => {
-            let mut what = failure.what;
-            for cause in failure.causes {
-                what = format!("{what}: {cause}");
-            }
-            let hint = failure.hint;
-            answer(&Answer::Refused { what, hint });
+            answer(&Answer::refused(failure));
             Ok(Exit::HostNotReady.code())
         }
     }

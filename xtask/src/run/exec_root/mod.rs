@@ -23,6 +23,8 @@ mod ownership;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
+
 pub use client::{RootTest, left, run};
 #[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
@@ -61,6 +63,17 @@ pub enum Answer {
     Left(Vec<String>),
     /// An exit code, or 128 + N for signal N.
     Ended { code: u8, timed_out: bool },
+}
+
+impl Answer {
+    fn refused(failure: Failure) -> Self {
+        let mut what = failure.what;
+        for cause in failure.causes {
+            what = format!("{what}: {cause}");
+        }
+        let hint = failure.hint;
+        Self::Refused { what, hint }
+    }
 }
 
 /// What the caller asks for while the test runs, a byte each; the end of the

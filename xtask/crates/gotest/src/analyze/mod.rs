@@ -2,59 +2,16 @@
 //! and suites it runs. One walk over its statements, with the types and values
 //! of local names as far as they can be told.
 
+mod calls;
+mod guards;
 mod types;
+mod unit;
 
-use std::rc::Rc;
-
-use crate::ast::{Call, Expr, FuncLit, Signature, Stmt};
-use crate::evidence;
-use crate::need::{self, Need};
+use crate::ast::{Expr, FuncLit, Signature, Stmt};
 use crate::program::{FunctionId, Program, Ty};
-use crate::values::{self, Value};
+use crate::values::Value;
 
-/// A need and where the source says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) need: Need,
-    pub(crate) file: usize,
-    pub(crate) at: usize,
-    /// The test skips itself without it; else it would fail.
-    pub(crate) skips: bool,
-    /// Nothing decides whether it comes to this.
-    pub(crate) certain: bool,
-}
-
-/// One function calls another, or hands it on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Calls {
-    pub(crate) id: FunctionId,
-    /// Nothing decides whether it does.
-    pub(crate) certain: bool,
-}
-
-/// A function, or a subtest's closure.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Unit {
-    pub(crate) calls: Vec<Calls>,
-    pub(crate) needs: Vec<Found>,
-    pub(crate) subtests: Vec<Subtest>,
-    pub(crate) suites: Vec<Suite>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Subtest {
-    /// As given to `Run`.
-    pub(crate) name: String,
-    pub(crate) at: usize,
-    pub(crate) unit: Rc<Unit>,
-}
-
-/// `suite.Run(t, …)` of a declared type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Suite {
-    pub(crate) package: usize,
-    pub(crate) ty: String,
-}
+pub(crate) use unit::{Calls, Found, Subtest, Suite, Unit};
 
 /// A local name.
 #[derive(Debug, Clone)]
@@ -110,6 +67,21 @@ pub(crate) fn function<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
     walk.unit
 }
 
+/// `if nothing to do { return nil }`: what stands behind it is not always
+/// reached. Behind a returned error it is, wherever a test passes.
+fn may_be_done(statement: &Stmt<'_>) -> bool {
+    let Stmt::If { then, .. } = statement else {
+        return false;
+    };
+    match then.last() {
+        Some(Stmt::Return(values)) => matches!(
+            values.last(),
+            None | Some(Expr::Name("nil" | "true" | "false") | Expr::Str(_) | Expr::Number(_))
+        ),
+        _ => false,
+    }
+}
+
 impl<'p> Walk<'p> {
     /// Knows a file's names and no local ones.
     pub(crate) fn bare(program: &'p Program<'p>, file: usize) -> Self {
@@ -152,9 +124,14 @@ impl<'p> Walk<'p> {
     }
 
     fn statements(&mut self, body: &'p [Stmt<'p>]) {
+        let before = self.unsure;
         for statement in body {
             self.statement(statement);
+            if !self.program.files[self.file].is_test && may_be_done(statement) {
+                self.unsure += 1;
+            }
         }
+        self.unsure = before;
     }
 
     fn statement(&mut self, statement: &'p Stmt<'p>) {
@@ -253,48 +230,6 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// `if … { t.Skip(…) }`: what the condition asks for is needed.
-    fn guard(&mut self, cond: &'p Expr<'p>, then: &'p [Stmt<'p>]) {
-        let Some((at, message)) = then.iter().find_map(|statement| self.skipping(statement)) else {
-            return;
-        };
-        for need in evidence::of_guard(self, cond, &message) {
-            self.unit.needs.push(Found {
-                need,
-                file: self.file,
-                at,
-                skips: true,
-                certain: true,
-            });
-        }
-    }
-
-    /// Where a statement leaves the test, and with which words.
-    fn skipping(&self, statement: &'p Stmt<'p>) -> Option<(usize, String)> {
-        let Stmt::Expr(Expr::Call(call)) = statement else {
-            return None;
-        };
-        let message = || {
-            let literals = call.args.iter().filter_map(|arg| match arg {
-                Expr::Str(text) => Some(crate::lex::unquote(text)),
-                _ => None,
-            });
-            literals.collect::<Vec<_>>().join(" ")
-        };
-        let Expr::Sel(of, name) = &call.fun else {
-            return None;
-        };
-        let ours = matches!(self.ty(of), Ty::Named(package, ty)
-            if self.program.method(package, ty, name).is_some());
-        match *name {
-            _ if ours => None,
-            "Skip" | "Skipf" | "SkipNow" => Some((call.at, message())),
-            // A test that says so when it fails.
-            "Fatal" | "Fatalf" if message().contains("root") => Some((call.at, message())),
-            _ => None,
-        }
-    }
-
     fn exprs(&mut self, exprs: &'p [Expr<'p>]) {
         for expr in exprs {
             self.expr(expr);
@@ -343,128 +278,5 @@ impl<'p> Walk<'p> {
             walk.parameters(&literal.signature);
             walk.statements(&literal.body);
         });
-    }
-
-    fn call(&mut self, call: &'p Call<'p>) {
-        let callee = self.ty(&call.fun);
-        if self.runs_subtest(call, &callee) {
-            return;
-        }
-        match &callee {
-            Ty::Function(id) => self.unit.calls.push(Calls {
-                id: *id,
-                certain: self.unsure == 0,
-            }),
-            Ty::ExternalFunction(SUITE, "Run") => {
-                if let Some(Ty::Named(package, ty)) = call.args.get(1).map(|suite| self.ty(suite)) {
-                    let suite = Suite {
-                        package,
-                        ty: ty.to_owned(),
-                    };
-                    if self.nameless == 0 {
-                        self.unit.suites.push(suite);
-                    }
-                }
-            }
-            Ty::ExternalFunction(path, name) => self.outside(call, path, name),
-            _ => {}
-        }
-        // A method's receiver may be a call of its own.
-        match &call.fun {
-            Expr::Sel(of, _) => self.expr_unless_name(of),
-            Expr::Name(_) => {}
-            other => self.expr(other),
-        }
-        self.exprs(&call.args);
-    }
-
-    fn expr_unless_name(&mut self, expr: &'p Expr<'p>) {
-        if !matches!(expr, Expr::Name(_)) {
-            self.expr(expr);
-        }
-    }
-
-    fn outside(&mut self, call: &'p Call<'p>, path: &'p str, name: &'p str) {
-        let mut needs = need::of_call(path, name).to_vec();
-        if let Some(program) = evidence::program_of(self, call, path, name) {
-            needs.extend_from_slice(need::of_program(&program));
-            needs.push(Need::Tool(program));
-        }
-        for need in needs {
-            self.unit.needs.push(Found {
-                need,
-                file: self.file,
-                at: call.at,
-                skips: false,
-                certain: self.unsure == 0,
-            });
-        }
-    }
-
-    /// `t.Run(name, func)` and testify's `suite.Run(name, func)`.
-    fn runs_subtest(&mut self, call: &'p Call<'p>, callee: &Ty<'p>) -> bool {
-        let (Expr::Sel(of, "Run"), [name, body]) = (&call.fun, call.args.as_slice()) else {
-            return false;
-        };
-        let is_test = match self.ty(of) {
-            Ty::Named(package, ty) => {
-                !matches!(callee, Ty::Function(_))
-                    && self.program.embeds_external(package, ty, SUITE)
-            }
-            Ty::External("testing", "T" | "B") | Ty::Unknown => true,
-            _ => false,
-        };
-        let is_function = matches!(body, Expr::Func(_))
-            || matches!(self.ty(body), Ty::Function(_) | Ty::Closure(..));
-        if !is_test || !is_function {
-            return false;
-        }
-        self.expr(name);
-        let names = if self.nameless == 0 {
-            values::all_texts(self, name)
-        } else {
-            None
-        };
-        let Some(names) = names else {
-            self.nameless += 1;
-            self.expr(body);
-            self.nameless -= 1;
-            return true;
-        };
-        let mut shared: Option<Rc<Unit>> = None;
-        for (text, bindings) in names {
-            if self.unit.subtests.len() >= MOST_SUBTESTS {
-                break;
-            }
-            let unit = match &shared {
-                Some(unit) => Rc::clone(unit),
-                None => Rc::new(self.subtest(body, bindings)),
-            };
-            if shared.is_none() && unit.subtests.is_empty() && unit.suites.is_empty() {
-                // Nothing in it depends on the turn of the loop.
-                shared = Some(Rc::clone(&unit));
-            }
-            self.unit.subtests.push(Subtest {
-                name: text,
-                at: call.at,
-                unit,
-            });
-        }
-        true
-    }
-
-    /// The body of a subtest, apart from what surrounds it.
-    fn subtest(&mut self, body: &'p Expr<'p>, bindings: Vec<(&'p str, Value<'p>)>) -> Unit {
-        let outer = std::mem::take(&mut self.unit);
-        self.scope(|walk| {
-            for (name, value) in bindings {
-                let ty = walk
-                    .local(name)
-                    .map_or(Ty::Unknown, |local| local.ty.clone());
-                walk.declare(name, ty, Origin::Known(value));
-            }
-            walk.expr(body);
-        });
-        std::mem::replace(&mut self.unit, outer)
     }
 }

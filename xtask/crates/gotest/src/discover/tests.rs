@@ -212,6 +212,35 @@ fn a_call_that_cannot_do_without_is_a_need_and_one_that_may_not_happen_is_none()
 }
 
 #[test]
+fn what_stands_behind_an_early_return_need_not_happen() {
+    let code = "package pack\nimport (\n\t\"errors\"\n\t\"os/exec\"\n)\n\
+        func Pack(files []string) error {\n\tif len(files) == 0 {\n\t\treturn nil\n\t}\n\
+        \treturn exec.Command(\"cpio\").Run()\n}\n\
+        func Always(err error) error {\n\tif err != nil {\n\t\treturn errors.New(\"no\")\n\t}\n\
+        \treturn exec.Command(\"xz\").Run()\n}\n";
+    let test = "package pack\nimport \"testing\"\n\
+        func TestPack(t *testing.T) { Pack(nil) }\n\
+        func TestAlways(t *testing.T) { Always(nil) }\n";
+    assert_eq!(
+        rows(&[("pack/pack.go", code), ("pack/pack_test.go", test)]),
+        ["TestPack: ", "TestAlways: tool:xz"]
+    );
+}
+
+#[test]
+fn partitions_of_a_loop_device_need_their_nodes() {
+    let code = "package disk\nimport \"github.com/siderolabs/go-blockdevice/v2/partitioning\"\n\
+        func Part(disk string) string { return partitioning.DevName(disk, 1) }\n";
+    let test = "package disk\nimport (\n\t\"testing\"\n\t\"github.com/freddierice/go-losetup/v2\"\n)\n\
+        func TestName(t *testing.T) { Part(\"/dev/sda\") }\n\
+        func TestPart(t *testing.T) {\n\tlosetup.Attach(\"x\", 0, false)\n\tPart(\"/dev/loop0\")\n}\n";
+    assert_eq!(
+        rows(&[("disk/disk.go", code), ("disk/disk_test.go", test)]),
+        ["TestName: ", "TestPart: root loop partition-nodes"]
+    );
+}
+
+#[test]
 fn only_a_subtest_that_skips_has_the_need() {
     let test = "package a\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\
         func TestA(t *testing.T) {\n\

@@ -3,12 +3,14 @@
 //!
 //! [`Framer`] reads a binary that was started with `-test.v=test2json`, as
 //! cmd/internal/test2json does; [`parse_line`] reads a line of `go test -json`.
-//! [`Tally`] makes results of either.
+//! [`Tally`] makes results of either; [`plain`] reads what is neither.
 
 mod frame;
 mod json;
 mod junit;
 mod kept;
+mod plain;
+mod state;
 mod stream;
 mod tally;
 mod verdict;
@@ -17,8 +19,10 @@ pub use frame::Framer;
 pub use json::{Line, parse_line};
 pub use junit::junit;
 pub use kept::Kept;
+pub use plain::plain;
+pub use state::{State, Test};
 pub use stream::Stream;
-pub use tally::{Counts, Package, State, Tally, Test};
+pub use tally::{Counts, Package, Tally};
 pub use verdict::{Exit, Verdict};
 
 /// One thing that happened in one package.

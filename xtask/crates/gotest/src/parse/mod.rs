@@ -2,6 +2,7 @@
 //! not understand becomes `Unknown` and is stepped over, and nesting deeper
 //! than any source has is cut off, since what we read was written by others.
 
+mod control;
 mod expressions;
 mod statements;
 mod types;
@@ -40,8 +41,14 @@ impl<'a> Parser<'a> {
         old
     }
 
+    #[inline]
     pub(crate) fn is(&self, text: &str) -> bool {
-        self.token.text == text && !matches!(self.token.kind, Kind::Str | Kind::Rune)
+        // Asked some ten times of each token: most differ in length or at once.
+        let (is, wanted) = (self.token.text.as_bytes(), text.as_bytes());
+        is.len() == wanted.len()
+            && is.first() == wanted.first()
+            && is == wanted
+            && !matches!(self.token.kind, Kind::Str | Kind::Rune)
     }
 
     pub(crate) fn at_end(&self) -> bool {
@@ -69,6 +76,18 @@ impl<'a> Parser<'a> {
     pub(crate) fn name(&mut self) -> Option<&'a str> {
         let word = self.token.kind == Kind::Word && !is_keyword(self.token.text);
         word.then(|| self.advance().text)
+    }
+
+    /// `a, b, c`; none where no name stands.
+    fn names(&mut self) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        while let Some(name) = self.name() {
+            names.push(name);
+            if !self.eat(",") {
+                break;
+            }
+        }
+        names
     }
 
     fn semis(&mut self) {

@@ -22,7 +22,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Up to `}`, `case`, `default` or the end.
-    fn statements(&mut self) -> Vec<Stmt<'a>> {
+    pub(super) fn statements(&mut self) -> Vec<Stmt<'a>> {
         let mut body = Vec::new();
         loop {
             self.semis();
@@ -103,13 +103,7 @@ impl<'a> Parser<'a> {
                 return out;
             }
             let before = self.lexer.position();
-            let mut names = Vec::new();
-            while let Some(name) = self.name() {
-                names.push(name);
-                if !self.eat(",") {
-                    break;
-                }
-            }
+            let names = self.names();
             let ty = if self.is("=") { None } else { self.ty() };
             let values = if self.eat("=") {
                 self.exprs()
@@ -132,7 +126,7 @@ impl<'a> Parser<'a> {
     }
 
     /// An expression, an assignment, a sending; `None` for a label.
-    fn simple(&mut self) -> Option<Stmt<'a>> {
+    pub(super) fn simple(&mut self) -> Option<Stmt<'a>> {
         let mut left = self.exprs_before_assignment();
         let op = self.token.text;
         if self.token.kind == Kind::Op {
@@ -182,169 +176,5 @@ impl<'a> Parser<'a> {
             exprs.push(self.expr());
         }
         exprs
-    }
-
-    /// What stands between a keyword and its block, parted by semicolons.
-    fn header(&mut self) -> Vec<Option<Stmt<'a>>> {
-        let level = std::mem::replace(&mut self.level, -1);
-        let mut parts = Vec::new();
-        while !self.is("{") && !self.at_end() {
-            if self.token.kind == Kind::Semi {
-                self.advance();
-                parts.push(None);
-                continue;
-            }
-            let before = self.lexer.position();
-            let part = if self.is("range") {
-                self.advance();
-                Some(Stmt::Range {
-                    names: Vec::new(),
-                    over: self.expr(),
-                    body: Vec::new(),
-                })
-            } else {
-                self.simple_or_range()
-            };
-            parts.push(part);
-            if self.token.kind == Kind::Semi || self.lexer.position() == before {
-                self.advance();
-            }
-        }
-        self.level = level;
-        parts
-    }
-
-    fn simple_or_range(&mut self) -> Option<Stmt<'a>> {
-        let mut ahead = *self;
-        let mut names = Vec::new();
-        while let Some(name) = ahead.name() {
-            names.push(name);
-            if !ahead.eat(",") {
-                break;
-            }
-        }
-        if (ahead.eat(":=") || ahead.eat("=")) && ahead.eat("range") {
-            *self = ahead;
-            return Some(Stmt::Range {
-                names,
-                over: self.expr(),
-                body: Vec::new(),
-            });
-        }
-        self.simple()
-    }
-
-    fn conditional(&mut self) -> Stmt<'a> {
-        self.depth += 1;
-        self.advance();
-        let mut init: Vec<_> = self.header().into_iter().flatten().collect();
-        let cond = match init.pop() {
-            Some(Stmt::Expr(cond)) => cond,
-            Some(other) => {
-                init.push(other);
-                Expr::Unknown
-            }
-            None => Expr::Unknown,
-        };
-        let then = self.nested(Self::block);
-        let other = if self.eat("else") {
-            if self.is("if") && self.depth <= DEEPEST {
-                vec![self.conditional()]
-            } else {
-                self.nested(Self::block)
-            }
-        } else {
-            Vec::new()
-        };
-        self.depth -= 1;
-        Stmt::If {
-            init,
-            cond,
-            then,
-            other,
-        }
-    }
-
-    fn repeated(&mut self) -> Stmt<'a> {
-        self.advance();
-        let mut header: Vec<_> = self.header().into_iter().flatten().collect();
-        let block = self.nested(Self::block);
-        if let [Stmt::Range { .. }] = header.as_slice()
-            && let Some(Stmt::Range { names, over, .. }) = header.pop()
-        {
-            return Stmt::Range {
-                names,
-                over,
-                body: block,
-            };
-        }
-        header.push(Stmt::Block(block));
-        Stmt::Block(header)
-    }
-
-    fn cases(&mut self) -> Stmt<'a> {
-        self.advance();
-        let mut all: Vec<_> = self.header().into_iter().flatten().collect();
-        if !self.eat("{") {
-            return Stmt::Block(all);
-        }
-        self.nested(|parser| {
-            parser.depth += 1;
-            while parser.depth <= DEEPEST && !parser.is("}") && !parser.at_end() {
-                parser.semis();
-                if parser.eat("default") {
-                    parser.eat(":");
-                } else if parser.eat("case") {
-                    while !parser.is(":") && !parser.at_end() && !parser.is("}") {
-                        let before = parser.lexer.position();
-                        all.push(parser.simple_case());
-                        parser.eat(",");
-                        if parser.lexer.position() == before && !parser.is(":") {
-                            parser.advance();
-                        }
-                    }
-                    parser.eat(":");
-                }
-                let before = parser.lexer.position();
-                all.push(Stmt::Block(parser.statements()));
-                if parser.lexer.position() == before
-                    && !parser.is("}")
-                    && !parser.is("case")
-                    && !parser.is("default")
-                {
-                    parser.advance();
-                }
-            }
-            parser.depth -= 1;
-            parser.close("}");
-        });
-        Stmt::Block(all)
-    }
-
-    /// One of a case's alternatives; a receive may bind names.
-    fn simple_case(&mut self) -> Stmt<'a> {
-        if matches!(self.token.text, "[" | "*") && self.token.kind == Kind::Op {
-            let mut ahead = *self;
-            if let Some(ty) = ahead.ty() {
-                *self = ahead;
-                return Stmt::Expr(ty);
-            }
-        }
-        let first = self.expr();
-        if self.is(":=") || self.is("=") {
-            self.advance();
-            let value = self.expr();
-            let name = match first {
-                Expr::Name(name) => name,
-                _ => "",
-            };
-            return Stmt::Bind {
-                names: vec![name],
-                ty: None,
-                values: vec![value],
-                defines: true,
-            };
-        }
-        Stmt::Expr(first)
     }
 }

@@ -223,13 +223,7 @@ impl<'a> Parser<'a> {
 
     fn field(&mut self, fields: &mut Vec<Field<'a>>) {
         let mut ahead = *self;
-        let mut names = Vec::new();
-        while let Some(name) = ahead.name() {
-            names.push(name);
-            if !ahead.eat(",") {
-                break;
-            }
-        }
+        let names = ahead.names();
         let ends = matches!(ahead.token.kind, Kind::Semi | Kind::Str | Kind::End)
             || ahead.is("}")
             || ahead.is(".");

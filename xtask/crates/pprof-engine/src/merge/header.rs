@@ -1,6 +1,5 @@
 //! What merged profiles have in common: sample types and units.
 
-use super::Source;
 use super::tables::Tables;
 use crate::error::{Error, Result};
 use crate::profile::{Header, Profile, Text, ValueType};
@@ -30,11 +29,8 @@ fn kinds(profile: &Profile) -> Vec<Kind> {
 
 /// # Errors
 /// No common sample type, units that do not convert, different periods.
-pub(super) fn plan(sources: &[Source]) -> Result<Plan> {
-    let all: Vec<Vec<Kind>> = sources
-        .iter()
-        .map(|source| kinds(&source.profile))
-        .collect();
+pub(super) fn plan(sources: &[&Profile]) -> Result<Plan> {
+    let all: Vec<Vec<Kind>> = sources.iter().map(|source| kinds(source)).collect();
     let Some((first, others)) = all.split_first() else {
         return Err(Error::Query("no profiles to merge".into()));
     };
@@ -91,9 +87,9 @@ fn finest(found: &[(usize, &Kind)]) -> Result<String> {
     Ok(finest.1.clone())
 }
 
-fn period_type(sources: &[Source]) -> Result<Kind> {
-    let of = |source: &Source| kind(&source.profile, source.profile.header.period_type);
-    let first = of(&sources[0]);
+fn period_type(sources: &[&Profile]) -> Result<Kind> {
+    let of = |source: &Profile| kind(source, source.header.period_type);
+    let first = of(sources[0]);
     for source in &sources[1..] {
         let other = of(source);
         if other != first {
@@ -108,9 +104,9 @@ fn period_type(sources: &[Source]) -> Result<Kind> {
 
 /// As in pprof: a default that was dropped with its type gives way to the
 /// first type that is left.
-fn default_type(sources: &[Source], types: &[Kind]) -> String {
+fn default_type(sources: &[&Profile], types: &[Kind]) -> String {
     for source in sources {
-        let profile = &source.profile;
+        let profile = *source;
         let default = profile.text(profile.header.default_sample_type);
         let changed = kinds(profile)
             .iter()
@@ -128,8 +124,8 @@ fn default_type(sources: &[Source], types: &[Kind]) -> String {
 
 impl Plan {
     /// The result's header, its strings in the result's table.
-    pub(super) fn header(&self, sources: &[Source], tables: &mut Tables) -> Header {
-        let first = &sources[0].profile;
+    pub(super) fn header(&self, sources: &[&Profile], tables: &mut Tables) -> Header {
+        let first = sources[0];
         let copy = |text: Text, tables: &mut Tables| tables.text(first.text_bytes(text));
         let mut header = Header {
             drop_frames: copy(first.header.drop_frames, tables),
@@ -147,7 +143,7 @@ impl Plan {
             header.sample_types.push(ValueType { kind, unit });
         }
         for source in sources {
-            let theirs = &source.profile.header;
+            let theirs = &source.header;
             if header.time_nanos == 0 || theirs.time_nanos < header.time_nanos {
                 header.time_nanos = theirs.time_nanos;
             }
@@ -158,13 +154,13 @@ impl Plan {
                 header.period.max(theirs.period)
             };
             for comment in &theirs.comments {
-                let comment = tables.text(source.profile.text_bytes(*comment));
+                let comment = tables.text(source.text_bytes(*comment));
                 if !header.comments.contains(&comment) {
                     header.comments.push(comment);
                 }
             }
             if header.doc_url == 0 {
-                header.doc_url = tables.text(source.profile.text_bytes(theirs.doc_url));
+                header.doc_url = tables.text(source.text_bytes(theirs.doc_url));
             }
         }
         header

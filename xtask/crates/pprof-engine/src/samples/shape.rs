@@ -1,6 +1,8 @@
 //! A sample's message in the shape that all writers give it: read without
 //! ado. Any other shape is left to the reader of all shapes.
 
+use std::ops::Range;
+
 use super::{Raw, RawLabels};
 use crate::profile::Span;
 use crate::wire::{quick, signed};
@@ -44,6 +46,19 @@ pub(crate) fn raw(
     offset: usize,
     value: &mut impl FnMut(usize, i64),
 ) -> Option<(Raw, usize)> {
+    if let Some((stack, values, labels)) = usual(bytes) {
+        let (mut at, mut got) = (values.start, 0);
+        while at < values.end {
+            value(got, signed(quick(&bytes[..values.end], &mut at)?));
+            got += 1;
+        }
+        let span = |of: Range<usize>| Span::new(offset + of.start, offset + of.end);
+        let raw = Raw {
+            stack: Some(span(stack)),
+            labels: RawLabels::Wire(span(labels)),
+        };
+        return Some((raw, got));
+    }
     let (mut stack, mut labels) = (Run::default(), Run::default());
     let (mut at, mut got) = (0, 0);
     while let Some(&tag) = bytes.get(at) {
@@ -85,6 +100,24 @@ pub(crate) fn raw(
     Some((raw, got))
 }
 
+/// The fields of the stack, the packed values and the fields of the labels,
+/// in this order, none of them long: what nearly every sample is.
+#[inline]
+fn usual(bytes: &[u8]) -> Option<(Range<usize>, Range<usize>, Range<usize>)> {
+    let after = |at: usize, tag: u8| {
+        let [of, length] = *bytes.get(at..)?.first_chunk::<2>()?;
+        let end = at + 2 + usize::from(length);
+        (of == tag && length < 0x80 && end <= bytes.len()).then_some(end)
+    };
+    let stack = after(0, PACKED_STACK)?;
+    let values = after(stack, PACKED_VALUES)?;
+    let mut labels = values;
+    while labels < bytes.len() {
+        labels = after(labels, LABEL)?;
+    }
+    Some((0..stack, stack + 2..values, values..labels))
+}
+
 /// The id that is unknown, or none for a number that breaks off.
 #[inline]
 pub(super) fn push(
@@ -103,24 +136,38 @@ pub(super) fn push(
         // Checked when the sample was first read.
         let end = usize::try_from(number)
             .map_or(bytes.len(), |len| bytes.len().min(at.saturating_add(len)));
-        let packed = &bytes[at..end];
-        let mut from = 0;
-        while let Some(&first) = packed.get(from) {
-            // Nearly all ids have one byte or two.
-            let id = match packed.get(from + 1) {
-                _ if first < 0x80 => {
-                    from += 1;
-                    u64::from(first)
-                }
-                Some(&second) if second < 0x80 => {
-                    from += 2;
-                    u64::from(first & 0x7f) | u64::from(second) << 7
-                }
-                _ => quick(packed, &mut from).ok_or(None)?,
-            };
-            into.push(place(id).ok_or(Some(id))?);
-        }
+        push_packed(&bytes[at..end], into, &place)?;
         at = end;
+    }
+    Ok(())
+}
+
+/// Ids one after the other.
+#[inline]
+fn push_packed(
+    mut packed: &[u8],
+    into: &mut Vec<u32>,
+    place: &impl Fn(u64) -> Option<u32>,
+) -> Result<(), Option<u64>> {
+    loop {
+        // Nearly all ids have three bytes at most.
+        let (id, rest) = match *packed {
+            [a, ref rest @ ..] if a < 0x80 => (u32::from(a), rest),
+            [a, b, ref rest @ ..] if b < 0x80 => (u32::from(a & 0x7f) | u32::from(b) << 7, rest),
+            [a, b, c, ref rest @ ..] if c < 0x80 => {
+                let low = u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7;
+                (low | u32::from(c) << 14, rest)
+            }
+            _ => break,
+        };
+        packed = rest;
+        let id = u64::from(id);
+        into.push(place(id).ok_or(Some(id))?);
+    }
+    let mut at = 0;
+    while at < packed.len() {
+        let id = quick(packed, &mut at).ok_or(None)?;
+        into.push(place(id).ok_or(Some(id))?);
     }
     Ok(())
 }

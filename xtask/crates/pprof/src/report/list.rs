@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use pprof_engine::{
-    Error, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, Weight, compile, unit,
-    weigh, with_tag_frames,
+    Error, Frames, Granularity, Info, Profile, Query, Result, View, Weight, compile, unit, weigh,
+    with_tag_frames,
 };
 
 use super::{Question, Text};
@@ -136,9 +136,8 @@ fn asked(
     with_tag_frames(profile, &query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, question.weighing)?;
         let frames = Frames::of(profile, &view, query, true);
-        let weights = weigh(&stacks, &frames)?;
+        let (stacks, weights) = weigh(profile, &view, question.weighing, &frames)?;
         let mut found: Found<'_> = BTreeMap::new();
         for (info, weight) in frames.infos.iter().zip(&weights) {
             let counts = weight.flat != 0 || weight.cum != 0;

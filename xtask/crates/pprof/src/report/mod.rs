@@ -2,6 +2,7 @@
 
 mod compare;
 mod goroutines;
+mod groups;
 mod list;
 mod question;
 mod raw;
@@ -11,12 +12,12 @@ mod tree;
 
 use std::fmt::Write;
 
-use pprof_engine::{Calls, Graph, Profile, Query, Result, View, unit, with_tag_frames};
+use pprof_engine::{Calls, Difference, Graph, Profile, Query, Result, View, unit, with_tag_frames};
 
 pub use compare::{Compared, Comparison, compare, compare_text};
 pub use goroutines::{Goroutines, Group, goroutines};
+pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
-pub use pprof_engine::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub(crate) use question::{Question, total};
 pub use raw::raw;
 pub use tags::{comments, tags};
@@ -71,17 +72,44 @@ pub struct Top {
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
+    asked(profile, query, |question, graph, warnings| {
+        as_rows(question, graph, warnings)
+    })
+}
+
+/// The same of a difference; none where it must be merged to be told.
+///
+/// # Errors
+/// As `top`; profiles of different kinds.
+pub fn difference_top(of: &Difference, query: &Query) -> Result<Option<Top>> {
+    let told = of.graph(query, Calls::Inlined)?;
+    told.map(|(head, graph)| {
+        let question = Question::new(&head, query)?;
+        Ok(as_rows(&question, &graph, Vec::new()))
+    })
+    .transpose()
+}
+
+fn as_rows(question: &Question<'_>, graph: &Graph, warnings: Vec<String>) -> Top {
+    Top {
+        sample_type: question.kind.clone(),
+        unit: question.unit.clone(),
+        total: graph.total,
+        rows: rows(graph),
+        warnings,
+    }
+}
+
+fn asked<T>(
+    profile: &Profile,
+    query: &Query,
+    tell: impl FnOnce(&Question<'_>, &Graph, Vec<String>) -> T,
+) -> Result<T> {
     with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::Inlined)?;
-        Ok(Top {
-            sample_type: question.kind.clone(),
-            unit: question.unit.clone(),
-            total: graph.total,
-            rows: rows(&graph),
-            warnings: view.warnings,
-        })
+        Ok(tell(&question, &graph, view.warnings))
     })
 }
 
@@ -115,33 +143,56 @@ fn rows(graph: &Graph) -> Vec<Row> {
 /// # Errors
 /// As `top`.
 pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
-    with_tag_frames(profile, query, |profile, query| {
-        let question = Question::new(profile, query)?;
-        let view = View::new(profile, query)?;
-        let graph = Graph::new(profile, &view, query, question.weighing, Calls::Inlined)?;
-        let to = question.output_unit(&graph);
-        let mut out = question.graph_head(&graph, &to, time);
-        out.push_str("      flat  flat%   sum%        cum   cum%\n");
-        let mut sum = 0_i64;
-        for row in rows(&graph) {
-            sum = sum.wrapping_add(row.flat);
-            let share = |value| unit::percentage(value, graph.total);
-            let inline = if row.inline.is_empty() { "" } else { " " };
-            let _ = writeln!(
-                out,
-                "{:>10} {} {} {:>10} {}  {}{inline}{}",
-                question.format(row.flat, &to),
-                share(row.flat),
-                share(sum),
-                question.format(row.cum, &to),
-                share(row.cum),
-                row.name,
-                row.inline
-            );
-        }
-        Ok(Text {
-            text: out,
-            warnings: view.warnings,
-        })
+    asked(profile, query, |question, graph, warnings| {
+        as_text(question, graph, warnings, time)
     })
+}
+
+/// The same of a difference; none where it must be merged to be told.
+///
+/// # Errors
+/// As `difference_top`.
+pub fn difference_text(
+    of: &Difference,
+    query: &Query,
+    time: FormatTime<'_>,
+) -> Result<Option<Text>> {
+    let told = of.graph(query, Calls::Inlined)?;
+    told.map(|(head, graph)| {
+        let question = Question::new(&head, query)?;
+        Ok(as_text(&question, &graph, Vec::new(), time))
+    })
+    .transpose()
+}
+
+fn as_text(
+    question: &Question<'_>,
+    graph: &Graph,
+    warnings: Vec<String>,
+    time: FormatTime<'_>,
+) -> Text {
+    let to = question.output_unit(graph);
+    let mut out = question.graph_head(graph, &to, time);
+    out.push_str("      flat  flat%   sum%        cum   cum%\n");
+    let mut sum = 0_i64;
+    for row in rows(graph) {
+        sum = sum.wrapping_add(row.flat);
+        let share = |value| unit::percentage(value, graph.total);
+        let inline = if row.inline.is_empty() { "" } else { " " };
+        let _ = writeln!(
+            out,
+            "{:>10} {} {} {:>10} {}  {}{inline}{}",
+            question.format(row.flat, &to),
+            share(row.flat),
+            share(sum),
+            question.format(row.cum, &to),
+            share(row.cum),
+            row.name,
+            row.inline
+        );
+    }
+    Text {
+        text: out,
+        warnings,
+    }
 }

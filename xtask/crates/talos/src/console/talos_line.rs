@@ -3,6 +3,8 @@
 //! Source: `v1alpha1_controller.go` in internal/app/machined/pkg/runtime/v1alpha1
 //! and internal/app/init/main.go, the same from 1.9 to main.
 
+use crate::duration;
+
 /// What a Talos line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum TalosLine<'a> {
@@ -85,10 +87,10 @@ fn phase(text: &str) -> Option<TalosLine<'_>> {
     if rest == "failed" {
         return Some(TalosLine::PhaseFailed { name });
     }
-    if let Some(duration) = rest.strip_prefix("done, ") {
+    if let Some(took) = rest.strip_prefix("done, ") {
         return Some(TalosLine::PhaseDone {
             name,
-            seconds: go_duration(duration)?,
+            seconds: duration(took.trim())?.as_secs_f64(),
         });
     }
     let (number, of) = progress.split_once('/')?;
@@ -98,35 +100,6 @@ fn phase(text: &str) -> Option<TalosLine<'_>> {
         number: number.parse().ok()?,
         of: of.parse().ok()?,
     })
-}
-
-/// Seconds of what Go's `time.Duration` prints: `1h2m3.5s`, `12.3ms`, `850µs`, `0s`.
-pub(super) fn go_duration(text: &str) -> Option<f64> {
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let value: f64 = rest[..number].parse().ok()?;
-        let unit = &rest[number..];
-        let end = unit
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(unit.len());
-        seconds += value
-            * match &unit[..end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "µs" | "μs" | "us" => 1e-6,
-                "ns" => 1e-9,
-                _ => return None,
-            };
-        rest = &unit[end..];
-    }
-    Some(seconds)
 }
 
 #[cfg(test)]
@@ -197,23 +170,6 @@ mod tests {
             "hello",
         ] {
             assert_eq!(TalosLine::parse(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        for (text, seconds) in [
-            ("1m2.5s", 62.5),
-            ("850.5µs", 850.5e-6),
-            ("0s", 0.0),
-            ("1h0m0s", 3600.0),
-            ("3ns", 3e-9),
-        ] {
-            let found = go_duration(text).unwrap();
-            assert!((found - seconds).abs() < 1e-12, "{text}");
-        }
-        for none in ["", "s", "1", "1.2.3s", "1 s", "1x"] {
-            assert_eq!(go_duration(none), None, "{none}");
         }
     }
 }

@@ -25,15 +25,13 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A profile, its nodes as sides; with a base, both sides.
 pub(super) fn show(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let base = load::base(&args.compare)?;
-    let mut profiles = vec![("now", profile)];
-    profiles.extend(base.as_ref().map(|base| ("before", base)));
-    let flame = Flame::new(&profiles, &args.query(), "node", LEAST);
+    let sides = load::Sides::of(profile, &args.compare)?;
+    let flame = Flame::new(&sides.named("now"), &args.query(), "node", LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let colour = app.ui.has_colour();
     explore(
         app,
-        View::new(Tree::new(flame), title, base.is_some(), colour),
+        View::new(Tree::new(flame), title, sides.differ(), colour),
     )
 }
 

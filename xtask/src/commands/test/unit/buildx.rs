@@ -1,47 +1,184 @@
-//! `test unit --in buildx`: the Makefile's own target, through `build`.
+//! `test unit --in buildx`: the Makefile's own target, through `build`; what it
+//! prints is read as results.
 
-use super::super::args::UnitArgs;
+use std::collections::{BTreeMap, BTreeSet};
+
+use gotest::Test;
+use gotest::events::{Package, plain};
+
+use super::super::args::{Chosen, Sudo, UnitArgs};
+use super::super::discovered;
+use super::finish;
 use super::flags::Flags;
+use super::report::Report;
+use super::session::Outcome;
 use crate::commands::App;
 use crate::commands::build;
 use crate::commands::cluster::HalfMade;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
+use crate::run::gotest::Stop;
 
-/// The Makefile's own target; what it cannot be told is refused.
-pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
+/// What the Makefile's target cannot be told is refused.
+///
+/// # Errors
+/// Exit code 2.
+pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
+    // `--race` is a target of its own.
+    let builds = flags.build.iter().filter(|flag| *flag != "-race");
     let here_only = [
         (flags.run.is_some(), "-run"),
+        (args.chosen.shard.is_some(), "--shard"),
+        (
+            args.chosen.packages.len() > 1,
+            "more than one pattern of packages",
+        ),
+        (!args.chosen.tags.is_empty(), "--tags"),
         (args.results.rerun_failed, "--rerun-failed"),
         (args.results.retries > 0, "--retries"),
-        (args.results.json, "--json"),
-        (args.results.report.is_some(), "--report"),
-        (args.results.junit.is_some(), "--junit"),
+        (args.timeout.is_some(), "--timeout"),
+        (args.jobs.is_some(), "--jobs"),
+        (args.fail_fast, "--fail-fast"),
+        (args.sudo != Sudo::Auto, "--sudo"),
         (
-            !flags.test.is_empty() || !flags.build.is_empty(),
+            builds.count() + flags.test.len() + flags.own.len() > 0
+                || flags.skip.is_some()
+                || flags.timeout.is_some(),
             "flags of `go test`",
         ),
     ];
-    if let Some((_, name)) = here_only.iter().find(|(given, _)| *given) {
-        return Err(
-            Failure::usage(format!("the Makefile's unit-tests cannot be given {name}"))
-                .hint("leave it out, or leave `--in buildx` out"),
-        );
+    match here_only.iter().find(|(given, _)| *given) {
+        Some((_, name)) => Err(Failure::usage(format!(
+            "the Makefile's unit-tests cannot be given {name}"
+        ))
+        .hint("leave it out, or leave `--in buildx` out")),
+        None => Ok(()),
     }
+}
+
+pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
+    check(args, flags)?;
     let target = if flags.race {
         "unit-tests-race"
     } else {
         "unit-tests"
     };
-    let mut words = vec![target.to_owned()];
-    if !args.chosen.packages.is_empty() {
-        words.push(format!("TESTPKGS={}", args.chosen.packages.join(" ")));
-    }
-    let repository = build::repository::Repository::open(&app.ctx.checkout()?.dir)?;
+    // With a terminal BuildKit would redraw what we want to read.
+    let mut words = vec![target.to_owned(), "PROGRESS=plain".to_owned()];
+    words.extend(
+        args.chosen
+            .packages
+            .iter()
+            .map(|it| format!("TESTPKGS={it}")),
+    );
+    let dir = &app.ctx.checkout()?.dir;
+    let known = known(&discovered::in_checkout(app, dir, &Chosen::default())?);
+    let repository = build::repository::Repository::open(dir)?;
     let planned = build::evaluate(app, &repository, &words, false)?;
     let plan = build::plan_of(app, &repository, &words, &planned);
-    if !app.is_dry() {
-        build::preflight::check(app, &plan)?;
+    if app.is_dry() {
+        app.show(&plan)?;
+        return Ok(0);
     }
-    app.carry_out(&plan, &HalfMade)?;
-    Ok(0)
+    build::preflight::check(app, &plan)?;
+    let began = std::time::Instant::now();
+    let (record, ended) = app.runner().execute_recorded(&plan, &HalfMade)?;
+    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut cached = false;
+    for step in 0..plan.steps.len() {
+        let Ok(log) = std::fs::read(record.step_log(step)) else {
+            continue;
+        };
+        let log = String::from_utf8_lossy(&log);
+        cached |= log.lines().any(is_cached);
+        for package in packages(&log, &known) {
+            let outcome = outcomes.entry(package.name.clone()).or_default();
+            outcome.runs.push(package);
+        }
+    }
+    let failed = outcomes.values().flat_map(|outcome| &outcome.runs);
+    let failed = failed
+        .filter_map(|run| run.verdict.as_ref())
+        .any(|verdict| !verdict.is_ok());
+    // Without a package that failed it was the build.
+    if let Err(failure) = ended
+        && (!failed || failure.exit == Exit::Interrupted)
+    {
+        return Err(failure);
+    }
+    if outcomes.is_empty() && cached {
+        app.ui
+            .note("BuildKit ran nothing: nothing changed since these tests passed");
+    }
+    let report = Report {
+        outcomes: &outcomes,
+        chosen: &BTreeMap::new(),
+        seconds: began.elapsed().as_secs_f64(),
+        interrupted: false,
+        leg: None,
+    };
+    finish::write_reports(app, &args.results, &report, &record.dir)?;
+    app.ui.note(
+        "the Makefile's `go test` names tests that failed only; the others are known by package",
+    );
+    let terms = finish::Terms {
+        results: &args.results,
+        strict: args.strict,
+        list: None,
+    };
+    Ok(finish::exit_code(app, &terms, &report, Stop::Done))
+}
+
+/// Test functions by their packages' import paths.
+type Known = BTreeMap<String, BTreeSet<String>>;
+
+fn known(tests: &[Test]) -> Known {
+    let mut known = Known::new();
+    for test in tests.iter().filter(|test| !test.name.contains('/')) {
+        let package = known.entry(test.package.clone()).or_default();
+        package.insert(test.name.clone());
+    }
+    known
+}
+
+/// Of the step that runs `go test`.
+fn packages(log: &str, known: &Known) -> Vec<Package> {
+    plain(log.lines().filter_map(said), |package, test| {
+        // What the build made itself we cannot know.
+        known.get(package).is_none_or(|tests| tests.contains(test))
+    })
+}
+
+/// What a program said in BuildKit's plain progress: `#12 3.456 text`.
+fn said(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix('#')?;
+    let (step, rest) = rest.split_once(' ')?;
+    step.parse::<u32>().ok()?;
+    let (time, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_time = time.contains('.') && time.parse::<f64>().is_ok();
+    is_time.then_some(text)
+}
+
+/// `#12 CACHED`
+fn is_cached(line: &str) -> bool {
+    line.starts_with('#') && line.ends_with(" CACHED")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_program_said_is_read() {
+        let log = "#11 [unit-tests-runner 3/3] RUN go test ./...\n\
+            #11 0.512 --- FAIL: TestA (0.00s)\n\
+            #11 0.512     a_test.go:3: no\n\
+            #11 0.513 FAIL\n\
+            #11 0.514 FAIL\texample.org/a\t0.002s\n\
+            #11 ERROR: process \"go test\" did not complete successfully: exit code: 1\n";
+        let packages = packages(log, &Known::new());
+        assert_eq!(packages.len(), 1);
+        assert_eq!(packages[0].failed_roots(), ["TestA"]);
+        assert!(packages[0].output_of("TestA").contains("a_test.go:3: no"));
+        assert!(is_cached("#11 CACHED"));
+    }
 }

@@ -2,10 +2,12 @@
 //! the exit code says what came of it.
 
 use camino::Utf8Path;
+use gotest::events::{Package, Verdict};
 
 use super::super::args::ResultArgs;
 use super::report::Report;
 use crate::commands::App;
+use crate::ctx::probe;
 use crate::failure::{Because, Exit, Result};
 use crate::record::files;
 use crate::record::results::{Failed, remember};
@@ -20,6 +22,50 @@ pub(super) fn write(
     before: Option<Failed>,
     record: &Utf8Path,
     checkout: &Utf8Path,
+) -> Result<()> {
+    write_reports(app, args, report, record)?;
+    let is_unbuilt = |run: &Package| run.verdict == Some(Verdict::BuildFailed);
+    if report.runs().any(is_unbuilt)
+        && let Some(note) = of_another_go(checkout)
+    {
+        app.ui.note(&note);
+    }
+    let state = &app.ctx.dirs.state;
+    // Only estimates are lost.
+    if let Err(failure) = remember(state, &report.remembered()) {
+        app.ui.note(&failure.to_string());
+    }
+    report.next_failed(before).save(state, checkout)
+}
+
+/// Older Talos has dependencies that a later Go does not build.
+fn of_another_go(checkout: &Utf8Path) -> Option<String> {
+    let text = std::fs::read_to_string(checkout.join("go.mod")).ok()?;
+    let wanted = text
+        .lines()
+        .find_map(|line| line.strip_prefix("go "))?
+        .trim();
+    let here = probe::stdout(&["go", "env", "GOVERSION"], Some(checkout))?;
+    let line =
+        |version: &str| -> Vec<String> { version.split('.').take(2).map(str::to_owned).collect() };
+    if line(here.trim_start_matches("go")) == line(wanted) {
+        return None;
+    }
+    let release = match wanted.matches('.').count() {
+        1 => format!("{wanted}.0"),
+        _ => wanted.to_owned(),
+    };
+    Some(format!(
+        "the checkout is for Go {wanted}, and this is {here}; GOTOOLCHAIN=go{release} builds with that"
+    ))
+}
+
+/// For people, and for programs where they are asked for.
+pub(super) fn write_reports(
+    app: &App<'_>,
+    args: &ResultArgs,
+    report: &Report<'_>,
+    record: &Utf8Path,
 ) -> Result<()> {
     let json = report.json();
     let text = format!("{json:#}\n");
@@ -39,12 +85,7 @@ pub(super) fn write(
     } else {
         ui::print(&report.people(app.ui));
     }
-    let state = &app.ctx.dirs.state;
-    // Only estimates are lost.
-    if let Err(failure) = remember(state, &report.remembered()) {
-        app.ui.note(&failure.to_string());
-    }
-    report.next_failed(before).save(state, checkout)
+    Ok(())
 }
 
 /// What a run is judged by.

@@ -46,6 +46,27 @@ const BUILD_SWITCHES: &[&str] = &[
     "buildvcs",
 ];
 
+/// And those that need one.
+const BUILD_VALUES: &[&str] = &[
+    "asmflags",
+    "buildmode",
+    "compiler",
+    "covermode",
+    "coverpkg",
+    "gccgoflags",
+    "gcflags",
+    "installsuffix",
+    "ldflags",
+    "mod",
+    "modfile",
+    "overlay",
+    "pgo",
+    "pkgdir",
+    "tags",
+    "toolexec",
+    "vet",
+];
+
 /// The words of a user, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Flags {
@@ -108,9 +129,13 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
                 flags.race |= name == "race" && given.as_deref() != Some("false");
                 flags.build.push(word.clone());
             }
-            _ => {
+            _ if BUILD_VALUES.contains(&name) => {
                 let value = value()?;
                 flags.build.push(format!("-{name}={value}"));
+            }
+            _ => {
+                return Err(Failure::usage(format!("`{word}` is no flag of `go test`"))
+                    .hint("options of `test unit` come before `--`; `go help testflag` and `go help build` name go's"));
             }
         }
     }
@@ -155,7 +180,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_said() {
-        for line in ["-json", "./pkg", "-count", "-exec sudo", "-coverprofile=c"] {
+        for line in [
+            "-json",
+            "./pkg",
+            "-count",
+            "-exec sudo",
+            "-coverprofile=c",
+            "-short --shard",
+            "--shard 1/2",
+            "-typo=1",
+        ] {
             assert_eq!(sorted(line).unwrap_err().exit.code(), 2, "{line}");
         }
     }

@@ -127,57 +127,84 @@ impl<'a> Live<'a> {
     }
 
     fn picture(&self, left: f64, size: usize) -> String {
-        let width = self.ui.width().unwrap_or(80);
+        let (width, height) = self.ui.size().unwrap_or((80, 24));
+        // Cut to what fits: a picture that scrolls cannot be taken back.
+        let shown = SHOWN.min(height.saturating_sub(3)).max(1);
         let mut out = String::new();
-        let running: Vec<(&Job, Option<&(String, Instant)>)> =
+        let mut running: Vec<(&Job, &str, Instant)> =
             self.running.values().flat_map(Job::lines).collect();
-        for (job, test) in running.iter().take(SHOWN) {
-            let (name, since) = match test {
-                Some((name, since)) => (name.as_str(), *since),
-                None => ("", job.began),
-            };
-            let root = if job.as_root { " [root]" } else { "" };
-            let line = format!(
-                "  {:>6.1}s  {}{root}  {name}",
-                since.elapsed().as_secs_f64(),
-                short(&job.package)
-            );
+        // Those that take longest are what one waits for.
+        running.sort_by_key(|(.., since)| *since);
+        for (job, name, since) in running.iter().take(shown) {
+            let _ = writeln!(out, "{}", running_line(job, name, *since, width));
+        }
+        if running.len() > shown {
+            let line = format!("  … and {} more", running.len() - shown);
             let _ = writeln!(out, "{}", cut(&line, width));
         }
-        if running.len() > SHOWN {
-            let _ = writeln!(out, "  … and {} more", running.len() - SHOWN);
-        }
-        let mut line = format!(
-            "{} running, {} passed, {} failed, {} skipped",
-            running.len(),
-            self.passed,
-            self.failed,
-            self.skipped
-        );
-        if self.to_link > 0 {
-            let _ = write!(line, ", {} to link", self.to_link);
-        }
-        let _ = write!(line, "  {}", clock(self.began.elapsed().as_secs_f64()));
         let now: f64 = self.running.values().map(Job::left).sum();
-        if left + now > 1.0 {
-            #[expect(clippy::cast_precision_loss, reason = "a number of processors")]
-            let size = size.max(1) as f64;
-            let _ = write!(line, ", about {} left", clock((left + now) / size));
-        }
+        #[expect(clippy::cast_precision_loss, reason = "a number of processors")]
+        let size = size.max(1) as f64;
+        let line = self.sum_line(running.len(), (left + now) / size, width);
         let style = if self.failed > 0 {
             Style::Bad
         } else {
             Style::Bold
         };
-        let _ = writeln!(out, "{}", self.ui.paint_drawn(style, &cut(&line, width)));
+        let _ = writeln!(out, "{}", self.ui.paint_drawn(style, &line));
         out
+    }
+
+    /// How it stands; `left`: seconds, of history. In few words where it is narrow.
+    fn sum_line(&self, running: usize, left: f64, width: usize) -> String {
+        let took = clock(self.began.elapsed().as_secs_f64());
+        let mut line = format!(
+            "{running} running, {} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
+        let mut narrow = format!(
+            "{} ok, {} FAIL, {} skip",
+            self.passed, self.failed, self.skipped
+        );
+        if self.to_link > 0 {
+            let _ = write!(line, ", {} to link", self.to_link);
+        }
+        let _ = write!(line, "  {took}");
+        let _ = write!(narrow, "  {took}");
+        if left > 1.0 {
+            let _ = write!(line, ", about {} left", clock(left));
+            let _ = write!(narrow, ", ~{}", clock(left));
+        }
+        if line.chars().count() > width {
+            line = narrow;
+        }
+        cut(&line, width)
     }
 }
 
+/// Of what is too long the package's beginning is left out: tests are known by
+/// their names.
+fn running_line(job: &Job, name: &str, since: Instant, width: usize) -> String {
+    let time = format!("  {:>6.1}s  ", since.elapsed().as_secs_f64());
+    let root = if job.as_root { " [root]" } else { "" };
+    let end = format!("{root}  {name}");
+    let package = short(&job.package);
+    let taken = time.chars().count() + end.trim_end().chars().count();
+    let left = width.saturating_sub(taken).max(8);
+    let length = package.chars().count();
+    let package = if length > left {
+        let from = package.char_indices().nth(length - left + 1);
+        format!("…{}", from.map_or("", |(at, _)| &package[at..]))
+    } else {
+        package.to_owned()
+    };
+    cut(format!("{time}{package}{end}").trim_end(), width)
+}
+
 impl Job {
-    fn lines(&self) -> Vec<(&Self, Option<&(String, Instant)>)> {
+    fn lines(&self) -> Vec<(&Self, &str, Instant)> {
         if self.tests.is_empty() {
-            return vec![(self, None)];
+            return vec![(self, "", self.began)];
         }
         // A test whose subtest runs is that subtest.
         let is_above = |name: &str| {
@@ -188,7 +215,9 @@ impl Job {
             })
         };
         let leaves = self.tests.iter().filter(|(name, _)| !is_above(name));
-        leaves.map(|test| (self, Some(test))).collect()
+        leaves
+            .map(|(name, since)| (self, name.as_str(), *since))
+            .collect()
     }
 
     fn left(&self) -> f64 {
@@ -231,5 +260,28 @@ mod tests {
         assert_eq!(clock(65.0), "1m05s");
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(short("github.com/siderolabs/talos/pkg/x"), "pkg/x");
+    }
+
+    #[test]
+    fn what_is_narrow_shows_the_test() {
+        let job = Job {
+            package: "github.com/siderolabs/talos/internal/pkg/controllers/network".to_owned(),
+            as_root: true,
+            began: Instant::now(),
+            expected: 0.0,
+            tests: Vec::new(),
+        };
+        let line = |width| running_line(&job, "TestLinkSpec/TestBond", job.began, width);
+        assert_eq!(
+            line(80),
+            "     0.0s  internal/pkg/controllers/network [root]  TestLinkSpec/TestBond"
+        );
+        assert_eq!(
+            line(54),
+            "     0.0s  …lers/network [root]  TestLinkSpec/TestBond"
+        );
+        assert_eq!(line(40).chars().count(), 40);
+        let none = running_line(&job, "", job.began, 80);
+        assert!(none.ends_with(" [root]"), "{none}");
     }
 }

@@ -98,6 +98,19 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     carry_out(app, shared, what)
 }
 
+/// What can be refused without a look at the checkout.
+///
+/// # Errors
+/// Flags that nobody takes, or that do not go together.
+pub(super) fn check(args: &UnitArgs) -> Result<()> {
+    let flags = sorted(args)?;
+    timeout(&flags)?;
+    if args.place == Place::Buildx {
+        buildx::check(args, &flags)?;
+    }
+    Ok(())
+}
+
 /// Flags of ours and of `go test`; ours come first.
 fn sorted(args: &UnitArgs) -> Result<Flags> {
     let mut flags = flags::sort(&args.go_flags)?;
@@ -122,7 +135,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     let Some(text) = &flags.timeout else {
         return Ok(GOS_LIMIT);
     };
-    gotest::duration(text).ok_or_else(|| {
+    talos::duration(text).ok_or_else(|| {
         Failure::usage(format!("`{text}` is no time span"))
             .hint("as Go writes them: 90s, 5m, 1h30m")
     })

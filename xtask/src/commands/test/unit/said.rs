@@ -78,6 +78,24 @@ impl Session<'_> {
         }
     }
 
+    /// Why a package cannot be built; what is wrong with all is said once.
+    pub(super) fn say_unbuilt(&mut self, package: &str, words: String) {
+        let title = format!("FAIL {}  cannot be built", short(package));
+        let text = match &self.unbuilt {
+            Some((other, said)) if *said == words => {
+                let title = format!("{title}, as {}", short(other));
+                format!("{}\n", self.paint(Style::Bad, &title))
+            }
+            _ => {
+                let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+                indent(&mut text, &words);
+                self.unbuilt = Some((package.to_owned(), words));
+                text
+            }
+        };
+        self.say(&text);
+    }
+
     fn say_line(&mut self, finished: &Finished, verdict: &Verdict) {
         let results = &finished.results;
         let counts = results.counts();

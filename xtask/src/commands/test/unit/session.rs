@@ -8,11 +8,10 @@ use gotest::events::{Package, State, Verdict};
 
 use super::super::args::ResultArgs;
 use super::live::{Live, short};
-use super::said::indent;
 use super::select::Package as Chosen;
 use crate::failure::Failure;
 use crate::run::gotest::{Finished, Job, Linked, Observe, Seen};
-use crate::ui::{Style, Ui};
+use crate::ui::Ui;
 
 /// What came of one package.
 #[derive(Debug, Default)]
@@ -114,6 +113,9 @@ pub(super) struct Session<'a> {
     pub(super) size: usize,
     /// What was said of a test at once, so that it is said once.
     pub(super) said: BTreeMap<usize, Vec<String>>,
+    /// A package that cannot be built, and the compiler's words about it: what
+    /// is wrong with all is said once.
+    pub(super) unbuilt: Option<(String, String)>,
     jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
 }
 
@@ -139,6 +141,7 @@ impl<'a> Session<'a> {
             live,
             size,
             said: BTreeMap::new(),
+            unbuilt: None,
             jobs: BTreeMap::new(),
         }
     }
@@ -187,12 +190,9 @@ impl Observe for Session<'_> {
             let mut results = Package::new(linked.package.clone());
             results.output.push(words.as_bytes());
             results.close(Verdict::BuildFailed);
-            let title = format!("FAIL {}  cannot be built", short(&linked.package));
             outcome.runs.push(results);
             self.live.failed += 1;
-            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-            indent(&mut text, &words);
-            self.say(&text);
+            self.say_unbuilt(&linked.package, words);
             return Vec::new();
         }
         let Some(binary) = self.binaries.get(&linked.package) else {

@@ -45,7 +45,9 @@ mod tests {
         assert_eq!(duration("10m0s"), Some(Duration::from_mins(10)));
         assert_eq!(duration("0"), Some(Duration::ZERO));
         assert_eq!(duration("150ms"), Some(Duration::from_millis(150)));
-        for bad in ["", "10", "m", "1x", "1..2s", "-1s"] {
+        assert_eq!(duration("850.5µs"), Some(Duration::from_nanos(850_500)));
+        assert_eq!(duration("3ns"), Some(Duration::from_nanos(3)));
+        for bad in ["", "10", "m", "1x", "1..2s", "-1s", "1 s"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
     }

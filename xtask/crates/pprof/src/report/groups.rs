@@ -1,15 +1,10 @@
 //! Stacks as names: grouped by what the caller sees in them, or each for
 //! itself, so that they can be compared across builds and moments.
 
+use pprof_engine::{
+    Asked, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, with_tag_frames,
+};
 use rustc_hash::FxHashMap;
-
-use crate::error::Result;
-use crate::frames::{Frames, Info};
-use crate::profile::Profile;
-use crate::query::{Asked, Granularity, Query};
-use crate::stacks::Stacks;
-use crate::tagframes;
-use crate::view::View;
 
 /// Weights by group; the rest of the total is in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +48,7 @@ pub fn groups(
         granularity: Granularity::FileFunctions,
         ..query.clone()
     };
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
         let stacks = Stacks::of(profile, &view, asked.weighing)?;
@@ -73,29 +68,18 @@ pub fn groups(
                 Some(place)
             })
             .collect();
-        let count = names.len();
-        let parts = stacks.fold(
-            || vec![0_i64; count],
-            |sums, locations, weight, _| {
-                let from_root = locations.iter().rev();
-                let mut groups = from_root.filter_map(|location| {
-                    let mut nodes = frames.of_location(*location).iter().rev();
-                    nodes.find_map(|node| group_of[*node as usize])
-                });
-                if let Some(group) = groups.next() {
-                    sums[group] = sums[group].wrapping_add(weight);
-                }
-            },
-        )?;
-        let sum = |group: usize| {
-            let values = parts.iter().map(|part| part[group]);
-            values.fold(0_i64, i64::wrapping_add)
-        };
-        let mut groups: Vec<(String, i64)> = names
-            .into_iter()
-            .enumerate()
-            .map(|(group, name)| (name, sum(group)))
-            .collect();
+        let mut sums = vec![0_i64; names.len()];
+        stacks.each(&mut |locations, weight| {
+            let from_root = locations.iter().rev();
+            let mut groups = from_root.filter_map(|location| {
+                let mut nodes = frames.of_location(*location).iter().rev();
+                nodes.find_map(|node| group_of[*node as usize])
+            });
+            if let Some(group) = groups.next() {
+                sums[group] = sums[group].wrapping_add(weight);
+            }
+        })?;
+        let mut groups: Vec<(String, i64)> = names.into_iter().zip(sums).collect();
         groups.sort();
         Ok(Groups {
             sample_type: asked.kind,
@@ -111,24 +95,17 @@ pub fn groups(
 /// # Errors
 /// As `groups`.
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
-    tagframes::with(profile, query, |profile, query| {
+    with_tag_frames(profile, query, |profile, query| {
         let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
         let stacks = Stacks::of(profile, &view, asked.weighing)?;
         let frames = Frames::of(profile, &view, query, false);
-        let parts = stacks.fold(
-            FxHashMap::<Vec<u32>, i64>::default,
-            |sums, locations, weight, _| {
-                let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
-                let sum = sums.entry(nodes.copied().collect()).or_default();
-                *sum = sum.wrapping_add(weight);
-            },
-        )?;
         let mut sums: FxHashMap<Vec<u32>, i64> = FxHashMap::default();
-        for (frames, value) in parts.into_iter().flatten() {
-            let sum = sums.entry(frames).or_default();
-            *sum = sum.wrapping_add(value);
-        }
+        stacks.each(&mut |locations, weight| {
+            let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
+            let sum = sums.entry(nodes.copied().collect()).or_default();
+            *sum = sum.wrapping_add(weight);
+        })?;
         let mut stacks: Vec<NamedStack> = sums
             .into_iter()
             .map(|(frames, value)| NamedStack { frames, value })
