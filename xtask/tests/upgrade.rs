@@ -273,14 +273,11 @@ impl World {
     }
 
     fn compile(&self) {
-        let cache = std::env::var("GOCACHE")
-            .unwrap_or_else(|_| format!("{}/.cache/go-build", std::env::var("HOME").unwrap()));
         let built = Command::new("go")
             .args(["test", "-c", "-o", "provision.test"])
             .args(["-tags", "integration,integration_provision"])
             .arg("./internal/integration")
             .env("GOWORK", "off")
-            .env("GOCACHE", cache)
             .current_dir(&self.dir)
             .status();
         assert!(built.unwrap().success());
