@@ -227,8 +227,8 @@ fn one(
             _ => {
                 results.end(Ended::Unknown, last);
                 // Who watches nodes does not know what for.
-                let lost = (suites.lost)().filter(|lost| lost.exit == failure.exit);
-                let what = lost.map_or_else(|| failure.what.clone(), |lost| lost.what);
+                let told = (suites.lost)().filter(|lost| lost.exit == failure.exit);
+                let what = told.map_or_else(|| failure.what.clone(), |lost| lost.what);
                 broken = Some(Failure { what, ..failure });
             }
         },
