@@ -1,6 +1,8 @@
 //! Nodes with their own and cumulative weights, and the calls between them
 //! (github.com/google/pprof/internal/graph).
 
+mod weigh;
+
 use crate::calls::{Edges, NEW as NO_CALL, connect};
 use crate::error::Result;
 use crate::frames::{Frames, Info};
@@ -8,6 +10,8 @@ use crate::profile::Profile;
 use crate::query::Query;
 use crate::stacks::{Stacks, Weighing};
 use crate::view::View;
+pub use weigh::weigh;
+pub(crate) use weigh::weigh_nodes;
 
 /// A node's sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,28 +125,22 @@ impl Graph {
         if query.trim && query.nodecount > 0 {
             shown.truncate(query.nodecount);
         }
-        let kept = (shown.len() != present.len()).then(|| {
-            let mut kept = vec![false; weights.len()];
-            for node in &shown {
-                kept[*node as usize] = true;
-            }
-            kept
-        });
+        let mut is_shown = vec![false; weights.len()];
+        for node in &shown {
+            is_shown[*node as usize] = true;
+        }
+        let kept = (shown.len() != present.len()).then_some(&is_shown[..]);
         let wanted = match calls {
             Calls::Inlined => inlined(sides, weights.len()),
             Calls::All => vec![true; weights.len()],
         };
         let mut edges = Edges::default();
         for (place, Side { stacks, frames }) in sides.iter().enumerate() {
-            let found = connect(stacks, frames, kept.as_deref(), &wanted)?;
+            let found = connect(stacks, frames, kept, &wanted)?;
             add(&mut edges, found, place > 0);
         }
         let least = self::cutoff(sum, edge_fraction);
         // As in pprof, calls into what is not shown for weighing nothing stay.
-        let mut is_shown = vec![false; weights.len()];
-        for node in &shown {
-            is_shown[*node as usize] = true;
-        }
         edges.retain(|(_, callee), edge| {
             !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
         });
@@ -191,100 +189,6 @@ pub fn cutoff(total: i64, fraction: f64) -> i64 {
 
 fn is_negative(weight: &Weight) -> bool {
     weight.flat < 0 || (weight.flat == 0 && weight.cum < 0)
-}
-
-/// A node's cumulative sum; what is touched for every frame stands together.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cum {
-    weight: i64,
-    divisor: i64,
-    /// The stack in which the node was counted last: each counts once.
-    last: u32,
-}
-
-/// Sums of one part of the stacks.
-struct Weighed {
-    cum: Vec<Cum>,
-    /// With divisor.
-    flat: Vec<(i64, i64)>,
-    stack: u32,
-}
-
-/// Sums that have not been begun.
-fn begin(count: usize) -> Weighed {
-    Weighed {
-        cum: vec![Cum::default(); count],
-        flat: vec![(0, 0); count],
-        stack: 0,
-    }
-}
-
-/// Count a stack.
-#[inline]
-fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, divisor: i64) {
-    part.stack = part.stack.wrapping_add(1);
-    let stack = part.stack;
-    for location in locations {
-        for node in frames.of_location(*location) {
-            let of = &mut part.cum[*node as usize];
-            if of.last != stack {
-                of.last = stack;
-                of.weight = of.weight.wrapping_add(weight);
-                of.divisor = of.divisor.wrapping_add(divisor);
-            }
-        }
-    }
-    let mut nodes = locations.iter().flat_map(|of| frames.of_location(*of));
-    if let Some(leaf) = nodes.next() {
-        let of = &mut part.flat[*leaf as usize];
-        of.0 = of.0.wrapping_add(weight);
-        of.1 = of.1.wrapping_add(divisor);
-    }
-}
-
-fn sum(parts: &[Weighed], count: usize) -> Vec<Weight> {
-    let mut weights = vec![Weight::default(); count];
-    for part in parts {
-        for ((sum, cum), flat) in weights.iter_mut().zip(&part.cum).zip(&part.flat) {
-            sum.flat = sum.flat.wrapping_add(flat.0);
-            sum.flat_divisor = sum.flat_divisor.wrapping_add(flat.1);
-            sum.cum = sum.cum.wrapping_add(cum.weight);
-            sum.cum_divisor = sum.cum_divisor.wrapping_add(cum.divisor);
-        }
-    }
-    weights
-}
-
-/// The stacks, and the sums of each of the frames' nodes over them.
-///
-/// # Errors
-/// Malformed samples.
-pub fn weigh<'p>(
-    profile: &'p Profile,
-    view: &'p View,
-    weighing: Weighing,
-    frames: &Frames,
-) -> Result<(Stacks<'p>, Vec<Weight>)> {
-    weigh_nodes(profile, view, weighing, frames, frames.infos.len())
-}
-
-/// The same of nodes that are so many.
-pub(crate) fn weigh_nodes<'p>(
-    profile: &'p Profile,
-    view: &'p View,
-    weighing: Weighing,
-    frames: &Frames,
-    nodes: usize,
-) -> Result<(Stacks<'p>, Vec<Weight>)> {
-    let start = || begin(nodes);
-    let (stacks, parts) = Stacks::of_and_fold(
-        profile,
-        view,
-        weighing,
-        start,
-        |part, locations, weight, divisor| count(part, frames, locations, weight, divisor),
-    )?;
-    Ok((stacks, sum(&parts, nodes)))
 }
 
 fn sort(shown: &mut [u32], cum: bool, weights: &[Weight], infos: &[Info], names: &[String]) {

@@ -2,11 +2,12 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
+mod parts;
 mod repeats;
 mod totals;
+mod walk;
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
@@ -15,11 +16,9 @@ use crate::merge::BASE_LABEL;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
 use crate::table::Table;
 use crate::view::View;
+use parts::{FEW, in_parts};
 pub(crate) use repeats::repeats;
 use totals::Totals;
-
-/// Fewer are worked on at once.
-const FEW: usize = 1 << 14;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +54,6 @@ struct Light {
     divisor: i64,
     is_base: bool,
 }
-
-/// Who is told of each stack.
-struct Asking<'a>(&'a mut dyn FnMut(&[u32], i64));
 
 /// What is asked of labels.
 #[derive(Clone, Copy)]
@@ -226,162 +222,4 @@ impl<'p> Stacks<'p> {
         }
         Ok(())
     }
-
-    /// As `of` and then `fold`, at once where stacks do not repeat.
-    ///
-    /// # Errors
-    /// Malformed samples.
-    pub(crate) fn of_and_fold<S: Send>(
-        profile: &'p Profile,
-        view: &'p View,
-        weighing: Weighing,
-        start: impl Fn() -> S + Sync,
-        each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
-    ) -> Result<(Self, Vec<S>)> {
-        let relative = weighing.relative && !view.is_plain();
-        if relative || repeats(profile)? {
-            let stacks = Self::of(profile, view, weighing)?;
-            let parts = stacks.fold(start, each)?;
-            return Ok((stacks, parts));
-        }
-        let mut stacks = Self {
-            profile,
-            view,
-            weighing,
-            distinct: None,
-            marks_base: profile.marks_base(),
-            total: 0,
-            negative: false,
-        };
-        let parts = in_parts(profile.sample_count(), |range| {
-            let (mut totals, mut state) = (Totals::default(), start());
-            stacks.walk(range, &mut totals, &mut state, &each)?;
-            Ok((totals, state))
-        })?;
-        let mut totals = Totals::default();
-        let states = parts.into_iter().map(|(part, state)| {
-            totals.absorb(&part);
-            state
-        });
-        let states = states.collect();
-        stacks.total = totals.total();
-        stacks.negative = totals.is_negative();
-        Ok((stacks, states))
-    }
-
-    /// Ask every stack that the filters leave, leaf first, with weight and
-    /// divisor. Many stacks are asked in parts at once: each part has a
-    /// `start` of its own, and gives it back to be summed by the caller.
-    ///
-    /// # Errors
-    /// Malformed samples.
-    pub(crate) fn fold<S: Send>(
-        &self,
-        start: impl Fn() -> S + Sync,
-        each: impl Fn(&mut S, &[u32], i64, i64) + Sync,
-    ) -> Result<Vec<S>> {
-        let distinct = self.distinct.as_ref().map(Vec::len);
-        let count = distinct.unwrap_or(self.profile.sample_count());
-        in_parts(count, |range| {
-            let mut state = start();
-            match &self.distinct {
-                Some(distinct) => self.walk_distinct(&distinct[range], &mut state, &each)?,
-                None => self.walk(range, &mut Totals::default(), &mut state, &each)?,
-            }
-            Ok(state)
-        })
-    }
-
-    /// Ask every stack that the filters leave, one after the other: leaf
-    /// first, with its weight.
-    ///
-    /// # Errors
-    /// Malformed samples.
-    pub fn each(&self, each: &mut dyn FnMut(&[u32], i64)) -> Result<()> {
-        // The caller's own is what each part is given elsewhere.
-        let mut of = Asking(each);
-        let tell = |of: &mut Asking<'_>, locations: &[u32], weight, _| of.0(locations, weight);
-        if let Some(distinct) = &self.distinct {
-            return self.walk_distinct(distinct, &mut of, &tell);
-        }
-        let all = 0..self.profile.sample_count();
-        self.walk(all, &mut Totals::default(), &mut of, &tell)
-    }
-
-    fn walk_distinct<S>(
-        &self,
-        distinct: &[Stack],
-        state: &mut S,
-        each: &impl Fn(&mut S, &[u32], i64, i64),
-    ) -> Result<()> {
-        let mut locations = Vec::new();
-        let plain = self.view.is_plain();
-        for stack in distinct {
-            locations.clear();
-            self.profile.push_locations(stack.span, &mut locations)?;
-            if plain || self.view.keeps_stack(&mut locations) {
-                each(state, &locations, stack.weight, stack.divisor);
-            }
-        }
-        Ok(())
-    }
-
-    fn walk<S>(
-        &self,
-        range: Range<usize>,
-        totals: &mut Totals,
-        state: &mut S,
-        each: &impl Fn(&mut S, &[u32], i64, i64),
-    ) -> Result<()> {
-        let plain = self.view.is_plain();
-        let (mut sample, mut locations) = (Sample::default(), Vec::new());
-        let mut failed = Ok(());
-        self.each_sample(range, |index, light, kept| {
-            if kept || !self.weighing.relative {
-                totals.add(light.weight, light.divisor, light.is_base);
-            }
-            if !kept || (light.weight == 0 && light.divisor == 0) || failed.is_err() {
-                return;
-            }
-            locations.clear();
-            failed = match light.span {
-                Some(span) => self.profile.push_locations(span, &mut locations),
-                None => self.profile.sample(index, &mut sample).map(|()| {
-                    locations.extend_from_slice(&sample.locations);
-                }),
-            };
-            if failed.is_ok() && (plain || self.view.keeps_stack(&mut locations)) {
-                each(state, &locations, light.weight, light.divisor);
-            }
-        })?;
-        failed
-    }
-}
-
-/// Many are worked on by all cores, each on a stretch; few by this one.
-fn in_parts<S: Send>(
-    count: usize,
-    work: impl Fn(Range<usize>) -> Result<S> + Sync,
-) -> Result<Vec<S>> {
-    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
-    let parts = if count <= FEW { 1 } else { cores() };
-    let done: Vec<Mutex<Option<Result<S>>>> = (0..parts).map(|_| Mutex::new(None)).collect();
-    at_once(parts, &|part| {
-        let stretch = count * part / parts..count * (part + 1) / parts;
-        let result = work(stretch);
-        *done[part].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-    });
-    let done = done.into_iter();
-    done.filter_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
-        .collect()
-}
-
-/// Of any work, so that it is compiled once.
-fn at_once(parts: usize, work: &(dyn Fn(usize) + Sync)) {
-    std::thread::scope(|scope| {
-        for part in 1..parts {
-            scope.spawn(move || work(part));
-        }
-        work(0);
-    });
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pprof::{Base, Limits, Profile, Query, Source, export, flame::Flame, report};
+use pprof::{Base, Difference, Limits, Query, Source, export, flame::Flame, report};
 
 /// Small, so that what passes the limits is found.
 const LIMITS: Limits = Limits {
@@ -50,6 +50,17 @@ fuzz_target!(|bytes: &[u8]| {
     let labelled = Source::new(profile.clone()).label("node", "one");
     if let Ok(merged) = pprof::merge(vec![labelled, Source::new(profile.clone())]) {
         let _ = report::top(&merged, &plain);
+    }
+    let difference = Difference {
+        profile: profile.clone(),
+        base: profile.clone(),
+        how: Base::Compare,
+        normalize: false,
+    };
+    if let Ok(Some(told)) = report::difference_top(&difference, &plain) {
+        let merged = difference.merged().expect("what can be told can be merged");
+        let top = report::top(&merged, &plain).expect("what can be told");
+        assert_eq!(told, top);
     }
     let _ = pprof::diff(profile.clone(), profile, Base::Compare, true);
 });
