@@ -219,6 +219,7 @@ fn what_failed_is_run_again_from_the_same_binary() {
         said.stderr
     );
     assert_eq!(package(&report, "ok")["verdict"], "passed");
+    assert_eq!(package(&report, "slow")["verdict"], "stopped");
     assert!(
         package(&report, "bad")["output"]
             .as_str()
@@ -308,6 +309,7 @@ fn an_interrupt_ends_the_tests_and_says_what_came_of_them() {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(state(package(&report, "slow"), "TestSleeps"), "aborted");
     assert_eq!(package(&report, "ok")["verdict"], "passed");
+    assert_eq!(package(&report, "slow")["verdict"], "stopped");
 }
 
 /// The lines that a terminal shows in the end, however wide.

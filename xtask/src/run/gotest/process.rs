@@ -273,6 +273,8 @@ impl Running {
         let exit = self.exit.map_or(Exit::Unknown, |(exit, _)| exit);
         if self.timed_out {
             results.close(Verdict::TimedOut);
+        } else if self.stopping.is_some() && matches!(exit, Exit::Signal(_)) {
+            results.close(Verdict::Stopped);
         } else {
             results.end(exit, last);
         }

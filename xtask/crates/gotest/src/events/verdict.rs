@@ -26,6 +26,8 @@ pub enum Verdict {
     Panicked(String),
     /// By its own clock, or by ours.
     TimedOut,
+    /// By us, because the user wanted it to end.
+    Stopped,
     /// By a signal that was not ours.
     Killed(i32),
     /// `os.Exit`, `log.Fatal` or a `TestMain`: no test says why.
@@ -57,6 +59,7 @@ impl Verdict {
             Self::BuildFailed => "build-failed",
             Self::Panicked(_) => "panicked",
             Self::TimedOut => "timed-out",
+            Self::Stopped => "stopped",
             Self::Killed(_) => "killed",
             Self::Exited(_) => "exited",
             Self::Incomplete => "incomplete",
@@ -77,6 +80,7 @@ impl Verdict {
             "build-failed" => Self::BuildFailed,
             "panicked" => Self::Panicked(detail.to_owned()),
             "timed-out" => Self::TimedOut,
+            "stopped" => Self::Stopped,
             "killed" => Self::Killed(number()),
             "exited" => Self::Exited(number()),
             "incomplete" => Self::Incomplete,
@@ -94,6 +98,7 @@ impl Verdict {
             Self::BuildFailed => "cannot be built".to_owned(),
             Self::Panicked(what) => what.clone(),
             Self::TimedOut => "timed out".to_owned(),
+            Self::Stopped => "stopped".to_owned(),
             Self::Killed(signal) => format!("killed by signal {signal}{}", named(*signal)),
             Self::Exited(code) => format!("ended with exit code {code} in the middle"),
             Self::Incomplete => "its output ends in the middle".to_owned(),
@@ -128,6 +133,7 @@ mod tests {
             Verdict::TimedOut,
             Verdict::Killed(9),
             Verdict::Exited(-1),
+            Verdict::Stopped,
             Verdict::Incomplete,
         ] {
             let read = Verdict::parse(verdict.word(), &verdict.describe());
