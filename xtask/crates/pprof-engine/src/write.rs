@@ -7,20 +7,21 @@ use crate::error::{Error, Result};
 use crate::profile::{Header, Location, Profile, Sample, ValueType};
 use crate::wire::put_varint;
 
-/// A message, and what is put into it before its length is known.
-#[derive(Default)]
-struct Message(Vec<u8>);
+/// A message's fields as they are written.
+#[derive(Debug, Default)]
+pub struct Fields(Vec<u8>);
 
-impl Message {
+impl Fields {
     /// A number; as proto3 has it, zero is not written.
-    fn number(&mut self, field: u64, value: u64) {
+    pub fn number(&mut self, field: u64, value: u64) {
         if value != 0 {
             put_varint(&mut self.0, field << 3);
             put_varint(&mut self.0, value);
         }
     }
 
-    fn signed(&mut self, field: u64, value: i64) {
+    /// As [`Self::number`].
+    pub fn signed(&mut self, field: u64, value: i64) {
         self.number(field, value.cast_unsigned());
     }
 
@@ -28,14 +29,19 @@ impl Message {
         self.number(field, u64::from(text));
     }
 
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
+    pub fn bytes(&mut self, field: u64, bytes: &[u8]) {
         put_varint(&mut self.0, field << 3 | 2);
         put_varint(&mut self.0, bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
     /// Numbers in one field; none is no field.
-    fn packed(&mut self, field: u64, numbers: impl Iterator<Item = u64>, spare: &mut Vec<u8>) {
+    pub fn packed(&mut self, field: u64, numbers: impl Iterator<Item = u64>) {
+        let mut packed = Vec::new();
+        self.packed_by(field, numbers, &mut packed);
+    }
+
+    fn packed_by(&mut self, field: u64, numbers: impl Iterator<Item = u64>, spare: &mut Vec<u8>) {
         spare.clear();
         numbers.for_each(|number| put_varint(spare, number));
         if !spare.is_empty() {
@@ -43,11 +49,23 @@ impl Message {
         }
     }
 
-    fn value_type(&mut self, field: u64, of: ValueType) {
+    /// A message within.
+    pub fn message(&mut self, field: u64, put: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
-        inner.text(1, of.kind);
-        inner.text(2, of.unit);
+        put(&mut inner);
         self.bytes(field, &inner.0);
+    }
+
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn value_type(&mut self, field: u64, of: ValueType) {
+        self.message(field, |inner| {
+            inner.text(1, of.kind);
+            inner.text(2, of.unit);
+        });
     }
 }
 
@@ -56,7 +74,7 @@ impl Message {
 /// # Errors
 /// Malformed samples.
 pub fn encode(profile: &Profile) -> Result<Vec<u8>> {
-    let mut out = Message(Vec::with_capacity(profile.bytes.len()));
+    let mut out = Fields(Vec::with_capacity(profile.bytes.len()));
     for of in &profile.header.sample_types {
         out.value_type(1, *of);
     }
@@ -66,18 +84,18 @@ pub fn encode(profile: &Profile) -> Result<Vec<u8>> {
     Ok(out.0)
 }
 
-fn samples(profile: &Profile, out: &mut Message) -> Result<()> {
+fn samples(profile: &Profile, out: &mut Fields) -> Result<()> {
     let mut sample = Sample::default();
-    let (mut message, mut label) = (Message::default(), Message::default());
+    let (mut message, mut label) = (Fields::default(), Fields::default());
     let mut spare = Vec::new();
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
         message.0.clear();
         let ids = sample.locations.iter();
         let ids = ids.map(|place| profile.locations[*place as usize].id);
-        message.packed(1, ids, &mut spare);
+        message.packed_by(1, ids, &mut spare);
         let values = sample.values.iter().map(|value| value.cast_unsigned());
-        message.packed(2, values, &mut spare);
+        message.packed_by(2, values, &mut spare);
         for of in &sample.labels {
             label.0.clear();
             label.text(1, of.key);
@@ -91,8 +109,8 @@ fn samples(profile: &Profile, out: &mut Message) -> Result<()> {
     Ok(())
 }
 
-fn tables(profile: &Profile, out: &mut Message) {
-    let mut message = Message::default();
+fn tables(profile: &Profile, out: &mut Fields) {
+    let mut message = Fields::default();
     for of in &profile.mappings {
         message.0.clear();
         message.number(1, of.id);
@@ -127,11 +145,11 @@ fn tables(profile: &Profile, out: &mut Message) {
     }
 }
 
-fn location(profile: &Profile, of: &Location, message: &mut Message) {
+fn location(profile: &Profile, of: &Location, message: &mut Fields) {
     message.number(1, of.id);
     message.number(2, profile.mapping(of).map_or(0, |mapping| mapping.id));
     message.number(3, of.address);
-    let mut inner = Message::default();
+    let mut inner = Fields::default();
     for line in profile.lines(of) {
         inner.0.clear();
         inner.number(1, profile.functions[line.function as usize].id);
@@ -142,7 +160,7 @@ fn location(profile: &Profile, of: &Location, message: &mut Message) {
     message.number(5, u64::from(of.folded));
 }
 
-fn header(of: &Header, out: &mut Message) {
+fn header(of: &Header, out: &mut Fields) {
     out.text(7, of.drop_frames);
     out.text(8, of.keep_frames);
     out.signed(9, of.time_nanos);
@@ -150,7 +168,7 @@ fn header(of: &Header, out: &mut Message) {
     out.value_type(11, of.period_type);
     out.signed(12, of.period);
     let comments = of.comments.iter().map(|comment| u64::from(*comment));
-    out.packed(13, comments, &mut Vec::new());
+    out.packed(13, comments);
     out.text(14, of.default_sample_type);
     out.text(15, of.doc_url);
 }

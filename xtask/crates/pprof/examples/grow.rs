@@ -8,9 +8,12 @@
     reason = "a tool for measuring, not a part of the product"
 )]
 
+#[path = "../tests/messages/mod.rs"]
+mod messages;
+
 use std::io::Write;
 
-use pprof::message::{Label, Sample};
+use messages::{Label, Profile, Sample};
 use prost::Message;
 
 fn main() {
@@ -23,7 +26,7 @@ fn main() {
     let bytes = std::fs::read(seed).expect("the seed");
     let profile = pprof::decode(bytes).expect("a profile");
     let whole = pprof::encode(&profile).expect("readable samples");
-    let mut whole = pprof::message::Profile::decode(&whole[..]).expect("messages");
+    let mut whole = Profile::decode(&whole[..]).expect("messages");
     let seeds = std::mem::take(&mut whole.sample);
     let mut text = |text: &str| {
         whole.string_table.push(text.as_bytes().to_vec());

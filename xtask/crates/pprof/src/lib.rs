@@ -10,7 +10,6 @@
 
 pub mod export;
 mod legacy;
-pub mod message;
 pub mod report;
 pub mod web;
 mod zstd;

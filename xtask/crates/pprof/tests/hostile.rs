@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+mod messages;
+
 use std::io::{Read, Write};
 
-use pprof::message::{self, Label, Line, Location, Sample, ValueType};
+use messages::{self as message, Label, Line, Location, Sample, ValueType};
 use pprof::{Error, Limits, Query, report};
 use proptest::prelude::*;
 use prost::Message;

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+mod messages;
+
 use std::io::Write;
 
-use pprof::message::{Function, Label, Line, Location, Profile, Sample, ValueType};
+use messages::{Function, Label, Line, Location, Profile, Sample, ValueType};
 use pprof::{Query, report};
 use prost::Message;
 

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
+mod messages;
+
 use std::collections::BTreeMap;
 
+use messages as message;
 use pprof::flame::Flame;
 use pprof::report::{groups, stacks};
-use pprof::{Base, Difference, Profile, Query, message};
+use pprof::{Base, Difference, Profile, Query};
 use prost::Message;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");

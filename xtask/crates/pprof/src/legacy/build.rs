@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use pprof_engine::{Error, Limits, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::message::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
+use super::message::{Function, Label, Location, Mapping, Profile, Sample, ValueType};
 
 /// Tables that grow, each entry once.
 pub(super) struct Builder {
@@ -57,7 +57,7 @@ impl Builder {
 
     fn kind(&mut self, (kind, unit): (&str, &str)) -> ValueType {
         ValueType {
-            r#type: self.text(kind),
+            kind: self.text(kind),
             unit: self.text(unit),
         }
     }
@@ -103,9 +103,7 @@ impl Builder {
                 self.profile.function.push(Function {
                     id: next,
                     name,
-                    system_name: name,
                     filename: file,
-                    start_line: 0,
                 });
                 *entry.insert(next)
             }
@@ -117,20 +115,16 @@ impl Builder {
         let function_id = self.function(name, file);
         let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
         if let Some(location) = self.profile.location.get_mut(place)
-            && location.line.is_empty()
+            && location.line.is_none()
         {
-            location.line.push(Line {
-                function_id,
-                line,
-                column: 0,
-            });
+            location.line = Some((function_id, line));
         }
     }
 
     pub(super) fn is_named(&self, location: u64) -> bool {
         let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
         let location = self.profile.location.get(place);
-        location.is_some_and(|location| !location.line.is_empty())
+        location.is_some_and(|location| location.line.is_some())
     }
 
     pub(super) fn location_address(&self, location: u64) -> u64 {
@@ -147,11 +141,7 @@ impl Builder {
             Entry::Vacant(entry) => {
                 self.profile.location.push(Location {
                     id: next,
-                    line: vec![Line {
-                        function_id,
-                        line,
-                        column: 0,
-                    }],
+                    line: Some((function_id, line)),
                     ..Location::default()
                 });
                 *entry.insert(next)
@@ -234,14 +224,7 @@ impl Builder {
     pub(super) fn finish(mut self) -> Profile {
         let named = !self.profile.function.is_empty();
         if !self.addresses.is_empty() {
-            self.profile.mapping.push(Mapping {
-                id: 1,
-                memory_limit: u64::MAX,
-                has_functions: named,
-                has_filenames: named,
-                has_line_numbers: named,
-                ..Mapping::default()
-            });
+            self.profile.mapping.push(Mapping { named });
         }
         self.profile
     }

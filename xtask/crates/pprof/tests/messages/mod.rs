@@ -1,13 +1,15 @@
-//! The messages of profile.proto, by hand: the whole road, for writing and
-//! for what must see everything. Field numbers are those of
+//! The messages of profile.proto as prost reads and writes them: a second
+//! opinion on what ours reads and writes. Field numbers are those of
 //! github.com/google/pprof/proto/profile.proto; all strings are indices into
 //! `string_table`, whose first entry is empty.
+
+#![expect(clippy::struct_field_names, reason = "as in profile.proto")]
 
 use prost::Message;
 
 /// A whole profile.
 #[derive(Clone, PartialEq, Message)]
-pub struct Profile {
+pub(crate) struct Profile {
     #[prost(message, repeated, tag = "1")]
     pub sample_type: Vec<ValueType>,
     #[prost(message, repeated, tag = "2")]
@@ -43,7 +45,7 @@ pub struct Profile {
 
 /// What a sample's value counts.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct ValueType {
+pub(crate) struct ValueType {
     #[prost(int64, tag = "1")]
     pub r#type: i64,
     #[prost(int64, tag = "2")]
@@ -52,7 +54,7 @@ pub struct ValueType {
 
 /// A stack, leaf first, with one value per sample type.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Sample {
+pub(crate) struct Sample {
     #[prost(uint64, repeated, tag = "1")]
     pub location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]
@@ -63,7 +65,7 @@ pub struct Sample {
 
 /// `str`, or `num` in `num_unit`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
-pub struct Label {
+pub(crate) struct Label {
     #[prost(int64, tag = "1")]
     pub key: i64,
     #[prost(int64, tag = "2")]
@@ -77,7 +79,7 @@ pub struct Label {
 /// A file mapped into the process.
 #[expect(clippy::struct_excessive_bools, reason = "as in profile.proto")]
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
@@ -102,7 +104,7 @@ pub struct Mapping {
 
 /// An address; `line[0]` is the innermost inlined call, the last its caller.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Location {
+pub(crate) struct Location {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
@@ -117,7 +119,7 @@ pub struct Location {
 
 /// A place in the source.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Line {
+pub(crate) struct Line {
     #[prost(uint64, tag = "1")]
     pub function_id: u64,
     #[prost(int64, tag = "2")]
@@ -128,7 +130,7 @@ pub struct Line {
 
 /// A function's names and file.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Function {
+pub(crate) struct Function {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(int64, tag = "2")]
