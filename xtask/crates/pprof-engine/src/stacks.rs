@@ -63,10 +63,9 @@ struct Judged {
 }
 
 impl<'p> Stacks<'p> {
-    /// # Errors
-    /// Malformed samples.
-    pub fn of(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
-        let mut stacks = Self {
+    /// Nothing is summed yet.
+    fn unasked(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Self {
+        Self {
             profile,
             view,
             weighing,
@@ -74,7 +73,13 @@ impl<'p> Stacks<'p> {
             marks_base: profile.marks_base(),
             total: 0,
             negative: false,
-        };
+        }
+    }
+
+    /// # Errors
+    /// Malformed samples.
+    pub fn of(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
+        let mut stacks = Self::unasked(profile, view, weighing);
         let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
         let mut totals = Totals::default();

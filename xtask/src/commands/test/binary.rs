@@ -6,12 +6,13 @@ use std::fmt::Write;
 use camino::Utf8Path;
 use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 
+use super::no_time_span;
 use crate::commands::cluster::HalfMade;
 use crate::commands::{App, build};
 use crate::ctx::checkout::Checkout;
 use crate::ctx::probe;
 use crate::ctx::sources::Sources;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::ui;
 
 /// Where their sources are.
@@ -42,11 +43,9 @@ pub(super) fn rebuilt(
 
 /// Why a binary has to be built anew; none when it is newer than all of it.
 fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Option<String> {
-    let Ok(built) = std::fs::metadata(binary).and_then(|metadata| metadata.modified()) else {
+    let Some(built) = modified(binary) else {
         return Some("it is not built yet".to_owned());
     };
-    let built = built.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
-    let built = i128::try_from(built).ok()?;
     let source = Sources {
         root: checkout.dir.clone(),
     };
@@ -59,15 +58,14 @@ fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Option<String
     // Other modules change with these.
     ["go.mod", "go.sum", "pkg/machinery/go.mod"]
         .into_iter()
-        .find(|file| {
-            let changed =
-                std::fs::metadata(checkout.dir.join(file)).and_then(|metadata| metadata.modified());
-            let changed = changed
-                .ok()
-                .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-            changed.is_some_and(|at| i128::try_from(at.as_nanos()).is_ok_and(|at| at > built))
-        })
+        .find(|file| modified(&checkout.dir.join(file)).is_some_and(|at| at > built))
         .map(|file| format!("{file} changed after it was built"))
+}
+
+/// When a file changed, in nanoseconds since 1970.
+fn modified(path: &Utf8Path) -> Option<i128> {
+    let at = std::fs::metadata(path).ok()?.modified().ok()?;
+    i128::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
 fn target(tags: &[&str]) -> Target {
@@ -121,11 +119,7 @@ pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<Strin
 /// What is no time span.
 pub(super) fn limit(text: Option<&str>, usual: u64) -> Result<u64> {
     let Some(text) = text else { return Ok(usual) };
-    talos::duration(text)
-        .map(|limit| limit.as_secs())
-        .filter(|seconds| *seconds > 0)
-        .ok_or_else(|| {
-            Failure::usage(format!("`{text}` is no time span"))
-                .hint("as Go writes them: 90s, 5m, 1h30m")
-        })
+    let span = talos::duration(text).map(|limit| limit.as_secs());
+    span.filter(|seconds| *seconds > 0)
+        .ok_or_else(|| no_time_span(text))
 }

@@ -15,7 +15,7 @@ mod unit;
 mod upgrade;
 
 use super::App;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use args::TestCommand;
 
 pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
@@ -27,4 +27,8 @@ pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
         TestCommand::Shards(args) => shards::run(app, args),
         TestCommand::Report(args) => merge::run(app, args),
     }
+}
+
+fn no_time_span(text: &str) -> Failure {
+    Failure::usage(format!("`{text}` is no time span")).hint("as Go writes them: 90s, 5m, 1h30m")
 }

@@ -30,15 +30,7 @@ impl<'p> Stacks<'p> {
             let parts = stacks.fold(start, each)?;
             return Ok((stacks, parts));
         }
-        let mut stacks = Self {
-            profile,
-            view,
-            weighing,
-            distinct: None,
-            marks_base: profile.marks_base(),
-            total: 0,
-            negative: false,
-        };
+        let mut stacks = Self::unasked(profile, view, weighing);
         let parts = in_parts(profile.sample_count(), |range| {
             let (mut totals, mut state) = (Totals::default(), start());
             stacks.walk(range, &mut totals, &mut state, &each)?;

@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::{Place, Sudo, UnitArgs};
 use super::discovered;
 use super::leg::Leg;
+use super::no_time_span;
 use crate::commands::App;
 use crate::ctx::abilities::{Abilities, Root};
 use crate::failure::{Because, Failure, Result};
@@ -135,10 +136,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     let Some(text) = &flags.timeout else {
         return Ok(GOS_LIMIT);
     };
-    talos::duration(text).ok_or_else(|| {
-        Failure::usage(format!("`{text}` is no time span"))
-            .hint("as Go writes them: 90s, 5m, 1h30m")
-    })
+    talos::duration(text).ok_or_else(|| no_time_span(text))
 }
 
 /// Who may become root, said before anything is compiled.
