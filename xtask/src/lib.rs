@@ -1,6 +1,5 @@
-//! The parts of `cargo xtask`, one way through:
-//! `cli` → `ctx` (read-only probes) → `plan` (steps as data) → `run`
-//! (executes) and `record` (remembers) → report.
+//! The commands of `cargo xtask`, one way through: `cli` → `commands`, each of
+//! which asks, plans, runs and remembers by the foundation's rooms.
 
 #![cfg_attr(
     not(target_os = "linux"),
@@ -9,18 +8,11 @@
 
 pub mod cli;
 pub mod commands;
-pub mod ctx;
-pub mod failure;
-pub mod plan;
-pub mod record;
-pub mod run;
-pub mod ui;
-mod units;
 
 use cli::Cli;
-use failure::{Exit, Result};
-use run::Signals;
-use ui::Ui;
+use foundation::failure::{Exit, Result};
+use foundation::run::{self, Signals};
+use foundation::ui::Ui;
 
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {

@@ -314,7 +314,7 @@ fn a_user_gets_back_what_root_wrote() {
         return;
     }
     for tool in ["sudo", "setpriv", "unshare"] {
-        if xtask::ctx::host::Host::which(tool).is_none() {
+        if foundation::ctx::host::Host::which(tool).is_none() {
             return skip(name, &format!("no `{tool}`"));
         }
     }

@@ -138,7 +138,7 @@ fn races_are_told_apart() {
     let Some(workspace) = Workspace::new(name) else {
         return;
     };
-    if xtask::ctx::host::Host::which("cc").is_none() {
+    if foundation::ctx::host::Host::which("cc").is_none() {
         return skip(name, "no C compiler, which Go's race detector needs");
     }
     let (said, report) = workspace.json(&["--race", "--retries", "2", "./racy"], &[]);

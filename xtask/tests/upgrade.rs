@@ -18,8 +18,8 @@ use std::process::Command;
 
 use camino::Utf8PathBuf;
 use common::{Home, Said, is_root, run, skip};
+use foundation::ctx::host::Host;
 use releases::{Apart, Releases};
-use xtask::ctx::host::Host;
 
 const CHECKOUT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

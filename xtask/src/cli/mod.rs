@@ -11,7 +11,7 @@ use camino::Utf8PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::ui::Color;
+use foundation::ui::Color;
 
 pub use build::{BuildArgs, InstallerArgs};
 pub use cluster::{

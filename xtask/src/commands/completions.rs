@@ -3,8 +3,8 @@
 use clap::CommandFactory;
 
 use crate::cli::Cli;
-use crate::failure::Result;
-use crate::ui;
+use foundation::failure::Result;
+use foundation::ui;
 
 #[expect(clippy::unnecessary_wraps, reason = "commands share one signature")]
 pub(super) fn print(shell: clap_complete::Shell) -> Result<u8> {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cli::{ExecRootArgs, Global};
-use crate::ctx::host::Host;
-use crate::failure::{Because, Failure, Result};
-use crate::run::Signals;
-use crate::run::become_root;
-use crate::run::exec_root::{Request, is_dangerous, listed_environment, run as run_as_root};
-use crate::ui::{self, Ui};
+use foundation::ctx::host::Host;
+use foundation::failure::{Because, Failure, Result};
+use foundation::run::Signals;
+use foundation::run::become_root;
+use foundation::run::exec_root::{Request, is_dangerous, listed_environment, run as run_as_root};
+use foundation::ui::{self, Ui};
 
 /// What `go test` gives a package when nobody says otherwise.
 const GOS_LIMIT: Duration = Duration::from_mins(10);

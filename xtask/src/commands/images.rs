@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::App;
-use crate::failure::Result;
-use crate::record::images::{list_of, read};
-use crate::ui;
+use foundation::failure::Result;
+use foundation::record::images::{list_of, read};
+use foundation::ui;
 
 #[expect(clippy::unnecessary_wraps, reason = "a command's end")]
 pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {

@@ -9,9 +9,9 @@ use super::build::repository::Repository;
 use super::build::{self, preflight};
 use super::cluster::HalfMade;
 use crate::cli::InstallerArgs;
-use crate::ctx::images;
-use crate::failure::{Failure, Result};
-use crate::plan::Plan;
+use foundation::ctx::images;
+use foundation::failure::{Failure, Result};
+use foundation::plan::Plan;
 
 pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     let (plan, planned) = plan_and_values(app, args)?;

@@ -7,10 +7,10 @@ use talos::network::Cidr;
 
 use super::App;
 use super::cluster::HalfMade;
-use crate::ctx::relay::Relaying;
-use crate::failure::{Because, Failure, Result};
-use crate::plan::Plan;
-use crate::run;
+use foundation::ctx::relay::Relaying;
+use foundation::failure::{Because, Failure, Result};
+use foundation::plan::Plan;
+use foundation::run;
 
 /// Run a plan as `--format json` prints it, read from standard input.
 ///

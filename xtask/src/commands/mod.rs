@@ -21,11 +21,11 @@ mod setup;
 pub mod test;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
-use crate::ctx::Ctx;
-use crate::failure::{Because, Result};
-use crate::plan::{Plan, render_human, render_sh};
-use crate::run::{self, Runner, Signals, Undo};
-use crate::ui::{self, Ui};
+use foundation::ctx::Ctx;
+use foundation::failure::{Because, Result};
+use foundation::plan::{Plan, render_human, render_sh};
+use foundation::run::{self, Runner, Signals, Undo};
+use foundation::ui::{self, Ui};
 
 /// What a command gets besides its own arguments.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::App;
 use crate::cli::RunsArgs;
-use crate::failure::{Because, Failure, Result};
-use crate::record::runs;
-use crate::ui::{self, Style};
+use foundation::failure::{Because, Failure, Result};
+use foundation::record::runs;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
     match &args.run {

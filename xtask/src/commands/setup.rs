@@ -10,10 +10,10 @@ use super::App;
 use super::doctor::NothingMade;
 use super::registry::args::SetupArgs;
 use super::{builder, lab, proxies, registry};
-use crate::ctx::binfmt::{self, Binfmt};
-use crate::failure::{Failure, Result};
-use crate::plan::{Effect, Plan, Step};
-use crate::ui::{self, Style};
+use foundation::ctx::binfmt::{self, Binfmt};
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Effect, Plan, Step};
+use foundation::ui::{self, Style};
 
 /// The guide's `multiarch/qemu-user-static` has had no release for years; this
 /// one is what docker's own documentation names, and fixes its interpreters.

@@ -103,7 +103,7 @@ fn completions_are_scripts_of_their_shells() {
             "{shell}"
         );
         // bash is everywhere; the others are checked where they are.
-        if shell == "bash" || xtask::ctx::host::Host::which(shell).is_some() {
+        if shell == "bash" || foundation::ctx::host::Host::which(shell).is_some() {
             let checked = run_with(Command::new(shell).arg(check), script.as_bytes());
             assert_eq!(
                 (checked.code, checked.stderr.as_str()),

@@ -13,7 +13,7 @@ const ITS_OWN: [&str; 5] = ["CI", "DIES", "SLOW", "FLAKY_DIR", "OK_SLEEP"];
 
 /// Whether these programs are there; says which is not.
 pub fn has(test: &str, tools: &[&str]) -> bool {
-    let is_missing = |tool: &&&str| xtask::ctx::host::Host::which(tool).is_none();
+    let is_missing = |tool: &&&str| foundation::ctx::host::Host::which(tool).is_none();
     let missing = tools.iter().find(is_missing);
     if let Some(tool) = missing {
         skip(test, &format!("no `{tool}`"));

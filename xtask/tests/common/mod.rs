@@ -209,7 +209,7 @@ pub fn within(limit: Duration, mut seen: impl FnMut() -> bool) -> bool {
 
 /// Whether the process lives; one that only waits to be reaped does not.
 pub fn is_alive(pid: i32) -> bool {
-    xtask::ctx::processes::Process::probe(pid).is_some_and(|process| process.is_alive())
+    foundation::ctx::processes::Process::probe(pid).is_some_and(|process| process.is_alive())
 }
 
 pub fn is_root() -> bool {

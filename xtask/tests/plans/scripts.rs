@@ -5,15 +5,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use foundation::ctx::Ctx;
+use foundation::ctx::config::Config;
+use foundation::ctx::dirs::Dirs;
+use foundation::ctx::host::Host;
+use foundation::ctx::processes::Process;
+use foundation::plan::{Action, Plan, ProcessIdentity, Resource, Run, Step, Watch, render_sh};
+use foundation::run::{Grace, Observer, Runner, Signals, Undo, Undoing};
+use foundation::ui::{Color, Ui};
 use proptest::prelude::*;
-use xtask::ctx::Ctx;
-use xtask::ctx::config::Config;
-use xtask::ctx::dirs::Dirs;
-use xtask::ctx::host::Host;
-use xtask::ctx::processes::Process;
-use xtask::plan::{Action, Plan, ProcessIdentity, Resource, Run, Step, Watch, render_sh};
-use xtask::run::{Grace, Observer, Runner, Signals, Undo, Undoing};
-use xtask::ui::{Color, Ui};
 
 use crate::common::Home;
 

@@ -7,8 +7,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use foundation::plan::{Plan, Step, Watch};
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::plan::{Plan, Step, Watch};
 
 use crate::common::{Home, is_alive, is_root, run as run_command, skip, within};
 use crate::harness::{Harness, bash, cluster, ends, json, ledger, pid_in, plan, run};
@@ -213,11 +213,11 @@ fn a_process_is_stopped_only_while_it_is_that_one() {
     let home = Home::new();
     let mut child = Command::new("sleep").arg("300").spawn().unwrap();
     let process =
-        xtask::ctx::processes::Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
-    let host = xtask::ctx::host::Host::probe();
+        foundation::ctx::processes::Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
+    let host = foundation::ctx::host::Host::probe();
     let mut identity = process.identity(&host, "a bystander");
     let stop = |process| {
-        let action = xtask::plan::Action::Stop {
+        let action = foundation::plan::Action::Stop {
             process,
             grace_seconds: 5,
         };

@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use xtask::plan::{Plan, Resource, Step};
+use foundation::plan::{Plan, Resource, Step};
 
 use crate::common::{Home, Said, is_root, run_with, skip};
 use crate::harness::{bash, json, plan};

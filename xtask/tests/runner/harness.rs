@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use foundation::plan::{Plan, Resource, Step};
+use foundation::record::ledger::Ledger;
 use rustix::process::{Pid, Signal, kill_process};
-use xtask::plan::{Plan, Resource, Step};
-use xtask::record::ledger::Ledger;
 
 use crate::common::{Home, Said, is_alive, within};
 

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use foundation::plan::{Plan, Resource, Step};
+use foundation::record::ledger::Ledger;
 use rustix::process::Signal;
 use serde_json::Value;
-use xtask::plan::{Plan, Resource, Step};
-use xtask::record::ledger::Ledger;
 
 use crate::common::{Home, run as run_command};
 use crate::harness::{Harness, bash, ledger, plan, run};
@@ -150,7 +150,10 @@ fn old_records_go_and_strange_files_do_not_matter() {
     let home = Home::new();
     for index in 0..105 {
         // Of last second: only their number is against them.
-        let id = format!("{:011x}-t", xtask::record::runs::now_ms() - 1000 + index);
+        let id = format!(
+            "{:011x}-t",
+            foundation::record::runs::now_ms() - 1000 + index
+        );
         home.write(
             &format!(".local/state/talos-xtask/runs/{id}/run.json"),
             "{\"id\": \"x\", \"command\": []}",

@@ -8,8 +8,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use foundation::plan::{Action, Plan, Step};
 use rustix::process::Signal;
-use xtask::plan::{Action, Plan, Step};
 
 use crate::common::{Home, is_alive, is_root, skip, within};
 use crate::harness::{Harness, SOON, bash, ends, pid_in, plan};
@@ -45,7 +45,7 @@ const MAY: &str = "xtasktest ALL=(ALL:ALL) NOPASSWD: ALL";
 fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harness> {
     let lacks = ["sudo", "setpriv", "unshare"]
         .into_iter()
-        .find(|name| xtask::ctx::host::Host::which(name).is_none());
+        .find(|name| foundation::ctx::host::Host::which(name).is_none());
     let can_mount = || {
         Command::new("unshare")
             .args(["--mount", "true"])

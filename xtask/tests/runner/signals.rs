@@ -28,12 +28,14 @@ fn kill_9_takes_the_child_and_its_children_along() {
 
 /// The process beside `child` in its group that has taken its place as warden.
 fn warden_of(child: i32) -> Option<i32> {
-    let warden = xtask::ctx::processes::scan().into_iter().find(|process| {
-        process
-            .argv
-            .ends_with(&["internal".to_owned(), "warden".to_owned()])
-            && group_of(process.pid) == Some(child)
-    })?;
+    let warden = foundation::ctx::processes::scan()
+        .into_iter()
+        .find(|process| {
+            process
+                .argv
+                .ends_with(&["internal".to_owned(), "warden".to_owned()])
+                && group_of(process.pid) == Some(child)
+        })?;
     Some(warden.pid)
 }
 
@@ -59,7 +61,7 @@ fn no_warden_stays_behind() {
 }
 
 /// A step that has begun to make a cluster's folder and goes on with `script`.
-fn making(home: &Home, script: &str) -> xtask::plan::Plan {
+fn making(home: &Home, script: &str) -> foundation::plan::Plan {
     let (made, state_dir) = cluster(home);
     let script = format!("mkdir -p {state_dir}; echo $$ >~/child; {script}");
     plan([bash(&script).makes(made)])

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use xtask::plan::Plan;
+use foundation::plan::Plan;
 
 use crate::common::{Home, Said, is_alive, said, skip, within};
 use crate::harness::{SOON, bash, json, pid_in, plan};

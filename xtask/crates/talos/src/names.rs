@@ -5,7 +5,6 @@
 //! `pkg/provision/providers/vm/network_linux.go` (bridge), providers/qemu/launch*.go
 //! (sockets, netns), containernetworking plugins pkg/utils (chains).
 
-use sha2::{Digest, Sha256, Sha512};
 use std::fmt;
 
 /// Longest cluster name: a host name label has 63 bytes, and nodes add
@@ -170,7 +169,10 @@ pub fn split_node(node: &str) -> Option<(&str, Role, u32)> {
 /// Bridge of a network: `talos` and the first 8 hex digits of sha256(name).
 /// A cluster's network has the cluster's name.
 pub fn bridge_name(network: &str) -> String {
-    format!("talos{}", hex(&Sha256::digest(network.as_bytes()), 4))
+    format!(
+        "talos{}",
+        hex(&hmac_sha256::Hash::hash(network.as_bytes()), 4)
+    )
 }
 
 /// NAT chain that CNI's bridge plugin makes for one node: `CNI-` and 24 hex
@@ -179,7 +181,7 @@ pub fn cni_chain(network: &str, container_id: &str) -> String {
     format!(
         "CNI-{}",
         hex(
-            &Sha512::digest(format!("{network}{container_id}").as_bytes()),
+            &hmac_sha512::Hash::hash(format!("{network}{container_id}").as_bytes()),
             12
         )
     )

@@ -6,7 +6,7 @@ use makefile::{Error, Planned};
 
 use super::repository::Repository;
 use super::{missing, stages};
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 
 /// A goal that nobody can make is said before anything starts.
 ///

@@ -3,8 +3,8 @@
 use camino::Utf8Path;
 use makefile::{Condition, Item, Line, Planned};
 
-use crate::ctx::config::BuilderConfig;
-use crate::plan::{Action, Effect, Learns, Plan, Run, Step};
+use foundation::ctx::config::BuilderConfig;
+use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
 
 /// Where things go that are no part of the repository.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +148,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
                 references,
                 metadata,
                 tree: places.repository.to_owned(),
-                list: crate::record::images::list_of(places.state),
+                list: foundation::record::images::list_of(places.state),
             },
         )
     });

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use makefile::{Item, Origin, Planned, Read};
 
 use super::super::App;
-use crate::failure::Result;
-use crate::ui::{self, Style};
+use foundation::failure::Result;
+use foundation::ui::{self, Style};
 
 /// Longer values are cut: the whole is in the plan.
 const WIDTH: usize = 100;

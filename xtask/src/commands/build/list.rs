@@ -9,8 +9,8 @@ use super::super::App;
 use super::repository::{Repository, refused};
 use super::shells::{For, Shells};
 use super::stages;
-use crate::failure::Result;
-use crate::ui::{self, Style};
+use foundation::failure::Result;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(
     app: &App<'_>,

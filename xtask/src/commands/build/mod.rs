@@ -15,8 +15,8 @@ use makefile::{Item, Planned};
 use super::App;
 use super::cluster::HalfMade;
 use crate::cli::{BuildArgs, PlanFormat};
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Step};
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Step};
 use repository::{Repository, refused};
 use shells::{For, Shells};
 

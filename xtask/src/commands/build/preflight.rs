@@ -4,11 +4,11 @@
 use camino::Utf8PathBuf;
 
 use super::super::App;
-use crate::ctx::buildx::{self, Chosen};
-use crate::ctx::host::Host;
-use crate::ctx::images;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Plan};
+use foundation::ctx::buildx::{self, Chosen};
+use foundation::ctx::host::Host;
+use foundation::ctx::images;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Plan};
 
 /// Tools that recipes of the three repositories call, with where they come from.
 const TOOLS: &[(&str, &str)] = &[

@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use makefile::{Invocation, Makefile};
 
 use super::super::App;
-use crate::ctx::cargo_run;
-use crate::failure::{Failure, Result};
+use foundation::ctx::cargo_run;
+use foundation::failure::{Failure, Result};
 
 /// A folder with a Makefile that we can read.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use makefile::{Ask, Error, Invocation, Makefile, Reply, World};
 
 use super::probes::{Trust, trust};
-use crate::ctx::probe;
+use foundation::ctx::probe;
 
 /// `git describe --dirty` reads the whole tree; nothing asked here takes long.
 const LIMIT: Duration = Duration::from_mins(2);

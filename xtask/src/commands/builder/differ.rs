@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::wanted::Wanted;
-use crate::ctx::buildx::{Builder, Node};
-use crate::units::human_size;
+use foundation::ctx::buildx::{Builder, Node};
+use foundation::units::human_size;
 
 /// Talos' Makefile asks for `rewrite-timestamp`, which BuildKit has since.
 const OLDEST_BUILDKIT: (u64, u64) = (0, 13);
@@ -136,8 +136,8 @@ fn version(text: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::buildx::GcRule;
-    use crate::ctx::config::BuilderDriver;
+    use foundation::ctx::buildx::GcRule;
+    use foundation::ctx::config::BuilderDriver;
 
     fn wanted() -> Wanted {
         Wanted {

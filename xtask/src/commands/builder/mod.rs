@@ -9,13 +9,13 @@ mod wanted;
 
 use super::App;
 use super::cluster::HalfMade;
-use crate::ctx::buildx::{self, Builder};
-use crate::ctx::docker;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Step};
-use crate::ui;
 use args::{BuilderCommand, BuilderVerb};
 use differ::{Cure, differences};
+use foundation::ctx::buildx::{self, Builder};
+use foundation::ctx::docker;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::ui;
 use wanted::Wanted;
 
 /// Pulls BuildKit's image the first time.

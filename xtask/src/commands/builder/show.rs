@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::differ::{Difference, differences, limit, state};
 use super::wanted::Wanted;
 use crate::commands::App;
-use crate::ctx::buildx::Builder;
-use crate::failure::Result;
-use crate::ui::{self, Style};
-use crate::units::human_size;
+use foundation::ctx::buildx::Builder;
+use foundation::failure::Result;
+use foundation::ui::{self, Style};
+use foundation::units::human_size;
 
 /// Exit code 1 where it is not as it is wanted.
 pub(super) fn status(app: &App<'_>, wanted: &Wanted, as_json: bool) -> Result<u8> {

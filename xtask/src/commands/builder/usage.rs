@@ -10,11 +10,11 @@ use serde_json::json;
 use super::wanted::Wanted;
 use crate::commands::App;
 use crate::commands::cluster::HalfMade;
-use crate::ctx::probe;
-use crate::failure::{Failure, Result};
-use crate::plan::{Effect, Plan, Step};
-use crate::ui;
-use crate::units::{human_size, parse_size};
+use foundation::ctx::probe;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Effect, Plan, Step};
+use foundation::ui;
+use foundation::units::{human_size, parse_size};
 
 /// A large cache takes its time to be summed up.
 const LIMIT: Duration = Duration::from_mins(2);

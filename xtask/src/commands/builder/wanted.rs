@@ -2,11 +2,11 @@
 
 use camino::Utf8PathBuf;
 
-use crate::ctx::Ctx;
-use crate::ctx::buildx::is_here;
-use crate::ctx::config::{BuilderConfig, BuilderDriver};
-use crate::failure::{Failure, Result};
-use crate::units::parse_size;
+use foundation::ctx::Ctx;
+use foundation::ctx::buildx::is_here;
+use foundation::ctx::config::{BuilderConfig, BuilderDriver};
+use foundation::failure::{Failure, Result};
+use foundation::units::parse_size;
 
 /// The guide's name for it.
 const NAME: &str = "local1";

@@ -5,12 +5,12 @@
 
 use camino::Utf8PathBuf;
 
-use crate::ctx::Ctx;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::host::Host;
-use crate::ctx::kubeconfig::Kubeconfig;
-use crate::ctx::talosctl::Talosctl;
-use crate::plan::{Action, Effect, Plan, Step};
+use foundation::ctx::Ctx;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::host::Host;
+use foundation::ctx::kubeconfig::Kubeconfig;
+use foundation::ctx::talosctl::Talosctl;
+use foundation::plan::{Action, Effect, Plan, Step};
 
 /// Adds the steps that take this cluster's contexts out of both files.
 pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) {

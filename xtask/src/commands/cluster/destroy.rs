@@ -8,12 +8,12 @@ use super::HalfMade;
 use super::teardown::{first_part, first_plan, look, plan_teardown};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
-use crate::ctx::Ctx;
-use crate::ctx::cluster::{ClusterView, NodeView};
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Plan, Resource};
-use crate::record::lock;
-use crate::ui;
+use foundation::ctx::Ctx;
+use foundation::ctx::cluster::{ClusterView, NodeView};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::{Plan, Resource};
+use foundation::record::lock;
+use foundation::ui;
 
 /// A launcher has its QEMU within this, or will never.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         "cluster destroy",
     )?;
     if !ctx.host.is_root() && (!view.members.is_empty() || view.has_folder) {
-        crate::run::become_root(app.ui)?;
+        foundation::run::become_root(app.ui)?;
     }
     let view = settled(ctx, view);
     let found = look(ctx, &view);

@@ -4,14 +4,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::settings::Settings;
 use super::{installer, relay};
-use crate::ctx::Ctx;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::host::Host;
-use crate::ctx::mirrors::{self, Mirror};
-use crate::ctx::registries;
-use crate::ctx::relay::Relaying;
-use crate::ctx::talosctl::{OTHER_BOOT, Talosctl};
-use crate::failure::{Failure, Result};
+use foundation::ctx::Ctx;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::host::Host;
+use foundation::ctx::mirrors::{self, Mirror};
+use foundation::ctx::registries;
+use foundation::ctx::relay::Relaying;
+use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
+use foundation::failure::{Failure, Result};
 
 /// Probed once; the plan is a function of this and the settings.
 #[derive(Debug, Clone)]

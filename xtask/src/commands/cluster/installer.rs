@@ -2,10 +2,10 @@
 //! build has pushed, by digest, so that a tag that is used again cannot change
 //! what a node installs.
 
-use crate::ctx::Ctx;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::{images, registries};
-use crate::record::images::{Image, list_of, read};
+use foundation::ctx::Ctx;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::{images, registries};
+use foundation::record::images::{Image, list_of, read};
 
 use super::settings::Settings;
 

@@ -12,10 +12,10 @@ use talos::console::{BootTracker, Console, Lines, MergedLine, clean, merge};
 use super::{choose, look_up};
 use crate::cli::LogsArgs;
 use crate::commands::App;
-use crate::ctx::cluster::NodeView;
-use crate::failure::{Because, Exit, Result};
-use crate::record::runs::now_ms;
-use crate::ui::{self, Style};
+use foundation::ctx::cluster::NodeView;
+use foundation::failure::{Because, Exit, Result};
+use foundation::record::runs::now_ms;
+use foundation::ui::{self, Style};
 
 /// How often followed consoles are looked at.
 const LOOK: Duration = Duration::from_millis(50);

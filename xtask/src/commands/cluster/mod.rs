@@ -16,11 +16,11 @@ use talos::names::ClusterName;
 
 use super::App;
 use crate::cli::{ClusterCommand, ClusterVerb, Which};
-use crate::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
-use crate::ctx::{Ctx, containers};
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Plan, Resource, Step, Watch};
-use crate::run::{Observer, Undo, Undoing};
+use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use foundation::ctx::{Ctx, containers};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::{Plan, Resource, Step, Watch};
+use foundation::run::{Observer, Undo, Undoing};
 
 /// talosctl's default, which the guide keeps.
 const DEFAULT_NAME: &str = settings::NAME;
@@ -112,7 +112,10 @@ fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
     }
     failure
         .cause(format!("its console is {}", node.console))
-        .excerpt(crate::ctx::cluster::console_tail(&node.console, EXCERPT))
+        .excerpt(foundation::ctx::cluster::console_tail(
+            &node.console,
+            EXCERPT,
+        ))
         .hint(format!("cargo xtask cluster destroy --name {}", view.name))
 }
 

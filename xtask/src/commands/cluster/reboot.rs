@@ -10,10 +10,10 @@ use talos::console::Boot;
 use super::{HalfMade, choose, death_of, look_up};
 use crate::cli::RebootArgs;
 use crate::commands::App;
-use crate::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Action, Plan, Step};
-use crate::ui::{self, Style};
+use foundation::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::{Action, Plan, Step};
+use foundation::ui::{self, Style};
 
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -146,7 +146,7 @@ fn late_node(late: &ConsoleFollower, limit: Duration) -> Failure {
         format!("`{}` is not ready after {} s", late.node, limit.as_secs()),
     )
     .cause(seen)
-    .excerpt(crate::ctx::cluster::console_tail(
+    .excerpt(foundation::ctx::cluster::console_tail(
         &late.console,
         super::EXCERPT,
     ))

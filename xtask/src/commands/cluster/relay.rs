@@ -5,12 +5,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use crate::commands::App;
-use crate::ctx::Ctx;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::relay::{RelayView, Relaying};
-use crate::failure::Result;
-use crate::plan::{Action, Effect, Plan, Step};
-use crate::run::Undoing;
+use foundation::ctx::Ctx;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::relay::{RelayView, Relaying};
+use foundation::failure::Result;
+use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::run::Undoing;
 
 /// It holds nothing that would take time to give up.
 const GRACE_SECONDS: u64 = 2;
@@ -30,7 +30,7 @@ pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
 /// End every relay of the cluster in that folder.
 pub(in crate::commands) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
     let running = RelayView::look(ctx, state_dir).running;
-    let step = |relay: &crate::ctx::relay::Relay| {
+    let step = |relay: &foundation::ctx::relay::Relay| {
         let what = format!("the relay at {}", relay.relaying.describe());
         let process = relay.process.identity(&ctx.host, what.clone());
         let action = Action::Stop {

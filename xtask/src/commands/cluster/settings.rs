@@ -6,9 +6,9 @@ use talos::names::ClusterName;
 use talos::network::Cidr;
 
 use crate::cli::{UpArgs, Which};
-use crate::ctx::Ctx;
-use crate::ctx::config::ClusterConfig;
-use crate::failure::{Failure, Result};
+use foundation::ctx::Ctx;
+use foundation::ctx::config::ClusterConfig;
+use foundation::failure::{Failure, Result};
 
 /// talosctl's default, which the guide keeps.
 pub(crate) const NAME: &str = "talos-default";
@@ -278,7 +278,7 @@ pub(crate) mod tests {
             ..settings()
         };
         let failure = smaller.size(None).unwrap_err();
-        assert_eq!(failure.exit, crate::failure::Exit::Usage);
+        assert_eq!(failure.exit, foundation::failure::Exit::Usage);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::relay;
 use crate::cli::{StatusArgs, Which};
 use crate::commands::App;
-use crate::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
-use crate::ctx::relay::RelayView;
-use crate::failure::Result;
-use crate::ui::{self, Style};
+use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use foundation::ctx::relay::RelayView;
+use foundation::failure::Result;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;

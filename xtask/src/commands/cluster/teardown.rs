@@ -4,13 +4,13 @@
 use camino::Utf8PathBuf;
 
 use super::{contexts, relay};
-use crate::ctx::Ctx;
-use crate::ctx::abandoned;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::leftovers::{self, Leftovers};
-use crate::ctx::talosctl::Talosctl;
-use crate::plan::{Action, Effect, Plan, Resource, Step};
-use crate::record::ledger::Ledger;
+use foundation::ctx::Ctx;
+use foundation::ctx::abandoned;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::leftovers::{self, Leftovers};
+use foundation::ctx::talosctl::Talosctl;
+use foundation::plan::{Action, Effect, Plan, Resource, Step};
+use foundation::record::ledger::Ledger;
 
 /// A launcher ends its QEMU and takes its network down within this.
 const GRACE_SECONDS: u64 = 20;

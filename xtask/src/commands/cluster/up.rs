@@ -9,10 +9,10 @@ use super::settings::{Settings, Size};
 use super::{HalfMade, relay, status};
 use crate::cli::UpArgs;
 use crate::commands::App;
-use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Resource, Step, Watch};
-use crate::record::lock;
+use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use foundation::record::lock;
 
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
@@ -71,11 +71,11 @@ fn in_the_way(view: &ClusterView) -> Failure {
 /// Two clusters on one network both "succeed" and share a bridge address (T10).
 fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<()> {
     let wanted = settings.cidr;
-    let taken = crate::ctx::network::taken(&app.ctx, settings.name.as_str());
+    let taken = foundation::ctx::network::taken(&app.ctx, settings.name.as_str());
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
         return Ok(());
     };
-    let free = crate::ctx::network::first_free(&taken, wanted.prefix());
+    let free = foundation::ctx::network::first_free(&taken, wanted.prefix());
     Err(Failure::host(format!("the network {wanted} is taken"))
         .cause(format!("{} has {}", other.who, other.cidr))
         .hint(format!("--cidr {free}")))

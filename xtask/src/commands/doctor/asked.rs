@@ -10,11 +10,11 @@ use talos::version::Arch;
 use crate::cli::UpArgs;
 use crate::commands::App;
 use crate::commands::cluster::settings::{Settings, Size};
-use crate::ctx::Ctx;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::host::Host;
-use crate::ctx::talosctl::Talosctl;
-use crate::failure::{Because, Exit, Failure, Result};
+use foundation::ctx::Ctx;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::host::Host;
+use foundation::ctx::talosctl::Talosctl;
+use foundation::failure::{Because, Exit, Failure, Result};
 
 /// Taken where neither a checkout nor a talosctl says its own.
 const NEWEST: &str = "v1.15.0-alpha.0";

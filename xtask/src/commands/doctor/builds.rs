@@ -8,9 +8,9 @@ use super::finding::Finding;
 use super::network::who_holds;
 use super::packages::{Need, with_package};
 use super::tools;
-use crate::ctx::docker::{self, Engine};
-use crate::ctx::mirrors;
-use crate::ctx::ports::{self, Listener, Protocol};
+use foundation::ctx::docker::{self, Engine};
+use foundation::ctx::mirrors;
+use foundation::ctx::ports::{self, Listener, Protocol};
 
 const FOR_BUILDS: &str = "needed for builds, not for clusters";
 /// What talosctl's air-gapped test tool binds, in all lines.

@@ -3,8 +3,8 @@
 
 use super::asked::Asked;
 use super::finding::Finding;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::kubeconfig::Kubeconfig;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::kubeconfig::Kubeconfig;
 
 /// `cluster destroy` of talosctl leaves its contexts, and the next create of
 /// that name makes `NAME-1` (T14).

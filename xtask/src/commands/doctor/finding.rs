@@ -1,6 +1,6 @@
 //! One thing that was looked at: how it stands, why it matters, what cures it.
 
-use crate::plan::Step;
+use foundation::plan::Step;
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,9 @@
 
 use super::finding::{Finding, Fix};
 use crate::commands::App;
-use crate::ctx::Ctx;
-use crate::plan::{Effect, Plan, Resource, Step, Watch};
-use crate::run::{Observer, Undo, Undoing};
+use foundation::ctx::Ctx;
+use foundation::plan::{Effect, Plan, Resource, Step, Watch};
+use foundation::run::{Observer, Undo, Undoing};
 
 /// Nothing that these plans make could be half made.
 pub(crate) struct NothingMade;
@@ -73,7 +73,7 @@ fn packages(findings: &[Finding]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Privilege;
+    use foundation::plan::Privilege;
 
     #[test]
     fn packages_are_installed_together_and_as_root() {

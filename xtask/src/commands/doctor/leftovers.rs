@@ -6,12 +6,12 @@ use talos::network::Cidr;
 
 use super::asked::Asked;
 use super::finding::{Finding, Fix};
-use crate::ctx::Ctx;
-use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::ctx::relay::RelayView;
-use crate::ctx::{containers, firewall, leftovers, ownership, processes};
-use crate::plan::{Resource, Step};
-use crate::record::ledger::Ledger;
+use foundation::ctx::Ctx;
+use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::ctx::relay::RelayView;
+use foundation::ctx::{containers, firewall, leftovers, ownership, processes};
+use foundation::plan::{Resource, Step};
+use foundation::record::ledger::Ledger;
 
 pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
     let names = ClusterView::names(&asked.ctx);

@@ -9,9 +9,9 @@ use super::asked::Asked;
 use super::finding::{Finding, Fix};
 use super::packages::{Need, with_package};
 use super::tools;
-use crate::ctx::kvm::{self, Kvm};
-use crate::ctx::probe;
-use crate::plan::Step;
+use foundation::ctx::kvm::{self, Kvm};
+use foundation::ctx::probe;
+use foundation::plan::Step;
 
 /// The first of the names that talosctl tries.
 fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {

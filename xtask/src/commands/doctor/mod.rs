@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use crate::cli::DoctorArgs;
-use crate::failure::{Exit, Failure, Result};
-use crate::run::Signals;
 use asked::Asked;
 use finding::{Finding, Group, Status};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::run::Signals;
 
 pub(crate) use fix::NothingMade;
 pub(crate) use network::who_holds;

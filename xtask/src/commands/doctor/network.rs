@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use super::asked::Asked;
 use super::finding::Finding;
 use super::tools;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::firewall::{self, Block, Forward};
-use crate::ctx::network;
-use crate::ctx::ports::{self, Listener, Protocol};
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::firewall::{self, Block, Forward};
+use foundation::ctx::network;
+use foundation::ctx::ports::{self, Listener, Protocol};
 
 /// Two clusters on one network both "succeed" and share an address (T10).
 pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::finding::{Finding, Status};
-use crate::ui::{self, Style, Ui};
+use foundation::ui::{self, Style, Ui};
 
 /// What a cure that is a command begins with.
 const COMMANDS: [&str; 4] = ["cargo xtask ", "make ", "sudo ", "apt-get "];

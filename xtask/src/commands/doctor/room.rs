@@ -5,9 +5,9 @@ use talos::names::{MAX_SOCKET_PATH, NodeSocket, check_socket_paths};
 
 use super::asked::Asked;
 use super::finding::Finding;
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::disk::{self, Room};
-use crate::ctx::host::Host;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::disk::{self, Room};
+use foundation::ctx::host::Host;
 
 const MIB: u64 = 1 << 20;
 /// talosctl's `--disk` default, in all lines.

@@ -4,7 +4,7 @@ use talos::version::Support;
 
 use super::asked::Asked;
 use super::finding::Finding;
-use crate::ctx::talosctl::{OTHER_BOOT, Talosctl};
+use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
 
 pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
     if let Some(failure) = asked.why_no_checkout() {

@@ -7,8 +7,8 @@ use camino::Utf8PathBuf;
 use super::asked::Asked;
 use super::finding::Finding;
 use super::packages::{Need, with_package};
-use crate::ctx::host::Host;
-use crate::ctx::probe;
+use foundation::ctx::host::Host;
+use foundation::ctx::probe;
 
 /// Outside a plain user's PATH on some systems, inside sudo's.
 const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -12,11 +12,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::App;
 use super::doctor::NothingMade;
 use crate::cli::EmbedArgs;
-use crate::ctx::{checkout, probe};
-use crate::failure::{Because, Failure, Result};
-use crate::plan::{Action, Effect, Plan, Step};
-use crate::record::tree;
-use crate::ui;
+use foundation::ctx::{checkout, probe};
+use foundation::failure::{Because, Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::record::tree;
+use foundation::ui;
 use ours::{check_changes, check_in_the_way, is_our_folder, is_ours};
 
 /// Besides the folder `xtask`; in the order in which they are written: cargo

@@ -5,8 +5,8 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::{FILES, FOLDER, LIMIT};
-use crate::ctx::probe;
-use crate::failure::{Failure, Result};
+use foundation::ctx::probe;
+use foundation::failure::{Failure, Result};
 
 #[derive(Deserialize)]
 struct Manifest {

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::carried::{GUEST, TOOLS};
 use super::packages::{self, CNI_PLUGINS};
 use super::parts::{Part, Parts};
-use crate::plan::{Action, Effect, Plan, Step};
+use foundation::plan::{Action, Effect, Plan, Step};
 
 /// What Go is given besides the user's own settings: no workspace above the
 /// cache folder, no surprise flags.

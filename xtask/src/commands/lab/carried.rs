@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use camino::{Utf8Path, Utf8PathBuf};
 use include_dir::{Dir, include_dir};
 
-use crate::failure::{Because, Failure, Result};
-use crate::record::files;
+use foundation::failure::{Because, Failure, Result};
+use foundation::record::files;
 
 static CARRIED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/lab");
 

@@ -15,8 +15,8 @@ use super::place::Place;
 use super::state::{self, Lab};
 use super::up;
 use crate::commands::App;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Plan, Step};
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Plan, Step};
 
 /// What the layer was started from; written beside the lab's own marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::carried::{self, DOCKER, TALOS_MINI};
 use super::packages;
 use super::parts::{self, Part};
 use super::place::Place;
-use crate::plan::{Plan, Step};
+use foundation::plan::{Plan, Step};
 
 /// Pinned: these were seen to work together with Debian's engine.
 const BUILDX: (&str, &str) = ("github.com/docker/buildx", "0.29.1");

@@ -7,12 +7,12 @@ use super::locks::Wanted;
 use super::place::Place;
 use super::state::{self, Lab, State};
 use crate::commands::App;
-use crate::ctx::Ctx;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Resource, Step, Watch};
-use crate::record::ledger::Ledger;
-use crate::run::{Observer, Undo, Undoing};
-use crate::ui;
+use foundation::ctx::Ctx;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use foundation::record::ledger::Ledger;
+use foundation::run::{Observer, Undo, Undoing};
+use foundation::ui;
 
 /// Init ends at the first TERM; one that is not that far yet ignores it, as
 /// the first process of a namespace does.
@@ -58,7 +58,7 @@ pub(super) fn plan(app: &App<'_>, place: &Place) -> Plan {
 fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     let lab = Lab::probe(place);
     let mut plan = Plan::new("take the lab down");
-    let ending = |process: &crate::ctx::processes::Process, why: &str, what: &str| {
+    let ending = |process: &foundation::ctx::processes::Process, why: &str, what: &str| {
         let process = process.identity(&ctx.host, what);
         let action = Action::Stop {
             process,

@@ -9,8 +9,8 @@ use super::state::{Lab, Made};
 use super::up;
 use crate::cli::LabUpArgs;
 use crate::commands::App;
-use crate::failure::{Failure, Result};
-use crate::run;
+use foundation::failure::{Failure, Result};
+use foundation::run;
 
 /// Set for everything inside.
 const INSIDE: &str = "XTASK_INSIDE_LAB";

@@ -9,8 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::place::Place;
 use crate::commands::App;
-use crate::failure::{Exit, Result};
-use crate::record::lock::{self, Lock};
+use foundation::failure::{Exit, Result};
+use foundation::record::lock::{self, Lock};
 
 const LOOK: Timespec = Timespec {
     tv_sec: 0,

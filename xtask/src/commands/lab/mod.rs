@@ -22,7 +22,7 @@ pub(crate) use up::own_executable;
 
 use crate::cli::{Command, LabCommand, LabUpArgs};
 use crate::commands::App;
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 use place::Place;
 
 /// `cargo xtask lab …`.
@@ -34,7 +34,7 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
             }
             return Ok(0);
         }
-        LabCommand::Relay { argv } => return crate::run::relay(&argv, app.signals),
+        LabCommand::Relay { argv } => return foundation::run::relay(&argv, app.signals),
         _ => {}
     }
     if inside::is_inside() {

@@ -3,10 +3,10 @@
 
 use camino::Utf8PathBuf;
 
-use crate::ctx::host::Host;
-use crate::ctx::probe;
-use crate::failure::{Failure, Result};
-use crate::plan::{Plan, Step};
+use foundation::ctx::host::Host;
+use foundation::ctx::probe;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Plan, Step};
 
 /// A program and the Debian package that has it.
 const PROGRAMS: [(&str, &str); 10] = [

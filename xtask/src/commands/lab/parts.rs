@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::carried::{self, GUEST, TOOLS};
 use super::packages;
 use super::place::Place;
-use crate::ctx::probe;
+use foundation::ctx::probe;
 
 /// A slot: only the package lists know, and they may have to be fetched first.
 const UNKNOWN_KERNEL: &str = "<kernel version>";

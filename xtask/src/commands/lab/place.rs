@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::ctx::Ctx;
-use crate::failure::{Failure, Result};
+use foundation::ctx::Ctx;
+use foundation::failure::{Failure, Result};
 
 /// The longest socket that talosctl binds below HOME for the default cluster.
 const LONGEST_SOCKET: &str = ".talos/clusters/talos-default/talos-default-controlplane-1.monitor";

@@ -8,7 +8,7 @@ use super::packages::SBIN;
 use super::parts::Parts;
 use super::place::{MARKER, Place};
 use super::state::Made;
-use crate::plan::{Action, Plan, Resource, Step};
+use foundation::plan::{Action, Plan, Resource, Step};
 
 /// Wait for init at most so long; measured: 30 ms.
 const START_DEADLINE: u64 = 30;
@@ -180,7 +180,7 @@ pub(super) fn path_inside(ours: &[Utf8PathBuf], outside: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Privilege;
+    use foundation::plan::Privilege;
 
     fn planned(shared_parent: bool) -> Plan {
         let place = Place {
@@ -222,7 +222,7 @@ mod tests {
                 .2
         };
         assert_eq!(of("data/tag"), "v1.13.0");
-        let settings: crate::ctx::config::Config = toml::from_str(of("xtask.toml")).unwrap();
+        let settings: foundation::ctx::config::Config = toml::from_str(of("xtask.toml")).unwrap();
         assert_eq!(
             (settings.cluster.controlplanes, settings.cluster.workers),
             (Some(1), Some(1))

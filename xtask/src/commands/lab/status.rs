@@ -11,7 +11,7 @@ use super::place::Place;
 use super::state::{Lab, State};
 use super::up::TALOSCTL;
 use crate::commands::App;
-use crate::ui::{self, Style, Ui};
+use foundation::ui::{self, Style, Ui};
 
 /// Said wherever the lab is shown.
 const STAND_IN: &str = "its nodes run a stand-in with Talos' API and console, not Talos";

@@ -14,9 +14,9 @@ use super::start;
 use super::state::{Lab, State};
 use crate::cli::LabUpArgs;
 use crate::commands::App;
-use crate::ctx::host::Host;
-use crate::failure::{Because, Failure, Result};
-use crate::plan::Plan;
+use foundation::ctx::host::Host;
+use foundation::failure::{Because, Failure, Result};
+use foundation::plan::Plan;
 
 /// Built when nobody asks for another.
 pub(super) const TALOSCTL: &str = "v1.12.0";

@@ -3,7 +3,7 @@
 use ::pprof::{Profile, Query, report, unit};
 
 use super::load::engine;
-use crate::failure::{Exit, Failure, Result};
+use foundation::failure::{Exit, Failure, Result};
 
 /// A bound that no node may pass.
 #[derive(Debug, Clone, PartialEq)]

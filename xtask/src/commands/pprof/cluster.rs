@@ -13,8 +13,8 @@ use super::summary::Side;
 use super::target::{Target, targets};
 use super::{load, series, watch};
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
-use crate::ui;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::ui;
 
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
     let mut targets = targets(app, args)?;

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::ShowArgs;
 use super::{load, show, store};
 use crate::commands::App;
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 
 /// Print what has changed from the first to the second.
 pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ::pprof::{Profile, Query, report};
 
 use super::load::engine;
-use crate::failure::Result;
+use foundation::failure::Result;
 
 /// The controller of a function, as Talos' logs name it:
 /// `network.LinkSpecController`.

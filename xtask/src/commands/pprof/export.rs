@@ -9,7 +9,7 @@ use clap::Args;
 use super::args::ShowArgs;
 use super::load;
 use crate::commands::App;
-use crate::failure::Result;
+use foundation::failure::Result;
 
 /// The forms of other tools.
 #[derive(Debug, Clone, Default, Args)]

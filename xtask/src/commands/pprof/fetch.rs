@@ -13,7 +13,7 @@ use super::load;
 use super::sources::BUILD_LABEL;
 use super::target::{Target, offered};
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
+use foundation::failure::{Exit, Failure, Result};
 
 /// The largest profile seen in practice has 45 MB.
 const LARGEST: u64 = 128 << 20;

@@ -12,8 +12,8 @@ use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
-use crate::ui;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::ui;
 
 /// A service's profile over the nodes.
 pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;

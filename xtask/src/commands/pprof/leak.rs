@@ -8,7 +8,7 @@ use ::pprof::{Profile, Query, report};
 
 use super::load::engine;
 use super::trend::{Course, Trend};
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 
 /// Sample types that grow by what they are.
 const CUMULATIVE: [&str; 7] = [

@@ -6,7 +6,7 @@ use ::pprof::{Base, Difference, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::CompareArgs;
-use crate::failure::{Because, Failure, Result};
+use foundation::failure::{Because, Failure, Result};
 
 /// Larger files are no profiles: the largest seen in practice has 45 MB.
 const LARGEST: u64 = 1 << 30;

@@ -28,9 +28,9 @@ mod web;
 use std::fmt::Write;
 
 use super::App;
-use crate::failure::Result;
-use crate::ui::{self, Style};
 use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
+use foundation::failure::Result;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {

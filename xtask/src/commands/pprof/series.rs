@@ -13,8 +13,8 @@ use super::store::{self, Entry, Set};
 use super::target::Target;
 use super::{cluster, fetch, groups, load};
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
-use crate::ui;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::ui;
 
 /// Without `--every`, for `--leak` alone.
 const EVERY: Duration = Duration::from_secs(10);

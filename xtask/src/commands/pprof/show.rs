@@ -9,9 +9,9 @@ use super::args::ShowArgs;
 use super::load::engine;
 use super::sources::Sources;
 use crate::commands::App;
-use crate::failure::{Because, Result};
-use crate::record::files;
-use crate::ui;
+use foundation::failure::{Because, Result};
+use foundation::record::files;
+use foundation::ui;
 
 /// Print or write it.
 pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<u8> {

@@ -12,9 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::SourceArgs;
 use super::load::engine;
 use crate::commands::App;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::probe;
-use crate::failure::Result;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::probe;
+use foundation::failure::Result;
 
 /// Source files are smaller.
 const LARGEST: u64 = 16 << 20;

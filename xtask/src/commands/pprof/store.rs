@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fetch::{Answer, Body};
 use super::target::Target;
-use crate::failure::{Because, Failure, Result};
-use crate::record::files;
+use foundation::failure::{Because, Failure, Result};
+use foundation::record::files;
 
 const INDEX: &str = "index.json";
 /// Older ones go first.

@@ -11,8 +11,8 @@ use super::controllers;
 use super::load::engine;
 use super::rank::{Function, rank};
 use crate::commands::App;
-use crate::failure::Result;
-use crate::ui::Style;
+use foundation::failure::Result;
+use foundation::ui::Style;
 
 /// Rows without `-n`.
 const ROWS: usize = 15;

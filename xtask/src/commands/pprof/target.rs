@@ -8,8 +8,8 @@ use talos::version::TalosVersion;
 
 use super::args::FetchArgs;
 use crate::commands::{App, cluster};
-use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::failure::{Failure, Result};
+use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::failure::{Failure, Result};
 
 /// What one node can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

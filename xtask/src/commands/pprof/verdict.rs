@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::leak::{Growing, Verdict};
 use super::trend::{Course, Trend, sparks};
 use crate::commands::App;
-use crate::ui::Style;
+use foundation::ui::Style;
 
 /// Stacks told without `-n`.
 const ROWS: usize = 10;

@@ -13,9 +13,9 @@ use super::groups::Groups;
 use super::summary::{Shown, Side, summarize};
 use super::target::Target;
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
-use crate::ui;
-use crate::ui::screen::{Event, Key, Screen};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::ui;
+use foundation::ui::screen::{Event, Key, Screen};
 
 const EVERY: Duration = Duration::from_secs(5);
 /// Off a terminal nobody presses q.

@@ -8,9 +8,9 @@ use super::args::ShowArgs;
 use super::leak::Moment;
 use super::load;
 use crate::commands::App;
-use crate::failure::{Because, Result};
-use crate::record::files;
-use crate::ui;
+use foundation::failure::{Because, Result};
+use foundation::record::files;
+use foundation::ui;
 
 /// Of the whole: smaller calls are no wider than a hair on any screen.
 const LEAST: f64 = 0.0005;

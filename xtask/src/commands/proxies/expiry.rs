@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ctx::probe;
-use crate::units::human_span;
+use foundation::ctx::probe;
+use foundation::units::human_span;
 
 /// Of each entry, from when it is cached.
 const LIFETIME_SECONDS: i64 = 7 * 24 * 3600;

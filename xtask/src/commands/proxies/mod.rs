@@ -12,11 +12,11 @@ use super::App;
 use super::registry::args::{DownArgs, ProxiesCommand, ProxiesVerb};
 use super::registry::stand::{self, Stood};
 use super::registry::{Down, bring_up, lock, table, take_down, up};
-use crate::ctx::containers;
-use crate::ctx::registries::{self, Spec};
-use crate::failure::Result;
-use crate::plan::Plan;
-use crate::ui::{self, Style};
+use foundation::ctx::containers;
+use foundation::ctx::registries::{self, Spec};
+use foundation::failure::Result;
+use foundation::plan::Plan;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
     match &command.verb {

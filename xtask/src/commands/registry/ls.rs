@@ -6,11 +6,11 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::commands::App;
-use crate::ctx::registries;
-use crate::ctx::registry_api::{Api, Tagged};
-use crate::failure::{Exit, Failure, Result};
-use crate::record::images::{Image, list_of, read};
-use crate::ui;
+use foundation::ctx::registries;
+use foundation::ctx::registry_api::{Api, Tagged};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::record::images::{Image, list_of, read};
+use foundation::ui;
 
 pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8> {
     let spec = registries::local();
@@ -50,7 +50,7 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
             image.repository,
             image.tag,
             image.digest,
-            crate::units::human_size(image.size)
+            foundation::units::human_size(image.size)
         );
         let _ = writeln!(out, "{}", line.trim_end());
     }

@@ -13,13 +13,13 @@ use serde_json::json;
 
 use super::App;
 use super::cluster::HalfMade;
-use crate::ctx::containers;
-use crate::ctx::registries;
-use crate::failure::Result;
-use crate::plan::Plan;
-use crate::record::lock::{self, Lock};
-use crate::ui::{self, Style};
 use args::{DownArgs, RegistryCommand, RegistryVerb};
+use foundation::ctx::containers;
+use foundation::ctx::registries;
+use foundation::failure::Result;
+use foundation::plan::Plan;
+use foundation::record::lock::{self, Lock};
+use foundation::ui::{self, Style};
 use stand::Stood;
 
 pub(super) fn run(app: &App<'_>, command: &RegistryCommand) -> Result<u8> {
@@ -146,7 +146,7 @@ pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> 
         let state = app.ui.paint(style, &format!("{:<10}", stood.state()));
         let size = stood
             .size(volumes)
-            .map_or_else(String::new, crate::units::human_size);
+            .map_or_else(String::new, foundation::units::human_size);
         let age = stood
             .container()
             .map_or_else(String::new, |container| age(&container.created));
@@ -174,5 +174,8 @@ fn age(created: &str) -> String {
     let seconds = jiff::Timestamp::now()
         .as_second()
         .saturating_sub(created.as_second());
-    format!("{} old", crate::units::human_span(seconds.unsigned_abs()))
+    format!(
+        "{} old",
+        foundation::units::human_span(seconds.unsigned_abs())
+    )
 }

@@ -12,12 +12,12 @@ use super::stand::{self, DATA, Stood};
 use super::up;
 use crate::commands::App;
 use crate::commands::cluster::HalfMade;
-use crate::ctx::containers::{self, Container};
-use crate::ctx::registry_api::{Api, ApiError, Tagged};
-use crate::ctx::{probe, registries};
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Action, AwaitedRegistry, Effect, Plan, Step};
-use crate::ui;
+use foundation::ctx::containers::{self, Container};
+use foundation::ctx::registry_api::{Api, ApiError, Tagged};
+use foundation::ctx::{probe, registries};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Step};
+use foundation::ui;
 
 /// It reads every manifest from disk.
 const COLLECT_DEADLINE: u64 = 1800;
@@ -232,7 +232,7 @@ fn plans(address: &str, container: &Container, chosen: &Chosen, port: u16) -> (P
 }
 
 fn report(chosen: &Chosen, before: Option<u64>, after: Option<u64>) -> String {
-    use crate::units::human_size;
+    use foundation::units::human_size;
     let mut out = String::new();
     for tag in &chosen.tags {
         let _ = writeln!(out, "deleted {tag}");

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::commands::doctor::who_holds;
-use crate::ctx::containers::{self, Container, State};
-use crate::ctx::registries::Spec;
-use crate::ctx::{docker, mirrors};
-use crate::failure::{Exit, Failure, Result};
+use foundation::ctx::containers::{self, Container, State};
+use foundation::ctx::registries::Spec;
+use foundation::ctx::{docker, mirrors};
+use foundation::failure::{Exit, Failure, Result};
 
 /// Where a registry keeps what it holds.
 pub(crate) const DATA: &str = "/var/lib/registry";

@@ -2,10 +2,10 @@
 //! alone and with a volume of its own.
 
 use super::stand::{DATA, Stand, Stood, UPSTREAM};
-use crate::ctx::containers::{Container, LABEL, State};
-use crate::ctx::registries::Spec;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
+use foundation::ctx::containers::{Container, LABEL, State};
+use foundation::ctx::registries::Spec;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
 
 /// The guide's and the script's.
 const IMAGE: &str = "registry:2";
@@ -155,8 +155,8 @@ pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Pla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::containers::Published;
-    use crate::plan::render_sh;
+    use foundation::ctx::containers::Published;
+    use foundation::plan::render_sh;
 
     fn container(is_ours: bool, state: State, address: &str) -> Container {
         Container {
@@ -181,7 +181,7 @@ mod tests {
     fn stood(stand: Stand) -> [Stood; 1] {
         let answers = matches!(&stand, Stand::Ours(container) if container.state == State::Running);
         [Stood {
-            spec: crate::ctx::registries::local(),
+            spec: foundation::ctx::registries::local(),
             stand,
             answers,
             reason: None,

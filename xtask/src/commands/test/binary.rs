@@ -9,11 +9,11 @@ use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 use super::no_time_span;
 use crate::commands::cluster::HalfMade;
 use crate::commands::{App, build};
-use crate::ctx::checkout::Checkout;
-use crate::ctx::probe;
-use crate::ctx::sources::Sources;
-use crate::failure::Result;
-use crate::ui;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::probe;
+use foundation::ctx::sources::Sources;
+use foundation::failure::Result;
+use foundation::ui;
 
 /// Where their sources are.
 const FOLDER: &str = "internal/integration";

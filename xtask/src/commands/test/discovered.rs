@@ -6,9 +6,9 @@ use gotest::{Options, Target, Test, Workspace};
 use super::args::Chosen;
 use super::shards;
 use crate::commands::App;
-use crate::ctx::sources::Sources;
-use crate::failure::{Failure, Result};
-use crate::record::discovered;
+use foundation::ctx::sources::Sources;
+use foundation::failure::{Failure, Result};
+use foundation::record::discovered;
 
 /// Every test of the chosen packages.
 ///

@@ -2,10 +2,10 @@
 //! its nodes pull from.
 
 use crate::commands::App;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::mirrors::{self, Mirror};
-use crate::ctx::registries::{self, Spec};
-use crate::failure::{Exit, Failure};
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::mirrors::{self, Mirror};
+use foundation::ctx::registries::{self, Spec};
+use foundation::failure::{Exit, Failure};
 
 /// The local registry first, then the proxies, as in the guide.
 pub(super) fn registries(checkout: &Checkout) -> Vec<Spec> {

@@ -13,11 +13,11 @@ use super::unit::suites::Suites;
 use crate::cli::{ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
 use crate::commands::App;
 use crate::commands::cluster;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::cluster::{ClusterState, ClusterView};
-use crate::ctx::talosctl::{Context, Talosctl};
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Plan, Step, Watch};
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::ctx::talosctl::{Context, Talosctl};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::{Plan, Step, Watch};
 
 /// What results are filed under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::args::{Chosen, UnitArgs};
 use super::{discovered, shards};
 use crate::commands::App;
-use crate::ctx::probe;
-use crate::failure::Result;
+use foundation::ctx::probe;
+use foundation::failure::Result;
 
 /// The `shard` of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::args::ListArgs;
 use super::discovered;
 use crate::commands::App;
-use crate::ctx::abilities::{Abilities, Root};
-use crate::failure::{Failure, Result};
-use crate::record::results::History;
-use crate::ui::{self, Style};
+use foundation::ctx::abilities::{Abilities, Root};
+use foundation::failure::{Failure, Result};
+use foundation::record::results::History;
+use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     let all = discovered::tests(app, &args.chosen)?;

@@ -15,8 +15,8 @@ mod unit;
 mod upgrade;
 
 use super::App;
-use crate::failure::{Failure, Result};
 use args::TestCommand;
+use foundation::failure::{Failure, Result};
 
 pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {

@@ -8,8 +8,8 @@ use gotest::NamedSuite;
 use super::args::ResultArgs;
 use super::unit::suites::{any_of, failed_before};
 use crate::commands::App;
-use crate::ctx::checkout::Checkout;
-use crate::failure::{Failure, Result};
+use foundation::ctx::checkout::Checkout;
+use foundation::failure::{Failure, Result};
 
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Exit;
+    use foundation::failure::Exit;
 
     fn known() -> Vec<NamedSuite> {
         [

@@ -12,10 +12,10 @@ use super::args::{Engine, Shard, ShardsArgs, TestCommand};
 use super::discovered;
 use crate::cli::{self, Cli, Command};
 use crate::commands::App;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Plan, Step};
-use crate::record::results::History;
-use crate::ui;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Plan, Step};
+use foundation::record::results::History;
+use foundation::ui;
 
 pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
     if args.n == 0 {

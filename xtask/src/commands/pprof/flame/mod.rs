@@ -13,8 +13,8 @@ use super::args::ShowArgs;
 use super::leak::Moment;
 use super::load;
 use crate::commands::App;
-use crate::failure::{Exit, Failure, Result};
-use crate::ui::screen::Screen;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::ui::screen::Screen;
 use tree::Tree;
 use view::{Next, View};
 

@@ -3,8 +3,8 @@
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::registry::stand::{self, DATA, Stood};
-use crate::ctx::registry_api::{Api, ApiError, Manifest};
-use crate::ctx::{containers, probe};
+use foundation::ctx::registry_api::{Api, ApiError, Manifest};
+use foundation::ctx::{containers, probe};
 
 /// Small images that registries are known to have.
 const KNOWN: [(&str, &str, &str); 5] = [

@@ -11,10 +11,10 @@ use crate::cli::Which;
 use crate::commands::App;
 use crate::commands::cluster::existing_name;
 use crate::commands::registry::stand::{self, Stand, Stood};
-use crate::ctx::cluster::ClusterView;
-use crate::ctx::registries;
-use crate::failure::{Exit, Failure, Result};
 use ask::check;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::registries;
+use foundation::failure::{Exit, Failure, Result};
 use report::report;
 use verdict::Verdict;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::App;
-use crate::ui::{self, Style};
+use foundation::ui::{self, Style};
 
 pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
     if as_json {

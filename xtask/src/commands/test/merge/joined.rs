@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Part;
 use crate::commands::test::leg::Options;
-use crate::ui::{Style, Ui};
+use foundation::ui::{Style, Ui};
 
 /// As of one machine, with the commit of all; the time is the longest leg's.
 pub(super) fn json(parts: &[Part]) -> Value {

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::args::ReportArgs;
 use super::leg::Leg;
 use crate::commands::App;
-use crate::failure::{Because, Exit, Failure, Result};
-use crate::plan::{Action, Plan, Step};
-use crate::record::files;
-use crate::ui;
+use foundation::failure::{Because, Exit, Failure, Result};
+use foundation::plan::{Action, Plan, Step};
+use foundation::record::files;
+use foundation::ui;
 
 /// The report of one machine.
 #[derive(Debug, Clone)]

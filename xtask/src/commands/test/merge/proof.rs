@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Part;
 use crate::commands::test::leg::Leg;
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 
 /// How many tests are named.
 const NAMED: usize = 20;

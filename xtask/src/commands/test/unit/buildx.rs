@@ -15,8 +15,8 @@ use super::session::Outcome;
 use crate::commands::App;
 use crate::commands::build;
 use crate::commands::cluster::HalfMade;
-use crate::failure::{Exit, Failure, Result};
-use crate::run::gotest::Stop;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::run::gotest::Stop;
 
 /// What the Makefile's target cannot be told is refused.
 ///

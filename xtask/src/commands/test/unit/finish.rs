@@ -7,12 +7,12 @@ use gotest::events::{Package, Verdict};
 use super::super::args::ResultArgs;
 use super::report::Report;
 use crate::commands::App;
-use crate::ctx::probe;
-use crate::failure::{Because, Exit, Result};
-use crate::record::files;
-use crate::record::results::{Failed, remember};
-use crate::run::gotest::Stop;
-use crate::ui;
+use foundation::ctx::probe;
+use foundation::failure::{Because, Exit, Result};
+use foundation::record::files;
+use foundation::record::results::{Failed, remember};
+use foundation::run::gotest::Stop;
+use foundation::ui;
 
 /// Reports and memory; none of them changes what came of the tests.
 pub(super) fn write(

@@ -1,7 +1,7 @@
 //! What stands after `--`: the flags of `go test`, told apart by who takes
 //! them: the compiler, or the binary that it makes.
 
-use crate::failure::{Failure, Result};
+use foundation::failure::{Failure, Result};
 
 /// Flags of `go test` that a test binary takes as `-test.NAME`; those that
 /// need no value (`go help testflag`).

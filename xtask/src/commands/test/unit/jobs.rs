@@ -9,9 +9,9 @@ use super::flags::Flags;
 use super::recipe::Recipe;
 use super::select::Package;
 use super::session::Source;
-use crate::record::results::{History, key};
-use crate::run::exec_root::listed_environment;
-use crate::run::gotest::{Job, Link, Pool};
+use foundation::record::results::{History, key};
+use foundation::run::exec_root::listed_environment;
+use foundation::run::gotest::{Job, Link, Pool};
 
 /// What all jobs of a run share.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gotest::events::{Event, State, What};
 
-use crate::ui::{Style, Ui};
+use foundation::ui::{Style, Ui};
 
 /// Lines of running tests.
 const SHOWN: usize = 8;

@@ -1,7 +1,7 @@
 //! What would be done, to look at or to paste.
 
-use crate::plan::{Action, Effect, Plan, Run, Step};
-use crate::run::gotest::{Job, Link, Pool};
+use foundation::plan::{Action, Effect, Plan, Run, Step};
+use foundation::run::gotest::{Job, Link, Pool};
 
 /// The steps of a run; `own` is how we are called.
 pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Plan {

@@ -7,8 +7,8 @@ use camino::Utf8Path;
 use makefile::{Ask, Reply, World};
 
 use super::super::super::build::repository::{Repository, refused};
-use crate::ctx::host::Host;
-use crate::failure::{Failure, Result};
+use foundation::ctx::host::Host;
+use foundation::failure::{Failure, Result};
 
 /// Flags and environment of `go test`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

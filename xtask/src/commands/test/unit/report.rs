@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::leg::Leg;
 use super::select::Package as Chosen;
 use super::session::Outcome;
-use crate::record::results::{Failed, Outcome as Remembered};
+use foundation::record::results::{Failed, Outcome as Remembered};
 
 /// All of a run.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use gotest::events::{Package, State, Verdict};
 
 use super::live::{clock, short};
 use super::session::Session;
-use crate::run::exec_root::left;
-use crate::run::gotest::Finished;
-use crate::ui::Style;
+use foundation::run::exec_root::left;
+use foundation::run::gotest::Finished;
+use foundation::ui::Style;
 
 impl Session<'_> {
     /// Text that stays; below it the picture goes on.
@@ -18,7 +18,7 @@ impl Session<'_> {
         if self.args.json {
             self.ui.report(text);
         } else {
-            crate::ui::print(text);
+            foundation::ui::print(text);
         }
     }
 

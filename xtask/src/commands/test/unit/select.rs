@@ -6,9 +6,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Kind, Need, Test};
 
 use super::super::args::Sudo;
-use crate::ctx::abilities::Abilities;
-use crate::record::results::Failed;
-use crate::run::gotest::Pool;
+use foundation::ctx::abilities::Abilities;
+use foundation::record::results::Failed;
+use foundation::run::gotest::Pool;
 
 /// A package with tests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

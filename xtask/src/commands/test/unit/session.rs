@@ -9,9 +9,9 @@ use gotest::events::{Package, State, Verdict};
 use super::super::args::ResultArgs;
 use super::live::{Live, short};
 use super::select::Package as Chosen;
-use crate::failure::Failure;
-use crate::run::gotest::{Finished, Job, Linked, Observe, Seen};
-use crate::ui::Ui;
+use foundation::failure::Failure;
+use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
+use foundation::ui::Ui;
 
 /// What came of one package.
 #[derive(Debug, Default)]

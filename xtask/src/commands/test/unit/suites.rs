@@ -16,12 +16,12 @@ use super::select::{Function, Package as Chosen};
 use super::session::{Session, Source};
 use crate::commands::App;
 use crate::commands::cluster::HalfMade;
-use crate::failure::{Exit, Failure, Result};
-use crate::plan::Plan;
-use crate::record::results::{Failed, History};
-use crate::run::Reader;
-use crate::run::gotest::{Finished, Job, Observe, Pool, Stop, told};
-use crate::ui;
+use foundation::failure::{Exit, Failure, Result};
+use foundation::plan::Plan;
+use foundation::record::results::{Failed, History};
+use foundation::run::Reader;
+use foundation::run::gotest::{Finished, Job, Observe, Pool, Stop, told};
+use foundation::ui;
 
 /// How far below the test function a suite's tests are.
 const DEPTH: usize = 2;

@@ -7,7 +7,7 @@ use gotest::events::State;
 
 use super::live::{clock, short};
 use super::report::Report;
-use crate::ui::{Style, Ui};
+use foundation::ui::{Style, Ui};
 
 /// How many of the slowest are named.
 const SLOWEST: usize = 5;

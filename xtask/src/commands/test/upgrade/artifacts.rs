@@ -5,10 +5,10 @@ use camino::Utf8Path;
 
 use crate::commands::App;
 use crate::commands::build::repository::Repository;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::host::Host;
-use crate::failure::{Failure, Result};
-use crate::plan::{Action, Effect, Plan, Step};
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::host::Host;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Plan, Step};
 
 /// Where Talos is released; `[upgrade] releases` of the settings says otherwise.
 const RELEASES: &str = "https://github.com/siderolabs/talos/releases/download";

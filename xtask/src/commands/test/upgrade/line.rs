@@ -4,9 +4,9 @@ use camino::Utf8PathBuf;
 use talos::version::LOCAL_REGISTRY_PORT;
 
 use super::Network;
-use crate::ctx::checkout::Checkout;
-use crate::ctx::mirrors::Mirror;
-use crate::plan::{Action, Plan, Step};
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::mirrors::Mirror;
+use foundation::plan::{Action, Plan, Step};
 
 /// Whose state is at stake.
 pub(super) struct Home {
@@ -90,7 +90,7 @@ mod tests {
     use super::super::{DEADLINE, network};
     use super::*;
     use crate::commands::test::args::UpgradeArgs;
-    use crate::plan::{Privilege, Run};
+    use foundation::plan::{Privilege, Run};
 
     fn planned(version: &str, args: &UpgradeArgs) -> (Run, Privilege) {
         let checkout = Checkout {

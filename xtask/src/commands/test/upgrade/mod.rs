@@ -19,13 +19,13 @@ use super::{binary, names, unit};
 use crate::cli::InstallerArgs;
 use crate::commands::cluster::{HalfMade, relay};
 use crate::commands::{App, installer};
-use crate::ctx::checkout::Checkout;
-use crate::ctx::host::Host;
-use crate::ctx::mirrors::Mirror;
-use crate::ctx::network;
-use crate::ctx::relay::Relaying;
-use crate::failure::{Failure, Result};
-use crate::plan::Plan;
+use foundation::ctx::checkout::Checkout;
+use foundation::ctx::host::Host;
+use foundation::ctx::mirrors::Mirror;
+use foundation::ctx::network;
+use foundation::ctx::relay::Relaying;
+use foundation::failure::{Failure, Result};
+use foundation::plan::Plan;
 use line::{Home, Line};
 
 /// What results are filed under.

@@ -4,7 +4,7 @@ use ::pprof::unit;
 use regex::RegexBuilder;
 
 use super::{Next, View};
-use crate::ui::screen::{Event, Key};
+use foundation::ui::screen::{Event, Key};
 
 impl View {
     /// The state has changed; what the loop must do now.

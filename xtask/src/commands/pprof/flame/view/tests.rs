@@ -4,7 +4,7 @@ use ::pprof::flame::Flame;
 use ::pprof::{Profile, Query};
 
 use super::*;
-use crate::ui::screen::{Event, Key};
+use foundation::ui::screen::{Event, Key};
 
 fn profile(name: &str) -> Profile {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/");

@@ -2,7 +2,7 @@
 
 /// `1.3 GB`: powers of ten, as docker and registries count.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-pub(crate) fn human_size(bytes: u64) -> String {
+pub fn human_size(bytes: u64) -> String {
     let mut number = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         // What would be printed as 1000.0 is the next unit's.
@@ -15,7 +15,7 @@ pub(crate) fn human_size(bytes: u64) -> String {
 }
 
 /// Bytes of `40GB`, `1.293GB`, `100GiB` or `512`: docker's and people's sizes.
-pub(crate) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: f64 = digits.trim().parse().ok().filter(|number| *number >= 0.0)?;
@@ -40,7 +40,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// `3 days`, of seconds.
-pub(crate) fn human_span(seconds: u64) -> String {
+pub fn human_span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..=119 => (seconds, "second"),
         120..=7199 => (seconds / 60, "minute"),

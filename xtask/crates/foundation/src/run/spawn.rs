@@ -18,7 +18,7 @@ use crate::ctx::cargo_run;
 static IS_XTASK: AtomicBool = AtomicBool::new(false);
 
 /// Said by `main`, once.
-pub(crate) fn we_are_xtask() {
+pub fn we_are_xtask() {
     IS_XTASK.store(true, Ordering::Relaxed);
 }
 

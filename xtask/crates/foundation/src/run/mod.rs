@@ -38,7 +38,7 @@ pub use gateway::{serve as serve_gateway, start as start_gateway};
 pub use relay::{relay, replace_process};
 pub use root::{become_root, serve_root_step, serve_warden};
 pub use signals::{Attention, Signals};
-pub(crate) use spawn::we_are_xtask;
+pub use spawn::we_are_xtask;
 
 /// A step without a deadline of its own ends here: nothing waits for ever.
 const DEADLINE: Duration = Duration::from_hours(2);

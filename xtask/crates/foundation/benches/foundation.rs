@@ -4,8 +4,8 @@
 
 use camino::Utf8Path;
 use criterion::{Criterion, criterion_group, criterion_main};
-use xtask::plan::{Plan, Resource, Step, render_human, render_sh};
-use xtask::record::ledger::{Entry, Ledger, Op};
+use foundation::plan::{Plan, Resource, Step, render_human, render_sh};
+use foundation::record::ledger::{Entry, Ledger, Op};
 
 fn entry(op: Op, number: usize) -> Entry {
     Entry {
@@ -39,7 +39,7 @@ fn ledger(c: &mut Criterion) {
         }
     }
     let path = root.join("ledger.jsonl");
-    xtask::record::files::replace(&path, lines.as_bytes(), 0o600).unwrap();
+    foundation::record::files::replace(&path, lines.as_bytes(), 0o600).unwrap();
     let ledger = Ledger::of(root);
     assert_eq!(ledger.live().len(), 4);
     c.bench_function("ledger/read 4000 lines", |b| b.iter(|| ledger.live()));
