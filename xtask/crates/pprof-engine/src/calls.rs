@@ -1,5 +1,7 @@
 //! Calls between nodes: who calls whom, over what is not shown.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use crate::bounds::{CALLS, check_calls};
@@ -34,10 +36,25 @@ struct Step {
     inline: bool,
 }
 
+/// What a location is to the walk, in a byte: most of a stack is passed
+/// without looking at its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// None of its frames is kept.
+    Nothing,
+    /// May call, and is no callee that is wanted.
+    Caller,
+    /// Its steps decide.
+    Callee,
+}
+
 /// Each location's kept frames, outermost first.
 struct Steps {
     flat: Vec<Step>,
     ranges: Vec<(u32, u32)>,
+    kinds: Vec<Kind>,
+    /// The innermost kept node of each location.
+    innermost: Vec<u32>,
     /// Caller and callee of the inner edges.
     pairs: Vec<(u32, u32)>,
 }
@@ -47,6 +64,8 @@ impl Steps {
         let mut of = Self {
             flat: Vec::new(),
             ranges: Vec::new(),
+            kinds: Vec::new(),
+            innermost: Vec::new(),
             pairs: Vec::new(),
         };
         let mut places: FxHashMap<(u32, u32), u32> = FxHashMap::default();
@@ -77,14 +96,22 @@ impl Steps {
                 caller = Some(node);
             }
             of.ranges.push((from, index(of.flat.len())));
+            of.innermost.push(caller.unwrap_or(NONE));
+            let mut steps = of.flat[from as usize..].iter();
+            of.kinds.push(match caller {
+                None => Kind::Nothing,
+                Some(_) if steps.any(|step| step.wanted || step.inner != NONE) => Kind::Callee,
+                Some(_) => Kind::Caller,
+            });
         }
         of
     }
 
+    /// Places of a location's steps.
     #[inline]
-    fn location(&self, location: u32) -> &[Step] {
+    fn location(&self, location: u32) -> Range<usize> {
         let (from, to) = self.ranges[location as usize];
-        &self.flat[from as usize..to as usize]
+        from as usize..to as usize
     }
 }
 
@@ -97,12 +124,35 @@ struct Part {
     edges: Vec<Edge>,
     /// The inner ones' places are known from the start.
     places: FxHashMap<(u32, u32), u32>,
+    /// Each step's caller of the last time and the edge from it: mostly the
+    /// same again.
+    last: Vec<(u32, u32)>,
     stack: u32,
     /// There were more than we hold.
     full: bool,
 }
 
 impl Part {
+    /// The place of the edge; none where there are too many.
+    #[inline]
+    fn place(&mut self, caller: u32, callee: u32, step: usize) -> Option<u32> {
+        let last = self.last[step];
+        if last.0 == caller {
+            return Some(last.1);
+        }
+        if self.edges.len() > CALLS {
+            self.full = true;
+            return None;
+        }
+        let next = index(self.edges.len());
+        let place = *self.places.entry((caller, callee)).or_insert(next);
+        if place == next {
+            self.edges.push(NEW);
+        }
+        self.last[step] = (caller, place);
+        Some(place)
+    }
+
     fn count(&mut self, place: u32, weight: i64, inline: bool) {
         let edge = &mut self.edges[place as usize];
         if edge.last != self.stack {
@@ -138,29 +188,31 @@ pub(crate) fn connect(
             .zip(&steps.pairs)
             .map(|(place, pair)| (*pair, place))
             .collect(),
+        last: vec![(NONE, NONE); steps.flat.len()],
         stack: 0,
         full: false,
     };
     let parts = stacks.fold(start, |part, locations, weight, _| {
         part.stack = part.stack.wrapping_add(1);
         let mut caller = NONE;
-        for location in locations.iter().rev() {
-            for step in steps.location(*location) {
-                if step.inner != NONE {
-                    part.count(step.inner, weight, step.inline);
-                } else if step.wanted && caller != NONE && caller != step.node {
-                    if part.edges.len() > CALLS {
-                        part.full = true;
-                        return;
+        for &location in locations.iter().rev() {
+            match steps.kinds[location as usize] {
+                Kind::Nothing => {}
+                Kind::Caller => caller = steps.innermost[location as usize],
+                Kind::Callee => {
+                    for at in steps.location(location) {
+                        let step = steps.flat[at];
+                        if step.inner != NONE {
+                            part.count(step.inner, weight, step.inline);
+                        } else if step.wanted && caller != NONE && caller != step.node {
+                            let Some(place) = part.place(caller, step.node, at) else {
+                                return;
+                            };
+                            part.count(place, weight, step.inline);
+                        }
+                        caller = step.node;
                     }
-                    let next = index(part.edges.len());
-                    let place = *part.places.entry((caller, step.node)).or_insert(next);
-                    if place == next {
-                        part.edges.push(NEW);
-                    }
-                    part.count(place, weight, step.inline);
                 }
-                caller = step.node;
             }
         }
     })?;

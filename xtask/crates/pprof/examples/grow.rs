@@ -1,7 +1,7 @@
 //! A large profile out of a small one, for measuring: stacks are spliced from
 //! two of the seed's, and each is written once per node with labels.
 //!
-//! `grow SEED OUT STACKS NODES`; no labels with 0 nodes.
+//! `grow SEED OUT STACKS NODES SERVICES`; no labels with 0 nodes.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -18,11 +18,12 @@ use prost::Message;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [seed, out, stacks, nodes] = &args[..] else {
-        panic!("grow SEED OUT STACKS NODES");
+    let [seed, out, stacks, nodes, services] = &args[..] else {
+        panic!("grow SEED OUT STACKS NODES SERVICES");
     };
     let stacks: usize = stacks.parse().expect("a number of stacks");
     let nodes: usize = nodes.parse().expect("a number of nodes");
+    let services: usize = services.parse().expect("a number of services");
     let bytes = std::fs::read(seed).expect("the seed");
     let profile = pprof::decode(bytes).expect("a profile");
     let whole = pprof::encode(&profile).expect("readable samples");
@@ -36,7 +37,9 @@ fn main() {
     let names: Vec<i64> = (0..nodes)
         .map(|at| text(&format!("10.5.0.{}", at + 2)))
         .collect();
-    let machined = text("machined");
+    let services: Vec<i64> = (0..services)
+        .map(|at| text(&format!("service-{at}")))
+        .collect();
     let mut random = 1_u64;
     let mut next = |below: usize| {
         random = random
@@ -66,11 +69,13 @@ fn main() {
                 str,
                 ..Label::default()
             };
-            let labels = vec![label(node, *name), label(service, machined)];
-            whole.sample.extend(once.iter().map(|sample| Sample {
-                label: labels.clone(),
-                ..sample.clone()
-            }));
+            for sample in &once {
+                let own = services[next(services.len())];
+                whole.sample.push(Sample {
+                    label: vec![label(node, *name), label(service, own)],
+                    ..sample.clone()
+                });
+            }
         }
     }
     let file = std::fs::File::create(out).expect("the output");
