@@ -276,6 +276,15 @@ fn stopped_in_the_middle_it_undoes_what_was_half_made() {
     assert_eq!(lab.sh(INVENTORY), before);
 }
 
+/// What `--with-bgp-clos` makes besides: see `pkg/provision/providers/vm/bgp.go`
+/// and `cmd/talosctl/cmd/mgmt/bgp_launch_linux.go`.
+const FABRIC: &str = "for uplink in 0 1; do \
+     bridge=bgp$(printf talos-default-0-$uplink | sha256sum | cut -c1-11); ip link add $bridge type bridge; \
+     touch ~/.talos/cni/cache/results/$bridge-23c3de8a-a539-4bf0-ac05-ae5ebb9630de-vethf$uplink; done; \
+     ip link add bgp0123456789a type bridge; \
+     iptables -t nat -A POSTROUTING -s 172.20.0.0/24 ! -d 172.20.0.0/24 -j MASQUERADE; \
+     iptables -A FORWARD -s 172.20.0.0/24 -j ACCEPT; iptables -A FORWARD -d 172.20.0.0/24 -j ACCEPT";
+
 /// T2, T4, T5 and the like: what a host reboot or a crash leaves.
 #[test]
 fn ruins_are_finished_and_strangers_live_on() {
@@ -332,6 +341,15 @@ fn ruins_are_finished_and_strangers_live_on() {
     assert_eq!(state(&lab), "stale");
     lab.ok(&["cluster", "destroy"]);
     assert_eq!(lab.sh(INVENTORY), before);
+
+    // A BGP fabric's (1.14+): talosctl takes the nodes' ends down, no more.
+    lab.ok(&["cluster", "up", "--no-wait", "--workers", "0"]);
+    lab.sh(FABRIC);
+    let plan = lab.ok(&["cluster", "destroy", "--dry-run"]);
+    lab.ok(&["cluster", "destroy"]);
+    // Somebody else's may be named alike.
+    lab.sh("ip link delete bgp0123456789a type bridge");
+    assert_eq!(lab.sh(INVENTORY), before, "{plan}");
 
     lab.sh("kill -0 $(cat ~/stranger)");
     stranger.kill().unwrap();

@@ -53,7 +53,7 @@ fn plan(c: &mut Criterion) {
     let mut plan = Plan::new("a large cluster taken down");
     for number in 0..500 {
         let step = Step::run(
-            "remove a packet filter rule of a node",
+            "remove a packet filter rule of the cluster",
             ["iptables", "-w", "-D", "FORWARD", "-s", "172.20.0.3/32"],
         );
         plan.push(

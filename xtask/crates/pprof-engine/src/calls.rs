@@ -133,11 +133,11 @@ struct Part {
 }
 
 impl Part {
-    /// The place of the edge; none where there are too many.
+    /// The place of the edge from caller to callee; none where there are too many.
     #[inline]
-    fn place(&mut self, caller: u32, callee: u32, step: usize) -> Option<u32> {
+    fn place(&mut self, pair: (u32, u32), step: usize) -> Option<u32> {
         let last = self.last[step];
-        if last.0 == caller {
+        if last.0 == pair.0 {
             return Some(last.1);
         }
         if self.edges.len() > CALLS {
@@ -145,11 +145,11 @@ impl Part {
             return None;
         }
         let next = index(self.edges.len());
-        let place = *self.places.entry((caller, callee)).or_insert(next);
+        let place = *self.places.entry(pair).or_insert(next);
         if place == next {
             self.edges.push(NEW);
         }
-        self.last[step] = (caller, place);
+        self.last[step] = (pair.0, place);
         Some(place)
     }
 
@@ -205,7 +205,7 @@ pub(crate) fn connect(
                         if step.inner != NONE {
                             part.count(step.inner, weight, step.inline);
                         } else if step.wanted && caller != NONE && caller != step.node {
-                            let Some(place) = part.place(caller, step.node, at) else {
+                            let Some(place) = part.place((caller, step.node), at) else {
                                 return;
                             };
                             part.count(place, weight, step.inline);

@@ -175,6 +175,26 @@ pub fn bridge_name(network: &str) -> String {
     )
 }
 
+/// Bridge between one node's uplink and this host in a BGP fabric
+/// (`--with-bgp-clos`, 1.14+, 2193b5781): `bgp` and the first 11 hex digits of
+/// sha256(network-node-uplink), both counted from 0.
+pub fn fabric_bridge_name(network: &str, node: u32, uplink: u32) -> String {
+    let of = format!("{network}-{node}-{uplink}");
+    let mut name = format!("bgp{}", hex(&hmac_sha256::Hash::hash(of.as_bytes()), 6));
+    name.truncate("bgp".len() + 11);
+    name
+}
+
+/// Whether a bridge is one of this network's fabric. More nodes than a host
+/// holds, and twice the uplinks that talosctl makes, are tried.
+pub fn is_fabric_bridge(network: &str, bridge: &str) -> bool {
+    bridge
+        .strip_prefix("bgp")
+        .is_some_and(|hex| hex.len() == 11)
+        && (0..128)
+            .any(|node| (0..4).any(|uplink| fabric_bridge_name(network, node, uplink) == bridge))
+}
+
 /// NAT chain that CNI's bridge plugin makes for one node: `CNI-` and 24 hex
 /// digits of sha512(network name + container id).
 pub fn cni_chain(network: &str, container_id: &str) -> String {

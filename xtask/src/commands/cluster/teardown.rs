@@ -7,7 +7,7 @@ use super::{contexts, relay};
 use foundation::ctx::Ctx;
 use foundation::ctx::abandoned;
 use foundation::ctx::cluster::ClusterView;
-use foundation::ctx::leftovers::{self, Leftovers};
+use foundation::ctx::leftovers::{self, Leftovers, Rule};
 use foundation::ctx::talosctl::Talosctl;
 use foundation::plan::{Action, Effect, Plan, Resource, Step};
 use foundation::record::ledger::Ledger;
@@ -58,6 +58,15 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(relay::stop(ctx, &view.state_dir));
+    // talosctl leaves them, and with the folder goes what tells whose they are.
+    plan.steps
+        .extend(found.fabric_rules.iter().map(remove_rule));
+    plan.steps.extend(
+        found
+            .fabric_bridges
+            .iter()
+            .map(|bridge| remove_bridge(bridge)),
+    );
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
     contexts::add(&mut plan, ctx, view, Some(talosctl));
     plan
@@ -94,11 +103,8 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
             &["ip", "netns", "delete", name],
         ));
     }
-    for rule in &found.rules {
-        let mut argv = vec!["iptables", "-w", "-t", rule.table, "-D", &rule.chain];
-        argv.extend(rule.spec.iter().map(String::as_str));
-        plan.push(gone_is_fine("remove a packet filter rule of a node", &argv));
-    }
+    let rules = found.rules.iter().chain(&found.fabric_rules);
+    plan.steps.extend(rules.map(remove_rule));
     for chain in &found.nat_chains {
         for verb in ["-F", "-X"] {
             plan.push(gone_is_fine(
@@ -114,12 +120,9 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
             &argv,
         ));
     }
-    if let Some(bridge) = &found.bridge {
-        plan.push(gone_is_fine(
-            "take the bridge down",
-            &["ip", "link", "delete", bridge, "type", "bridge"],
-        ));
-    }
+    let bridges = found.bridge.iter().chain(&found.fabric_bridges);
+    plan.steps
+        .extend(bridges.map(|bridge| remove_bridge(bridge)));
     plan.steps.extend(idle_chain_steps(&found.idle_chains));
     for file in &found.cache_files {
         plan.push(remove("remove a CNI cache file", file.clone()));
@@ -142,6 +145,19 @@ fn destroys(step: Step) -> Step {
 
 fn remove(why: &str, path: Utf8PathBuf) -> Step {
     destroys(Step::new(why, Action::Remove { path }).as_root())
+}
+
+fn remove_rule(rule: &Rule) -> Step {
+    let mut argv = vec!["iptables", "-w", "-t", rule.table, "-D", &rule.chain];
+    argv.extend(rule.spec.iter().map(String::as_str));
+    gone_is_fine("remove a packet filter rule of the cluster", &argv)
+}
+
+fn remove_bridge(bridge: &str) -> Step {
+    gone_is_fine(
+        "take the bridge down",
+        &["ip", "link", "delete", bridge, "type", "bridge"],
+    )
 }
 
 /// Its exit code says only that it was gone before; looking decides.

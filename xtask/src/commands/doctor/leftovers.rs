@@ -9,7 +9,7 @@ use super::finding::{Finding, Fix};
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::relay::RelayView;
-use foundation::ctx::{containers, firewall, leftovers, ownership, processes};
+use foundation::ctx::{containers, firewall, leftovers, network, ownership, processes};
 use foundation::plan::{Resource, Step};
 use foundation::record::ledger::Ledger;
 
@@ -60,17 +60,13 @@ fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
 
 /// Bridges by talosctl's naming scheme that no cluster of this user has.
 fn orphan_bridges(names: &[String]) -> Vec<Finding> {
-    // Not /sys/class/net: that shows the namespace that /sys was mounted in.
-    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
     let known: Vec<String> = names
         .iter()
         .map(|name| talos::names::bridge_name(name))
         .collect();
-    let links = table
-        .lines()
-        .filter_map(|line| Some(line.split_once(':')?.0.trim()));
-    links
-        .filter(|link| is_bridge_name(link) && !known.iter().any(|other| other == link))
+    network::bridges()
+        .into_iter()
+        .filter(|link| !known.contains(link))
         .map(|link| {
             Finding::warn(
                 "orphan-bridge",
@@ -82,11 +78,6 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
             ))
         })
         .collect()
-}
-
-fn is_bridge_name(link: &str) -> bool {
-    link.strip_prefix("talos")
-        .is_some_and(|hex| hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Entries of the ledger whose thing is not there any more.
@@ -255,17 +246,4 @@ fn give_back(paths: &[Utf8PathBuf], owner: &str) -> Fix {
     Fix::Steps(vec![
         Step::run("give back to you what talosctl left to root", argv).as_root(),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_talosctls_bridges_are_bridges() {
-        assert!(is_bridge_name("talos1b5b9ccb"));
-        for other in ["talos0", "talos1b5b9ccg", "docker0", "talos1b5b9ccb0"] {
-            assert!(!is_bridge_name(other), "{other}");
-        }
-    }
 }

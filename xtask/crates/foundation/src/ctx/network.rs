@@ -29,27 +29,29 @@ struct Address {
     prefixlen: Option<u8>,
 }
 
-/// Whether this network namespace has the interface. Not by /sys/class/net,
-/// which shows the namespace that /sys was mounted in.
-pub fn has_interface(name: &str) -> bool {
+/// This network namespace's interfaces. Not by /sys/class/net, which shows the
+/// namespace that /sys was mounted in.
+pub fn interface_names() -> Vec<String> {
     let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    table.lines().any(|line| {
-        line.split_once(':')
-            .is_some_and(|(found, _)| found.trim() == name)
-    })
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// Whether this network namespace has the interface.
+pub fn has_interface(name: &str) -> bool {
+    interface_names().iter().any(|found| found == name)
 }
 
 /// Bridges as talosctl names them, whoever made them.
 pub fn bridges() -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    let names = table.lines().filter_map(|line| line.split_once(':'));
-    let names = names.map(|(name, _)| name.trim());
-    let is_talos = |name: &&str| {
-        name.strip_prefix("talos").is_some_and(|rest| {
-            rest.len() == 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
-    };
-    names.filter(is_talos).map(str::to_owned).collect()
+    let mut names = interface_names();
+    names.retain(|name| is_bridge_name(name));
+    names
+}
+
+fn is_bridge_name(link: &str) -> bool {
+    link.strip_prefix("talos")
+        .is_some_and(|hex| hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Everything but the cluster `except` and the loopback network.
@@ -107,6 +109,14 @@ pub fn first_free(taken: &[Taken], prefix: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_talosctls_bridges_are_bridges() {
+        assert!(is_bridge_name("talos1b5b9ccb"));
+        for other in ["talos0", "talos1b5b9ccg", "docker0", "talos1b5b9ccb0"] {
+            assert!(!is_bridge_name(other), "{other}");
+        }
+    }
 
     #[test]
     fn the_next_network_is_proposed() {

@@ -90,6 +90,10 @@ fn node_names() {
 fn derived_names_are_the_real_ones() {
     assert_eq!(bridge_name("tfacts"), "talos8a3dfddf");
     assert_eq!(bridge_name("lab"), "talosa51146d3");
+    // sha256sum of `lab-1-0`.
+    assert_eq!(fabric_bridge_name("lab", 1, 0), "bgpa60cbbd9850");
+    assert!(is_fabric_bridge("lab", "bgpa60cbbd9850"));
+    assert!(!is_fabric_bridge("other", "bgpa60cbbd9850"));
     let id = "23c3de8a-a539-4bf0-ac05-ae5ebb9630de";
     assert_eq!(cni_chain("lab", id), "CNI-ddbf05610d98d165fc10d608");
     assert_eq!(

@@ -17,6 +17,7 @@ use super::network::has_interface;
 use super::probe;
 use rules::{filter_rules, half_made_chains, nat_rules};
 
+mod fabric;
 mod rules;
 
 /// Which cluster's traces are looked for.
@@ -43,6 +44,10 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leftovers {
     pub bridge: Option<String>,
+    /// Those of a BGP fabric, one for each uplink of each node.
+    pub fabric_bridges: Vec<String>,
+    /// Rules of the fabric for the cluster's network.
+    pub fabric_rules: Vec<Rule>,
     /// Names under `/run/netns`.
     pub namespaces: Vec<String>,
     pub rules: Vec<Rule>,
@@ -63,13 +68,14 @@ impl Leftovers {
     /// One line each, for people.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        lines.extend(self.bridge.iter().map(|name| format!("bridge {name}")));
+        let bridges = self.bridge.iter().chain(&self.fabric_bridges);
+        lines.extend(bridges.map(|name| format!("bridge {name}")));
         lines.extend(
             self.namespaces
                 .iter()
                 .map(|name| format!("network namespace {name}")),
         );
-        lines.extend(self.rules.iter().map(|rule| {
+        lines.extend(self.rules.iter().chain(&self.fabric_rules).map(|rule| {
             format!(
                 "{} rule in {}: {}",
                 rule.table,
@@ -100,15 +106,26 @@ impl Leftovers {
 /// Look. Rules are seen by root only: `root` is `["sudo", "-n"]` or nothing.
 pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Leftovers {
     let cached = cached_results(footprint);
-    let cache_files = cached.iter().map(|result| result.path.clone()).collect();
+    let mut cache_files: Vec<Utf8PathBuf> =
+        cached.iter().map(|result| result.path.clone()).collect();
+    cache_files.extend(fabric::cache_files(
+        &footprint.network,
+        &footprint.cni_cache,
+    ));
     let mut found = Leftovers {
         cache_files,
+        fabric_bridges: fabric::bridges(&footprint.network),
         ..Leftovers::default()
     };
     if has_interface(&footprint.bridge) {
         found.bridge = Some(footprint.bridge.clone());
     }
-    found.namespaces = namespaces(footprint, &cached, node_namespaces);
+    let bridges = found.bridge.iter().chain(&found.fabric_bridges);
+    let mut on_bridges: Vec<String> = Vec::new();
+    for bridge in bridges {
+        on_bridges.extend(namespaces_on_bridge(bridge));
+    }
+    found.namespaces = namespaces(&on_bridges, &cached, node_namespaces);
     let containers: Vec<&str> = cached
         .iter()
         .map(|result| result.container.as_str())
@@ -121,10 +138,13 @@ pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Le
             .collect();
         probe::stdout(&argv, None).unwrap_or_default()
     };
-    filter_rules(&list("filter"), footprint, &mut found);
-    let nat = list("nat");
+    let (filter, nat) = (list("filter"), list("nat"));
+    filter_rules(&filter, footprint, &mut found);
     nat_rules(&nat, footprint, &containers, &mut found);
     half_made_chains(&nat, footprint, &mut found);
+    if let Some(cidr) = footprint.cidr.filter(|_| !found.fabric_bridges.is_empty()) {
+        found.fabric_rules = fabric::of_network(&filter, &nat, cidr);
+    }
     found
 }
 
@@ -172,20 +192,19 @@ fn cached_results(footprint: &Footprint) -> Vec<Cached> {
 }
 
 /// By the CNI cache, by the namespaces the nodes are in, and by the veth ends
-/// on the cluster's bridge: each alone misses some half-made state.
-fn namespaces(footprint: &Footprint, cached: &[Cached], nodes: &[u64]) -> Vec<String> {
+/// on the cluster's bridges: each alone misses some half-made state.
+fn namespaces(on_bridges: &[String], cached: &[Cached], nodes: &[u64]) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
         return Vec::new();
     };
-    let on_bridge = namespaces_on_bridge(&footprint.bridge);
     let mut found: Vec<String> = entries
         .filter_map(Result::ok)
         .filter(|entry| {
             let name = entry.file_name();
             // Of talosctl's making only; see testutils.NewNS.
             is_cni_netns(name)
-                && (on_bridge.iter().any(|other| other == name)
+                && (on_bridges.iter().any(|other| other == name)
                     || cached
                         .iter()
                         .any(|result| result.namespace.as_deref() == Some(name))
@@ -216,9 +235,6 @@ fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
 }
 
 fn namespaces_on_bridge(bridge: &str) -> Vec<String> {
-    if !has_interface(bridge) {
-        return Vec::new();
-    }
     let links: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", bridge]);
     let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"]);
     ids.into_iter()

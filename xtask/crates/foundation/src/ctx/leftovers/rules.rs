@@ -6,7 +6,7 @@ use talos::network::Cidr;
 use super::{Footprint, Leftovers, Rule};
 
 /// `-A CHAIN spec…` lines in words; quoting as the shell has it.
-fn rules<'a>(text: &'a str, table: &'static str) -> impl Iterator<Item = Rule> + 'a {
+pub(super) fn rules<'a>(text: &'a str, table: &'static str) -> impl Iterator<Item = Rule> + 'a {
     text.lines().filter_map(move |line| {
         let mut words = shlex::split(line)?.into_iter();
         (words.next()? == "-A").then_some(())?;
