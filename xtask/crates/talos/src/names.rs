@@ -5,6 +5,9 @@
 //! `pkg/provision/providers/vm/network_linux.go` (bridge), providers/qemu/launch*.go
 //! (sockets, netns), containernetworking plugins pkg/utils (chains).
 
+mod host;
+
+pub use host::*;
 use std::fmt;
 
 /// Longest cluster name: a host name label has 63 bytes, and nodes add
@@ -164,83 +167,6 @@ pub fn split_node(node: &str) -> Option<(&str, Role, u32)> {
     let number: u32 = index.parse().ok()?;
     (number > 0 && number.to_string() == index && !cluster.is_empty())
         .then_some((cluster, role, number))
-}
-
-/// Bridge of a network: `talos` and the first 8 hex digits of sha256(name).
-/// A cluster's network has the cluster's name.
-pub fn bridge_name(network: &str) -> String {
-    format!(
-        "talos{}",
-        hex(&hmac_sha256::Hash::hash(network.as_bytes()), 4)
-    )
-}
-
-/// Bridge between one node's uplink and this host in a BGP fabric
-/// (`--with-bgp-clos`, 1.14+, 2193b5781): `bgp` and the first 11 hex digits of
-/// sha256(network-node-uplink), both counted from 0.
-pub fn fabric_bridge_name(network: &str, node: u32, uplink: u32) -> String {
-    let of = format!("{network}-{node}-{uplink}");
-    let mut name = format!("bgp{}", hex(&hmac_sha256::Hash::hash(of.as_bytes()), 6));
-    name.truncate("bgp".len() + 11);
-    name
-}
-
-/// Whether a bridge is one of this network's fabric. More nodes than a host
-/// holds, and twice the uplinks that talosctl makes, are tried.
-pub fn is_fabric_bridge(network: &str, bridge: &str) -> bool {
-    bridge
-        .strip_prefix("bgp")
-        .is_some_and(|hex| hex.len() == 11)
-        && (0..128)
-            .any(|node| (0..4).any(|uplink| fabric_bridge_name(network, node, uplink) == bridge))
-}
-
-/// NAT chain that CNI's bridge plugin makes for one node: `CNI-` and 24 hex
-/// digits of sha512(network name + container id).
-pub fn cni_chain(network: &str, container_id: &str) -> String {
-    format!(
-        "CNI-{}",
-        hex(
-            &hmac_sha512::Hash::hash(format!("{network}{container_id}").as_bytes()),
-            12
-        )
-    )
-}
-
-/// Whether a name in /run/netns is one that CNI's test helper made, as
-/// talosctl's launcher does: `cnitest-<uuid>`.
-pub fn is_cni_netns(name: &str) -> bool {
-    name.strip_prefix("cnitest-").is_some_and(is_uuid)
-}
-
-/// Container id in the name of a CNI cache file of `network`:
-/// `<network>-<uuid>-veth0` in `cni/cache/results`.
-pub fn cni_cache_container<'a>(network: &str, file: &'a str) -> Option<&'a str> {
-    let id = file
-        .strip_prefix(network)?
-        .strip_prefix('-')?
-        .strip_suffix("-veth0")?;
-    is_uuid(id).then_some(id)
-}
-
-/// `8-4-4-4-12` hexadecimal digits.
-pub fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, b)| match i {
-            8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        })
-}
-
-fn hex(bytes: &[u8], take: usize) -> String {
-    use fmt::Write;
-    bytes
-        .iter()
-        .take(take)
-        .fold(String::with_capacity(take * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // a String takes everything
-            text
-        })
 }
 
 /// A unix socket of a node.
