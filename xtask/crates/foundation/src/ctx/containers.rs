@@ -1,6 +1,8 @@
 //! Containers as the docker client tells of them, and what their volumes hold.
 //! Only looking: steps of plans change them.
 
+mod inspected;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use super::probe;
 use crate::failure::{Failure, Result};
 use crate::units::parse_size;
+use inspected::Inspected;
 
 /// An engine that counts what its volumes hold may take its time.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -87,63 +90,6 @@ impl Container {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    id: String,
-    name: String,
-    image: String,
-    created: String,
-    state: InspectedState,
-    config: InspectedConfig,
-    host_config: HostConfig,
-    #[serde(default)]
-    mounts: Vec<Mount>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InspectedState {
-    status: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InspectedConfig {
-    image: String,
-    #[serde(default)]
-    env: Option<Vec<String>>,
-    #[serde(default)]
-    cmd: Option<Vec<String>>,
-    #[serde(default)]
-    labels: Option<std::collections::BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    #[serde(default)]
-    port_bindings: Option<std::collections::BTreeMap<String, Option<Vec<Binding>>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Binding {
-    #[serde(default)]
-    host_ip: String,
-    #[serde(default)]
-    host_port: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Mount {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    destination: String,
-}
-
 /// Those of `names` that there are; one question for all.
 ///
 /// # Errors
@@ -185,46 +131,6 @@ fn no_docker(cause: &str) -> Failure {
     Failure::host("docker does not answer")
         .cause(cause)
         .hint("cargo xtask doctor")
-}
-
-impl Inspected {
-    fn into_container(self) -> Container {
-        let bindings = self.host_config.port_bindings.unwrap_or_default();
-        let published = |(inner, bound): (String, Option<Vec<Binding>>)| {
-            bound
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(move |bound| {
-                    Some(Published {
-                        inner: inner.clone(),
-                        address: bound.host_ip,
-                        port: bound.host_port.parse().ok()?,
-                    })
-                })
-        };
-        Container {
-            id: self.id,
-            name: self.name.trim_start_matches('/').to_owned(),
-            image: self.config.image,
-            image_id: self.image,
-            state: match self.state.status.as_str() {
-                "running" => State::Running,
-                "restarting" => State::Restarting,
-                _ => State::Stopped,
-            },
-            created: self.created,
-            is_ours: self.config.labels.unwrap_or_default().contains_key(LABEL),
-            ports: bindings.into_iter().flat_map(published).collect(),
-            env: self.config.env.unwrap_or_default(),
-            command: self.config.cmd.unwrap_or_default(),
-            volumes: self
-                .mounts
-                .into_iter()
-                .filter(|mount| !mount.name.is_empty())
-                .map(|mount| (mount.name, mount.destination))
-                .collect(),
-        }
-    }
 }
 
 /// The name of the running container that publishes `port`, if any does.

@@ -2,6 +2,7 @@
 //! are functions from arguments and probes to a `Plan`; nothing here touches
 //! the world, so a dry run cannot drift from a run.
 
+mod action;
 mod human;
 mod resource;
 mod sh;
@@ -10,6 +11,7 @@ use camino::Utf8PathBuf;
 use makefile::Condition;
 use serde::{Deserialize, Serialize};
 
+pub use action::{Action, AwaitedRegistry, ProcessIdentity, Run};
 pub use human::{in_words, render as render_human};
 pub use resource::Resource;
 pub use sh::render as render_sh;
@@ -87,125 +89,6 @@ pub enum Privilege {
     User,
     /// Root; through sudo when the caller is not.
     Root,
-}
-
-/// What a step does: an argv, or a named built-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
-pub enum Action {
-    Run(Run),
-    /// Through a temporary and rename; parent folders are made.
-    WriteFile {
-        path: Utf8PathBuf,
-        contents: String,
-        mode: u32,
-    },
-    /// Fail with `message` unless the path exists.
-    Require {
-        path: Utf8PathBuf,
-        message: String,
-    },
-    /// Note which digest an image was pushed with.
-    RecordImages {
-        /// As pushed, with registry and tag; asked of its registry.
-        references: Vec<String>,
-        /// What buildx wrote about the push; asked first.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        metadata: Option<Utf8PathBuf>,
-        /// The checkout that it was built from.
-        tree: Utf8PathBuf,
-        /// The list that it goes on.
-        list: Utf8PathBuf,
-    },
-    /// Until each answers as a registry does; fails at once when its container
-    /// has ended.
-    WaitRegistries {
-        registries: Vec<AwaitedRegistry>,
-    },
-    /// Manifests of the registry at `address` (`HOST:PORT`), as repository and
-    /// digest; already gone is success.
-    DeleteManifests {
-        address: String,
-        manifests: Vec<(String, String)>,
-    },
-    /// With its parents; already there is success.
-    CreateDir {
-        path: Utf8PathBuf,
-    },
-    /// A file or a folder with all in it; already gone is success.
-    Remove {
-        path: Utf8PathBuf,
-    },
-    /// Make a folder a copy of another, swapped in whole. `except`, relative to
-    /// both, is not copied, and stays as it is where the copy goes.
-    CopyTree {
-        from: Utf8PathBuf,
-        to: Utf8PathBuf,
-        except: Vec<Utf8PathBuf>,
-    },
-    /// Through a pidfd, after looking that it still is that process.
-    Stop {
-        process: ProcessIdentity,
-        grace_seconds: u64,
-    },
-    /// Power-cycle a node: the launcher's control API, else `q` to the monitor.
-    HardReboot {
-        node: String,
-        control: Option<String>,
-        monitor: Utf8PathBuf,
-    },
-}
-
-/// A registry that is starting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AwaitedRegistry {
-    pub container: String,
-    /// On 127.0.0.1.
-    pub port: u16,
-}
-
-/// A child process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the JSON")]
-pub struct Run {
-    pub argv: Vec<String>,
-    /// Added to the environment; with root, all that the child gets besides
-    /// HOME and PATH.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<(String, String)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cwd: Option<Utf8PathBuf>,
-    /// Exit codes besides 0 that are success, decided by looking afterwards.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also_ok: Vec<i32>,
-    /// A line of a recipe: its standard output is ours, its environment is
-    /// make's and not shown to people.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub recipe: bool,
-    /// Its output goes to the log alone; a failure shows the end of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub quiet: bool,
-    /// However it ends, the plan goes on.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub may_fail: bool,
-    /// A test binary: what it prints is one stream for whoever reads results,
-    /// so its `-test.v` is said as `-test.v=test2json`, which marks its lines;
-    /// its exit code is its own; at its deadline it prints its goroutines.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub tests: bool,
-}
-
-/// A process that cannot be mistaken for another: a pid alone is recycled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessIdentity {
-    pub boot_id: String,
-    pub pid: i32,
-    /// Clock ticks after boot, `/proc/PID/stat` field 22.
-    pub start_ticks: u64,
-    /// The executable where it may be read, else the command name.
-    pub exe: String,
-    /// For people: `qemu-launch of talos-default-worker-1`.
-    pub what: String,
 }
 
 /// Looked at while a child runs.

@@ -16,6 +16,7 @@ mod root;
 mod signals;
 mod spawn;
 mod stop;
+mod stream;
 mod tee;
 mod terminal;
 mod undo;

@@ -10,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::child::{FOR_EVER, Grace, How};
-use super::tee::{Stream, Tee, never_wait};
+use super::stream::{Stream, never_wait};
+use super::tee::Tee;
 use super::{interrupted, signals::Signals, spawn};
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::ui::Ui;

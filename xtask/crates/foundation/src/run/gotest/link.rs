@@ -12,7 +12,7 @@ use gotest::events::{Line, parse_line};
 
 use crate::failure::{Because, Result};
 use crate::record::files;
-use crate::run::{spawn, tee};
+use crate::run::{spawn, stream};
 
 /// The file system's clock may be behind ours by a tick.
 const TICK: Duration = Duration::from_millis(20);
@@ -101,7 +101,7 @@ impl Linking {
         out.pipe = child.stdout.take().map(Into::into);
         err.pipe = child.stderr.take().map(Into::into);
         for pipe in [&out.pipe, &err.pipe].into_iter().flatten() {
-            tee::never_wait(pipe).because(cannot)?;
+            stream::never_wait(pipe).because(cannot)?;
         }
         Ok(Self {
             pending: link.packages.clone(),

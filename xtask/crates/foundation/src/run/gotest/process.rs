@@ -13,7 +13,7 @@ use super::{Finished, Job, Seen};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Failure, Result};
 use crate::run::exec_root::{Answer, Request, RootTest};
-use crate::run::{spawn, tee};
+use crate::run::{spawn, stream};
 
 /// For the goroutines of a test that hangs; then it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ impl Running {
     pub(super) fn start(job: Job, host: &Host) -> Result<Self> {
         let cannot = || format!("cannot run the tests of `{}`", job.package);
         let (out, theirs) = std::io::pipe().because(cannot)?;
-        tee::never_wait(&out).because(cannot)?;
+        stream::never_wait(&out).because(cannot)?;
         let both = theirs.try_clone().because(cannot)?;
         let kind = if job.as_root {
             let test = RootTest::start(&request(&job, host), theirs.into(), both.into())?;
