@@ -217,8 +217,13 @@ pub(crate) fn connect(
         }
     })?;
     check_calls(parts.iter().any(|part| part.full))?;
+    Ok(sum(&parts))
+}
+
+/// The edges of all parts together.
+fn sum(parts: &[Part]) -> Edges {
     let mut edges = Edges::default();
-    for part in &parts {
+    for part in parts {
         for (pair, place) in &part.places {
             let of = part.edges[*place as usize];
             // Inner edges of locations that no stack has are no calls.
@@ -229,5 +234,5 @@ pub(crate) fn connect(
             }
         }
     }
-    Ok(edges)
+    edges
 }

@@ -104,12 +104,7 @@ impl Graph {
         } else {
             (0.0, 0.0)
         };
-        let present: Vec<u32> = (0..)
-            .zip(&weights)
-            .filter(|(_, weight)| weight.cum != 0 || weight.flat != 0)
-            .filter(|(_, weight)| !(query.drop_negative && is_negative(weight)))
-            .map(|(node, _)| node)
-            .collect();
+        let present = present(&weights, query);
         let sum = present.iter().fold(0_i64, |sum, node| {
             sum.wrapping_add(weights[*node as usize].flat)
         });
@@ -134,11 +129,7 @@ impl Graph {
             Calls::Inlined => inlined(sides, weights.len()),
             Calls::All => vec![true; weights.len()],
         };
-        let mut edges = Edges::default();
-        for (place, Side { stacks, frames }) in sides.iter().enumerate() {
-            let found = connect(stacks, frames, kept, &wanted)?;
-            add(&mut edges, found, place > 0);
-        }
+        let mut edges = edges_of(sides, kept, &wanted)?;
         let least = self::cutoff(sum, edge_fraction);
         // As in pprof, calls into what is not shown for weighing nothing stay.
         edges.retain(|(_, callee), edge| {
@@ -156,6 +147,16 @@ impl Graph {
     }
 }
 
+/// Nodes that weigh anything.
+fn present(weights: &[Weight], query: &Query) -> Vec<u32> {
+    (0..)
+        .zip(weights)
+        .filter(|(_, weight)| weight.cum != 0 || weight.flat != 0)
+        .filter(|(_, weight)| !(query.drop_negative && is_negative(weight)))
+        .map(|(node, _)| node)
+        .collect()
+}
+
 /// Which nodes are inlined anywhere.
 fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
     let mut inlined = vec![false; count];
@@ -163,6 +164,16 @@ fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
         side.frames.mark_inlined(&mut inlined);
     }
     inlined
+}
+
+/// The first side's calls, less those of the others.
+fn edges_of(sides: &[Side<'_>], kept: Option<&[bool]>, wanted: &[bool]) -> Result<Edges> {
+    let mut edges = Edges::default();
+    for (place, Side { stacks, frames }) in sides.iter().enumerate() {
+        let found = connect(stacks, frames, kept, wanted)?;
+        add(&mut edges, found, place > 0);
+    }
+    Ok(edges)
 }
 
 fn add(edges: &mut Edges, found: Edges, negative: bool) {

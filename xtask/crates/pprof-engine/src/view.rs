@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::profile::{Label, Profile};
 use crate::query::Query;
 use crate::tags::TagFilter;
-use names::Matches;
+use names::{Matches, NameFilters};
 
 const FOCUSED: u8 = 1;
 const IGNORED: u8 = 2;
@@ -157,23 +157,14 @@ impl View {
     }
 
     fn filter_names(&mut self, profile: &Profile, query: &Query) -> Result<()> {
-        let matches = |option, value: &Option<String>| {
-            let regex = compile(option, value.as_deref())?;
-            Ok::<_, Error>(regex.map(|regex| Matches::of(profile, &regex)))
-        };
-        let focus = matches("focus", &query.focus)?;
-        let ignore = matches("ignore", &query.ignore)?;
-        let hide = matches("hide", &query.hide)?;
-        let show = matches("show", &query.show)?;
-        self.by_name = [&focus, &ignore, &hide, &show]
-            .iter()
-            .any(|filter| filter.is_some());
-        if !self.by_name {
+        let Some(filters) = NameFilters::of(profile, query)? else {
             return Ok(());
-        }
+        };
+        self.by_name = true;
+        let (hide, show) = (&filters.hide, &filters.show);
         let mut found = [
-            focus.is_none(),
-            ignore.is_none(),
+            filters.focus.is_none(),
+            filters.ignore.is_none(),
             hide.is_none(),
             show.is_none(),
         ];
@@ -182,19 +173,10 @@ impl View {
             let (start, end) = self.ranges[place];
             let lines = &self.lines[start as usize..end as usize];
             let mapping = profile.locations[place].mapping;
-            if ignore
-                .as_ref()
-                .is_some_and(|of| of.location(profile, lines, mapping))
-            {
-                found[1] = true;
-                self.flags[place] |= IGNORED;
-            } else if focus
-                .as_ref()
-                .is_none_or(|of| of.location(profile, lines, mapping))
-            {
-                found[0] = true;
-                self.flags[place] |= FOCUSED;
-            }
+            let flag = filters.flag(profile, lines, mapping);
+            found[0] |= flag == FOCUSED;
+            found[1] |= flag == IGNORED;
+            self.flags[place] |= flag;
             let from = u32::try_from(left.len()).unwrap_or(u32::MAX);
             let hiding = hide
                 .as_ref()

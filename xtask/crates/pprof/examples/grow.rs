@@ -40,25 +40,8 @@ fn main() {
     let services: Vec<i64> = (0..services)
         .map(|at| text(&format!("service-{at}")))
         .collect();
-    let mut random = 1_u64;
-    let mut next = |below: usize| {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(random >> 33).expect("31 bits") % below.max(1)
-    };
-    let mut grown = || {
-        let (leaf, root) = (&seeds[next(seeds.len())], &seeds[next(seeds.len())]);
-        let mut location_id = leaf.location_id[..next(leaf.location_id.len() + 1)].to_vec();
-        location_id.extend(&root.location_id[next(root.location_id.len())..]);
-        let count = i64::try_from(next(9) + 1).expect("small");
-        Sample {
-            location_id,
-            value: leaf.value.iter().map(|_| count * 10_000_000).collect(),
-            label: Vec::new(),
-        }
-    };
-    let once: Vec<Sample> = (0..stacks).map(|_| grown()).collect();
+    let mut random = Random(1);
+    let once: Vec<Sample> = (0..stacks).map(|_| spliced(&seeds, &mut random)).collect();
     if nodes == 0 {
         whole.sample = once;
     } else {
@@ -70,7 +53,7 @@ fn main() {
                 ..Label::default()
             };
             for sample in &once {
-                let own = services[next(services.len())];
+                let own = services[random.below(services.len())];
                 whole.sample.push(Sample {
                     label: vec![label(node, *name), label(service, own)],
                     ..sample.clone()
@@ -82,4 +65,31 @@ fn main() {
     let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::new(6));
     encoder.write_all(&whole.encode_to_vec()).expect("written");
     encoder.finish().expect("written");
+}
+
+/// The same numbers each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % limit.max(1)
+    }
+}
+
+/// The leaves of one stack on the roots of another.
+fn spliced(seeds: &[Sample], random: &mut Random) -> Sample {
+    let leaf = &seeds[random.below(seeds.len())];
+    let root = &seeds[random.below(seeds.len())];
+    let mut location_id = leaf.location_id[..random.below(leaf.location_id.len() + 1)].to_vec();
+    location_id.extend(&root.location_id[random.below(root.location_id.len())..]);
+    let count = i64::try_from(random.below(9) + 1).expect("small");
+    Sample {
+        location_id,
+        value: leaf.value.iter().map(|_| count * 10_000_000).collect(),
+        label: Vec::new(),
+    }
 }

@@ -27,6 +27,14 @@ pub struct Moment {
 
 /// The page of a flame graph.
 pub fn page(flame: &Flame, page: &Page<'_>) -> String {
+    let mut title = String::new();
+    text(&mut title, page.title);
+    PAGE.replacen(PLACE, &data(flame, page), 1)
+        .replacen("<!--TITLE-->", &title, 1)
+}
+
+/// What the page's script draws, in JSON.
+fn data(flame: &Flame, page: &Page<'_>) -> String {
     let Page {
         title,
         differ,
@@ -54,16 +62,7 @@ pub fn page(flame: &Flame, page: &Page<'_>) -> String {
     list(&mut data, "sides", flame.sides.iter(), |out, side| {
         quote(out, side);
     });
-    // Only names that are drawn.
-    let mut places = vec![None; flame.names.len()];
-    let mut names = Vec::new();
-    for call in &flame.calls {
-        let place = &mut places[call.name as usize];
-        if place.is_none() {
-            *place = Some(names.len());
-            names.push(&flame.names[call.name as usize]);
-        }
-    }
+    let (names, places) = drawn(flame);
     list(&mut data, "names", names.iter(), |out, name| {
         quote(out, name);
     });
@@ -82,10 +81,21 @@ pub fn page(flame: &Flame, page: &Page<'_>) -> String {
         out.push(']');
     });
     data.push('}');
-    let mut escaped = String::new();
-    text(&mut escaped, title);
-    PAGE.replacen(PLACE, &data, 1)
-        .replacen("<!--TITLE-->", &escaped, 1)
+    data
+}
+
+/// Only names that are drawn, and for each of all its place among them.
+fn drawn(flame: &Flame) -> (Vec<&String>, Vec<Option<usize>>) {
+    let mut places = vec![None; flame.names.len()];
+    let mut names = Vec::new();
+    for call in &flame.calls {
+        let place = &mut places[call.name as usize];
+        if place.is_none() {
+            *place = Some(names.len());
+            names.push(&flame.names[call.name as usize]);
+        }
+    }
+    (names, places)
 }
 
 fn list<T>(

@@ -7,7 +7,7 @@ use crate::bounds::check_calls;
 use crate::error::Result;
 use crate::frames::{Frames, Info};
 use crate::labelsets::PerLabels;
-use crate::profile::{Profile, Sample};
+use crate::profile::{Label, Profile, Sample, Span};
 use crate::query::Query;
 use crate::stretch::Stretches;
 use crate::view::View;
@@ -27,9 +27,8 @@ pub(super) fn grow(
     let printable = frames.infos.iter().map(Info::printable);
     let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
     let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
-    let (mut leaves, mut leaf_of) = (Stretches::default(), Vec::new());
+    let mut leaves = Leaves::new(profile, &view, &frames, names);
     let mut per_labels = PerLabels::default();
-    let (mut sample, mut stack) = (Sample::default(), Vec::new());
     for index in 0..profile.sample_count() {
         let mut weight = 0;
         let raw = profile.raw(index, |place, of| {
@@ -40,41 +39,15 @@ pub(super) fn grow(
         if weight == 0 {
             continue;
         }
-        // The label that tells sides apart; none if its samples are not wanted.
+        // None if its samples are not wanted.
         let label = per_labels.get(profile, index, raw.labels, |labels| {
-            let label = split.and_then(|key| {
-                let mut labels = labels.iter();
-                labels.find(|label| profile.text_bytes(label.key) == key.as_bytes())
-            });
             view.keeps_labels(profile, labels)
-                .then(|| label.map_or(0, |label| label.str))
+                .then(|| split.map_or(0, |key| value_of(profile, labels, key)))
         })?;
         let Some(label) = label else { continue };
-        let mut grow = |locations: &[u32]| {
-            stack.clear();
-            stack.extend_from_slice(locations);
-            view.keeps_stack(&mut stack).then(|| {
-                let locations = stack.iter().rev();
-                let nodes = locations.flat_map(|of| frames.of_location(*of).iter().rev());
-                nodes.fold(0, |caller, node| {
-                    builder.callee(caller, names[*node as usize])
-                })
-            })
+        let Some(leaf) = leaves.of_sample(builder, index, raw.stack)? else {
+            continue;
         };
-        let leaf = if let Some(span) = raw.stack {
-            let next = u32::try_from(leaf_of.len()).unwrap_or(u32::MAX);
-            let (place, is_new) = leaves.intern(&profile.bytes, span, next);
-            if is_new {
-                sample.locations.clear();
-                profile.push_locations(span, &mut sample.locations)?;
-                leaf_of.push(grow(&sample.locations));
-            }
-            leaf_of[place as usize]
-        } else {
-            profile.sample(index, &mut sample)?;
-            grow(&sample.locations)
-        };
-        let Some(leaf) = leaf else { continue };
         check_calls(builder.full)?;
         let side = *side_of.entry(label).or_insert_with(|| {
             let text = if label == 0 {
@@ -94,4 +67,74 @@ pub(super) fn grow(
         sides.push(name.to_owned());
     }
     Ok(())
+}
+
+/// The value of the label that tells sides apart; 0 without one.
+fn value_of(profile: &Profile, labels: &[Label], key: &str) -> u32 {
+    let mut labels = labels.iter();
+    let label = labels.find(|label| profile.text_bytes(label.key) == key.as_bytes());
+    label.map_or(0, |label| label.str)
+}
+
+/// The calls in which stacks end: equal stacks are walked once.
+struct Leaves<'a> {
+    profile: &'a Profile,
+    view: &'a View,
+    frames: &'a Frames,
+    /// Of the frames' nodes, in the tree.
+    names: Vec<u32>,
+    stacks: Stretches,
+    /// For each of `stacks`; none where it is not wanted.
+    known: Vec<Option<u32>>,
+    sample: Sample,
+}
+
+impl<'a> Leaves<'a> {
+    fn new(profile: &'a Profile, view: &'a View, frames: &'a Frames, names: Vec<u32>) -> Self {
+        Self {
+            profile,
+            view,
+            frames,
+            names,
+            stacks: Stretches::default(),
+            known: Vec::new(),
+            sample: Sample::default(),
+        }
+    }
+
+    /// Where sample `index` ends, whose stack is this stretch or is apart.
+    #[inline]
+    fn of_sample(
+        &mut self,
+        builder: &mut Builder,
+        index: usize,
+        stack: Option<Span>,
+    ) -> Result<Option<u32>> {
+        let Some(span) = stack else {
+            self.profile.sample(index, &mut self.sample)?;
+            return Ok(self.walk(builder));
+        };
+        let next = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        let (place, is_new) = self.stacks.intern(&self.profile.bytes, span, next);
+        if is_new {
+            let locations = &mut self.sample.locations;
+            locations.clear();
+            self.profile.push_locations(span, locations)?;
+            let leaf = self.walk(builder);
+            self.known.push(leaf);
+        }
+        Ok(self.known[place as usize])
+    }
+
+    /// From the root to the leaf of the sample that was read.
+    fn walk(&mut self, builder: &mut Builder) -> Option<u32> {
+        let stack = &mut self.sample.locations;
+        self.view.keeps_stack(stack).then(|| {
+            let locations = stack.iter().rev();
+            let nodes = locations.flat_map(|of| self.frames.of_location(*of).iter().rev());
+            nodes.fold(0, |caller, node| {
+                builder.callee(caller, self.names[*node as usize])
+            })
+        })
+    }
 }

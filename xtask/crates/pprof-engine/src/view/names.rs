@@ -3,7 +3,10 @@
 
 use regex::Regex;
 
+use super::{FOCUSED, IGNORED, compile};
+use crate::error::{Error, Result};
 use crate::profile::Profile;
+use crate::query::Query;
 
 /// What an expression matches.
 pub(super) struct Matches {
@@ -38,6 +41,54 @@ impl Matches {
 
     pub(super) fn location(&self, profile: &Profile, lines: &[u32], mapping: u32) -> bool {
         lines.iter().any(|line| self.line(profile, *line)) || self.mapping(mapping)
+    }
+}
+
+/// The filters of a question that go by name, as far as it has them.
+pub(super) struct NameFilters {
+    pub(super) focus: Option<Matches>,
+    pub(super) ignore: Option<Matches>,
+    pub(super) hide: Option<Matches>,
+    pub(super) show: Option<Matches>,
+}
+
+impl NameFilters {
+    /// None where the question has none of them.
+    ///
+    /// # Errors
+    /// Expressions that do not compile.
+    pub(super) fn of(profile: &Profile, query: &Query) -> Result<Option<Self>> {
+        let matches = |option, value: &Option<String>| {
+            let regex = compile(option, value.as_deref())?;
+            Ok::<_, Error>(regex.map(|regex| Matches::of(profile, &regex)))
+        };
+        let filters = Self {
+            focus: matches("focus", &query.focus)?,
+            ignore: matches("ignore", &query.ignore)?,
+            hide: matches("hide", &query.hide)?,
+            show: matches("show", &query.show)?,
+        };
+        let all = [
+            &filters.focus,
+            &filters.ignore,
+            &filters.hide,
+            &filters.show,
+        ];
+        let is_any = all.iter().any(|filter| filter.is_some());
+        Ok(is_any.then_some(filters))
+    }
+
+    /// What a location with these lines does to its stacks: `IGNORED`,
+    /// `FOCUSED` or nothing.
+    pub(super) fn flag(&self, profile: &Profile, lines: &[u32], mapping: u32) -> u8 {
+        let matches = |of: &Matches| of.location(profile, lines, mapping);
+        if self.ignore.as_ref().is_some_and(matches) {
+            IGNORED
+        } else if self.focus.as_ref().is_none_or(matches) {
+            FOCUSED
+        } else {
+            0
+        }
     }
 }
 

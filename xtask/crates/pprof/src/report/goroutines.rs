@@ -87,22 +87,9 @@ pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Gorou
                 ..Group::default()
             });
         }
-        let node = text(split);
-        let node = found
-            .nodes
-            .iter()
-            .position(|of| *of == node)
-            .unwrap_or_else(|| {
-                found.nodes.push(node);
-                found.nodes.len() - 1
-            });
-        let group = &mut found.groups[place];
-        group.count = group.count.wrapping_add(count);
-        group.wait = group
-            .wait
-            .max(find(profile, labels, WAIT).map_or(0, |label| label.num));
-        group.counts.resize(group.counts.len().max(node + 1), 0);
-        group.counts[node] = group.counts[node].wrapping_add(count);
+        let node = found.node(text(split));
+        let wait = find(profile, labels, WAIT).map_or(0, |label| label.num);
+        found.groups[place].add(count, node, wait);
         found.total = found.total.wrapping_add(count);
     }
     sort(&mut found);
@@ -169,6 +156,15 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
 }
 
 impl Goroutines {
+    /// The place of a node among `nodes`.
+    fn node(&mut self, name: String) -> usize {
+        let known = self.nodes.iter().position(|node| *node == name);
+        known.unwrap_or_else(|| {
+            self.nodes.push(name);
+            self.nodes.len() - 1
+        })
+    }
+
     /// At most so many groups with their stacks, for people; long stacks are
     /// cut if `trim` says so.
     pub fn text(&self, groups: usize, trim: bool) -> String {
@@ -188,6 +184,14 @@ impl Goroutines {
 }
 
 impl Group {
+    /// More of them on a node, of which one has waited so long.
+    fn add(&mut self, count: i64, node: usize, wait: i64) {
+        self.count = self.count.wrapping_add(count);
+        self.wait = self.wait.max(wait);
+        self.counts.resize(self.counts.len().max(node + 1), 0);
+        self.counts[node] = self.counts[node].wrapping_add(count);
+    }
+
     /// State, oldest wait and creator in one line.
     pub fn describe(&self) -> String {
         let mut parts = Vec::new();

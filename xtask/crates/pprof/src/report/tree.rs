@@ -66,6 +66,11 @@ fn print(
         let mut out = question.graph_head(&graph, &to, time);
         out.push_str(SEPARATOR);
         out.push_str(LEGEND);
+        let lines = Lines {
+            question: &question,
+            graph: &graph,
+            to: &to,
+        };
         let (mut sum, mut matched) = (0_i64, false);
         for &node in &graph.shown {
             let name = &graph.names[node as usize];
@@ -74,35 +79,15 @@ fn print(
             }
             matched = true;
             let weight = &graph.weights[node as usize];
-            let (flat, cum) = (weight.flat_value(), weight.cum_value());
-            sum = sum.wrapping_add(flat);
-            let share = |value| unit::percentage(value, graph.total);
-            let edge = |out: &mut String, (other, edge): &(u32, Edge)| {
-                let inline = if edge.inline { " (inline)" } else { "" };
-                let _ = writeln!(
-                    out,
-                    "{:>50} {} |   {}{inline}",
-                    question.format(edge.weight, &to),
-                    unit::percentage(edge.weight, cum),
-                    graph.names[*other as usize]
-                );
-            };
+            sum = sum.wrapping_add(weight.flat_value());
             out.push_str(SEPARATOR);
-            into[node as usize]
-                .iter()
-                .for_each(|call| edge(&mut out, call));
-            let _ = writeln!(
-                out,
-                "{:>10} {} {} {:>10} {}                | {name}",
-                question.format(flat, &to),
-                share(flat),
-                share(sum),
-                question.format(cum, &to),
-                share(cum)
-            );
-            out_of[node as usize]
-                .iter()
-                .for_each(|call| edge(&mut out, call));
+            for (caller, edge) in &into[node as usize] {
+                lines.call(&mut out, *caller, edge, weight.cum_value());
+            }
+            lines.node(&mut out, node, sum);
+            for (callee, edge) in &out_of[node as usize] {
+                lines.call(&mut out, *callee, edge, weight.cum_value());
+            }
         }
         if !graph.shown.is_empty() {
             out.push_str(SEPARATOR);
@@ -117,6 +102,45 @@ fn print(
             }),
         }
     })
+}
+
+/// A report's lines, in its one unit.
+struct Lines<'a> {
+    question: &'a Question<'a>,
+    graph: &'a Graph,
+    to: &'a str,
+}
+
+impl Lines<'_> {
+    /// Above a node one of its callers, below it one of its callees; `cum` is
+    /// the node's.
+    fn call(&self, out: &mut String, other: u32, edge: &Edge, cum: i64) {
+        let inline = if edge.inline { " (inline)" } else { "" };
+        let _ = writeln!(
+            out,
+            "{:>50} {} |   {}{inline}",
+            self.question.format(edge.weight, self.to),
+            unit::percentage(edge.weight, cum),
+            self.graph.names[other as usize]
+        );
+    }
+
+    /// A node itself; `sum` is what all so far have of their own.
+    fn node(&self, out: &mut String, node: u32, sum: i64) {
+        let weight = &self.graph.weights[node as usize];
+        let (flat, cum) = (weight.flat_value(), weight.cum_value());
+        let share = |value| unit::percentage(value, self.graph.total);
+        let _ = writeln!(
+            out,
+            "{:>10} {} {} {:>10} {}                | {}",
+            self.question.format(flat, self.to),
+            share(flat),
+            share(sum),
+            self.question.format(cum, self.to),
+            share(cum),
+            self.graph.names[node as usize]
+        );
+    }
 }
 
 type Sides = Vec<Vec<(u32, Edge)>>;
