@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::analyze::{Origin, Walk};
-use crate::ast::{Expr, Item};
+use crate::ast::{Call, Expr, Item};
 use crate::lex::unquote;
 use crate::program::Ty;
 
@@ -76,22 +76,7 @@ fn eval<'p>(
         Expr::Str(text) => Some(Value::Text(unquote(text))),
         Expr::Number(text) => Some(Value::Plain((*text).to_owned())),
         Expr::Name(name @ ("true" | "false")) => Some(Value::Plain((*name).to_owned())),
-        Expr::Name(name) => {
-            if let Some((_, value)) = bindings.iter().find(|(known, _)| known == name) {
-                return settle(walk, value.clone(), bindings, depth);
-            }
-            if let Some(local) = walk.local(name) {
-                match &local.value {
-                    Origin::Bound(value) => eval(walk, value, bindings, depth + 1),
-                    Origin::Known(value) => settle(walk, value.clone(), bindings, depth),
-                    _ => None,
-                }
-            } else {
-                let package = walk.program.files[walk.file].package;
-                let (_, value) = walk.program.variable(package, name)?;
-                eval(walk, value?, bindings, depth + 1)
-            }
-        }
+        Expr::Name(name) => named(walk, name, bindings, depth),
         Expr::Sel(of, field) => {
             let Value::Element(element, ty) = eval(walk, of, bindings, depth + 1)? else {
                 return None;
@@ -114,26 +99,58 @@ fn eval<'p>(
                 _ => None,
             }
         }
-        Expr::Call(call) => match walk.ty(&call.fun) {
-            Ty::ExternalFunction("fmt", "Sprintf") => {
-                let (format, args) = call.args.split_first()?;
-                let Value::Text(format) = eval(walk, format, bindings, depth + 1)? else {
-                    return None;
-                };
-                let args: Option<Vec<_>> = args
-                    .iter()
-                    .map(|arg| eval(walk, arg, bindings, depth + 1))
-                    .collect();
-                formatted(&format, &args?).map(Value::Text)
-            }
-            Ty::ExternalFunction("strconv", "Itoa" | "FormatBool") => {
-                match eval(walk, call.args.first()?, bindings, depth + 1)? {
-                    Value::Plain(text) => Some(Value::Text(text)),
-                    _ => None,
-                }
-            }
+        Expr::Call(call) => called(walk, call, bindings, depth),
+        _ => None,
+    }
+}
+
+/// What a name stands for: of the loops' first, then a local, then the package's.
+fn named<'p>(
+    walk: &Walk<'p>,
+    name: &str,
+    bindings: &Bindings<'p>,
+    depth: usize,
+) -> Option<Value<'p>> {
+    if let Some((_, value)) = bindings.iter().find(|(known, _)| *known == name) {
+        return settle(walk, value.clone(), bindings, depth);
+    }
+    if let Some(local) = walk.local(name) {
+        return match &local.value {
+            Origin::Bound(value) => eval(walk, value, bindings, depth + 1),
+            Origin::Known(value) => settle(walk, value.clone(), bindings, depth),
             _ => None,
-        },
+        };
+    }
+    let package = walk.program.files[walk.file].package;
+    let (_, value) = walk.program.variable(package, name)?;
+    eval(walk, value?, bindings, depth + 1)
+}
+
+/// What a call returns, of the few functions that names are made with.
+fn called<'p>(
+    walk: &Walk<'p>,
+    call: &'p Call<'p>,
+    bindings: &Bindings<'p>,
+    depth: usize,
+) -> Option<Value<'p>> {
+    match walk.ty(&call.fun) {
+        Ty::ExternalFunction("fmt", "Sprintf") => {
+            let (format, args) = call.args.split_first()?;
+            let Value::Text(format) = eval(walk, format, bindings, depth + 1)? else {
+                return None;
+            };
+            let args: Option<Vec<_>> = args
+                .iter()
+                .map(|arg| eval(walk, arg, bindings, depth + 1))
+                .collect();
+            formatted(&format, &args?).map(Value::Text)
+        }
+        Ty::ExternalFunction("strconv", "Itoa" | "FormatBool") => {
+            match eval(walk, call.args.first()?, bindings, depth + 1)? {
+                Value::Plain(text) => Some(Value::Text(text)),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -19,47 +19,7 @@ impl<'a> Parser<'a> {
 
     fn ty_inner(&mut self) -> Option<Expr<'a>> {
         if self.token.kind == Kind::Word {
-            return match self.token.text {
-                "map" => {
-                    self.advance();
-                    self.eat("[");
-                    self.ty()?;
-                    self.close("]");
-                    Some(Expr::Map(Box::new(self.ty()?)))
-                }
-                "chan" => {
-                    self.advance();
-                    self.eat("<-");
-                    Some(Expr::List(Box::new(self.ty()?)))
-                }
-                "func" => {
-                    self.advance();
-                    Some(Expr::FuncType(Box::new(self.signature())))
-                }
-                "struct" => {
-                    self.advance();
-                    Some(Expr::Struct(self.fields()))
-                }
-                "interface" => {
-                    self.advance();
-                    if self.is("{") {
-                        self.skip_block();
-                    }
-                    Some(Expr::Interface)
-                }
-                _ => {
-                    let mut ty = Expr::Name(self.name()?);
-                    while self.eat(".") {
-                        ty = Expr::Sel(Box::new(ty), self.name()?);
-                    }
-                    if self.is("[") && !self.index_is_a_list() {
-                        self.advance();
-                        let args = self.types_until("]");
-                        ty = Expr::Index(Box::new(ty), args);
-                    }
-                    Some(ty)
-                }
-            };
+            return self.ty_of_word();
         }
         match self.token.text {
             "*" => {
@@ -90,6 +50,52 @@ impl<'a> Parser<'a> {
                 self.ty()
             }
             _ => None,
+        }
+    }
+
+    /// A keyword's type, or one with a name.
+    #[inline]
+    fn ty_of_word(&mut self) -> Option<Expr<'a>> {
+        match self.token.text {
+            "map" => {
+                self.advance();
+                self.eat("[");
+                self.ty()?;
+                self.close("]");
+                Some(Expr::Map(Box::new(self.ty()?)))
+            }
+            "chan" => {
+                self.advance();
+                self.eat("<-");
+                Some(Expr::List(Box::new(self.ty()?)))
+            }
+            "func" => {
+                self.advance();
+                Some(Expr::FuncType(Box::new(self.signature())))
+            }
+            "struct" => {
+                self.advance();
+                Some(Expr::Struct(self.fields()))
+            }
+            "interface" => {
+                self.advance();
+                if self.is("{") {
+                    self.skip_block();
+                }
+                Some(Expr::Interface)
+            }
+            _ => {
+                let mut ty = Expr::Name(self.name()?);
+                while self.eat(".") {
+                    ty = Expr::Sel(Box::new(ty), self.name()?);
+                }
+                if self.is("[") && !self.index_is_a_list() {
+                    self.advance();
+                    let args = self.types_until("]");
+                    ty = Expr::Index(Box::new(ty), args);
+                }
+                Some(ty)
+            }
         }
     }
 

@@ -49,6 +49,59 @@ pub struct Crew<'a> {
     pub size: usize,
 }
 
+/// What is to be done, and what is being done.
+struct Work {
+    /// The next one last.
+    links: Vec<Link>,
+    linking: Option<Linking>,
+    waiting: Vec<Job>,
+    /// With their numbers.
+    running: Vec<(usize, Running)>,
+}
+
+impl Work {
+    /// The next link, where none runs.
+    fn start_link(&mut self) -> Result<()> {
+        if self.linking.is_none()
+            && let Some(link) = self.links.pop()
+        {
+            self.linking = Some(Linking::start(link)?);
+        }
+        Ok(())
+    }
+
+    /// What has been linked since the last look.
+    fn linked(&mut self) -> Result<Vec<Linked>> {
+        let Some(now) = &mut self.linking else {
+            return Ok(Vec::new());
+        };
+        let (linked, over) = now.look()?;
+        if over {
+            self.linking = None;
+        }
+        Ok(linked)
+    }
+
+    /// Begin nothing more, and end what runs.
+    fn stop(&mut self) {
+        self.waiting.clear();
+        self.links.clear();
+        if let Some(linking) = &mut self.linking {
+            linking.stop();
+        }
+        for (_, job) in &mut self.running {
+            job.stop();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.running.is_empty()
+            && self.waiting.is_empty()
+            && self.linking.is_none()
+            && self.links.is_empty()
+    }
+}
+
 impl Crew<'_> {
     /// Until all is done, or the user has had enough.
     ///
@@ -57,53 +110,41 @@ impl Crew<'_> {
     pub fn run(&self, mut links: Vec<Link>, observe: &mut dyn Observe) -> Result<Stop> {
         let _attention = self.signals.attend();
         links.reverse();
-        let mut linking: Option<Linking> = None;
-        let mut waiting: Vec<Job> = Vec::new();
-        let mut running: Vec<(usize, Running)> = Vec::new();
+        let mut work = Work {
+            links,
+            linking: None,
+            waiting: Vec::new(),
+            running: Vec::new(),
+        };
         let (mut numbers, mut seen, mut stopped) = (0, 0, false);
         loop {
-            if linking.is_none()
-                && !stopped
-                && let Some(link) = links.pop()
-            {
-                linking = Some(Linking::start(link)?);
-            }
-            if let Some(now) = &mut linking {
-                let (linked, over) = now.look()?;
-                for linked in linked {
-                    if !stopped {
-                        waiting.extend(observe.linked(linked));
-                    }
-                }
-                if over {
-                    linking = None;
+            work.start_link()?;
+            for linked in work.linked()? {
+                if !stopped {
+                    work.waiting.extend(observe.linked(linked));
                 }
             }
-            while !stopped && let Some(at) = next(&waiting, &running, self.size) {
-                let job = waiting.swap_remove(at);
+            while !stopped && let Some(at) = next(&work.waiting, &work.running, self.size) {
+                let job = work.waiting.swap_remove(at);
                 numbers += 1;
                 observe.started(&job, numbers);
                 match Running::start(job.clone(), self.host) {
-                    Ok(job) => running.push((numbers, job)),
-                    Err(failure) => waiting.extend(observe.finished(numbers, broken(job, failure))),
+                    Ok(job) => work.running.push((numbers, job)),
+                    Err(failure) => {
+                        let finished = broken(job, failure);
+                        work.waiting.extend(observe.finished(numbers, finished));
+                    }
                 }
             }
-            let more = self.attend(&mut running, &mut waiting, observe);
+            let more = self.attend(&mut work, observe);
             let interrupts = self.signals.count();
             let enough = observe.wants_to_stop() && !stopped;
             if interrupts > seen || enough {
                 seen = interrupts;
                 stopped = true;
-                waiting.clear();
-                links.clear();
-                if let Some(linking) = &mut linking {
-                    linking.stop();
-                }
-                for (_, job) in &mut running {
-                    job.stop();
-                }
+                work.stop();
             }
-            if running.is_empty() && waiting.is_empty() && linking.is_none() && links.is_empty() {
+            if work.is_done() {
                 let interrupted = stopped && self.signals.count() > 0;
                 return Ok(if interrupted {
                     Stop::Interrupted
@@ -111,52 +152,51 @@ impl Crew<'_> {
                     Stop::Done
                 });
             }
-            observe.tick(&waiting);
+            observe.tick(&work.waiting);
             if !more {
-                self.wait(&running, linking.as_ref());
+                self.wait(&work);
             }
         }
     }
 
     /// Read, look, take off what has ended. Returns whether there is more to
     /// read at once.
-    fn attend(
-        &self,
-        running: &mut Vec<(usize, Running)>,
-        waiting: &mut Vec<Job>,
-        observe: &mut dyn Observe,
-    ) -> bool {
+    fn attend(&self, work: &mut Work, observe: &mut dyn Observe) -> bool {
         let mut more = false;
         let mut over = Vec::new();
-        for (at, (number, job)) in running.iter_mut().enumerate() {
+        for (at, (number, job)) in work.running.iter_mut().enumerate() {
             more |= job.read(&mut |seen| observe.seen(*number, seen));
             if job.look() {
                 over.push(at);
             }
         }
         for at in over.into_iter().rev() {
-            let (number, job) = running.swap_remove(at);
+            let (number, job) = work.running.swap_remove(at);
             let finished = job.finish(&mut |seen| observe.seen(number, seen));
             let again = observe.finished(number, finished);
             if self.signals.count() == 0 {
-                waiting.extend(again);
+                work.waiting.extend(again);
             }
         }
         more
     }
 
-    fn wait(&self, running: &[(usize, Running)], linking: Option<&Linking>) {
+    fn wait(&self, work: &Work) {
         let wake = self.signals.fd();
-        let outputs = running.iter().flat_map(|(_, job)| job.fds());
+        let outputs = work.running.iter().flat_map(|(_, job)| job.fds());
         let fds: Vec<BorrowedFd<'_>> = std::iter::once(wake)
             .chain(outputs)
-            .chain(linking.into_iter().flat_map(Linking::fds))
+            .chain(work.linking.iter().flat_map(Linking::fds))
             .collect();
         let mut fds: Vec<PollFd<'_>> = fds
             .iter()
             .map(|fd| PollFd::new(fd, PollFlags::IN))
             .collect();
-        let limit = if linking.is_some() { LINK_TICK } else { TICK };
+        let limit = if work.linking.is_some() {
+            LINK_TICK
+        } else {
+            TICK
+        };
         let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
         self.signals.drain();
     }
