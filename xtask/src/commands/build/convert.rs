@@ -1,7 +1,7 @@
 //! From what make would start to the steps of a plan.
 
 use camino::Utf8Path;
-use makefile::{Condition, Item, Line, Planned};
+use makefile::{Capture, Condition, Item, Line, Planned};
 
 use foundation::ctx::config::BuilderConfig;
 use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
@@ -53,20 +53,8 @@ pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan
                 }));
             }
             Item::Capture { slot, condition } => {
-                let capture = &planned.captures[*slot];
-                let mut step = shell_step(
-                    format!("{}: a value that is known only now", capture.place),
-                    &capture.command,
-                    &capture.environment,
-                    places.repository,
-                )
-                .effect(Effect::Reads);
+                let mut step = capture_step(&planned.captures[*slot], *slot, places);
                 step.only_if = *condition;
-                step.learns = Some(Learns {
-                    slot: *slot,
-                    name: makefile::fill(&capture.command, |slot| format!("value {slot}")),
-                    plain: capture.unquoted,
-                });
                 plan.push(step);
             }
             Item::Require {
@@ -98,6 +86,23 @@ fn absolute(condition: &Condition, dir: &Utf8Path) -> Condition {
         needed.path = dir.join(&needed.path).into_string();
     }
     condition
+}
+
+/// The step that asks a shell for what later lines have in them.
+fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
+    let mut step = shell_step(
+        format!("{}: a value that is known only now", capture.place),
+        &capture.command,
+        &capture.environment,
+        places.repository,
+    )
+    .effect(Effect::Reads);
+    step.learns = Some(Learns {
+        slot,
+        name: makefile::fill(&capture.command, |slot| format!("value {slot}")),
+        plain: capture.unquoted,
+    });
+    step
 }
 
 fn shell_step(why: String, text: &str, environment: &[(String, String)], dir: &Utf8Path) -> Step {

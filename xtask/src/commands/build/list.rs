@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde_json::json;
+use camino::Utf8Path;
+use makefile::Documented;
+use serde_json::{Value, json};
 
 use super::super::App;
 use super::repository::{Repository, refused};
 use super::shells::{For, Shells};
 use super::stages;
 use foundation::failure::Result;
-use foundation::ui::{self, Style};
+use foundation::ui::{self, Style, Ui};
 
 pub(super) fn run(
     app: &App<'_>,
@@ -28,58 +30,80 @@ pub(super) fn run(
         )
         .map_err(|error| refused(&error))?;
     let documented = repository.makefile.documented();
-    let stages = stages(&repository.dir)?;
     let named: BTreeSet<&str> = documented.iter().map(|it| it.target.as_str()).collect();
-    let others: Vec<&String> = all
-        .iter()
-        .filter(|name| !named.contains(name.as_str()))
-        .collect();
+    let listed = Listed {
+        documented,
+        others: all
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !named.contains(name))
+            .collect(),
+        stages: stages(&repository.dir)?,
+    };
     if json {
-        let documented: Vec<_> = documented
+        ui::print_json(&listed.json(&repository.dir));
+    } else {
+        ui::print(&listed.text(app.ui));
+    }
+    Ok(0)
+}
+
+/// What can be built.
+struct Listed<'a> {
+    documented: &'a [Documented],
+    /// Targets without a description.
+    others: Vec<&'a str>,
+    /// Of the Dockerfile.
+    stages: Vec<String>,
+}
+
+impl Listed<'_> {
+    /// Stable: fields are added, never changed.
+    fn json(&self, dir: &Utf8Path) -> Value {
+        let documented: Vec<_> = self
+            .documented
             .iter()
             .map(|it| json!({"target": it.target, "text": it.text, "group": it.group, "line": it.place.line}))
             .collect();
-        ui::print_json(
-            &json!({"schema": 1, "dir": repository.dir, "documented": documented, "others": others, "stages": stages}),
-        );
-        return Ok(0);
+        json!({"schema": 1, "dir": dir, "documented": documented, "others": self.others, "stages": self.stages})
     }
-    let mut out = String::new();
-    let mut group = None;
-    for it in documented {
-        if group != Some(&it.group) {
-            let heading = if it.group.is_empty() {
-                "Targets"
-            } else {
-                &it.group
-            };
-            let _ = writeln!(
-                out,
-                "{}{}",
-                if group.is_some() { "\n" } else { "" },
-                app.ui.paint(Style::Bold, heading)
-            );
-            group = Some(&it.group);
+
+    /// For people.
+    fn text(&self, ui: &Ui) -> String {
+        let mut out = String::new();
+        let mut group = None;
+        for it in self.documented {
+            if group != Some(&it.group) {
+                let heading = if it.group.is_empty() {
+                    "Targets"
+                } else {
+                    &it.group
+                };
+                let _ = writeln!(
+                    out,
+                    "{}{}",
+                    if group.is_some() { "\n" } else { "" },
+                    ui.paint(Style::Bold, heading)
+                );
+                group = Some(&it.group);
+            }
+            let _ = writeln!(out, "  {:<32} {}", it.target, first_sentence(&it.text));
         }
-        let _ = writeln!(out, "  {:<32} {}", it.target, first_sentence(&it.text));
-    }
-    for (heading, names) in [
-        (
-            "Without a description",
-            others.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
-        ),
-        (
-            "Stages of the Dockerfile: target-X, local-X DEST=…, docker-X DEST=…, registry-X",
-            stages.iter().map(String::as_str).collect(),
-        ),
-    ] {
-        if !names.is_empty() {
-            let _ = writeln!(out, "\n{}", app.ui.paint(Style::Bold, heading));
-            columns(&mut out, &names);
+        let stages: Vec<&str> = self.stages.iter().map(String::as_str).collect();
+        for (heading, names) in [
+            ("Without a description", &self.others),
+            (
+                "Stages of the Dockerfile: target-X, local-X DEST=…, docker-X DEST=…, registry-X",
+                &stages,
+            ),
+        ] {
+            if !names.is_empty() {
+                let _ = writeln!(out, "\n{}", ui.paint(Style::Bold, heading));
+                columns(&mut out, names);
+            }
         }
+        out
     }
-    ui::print(&out);
-    Ok(0)
 }
 
 fn first_sentence(text: &str) -> &str {

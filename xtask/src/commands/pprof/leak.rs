@@ -2,6 +2,7 @@
 //! collector makes them. The guide's way is two heaps and a `-diff_base`,
 //! which cannot tell one from the other.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
 
 use ::pprof::{Profile, Query, report};
@@ -60,8 +61,6 @@ pub(super) struct Verdict {
     pub(super) stacks: Vec<Growing>,
 }
 
-type Values = HashMap<Vec<u32>, Vec<i64>>;
-
 /// Judge a series. Moments of a node in any order.
 ///
 /// # Errors
@@ -89,35 +88,21 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
         }
         let least = resolution(&moments[0].profile, &query)?;
         let times: Vec<f64> = moments.iter().map(|moment| moment.time).collect();
-        let (mut totals, mut values) = (Vec::new(), Values::new());
-        for (round, moment) in moments.iter().enumerate() {
-            let found = report::stacks(&moment.profile, &query).map_err(|error| engine(&error))?;
-            let places: Vec<u32> = found.names.iter().map(|name| names.place(name)).collect();
-            for stack in &found.stacks {
-                let frames = stack.frames.iter().map(|frame| places[*frame as usize]);
-                let values = values
-                    .entry(frames.collect())
-                    .or_insert_with(|| vec![0; moments.len()]);
-                values[round] = values[round].saturating_add(stack.value);
-            }
-            totals.push(found.total);
-            verdict.get_or_insert_with(|| Verdict {
-                sample_type: found.sample_type.clone(),
-                unit: found.unit.clone(),
-                totals: Vec::new(),
-                stacks: Vec::new(),
-            });
-        }
+        let seen = Seen::of(&moments, &query, &mut names)?;
         let course = |values: Vec<i64>| Course {
             node: node.clone(),
             times: times.clone(),
             trend: Trend::of(&values, least),
             values,
         };
-        if let Some(verdict) = &mut verdict {
-            verdict.totals.push(course(totals));
-        }
-        for (frames, values) in values {
+        let verdict = verdict.get_or_insert_with(|| Verdict {
+            sample_type: seen.sample_type,
+            unit: seen.unit,
+            totals: Vec::new(),
+            stacks: Vec::new(),
+        });
+        verdict.totals.push(course(seen.totals));
+        for (frames, values) in seen.stacks {
             let course = course(values);
             if matches!(course.trend, Trend::Steady | Trend::Uneven) {
                 stacks.entry(frames).or_default().push(course);
@@ -135,13 +120,48 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
             courses,
         })
         .collect();
-    verdict.stacks.sort_by(|one, other| {
-        let key = |of: &Growing| (of.trend(), std::cmp::Reverse(of.change()));
-        key(one)
-            .cmp(&key(other))
-            .then_with(|| one.frames.cmp(&other.frames))
-    });
+    verdict.stacks.sort_by(worst_first);
     Ok(verdict)
+}
+
+fn worst_first(one: &Growing, other: &Growing) -> Ordering {
+    let key = |of: &Growing| (of.trend(), Reverse(of.change()));
+    key(one)
+        .cmp(&key(other))
+        .then_with(|| one.frames.cmp(&other.frames))
+}
+
+/// One node's values, moment by moment.
+#[derive(Default)]
+struct Seen {
+    sample_type: String,
+    unit: String,
+    totals: Vec<i64>,
+    /// By the places of their frames' names; 0 where a stack was not there.
+    stacks: HashMap<Vec<u32>, Vec<i64>>,
+}
+
+impl Seen {
+    fn of(moments: &[Moment], query: &Query, names: &mut Names) -> Result<Self> {
+        let mut seen = Self::default();
+        for (round, moment) in moments.iter().enumerate() {
+            let found = report::stacks(&moment.profile, query).map_err(|error| engine(&error))?;
+            let places: Vec<u32> = found.names.iter().map(|name| names.place(name)).collect();
+            for stack in &found.stacks {
+                let frames = stack.frames.iter().map(|frame| places[*frame as usize]);
+                let values = seen
+                    .stacks
+                    .entry(frames.collect())
+                    .or_insert_with(|| vec![0; moments.len()]);
+                values[round] = values[round].saturating_add(stack.value);
+            }
+            seen.totals.push(found.total);
+            if round == 0 {
+                (seen.sample_type, seen.unit) = (found.sample_type, found.unit);
+            }
+        }
+        Ok(seen)
+    }
 }
 
 #[derive(Default)]

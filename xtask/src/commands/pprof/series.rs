@@ -30,12 +30,7 @@ pub(super) fn run(
     args: &FetchArgs,
     show: &ShowArgs,
 ) -> Result<u8> {
-    let every = args.every.unwrap_or(EVERY);
-    let length = args.length.unwrap_or(every * INTERVALS);
-    if length < every * 2 {
-        return Err(Failure::usage("a series needs two intervals or more")
-            .hint(format!("--for {}s", every.as_secs() * 10)));
-    }
+    let (every, length) = times(args)?;
     let begun = Instant::now();
     let root = store::root(&app.ctx.dirs.state);
     let (stamp, time) = moment();
@@ -86,6 +81,17 @@ pub(super) fn run(
         Some(failure) if !args.allow_missing => Err(failure),
         _ => told,
     }
+}
+
+/// How often, and for how long.
+fn times(args: &FetchArgs) -> Result<(Duration, Duration)> {
+    let every = args.every.unwrap_or(EVERY);
+    let length = args.length.unwrap_or(every * INTERVALS);
+    if length < every * 2 {
+        return Err(Failure::usage("a series needs two intervals or more")
+            .hint(format!("--for {}s", every.as_secs() * 10)));
+    }
+    Ok((every, length))
 }
 
 fn moment() -> (String, String) {

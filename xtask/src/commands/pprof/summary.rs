@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::controllers;
 use super::load::engine;
 use super::rank::{Function, rank};
+use super::trend::signed;
 use crate::commands::App;
 use foundation::failure::Result;
 use foundation::ui::Style;
@@ -59,23 +60,7 @@ pub(super) struct Node {
 
 /// Compare the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
-    // Nothing is trimmed per node: what is small here may be large there.
-    let mut query = Query {
-        trim: false,
-        nodecount: 0,
-        ..query.clone()
-    };
-    let counts_goroutines = |side: &Side| {
-        let names = side.profile.sample_type_names();
-        names
-            .first()
-            .is_some_and(|name| name.starts_with("goroutine"))
-    };
-    if query.hide.is_none() && sides.iter().any(counts_goroutines) {
-        // All of them are parked in the runtime: where they were when they
-        // were parked is what tells them apart.
-        query.hide = Some(WAITING.into());
-    }
+    let query = asked(sides, query);
     let top = |profile: &Profile| report::top(profile, &query).map_err(|error| engine(&error));
     let tops: Vec<Top> = sides
         .iter()
@@ -125,6 +110,28 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     })
 }
 
+/// What each node is asked, to be compared with the others.
+fn asked(sides: &[Side], query: &Query) -> Query {
+    // Nothing is trimmed per node: what is small here may be large there.
+    let mut query = Query {
+        trim: false,
+        nodecount: 0,
+        ..query.clone()
+    };
+    let counts_goroutines = |side: &Side| {
+        let names = side.profile.sample_type_names();
+        names
+            .first()
+            .is_some_and(|name| name.starts_with("goroutine"))
+    };
+    if query.hide.is_none() && sides.iter().any(counts_goroutines) {
+        // All of them are parked in the runtime: where they were when they
+        // were parked is what tells them apart.
+        query.hide = Some(WAITING.into());
+    }
+    query
+}
+
 fn by_controller(sides: &[Side], query: &Query) -> Result<Vec<Function>> {
     let mut now = Vec::new();
     for side in sides {
@@ -168,11 +175,6 @@ impl Summary {
         unit::label(value, &self.unit, "auto")
     }
 
-    fn signed(&self, value: i64) -> String {
-        let sign = if value > 0 { "+" } else { "" };
-        format!("{sign}{}", self.format(value))
-    }
-
     /// The longest name of a node.
     fn width(&self) -> usize {
         let widths = self.nodes.iter().map(|node| node.name.len());
@@ -189,7 +191,7 @@ impl Summary {
         for node in &self.nodes {
             let change = node.before.map_or_else(
                 || "-".into(),
-                |before| self.signed(node.total.wrapping_sub(before)),
+                |before| signed(node.total.wrapping_sub(before), &self.unit),
             );
             let _ = writeln!(
                 out,
@@ -210,7 +212,7 @@ impl Summary {
         for row in rows.iter().take(shown) {
             let change = row
                 .change
-                .map_or_else(|| "-".into(), |change| self.signed(change));
+                .map_or_else(|| "-".into(), |change| signed(change, &self.unit));
             let ratio = match row.ratio() {
                 _ if self.nodes.len() < 2 => String::new(),
                 Some(ratio) => format!("{ratio:.1}x"),

@@ -1,5 +1,7 @@
 //! How values behave over time: growing, up and down, or still.
 
+use ::pprof::unit;
+
 /// A fall of more than this share of the rise is a sawtooth's.
 const FALL: f64 = 0.3;
 
@@ -102,6 +104,12 @@ impl Course {
             0
         }
     }
+}
+
+/// A change, for people.
+pub(super) fn signed(value: i64, unit: &str) -> String {
+    let sign = if value > 0 { "+" } else { "" };
+    format!("{sign}{}", unit::label(value, unit, "auto"))
 }
 
 /// A course as a line of blocks.

@@ -6,7 +6,7 @@ use ::pprof::unit;
 use serde_json::{Value, json};
 
 use super::leak::{Growing, Verdict};
-use super::trend::{Course, Trend, sparks};
+use super::trend::{Course, Trend, signed, sparks};
 use crate::commands::App;
 use foundation::ui::Style;
 
@@ -25,18 +25,36 @@ impl Verdict {
 
     /// For people.
     pub(super) fn text(&self, app: &App<'_>, title: &str, rows: Option<usize>) -> String {
-        let format = |value: i64| unit::label(value, &self.unit, "auto");
-        let signed = |value: i64| {
-            let sign = if value > 0 { "+" } else { "" };
-            format!("{sign}{}", format(value))
-        };
-        let width = self.totals.iter().map(|of| of.node.len()).max();
-        let width = width.unwrap_or(0).max(4);
         let mut out = format!(
             "{} {}\n",
             app.ui.paint(Style::Bold, title),
             self.sample_type
         );
+        self.totals(&mut out);
+        if self.stacks.is_empty() {
+            out.push_str("\n  no stack grows\n");
+            return out;
+        }
+        let shown = rows.unwrap_or(ROWS);
+        for stack in self.stacks.iter().take(shown) {
+            self.stack(app, &mut out, stack);
+        }
+        if self.stacks.len() > shown {
+            let more = self.stacks.len() - shown;
+            let _ = writeln!(out, "\n  … {more} more that grow: -n N");
+        }
+        out
+    }
+
+    /// The longest name of a node.
+    fn width(&self) -> usize {
+        let widths = self.totals.iter().map(|of| of.node.len());
+        widths.max().unwrap_or(0).max(4)
+    }
+
+    fn totals(&self, out: &mut String) {
+        let width = self.width();
+        let format = |value: i64| unit::label(value, &self.unit, "auto");
         let _ = writeln!(
             out,
             "  {:<width$} {:>8} {:>10} {:>10} {:>10} {:>12}  course",
@@ -52,44 +70,37 @@ impl Verdict {
                 course.values.len(),
                 format(first),
                 format(last),
-                signed(course.change()),
-                signed(course.per_minute()),
+                signed(course.change(), &self.unit),
+                signed(course.per_minute(), &self.unit),
                 course.trend.words()
             );
         }
-        if self.stacks.is_empty() {
-            out.push_str("\n  no stack grows\n");
-            return out;
+    }
+
+    /// A stack that grows: by how much on which nodes, and where it is.
+    fn stack(&self, app: &App<'_>, out: &mut String, stack: &Growing) {
+        let width = self.width();
+        let style = match stack.trend() {
+            Trend::Steady => Style::Bad,
+            _ => Style::Warn,
+        };
+        let words = stack.trend().words();
+        let change = signed(stack.change(), &self.unit);
+        let head = format!("{change} {words} on {}", self.whom(stack));
+        let _ = writeln!(out, "\n  {}", app.ui.paint(style, &head));
+        for course in &stack.courses {
+            let _ = writeln!(
+                out,
+                "    {:<width$} {:>10} {:>12}/min  {}",
+                course.node,
+                signed(course.change(), &self.unit),
+                signed(course.per_minute(), &self.unit),
+                sparks(&course.values)
+            );
         }
-        let shown = rows.unwrap_or(ROWS);
-        for stack in self.stacks.iter().take(shown) {
-            let style = match stack.trend() {
-                Trend::Steady => Style::Bad,
-                _ => Style::Warn,
-            };
-            let words = stack.trend().words();
-            let change = signed(stack.change());
-            let head = format!("{change} {words} on {}", self.whom(stack));
-            let _ = writeln!(out, "\n  {}", app.ui.paint(style, &head));
-            for course in &stack.courses {
-                let _ = writeln!(
-                    out,
-                    "    {:<width$} {:>10} {:>12}/min  {}",
-                    course.node,
-                    signed(course.change()),
-                    signed(course.per_minute()),
-                    sparks(&course.values)
-                );
-            }
-            for frame in told(&stack.frames) {
-                let _ = writeln!(out, "      {frame}");
-            }
+        for frame in told(&stack.frames) {
+            let _ = writeln!(out, "      {frame}");
         }
-        if self.stacks.len() > shown {
-            let more = self.stacks.len() - shown;
-            let _ = writeln!(out, "\n  … {more} more that grow: -n N");
-        }
-        out
     }
 
     /// On which nodes it grows, of all.
