@@ -32,18 +32,8 @@ pub(super) enum Cure {
 }
 
 pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
-    let mut found = Vec::new();
-    let mut differ = |what: &str, wanted: &str, there: &str, cure| {
-        if wanted != there {
-            found.push(Difference {
-                what: what.to_owned(),
-                wanted: wanted.to_owned(),
-                there: if there.is_empty() { "none" } else { there }.to_owned(),
-                cure,
-            });
-        }
-    };
-    differ(
+    let mut found = Found::default();
+    found.compare(
         "driver",
         wanted.driver.name(),
         &there.driver,
@@ -56,10 +46,10 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
             .driver_opts
             .as_ref()
             .and_then(|options| options.get(name));
-        differ(name, value, has.map_or("", String::as_str), Cure::Recreate);
+        found.compare(name, value, has.map_or("", String::as_str), Cure::Recreate);
     }
     if let Some(endpoint) = &wanted.endpoint {
-        differ("endpoint", endpoint, &node.endpoint, Cure::Recreate);
+        found.compare("endpoint", endpoint, &node.endpoint, Cure::Recreate);
     }
     if let Some(entitlement) = wanted.entitlement {
         let has = if grants(node, entitlement) {
@@ -67,12 +57,39 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
         } else {
             ""
         };
-        differ("entitlement", entitlement, has, Cure::Recreate);
+        found.compare("entitlement", entitlement, has, Cure::Recreate);
     }
-    differ("state", "running", state(node), Cure::Start);
+    found.compare("state", "running", state(node), Cure::Start);
     if node.status == "running" {
+        found.compare_running(wanted, node);
+    }
+    if !there.current && std::env::var_os("BUILDX_BUILDER").is_none() {
+        found.compare("used by builds", "yes", "no", Cure::Use);
+    }
+    found.differences
+}
+
+#[derive(Default)]
+struct Found {
+    differences: Vec<Difference>,
+}
+
+impl Found {
+    fn compare(&mut self, what: &str, wanted: &str, there: &str, cure: Cure) {
+        if wanted != there {
+            self.differences.push(Difference {
+                what: what.to_owned(),
+                wanted: wanted.to_owned(),
+                there: if there.is_empty() { "none" } else { there }.to_owned(),
+                cure,
+            });
+        }
+    }
+
+    /// What a node tells only while it runs.
+    fn compare_running(&mut self, wanted: &Wanted, node: &Node) {
         if let (Some((bytes, _)), Some(has)) = (&wanted.max_used_space, limit(node)) {
-            differ(
+            self.compare(
                 "cache limit",
                 &human_size(*bytes),
                 &human_size(has),
@@ -80,19 +97,14 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
             );
         }
         if let Some(version) = version(&node.version).filter(|version| *version < OLDEST_BUILDKIT) {
-            let oldest = format!("{}.{} or newer", OLDEST_BUILDKIT.0, OLDEST_BUILDKIT.1);
-            differ(
+            self.compare(
                 "BuildKit",
-                &oldest,
+                &format!("{}.{} or newer", OLDEST_BUILDKIT.0, OLDEST_BUILDKIT.1),
                 &format!("{}.{}", version.0, version.1),
                 Cure::Recreate,
             );
         }
     }
-    if !there.current && std::env::var_os("BUILDX_BUILDER").is_none() {
-        differ("used by builds", "yes", "no", Cure::Use);
-    }
-    found
 }
 
 /// Buildx' word, and one for when it could not tell.

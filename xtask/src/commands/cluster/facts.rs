@@ -46,11 +46,7 @@ impl Facts {
     /// Everything that is missing, at once, each with the command that makes it.
     pub(crate) fn gather(ctx: &Ctx, settings: &Settings, only_plan: bool) -> Result<Self> {
         let checkout = ctx.checkout()?;
-        let own_boot = !settings.talosctl_args.iter().any(|arg| {
-            OTHER_BOOT
-                .iter()
-                .any(|flag| arg == flag || arg.starts_with(&format!("{flag}=")))
-        });
+        let own_boot = boots_the_checkout(settings);
         let arch = ctx.host.arch;
         let kernel = checkout.out().join(format!("vmlinuz-{arch}"));
         let initramfs = checkout.out().join(format!("initramfs-{arch}.xz"));
@@ -74,14 +70,7 @@ impl Facts {
                 assumed
             }
         };
-        if talosctl.version.line() != checkout.version.line() {
-            notes.push(format!(
-                "talosctl {} at `{}` is not of this checkout's line {}: its own flags are used",
-                talosctl.version,
-                talosctl.path,
-                checkout.version.line()
-            ));
-        }
+        notes.extend(of_another_line(&talosctl, &checkout));
         let mut specs = registries::proxies(&checkout, &ctx.config.proxies);
         specs.push(registries::local());
         let (mirrors, installer) = std::thread::scope(|scope| {
@@ -109,6 +98,26 @@ impl Facts {
             owner: (!ctx.host.is_root()).then_some((ctx.host.uid, ctx.host.gid)),
         })
     }
+}
+
+/// Whether the user's own arguments leave open what to boot.
+fn boots_the_checkout(settings: &Settings) -> bool {
+    !settings.talosctl_args.iter().any(|arg| {
+        OTHER_BOOT
+            .iter()
+            .any(|flag| arg == flag || arg.starts_with(&format!("{flag}=")))
+    })
+}
+
+/// What to say of a talosctl that is not this checkout's.
+fn of_another_line(talosctl: &Talosctl, checkout: &Checkout) -> Option<String> {
+    let line = checkout.version.line();
+    (talosctl.version.line() != line).then(|| {
+        format!(
+            "talosctl {} at `{}` is not of this checkout's line {line}: its own flags are used",
+            talosctl.version, talosctl.path
+        )
+    })
 }
 
 fn missing_artifacts(

@@ -103,23 +103,7 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
             &["ip", "netns", "delete", name],
         ));
     }
-    let rules = found.rules.iter().chain(&found.fabric_rules);
-    plan.steps.extend(rules.map(remove_rule));
-    for chain in &found.nat_chains {
-        for verb in ["-F", "-X"] {
-            plan.push(gone_is_fine(
-                "remove a node's NAT chain",
-                &["iptables", "-w", "-t", "nat", verb, chain],
-            ));
-        }
-    }
-    for chain in &found.empty_nat_chains {
-        let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
-        plan.push(gone_is_fine(
-            "remove a NAT chain that was never filled",
-            &argv,
-        ));
-    }
+    plan.steps.extend(packet_filter_steps(found));
     let bridges = found.bridge.iter().chain(&found.fabric_bridges);
     plan.steps
         .extend(bridges.map(|bridge| remove_bridge(bridge)));
@@ -167,6 +151,28 @@ fn gone_is_fine(why: &str, argv: &[&str]) -> Step {
             .as_root()
             .also_ok(&[1, 2]),
     )
+}
+
+/// Rules of the nodes and of a BGP fabric, and the nodes' NAT chains.
+fn packet_filter_steps(found: &Leftovers) -> Vec<Step> {
+    let rules = found.rules.iter().chain(&found.fabric_rules);
+    let mut steps: Vec<Step> = rules.map(remove_rule).collect();
+    for chain in &found.nat_chains {
+        for verb in ["-F", "-X"] {
+            steps.push(gone_is_fine(
+                "remove a node's NAT chain",
+                &["iptables", "-w", "-t", "nat", verb, chain],
+            ));
+        }
+    }
+    for chain in &found.empty_nat_chains {
+        let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
+        steps.push(gone_is_fine(
+            "remove a NAT chain that was never filled",
+            &argv,
+        ));
+    }
+    steps
 }
 
 /// The chains of the CNI firewall plugin once nobody uses them: talosctl

@@ -85,17 +85,7 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     }
     let cgroups = state::cgroups(place);
     if !cgroups.is_empty() {
-        let mut argv: Vec<&str> = vec!["find"];
-        argv.extend(cgroups.iter().map(|path| path.as_str()));
-        argv.extend(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
-        let why = "remove the cgroup folders of containers that are gone";
-        // Some go with their last process; looked at afterwards.
-        plan.push(
-            Step::run(why, argv)
-                .as_root()
-                .effect(Effect::Destroys)
-                .also_ok(&[1]),
-        );
+        plan.push(remove_cgroups(&cgroups));
     }
     let resource = Resource::Lab {
         dir: place.dir.clone(),
@@ -120,6 +110,18 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
         plan.push(step.unmakes(resource));
     }
     plan
+}
+
+fn remove_cgroups(folders: &[Utf8PathBuf]) -> Step {
+    let mut argv: Vec<&str> = vec!["find"];
+    argv.extend(folders.iter().map(|path| path.as_str()));
+    argv.extend(["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
+    let why = "remove the cgroup folders of containers that are gone";
+    // Some go with their last process; looked at afterwards.
+    Step::run(why, argv)
+        .as_root()
+        .effect(Effect::Destroys)
+        .also_ok(&[1])
 }
 
 /// What a look finds after the plan, in words.

@@ -27,6 +27,9 @@ struct Checked {
     verdict: Verdict,
 }
 
+/// Host, repository and tag or digest.
+type Image = (String, String, String);
+
 pub(super) fn run(
     app: &App<'_>,
     name: Option<&str>,
@@ -59,35 +62,7 @@ pub(super) fn run(
         (images.is_empty() && is_needed) || wanted.iter().any(|(host, ..)| *host == stood.spec.host)
     };
     let stood: Vec<&Stood> = stood.iter().filter(is_meant).collect();
-    // Upstreams that do not answer take their time: side by side.
-    let checked: Vec<Checked> = std::thread::scope(|scope| {
-        let threads: Vec<_> = stood
-            .iter()
-            .flat_map(|stood| {
-                let named: Vec<_> = wanted
-                    .iter()
-                    .filter(|(host, ..)| *host == stood.spec.host)
-                    .collect();
-                let asked: Vec<Option<(String, String)>> = if named.is_empty() {
-                    vec![None]
-                } else {
-                    let image = |(_, repository, tag): &&(String, String, String)| {
-                        Some((repository.clone(), tag.clone()))
-                    };
-                    named.iter().map(image).collect()
-                };
-                asked.into_iter().map(move |image| (*stood, image))
-            })
-            .map(|(stood, image)| {
-                let at = at.as_str();
-                scope.spawn(move || check(stood, at, image))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .filter_map(|thread| thread.join().ok())
-            .collect()
-    });
+    let checked = check_all(&stood, &wanted, &at);
     report(app, &checked, as_json);
     let is_bad = checked
         .iter()
@@ -95,8 +70,33 @@ pub(super) fn run(
     Ok(if is_bad { Exit::Checks.code() } else { 0 })
 }
 
-/// Host, repository and tag or digest of an image whose host is one of ours.
-fn wanted(image: &str, all: &[registries::Spec]) -> Result<(String, String, String)> {
+/// Each mirror, by each image that is wanted of it, or else by one that it has.
+fn check_all(stood: &[&Stood], wanted: &[Image], at: &str) -> Vec<Checked> {
+    // Upstreams that do not answer take their time: side by side.
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = stood
+            .iter()
+            .flat_map(|stood| {
+                let named = wanted.iter().filter(|(host, ..)| *host == stood.spec.host);
+                let mut asked: Vec<Option<(String, String)>> = named
+                    .map(|(_, repository, tag)| Some((repository.clone(), tag.clone())))
+                    .collect();
+                if asked.is_empty() {
+                    asked.push(None);
+                }
+                asked.into_iter().map(move |image| (*stood, image))
+            })
+            .map(|(stood, image)| scope.spawn(move || check(stood, at, image)))
+            .collect();
+        threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .collect()
+    })
+}
+
+/// An image whose host is one of ours.
+fn wanted(image: &str, all: &[registries::Spec]) -> Result<Image> {
     let spec = all.iter().find(|spec| {
         image
             .strip_prefix(&spec.host)

@@ -7,25 +7,35 @@ use serde_json::{Value, json};
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::App;
-use foundation::ui::{self, Style};
+use foundation::ui::{self, Style, Ui};
 
 pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
     if as_json {
-        let checks: Vec<Value> = all
-            .iter()
-            .map(|checked| {
-                json!({
-                    "host": checked.host,
-                    "endpoint": format!("http://{}", checked.address),
-                    "image": checked.image.as_ref().map(|(repository, reference)| name(repository, reference)),
-                    "verdict": checked.verdict.id(),
-                    "why": checked.verdict.why(),
-                })
-            })
-            .collect();
-        ui::print_json(&json!({"schema": 1, "checks": checks}));
-        return;
+        ui::print_json(&json(all));
+    } else {
+        ui::print(&text(app.ui, all));
     }
+}
+
+/// Stable: fields are added, never changed.
+fn json(all: &[Checked]) -> Value {
+    let checks: Vec<Value> = all
+        .iter()
+        .map(|checked| {
+            json!({
+                "host": checked.host,
+                "endpoint": format!("http://{}", checked.address),
+                "image": checked.image.as_ref().map(|(repository, reference)| name(repository, reference)),
+                "verdict": checked.verdict.id(),
+                "why": checked.verdict.why(),
+            })
+        })
+        .collect();
+    json!({"schema": 1, "checks": checks})
+}
+
+/// For people.
+fn text(ui: &Ui, all: &[Checked]) -> String {
     let width = all
         .iter()
         .map(|checked| checked.host.len())
@@ -43,9 +53,7 @@ pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
         } else {
             Style::Good
         };
-        let word = app
-            .ui
-            .paint(style, &format!("{:<13}", checked.verdict.word()));
+        let word = ui.paint(style, &format!("{:<13}", checked.verdict.word()));
         let image = checked
             .image
             .as_ref()
@@ -64,11 +72,11 @@ pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
             let _ = writeln!(
                 out,
                 "  {} cargo xtask {lab}proxies down && cargo xtask {lab}proxies up    it forgets what it has lost; else with `down --purge`",
-                app.ui.paint(Style::Dim, "next:")
+                ui.paint(Style::Dim, "next:")
             );
         }
     }
-    ui::print(&out);
+    out
 }
 
 fn name(repository: &str, reference: &str) -> String {

@@ -16,6 +16,7 @@ use crate::commands::App;
 use crate::commands::build;
 use crate::commands::cluster::HalfMade;
 use foundation::failure::{Exit, Failure, Result};
+use foundation::record::runs::Record;
 use foundation::run::gotest::Stop;
 
 /// What the Makefile's target cannot be told is refused.
@@ -57,19 +58,7 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
 
 pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     check(args, flags)?;
-    let target = if flags.race {
-        "unit-tests-race"
-    } else {
-        "unit-tests"
-    };
-    // With a terminal BuildKit would redraw what we want to read.
-    let mut words = vec![target.to_owned(), "PROGRESS=plain".to_owned()];
-    words.extend(
-        args.chosen
-            .packages
-            .iter()
-            .map(|it| format!("TESTPKGS={it}")),
-    );
+    let words = words(args, flags);
     let dir = &app.ctx.checkout()?.dir;
     let known = known(&discovered::in_checkout(app, dir, &Chosen::default())?);
     let repository = build::repository::Repository::open(dir)?;
@@ -82,19 +71,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     build::preflight::check(app, &plan)?;
     let began = std::time::Instant::now();
     let (record, ended) = app.runner().execute_recorded(&plan, &HalfMade)?;
-    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
-    let mut cached = false;
-    for step in 0..plan.steps.len() {
-        let Ok(log) = std::fs::read(record.step_log(step)) else {
-            continue;
-        };
-        let log = String::from_utf8_lossy(&log);
-        cached |= log.lines().any(is_cached);
-        for package in packages(&log, &known) {
-            let outcome = outcomes.entry(package.name.clone()).or_default();
-            outcome.runs.push(package);
-        }
-    }
+    let (outcomes, cached) = read(&record, plan.steps.len(), &known);
     let failed = outcomes.values().flat_map(|outcome| &outcome.runs);
     let failed = failed
         .filter_map(|run| run.verdict.as_ref())
@@ -126,6 +103,39 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         list: None,
     };
     Ok(finish::exit_code(app, &terms, &report, Stop::Done))
+}
+
+/// What make is asked for.
+fn words(args: &UnitArgs, flags: &Flags) -> Vec<String> {
+    let target = if flags.race {
+        "unit-tests-race"
+    } else {
+        "unit-tests"
+    };
+    // With a terminal BuildKit would redraw what we want to read.
+    let mut words = vec![target.to_owned(), "PROGRESS=plain".to_owned()];
+    let packages = args.chosen.packages.iter();
+    words.extend(packages.map(|it| format!("TESTPKGS={it}")));
+    words
+}
+
+/// Results by package from the logs of so many steps, and whether BuildKit
+/// took any of it from its cache.
+fn read(record: &Record, steps: usize, known: &Known) -> (BTreeMap<String, Outcome>, bool) {
+    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut cached = false;
+    for step in 0..steps {
+        let Ok(log) = std::fs::read(record.step_log(step)) else {
+            continue;
+        };
+        let log = String::from_utf8_lossy(&log);
+        cached |= log.lines().any(is_cached);
+        for package in packages(&log, known) {
+            let outcome = outcomes.entry(package.name.clone()).or_default();
+            outcome.runs.push(package);
+        }
+    }
+    (outcomes, cached)
 }
 
 /// Test functions by their packages' import paths.

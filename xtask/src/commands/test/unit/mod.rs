@@ -29,9 +29,10 @@ use flags::Flags;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
+use foundation::record::files;
+use foundation::record::lock::{self, Lock};
 use foundation::record::results::{Failed, History};
 use foundation::record::runs::Record;
-use foundation::record::{files, lock};
 use foundation::run::become_root;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::ui;
@@ -220,18 +221,11 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     for note in &what.plan.notes {
         app.ui.note(note);
     }
-    let needs_root = what
-        .packages
-        .iter()
-        .any(|package| package.roots.iter().any(|root| root.pool.is_some()));
-    if needs_root && !app.ctx.host.is_root() {
+    let mut roots = what.packages.iter().flat_map(|package| &package.roots);
+    if roots.any(|root| root.pool.is_some()) && !app.ctx.host.is_root() {
         become_root(app.ui)?;
     }
-    let folder = shared.build_folder();
-    files::create_dir(&folder.join("tmp")).because(|| format!("cannot make `{folder}`"))?;
-    let _lock = lock::take(&folder, "tests", "running unit tests")?;
-    let _ = files::replace(&folder.join("used"), b"", 0o644);
-    prune_store(&shared.store);
+    let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
     let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
     shared.logs.clone_from(&record.dir);
@@ -280,6 +274,16 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     let code = finish::exit_code(app, &terms, &report, stop);
     record.event(serde_json::json!({"event": "end", "code": code}));
     Ok(code)
+}
+
+/// Where binaries are built: nobody else's while the lock is held.
+fn enter_folder(shared: &Shared<'_>) -> Result<Lock> {
+    let folder = shared.build_folder();
+    files::create_dir(&folder.join("tmp")).because(|| format!("cannot make `{folder}`"))?;
+    let lock = lock::take(&folder, "tests", "running unit tests")?;
+    let _ = files::replace(&folder.join("used"), b"", 0o644);
+    prune_store(&shared.store);
+    Ok(lock)
 }
 
 fn jobs_at_once(args: &UnitArgs) -> usize {

@@ -8,6 +8,7 @@ mod line;
 
 use std::net::Ipv4Addr;
 
+use gotest::NamedSuite;
 use talos::network::Cidr;
 use talos::version::LOCAL_REGISTRY_PORT;
 
@@ -33,6 +34,7 @@ const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provisio
 const TAGS: [&str; 2] = ["integration", "integration_provision"];
 /// Seconds: an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
+
 pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let suites = binary::suites(&checkout, &TAGS);
@@ -45,12 +47,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         return Ok(0);
     }
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
-    let mut wanted = Wanted::of(&args.suites, &suites)?;
-    if let Some(track) = args.track {
-        wanted.pattern = Some(format!("TestIntegration/.+-TR{track}"));
-        // Which they are is in the names that a run says.
-        wanted.tests.clear();
-    }
+    let wanted = wanted(args, &suites)?;
     let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE) else {
         return Ok(unit::suites::nothing_failed());
     };
@@ -59,17 +56,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     if !app.is_dry() {
         preflight(app, &checkout, network.cidr, &registries)?;
     }
-    app.carry_out_before(&artifacts::plan(app, &checkout)?, &HalfMade)?;
-    let path = checkout.version.provision_binary();
-    binary::rebuilt(app, &checkout, path, path, &TAGS)?;
-    if !app.is_dry()
-        && let Some(real) = binary::real_suites(&checkout, path)
-    {
-        // Before images are built for what is none.
-        check_names(args, &real)?;
-    }
-    let installer = installer::plan(app, &InstallerArgs::default())?;
-    app.carry_out_before(&installer, &HalfMade)?;
+    build(app, args, &checkout)?;
     let home = Home {
         folder: app.ctx.dirs.state.join("upgrade-home"),
         user: app.ctx.dirs.home.clone(),
@@ -95,29 +82,55 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     };
     let relaying = relaying(&home, network.cidr, &registries.mirrors);
     if let Some(relaying) = &relaying {
-        let mut plan = Plan::new("Let the nodes reach registries");
-        plan.push(relay::start(&relay::own_executable()?, relaying));
-        app.carry_out_before(&plan, &HalfMade)?;
+        start_relay(app, relaying)?;
     }
     let before = network::bridges();
     let code = unit::suites::run(app, &args.results, &suites);
-    let left: Vec<String> = network::bridges()
-        .into_iter()
-        .filter(|bridge| !before.contains(bridge))
-        .collect();
-    if !left.is_empty() && !app.is_dry() {
-        // A cluster whose creation failed is none that they tear down.
+    if !app.is_dry() {
+        note_bridges_since(app, &before);
+    }
+    if let Some(relaying) = &relaying {
+        stop_relay(app, relaying)?;
+    }
+    code
+}
+
+/// The suites that are named, or all of a track.
+fn wanted(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<Wanted> {
+    let mut wanted = Wanted::of(&args.suites, suites)?;
+    if let Some(track) = args.track {
+        wanted.pattern = Some(format!("TestIntegration/.+-TR{track}"));
+        // Which they are is in the names that a run says.
+        wanted.tests.clear();
+    }
+    Ok(wanted)
+}
+
+/// What released versions boot, the tests' binary, and the installer of this tree.
+fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
+    app.carry_out_before(&artifacts::plan(app, checkout)?, &HalfMade)?;
+    let path = checkout.version.provision_binary();
+    binary::rebuilt(app, checkout, path, path, &TAGS)?;
+    if !app.is_dry()
+        && let Some(real) = binary::real_suites(checkout, path)
+    {
+        // Before images are built for what is none.
+        check_names(args, &real)?;
+    }
+    let installer = installer::plan(app, &InstallerArgs::default())?;
+    app.carry_out_before(&installer, &HalfMade)
+}
+
+/// A cluster whose creation failed is none that the tests tear down.
+fn note_bridges_since(app: &App<'_>, before: &[String]) {
+    let mut left = network::bridges();
+    left.retain(|bridge| !before.contains(bridge));
+    if !left.is_empty() {
         app.ui.note(&format!(
             "the tests have left {} behind: `cargo xtask doctor` shows what is nobody's",
             left.join(", ")
         ));
     }
-    if let Some(relaying) = &relaying {
-        let mut plan = Plan::new("The nodes are gone");
-        plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
-        app.carry_out_before(&plan, &HalfMade)?;
-    }
-    code
 }
 
 /// For registries that listen on loopback alone.
@@ -129,6 +142,18 @@ fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<Relaying> {
         cidr,
         ports,
     })
+}
+
+fn start_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
+    let mut plan = Plan::new("Let the nodes reach registries");
+    plan.push(relay::start(&relay::own_executable()?, relaying));
+    app.carry_out_before(&plan, &HalfMade)
+}
+
+fn stop_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
+    let mut plan = Plan::new("The nodes are gone");
+    plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
+    app.carry_out_before(&plan, &HalfMade)
 }
 
 /// The sources do not say which releases and tracks there are.
