@@ -19,6 +19,7 @@ pub mod registry;
 mod runs;
 mod setup;
 pub mod test;
+mod typo;
 
 use crate::cli::{Cli, Command, Global, InternalCommand, PlanFormat};
 use foundation::ctx::Ctx;

@@ -68,6 +68,29 @@ fn a_node_that_dies_in_a_cpu_profile_costs_only_its_own() {
 }
 
 #[test]
+fn a_mistyped_word_is_told_what_was_meant() {
+    let home = Home::new();
+    let node = serve(|stream, path, _| {
+        assert_eq!(path, "/debug/pprof/", "nothing else is asked for");
+        send(
+            stream,
+            b"<a href='cmdline?debug=1'>1</a><a href='heap?debug=1'>2</a>",
+        );
+    });
+    let told = |words: &[&str], endpoints: &[&String]| {
+        let said = said(&ask(&home, words, endpoints).output().unwrap());
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        said.stderr
+    };
+    let profile = told(&["machined", "haep"], &[&node]);
+    assert!(profile.contains("did you mean `heap`?"), "{profile}");
+    assert!(profile.contains("it offers: heap\n"), "{profile}");
+    let host = "127.0.0.1".to_owned();
+    let service = told(&["machind", "heap"], &[&host]);
+    assert!(service.contains("did you mean `machined`?"), "{service}");
+}
+
+#[test]
 fn ten_gigabytes_do_not_fill_the_memory() {
     let home = Home::new();
     let healthy = healthy("heap.pb.gz");

@@ -6,6 +6,7 @@ use makefile::{Error, Planned};
 
 use super::repository::Repository;
 use super::{missing, stages};
+use crate::commands::typo::closest;
 use foundation::failure::{Failure, Result};
 
 /// A goal that nobody can make is said before anything starts.
@@ -96,29 +97,4 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
         }
     }
     out
-}
-
-/// The nearest of `known`, if it is near enough to be a typing mistake.
-pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).clamp(1, 3);
-    known
-        .map(|other| (strsim::damerau_levenshtein(word, other), other))
-        .filter(|(distance, other)| {
-            *distance > 0 && *distance <= limit && !other.contains(['%', '$'])
-        })
-        .min()
-        .map(|(_, other)| other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_words_are_found_and_far_ones_not() {
-        let known = ["initramfs", "installer", "imager", "kernel", "image-%"];
-        assert_eq!(closest("initramf", known.into_iter()), Some("initramfs"));
-        assert_eq!(closest("kerenl", known.into_iter()), Some("kernel"));
-        assert_eq!(closest("frobnicate", known.into_iter()), None);
-    }
 }

@@ -13,6 +13,7 @@ use super::summary::Side;
 use super::target::{Target, targets};
 use super::{load, series, watch};
 use crate::commands::App;
+use crate::commands::typo::closest;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 
@@ -136,7 +137,7 @@ fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
     for (target, names) in found {
         // A silent one is asked for one profile, whose failure says why.
         let mut names = names.unwrap_or_else(|| vec!["heap".into()]);
-        names.retain(|name| !matches!(name.as_str(), "cmdline" | "symbol" | "trace"));
+        names.retain(|name| is_profile(name) && name != "trace");
         for name in names {
             let profile = if name == "profile" {
                 "cpu".into()
@@ -193,13 +194,22 @@ fn meant(profile: &str, targets: &[Target]) -> Result<String> {
         .iter()
         .filter(|name| name.to_lowercase().contains(&part))
         .collect();
-    match found[..] {
-        [name] => Ok(name.clone()),
-        _ => Err(
-            Failure::usage(format!("the service has no profile `{profile}`"))
-                .cause(format!("it offers: {}", names.join(", "))),
-        ),
+    if let [name] = found[..] {
+        return Ok(name.clone());
     }
+    let failure = Failure::usage(format!("the service has no profile `{profile}`"));
+    let mut offered: Vec<&str> = names.iter().map(String::as_str).collect();
+    offered.retain(|name| is_profile(name));
+    let failure = failure.cause(format!("it offers: {}", offered.join(", ")));
+    Err(match closest(profile, offered.into_iter()) {
+        Some(name) => failure.hint(format!("did you mean `{name}`?")),
+        None => failure,
+    })
+}
+
+/// Two of the list's are answers about the process.
+fn is_profile(name: &str) -> bool {
+    !matches!(name, "cmdline" | "symbol")
 }
 
 /// What did not come, as one failure; every node's own reason is told.

@@ -7,6 +7,7 @@ use talos::names::Role;
 use talos::version::TalosVersion;
 
 use super::args::FetchArgs;
+use crate::commands::typo::closest;
 use crate::commands::{App, cluster};
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
@@ -215,11 +216,12 @@ fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String,
         }
         (None, None) => {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            return Err(
-                Failure::usage(format!("`{service}` is not a profiled service"))
-                    .cause(format!("known: {}", names.join(", ")))
-                    .hint("any other: say where it listens with `--port`"),
-            );
+            let failure = Failure::usage(format!("`{service}` is not a profiled service"))
+                .cause(format!("of Talos {version} known: {}", names.join(", ")));
+            return Err(match closest(service, names.into_iter()) {
+                Some(name) => failure.hint(format!("did you mean `{name}`?")),
+                None => failure.hint("any other: say where it listens with `--port`"),
+            });
         }
     };
     Ok(BTreeMap::from([(service.clone(), found)]))

@@ -1,0 +1,27 @@
+//! What was meant by a word that is not known.
+
+/// The nearest of `known`, if it is near enough to be a typing mistake; make's
+/// patterns and variables are nobody's words.
+pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .map(|other| (strsim::damerau_levenshtein(word, other), other))
+        .filter(|(distance, other)| {
+            *distance > 0 && *distance <= limit && !other.contains(['%', '$'])
+        })
+        .min()
+        .map(|(_, other)| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_not() {
+        let known = ["initramfs", "installer", "imager", "kernel", "image-%"];
+        assert_eq!(closest("initramf", known.into_iter()), Some("initramfs"));
+        assert_eq!(closest("kerenl", known.into_iter()), Some("kernel"));
+        assert_eq!(closest("frobnicate", known.into_iter()), None);
+    }
+}
