@@ -137,7 +137,11 @@ fn half_a_cluster_is_told_from_a_whole_one_and_from_none() {
 fn everything_that_is_missing_is_told_at_once() {
     let home = checkout("v1.12.1");
     std::fs::remove_dir_all(home.path("talos/_out")).unwrap();
-    let targets = ["make kernel", "make initramfs", "kernel initramfs talosctl"];
+    let targets = [
+        "build kernel",
+        "build initramfs",
+        "build kernel initramfs talosctl -C /",
+    ];
     let mut command = cluster(&home, &UP);
     let said = run(command.env("PATH", "/nowhere"));
     assert_eq!(said.code, Some(3), "{}", said.stderr);
@@ -153,7 +157,7 @@ fn everything_that_is_missing_is_told_at_once() {
     let said = run(cluster(&home, &[&UP[..], &["--dry-run"]].concat()).env("PATH", "/nowhere"));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
-        said.stdout.contains("note: ") && said.stdout.contains("`make kernel`"),
+        said.stdout.contains("note: ") && said.stdout.contains("`cargo xtask build kernel`"),
         "{}",
         said.stdout
     );

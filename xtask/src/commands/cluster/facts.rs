@@ -128,7 +128,9 @@ fn missing_artifacts(
     let mut targets: Vec<&str> = missing.iter().map(|(_, target)| *target).collect();
     let mut failure = Failure::host(format!("`{}` lacks what a cluster boots", checkout.out()));
     for (file, target) in missing {
-        failure = failure.cause(format!("`{file}` is missing; `make {target}` builds it"));
+        failure = failure.cause(format!(
+            "`{file}` is missing; `cargo xtask build {target}` makes it"
+        ));
     }
     if let Some(talosctl) = talosctl {
         failure = failure
@@ -138,9 +140,8 @@ fn missing_artifacts(
     }
     failure.causes.retain(|cause| !cause.is_empty());
     failure.hint(format!(
-        "make -C {} {}\n      or, with nothing built: cargo xtask --lab cluster",
-        checkout.dir,
-        targets.join(" ")
+        "{}\n      or, with nothing built: cargo xtask --lab cluster",
+        checkout.build(&targets.join(" "))
     ))
 }
 

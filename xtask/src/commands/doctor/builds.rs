@@ -99,7 +99,7 @@ pub(super) fn tools(asked: &Asked) -> Vec<Finding> {
     if crane && tools::program("crane").is_none() {
         lacking.push(
             Finding::warn("crane", "no `crane`")
-                .why("`make installer` pushes with it")
+                .why("`cargo xtask installer` pushes with it")
                 .cure("go install github.com/google/go-containerregistry/cmd/crane@latest"),
         );
     }

@@ -197,7 +197,7 @@ pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
         Finding::warn("cni-plugins", text)
             .why(format!("talosctl downloads them at the first create, from {bundle}"))
             .cure(format!(
-                "none needed with internet access; else `make talosctl-cni-bundle` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
+                "none needed with internet access; else `cargo xtask build talosctl-cni-bundle` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
             )),
     ]
 }

@@ -9,7 +9,7 @@ use super::finding::{Finding, Status};
 use foundation::ui::{self, Style, Ui};
 
 /// What a cure that is a command begins with.
-const COMMANDS: [&str; 4] = ["cargo xtask ", "make ", "sudo ", "apt-get "];
+const COMMANDS: [&str; 3] = ["cargo xtask ", "sudo ", "apt-get "];
 
 pub(super) fn print(ui: &Ui, asked: &Asked, findings: &[Finding], json: bool) {
     if json {

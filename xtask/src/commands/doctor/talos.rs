@@ -63,7 +63,7 @@ pub(super) fn talosctl(asked: &Asked) -> Vec<Finding> {
         ),
     )
     .why("commands speak the talosctl's dialect; machine configurations are of its line")
-    .cure(format!("make -C {} talosctl", checkout.dir));
+    .cure(checkout.build("talosctl"));
     vec![fine, other]
 }
 
@@ -114,13 +114,14 @@ pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
         if path.is_file() {
             return Finding::ok(id, format!("`{path}`"));
         }
-        let build = format!("make -C {} {target}", checkout.dir);
         Finding::missing(id, format!("`{path}` is missing"))
-            .why(format!("nodes boot it; `make {target}` builds it"))
+            .why(format!(
+                "nodes boot it; `cargo xtask build {target}` makes it"
+            ))
             .cure(if arch == asked.ctx.host.arch {
-                build
+                checkout.build(target)
             } else {
-                format!("{build} PLATFORM=linux/{arch}")
+                checkout.build(&format!("{target} PLATFORM=linux/{arch}"))
             })
     };
     wanted.into_iter().map(look).collect()

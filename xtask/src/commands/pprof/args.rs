@@ -21,7 +21,7 @@ use super::select::{FilterArgs, Offered, ValueArgs};
         cargo xtask pprof open latest --list 'reconcile'      with the source\n  \
         cargo xtask pprof open latest --flame                 flame graph, keys and mouse\n  \
         cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
-        The services listen in a debug build: `make initramfs WITH_DEBUG=1`."
+        The services listen in a debug build: `cargo xtask build initramfs WITH_DEBUG=1`."
 )]
 pub struct PprofCommand {
     #[command(subcommand)]

@@ -230,7 +230,8 @@ pub(super) fn offers(target: &Target) -> Option<Vec<String>> {
 
 fn explain(target: &Target, error: &ureq::Error) -> Failure {
     let address = &target.address;
-    let debug_build = "make initramfs WITH_DEBUG=1, then `cargo xtask cluster reboot --all`";
+    let debug_build =
+        "cargo xtask build initramfs WITH_DEBUG=1, then `cargo xtask cluster reboot --all`";
     match error {
         ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             Failure::step(format!("nothing listens on `{address}`"))

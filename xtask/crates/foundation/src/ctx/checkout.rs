@@ -74,6 +74,11 @@ impl Checkout {
         })
     }
 
+    /// What to type so that its Makefile makes these targets.
+    pub fn build(&self, targets: &str) -> String {
+        format!("cargo xtask build {targets} -C {}", self.dir)
+    }
+
     /// The folder that builds write to.
     pub fn out(&self) -> Utf8PathBuf {
         self.dir.join("_out")

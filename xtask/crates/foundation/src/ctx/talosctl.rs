@@ -64,16 +64,13 @@ impl Talosctl {
         let path = built(ctx, checkout);
         match Self::find(ctx, Some(checkout)) {
             Some(talosctl) => Ok(talosctl),
-            None if path.exists() => Err(Failure::host(format!(
-                "`{path}` does not say its version"
-            ))
-            .hint(format!(
-                "build it again: `make -C {} talosctl`",
-                checkout.dir
-            ))),
+            None if path.exists() => {
+                Err(Failure::host(format!("`{path}` does not say its version"))
+                    .hint(format!("build it again: {}", checkout.build("talosctl"))))
+            }
             None => Err(Failure::host("no talosctl")
                 .cause(format!("`{path}` is missing and there is none on PATH"))
-                .hint(format!("make -C {} talosctl", checkout.dir))),
+                .hint(checkout.build("talosctl"))),
         }
     }
 }
