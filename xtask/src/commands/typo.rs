@@ -13,6 +13,17 @@ pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, other)| other)
 }
 
+/// The most alike of `known` and how alike it is, 0 to 1: for names of many
+/// words, of which one may be missing.
+pub(super) fn most_alike<'a>(
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<(f64, &'a str)> {
+    known
+        .map(|other| (strsim::jaro(other, word), other))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

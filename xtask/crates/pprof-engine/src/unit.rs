@@ -112,6 +112,12 @@ pub fn label(value: i64, from: &str, to: &str) -> String {
     format!("{text}{unit}")
 }
 
+/// A change: as [`label`], with a sign where it rises too.
+pub fn signed(value: i64, from: &str, to: &str) -> String {
+    let sign = if value > 0 { "+" } else { "" };
+    format!("{sign}{}", label(value, from, to))
+}
+
 /// Share of the total, six characters at least: `49.90%`, `0.012%`, `  100%`.
 pub fn percentage(value: i64, total: i64) -> String {
     #[allow(clippy::cast_precision_loss)] // so does pprof

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::controllers;
 use super::load::engine;
 use super::rank::{Function, rank};
-use super::trend::signed;
 use crate::commands::App;
 use foundation::failure::Result;
 use foundation::ui::Style;
@@ -175,6 +174,10 @@ impl Summary {
         unit::label(value, &self.unit, "auto")
     }
 
+    fn signed(&self, value: i64) -> String {
+        unit::signed(value, &self.unit, "auto")
+    }
+
     /// The longest name of a node.
     fn width(&self) -> usize {
         let widths = self.nodes.iter().map(|node| node.name.len());
@@ -191,7 +194,7 @@ impl Summary {
         for node in &self.nodes {
             let change = node.before.map_or_else(
                 || "-".into(),
-                |before| signed(node.total.wrapping_sub(before), &self.unit),
+                |before| self.signed(node.total.wrapping_sub(before)),
             );
             let _ = writeln!(
                 out,
@@ -212,7 +215,7 @@ impl Summary {
         for row in rows.iter().take(shown) {
             let change = row
                 .change
-                .map_or_else(|| "-".into(), |change| signed(change, &self.unit));
+                .map_or_else(|| "-".into(), |change| self.signed(change));
             let ratio = match row.ratio() {
                 _ if self.nodes.len() < 2 => String::new(),
                 Some(ratio) => format!("{ratio:.1}x"),

@@ -1,7 +1,5 @@
 //! How values behave over time: growing, up and down, or still.
 
-use ::pprof::unit;
-
 /// A fall of more than this share of the rise is a sawtooth's.
 const FALL: f64 = 0.3;
 
@@ -104,12 +102,6 @@ impl Course {
             0
         }
     }
-}
-
-/// A change, for people.
-pub(super) fn signed(value: i64, unit: &str) -> String {
-    let sign = if value > 0 { "+" } else { "" };
-    format!("{sign}{}", unit::label(value, unit, "auto"))
 }
 
 /// A course as a line of blocks.

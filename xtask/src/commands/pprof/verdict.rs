@@ -6,7 +6,7 @@ use ::pprof::unit;
 use serde_json::{Value, json};
 
 use super::leak::{Growing, Verdict};
-use super::trend::{Course, Trend, signed, sparks};
+use super::trend::{Course, Trend, sparks};
 use crate::commands::App;
 use foundation::ui::Style;
 
@@ -46,6 +46,10 @@ impl Verdict {
         out
     }
 
+    fn signed(&self, value: i64) -> String {
+        unit::signed(value, &self.unit, "auto")
+    }
+
     /// The longest name of a node.
     fn width(&self) -> usize {
         let widths = self.totals.iter().map(|of| of.node.len());
@@ -70,8 +74,8 @@ impl Verdict {
                 course.values.len(),
                 format(first),
                 format(last),
-                signed(course.change(), &self.unit),
-                signed(course.per_minute(), &self.unit),
+                self.signed(course.change()),
+                self.signed(course.per_minute()),
                 course.trend.words()
             );
         }
@@ -85,7 +89,7 @@ impl Verdict {
             _ => Style::Warn,
         };
         let words = stack.trend().words();
-        let change = signed(stack.change(), &self.unit);
+        let change = self.signed(stack.change());
         let head = format!("{change} {words} on {}", self.whom(stack));
         let _ = writeln!(out, "\n  {}", app.ui.paint(style, &head));
         for course in &stack.courses {
@@ -93,8 +97,8 @@ impl Verdict {
                 out,
                 "    {:<width$} {:>10} {:>12}/min  {}",
                 course.node,
-                signed(course.change(), &self.unit),
-                signed(course.per_minute(), &self.unit),
+                self.signed(course.change()),
+                self.signed(course.per_minute()),
                 sparks(&course.values)
             );
         }

@@ -6,6 +6,7 @@ use gotest::{Options, Target, Test, Workspace};
 use super::args::Chosen;
 use super::shards;
 use crate::commands::App;
+use crate::commands::typo::most_alike;
 use foundation::ctx::sources::Sources;
 use foundation::failure::{Failure, Result};
 use foundation::record::discovered;
@@ -67,15 +68,10 @@ pub(in crate::commands) fn in_checkout(
 
 fn no_package(workspace: &Workspace, pattern: &str) -> Failure {
     let wanted = pattern.trim_start_matches("./").trim_end_matches("/...");
-    let alike = |path: &str| strsim::jaro(path, wanted);
-    let nearest = workspace
-        .folders
-        .iter()
-        .map(|folder| folder.dir.as_str())
-        .max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let folders = workspace.folders.iter().map(|folder| folder.dir.as_str());
     let failure = Failure::usage(format!("no package of the checkout matches `{pattern}`"));
-    match nearest {
-        Some(nearest) if alike(nearest) > 0.7 => {
+    match most_alike(wanted, folders) {
+        Some((alike, nearest)) if alike > 0.7 => {
             failure.hint(format!("did you mean `./{nearest}`?"))
         }
         _ => {

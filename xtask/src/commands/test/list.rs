@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::ListArgs;
 use super::discovered;
 use crate::commands::App;
+use crate::commands::typo::most_alike;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Failure, Result};
 use foundation::record::results::History;
@@ -131,12 +132,10 @@ fn table(app: &App<'_>, abilities: &mut Abilities, history: &History, tests: &[&
 fn explain(app: &App<'_>, abilities: &mut Abilities, tests: &[Test], name: &str) -> Result<u8> {
     let meant: Vec<&Test> = tests.iter().filter(|test| is_meant(test, name)).collect();
     if meant.is_empty() {
-        let nearest = tests
-            .iter()
-            .max_by(|a, b| strsim::jaro(&a.name, name).total_cmp(&strsim::jaro(&b.name, name)));
+        let nearest = most_alike(name, tests.iter().map(|test| test.name.as_str()));
         let failure = Failure::usage(format!("there is no test `{name}`"));
         return Err(match nearest {
-            Some(test) => failure.hint(format!("did you mean `{}`?", test.name)),
+            Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
             None => failure.hint("cargo xtask test list"),
         });
     }

@@ -8,6 +8,7 @@ use gotest::NamedSuite;
 use super::args::ResultArgs;
 use super::unit::suites::{any_of, failed_before};
 use crate::commands::App;
+use crate::commands::typo::most_alike;
 use foundation::ctx::checkout::Checkout;
 use foundation::failure::{Failure, Result};
 
@@ -137,11 +138,9 @@ fn one_of(names: &[&str]) -> String {
 }
 
 pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
-    let alike = |other: &str| strsim::jaro(other, name);
-    let nearest = known.max_by(|a, b| alike(a).total_cmp(&alike(b)));
     let failure = Failure::usage(format!("there is no test `{name}`"));
-    match nearest {
-        Some(nearest) => failure.hint(format!("did you mean `{nearest}`? `--list` shows all")),
+    match most_alike(name, known) {
+        Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`? `--list` shows all")),
         None => failure.hint("`--list` shows all"),
     }
 }

@@ -1,6 +1,7 @@
 //! What `cargo run` and rustup put into our environment: a recipe must not see
 //! it, since make would not have it either.
 
+use std::process::Command;
 use std::sync::OnceLock;
 
 use camino::Utf8Path;
@@ -31,6 +32,16 @@ pub fn leaked() -> &'static [(String, Option<String>)] {
         });
         of(&vars.collect::<Vec<_>>(), own)
     })
+}
+
+/// The child gets what it would have without `cargo run`.
+pub fn hide_from(command: &mut Command) {
+    for (name, value) in leaked() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
 }
 
 fn of(vars: &[(String, String)], own: Option<&Utf8Path>) -> Vec<(String, Option<String>)> {

@@ -37,12 +37,7 @@ pub fn run_in(
 ) -> Option<Output> {
     let (program, rest) = argv.split_first()?;
     let mut command = Command::new(program);
-    for (name, value) in cargo_run::leaked() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    cargo_run::hide_from(&mut command);
     command
         .args(rest)
         .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -83,12 +83,7 @@ pub(super) fn warden(child: &Child) -> Option<Child> {
 /// A command as `run` may make one.
 pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    for (name, value) in cargo_run::leaked() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    cargo_run::hide_from(&mut command);
     command
 }
 

@@ -223,11 +223,10 @@ impl View {
                     self.tree.value(call, Side::One(1)),
                 );
                 format!(
-                    "now {}, before {}, change {}{}",
+                    "now {}, before {}, change {}",
                     self.format(now),
                     self.format(before),
-                    if value > 0 { "+" } else { "" },
-                    self.format(value)
+                    unit::signed(value, &self.tree.flame.unit, "auto")
                 )
             }
             Side::All => {

@@ -70,7 +70,6 @@ pub fn compare_text(
 fn write_row(out: &mut String, row: &Compared, of: &str, to: &str) {
     let format = |value: i64| unit::label(value, of, to);
     let change = row.change();
-    let sign = if change > 0 { "+" } else { "" };
     let noise = row.noise.map_or_else(String::new, format);
     let share = match row.before {
         0 => "new".to_owned(),
@@ -85,7 +84,7 @@ fn write_row(out: &mut String, row: &Compared, of: &str, to: &str) {
         "{:>10} {:>10} {:>11} {share:>8} {noise:>10} {} {}",
         format(row.before),
         format(row.after),
-        format!("{sign}{}", format(change)),
+        unit::signed(change, of, to),
         if row.is_noise() { '~' } else { ' ' },
         row.name
     );
