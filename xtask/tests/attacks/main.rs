@@ -1,0 +1,102 @@
+//! The attack suite: hostile input against every command that runs as root,
+//! deletes, or reads what others wrote. Each case names its kind and is tried as
+//! root and as a user to whom sudo grants the root helper alone.
+//!
+//! All of it runs in namespaces of its own (`room.rs`), so that an attack that
+//! succeeds changes nothing outside. Around each case the stage (`stage.rs`)
+//! compares everything that existed before: owner, mode, contents.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "tests start and signal their own processes"
+)]
+
+mod fetch;
+mod go_sources;
+mod makefiles;
+mod page;
+mod registries;
+mod relay;
+mod room;
+mod root_helper;
+mod stage;
+mod state_files;
+mod teardown;
+mod terminal;
+mod test_streams;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use stage::{Identity, Stage};
+
+/// One hostile input.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    /// What class of fault it stands for, such as `ownership by time and place`.
+    pub kind: &'static str,
+    /// Arranges the stage, attacks, and asserts what the user would notice.
+    pub attack: fn(&Stage),
+}
+
+/// By area, in the order in which they run.
+const AREAS: &[(&str, &[Case])] = &[
+    ("stage", stage::CASES),
+    ("fetch", fetch::CASES),
+    ("go_sources", go_sources::CASES),
+    ("makefiles", makefiles::CASES),
+    ("page", page::CASES),
+    ("registries", registries::CASES),
+    ("relay", relay::CASES),
+    ("root_helper", root_helper::CASES),
+    ("state_files", state_files::CASES),
+    ("teardown", teardown::CASES),
+    ("terminal", terminal::CASES),
+    ("test_streams", test_streams::CASES),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The cases share one stage.
+    arguments.test_threads = Some(1);
+    if !arguments.list {
+        match room::enter() {
+            room::Entered::Inside => {}
+            room::Entered::Outside(code) => return code,
+        }
+    }
+    let trials = AREAS.iter().flat_map(|(area, cases)| {
+        cases.iter().flat_map(move |case| {
+            Identity::ALL.map(|identity| {
+                let name = format!("{area}::{}::as_{}", case.name, identity.name());
+                Trial::test(name, move || tried(case, identity)).with_kind(case.kind)
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn tried(case: &Case, identity: Identity) -> Result<(), Failed> {
+    let stage = Stage::new(case.name, identity);
+    let attacked = catch_unwind(AssertUnwindSafe(|| (case.attack)(&stage)));
+    let changed = stage.changed();
+    stage.clear();
+    match attacked {
+        Ok(()) if changed.is_empty() => Ok(()),
+        Ok(()) => Err(format!("existed before and was changed:\n{}", changed.join("\n")).into()),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| Some((*panic.downcast_ref::<&str>()?).to_owned()));
+            Err(format!("{}\n{}", text.unwrap_or_default(), changed.join("\n")).into())
+        }
+    }
+}

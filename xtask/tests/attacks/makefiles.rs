@@ -1,0 +1,5 @@
+//! Makefiles, and what a dry run executes.
+
+use crate::Case;
+
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! What docker and registries answer.
+
+use crate::Case;
+
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! The helper that runs one test binary as root.
+
+use crate::Case;
+
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! What `cluster destroy` and `doctor --fix` believe.
+
+use crate::Case;
+
+pub const CASES: &[Case] = &[];

@@ -1,0 +1,5 @@
+//! What a test binary prints.
+
+use crate::Case;
+
+pub const CASES: &[Case] = &[];
