@@ -8,6 +8,7 @@
 
 pub mod ctx;
 pub mod failure;
+pub mod files;
 pub mod plan;
 pub mod record;
 pub mod run;
