@@ -249,6 +249,40 @@ fn changes_that_no_commit_has_are_not_lost() {
 }
 
 #[test]
+fn without_an_answer_of_git_a_copy_is_not_replaced() {
+    let checkout = Checkout::fresh();
+    checkout.embed_well(&[]);
+    checkout.write("xtask/src/lib.rs", "work in progress");
+    fs::remove_dir_all(checkout.path().join(".git")).unwrap();
+    let before = checkout.tree();
+    let refused = checkout.embed(&[]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(
+        errors(&refused).contains("cannot tell whether"),
+        "{}",
+        errors(&refused)
+    );
+    assert_eq!(checkout.tree(), before);
+}
+
+#[test]
+fn nothing_is_written_through_a_link_that_leads_out_of_the_checkout() {
+    for name in [".cargo", "xtask"] {
+        let (checkout, outside) = (Checkout::fresh(), Checkout::fresh());
+        outside.write("config.toml", "[build]\njobs = 1\n");
+        std::os::unix::fs::symlink(outside.path(), checkout.path().join(name)).unwrap();
+        let before = outside.tree();
+        for flags in [&[][..], &["--force"]] {
+            let refused = checkout.embed(flags);
+            assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+            assert!(errors(&refused).contains("leads out of the checkout"));
+        }
+        assert_eq!(outside.tree(), before);
+        assert!(checkout.path().join(name).is_symlink());
+    }
+}
+
+#[test]
 fn a_dry_run_changes_nothing_and_its_script_does_the_same() {
     let (one, other) = (Checkout::fresh(), Checkout::fresh());
     for checkout in [&one, &other] {

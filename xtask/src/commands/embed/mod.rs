@@ -17,7 +17,7 @@ use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::record::tree;
 use foundation::ui;
-use ours::{check_changes, check_in_the_way, is_our_folder, is_ours};
+use ours::{check_changes, check_in_the_way, check_links, is_our_folder, is_ours};
 
 /// Besides the folder `xtask`; in the order in which they are written: cargo
 /// sees a workspace only with the last.
@@ -32,6 +32,7 @@ pub(super) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
     let from = workspace()?;
     let to = talos(&app.ctx.cwd.join(&args.dir))?;
     check_apart(&from, &to)?;
+    check_links(&to)?;
     if !args.force {
         check_in_the_way(&to)?;
         check_changes(&to)?;

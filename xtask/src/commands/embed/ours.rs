@@ -80,13 +80,38 @@ pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
     Err(failure.hint("move them away, or replace them: --force"))
 }
 
+/// A link in the place of a folder leads out of the checkout, where nothing is
+/// ours to write; `--force` does not change that.
+pub(super) fn check_links(to: &Utf8Path) -> Result<()> {
+    let is_link = |name: &&str| to.join(name).is_symlink();
+    let links: Vec<&str> = [FOLDER, ".cargo"].into_iter().filter(is_link).collect();
+    if links.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::host(format!("`{to}` has symbolic links in the way"));
+    failure.causes = links
+        .iter()
+        .map(|name| format!("`{name}` leads out of the checkout"))
+        .collect();
+    let words = links.iter().map(|name| to.join(name).into_string());
+    let words: Vec<String> = std::iter::once("rm".to_owned()).chain(words).collect();
+    let line = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+    Err(failure.hint(line))
+}
+
 /// An embedded copy that was worked on: what no commit has would be lost.
 pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
+    if !is_our_folder(&to.join(FOLDER)) {
+        return Ok(());
+    }
     let mut argv = vec!["git", "status", "--porcelain", "--", FOLDER];
     argv.extend(FILES);
-    // None where git is not, or this is no repository.
-    let status = probe::run(&argv, Some(to), LIMIT);
-    let status = status.map(|output| output.stdout).unwrap_or_default();
+    // Without an answer nothing says that there are no changes.
+    let status = match probe::run(&argv, Some(to), LIMIT) {
+        Some(output) if output.success => output.stdout,
+        Some(output) => return Err(unknown_changes(to, output.stderr.trim())),
+        None => return Err(unknown_changes(to, "`git status` did not answer")),
+    };
     let lost: Vec<&str> = status.lines().filter(|line| would_be_lost(line)).collect();
     if lost.is_empty() {
         return Ok(());
@@ -96,6 +121,14 @@ pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
     ));
     failure.causes = lost.into_iter().map(str::to_owned).collect();
     Err(failure.hint("commit them, or lose them: --force"))
+}
+
+fn unknown_changes(to: &Utf8Path, why: &str) -> Failure {
+    Failure::host(format!(
+        "cannot tell whether the embedded copy in `{to}` was changed"
+    ))
+    .cause(why)
+    .hint("replace it and lose any changes: --force")
 }
 
 /// Lines of `git status --porcelain`: `XY PATH`, Y being the working tree

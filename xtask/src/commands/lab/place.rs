@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use foundation::ctx::Ctx;
-use foundation::failure::{Failure, Result};
+use foundation::failure::{Because, Failure, Result};
 
 /// The longest socket that talosctl binds below HOME for the default cluster.
 const LONGEST_SOCKET: &str = ".talos/clusters/talos-default/talos-default-controlplane-1.monitor";
@@ -25,7 +26,8 @@ pub(crate) struct Place {
     pub(super) dir: Utf8PathBuf,
     /// What was built, shared by all labs of this user.
     pub(super) parts: Utf8PathBuf,
-    /// Under a folder that everyone may write to: must be private and ours.
+    /// Still to be made, in a folder that others may write to: must be made
+    /// private, and by us.
     pub(super) shared_parent: bool,
 }
 
@@ -41,10 +43,11 @@ impl Place {
         if let Some(dir) = named {
             let dir = Utf8PathBuf::from(dir);
             check_named(&dir)?;
+            check_owner(&dir, ctx.host.uid)?;
             return Ok(Self {
+                shared_parent: is_shared_parent(&dir),
                 dir,
                 parts,
-                shared_parent: false,
             });
         }
         let dir = ctx.dirs.cache.join("lab");
@@ -58,9 +61,9 @@ impl Place {
         let dir = Utf8PathBuf::from(format!("/tmp/talos-lab-{}", ctx.host.uid));
         check_private(&dir, ctx.host.uid)?;
         Ok(Self {
+            shared_parent: is_shared_parent(&dir),
             dir,
             parts,
-            shared_parent: true,
         })
     }
 
@@ -79,16 +82,22 @@ impl Place {
     /// Whether the folder may be removed: ours, or nothing in it yet.
     ///
     /// # Errors
-    /// When it holds something and not our marker.
+    /// When it holds something and not our marker, or cannot be read.
     pub(super) fn check_ours(&self) -> Result<()> {
-        let Ok(entries) = self.dir.read_dir_utf8() else {
-            return Ok(());
+        let cannot = || format!("cannot read `{}`", self.dir);
+        let entries = match self.dir.read_dir_utf8() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.because(cannot)?,
         };
-        let mut names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_owned()));
         // A start that was killed may have got no further than the temporary
         // file that was to become the marker.
-        let ours = self.dir.join(MARKER).is_file() || names.all(|name| name.starts_with(".tmp-"));
-        if ours {
+        let mut is_empty = true;
+        for entry in entries {
+            let entry = entry.because(cannot)?;
+            is_empty &= entry.file_name().starts_with(".tmp-");
+        }
+        let marker = fs::symlink_metadata(self.dir.join(MARKER));
+        if is_empty || marker.is_ok_and(|marker| marker.is_file()) {
             return Ok(());
         }
         Err(
@@ -121,6 +130,34 @@ fn check_named(dir: &Utf8Path) -> Result<()> {
             .hint("XTASK_LAB_DIR=/tmp/lab"));
     }
     Ok(())
+}
+
+/// What root runs for a lab lies in this folder: only root and the user may have
+/// put it there.
+fn check_owner(dir: &Utf8Path, uid: u32) -> Result<()> {
+    let why = match fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => error.to_string(),
+        Ok(found) if !found.is_dir() => "it is not a folder".to_owned(),
+        Ok(found) if found.uid() != uid && found.uid() != 0 => {
+            format!("it belongs to another user ({})", found.uid())
+        }
+        Ok(found) if found.mode() & 0o022 != 0 => {
+            format!("others may write to it (mode {:o})", found.mode() & 0o7777)
+        }
+        Ok(_) => return Ok(()),
+    };
+    Err(
+        Failure::host(format!("XTASK_LAB_DIR `{dir}` cannot be a lab's folder"))
+            .cause(why)
+            .hint("point XTASK_LAB_DIR at a folder of yours that does not exist yet"),
+    )
+}
+
+/// Whether others could make `dir` before we do.
+fn is_shared_parent(dir: &Utf8Path) -> bool {
+    let parent = dir.parent().and_then(|parent| fs::metadata(parent).ok());
+    fs::symlink_metadata(dir).is_err() && parent.is_some_and(|parent| parent.mode() & 0o022 != 0)
 }
 
 /// Anybody could have made this name in /tmp before us.
@@ -174,9 +211,31 @@ mod tests {
         place(dir).check_ours().unwrap();
         fs::write(dir.join("thesis.txt"), "").unwrap();
         place(dir).check_ours().unwrap_err();
+        std::os::unix::fs::symlink("thesis.txt", dir.join(MARKER)).unwrap();
+        place(dir).check_ours().unwrap_err();
+        fs::remove_file(dir.join(MARKER)).unwrap();
         fs::write(dir.join(MARKER), "{}").unwrap();
         place(dir).check_ours().unwrap();
         place(&dir.join("absent")).check_ours().unwrap();
+    }
+
+    #[test]
+    fn a_named_folder_that_others_could_have_filled_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(root.path()).unwrap();
+        let uid = fs::metadata(dir).unwrap().uid();
+        let mode = |bits| fs::set_permissions(dir, fs::Permissions::from_mode(bits)).unwrap();
+        mode(0o755);
+        check_owner(dir, uid).unwrap();
+        assert!(!is_shared_parent(&dir.join("absent")));
+        mode(0o777);
+        check_owner(dir, uid).unwrap_err();
+        assert!(is_shared_parent(&dir.join("absent")));
+        mode(0o755);
+        std::os::unix::fs::symlink(dir, dir.join("link")).unwrap();
+        check_owner(&dir.join("link"), uid).unwrap_err();
+        check_owner(&dir.join("absent"), uid).unwrap();
     }
 
     #[test]
