@@ -3,7 +3,7 @@
 //! QEMU's human monitor (`<node>.monitor`, root only): it greets, prompts with
 //! `(qemu) ` and takes commands by the line. The launcher's control API
 //! (`http://GATEWAY:APIPORT`, no authentication): HTTP with an empty body.
-//! Source: facts/talos.md 2.4, pkg/provision/providers/vm/launch.go. Must not:
+//! Source: docs/talos-facts.md#node-control-api, pkg/provision/providers/vm/launch.go. Must not:
 //! open a connection.
 
 use serde::Deserialize;

@@ -4,7 +4,7 @@
 //! Pid files are not identity (T2): the harness looks here before it signals.
 //! `talosctl qemu-launch` and some helpers have nothing of their cluster in the
 //! argv; their standard output is a log file in the cluster's state folder.
-//! Source: facts/talos.md 2.3, pkg/provision/providers/{vm,qemu}, cmd/talosctl/cmd/mgmt.
+//! Source: docs/talos-facts.md#host-footprint, pkg/provision/providers/{vm,qemu}, cmd/talosctl/cmd/mgmt.
 
 use crate::state::files::{NodeFile, StateFile, classify};
 

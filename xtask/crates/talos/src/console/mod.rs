@@ -1,7 +1,7 @@
 //! What a node's console tells: its boots, how far each got, how it ended.
 //!
 //! `<node>.log` holds the launcher's lines, QEMU's messages, the firmware and
-//! the guest's serial console, appended across boots (facts/talos.md 2.2, 10).
+//! the guest's serial console, appended across boots (docs/talos-facts.md#console).
 //! Bytes go in, cut anywhere; [`Boot`]s come out. Seen in real ones and counted
 //! on here: carriage returns, ANSI escapes, a kernel banner glued to the
 //! firmware's unfinished line, a launcher line glued to the guest's.

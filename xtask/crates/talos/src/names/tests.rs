@@ -84,7 +84,7 @@ fn node_names() {
     );
 }
 
-/// Seen: bridge of clusters `tfacts` (facts/talos.md 2.3) and `lab`, whose NAT
+/// Seen: bridge of clusters `tfacts` (docs/talos-facts.md#host-footprint) and `lab`, whose NAT
 /// chain and CNI files are in testdata/state/1.12.0.
 #[test]
 fn derived_names_are_the_real_ones() {

@@ -1,7 +1,7 @@
 //! What talosctl keeps of a cluster in `~/.talos/clusters/<name>/`.
 //!
 //! Texts in, values out; a file that was cut off while being written is a typed
-//! error that says where it ends. Source: facts/talos.md 2.2, pkg/provision.
+//! error that says where it ends. Source: docs/talos-facts.md#state-folder, pkg/provision.
 
 pub mod cluster;
 pub mod cni;

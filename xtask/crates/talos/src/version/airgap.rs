@@ -1,6 +1,6 @@
 //! The hidden air-gapped test tool of talosctl.
 //!
-//! Source: facts/talos.md 6, cmd/talosctl/cmd/mgmt/debug/air-gapped.go.
+//! Source: docs/talos-facts.md#air-gapped-helper, cmd/talosctl/cmd/mgmt/debug/air-gapped.go.
 
 use super::TalosVersion;
 

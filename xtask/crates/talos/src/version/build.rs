@@ -1,7 +1,7 @@
 //! What the Makefile and hack/ of a line give: installer, integration tests,
 //! registry caches, Go.
 //!
-//! Source: facts/talos.md 1.1, 4.3, 6.
+//! Source: docs/talos-facts.md#makefile-targets and #integration-binary.
 
 use super::TalosVersion;
 

@@ -1,6 +1,6 @@
 //! `talosctl cluster`: verbs, flags and defaults, per line.
 //!
-//! Source: facts/talos.md sections 0 and 2; every method names its commit.
+//! Source: docs/talos-facts.md#talosctl-cluster-flags; every method names its commit.
 
 use super::TalosVersion;
 

@@ -2,7 +2,7 @@
 //!
 //! What all lines share is not listed one by one: the harness passes what comes
 //! after `--` untouched, and only asks for flags that it sets itself or that
-//! came or went. Source: facts/talos.md 2.1 and the recorded `--help`.
+//! came or went. Source: docs/talos-facts.md#talosctl-cluster-flags and the recorded `--help`.
 
 use super::TalosVersion;
 

@@ -1,6 +1,6 @@
 //! Debug listeners of Talos services and of the per-node launcher.
 //!
-//! Source: facts/talos.md 2.4 and 5.
+//! Source: docs/talos-facts.md#debug-ports and #node-control-api.
 
 use super::TalosVersion;
 

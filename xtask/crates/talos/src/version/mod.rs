@@ -94,7 +94,7 @@ impl TalosVersion {
     /// The machine configuration contract, as `--talos-version` takes it: `v1.12`.
     ///
     /// On main this lags: without a v1.15 tag `git describe` still says v1.14
-    /// (facts/talos.md 1.3), so callers that know better pass `v1.15.0-alpha.0`.
+    /// (docs/talos-facts.md#versions), so callers that know better pass `v1.15.0-alpha.0`.
     pub fn contract(&self) -> String {
         format!("v{}", self.line())
     }
