@@ -12,7 +12,7 @@ pub mod commands;
 use cli::Cli;
 use foundation::failure::{Exit, Result};
 use foundation::run::{self, Signals};
-use foundation::ui::Ui;
+use foundation::ui::{self, Ui};
 
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
@@ -21,11 +21,13 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let error = cli::with_suggestion(error);
-            let _ = error.print();
+            let text = error.render().to_string();
             // Asking for help is not a mistake.
             return if error.use_stderr() {
+                ui::say(&text);
                 Exit::Usage.code()
             } else {
+                ui::print(&text);
                 0
             };
         }

@@ -7,6 +7,7 @@
 //! compares everything that existed before: owner, mode, contents.
 #![cfg(target_os = "linux")]
 #![allow(
+    clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,

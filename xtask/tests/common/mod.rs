@@ -1,5 +1,6 @@
 //! What tests of the built binary share. Keep it small.
 #![allow(
+    clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     dead_code,

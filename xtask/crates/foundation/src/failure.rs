@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::ui::text::hanging;
+
 /// Documented exit codes. Pass-through commands return the child's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -98,15 +100,16 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.what)?;
+        // A name with a newline in it must not make up a cause or a hint.
+        f.write_str(&hanging(&self.what, "error: ".len()))?;
         for cause in &self.causes {
-            write!(f, "\n  cause: {cause}")?;
+            write!(f, "\n  cause: {}", hanging(cause, "  cause: ".len()))?;
         }
-        for line in &self.excerpt {
+        for line in self.excerpt.iter().flat_map(|text| text.split('\n')) {
             write!(f, "\n  | {line}")?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n\nhint: {hint}")?;
+            write!(f, "\n\nhint: {}", hanging(hint, "hint: ".len()))?;
         }
         Ok(())
     }

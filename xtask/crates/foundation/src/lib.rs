@@ -12,5 +12,6 @@ pub mod files;
 pub mod plan;
 pub mod record;
 pub mod run;
+pub mod shell;
 pub mod ui;
 pub mod units;

@@ -25,7 +25,7 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Resu
         let text = report::compare_text(&sides[0], &sides[1], &query, names);
         let text = text.map_err(|error| load::engine(&error))?;
         show::warn(app, &text.warnings);
-        return show::output(args, text.text.as_bytes());
+        return show::output(args, show::Form::Text(&text.text));
     }
     let of = report::compare(&sides[0], &sides[1], &query).map_err(|error| load::engine(&error))?;
     show::warn(app, &of.warnings);
@@ -45,7 +45,7 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Resu
         "schema": 1, "sample_type": of.sample_type, "unit": of.unit, "scale": of.scale,
         "durations": of.durations, "total": row(&of.total), "rows": rows,
     });
-    show::output(args, format!("{value:#}\n").as_bytes())
+    show::output(args, show::Form::Json(&value))
 }
 
 /// A file, or all nodes of what was fetched.

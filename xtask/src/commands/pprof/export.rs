@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::args::ShowArgs;
 use super::load;
+use super::show::{Form, output};
 use crate::commands::App;
 use foundation::failure::Result;
 
@@ -61,5 +62,10 @@ pub(super) fn write(_app: &App<'_>, profile: &Profile, title: &str, args: &ShowA
     } else {
         export::svg(&flame, title)
     };
-    super::show::output(args, text.as_bytes())
+    let form = if args.export.speedscope || args.export.firefox {
+        Form::JsonText(&text)
+    } else {
+        Form::Text(&text)
+    };
+    output(args, form)
 }

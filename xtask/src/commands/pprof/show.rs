@@ -18,7 +18,7 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     let query = args.query();
     if args.proto {
         let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
-        return output(args, &bytes);
+        return output(args, Form::Bytes(&bytes));
     }
     if args.goroutines {
         return goroutines(app, profile, args, &query);
@@ -40,13 +40,13 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<
     } else if args.raw {
         report::raw(profile, &query, &time)
     } else if args.comments {
-        return output(args, report::comments(profile).as_bytes());
+        return output(args, Form::Text(&report::comments(profile)));
     } else {
         report::top_text(profile, &query, &time)
     };
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
-    output(args, text.text.as_bytes())
+    output(args, Form::Text(&text.text))
 }
 
 /// The top of a difference, if it can be told without merging the two; none
@@ -63,7 +63,7 @@ pub(super) fn difference(app: &App<'_>, of: &Difference, args: &ShowArgs) -> Res
     let text = report::difference_text(of, &query, &time).map_err(|error| engine(&error))?;
     text.map(|text| {
         warn(app, &text.warnings);
-        output(args, text.text.as_bytes())
+        output(args, Form::Text(&text.text))
     })
     .transpose()
 }
@@ -85,17 +85,17 @@ fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> 
     if let Some(mismatch) = sources.mismatch(profile)? {
         app.ui.note(&mismatch);
     }
-    output(args, text.text.as_bytes())
+    output(args, Form::Text(&text.text))
 }
 
 fn goroutines(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
     let found = report::goroutines(profile, query, "node").map_err(|error| engine(&error))?;
     warn(app, &found.warnings);
     if args.json {
-        return output(args, format!("{:#}\n", goroutines_json(&found)).as_bytes());
+        return output(args, Form::Json(&goroutines_json(&found)));
     }
     let most = args.value.nodecount.unwrap_or(30);
-    output(args, found.text(most, !args.value.no_trim).as_bytes())
+    output(args, Form::Text(&found.text(most, !args.value.no_trim)))
 }
 
 /// Stable: fields are added, never changed.
@@ -132,7 +132,7 @@ fn rows(app: &App<'_>, args: &ShowArgs, top: &Top) -> Result<u8> {
         "schema": 1, "sample_type": top.sample_type, "unit": top.unit,
         "total": top.total, "rows": rows,
     });
-    output(args, format!("{value:#}\n").as_bytes())
+    output(args, Form::Json(&value))
 }
 
 pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
@@ -141,12 +141,32 @@ pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
     }
 }
 
-pub(super) fn output(args: &ShowArgs, bytes: &[u8]) -> Result<u8> {
-    match &args.output {
-        Some(path) => {
-            files::replace(path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;
-        }
-        None => ui::print_bytes(bytes),
+/// What is printed or written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form<'a> {
+    /// For people: a terminal must not obey it.
+    Text(&'a str),
+    Json(&'a serde_json::Value),
+    /// JSON that a program wrote already.
+    JsonText(&'a str),
+    Bytes(&'a [u8]),
+}
+
+pub(super) fn output(args: &ShowArgs, form: Form<'_>) -> Result<u8> {
+    if let Some(path) = &args.output {
+        let written = match form {
+            Form::Text(text) | Form::JsonText(text) => files::replace(path, text.as_bytes(), 0o644),
+            Form::Json(value) => files::replace(path, format!("{value:#}\n").as_bytes(), 0o644),
+            Form::Bytes(bytes) => files::replace(path, bytes, 0o644),
+        };
+        written.because(|| format!("cannot write `{path}`"))?;
+        return Ok(0);
+    }
+    match form {
+        Form::Text(text) => ui::print(text),
+        Form::Json(value) => ui::print_json(value),
+        Form::JsonText(text) => ui::print(&ui::text::json(text)),
+        Form::Bytes(bytes) => ui::print_bytes(bytes),
     }
     Ok(0)
 }

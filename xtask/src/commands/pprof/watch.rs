@@ -16,6 +16,7 @@ use crate::commands::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 use foundation::ui::screen::{Event, Key, Screen};
+use foundation::ui::text::sgr;
 
 const EVERY: Duration = Duration::from_secs(5);
 /// Off a terminal nobody presses q.
@@ -144,7 +145,7 @@ fn draw(screen: &mut Screen<'_>, view: &View, said: &str, every: Duration) {
             "controllers"
         },
     );
-    rows.push(format!("\x1b[7m{keys}"));
+    rows.push(format!("{}{keys}", sgr("7")));
     screen.draw(&rows);
 }
 

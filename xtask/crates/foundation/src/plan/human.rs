@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use super::{Action, Plan, Privilege, Step, sh};
+use crate::ui::text::hanging;
 
 /// Render for a person; commands are as they would be typed.
 pub fn render(plan: &Plan) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{}", plan.title);
+    let _ = writeln!(out, "{}", hanging(&plan.title, 2));
     for note in &plan.notes {
-        let _ = writeln!(out, "  note: {note}");
+        let _ = writeln!(out, "  note: {}", hanging(note, 8));
     }
     if plan.steps.is_empty() {
         out.push_str("  nothing to do\n");
@@ -21,7 +22,8 @@ pub fn render(plan: &Plan) -> String {
         } else {
             ""
         };
-        let _ = writeln!(out, "{:>3}. {}{root}", index + 1, step.why);
+        let why = hanging(&step.why, 7);
+        let _ = writeln!(out, "{:>3}. {why}{root}", index + 1);
         if let Some(when) = condition_in_words(plan, step) {
             let _ = writeln!(out, "       ({when})");
         }

@@ -9,6 +9,8 @@ use std::fmt::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Action, Plan, Privilege, ProcessIdentity, Run, Step};
+use crate::shell;
+use crate::ui::text::one_line;
 
 /// A script for `sh`; root is taken by `sudo` where the caller is not root. All
 /// of it is one command, so that pasting it neither ends the user's shell nor
@@ -34,13 +36,8 @@ pub fn render(plan: &Plan) -> String {
     out
 }
 
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
-}
-
 /// Quote one word for `sh`.
 pub(super) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
     if makefile::contains_slot(word) {
         let quoted = |segment: makefile::Segment<'_>| match segment {
             makefile::Segment::Text(text) => quote(text),
@@ -48,11 +45,7 @@ pub(super) fn quote(word: &str) -> String {
         };
         return makefile::segments(word).into_iter().map(quoted).collect();
     }
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    shell::quote(word).into_owned()
 }
 
 /// One step as it would be typed. In a `script`, root is a function.

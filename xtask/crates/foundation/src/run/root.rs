@@ -5,7 +5,7 @@
 //! ended. It answers on its standard output: that it has begun, and the failure
 //! where there is one.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::ctx::host::Host;
 use crate::ctx::probe;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
+use crate::ui;
 use crate::ui::Ui;
 
 /// The helper's first word.
@@ -231,8 +232,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
 
 /// Nobody reads when our caller is gone: then it is for nobody.
 fn answer(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    ui::print(&format!("{}\n", ui::text::json(line)));
 }
 
 /// One byte for each Ctrl-C of the user; its end says that our caller is gone.

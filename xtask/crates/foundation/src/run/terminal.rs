@@ -14,6 +14,7 @@ pub(super) struct Terminal {
 
 /// One as wide and high as ours. None where our standard error is no terminal,
 /// or none can be had: then a pipe does.
+#[expect(clippy::disallowed_methods, reason = "asked about, not written to")]
 pub(super) fn like_ours() -> Option<Terminal> {
     let stderr = std::io::stderr();
     if !rustix::termios::isatty(stderr.as_fd()) {

@@ -1,9 +1,17 @@
 //! What people see: data on stdout, everything else on stderr; colour only
-//! where it is wanted.
+//! where it is wanted. The only place that writes to the standard streams, and
+//! all text passes [`text::rendered`] on its way.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the place that the others are sent to"
+)]
 
 pub mod screen;
+pub mod text;
 
 use std::io::{IsTerminal, Write};
+
+use text::{hanging, rendered, sgr};
 
 use crate::failure::Failure;
 use crate::plan::{Privilege, Step, in_words};
@@ -117,7 +125,7 @@ impl Ui {
         say(&format!(
             "{} {}{root}\n  {}\n",
             self.paint_err(Style::Bold, "▸"),
-            step.why,
+            hanging(&step.why, 2),
             self.paint_err(Style::Dim, &command)
         ));
     }
@@ -126,8 +134,9 @@ impl Ui {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             say(&format!(
-                "{} {text}\n",
-                self.paint_err(Style::Warn, "note:")
+                "{} {}\n",
+                self.paint_err(Style::Warn, "note:"),
+                hanging(text, "note: ".len())
             ));
         }
     }
@@ -144,9 +153,13 @@ impl Ui {
         std::io::stderr().is_terminal() && !self.quiet && !is_dumb()
     }
 
-    /// Text and control sequences for the terminal.
-    pub fn draw(&self, text: &str) {
-        say(text);
+    /// Text in place of the last `lines` that were drawn.
+    pub fn draw(&self, lines: usize, text: &str) {
+        let text = rendered(text);
+        write_err(&match lines {
+            0 => text.into_owned(),
+            _ => format!("\x1b[{lines}A\x1b[J{text}"),
+        });
     }
 
     /// Columns and lines of the terminal that is drawn on.
@@ -204,13 +217,18 @@ impl Ui {
     }
 }
 
-/// For stderr, in one piece. A reader that has gone away must not end us in the
-/// middle of our work, as `eprintln!` does.
-fn say(text: &str) {
+/// For stderr, in one piece.
+pub fn say(text: &str) {
+    write_err(&rendered(text));
+}
+
+/// A reader that has gone away must not end us in the middle of our work, as
+/// `eprintln!` does.
+fn write_err(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Data for stdout. A reader that has gone away (`| head`) is no failure.
+/// Text for stdout. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) {
     let _ = try_print(text);
 }
@@ -221,24 +239,29 @@ pub fn print_bytes(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
-/// Data for stdout, for those who can stop when nobody reads any more.
+/// Text for stdout, for those who can stop when nobody reads any more.
 ///
 /// # Errors
 /// The stream's, a broken pipe among them.
 pub fn try_print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(rendered(text).as_bytes())?;
     out.flush()
 }
 
 /// Stable JSON for stdout.
 pub fn print_json(value: &serde_json::Value) {
-    print(&format!("{value:#}\n"));
+    print(&text::json(&format!("{value:#}\n")));
+}
+
+/// Stable JSON for stdout in one line.
+pub fn print_json_line(value: &serde_json::Value) {
+    print(&text::json(&format!("{value}\n")));
 }
 
 fn painted(wanted: bool, style: Style, text: &str) -> String {
     if wanted {
-        format!("\x1b[{}m{text}\x1b[0m", style.code())
+        format!("{}{text}{}", sgr(style.code()), sgr("0"))
     } else {
         text.to_owned()
     }

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use self::keys::{Parsed, parse};
+use super::text::rendered;
 use crate::failure::{Because, Failure, Result};
 use crate::run::{Attention, Signals};
 
@@ -116,7 +117,8 @@ impl<'a> Screen<'a> {
         self.size
     }
 
-    /// Show these rows; only those that changed are written. A terminal that
+    /// Show these rows, in styles of [`super::text::sgr`]; only those that
+    /// changed are written. A terminal that
     /// has gone is told by the next event.
     pub fn draw(&mut self, rows: &[String]) {
         let mut out = String::new();
@@ -125,6 +127,8 @@ impl<'a> Screen<'a> {
             if self.shown.get(row).is_some_and(|shown| shown == text) {
                 continue;
             }
+            // One row, whatever is in it.
+            let text = rendered(text).replace(['\n', '\r', '\t'], " ");
             let _ = write!(out, "\x1b[{};1H\x1b[0m{text}\x1b[0m\x1b[K", row + 1);
         }
         self.shown = rows.to_vec();

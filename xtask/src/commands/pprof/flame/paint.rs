@@ -1,5 +1,7 @@
 //! Boxes as text: colour by package, labels cut to fit.
 
+use foundation::ui::text::sgr;
+
 /// What sets a box apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ink {
@@ -39,27 +41,29 @@ impl Paint {
             let label = short(text, width - 1);
             format!("{label:<0$} ", width - 1)
         };
-        let mark = if ink.selected { "\x1b[7;1m" } else { "" };
+        let styled = |wanted: bool, parameters: &str| wanted.then(|| sgr(parameters));
+        let mark = styled(ink.selected, "7;1").unwrap_or_default();
         if !self.colour {
             let label = if width > 1 {
                 format!("|{}", label.chars().take(width - 1).collect::<String>())
             } else {
                 "|".repeat(width)
             };
-            let hit = if ink.hit { "\x1b[4m" } else { "" };
-            return format!("{mark}{hit}{label}\x1b[0m");
+            let hit = styled(ink.hit, "4").unwrap_or_default();
+            return format!("{mark}{hit}{label}{}", sgr("0"));
         }
         let back = match ink.change {
             _ if ink.hit => HIT,
             Some(change) => difference(change),
             None => self.colours.get(name as usize).copied().unwrap_or(RUNTIME),
         };
-        let dim = if ink.dim { "\x1b[2m" } else { "" };
+        let dim = styled(ink.dim, "2").unwrap_or_default();
+        let (ink, plain) = (sgr(&format!("30;48;5;{back}")), sgr("0"));
         let text = label.strip_suffix(' ').filter(|_| width > 2);
         // The gap is the terminal's own background.
         match text {
-            Some(text) => format!("{dim}{mark}\x1b[30;48;5;{back}m{text}\x1b[0m "),
-            None => format!("{dim}{mark}\x1b[30;48;5;{back}m{label}\x1b[0m"),
+            Some(text) => format!("{dim}{mark}{ink}{text}{plain} "),
+            None => format!("{dim}{mark}{ink}{label}{plain}"),
         }
     }
 }
@@ -67,7 +71,7 @@ impl Paint {
 /// A full line in reverse.
 pub(super) fn bar(text: &str, width: usize) -> String {
     let text = super::view::fit(text, width);
-    format!("\x1b[7m{text:<width$}\x1b[0m")
+    format!("{}{text:<width$}{}", sgr("7"), sgr("0"))
 }
 
 /// Red has grown, blue has shrunk, grey is as it was.

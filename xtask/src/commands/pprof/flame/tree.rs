@@ -1,6 +1,9 @@
 //! The tree of calls as boxes: who is whose caller, and how wide each is.
 
+use std::borrow::Cow;
+
 use ::pprof::flame::Flame;
+use foundation::ui::text::one_line;
 
 /// Whose stacks are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +34,13 @@ pub(super) struct Drawn {
 }
 
 impl Tree {
-    pub(super) fn new(flame: Flame) -> Self {
+    pub(super) fn new(mut flame: Flame) -> Self {
+        // Cut and padded by columns, so as wide as they are shown.
+        for name in flame.names.iter_mut().chain(&mut flame.sides) {
+            if let Cow::Owned(shown) = one_line(name) {
+                *name = shown;
+            }
+        }
         let count = flame.calls.len();
         let (mut parent, mut end) = (vec![0; count], vec![count; count]);
         let mut path: Vec<usize> = Vec::new();

@@ -6,6 +6,7 @@ mod keys;
 mod tests;
 
 use ::pprof::unit;
+use foundation::ui::text::one_line;
 use regex::Regex;
 
 use super::paint::{Ink, Paint, bar};
@@ -72,7 +73,7 @@ impl View {
         let paint = Paint::new(&tree.flame.names, colour);
         let mut view = Self {
             tree,
-            title: title.to_owned(),
+            title: one_line(title).into_owned(),
             sides,
             side: 0,
             zoom: 0,

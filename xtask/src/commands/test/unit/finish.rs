@@ -80,7 +80,7 @@ pub(super) fn write_reports(
         write(path, &report.junit())?;
     }
     if args.json {
-        ui::print(&text);
+        ui::print_json(&json);
         app.ui.report(&report.people(app.ui));
     } else {
         ui::print(&report.people(app.ui));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gotest::events::{Event, State, What};
 
+use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
 /// Lines of running tests.
@@ -104,7 +105,7 @@ impl<'a> Live<'a> {
     /// Take the picture away, for text that stays.
     pub(super) fn clear(&mut self) {
         if self.drawn > 0 {
-            self.ui.draw(&format!("\x1b[{}A\x1b[J", self.drawn));
+            self.ui.draw(self.drawn, "");
             self.drawn = 0;
         }
     }
@@ -118,11 +119,7 @@ impl<'a> Live<'a> {
         self.last = Some(Instant::now());
         let picture = self.picture(left, size);
         let lines = picture.lines().count();
-        let up = match self.drawn {
-            0 => String::new(),
-            drawn => format!("\x1b[{drawn}A\x1b[J"),
-        };
-        self.ui.draw(&format!("{up}{picture}"));
+        self.ui.draw(self.drawn, &picture);
         self.drawn = lines;
     }
 
@@ -187,8 +184,9 @@ impl<'a> Live<'a> {
 fn running_line(job: &Job, name: &str, since: Instant, width: usize) -> String {
     let time = format!("  {:>6.1}s  ", since.elapsed().as_secs_f64());
     let root = if job.as_root { " [root]" } else { "" };
-    let end = format!("{root}  {name}");
-    let package = short(&job.package);
+    // Lines are cut by columns and counted, so they are as they are shown.
+    let end = format!("{root}  {}", one_line(name));
+    let package = &one_line(short(&job.package));
     let taken = time.chars().count() + end.trim_end().chars().count();
     let left = width.saturating_sub(taken).max(8);
     let length = package.chars().count();
@@ -196,7 +194,7 @@ fn running_line(job: &Job, name: &str, since: Instant, width: usize) -> String {
         let from = package.char_indices().nth(length - left + 1);
         format!("…{}", from.map_or("", |(at, _)| &package[at..]))
     } else {
-        package.to_owned()
+        package.to_string()
     };
     cut(format!("{time}{package}{end}").trim_end(), width)
 }

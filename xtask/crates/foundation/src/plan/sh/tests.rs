@@ -12,21 +12,6 @@ fn argv(words: &[&str]) -> Run {
 }
 
 #[test]
-fn words_are_quoted_only_where_they_must_be() {
-    for (word, quoted) in [
-        ("--name=a/b:c,d@e%f+g_h", "--name=a/b:c,d@e%f+g_h"),
-        ("", "''"),
-        ("a b", "'a b'"),
-        ("it's", r"'it'\''s'"),
-        ("$HOME", "'$HOME'"),
-        ("~", "'~'"),
-        ("\u{e4}", "'\u{e4}'"),
-    ] {
-        assert_eq!(quote(word), quoted);
-    }
-}
-
-#[test]
 fn a_shells_own_commands_are_not_used() {
     assert_eq!(line(&argv(&["echo", "-e", "x"])), "env echo -e x");
     assert_eq!(line(&argv(&["make", "x"])), "make x");

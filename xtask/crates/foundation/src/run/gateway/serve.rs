@@ -18,6 +18,7 @@ use talos::network::Cidr;
 use super::READY;
 use crate::ctx::relay::Relaying;
 use crate::failure::{Because, Failure, Result};
+use crate::ui;
 
 /// At once, over all ports; a node pulls three layers at a time per image.
 const CONNECTIONS: usize = 512;
@@ -55,10 +56,7 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
         let (open, cidr) = (Arc::clone(&open), relaying.cidr);
         std::thread::spawn(move || accept(&listener, port, cidr, &open));
     }
-    {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
-    }
+    ui::print(&format!("{READY}\n"));
     wait_for_the_end(relaying, was_there);
     Ok(())
 }
@@ -119,7 +117,7 @@ fn admit(client: TcpStream, peer: SocketAddr, port: u16, cidr: Cidr, open: &Arc<
     let left = Arc::clone(open);
     let work = move || {
         if let Err(error) = relay(&client, port) {
-            eprintln!("{peer} to port {port}: {error}");
+            ui::say(&format!("{peer} to port {port}: {error}\n"));
         }
         left.fetch_sub(1, Ordering::SeqCst);
     };

@@ -33,6 +33,7 @@ fn screen(view: &mut View, size: (u16, u16)) -> Vec<String> {
     let rows = view.render(size);
     assert_eq!(rows.len(), usize::from(size.1));
     let plain = |row: &String| {
+        let row = foundation::ui::text::rendered(row);
         let mut parts = row.split('\x1b');
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |text, part| {

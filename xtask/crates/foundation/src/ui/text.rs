@@ -1,0 +1,219 @@
+//! Text for people, free of everything that a terminal would obey: what came
+//! from outside is shown, and can neither move the cursor nor set the clipboard
+//! nor swap the order of letters nor forge our colours.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
+/// Opens a style of ours. A noncharacter, which no text may have.
+const OPEN: char = '\u{fdd0}';
+
+/// Whether a terminal would obey the character, hide it or change the order of
+/// others by it. Joiners stay: emoji and some scripts need them.
+pub fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fdd0}'..='\u{fdef}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// What came from outside, for people: lines and tabs stay, every other hidden
+/// character is spelled out, as in `\x1b` or `\u{202e}`.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    spelled(text, false)
+}
+
+/// As [`escape`], for a name within a line.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    spelled(text, true)
+}
+
+/// Lines after the first are indented by at least `width`, so that a text of
+/// several lines is never taken for more than one item.
+pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut lines = text.split('\n');
+    let mut out = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        let has = line.len() - line.trim_start_matches(' ').len();
+        let lacks = if line.is_empty() {
+            0
+        } else {
+            width.saturating_sub(has)
+        };
+        let _ = write!(out, "\n{:lacks$}{line}", "");
+    }
+    Cow::Owned(out)
+}
+
+fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {
+    let Some(mut at) = next_hidden(text, one_line) else {
+        return Cow::Borrowed(text);
+    };
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    loop {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let mut characters = from.chars();
+        if let Some(c) = characters.next() {
+            spell(&mut out, c);
+        }
+        rest = characters.as_str();
+        match next_hidden(rest, one_line) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn next_hidden(text: &str, one_line: bool) -> Option<usize> {
+    let is_shown = |at: usize, c: char| match c {
+        '\n' | '\t' => !one_line,
+        // The end of a line, as some programs write it.
+        '\r' => !one_line && text[at + 1..].starts_with('\n'),
+        _ => !is_hidden(c),
+    };
+    text.char_indices()
+        .find(|(at, c)| !is_shown(*at, *c))
+        .map(|(at, _)| at)
+}
+
+fn spell(out: &mut String, c: char) {
+    let _ = match c {
+        '\n' => write!(out, "\\n"),
+        '\r' => write!(out, "\\r"),
+        '\t' => write!(out, "\\t"),
+        c if c.is_ascii() => write!(out, "\\x{:02x}", u32::from(c)),
+        c => write!(out, "\\u{{{:x}}}", u32::from(c)),
+    };
+}
+
+/// JSON with its hidden characters as escapes: another spelling of the same
+/// value. Outside of strings JSON has none but spaces and line ends.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if next_hidden(text, false).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Drawn once per process: what came from outside cannot know it, and so
+/// cannot write a style.
+fn token() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| {
+        let random = std::hash::RandomState::new();
+        format!("{OPEN}{:016x}", random.build_hasher().finish())
+    })
+}
+
+/// Parameters of a terminal's SGR sequence, such as `1;31`, as a mark that only
+/// [`rendered`] turns into one.
+pub fn sgr(parameters: &str) -> String {
+    format!("{}{parameters}m", token())
+}
+
+/// What may be written to a terminal: our styles as its sequences, everything
+/// else as [`escape`] shows it.
+pub fn rendered(text: &str) -> Cow<'_, str> {
+    if !text.contains(OPEN) {
+        return escape(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut pieces = text.split(token());
+    out.push_str(&escape(pieces.next().unwrap_or_default()));
+    for piece in pieces {
+        let plain = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        let parameters = &piece[..piece.len() - plain.len()];
+        if let Some(plain) = plain.strip_prefix('m') {
+            let _ = write!(out, "\x1b[{parameters}m");
+            out.push_str(&escape(plain));
+        } else {
+            out.push_str(&escape(piece));
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_spelled_out() {
+        for (text, shown) in [
+            ("a\x1b[31mb", "a\\x1b[31mb"),
+            ("\x1b]52;c;eA==\x07", "\\x1b]52;c;eA==\\x07"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("\u{202e}txt.exe", "\\u{202e}txt.exe"),
+            ("a\u{2066}b\u{2069}c\u{200f}", "a\\u{2066}b\\u{2069}c\\u{200f}"),
+            ("over\rwritten", "over\\rwritten"),
+            ("\x00\x7f\x08", "\\x00\\x7f\\x08"),
+            ("\u{e0041}\u{feff}", "\\u{e0041}\\u{feff}"),
+            ("\u{fdd0}0000000000000000m", "\\u{fdd0}0000000000000000m"),
+        ] {
+            assert_eq!(escape(text), shown);
+            assert_eq!(rendered(text), shown);
+        }
+        let kept = "lines\r\n\tand tabs\n, \u{e4}, \u{1f469}\u{200d}\u{1f4bb}";
+        assert!(matches!(escape(kept), Cow::Borrowed(text) if text == kept));
+        assert_eq!(one_line("a\nb\tc\r\nd"), "a\\nb\\tc\\r\\nd");
+    }
+
+    #[test]
+    fn only_our_own_styles_become_sequences() {
+        let painted = format!("{}a\x1b[31mb{}c", sgr("1;31"), sgr("0"));
+        assert_eq!(rendered(&painted), "\x1b[1;31ma\\x1b[31mb\x1b[0mc");
+        let forged = sgr("31").replace(|c: char| c.is_ascii_hexdigit(), "0");
+        assert!(!rendered(&forged).contains('\x1b'));
+        let odd = format!("{}2J", token());
+        assert_eq!(rendered(&odd), "2J");
+    }
+
+    #[test]
+    fn json_keeps_its_value() {
+        let value = serde_json::json!({"a\u{9b}": "\x1b\x7f\u{202e}\u{e0041}\n\u{e4}\r\u{2028}"});
+        for text in [value.to_string(), format!("{value:#}")] {
+            let safe = json(&text);
+            assert!(!safe.chars().any(|c| is_hidden(c) && c != '\n'), "{safe:?}");
+            let read: serde_json::Value = serde_json::from_str(&safe).unwrap();
+            assert_eq!(read, value);
+        }
+    }
+
+    #[test]
+    fn further_lines_hang_below_the_first() {
+        assert_eq!(hanging("a\nhint: b\n    c\n", 2), "a\n  hint: b\n    c\n");
+        assert_eq!(hanging("a", 2), "a");
+    }
+}
