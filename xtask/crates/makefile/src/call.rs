@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::ENTRY;
 use crate::error::{Error, Place, Result};
 use crate::read::Make;
 use crate::{slots, words};
@@ -23,6 +24,21 @@ impl Make<'_, '_> {
         if ignores_failure || !command.starts_with(slots::MAKE) {
             return Ok(false);
         }
+        let mark = self.held();
+        self.spend_bytes(command.len(), place)?;
+        self.hold(command.len().saturating_mul(4), place)?;
+        let called = self.call_words(command, environment, place, condition);
+        self.release_to(mark);
+        called
+    }
+
+    fn call_words(
+        &mut self,
+        command: &str,
+        environment: &BTreeMap<String, String>,
+        place: &Place,
+        condition: Option<usize>,
+    ) -> Result<bool> {
         let Some(words) = words::split(command) else {
             return Ok(false);
         };
@@ -34,9 +50,12 @@ impl Make<'_, '_> {
         {
             return Ok(false);
         }
+        let given = self.flags.overrides.len();
+        self.spend(given.saturating_mul(given) / 16, place)?;
         let mut flags = self.flags.inherit();
         let mut goals = Vec::new();
         for word in arguments {
+            self.spend(1 + flags.overrides.len() / 4, place)?;
             goals.extend(flags.argument(word, Some(place))?.map(str::to_owned));
         }
         for goal in &goals {
@@ -51,6 +70,9 @@ impl Make<'_, '_> {
         }
         flags.settle(self.level + 1);
         let (level, depth) = (self.level + 1, self.depth + 1);
+        let copied = environment.iter();
+        let copied = copied.map(|(name, value)| name.len() + value.len() + ENTRY);
+        self.hold(copied.sum(), place)?;
         let mut make = Make::new(
             self.session,
             level,

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// Characters of a Makefile's text that a message repeats.
+const SHOWN: usize = 200;
+
 /// A line of a file; lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -28,6 +31,16 @@ pub enum Error {
     /// A recursive variable that is part of its own value.
     #[error("{place}: variable `{name}` refers to itself")]
     SelfReference { place: Place, name: String },
+    /// More text or steps than any Makefile that builds something takes.
+    #[error(
+        "{place}: {what}{}",
+        variable.as_ref().map(|name| format!(", in the variable `{name}`")).unwrap_or_default()
+    )]
+    TooMuch {
+        place: Place,
+        what: String,
+        variable: Option<String>,
+    },
     /// A value that is learnt only while running would have to be known now.
     #[error(
         "{place}: {construct} needs the output of `$(shell {command})`, which is known only while running"
@@ -55,15 +68,23 @@ impl Error {
     pub(crate) fn unsupported(place: &Place, construct: impl Into<String>) -> Self {
         Self::Unsupported {
             place: place.clone(),
-            construct: construct.into(),
+            construct: shortened(&construct.into()),
         }
     }
 
     pub(crate) fn malformed(place: &Place, what: impl Into<String>) -> Self {
         Self::Malformed {
             place: place.clone(),
-            what: what.into(),
+            what: shortened(&what.into()),
         }
+    }
+}
+
+/// A message names what is wrong; the whole of it may be a megabyte.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -1,14 +1,11 @@
 //! Expansion: variables and functions to text.
 
+use crate::budget::LONGEST;
 use crate::error::{Error, Place, Result};
+use crate::functions::Wrong;
 use crate::read::{Ask, Make, Reply};
-use crate::syntax::{self, Piece};
+use crate::syntax::{self, DEEPEST, Piece};
 use crate::{functions, slots};
-
-/// References within references: a Makefile of people has four.
-const DEEPEST: usize = 100;
-/// No command line of Linux is longer than 2 MiB.
-const LONGEST: usize = 8 << 20;
 
 /// Variables that GNU make sets by itself and that this reader does not: to
 /// take them for empty would be a guess.
@@ -72,29 +69,36 @@ const BUILT_IN: &[&str] = &[
 impl Make<'_, '_> {
     /// `text` with every reference replaced by its value.
     pub(crate) fn expand(&mut self, text: &str, place: &Place) -> Result<String> {
+        self.spend_bytes(text.len(), place)?;
         if !text.contains('$') {
+            self.hold(text.len(), place)?;
             return Ok(text.to_owned());
         }
-        if self.nesting >= DEEPEST {
+        if self.nesting >= DEEPEST || (self.nesting == 0 && syntax::is_too_deep(text)) {
             return Err(Error::malformed(
                 place,
                 format!("references nested {DEEPEST} deep"),
             ));
         }
         self.nesting += 1;
-        let out = self.expand_pieces(text, place);
+        let out = self.hold_result(|make| make.expand_pieces(text, place));
         self.nesting -= 1;
         out
     }
 
     fn expand_pieces(&mut self, text: &str, place: &Place) -> Result<String> {
-        let mut out = String::with_capacity(text.len() * 2);
+        let mut out = String::with_capacity(text.len());
         for piece in syntax::pieces(text) {
             match piece {
-                Piece::Text(text) => out.push_str(text),
+                Piece::Text(text) => {
+                    self.hold(text.len(), place)?;
+                    out.push_str(text);
+                }
                 Piece::Dollar => out.push('$'),
                 Piece::Reference(inside, close) => {
-                    out.push_str(&self.reference(inside, close, place)?);
+                    let value = self.hold_result(|make| make.reference(inside, close, place))?;
+                    self.spend_bytes(value.len(), place)?;
+                    out.push_str(&value);
                 }
                 Piece::Unclosed(inside) => {
                     return Err(Error::malformed(
@@ -104,10 +108,7 @@ impl Make<'_, '_> {
                 }
             }
             if out.len() > LONGEST {
-                return Err(Error::malformed(
-                    place,
-                    format!("a value of more than {LONGEST} bytes"),
-                ));
+                return Err(self.too_long(place));
             }
         }
         Ok(out)
@@ -124,11 +125,12 @@ impl Make<'_, '_> {
                 let (from, to) = (self.expand(from, place)?, self.expand(to, place)?);
                 self.needs_now(&[&value, &from, &to], &format!("`$({inside})`"), place)?;
                 // `.a=.b` is short for `%.a=%.b`.
-                return Ok(if from.contains('%') {
-                    functions::patsubst(&from, &to, &value)
+                let (from, to) = if from.contains('%') {
+                    (from, to)
                 } else {
-                    functions::patsubst(&format!("%{from}"), &format!("%{to}"), &value)
-                });
+                    (format!("%{from}"), format!("%{to}"))
+                };
+                return self.call_function("patsubst", &[from, to, value], place);
             }
         }
         let name = self.expand(inside, place)?;
@@ -137,10 +139,12 @@ impl Make<'_, '_> {
 
     pub(crate) fn variable(&mut self, name: &str, place: &Place) -> Result<String> {
         if let Some((_, value)) = self.automatic.iter().rev().find(|(known, _)| known == name) {
-            return Ok(value.clone());
+            let value = value.clone();
+            self.hold(value.len(), place)?;
+            return Ok(value);
         }
         self.needs_now(&[name], "the name of a variable", place)?;
-        self.note_read(name);
+        self.note_read(name, place)?;
         let Some(variable) = self.variables.get(name) else {
             if name == "*" && self.in_recipe() {
                 return Err(Error::unsupported(
@@ -156,10 +160,12 @@ impl Make<'_, '_> {
             }
             return Ok(String::new());
         };
-        if !variable.recursive || !variable.value.contains('$') {
-            return Ok(variable.value.clone());
-        }
         let value = variable.value.clone();
+        let expands = variable.recursive && value.contains('$');
+        self.hold(value.len(), place)?;
+        if !expands {
+            return Ok(value);
+        }
         if self.expanding.iter().any(|open| open == name) {
             return Err(Error::SelfReference {
                 place: place.clone(),
@@ -223,9 +229,20 @@ impl Make<'_, '_> {
                 for value in &values {
                     self.needs_now(&[value], &format!("function `{name}`"), place)?;
                 }
-                functions::call(name, &values).map_err(|what| Error::malformed(place, what))
+                self.call_function(name, &values, place)
             }
         }
+    }
+
+    /// A function on text alone.
+    fn call_function(&mut self, name: &str, values: &[String], place: &Place) -> Result<String> {
+        self.spend(functions::steps(name, values), place)?;
+        let out = functions::call(name, values).map_err(|wrong| match wrong {
+            Wrong::Argument(what) => Error::malformed(place, what),
+            Wrong::TooLong => self.too_long(place),
+        })?;
+        self.hold(out.len(), place)?;
+        Ok(out)
     }
 
     fn is_true(&mut self, condition: &str, place: &Place) -> Result<bool> {
@@ -238,21 +255,28 @@ impl Make<'_, '_> {
         let name = self.expand(arguments[0], place)?;
         let list = self.expand(arguments[1], place)?;
         self.needs_now(&[&name, &list], "function `foreach`", place)?;
-        let mut out: Vec<String> = Vec::new();
-        for word in list.split_ascii_whitespace() {
+        let mut out = String::new();
+        for (index, word) in list.split_ascii_whitespace().enumerate() {
             self.automatic
                 .push((name.trim().to_owned(), word.to_owned()));
             let expanded = self.expand(arguments[2], place);
             self.automatic.pop();
-            out.push(expanded?);
+            if index > 0 {
+                out.push(' ');
+            }
+            out.push_str(&expanded?);
+            if out.len() > LONGEST {
+                return Err(self.too_long(place));
+            }
         }
-        Ok(out.join(" "))
+        Ok(out)
     }
 
     /// The output of `command`: trailing newlines cut, others blanks
     /// (`fold_newlines`).
     pub(crate) fn shell(&mut self, command: &str, place: &Place) -> Result<String> {
-        let command = command.replace(slots::MAKE, &self.session.make_command);
+        let command = self.with_make(command, place)?;
+        self.count_shell(&command, place)?;
         let ask = Ask {
             command: &command,
             in_recipe: self.in_recipe(),
@@ -270,9 +294,23 @@ impl Make<'_, '_> {
                 place,
                 format!("a private-use character in the output of `{command}`"),
             )),
-            Reply::Text(output) => Ok(output.trim_end_matches(['\n', '\r']).replace('\n', " ")),
-            Reply::Later => Ok(slots::marker(self.capture(command, place))),
+            Reply::Text(output) if output.len() > LONGEST => Err(self.too_long(place)),
+            Reply::Text(output) => {
+                self.hold(output.len(), place)?;
+                Ok(output.trim_end_matches(['\n', '\r']).replace('\n', " "))
+            }
+            Reply::Later => Ok(slots::marker(self.capture(command, place)?)),
         }
+    }
+
+    /// `text` for a shell, which has to be able to call make.
+    pub(crate) fn with_make(&mut self, text: &str, place: &Place) -> Result<String> {
+        let calls = text.matches(slots::MAKE).count();
+        let longer = calls.saturating_mul(self.session.make_command.len());
+        if text.len().saturating_add(longer) > LONGEST {
+            return Err(self.too_long(place));
+        }
+        Ok(text.replace(slots::MAKE, &self.session.make_command))
     }
 
     /// Refuse to decide by what is known only while running.

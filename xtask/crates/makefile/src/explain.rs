@@ -1,5 +1,6 @@
 //! Why a line is as it is: the targets on the way, the variables in it.
 
+use crate::budget::ENTRY;
 use crate::error::{Place, Result};
 use crate::read::Make;
 use crate::variables::Origin;
@@ -27,18 +28,23 @@ pub struct Read {
 }
 
 impl Make<'_, '_> {
-    pub(crate) fn note_read(&mut self, name: &str) {
-        let within = self
-            .expanding
-            .last()
-            .cloned()
-            .or_else(|| self.assigning.clone());
-        if let Some(within) = within {
+    pub(crate) fn note_read(&mut self, name: &str, place: &Place) -> Result<()> {
+        let within = self.expanding.last().or(self.assigning.as_ref());
+        if let Some(within) = within
+            && !self
+                .uses
+                .get(within)
+                .is_some_and(|used| used.contains(name))
+        {
+            let within = within.clone();
+            self.keep(within.len() + name.len() + 2 * ENTRY, place)?;
             self.uses.entry(within).or_default().insert(name.to_owned());
         }
-        if self.in_recipe() {
+        if self.in_recipe() && !self.matter.contains(name) {
+            self.keep(name.len() + ENTRY, place)?;
             self.matter.insert(name.to_owned());
         }
+        Ok(())
     }
 
     /// Report what the recipes depended on, through other variables too.
@@ -56,12 +62,19 @@ impl Make<'_, '_> {
             let Some(variable) = self.variables.get(&name).cloned() else {
                 continue;
             };
-            let place = Place {
-                file: self.session.makefile.name.clone(),
-                line: 0,
+            let place = match &variable.origin {
+                Origin::File(place) | Origin::CommandLine(Some(place)) => place.clone(),
+                _ => Place {
+                    file: self.session.makefile.name.clone(),
+                    line: 0,
+                },
             };
+            let mark = self.held();
             let value = self.variable(&name, &place)?;
+            self.release_to(mark);
             if variable.origin != Origin::Default {
+                self.keep_shown(&value, &place)?;
+                self.keep(name.len() + 2 * ENTRY, &place)?;
                 self.session.planned.reads.push(Read {
                     name,
                     value,

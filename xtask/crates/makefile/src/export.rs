@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::ENTRY;
 use crate::error::{Place, Result};
 use crate::outcome::{Capture, Item};
 use crate::read::Make;
@@ -12,6 +13,11 @@ use crate::variables::Origin;
 impl Make<'_, '_> {
     /// The variables that a shell line gets from this make, whole.
     pub(crate) fn exported(&mut self, place: &Place) -> Result<BTreeMap<String, String>> {
+        let size = self.environment.iter();
+        let size = size.map(|(name, value)| name.len() + value.len() + ENTRY);
+        let size = size.sum();
+        self.spend_bytes(size, place)?;
+        self.hold(size, place)?;
         let mut out = self.environment.clone();
         let wanted: Vec<(String, String, bool)> = self
             .variables
@@ -29,6 +35,7 @@ impl Make<'_, '_> {
             let value = if expands {
                 self.expand(&value, place)?
             } else {
+                self.hold(value.len(), place)?;
                 value
             };
             out.insert(name, value.replace(slots::MAKE, "make"));
@@ -47,7 +54,7 @@ impl Make<'_, '_> {
     }
 
     /// A slot for the output of `command`; one per recipe and command.
-    pub(crate) fn capture(&mut self, command: String, place: &Place) -> usize {
+    pub(crate) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
         let target = self.recipe.as_ref().map(|(target, _)| target.clone());
         let condition = self
             .recipe
@@ -66,10 +73,12 @@ impl Make<'_, '_> {
             .rev()
             .take_while(|item| matches!(item, Item::Capture { .. }));
         if let Some(slot) = recent.into_iter().find_map(same) {
-            return slot;
+            return Ok(slot);
         }
         let slot = self.session.planned.captures.len();
         let environment = self.difference(&self.environment);
+        self.keep_shown(&command, place)?;
+        self.keep(size_of(&environment) + 4 * ENTRY, place)?;
         self.session.planned.captures.push(Capture {
             command,
             environment,
@@ -81,7 +90,7 @@ impl Make<'_, '_> {
             .planned
             .items
             .push(Item::Capture { slot, condition });
-        slot
+        Ok(slot)
     }
 
     /// What of `environment` the first make was not started with.
@@ -95,4 +104,11 @@ impl Make<'_, '_> {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
+}
+
+/// What such an environment takes.
+pub(crate) fn size_of(environment: &[(String, String)]) -> usize {
+    let sizes = environment.iter();
+    let sizes = sizes.map(|(name, value)| name.len() + value.len() + ENTRY);
+    sizes.sum()
 }

@@ -12,6 +12,7 @@
 //! make 4.3; where it matters a comment names the function of its source.
 
 mod assign;
+mod budget;
 mod call;
 mod condition;
 mod decide;
@@ -36,6 +37,7 @@ mod update;
 mod variables;
 mod words;
 
+pub use budget::SHOWN_COMMAND;
 pub use decide::{Changed, Decisions};
 pub use documented::Documented;
 pub use error::{Error, Place};

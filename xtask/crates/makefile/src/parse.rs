@@ -10,6 +10,9 @@ use crate::error::{Error, Place, Result};
 use crate::lines::{Logical, collapse, logical, split_comment};
 use crate::{slots, syntax};
 
+/// Talos' own has 30 KiB.
+const LONGEST_FILE: usize = 1 << 20;
+
 /// A parsed Makefile.
 #[derive(Debug, Clone)]
 pub struct Makefile {
@@ -57,8 +60,13 @@ impl Makefile {
     ///
     /// # Errors
     /// Text that no evaluation could take: an open `define`, a private-use
-    /// character that evaluation needs for itself.
+    /// character that evaluation needs for itself, more than 1 MiB of it.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
+        if text.len() > LONGEST_FILE {
+            return Err(Error::Usage(format!(
+                "`{name}` has more than {LONGEST_FILE} bytes: no Makefile is that long"
+            )));
+        }
         let name: Arc<str> = name.into();
         let place = |line| Place {
             file: name.clone(),
@@ -141,6 +149,21 @@ impl Makefile {
                 _ => None,
             })
             .collect()
+    }
+}
+
+impl Statement {
+    /// Bytes that are looked at when its turn comes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Assign { name, value, .. } => name.len() + value.len(),
+            Self::Export(text) | Self::Rule(text) | Self::Recipe(text) => text.len(),
+            Self::If(test) | Self::Else(Some(test)) => match test {
+                Test::Equal { left, right, .. } => left.len() + right.len(),
+                Test::Defined { name, .. } => name.len(),
+            },
+            Self::Else(None) | Self::EndIf | Self::Unsupported(_) | Self::Malformed(_) => 0,
+        }
     }
 }
 

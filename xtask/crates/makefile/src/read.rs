@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::flags::Flags;
 use crate::outcome::Planned;
@@ -59,6 +60,7 @@ pub(crate) struct Session<'w> {
     /// What the first make was started with: lines say what differs.
     pub(crate) base: BTreeMap<String, String>,
     pub(crate) planned: Planned,
+    pub(crate) budget: Budget,
 }
 
 pub(crate) struct Make<'s, 'w> {
@@ -130,6 +132,7 @@ fn session<'w>(
         make_command: invocation.make_command.clone(),
         base: invocation.environment.clone(),
         planned: Planned::default(),
+        budget: Budget::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::assign;
+use crate::budget::ENTRY;
 use crate::error::{Error, Place, Result};
 use crate::lines::reference_end;
 use crate::read::Make;
@@ -40,6 +41,8 @@ pub(crate) struct Rules {
     pub(crate) patterns: Vec<(String, Target)>,
     pub(crate) phony: std::collections::BTreeSet<String>,
     order: Vec<String>,
+    /// Explicit targets and their prerequisites: what a search goes through.
+    pub(crate) mentioned: usize,
 }
 
 impl Rules {
@@ -95,6 +98,7 @@ impl Rules {
             if !self.explicit.contains_key(&name) {
                 self.order.push(name.clone());
             }
+            self.mentioned += 1 + rule.prerequisites.len();
             let target = self.explicit.entry(name).or_default();
             // The needs of the rule with the recipe come first (`record_files`).
             let at = if recipe.is_some() {
@@ -129,9 +133,28 @@ impl Make<'_, '_> {
             if rule.targets.iter().any(|target| target == ".PHONY") && rule.recipe.is_some() {
                 return Err(Error::unsupported(&rule.place, "a recipe for `.PHONY`"));
             }
+            self.pay(&rule)?;
             self.rules.add(rule);
         }
         Ok(())
+    }
+
+    /// Each target has its own list of prerequisites, and it goes into what is
+    /// there already.
+    fn pay(&mut self, rule: &Pending) -> Result<()> {
+        let names = rule.prerequisites.iter().chain(&rule.order_only);
+        let size: usize = names.clone().map(|name| name.len() + ENTRY).sum();
+        let own: usize = rule.targets.iter().map(|name| name.len() + 4 * ENTRY).sum();
+        let size = size.saturating_mul(rule.targets.len()).saturating_add(own);
+        let there = |name: &String| match self.rules.explicit.get(name) {
+            Some(target) => (target.prerequisites.len() + target.order_only.len()) / 4,
+            None if name.contains('%') => self.rules.patterns.len(),
+            None => 0,
+        };
+        let there: usize = rule.targets.iter().map(there).sum();
+        let each = rule.targets.len().saturating_mul(names.count());
+        self.hold(size, &rule.place)?;
+        self.spend(there.saturating_add(each), &rule.place)
     }
 
     /// A line that began with a tab.
@@ -176,6 +199,8 @@ impl Make<'_, '_> {
             };
         };
         check_form(targets, rest, place)?;
+        let count = expanded.split_ascii_whitespace().count();
+        self.hold(expanded.len() + count * ENTRY, place)?;
         let words =
             |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(plain).collect() };
         let (prerequisites, order_only) = rest.split_once('|').unwrap_or((rest, ""));

@@ -24,6 +24,7 @@ impl Make<'_, '_> {
                 file: makefile.name.clone(),
                 line: *line,
             };
+            self.spend_bytes(statement.size(), &place)?;
             let counts = open.last().is_none_or(|(counts, ..)| *counts);
             match statement {
                 Statement::If(test) => {
@@ -50,7 +51,11 @@ impl Make<'_, '_> {
                 Statement::Recipe(text) => Self::recipe_line(&mut pending, text, &place)?,
                 other => {
                     self.record(pending.take())?;
+                    let (mark, stored) = (self.held(), self.variables.bytes());
                     self.statement(other, &place, &mut pending)?;
+                    // Of all that was made on the way only what is stored is left.
+                    self.release_to((mark + self.variables.bytes()).saturating_sub(stored));
+                    self.hold(0, &place)?;
                 }
             }
         }
@@ -95,6 +100,7 @@ impl Make<'_, '_> {
             file: self.session.makefile.name.clone(),
             line: 0,
         };
+        let mark = self.held();
         for Override {
             name,
             value,
@@ -114,10 +120,18 @@ impl Make<'_, '_> {
             self.variables
                 .set(&name, value, !simple, Origin::CommandLine(by));
         }
-        Ok(())
+        self.release_to(mark);
+        self.hold(self.variables.bytes(), &place)
     }
 
     fn holds(&mut self, test: &Test, place: &Place) -> Result<bool> {
+        let mark = self.held();
+        let holds = self.decide(test, place);
+        self.release_to(mark);
+        holds
+    }
+
+    fn decide(&mut self, test: &Test, place: &Place) -> Result<bool> {
         match test {
             Test::Equal {
                 left,

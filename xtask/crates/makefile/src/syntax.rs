@@ -15,40 +15,66 @@ pub(crate) enum Piece<'a> {
     Unclosed(&'a str),
 }
 
-/// All pieces of `text`, in order.
-pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut out = Vec::new();
-    let (mut at, mut from) = (0, 0);
-    while let Some(offset) = text[at..].find('$') {
-        at += offset;
-        if at > from {
-            out.push(Piece::Text(&text[from..at]));
+/// References within references: a Makefile of people has four.
+pub(crate) const DEEPEST: usize = 100;
+
+/// Whether references stand deeper in one another than evaluation goes, seen in
+/// one pass: each level that is looked into costs a pass over all that is below.
+pub(crate) fn is_too_deep(text: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'$' if matches!(bytes.next(), Some(b'(' | b'{')) => depth += 1,
+            b')' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
         }
-        let end = reference_end(text, at);
-        let inside = &text[at + 1..end];
-        match inside.chars().next() {
-            // A lone `$` at the end is dropped, as make does.
-            None => {}
-            Some('$') => out.push(Piece::Dollar),
-            Some(open @ ('(' | '{')) => {
-                let close = if open == '(' { ')' } else { '}' };
-                match inside
-                    .strip_suffix(close)
-                    .filter(|_| is_closed(inside, open, close))
-                {
-                    Some(inside) => out.push(Piece::Reference(&inside[1..], Some(close))),
-                    None => out.push(Piece::Unclosed(inside)),
-                }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
+/// All pieces of `text`, in order. One at a time: a list of them takes many
+/// times the text.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let dollar = rest.find('$').unwrap_or(rest.len());
+            if dollar > 0 {
+                let (before, after) = rest.split_at(dollar);
+                rest = after;
+                return Some(Piece::Text(before));
             }
-            Some(_) => out.push(Piece::Reference(inside, None)),
+            let (reference, after) = rest.split_at(reference_end(rest, 0));
+            rest = after;
+            // A lone `$` at the end is dropped, as make does.
+            if let Some(piece) = reference_piece(&reference[1..]) {
+                return Some(piece);
+            }
         }
-        at = end;
-        from = end;
-    }
-    if from < text.len() {
-        out.push(Piece::Text(&text[from..]));
-    }
-    out
+        None
+    })
+}
+
+/// What stands behind a `$`.
+fn reference_piece(inside: &str) -> Option<Piece<'_>> {
+    Some(match inside.chars().next()? {
+        '$' => Piece::Dollar,
+        open @ ('(' | '{') => {
+            let close = if open == '(' { ')' } else { '}' };
+            match inside
+                .strip_suffix(close)
+                .filter(|_| is_closed(inside, open, close))
+            {
+                Some(inside) => Piece::Reference(&inside[1..], Some(close)),
+                None => Piece::Unclosed(inside),
+            }
+        }
+        _ => Piece::Reference(inside, None),
+    })
 }
 
 fn is_closed(inside: &str, open: char, close: char) -> bool {
@@ -115,8 +141,15 @@ pub(crate) fn substitution(inside: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Names of all variables that `text` may refer to, those inside calls too;
-/// names that are themselves made of variables are left out.
+/// names that are themselves made of variables are left out, and so is what
+/// is nested deeper than evaluation goes.
 pub(crate) fn names(text: &str, found: &mut dyn FnMut(&str)) {
+    if !is_too_deep(text) {
+        names_within(text, DEEPEST, found);
+    }
+}
+
+fn names_within(text: &str, depth: usize, found: &mut dyn FnMut(&str)) {
     for piece in pieces(text) {
         let Piece::Reference(inside, _) = piece else {
             continue;
@@ -127,7 +160,9 @@ pub(crate) fn names(text: &str, found: &mut dyn FnMut(&str)) {
                 found(name);
             }
         }
-        names(inside, found);
+        if depth > 0 {
+            names_within(inside, depth - 1, found);
+        }
     }
 }
 
@@ -135,10 +170,14 @@ pub(crate) fn names(text: &str, found: &mut dyn FnMut(&str)) {
 mod tests {
     use super::*;
 
+    fn all(text: &str) -> Vec<Piece<'_>> {
+        pieces(text).collect()
+    }
+
     #[test]
     fn pieces_of_a_value() {
         assert_eq!(
-            pieces("a$(b $(c))$$d$@"),
+            all("a$(b $(c))$$d$@"),
             [
                 Piece::Text("a"),
                 Piece::Reference("b $(c)", Some(')')),
@@ -147,8 +186,19 @@ mod tests {
                 Piece::Reference("@", None)
             ]
         );
-        assert_eq!(pieces("$(a"), [Piece::Unclosed("(a")]);
-        assert_eq!(pieces("x$"), [Piece::Text("x")]);
+        assert_eq!(all("$(a"), [Piece::Unclosed("(a")]);
+        assert_eq!(all("x$"), [Piece::Text("x")]);
+        assert_eq!(all("$"), []);
+    }
+
+    #[test]
+    fn names_end_where_evaluation_does() {
+        let deep = format!("{}x{}", "$(".repeat(100_000), ")".repeat(100_000));
+        let mut found = 0;
+        names(&deep, &mut |_| found += 1);
+        assert_eq!(found, 0);
+        names("$(a $(b) $(c:x=$(d)))", &mut |_| found += 1);
+        assert_eq!(found, 3);
     }
 
     #[test]

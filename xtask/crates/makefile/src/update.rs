@@ -2,16 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::budget::ENTRY;
 use crate::error::{Error, Place, Result};
 use crate::explain::Step;
+use crate::export::size_of;
 use crate::outcome::{Condition, Item, Line, Prerequisite};
 use crate::prefix::{Prefix, collapse_in_references, split_commands};
 use crate::read::Make;
 use crate::rules::{Recipe, plain_name};
-use crate::slots;
-
-/// A chain of prerequisites longer than this is a mistake.
-const DEEPEST: usize = 200;
 
 /// What became of a target.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,9 +50,12 @@ impl Make<'_, '_> {
             return Ok(*made);
         }
         let phony = self.rules.phony.contains(name);
+        let place = self.place_of(name);
+        self.keep(2 * name.len() + 4 * ENTRY, &place)?;
+        self.spend_search(name, &place)?;
         let Some(how) = self.how(name, phony)? else {
             self.require(name, needed_by);
-            return Ok(self.keep(
+            return Ok(self.settle(
                 name,
                 Made {
                     condition: None,
@@ -68,16 +69,19 @@ impl Make<'_, '_> {
             pattern: how.pattern.clone(),
             place: how.place.clone(),
         });
-        if self.under_way.len() >= DEEPEST {
-            return Err(Error::Usage(format!(
-                "a chain of more than {DEEPEST} prerequisites, last `{name}`"
-            )));
-        }
+        let needs = how.prerequisites.iter().chain(&how.order_only);
+        let size: usize = needs.map(|needed| needed.len() + ENTRY).sum();
+        self.spend_bytes(size, &place)?;
+        self.descend(name)?;
+        let mark = self.held();
+        // The list itself, its copy in the condition, and `$^`.
+        self.hold(size.saturating_mul(3), &place)?;
         self.under_way.push(name.to_owned());
         let mut prerequisites = Vec::new();
         for (index, needed) in how.prerequisites.iter().chain(&how.order_only).enumerate() {
             if self.under_way.contains(needed) {
                 let note = format!("circular {name} <- {needed} dependency dropped");
+                self.keep(note.len() + ENTRY, &place)?;
                 self.session.planned.notes.push(note);
                 continue;
             }
@@ -94,6 +98,7 @@ impl Make<'_, '_> {
         let condition = if phony {
             self.within
         } else {
+            self.keep(name.len() + size + ENTRY, &place)?;
             let conditions = &mut self.session.planned.conditions;
             conditions.push(Condition {
                 within: self.within,
@@ -105,10 +110,36 @@ impl Make<'_, '_> {
         if let Some(recipe) = &how.recipe {
             self.follow(name, &how, recipe, condition)?;
         }
-        Ok(self.keep(name, Made { condition, phony }))
+        self.release_to(mark);
+        self.ascend();
+        Ok(self.settle(name, Made { condition, phony }))
     }
 
-    fn keep(&mut self, name: &str, made: Made) -> Made {
+    /// Where a message about a target points to.
+    fn place_of(&self, name: &str) -> Place {
+        let explicit = self.rules.explicit.get(name);
+        let known = explicit.and_then(|target| target.place.clone());
+        known.unwrap_or_else(|| Place {
+            file: self.session.makefile.name.clone(),
+            line: 0,
+        })
+    }
+
+    /// What [`Self::how`] looks through for a target without a recipe of its own.
+    fn spend_search(&mut self, name: &str, place: &Place) -> Result<()> {
+        let explicit = self.rules.explicit.get(name);
+        if explicit.is_some_and(|target| target.recipe.is_some()) {
+            return Ok(());
+        }
+        self.spend(1 + self.rules.patterns.len(), place)?;
+        let needs = self.rules.fitting(name).into_iter();
+        let needs = needs.map(|(_, rule, _)| rule.prerequisites.len() + rule.order_only.len());
+        let needs: usize = needs.sum();
+        let mentioned = self.rules.mentioned + self.rules.patterns.len();
+        self.spend(needs.saturating_mul(mentioned), place)
+    }
+
+    fn settle(&mut self, name: &str, made: Made) -> Made {
         self.made.insert(name.to_owned(), made);
         made
     }
@@ -231,6 +262,13 @@ impl Make<'_, '_> {
             return Ok(());
         };
         let environment = self.exported(first)?;
+        let added = self.difference(&environment);
+        // What a reader is told with each line: when it runs.
+        let when = condition.and_then(|condition| self.session.planned.conditions.get(condition));
+        let when = when.map_or(0, |condition| {
+            let needs = condition.prerequisites.iter();
+            needs.map(|needed| needed.path.len() + 2).sum()
+        });
         for (place, raw, text) in expanded {
             let mut prefix = Prefix::default();
             prefix.take(raw);
@@ -249,11 +287,14 @@ impl Make<'_, '_> {
                 )? {
                     continue;
                 }
+                let text = self.with_make(command, place)?;
+                self.keep_shown(&text, place)?;
+                self.keep(size_of(&added) + name.len() + when + 4 * ENTRY, place)?;
                 let line = Line {
-                    text: command.replace(slots::MAKE, &self.session.make_command),
+                    text,
                     silent: prefix.silent || self.flags.silent,
                     ignores_failure: prefix.ignores_failure,
-                    environment: self.difference(&environment),
+                    environment: added.clone(),
                     target: name.to_owned(),
                     place: place.clone(),
                     level: self.level,

@@ -1,7 +1,8 @@
 //! The variables of one make and where each came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::budget::ENTRY;
 use crate::error::Place;
 
 /// Where a variable's value came from, weakest first.
@@ -31,7 +32,8 @@ pub(crate) struct Variable {
 pub(crate) struct Variables {
     by_name: BTreeMap<String, Variable>,
     /// Names exported before they are set.
-    exported: Vec<String>,
+    exported: BTreeSet<String>,
+    bytes: usize,
 }
 
 impl Variables {
@@ -52,7 +54,20 @@ impl Variables {
             origin: Origin::Environment,
             export: true,
         };
-        self.by_name.insert(name.to_owned(), variable);
+        self.insert(name, variable);
+    }
+
+    /// What all of them take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn insert(&mut self, name: &str, variable: Variable) {
+        let size = |variable: &Variable| name.len() + variable.value.len() + 2 * ENTRY;
+        self.bytes += size(&variable);
+        if let Some(old) = self.by_name.insert(name.to_owned(), variable) {
+            self.bytes -= size(&old);
+        }
     }
 
     /// Set, unless something stronger has set it: the command line over the
@@ -63,23 +78,21 @@ impl Variables {
         if is_file && old.is_some_and(|old| matches!(old.origin, Origin::CommandLine(_))) {
             return;
         }
-        let export = old.map_or_else(
-            || self.exported.iter().any(|exported| exported == name),
-            |old| old.export,
-        );
+        let export = old.map_or_else(|| self.exported.contains(name), |old| old.export);
         let variable = Variable {
             value,
             recursive,
             origin,
             export,
         };
-        self.by_name.insert(name.to_owned(), variable);
+        self.insert(name, variable);
     }
 
     pub(crate) fn export(&mut self, name: &str) {
         match self.by_name.get_mut(name) {
             Some(variable) => variable.export = true,
-            None => self.exported.push(name.to_owned()),
+            None if self.exported.insert(name.to_owned()) => self.bytes += name.len() + ENTRY,
+            None => {}
         }
     }
 }

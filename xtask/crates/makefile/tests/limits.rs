@@ -1,0 +1,252 @@
+//! Makefiles that ask for more than any machine has end with a message that
+//! names the place and the variable, in bounded memory and time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use makefile::{Ask, Invocation, Makefile, Reply, World};
+
+struct Answers;
+
+impl World for Answers {
+    fn shell(&self, ask: &Ask<'_>) -> Reply {
+        match ask.command {
+            "later" => Reply::Later,
+            "large" => Reply::Text("x".repeat(1 << 20)),
+            _ => Reply::Text("x".to_owned()),
+        }
+    }
+    fn exists(&self, _: &str) -> bool {
+        false
+    }
+}
+
+fn refused(text: &str) -> String {
+    let invocation = Invocation {
+        directory: "/checkout".into(),
+        environment: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
+        make_command: "make".into(),
+        ..Invocation::default()
+    };
+    let makefile = Makefile::parse("Makefile", text);
+    if let Ok(makefile) = &makefile {
+        let _ = (makefile.reads().len(), makefile.sets().len());
+    }
+    let planned = makefile.and_then(|it| makefile::plan(&it, &invocation, &Answers));
+    match planned {
+        Ok(_) => panic!("accepted: {}", &text[..text.len().min(200)]),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// `B` has `2^count` words of `word`.
+fn big(word: &str, count: usize) -> String {
+    let mut text = format!("B0 := {word}\n");
+    for n in 1..=count {
+        let _ = writeln!(text, "B{n} := $(B{}) $(B{})", n - 1, n - 1);
+    }
+    let _ = writeln!(text, "B := $(B{count})");
+    text
+}
+
+/// Recursive variables of which each names the one before twice.
+fn doubling(first: &str, count: usize) -> String {
+    let mut text = format!("A0 = {first}\n");
+    for n in 1..=count {
+        let _ = writeln!(text, "A{n} = $(A{0})$(A{0})", n - 1);
+    }
+    text
+}
+
+#[test]
+fn functions_do_not_make_the_product_of_their_arguments() {
+    let big = big("aaaaaaaa", 17);
+    for call in [
+        "subst a,$(B),$(B)",
+        "subst ,$(B) $(B) $(B) $(B),$(B) $(B) $(B) $(B)",
+        "patsubst %,$(B)%,$(B)",
+        "patsubst aaaaaaaa,$(B),$(B)",
+        "addprefix $(B),$(B)",
+        "addsuffix $(B),$(B)",
+        "B:%=$(B)%",
+        "B:a=$(B)",
+        "foreach x,$(B),$(B)",
+        "foreach x,$(B),$(foreach y,$(B),$(x)$(y))",
+    ] {
+        let said = refused(&format!("{big}X := $({call})\nall:\n\t@echo $(X)\n"));
+        assert_eq!(
+            said, "Makefile:20: a value of more than 8388608 bytes, in the variable `X`",
+            "{call}"
+        );
+    }
+    for call in ["filter $(P),$(B)", "filter-out $(P),$(B)"] {
+        let text = format!("{big}P := $(addsuffix %,$(B))\nX := $({call})\nall:\n");
+        let said = refused(&text);
+        assert!(
+            said.starts_with("Makefile:21: ") && said.ends_with("in the variable `X`"),
+            "{call}: {said}"
+        );
+    }
+}
+
+#[test]
+fn values_that_double_end_whether_they_are_empty_or_not() {
+    let steps = "Makefile:100: evaluation takes more than 2000000 steps, in the variable `A";
+    let said = refused(&format!("{}X := $(A97)\nall:\n", doubling("", 98)));
+    assert!(said.starts_with(steps), "{said}");
+    let said = refused(&format!("{}X := $(A97)\nall:\n", doubling("word", 98)));
+    assert!(said.contains("in the variable `A"), "{said}");
+    // In a recipe, in a condition, in what a nested make is given.
+    for end in [
+        "all:\n\t@echo $(A97)\n",
+        "ifeq ($(A97),x)\nendif\nall:\n",
+        "all:\n\t@$(MAKE) x Y=$(A97)\n",
+    ] {
+        let said = refused(&format!("{}{end}", doubling("", 98)));
+        assert!(said.contains("2000000 steps"), "{said}");
+    }
+}
+
+#[test]
+fn many_values_are_counted_together() {
+    // Each is allowed; a hundred are not.
+    let mut text = big("aaaaaaaa", 19);
+    for n in 0..100 {
+        let _ = writeln!(text, "V{n} := $(B)");
+    }
+    let said = refused(&format!("{text}all:\n"));
+    assert!(said.contains("more than 64 MiB of text"), "{said}");
+    // As the lines of a plan, their environment, the goals and names of rules.
+    let big = big("aaaaaaaa", 17);
+    for end in [
+        format!("all:\n{}", "\t@echo $(B)\n".repeat(100)),
+        format!("export B\nall:\n{}", "\t@echo\n".repeat(100)),
+        format!("all: t\nt: $(B)\n{}", "\t@echo\n".repeat(100)),
+        "T := $(foreach x,$(B),a)\n$(T:a=b) x y z w: $(B)\nall:\n".to_owned(),
+        format!("{}all:\n", "X := $(X) $(shell large)\n".repeat(100)),
+    ] {
+        let said = refused(&format!("{big}{end}"));
+        assert!(
+            said.contains("MiB of text") || said.contains("steps") || said.contains("8388608"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn targets_times_prerequisites_are_not_made() {
+    let names = |prefix: &str| {
+        let mut text = String::new();
+        for n in 0..10_000 {
+            let _ = write!(text, " {prefix}{n}");
+        }
+        text
+    };
+    let said = refused(&format!("{}:{}\n", names("t"), names("p")));
+    assert!(said.starts_with("Makefile:1: "), "{said}");
+    // One target to which each rule adds, patterns that are each compared.
+    for line in ["a: b\n\techo\n", "p-%: q-%\n\techo\n"] {
+        let line = |n: usize| line.replace("p-", &format!("p{n}-"));
+        let text: String = (0..40_000).map(line).collect();
+        let said = refused(&format!("all: x\n{text}"));
+        assert!(said.contains("steps") || said.contains("no rule"), "{said}");
+    }
+}
+
+#[test]
+fn nesting_ends_before_the_stack_does() {
+    let deep = |open: &str, close: &str| {
+        let most = (1 << 20) / (open.len() + close.len() + 1);
+        let count = most.min(100_000);
+        let (open, close) = (open.repeat(count), close.repeat(count));
+        (format!("{open}x{close}"), open)
+    };
+    for (open, close) in [
+        ("$(", ")"),
+        ("${", "}"),
+        ("$(subst a,b,", ")"),
+        ("$(if x,", ")"),
+        ("$(shell ", ")"),
+    ] {
+        let (closed, unclosed) = deep(open, close);
+        for value in [closed, unclosed] {
+            for text in [
+                format!("X := {value}\nall:\n"),
+                format!("{value} := x\nall:\n"),
+                format!("all:\n\t@echo {value}\n"),
+                format!("ifeq ({value},x)\nendif\nall:\n"),
+                format!("ifdef {value}\nendif\nall:\n"),
+                format!("all: {value}\n"),
+                format!("export {value}\nall:\n"),
+            ] {
+                let said = refused(&text);
+                assert!(said.len() < 500, "{} bytes", said.len());
+                assert!(
+                    ["nested 100 deep", "unterminated", "neither", "steps"]
+                        .iter()
+                        .any(|it| said.contains(it)),
+                    "{said}"
+                );
+            }
+        }
+    }
+    let said = refused(&format!("{}all:\n", "ifeq (a,a)\n".repeat(20_000)));
+    assert!(said.contains("without `endif`"), "{said}");
+    let said = refused(&format!("{}all:\n", "define X\n".repeat(20_000)));
+    assert!(said.contains("without `endef`"), "{said}");
+}
+
+#[test]
+fn prerequisites_and_nested_makes_share_one_depth() {
+    let mut text = "all: t0\n".to_owned();
+    for n in 0..1000 {
+        let _ = writeln!(text, "t{n}: t{}", n + 1);
+    }
+    let said = refused(&text);
+    assert_eq!(said, "a chain of more than 200 prerequisites, last `t199`");
+    // Twenty makes with nineteen prerequisites each are as deep.
+    let mut text = "all: a0\na19:\n\t@$(MAKE) all\n".to_owned();
+    for n in 0..19 {
+        let _ = writeln!(text, "a{n}: a{}", n + 1);
+    }
+    let said = refused(&text);
+    assert!(
+        said.starts_with("a chain of more than 200 prerequisites"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_to_ask_are_counted() {
+    let mut text = String::new();
+    for n in 0..33_000 {
+        let _ = writeln!(text, "X{n} := $(shell echo {n})");
+    }
+    let said = refused(&format!("{text}all:\n"));
+    assert_eq!(
+        said,
+        "Makefile:4097: evaluation asks for the output of more than 4096 commands, in the variable `X4096`"
+    );
+    let list: String = (0..5000).fold(String::new(), |list, n| format!("{list} {n}"));
+    let said = refused(&format!(
+        "all:\n\t@echo $(foreach x,{list},$(shell echo $(x)))\n"
+    ));
+    assert!(said.contains("4096 commands"), "{said}");
+    // A slot is short; the command that stands for it is not.
+    let said = refused(&format!(
+        "{}X = $(shell later)\nall:\n\t@echo $(foreach x,$(B),$(X))\n",
+        big("a", 19)
+    ));
+    assert!(
+        said.contains("text") || said.contains("steps") || said.contains("8388608"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_makefile_has_a_size() {
+    let said = refused(&"#\n".repeat(1 << 20));
+    assert!(said.contains("more than 1048576 bytes"), "{said}");
+}
