@@ -145,23 +145,26 @@ fn another_program_in_its_place_is_refused() {
     };
     assert_eq!(run(&mut exec_root(&home, &good, "TestPlain")).code, Some(0));
 
-    refused("/bin/true".into(), "is no test binary in the go command's");
+    refused(
+        "/bin/true".into(),
+        "is not a test binary in the go command's",
+    );
     let elsewhere = home.program("elsewhere/root.test", &std::fs::read(&good).unwrap());
-    refused(&elsewhere, "is no test binary in the go command's");
+    refused(&elsewhere, "is not a test binary in the go command's");
     let shell = home.program(
         "go-build1/b002/x.test",
         &std::fs::read("/bin/true").unwrap(),
     );
-    refused(&shell, "is no binary of Go tests");
+    refused(&shell, "is not a binary of Go tests");
     let script = home.program("go-build1/b003/x.test", b"#!/bin/sh\ntesting.MainStart\n");
-    refused(&script, "is no executable");
+    refused(&script, "is not an executable");
     std::fs::create_dir(home.path("go-build1/b004")).unwrap();
     let link = home.path("go-build1/b004/x.test");
     symlink(&good, &link).unwrap();
     refused(&link, "is a symbolic link");
     let pipe = home.path("go-build1/b004/y.test");
     run(Command::new("mkfifo").args(["-m", "700", pipe.as_str()]));
-    refused(&pipe, "is no regular file");
+    refused(&pipe, "is not a regular file");
 
     open(&good, 0o757);
     refused(&good, "has mode 757");
@@ -247,7 +250,7 @@ fn a_test_that_does_not_listen_is_killed() {
 fn ask(home: &Home, binary: &Utf8Path, test: &str, deadline: u64) -> (String, Said) {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let request = format!(
-        r#"{{"binary":"{binary}","arguments":["-test.run=^{test}$"],"folder":"{}","environment":[["CI","hang"]],"isolate":false,"deadline":{deadline},"uid":0,"gid":0}}"#,
+        r#"{{"binary":"{binary}","arguments":["-test.run=^{test}$"],"folder":"{}","environment":[["CI","hang"]],"isolate":false,"deadline":{deadline}}}"#,
         home.root
     );
     let child = home

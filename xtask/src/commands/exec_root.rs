@@ -10,8 +10,10 @@ use crate::cli::{ExecRootArgs, Global};
 use foundation::ctx::host::Host;
 use foundation::failure::{Because, Failure, Result};
 use foundation::run::Signals;
-use foundation::run::become_root;
-use foundation::run::exec_root::{Request, is_dangerous, listed_environment, run as run_as_root};
+use foundation::run::become_root_for_tests;
+use foundation::run::exec_root::{
+    Request, has_dangerous_value, is_dangerous, listed_environment, run as run_as_root,
+};
 use foundation::ui::{self, Ui};
 
 /// What `go test` gives a package when nobody says otherwise.
@@ -27,11 +29,8 @@ pub(super) fn run(
     ui: &Ui,
     signals: &'static Signals,
 ) -> Result<u8> {
-    if let Some(name) = args.env.iter().find(|name| is_dangerous(name)) {
-        return Err(
-            Failure::usage(format!("`{name}` is not given to a test as root"))
-                .cause("it makes programs load or find other programs, or is set already"),
-        );
+    for name in &args.env {
+        check_variable(name)?;
     }
     if args.print {
         ui::print(&format!("{}\n", words(args)?));
@@ -41,15 +40,31 @@ pub(super) fn run(
     if host.os != "linux" {
         return Err(Failure::host("tests as root need Linux's namespaces"));
     }
-    let request = request(args, &host)?;
+    let request = request(args)?;
     if global.dry_run || global.format.is_some() {
         return Err(Failure::usage("`exec-root` has no plan to show")
             .hint("cargo xtask test unit --dry-run"));
     }
     if !host.is_root() {
-        become_root(ui)?;
+        become_root_for_tests(ui)?;
     }
     run_as_root(&request, ui, signals)
+}
+
+fn check_variable(name: &str) -> Result<()> {
+    let refused = || Failure::usage(format!("`{name}` is not given to a test as root"));
+    if is_dangerous(name) {
+        return Err(refused().cause(
+            "it makes programs load or find other programs, or is set already, \
+             or is not the name of a variable",
+        ));
+    }
+    match std::env::var(name) {
+        Ok(value) if has_dangerous_value(name, &value) => {
+            Err(refused().cause("its value could lead programs to other files"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// For `-exec`, which splits at blanks and knows quotes.
@@ -82,7 +97,7 @@ fn quoted(word: &str) -> Result<String> {
     )))
 }
 
-fn request(args: &ExecRootArgs, host: &Host) -> Result<Request> {
+fn request(args: &ExecRootArgs) -> Result<Request> {
     let folder = std::env::current_dir()
         .ok()
         .and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok())
@@ -97,8 +112,6 @@ fn request(args: &ExecRootArgs, host: &Host) -> Result<Request> {
         arguments: arguments.to_vec(),
         environment: listed_environment(&args.env),
         isolate: args.isolate,
-        uid: host.uid,
-        gid: host.gid,
         folder,
     })
 }
@@ -124,7 +137,7 @@ fn deadline(arguments: &[String]) -> Duration {
     });
     match given {
         Some(Duration::ZERO) => FOR_EVER,
-        Some(limit) => limit + MORE,
+        Some(limit) => limit.saturating_add(MORE),
         None => GOS_LIMIT + MORE,
     }
 }

@@ -37,7 +37,7 @@ use crate::ui::Ui;
 pub use child::{Grace, interactive};
 pub use gateway::{serve as serve_gateway, start as start_gateway};
 pub use relay::{relay, replace_process};
-pub use root::{become_root, serve_root_step, serve_warden};
+pub use root::{become_root, become_root_for_tests, serve_root_step, serve_warden};
 pub use signals::{Attention, Signals};
 pub use spawn::we_are_xtask;
 

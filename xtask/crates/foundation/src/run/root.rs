@@ -23,36 +23,72 @@ use crate::ui::Ui;
 
 /// The helper's first word.
 const BEGUN: &str = "begun";
+/// It may ask a server who may do what.
+const SUDOS_LIMIT: Duration = Duration::from_mins(1);
+/// Longer than any step; a file's contents may be in it.
+const LONGEST: u64 = 64 << 20;
 /// Shorter than any lifetime that sudo's cached credentials usually have.
 const REFRESH: Duration = Duration::from_mins(1);
 
 /// For goroutines to be printed by the helper's clock before ours runs out.
 const LATER: Duration = Duration::from_mins(1);
 
-/// Ask for the password now, in the foreground, so that no later step stops at
-/// a prompt that nobody sees.
+/// See to it that sudo runs our helper of steps as root. Where it wants the
+/// password, ask now, in the foreground, so that no later step stops at a prompt
+/// that nobody sees.
 ///
 /// # Errors
 /// Exit code 3 when there is no sudo or it refuses.
 pub fn become_root(ui: &Ui) -> Result<()> {
+    may_start("root-step", ui)
+}
+
+/// As [`become_root`], of the helper of tests.
+///
+/// # Errors
+/// As there.
+pub fn become_root_for_tests(ui: &Ui) -> Result<()> {
+    may_start("root-exec", ui)
+}
+
+fn may_start(helper: &str, ui: &Ui) -> Result<()> {
     if Host::which("sudo").is_none() {
         return Err(Failure::host("steps need root, and there is no `sudo`")
             .hint("run as root, or install sudo"));
     }
-    if probe::stdout(&["sudo", "-n", "true"], None).is_some() {
+    let Err(said) = try_to_start(helper)? else {
         return Ok(());
-    }
+    };
     if !ui.is_interactive() {
-        return Err(
-            Failure::host("steps need root, and `sudo` asks for a password")
-                .hint("run it on a terminal, or type `sudo -v` first"),
-        );
+        return Err(Failure::host(
+            "steps need root, and `sudo` does not allow it without a password",
+        )
+        .cause(said)
+        .hint("run it on a terminal, or type `sudo -v` first"));
     }
     ui.note("some steps need root: asking sudo now");
     match child::interactive(&["sudo".to_owned(), "-v".to_owned()])? {
-        0 => Ok(()),
-        _ => Err(Failure::host("sudo refused").hint("sudo -v")),
+        0 => {}
+        _ => return Err(Failure::host("sudo refused").hint("sudo -v")),
     }
+    try_to_start(helper)?.map_err(|said| {
+        Failure::host("sudo does not allow steps as root")
+            .cause(said)
+            .hint("sudo -l")
+    })
+}
+
+/// By starting it with nothing to do, the one command that a narrow sudoers rule
+/// must allow. The inner error is what sudo says.
+fn try_to_start(helper: &str) -> Result<Result<(), String>> {
+    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
+    let own = own.to_string_lossy();
+    let words = ["sudo", "-n", "--", &*own, "internal", helper];
+    Ok(match probe::run(&words, None, SUDOS_LIMIT) {
+        Some(output) if output.success => Ok(()),
+        Some(output) => Err(output.stderr.trim().to_owned()),
+        None => Err("no answer from sudo".to_owned()),
+    })
 }
 
 /// Keeps sudo's credentials from going stale while steps take long.
@@ -190,7 +226,8 @@ impl From<Told> for Failure {
 
 /// The helper's side, as root: read one step, do it, stop when told to or when
 /// the lifeline closes. Returns the exit code; what went wrong is said on
-/// standard output, for the other side to show.
+/// standard output, for the other side to show. Without a step there is nothing
+/// to do: so whether sudo would let us can be tried.
 ///
 /// # Errors
 /// When there is no step to be done.
@@ -198,9 +235,10 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     let attention = signals.attend();
     let mut line = String::new();
     let mut input = std::io::stdin().lock();
-    input
-        .read_line(&mut line)
-        .because(|| "no step on standard input".to_owned())?;
+    let read = (&mut input).take(LONGEST).read_line(&mut line);
+    if read.because(|| "no step on standard input".to_owned())? == 0 {
+        return Ok(0);
+    }
     let step: Step = serde_json::from_str(&line).because(|| "not a step".to_owned())?;
     let boot_id = Host::probe().boot_id;
     drop(input);

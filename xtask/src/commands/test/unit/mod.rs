@@ -33,7 +33,7 @@ use foundation::record::files;
 use foundation::record::lock::{self, Lock};
 use foundation::record::results::{Failed, History};
 use foundation::record::runs::Record;
-use foundation::run::become_root;
+use foundation::run::become_root_for_tests;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::ui;
 use jobs::Shared;
@@ -223,7 +223,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     }
     let mut roots = what.packages.iter().flat_map(|package| &package.roots);
     if roots.any(|root| root.pool.is_some()) && !app.ctx.host.is_root() {
-        become_root(app.ui)?;
+        become_root_for_tests(app.ui)?;
     }
     let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
@@ -244,7 +244,6 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .flat_map(|link| link.packages.iter().cloned())
         .collect();
     let crew = Crew {
-        host: &app.ctx.host,
         signals: app.signals,
         size,
     };

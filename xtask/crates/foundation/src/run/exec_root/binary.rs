@@ -1,60 +1,54 @@
 //! Is this file a test binary that the go command has just linked for this
-//! user? Decided on an open file: what is looked at is what is run.
+//! user? Decided on an open file, and on the copy of it that is run.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 
 use camino::{Utf8Component, Utf8Path};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
 
-use crate::failure::{Failure, Result};
+use super::owner::Owner;
+use super::{acl, path, refused};
+use crate::failure::{Because, Result};
 
 /// Every Go test binary has this function, stripped or not.
 const TEST_MAIN: &[u8] = b"testing.MainStart";
-
-/// Who may have made it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
+/// Larger than any; a sparse file would fill the disk.
+const LARGEST: u64 = 2 << 30;
 
 /// Open the test binary at `path`, which must be absolute.
 ///
 /// # Errors
 /// With what about it, or about a folder above it, is not as it must be.
-pub(super) fn open(path: &Utf8Path, owner: Owner) -> Result<OwnedFd> {
-    check_place(path)?;
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let cannot = |at: &Utf8Path, error: rustix::io::Errno| match error {
-        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => {
-            refused(format!("`{at}` is a symbolic link, or no folder"))
-        }
-        error => refused(format!("cannot open `{at}`")).cause(error),
+pub(super) fn open(at: &Utf8Path, owner: Owner) -> Result<OwnedFd> {
+    check_place(at)?;
+    let (Some(folder), Some(name)) = (at.parent(), at.file_name()) else {
+        return Err(refused(format!("`{at}` has no name")));
     };
-    let mut at = Utf8Path::new("/").to_owned();
-    let folder = flags | OFlags::DIRECTORY | OFlags::PATH;
-    let mut fd = openat(CWD, "/", folder, Mode::empty()).map_err(|error| cannot(&at, error))?;
-    let name = path.file_name().unwrap_or_default();
-    for component in path.parent().into_iter().flat_map(Utf8Path::components) {
-        check_folder(&at, &stat(&fd, &at)?, owner)?;
-        let Utf8Component::Normal(name) = component else {
-            continue;
-        };
-        at.push(name);
-        fd = openat(&fd, name, folder, Mode::empty()).map_err(|error| cannot(&at, error))?;
-    }
-    check_folder(&at, &stat(&fd, &at)?, owner)?;
+    let folder = path::folder(folder, |at, fd| check_folder(at, fd, owner))?;
     // A pipe of that name would be waited for.
-    let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK;
-    let file = openat(&fd, name, flags, Mode::empty()).map_err(|error| cannot(path, error))?;
-    check_file(path, &stat(&file, path)?, owner)?;
-    check_contents(path, &file)?;
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file =
+        openat(&folder, name, flags, Mode::empty()).map_err(|error| path::cannot(at, error))?;
+    check_file(at, &file, owner)?;
     Ok(file)
 }
 
-fn refused(what: impl std::fmt::Display) -> Failure {
-    Failure::host(format!("will not run this as root: {what}"))
+/// Copy the open binary of `at` into `to`, a new file in a folder where only
+/// root can write, and check what it holds there: the owner could change the
+/// file that was opened, but not this one.
+///
+/// # Errors
+/// The system's, and for what is not a test binary.
+pub(super) fn copy(at: &Utf8Path, binary: OwnedFd, mut to: File) -> Result<()> {
+    let cannot = || format!("cannot copy `{at}`");
+    let mut from = File::from(binary).take(LARGEST + 1);
+    if std::io::copy(&mut from, &mut to).because(cannot)? > LARGEST {
+        return Err(refused(format!("`{at}` is too large for a test binary")));
+    }
+    to.rewind().because(cannot)?;
+    check_contents(at, to)
 }
 
 fn stat(fd: impl AsFd, at: &Utf8Path) -> Result<Stat> {
@@ -83,14 +77,15 @@ fn check_place(path: &Utf8Path) -> Result<()> {
         return Ok(());
     }
     Err(refused(format!(
-        "`{path}` is no test binary in the go command's work folder or in our store"
+        "`{path}` is not a test binary in the go command's work folder or in our store"
     ))
     .hint("go test -exec \"$(cargo xtask exec-root --print)\" PACKAGE"))
 }
 
 /// Only root and the owner may put things there. `/tmp` is everybody's, but
 /// nobody can replace what another has there.
-fn check_folder(at: &Utf8Path, stat: &Stat, owner: Owner) -> Result<()> {
+fn check_folder(at: &Utf8Path, fd: &OwnedFd, owner: Owner) -> Result<()> {
+    let stat = stat(fd, at)?;
     let is_sticky = stat.st_mode & 0o1000 != 0 && stat.st_uid == 0;
     if stat.st_uid != 0 && stat.st_uid != owner.uid {
         return Err(refused(format!(
@@ -98,7 +93,7 @@ fn check_folder(at: &Utf8Path, stat: &Stat, owner: Owner) -> Result<()> {
             stat.st_uid
         )));
     }
-    if !is_sticky && others_may_write(stat, owner) {
+    if !is_sticky && others_may_write(fd, &stat, owner) {
         return Err(refused(format!(
             "others may write to the folder `{at}` (mode {:o})",
             stat.st_mode & 0o7777
@@ -108,9 +103,13 @@ fn check_folder(at: &Utf8Path, stat: &Stat, owner: Owner) -> Result<()> {
     Ok(())
 }
 
-fn check_file(path: &Utf8Path, stat: &Stat, owner: Owner) -> Result<()> {
+fn check_file(path: &Utf8Path, fd: &OwnedFd, owner: Owner) -> Result<()> {
+    let stat = stat(fd, path)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(refused(format!("`{path}` is no regular file")));
+        return Err(refused(format!("`{path}` is not a regular file")));
+    }
+    if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST {
+        return Err(refused(format!("`{path}` is too large for a test binary")));
     }
     if stat.st_uid != owner.uid {
         return Err(refused(format!(
@@ -119,22 +118,23 @@ fn check_file(path: &Utf8Path, stat: &Stat, owner: Owner) -> Result<()> {
         )));
     }
     let mode = stat.st_mode & 0o7777;
-    if others_may_write(stat, owner) || mode & 0o6000 != 0 || mode & 0o100 == 0 {
+    if others_may_write(fd, &stat, owner) || mode & 0o6000 != 0 || mode & 0o100 == 0 {
         return Err(refused(format!("`{path}` has mode {mode:o}")));
     }
     Ok(())
 }
 
-/// A group of the owner's own, as many systems give, is the owner.
-fn others_may_write(stat: &Stat, owner: Owner) -> bool {
-    let own_group = stat.st_gid == owner.gid && owner.gid == owner.uid || stat.st_gid == 0;
-    stat.st_mode & 0o002 != 0 || (stat.st_mode & 0o020 != 0 && !own_group)
+/// A group in which the owner is alone is the owner. Where there is an access
+/// control list, the mode's bits of the group are those of all its entries.
+fn others_may_write(fd: &OwnedFd, stat: &Stat, owner: Owner) -> bool {
+    let by_group = stat.st_mode & 0o020 != 0
+        && (!owner.is_alone_in(stat.st_gid) || acl::others_may_write(fd, owner));
+    by_group || stat.st_mode & 0o002 != 0
 }
 
 /// An executable that the testing package is linked into.
-fn check_contents(path: &Utf8Path, file: &OwnedFd) -> Result<()> {
+fn check_contents(path: &Utf8Path, mut file: File) -> Result<()> {
     let cannot = |error: std::io::Error| refused(format!("cannot read `{path}`")).cause(error);
-    let mut file = std::fs::File::from(file.try_clone().map_err(cannot)?);
     let finder = memchr::memmem::Finder::new(TEST_MAIN);
     let mut buffer = vec![0; 1 << 20];
     let (mut kept, mut is_first) = (0, true);
@@ -142,13 +142,13 @@ fn check_contents(path: &Utf8Path, file: &OwnedFd) -> Result<()> {
         let read = file.read(&mut buffer[kept..]).map_err(cannot)?;
         let seen = &buffer[..kept + read];
         if std::mem::take(&mut is_first) && !seen.starts_with(b"\x7fELF") {
-            return Err(refused(format!("`{path}` is no executable")));
+            return Err(refused(format!("`{path}` is not an executable")));
         }
         if finder.find(seen).is_some() {
             return Ok(());
         }
         if read == 0 {
-            return Err(refused(format!("`{path}` is no binary of Go tests")));
+            return Err(refused(format!("`{path}` is not a binary of Go tests")));
         }
         // It may lie across two reads.
         let end = kept + read;

@@ -1,7 +1,8 @@
 //! The caller's side of a test as root.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{IoSliceMut, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus, Stdio};
@@ -9,13 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Answer, Ask, Request};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use super::outputs::{self, Output};
+use super::{Answer, Ask, Line, Request};
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::{Signals, spawn, watched};
 use crate::ui::Ui;
 
 /// A wake-up may come between the look and the wait.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// What else starts here is not to inherit what is received.
+#[cfg(target_os = "linux")]
+const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const RECEIVE: RecvFlags = RecvFlags::empty();
 
 /// A helper at work. Dropping it ends the test and all that it has started.
 #[derive(Debug)]
@@ -24,6 +34,10 @@ pub struct RootTest {
     channel: UnixStream,
     pending: Vec<u8>,
     answers: VecDeque<Answer>,
+    /// What the test was asked to write, and what came of it.
+    outputs: Vec<Output>,
+    received: VecDeque<OwnedFd>,
+    undelivered: Option<Failure>,
 }
 
 impl RootTest {
@@ -38,8 +52,12 @@ impl RootTest {
             spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
         let (channel, theirs) = UnixStream::pair().because(cannot)?;
         let own = own.to_string_lossy();
-        let mut command = if request.uid == 0 {
-            spawn::command(&own)
+        let request = resolved(request);
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = spawn::command(&own);
+            // Whoever became root by sudo has root's rights and root's files.
+            command.env_remove("SUDO_UID").env_remove("SUDO_GID");
+            command
         } else {
             let mut command = spawn::command("sudo");
             command.args(["-n", "--", &own]);
@@ -55,7 +73,7 @@ impl RootTest {
                 .cause(error)
                 .hint("install sudo, or run as root")
         })?;
-        let mut line = serde_json::to_vec(request).because(cannot)?;
+        let mut line = serde_json::to_vec(&request).because(cannot)?;
         line.push(b'\n');
         // One that is gone already is seen when it is waited for.
         let _ = (&channel).write_all(&line);
@@ -65,6 +83,9 @@ impl RootTest {
             channel,
             pending: Vec::new(),
             answers: VecDeque::new(),
+            outputs: outputs::files(&request.arguments, &request.folder),
+            received: VecDeque::new(),
+            undelivered: None,
         })
     }
 
@@ -87,17 +108,59 @@ impl RootTest {
         self.channel.as_fd()
     }
 
-    /// What it has answered since the last time.
+    /// What it has answered since the last time. Files that it hands over are
+    /// written to where they belong.
     pub fn answers(&mut self) -> Vec<Answer> {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = (&self.channel).read(&mut buffer) {
-            self.pending.extend_from_slice(&buffer[..read]);
-        }
+        while self.receive() {}
         while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.pending.drain(..=end).collect();
-            self.answers.extend(serde_json::from_slice(&line).ok());
+            match serde_json::from_slice(&line) {
+                Ok(Line::Answer(answer)) => self.answers.push_back(answer),
+                Ok(Line::Output { output }) => self.deliver(output),
+                Err(_) => {}
+            }
         }
         self.answers.drain(..).collect()
+    }
+
+    /// Returns whether there was something.
+    fn receive(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let Ok(message) = recvmsg(&self.channel, &mut slices, &mut control, RECEIVE) else {
+            return false;
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.received.extend(descriptors);
+            }
+        }
+        self.pending.extend_from_slice(&buffer[..message.bytes]);
+        message.bytes > 0
+    }
+
+    fn deliver(&mut self, index: usize) {
+        let Some(output) = self.outputs.get(index) else {
+            return;
+        };
+        let delivered = match self.received.pop_front() {
+            Some(file) => output.deliver(file),
+            None => Err(output.lost()),
+        };
+        if let Err(failure) = delivered {
+            self.undelivered.get_or_insert(failure);
+        }
+    }
+
+    /// Whether the files that flags name are where they belong, once the helper
+    /// has ended and its last answers were read.
+    ///
+    /// # Errors
+    /// The first that could not be written.
+    pub fn delivered(&mut self) -> Result<()> {
+        self.undelivered.take().map_or(Ok(()), Err)
     }
 
     /// # Errors
@@ -113,6 +176,16 @@ impl Drop for RootTest {
         let _ = self.channel.shutdown(std::net::Shutdown::Both);
         let _ = self.child.wait();
     }
+}
+
+/// With paths as the helper takes them: by no link.
+fn resolved(request: &Request) -> Request {
+    let mut request = request.clone();
+    if let Ok(folder) = request.folder.canonicalize_utf8() {
+        request.folder = folder;
+    }
+    request.arguments = outputs::resolved(&request.arguments, &request.folder);
+    request
 }
 
 /// Run one test binary to its end, with our own streams. Returns its exit code.
@@ -160,7 +233,7 @@ pub fn run(request: &Request, ui: &Ui, signals: &Signals) -> Result<u8> {
             Exit::Deadline,
             format!("the test was stopped after {} s", request.deadline),
         )),
-        Some((code, false)) => Ok(code),
+        Some((code, false)) => test.delivered().map(|()| code),
         None if begun => Err(Failure::step(format!(
             "the helper of a test as root ended with {status}"
         ))),

@@ -1,22 +1,28 @@
-//! The helper, as root: opens and checks the binary, starts its init, hands
-//! on what is asked and answered, and tidies up when all of it is over. It
-//! stays in the host's mounts, so what it removes cannot be a mount of the
+//! The helper, as root: opens, copies and checks the binary, starts its init,
+//! hands on what is asked and answered, and tidies up when all of it is over.
+//! It stays in the host's mounts, so what it removes cannot be a mount of the
 //! test's.
 
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::thread::UnshareFlags;
+use tempfile::TempDir;
 
-use super::binary::{self, Owner};
 use super::init::Start;
-use super::{Answer, Ask, Request, is_dangerous, ownership};
+use super::outputs::{self, Folder, Output};
+use super::owner::Owner;
+use super::ownership::{self, Tag};
+use super::{Answer, Ask, Line, Request, binary, has_dangerous_value, is_dangerous, path, refused};
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::{Signals, spawn};
 
@@ -25,14 +31,17 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A request is far shorter.
 const LONGEST: usize = 1 << 20;
 
-/// Serve one request that comes on standard input, a socket.
+/// Serve one request that comes on standard input, a socket. Without one there
+/// is nothing to do: so whether sudo would let us can be tried.
 ///
 /// # Errors
-/// When there is none; all else is answered.
+/// For what is not a request; all else is answered.
 pub fn serve(signals: &'static Signals) -> Result<u8> {
     let _attention = signals.attend();
-    let request: Request = read_line()?;
-    match prepare(&request).and_then(|binary| carry_out(&request, binary, signals)) {
+    let Some(request) = read_line()? else {
+        return Ok(0);
+    };
+    match prepare(request).and_then(|prepared| carry_out(prepared, signals)) {
         Ok(code) => Ok(code),
         Err(failure) => {
             answer(&Answer::refused(failure));
@@ -42,27 +51,34 @@ pub fn serve(signals: &'static Signals) -> Result<u8> {
 }
 
 /// One line of standard input, read byte by byte and without a buffer: what
-/// follows is not ours to take.
-pub(super) fn read_line<T: serde::de::DeserializeOwned>() -> Result<T> {
+/// follows is not ours to take. None where the input ends before it.
+pub(super) fn read_line<T: serde::de::DeserializeOwned>() -> Result<Option<T>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < LONGEST {
         match rustix::io::read(std::io::stdin(), &mut byte) {
             Ok(1) if byte[0] != b'\n' => line.push(byte[0]),
+            Ok(0) if line.is_empty() => return Ok(None),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Failure::usage("no request").cause(error)),
             Ok(_) => break,
         }
     }
-    serde_json::from_slice(&line).map_err(|error| Failure::usage("not a request").cause(error))
+    serde_json::from_slice(&line)
+        .map(Some)
+        .map_err(|error| Failure::usage("not a request").cause(error))
 }
 
 /// On the socket that is our standard input; nobody reads when the caller is
 /// gone.
 pub(super) fn answer(answer: &Answer) {
-    let mut line = serde_json::to_vec(answer).unwrap_or_default();
-    line.push(b'\n');
-    say(&line);
+    say(&line(&Line::Answer(answer.clone())));
+}
+
+fn line(line: &Line) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
 }
 
 fn say(mut bytes: &[u8]) {
@@ -71,74 +87,180 @@ fn say(mut bytes: &[u8]) {
     }
 }
 
-/// Whoever asks through sudo is who sudo says; root asks for itself.
-fn prepare(request: &Request) -> Result<OwnedFd> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Failure::host("the helper of tests as root is not root"));
-    }
-    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-    let caller = (number("SUDO_UID"), number("SUDO_GID"));
-    if request.uid != 0 && caller != (Some(request.uid), Some(request.gid)) {
-        return Err(Failure::host("sudo says that somebody else asks"));
-    }
-    if let Some((name, _)) = request
-        .environment
-        .iter()
-        .find(|(name, _)| is_dangerous(name))
+/// A request that was found good.
+struct Prepared {
+    request: Request,
+    owner: Owner,
+    binary: OwnedFd,
+    outputs: Vec<Output>,
+    folders: Vec<Folder>,
+}
+
+fn prepare(request: Request) -> Result<Prepared> {
+    let owner = Owner::of_caller()?;
+    check_words(&request)?;
+    path::folder(&request.folder, |_, _| Ok(()))?;
+    let folders = outputs::folders(&request.arguments, &request.folder);
+    for Folder {
+        flag, path: named, ..
+    } in &folders
     {
-        return Err(Failure::usage(format!(
-            "`{name}` is not given to a test as root"
-        )));
+        let folder = path::folder(named, |_, _| Ok(()))?;
+        if !ownership::is_owners(&folder, owner) {
+            let what = format!("`{named}`, the folder of `{flag}`, belongs to another user");
+            return Err(refused(what));
+        }
     }
-    if !request.folder.is_absolute() || !request.folder.is_dir() {
-        return Err(Failure::host(format!("no folder `{}`", request.folder)));
-    }
-    binary::open(&request.binary, owner(request))
+    Ok(Prepared {
+        binary: binary::open(&request.binary, owner)?,
+        outputs: outputs::files(&request.arguments, &request.folder),
+        owner,
+        folders,
+        request,
+    })
 }
 
-fn owner(request: &Request) -> Owner {
-    Owner {
-        uid: request.uid,
-        gid: request.gid,
+fn check_words(request: &Request) -> Result<()> {
+    for (name, value) in &request.environment {
+        if is_dangerous(name) || has_dangerous_value(name, value) {
+            return Err(Failure::usage(format!(
+                "`{name}` is not given to a test as root"
+            )));
+        }
     }
+    let paths = [request.binary.as_str(), request.folder.as_str()];
+    let mut words = request.arguments.iter().map(String::as_str).chain(paths);
+    if words.any(|word| word.contains('\0')) {
+        return Err(refused("a word of the command has a NUL byte in it"));
+    }
+    Ok(())
 }
 
-fn carry_out(request: &Request, binary: OwnedFd, signals: &Signals) -> Result<u8> {
-    // Short: sockets are made below, and their paths must fit 107 bytes. Of
-    // others it can be searched, as /tmp can.
-    let scratch = tempfile::Builder::new()
-        .prefix("xr")
-        .permissions(std::fs::Permissions::from_mode(0o711))
-        .tempdir_in("/tmp")
-        .because(|| "cannot make a folder in `/tmp`".to_owned())?;
-    let since = SystemTime::now();
+fn carry_out(prepared: Prepared, signals: &Signals) -> Result<u8> {
+    let Prepared {
+        mut request,
+        owner,
+        binary,
+        outputs,
+        folders,
+    } = prepared;
+    let room = Room::make(&request.binary)?;
+    binary::copy(&request.binary, binary, room.new_binary()?)?;
+    let results = path::folder(&room.results, |_, _| Ok(()))?;
+    request.arguments = outputs::redirected(&request.arguments, &outputs, &room.results);
+    // What root asks for is root's anyway.
+    let tag = if owner.is_root() {
+        None
+    } else {
+        Some(Tag::draw()?)
+    };
     let (ours, theirs) = UnixStream::pair().because(|| "no socket".to_owned())?;
-    let mut child = start(request, &binary, scratch.path(), &ours, theirs)?;
-    drop(binary);
+    let start = Start {
+        request,
+        binary: room.binary.clone(),
+        scratch: room.scratch.clone(),
+        group: tag.map(Tag::group),
+    };
+    let mut child = start_init(&start, &ours, theirs)?;
     let relayed = relay(&mut child, &ours, signals);
     let status = child
         .wait()
         .because(|| "cannot wait for a test".to_owned())?;
     drop(ours);
-    if request.uid != 0 {
-        let places = ownership::places(&request.folder, &request.arguments);
-        ownership::give_back(&places, owner(request), since);
+    for index in 0..outputs.len() {
+        hand_on(&results, index);
+    }
+    if let Some(tag) = tag {
+        ownership::give_back(&start.request.folder, None, tag, owner);
+        for folder in folders {
+            ownership::give_back(&folder.path, folder.only, tag, owner);
+        }
     }
     relayed?;
     let code = super::super::child::shell_code(status);
     Ok(code)
 }
 
+/// Folders of one run, which only root can write to.
+struct Room {
+    _dirs: [TempDir; 2],
+    /// HOME and TMPDIR of the test.
+    scratch: Utf8PathBuf,
+    /// Alone in its folder.
+    binary: Utf8PathBuf,
+    /// Where the files go that the test is asked for.
+    results: Utf8PathBuf,
+}
+
+impl Room {
+    fn make(binary: &Utf8Path) -> Result<Self> {
+        let (scratch, scratch_path) = Self::dir()?;
+        let (work, work_path) = Self::dir()?;
+        let programs = work_path.join("bin");
+        let results = work_path.join("out");
+        for dir in [&programs, &results] {
+            #[expect(clippy::disallowed_methods, reason = "`run` makes a test's folders")]
+            std::fs::create_dir(dir).because(|| format!("cannot create `{dir}`"))?;
+        }
+        Ok(Self {
+            _dirs: [scratch, work],
+            scratch: scratch_path,
+            binary: programs.join(binary.file_name().unwrap_or("x.test")),
+            results,
+        })
+    }
+
+    /// Short: sockets are made below, and their paths must fit 107 bytes. Of
+    /// others it can be searched, as /tmp can.
+    fn dir() -> Result<(TempDir, Utf8PathBuf)> {
+        let dir = tempfile::Builder::new()
+            .prefix("xr")
+            .permissions(std::fs::Permissions::from_mode(0o711))
+            .tempdir_in("/tmp")
+            .because(|| "cannot make a folder in `/tmp`".to_owned())?;
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned())
+            .map_err(|_| Failure::host("the folder for temporary files is not UTF-8"))?;
+        Ok((dir, path))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "`run` copies a test's binary")]
+    fn new_binary(&self) -> Result<std::fs::File> {
+        std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o555)
+            .open(&self.binary)
+            .because(|| format!("cannot create `{}`", self.binary))
+    }
+}
+
+/// To the caller, open for reading, where the test has made it.
+fn hand_on(results: &OwnedFd, index: usize) {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let Ok(file) = openat(results, outputs::name(index), flags, Mode::empty()) else {
+        return;
+    };
+    let is_plain = fstat(&file).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1
+    });
+    if !is_plain {
+        return;
+    }
+    let bytes = line(&Line::Output { output: index });
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [file.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let slices = [IoSlice::new(&bytes)];
+    let sent = sendmsg(std::io::stdin(), &slices, &mut control, SendFlags::NOSIGNAL);
+    if let Ok(sent) = sent {
+        say(&bytes[sent..]);
+    }
+}
+
 /// The init, in a PID namespace of its own; it makes the others itself.
-fn start(
-    request: &Request,
-    binary: &OwnedFd,
-    scratch: &std::path::Path,
-    channel: &UnixStream,
-    theirs: UnixStream,
-) -> Result<Child> {
-    let scratch = Utf8Path::from_path(scratch)
-        .ok_or_else(|| Failure::host("the folder for temporary files is not UTF-8"))?;
+fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result<Child> {
     spawn::leave_namespaces(UnshareFlags::NEWPID).map_err(|error| {
         Failure::host("cannot make a PID namespace for a test")
             .cause(error)
@@ -146,9 +268,6 @@ fn start(
                 "in a container: run it with --privileged, or leave these tests out: --sudo never",
             )
     })?;
-    // Nothing else is started here that could inherit it.
-    rustix::io::fcntl_setfd(binary, rustix::io::FdFlags::empty())
-        .because(|| "cannot hand the binary on".to_owned())?;
     let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
     let mut command = spawn::command(&own.to_string_lossy());
     command
@@ -157,12 +276,7 @@ fn start(
         .env("HOME", "/")
         .stdin(Stdio::from(OwnedFd::from(theirs)));
     let child = spawn::spawn(&mut command).because(|| "cannot start a test's init".to_owned())?;
-    let start = Start {
-        request: request.clone(),
-        descriptor: binary.as_raw_fd(),
-        scratch: scratch.to_owned(),
-    };
-    let mut line = serde_json::to_vec(&start).unwrap_or_default();
+    let mut line = serde_json::to_vec(start).unwrap_or_default();
     line.push(b'\n');
     let mut channel = channel;
     // One that has died already is seen at once.

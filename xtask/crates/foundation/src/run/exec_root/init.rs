@@ -1,16 +1,17 @@
 //! PID 1 of a test's namespaces: makes mounts and network its own, starts the
-//! test from the open binary, reaps, keeps the deadline. When it ends the
+//! test from the helper's copy, reaps, keeps the deadline. When it ends the
 //! kernel ends all that is left.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
+};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::helper::{answer, read_line};
 use super::{Answer, Ask, Request, loopback};
 use crate::ctx::processes::Process;
-use crate::failure::{Because, Exit, Failure, Result};
+use crate::failure::{Exit, Failure, Result};
+use crate::run::child::FOR_EVER;
 use crate::run::{Signals, spawn};
 
 /// Where a test as root finds programs: nowhere that a user can write.
@@ -35,10 +37,12 @@ const NAMED: usize = 20;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) request: Request,
-    /// Of the open binary.
-    pub(super) descriptor: RawFd,
+    /// The copy of the request's.
+    pub(super) binary: Utf8PathBuf,
     /// HOME and TMPDIR.
     pub(super) scratch: Utf8PathBuf,
+    /// Of the test, and so of what it makes; root's where there is none.
+    pub(super) group: Option<u32>,
 }
 
 /// Run the test that standard input names.
@@ -47,7 +51,9 @@ pub(super) struct Start {
 /// None but when it names none; all else is answered.
 pub fn serve(signals: &'static Signals) -> Result<u8> {
     let _attention = signals.attend();
-    let start: Start = read_line()?;
+    let Some(start) = read_line::<Start>()? else {
+        return Err(by_hand());
+    };
     match namespaces(&start.request).and_then(|()| test(&start)) {
         Ok(test) => {
             answer(&Answer::Begun);
@@ -66,9 +72,13 @@ pub fn serve(signals: &'static Signals) -> Result<u8> {
     }
 }
 
+fn by_hand() -> Failure {
+    Failure::usage("this is started by our own helper only")
+}
+
 fn namespaces(request: &Request) -> Result<()> {
     if std::process::id() != 1 {
-        return Err(Failure::usage("this is started by our own helper only"));
+        return Err(by_hand());
     }
     let mut which = UnshareFlags::NEWNS;
     if request.isolate {
@@ -94,14 +104,24 @@ fn namespaces(request: &Request) -> Result<()> {
     })
 }
 
-/// From the descriptor: the path may be another file by now.
+/// Where /tmp is mounted without execution, the copy can be run all the same:
+/// the owner's own binary, which lay somewhere else, could be run, too.
+fn allow_execution(folder: &Utf8Path) {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    if mount_bind(folder.as_str(), folder.as_str()).is_ok() {
+        let _ = mount_remount(folder.as_str(), flags, c"");
+    }
+}
+
 fn test(start: &Start) -> Result<Pid> {
     let request = &start.request;
-    // Numbers of descriptors are ours alone, since we were started with this
-    // one; the standard ones come first.
-    let path = format!("/proc/self/fd/{}", start.descriptor);
-    let file = std::fs::File::open(&path).because(|| "the binary was not handed on".to_owned())?;
-    let mut command = spawn::command(&format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if let Some(folder) = start.binary.parent() {
+        allow_execution(folder);
+    }
+    let mut command = spawn::command(start.binary.as_str());
+    if let Some(group) = start.group {
+        command.gid(group);
+    }
     command
         .arg0(request.binary.as_str())
         .args(&request.arguments)
@@ -120,7 +140,7 @@ fn test(start: &Start) -> Result<Pid> {
     let child = spawn::spawn(&mut command).map_err(|error| {
         let what = Failure::host("cannot start the test binary").cause(&error);
         match error.kind() {
-            ErrorKind::PermissionDenied => what.hint("is its folder mounted noexec?"),
+            ErrorKind::PermissionDenied => what.hint("mount | grep noexec"),
             _ => what,
         }
     })?;
@@ -136,7 +156,7 @@ struct Stopping {
 /// Until the test itself has ended. Returns its exit code, and whether it was
 /// for the deadline.
 fn watch(test: Pid, request: &Request, signals: &Signals) -> (u8, bool) {
-    let end = Instant::now() + Duration::from_secs(request.deadline);
+    let end = Instant::now() + Duration::from_secs(request.deadline).min(FOR_EVER);
     let mut stopping: Option<Stopping> = None;
     let (mut timed_out, mut seen) = (false, 0);
     loop {

@@ -7,18 +7,32 @@
 //! client (user) ── socket on the helper's stdin ── helper (root, host's mounts)
 //!                                                    └ init (PID 1, own mounts) ─ test
 //! ```
+//!
+//! This contains mistakes, not malice: a Go test may do as root whatever it
+//! likes, and whoever may have one run by the helper may write one. What the
+//! helper itself does is safe for others: it takes no claim of a request for
+//! true, changes nothing that existed before, and gives away only what the test
+//! has made (`ownership.rs`, `outputs.rs`).
 
+#[cfg(target_os = "linux")]
+mod acl;
 #[cfg(target_os = "linux")]
 mod binary;
 mod client;
+mod environment;
 #[cfg(target_os = "linux")]
 mod helper;
 #[cfg(target_os = "linux")]
 mod init;
 #[cfg(target_os = "linux")]
 mod loopback;
+mod outputs;
+#[cfg(target_os = "linux")]
+mod owner;
 #[cfg(target_os = "linux")]
 mod ownership;
+#[cfg(target_os = "linux")]
+mod path;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -26,12 +40,13 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 
 pub use client::{RootTest, left, run};
+pub use environment::{has_dangerous_value, is_dangerous, listed_environment};
 #[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
 #[cfg(target_os = "linux")]
 pub use init::serve as serve_root_init;
 
-/// What is to be run.
+/// What is to be run. For whom, sudo says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Absolute.
@@ -46,9 +61,6 @@ pub struct Request {
     pub isolate: bool,
     /// Seconds after which the test is stopped.
     pub deadline: u64,
-    /// The caller.
-    pub uid: u32,
-    pub gid: u32,
 }
 
 /// What the helper answers, a line of JSON each.
@@ -63,6 +75,23 @@ pub enum Answer {
     Left(Vec<String>),
     /// An exit code, or 128 + N for signal N.
     Ended { code: u8, timed_out: bool },
+}
+
+/// A line of the helper's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// A file that the test has written, by its index in [`outputs::files`]; its
+    /// descriptor comes with the first byte.
+    Output {
+        output: usize,
+    },
+    Answer(Answer),
+}
+
+#[cfg(target_os = "linux")]
+fn refused(what: impl std::fmt::Display) -> Failure {
+    Failure::host(format!("will not run this as root: {what}"))
 }
 
 impl Answer {
@@ -102,62 +131,4 @@ impl Ask {
             .into_iter()
             .find(|ask| ask.byte() == byte)
     }
-}
-
-/// The environment that is let through: what Go's runtime and tests read, and
-/// nothing that makes a program load or find other programs.
-const LISTED: &[&str] = &[
-    "CI",
-    "GODEBUG",
-    "GOGC",
-    "GOMAXPROCS",
-    "GOMEMLIMIT",
-    "GORACE",
-    "GOTRACEBACK",
-    "LANG",
-    "LC_ALL",
-    "NO_COLOR",
-    "PLATFORM",
-    "TERM",
-    "TZ",
-];
-
-/// Never, whoever asks: these load code or find programs.
-pub fn is_dangerous(name: &str) -> bool {
-    name.starts_with("LD_")
-        || name.starts_with("DYLD_")
-        || matches!(
-            name,
-            "PATH"
-                | "IFS"
-                | "ENV"
-                | "BASH_ENV"
-                | "SHELLOPTS"
-                | "HOME"
-                | "TMPDIR"
-                | "GCONV_PATH"
-                | "LOCPATH"
-                | "NLSPATH"
-                | "GLIBC_TUNABLES"
-                | "MALLOC_TRACE"
-                | "RESOLV_HOST_CONF"
-                | "HOSTALIASES"
-                | "LOCALDOMAIN"
-                | "TERMINFO"
-                | "TERMCAP"
-                | "PERL5LIB"
-                | "PYTHONPATH"
-                | "PYTHONSTARTUP"
-        )
-}
-
-/// The part of our environment that a test as root gets; `also` names more.
-pub fn listed_environment(also: &[String]) -> Vec<(String, String)> {
-    LISTED
-        .iter()
-        .copied()
-        .chain(also.iter().map(String::as_str))
-        .filter(|name| !is_dangerous(name))
-        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect()
 }

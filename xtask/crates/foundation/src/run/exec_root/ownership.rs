@@ -1,71 +1,89 @@
-//! What root wrote into the user's folders is the user's: files in the
-//! package's folder, and those that flags such as `-test.coverprofile` name.
+//! What a test makes in the user's folders becomes the user's.
+//!
+//! When and where something was made does not tell who made it: other processes
+//! of root's work in those folders, too. So the kernel writes it down: a test
+//! for a user runs with a group id that no other process has, drawn for this
+//! run, and new files and folders carry the group of the process that made
+//! them. Only those are given to the user, only below folders of the user's,
+//! and each through a descriptor that was opened without following links.
+//!
+//! Everything else stays as it is, also a few things of the test's: what it
+//! gave another group or owner itself, what has another name elsewhere, and
+//! what it made in folders whose files get the folder's group (set-group-ID).
+//!
+//! An overlay over the package's folder would tell the same, but what tests
+//! write would be hidden from daemons of the host, and deletions would have to
+//! be repeated as the user. A mount that maps root's id to the user's does not
+//! work on an overlay, which the root of most containers is.
 
+use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chownat, fstat, openat};
+use camino::Utf8Path;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, chownat, fstat, openat};
 use rustix::process::{Gid, Uid};
 
-use super::binary::Owner;
+use super::owner::Owner;
+use super::path;
+use crate::failure::{Because, Result};
 
 /// Deeper than any testdata.
 const DEEPEST: usize = 32;
 /// More entries than any package's folder.
 const MOST: usize = 200_000;
 
-/// Flags of a test binary whose values are files or folders that it writes.
-const WRITES: &[&str] = &[
-    "blockprofile",
-    "coverprofile",
-    "cpuprofile",
-    "fuzzcachedir",
-    "gocoverdir",
-    "memprofile",
-    "mutexprofile",
-    "outputdir",
-    "testlogfile",
-    "trace",
-];
+/// Group ids that nobody gives to users, services or containers; see the table
+/// at <https://systemd.io/UIDS-GIDS/>.
+const FIRST: u32 = 0x7000_0000;
+const COUNT: u32 = 0x0fff_ffff;
 
-/// Where the test may have written for its user.
-pub(super) fn places(folder: &Utf8Path, arguments: &[String]) -> Vec<Utf8PathBuf> {
-    let named = arguments.iter().filter_map(|argument| {
-        let argument = argument.trim_start_matches('-').strip_prefix("test.")?;
-        let (name, value) = argument.split_once('=')?;
-        WRITES.contains(&name).then(|| folder.join(value))
-    });
-    std::iter::once(folder.to_owned()).chain(named).collect()
+/// The group of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag(u32);
+
+impl Tag {
+    /// # Errors
+    /// The system's.
+    pub(super) fn draw() -> Result<Self> {
+        let mut bytes = [0; 4];
+        std::fs::File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
+            .because(|| "cannot read `/dev/urandom`".to_owned())?;
+        Ok(Self(FIRST + u32::from_ne_bytes(bytes) % COUNT))
+    }
+
+    pub(super) fn group(self) -> u32 {
+        self.0
+    }
 }
 
-/// Give `owner` what root has changed below `places` since `since`. Links are
-/// given but not followed, and nothing that has a name elsewhere too: it could
-/// be a file of the system's.
-pub(super) fn give_back(places: &[Utf8PathBuf], owner: Owner, since: SystemTime) {
-    let since = since
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
+/// Give `owner` what the test with `tag` has made below `folder`, which must be
+/// the owner's; where `only` is given, below that name in it.
+pub(super) fn give_back(folder: &Utf8Path, only: Option<&str>, tag: Tag, owner: Owner) {
+    let Ok(folder) = path::folder(folder, |_, _| Ok(())) else {
+        return;
+    };
+    if !is_owners(&folder, owner) {
+        return;
+    }
     let mut giving = Giving {
         owner,
-        // The clock of the file system may be a tick behind.
-        since: since - 1,
+        tag,
         left: MOST,
     };
-    for place in places {
-        let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else {
-            continue;
-        };
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(parent) = openat(CWD, parent.as_str(), flags, Mode::empty()) {
-            giving.entry(&parent, name.as_bytes(), 0);
-        }
+    match only {
+        Some(name) => giving.entry(&folder, name.as_bytes(), 0),
+        None => giving.folder(&folder, 0),
     }
+}
+
+pub(super) fn is_owners(folder: &OwnedFd, owner: Owner) -> bool {
+    fstat(folder).is_ok_and(|stat| stat.st_uid == owner.uid)
 }
 
 struct Giving {
     owner: Owner,
-    since: i64,
+    tag: Tag,
     left: usize,
 }
 
@@ -77,14 +95,18 @@ impl Giving {
             return;
         };
         let Ok(stat) = fstat(&entry) else { return };
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::Directory && depth < DEEPEST {
+        let is_tests = self.is_tests(&stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let is_known = is_tests || stat.st_uid == self.owner.uid;
             let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-            if let Ok(folder) = openat(&entry, ".", flags, Mode::empty()) {
+            if is_known
+                && depth < DEEPEST
+                && let Ok(folder) = openat(&entry, ".", flags, Mode::empty())
+            {
                 self.folder(&folder, depth);
             }
         }
-        if self.is_roots_doing(&stat, kind) {
+        if is_tests {
             self.give(&entry);
         }
     }
@@ -106,14 +128,14 @@ impl Giving {
         }
     }
 
-    fn is_roots_doing(&self, stat: &Stat, kind: FileType) -> bool {
-        let plain = match kind {
+    fn is_tests(&self, stat: &Stat) -> bool {
+        let is_plain = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => true,
             FileType::RegularFile => stat.st_nlink == 1 && stat.st_mode & 0o6000 == 0,
             FileType::Symlink | FileType::Socket | FileType::Fifo => stat.st_nlink == 1,
             _ => false,
         };
-        plain && stat.st_uid == 0 && stat.st_ctime >= self.since
+        is_plain && stat.st_uid == 0 && stat.st_gid == self.tag.group()
     }
 
     fn give(&self, entry: &OwnedFd) {
@@ -125,21 +147,5 @@ impl Giving {
             Some(Gid::from_raw(gid)),
             AtFlags::EMPTY_PATH,
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_files_of_flags_are_places_too() {
-        let arguments = [
-            "-test.coverprofile=/home/u/c.out".to_owned(),
-            "--test.trace=t".to_owned(),
-            "-test.run=^TestA$".to_owned(),
-        ];
-        let places = places("/src/p".into(), &arguments);
-        assert_eq!(places, ["/src/p", "/home/u/c.out", "/src/p/t"]);
     }
 }

@@ -10,7 +10,6 @@ use gotest::events::{Event, Exit, Framer, Package, Verdict, What};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::{Finished, Job, Seen};
-use crate::ctx::host::Host;
 use crate::failure::{Because, Failure, Result};
 use crate::run::exec_root::{Answer, Request, RootTest};
 use crate::run::{spawn, stream};
@@ -59,13 +58,13 @@ impl Running {
     /// # Errors
     /// When the binary, or the helper for root, cannot be started.
     #[expect(clippy::disallowed_methods, reason = "`run` writes the test's log")]
-    pub(super) fn start(job: Job, host: &Host) -> Result<Self> {
+    pub(super) fn start(job: Job) -> Result<Self> {
         let cannot = || format!("cannot run the tests of `{}`", job.package);
         let (out, theirs) = std::io::pipe().because(cannot)?;
         stream::never_wait(&out).because(cannot)?;
         let both = theirs.try_clone().because(cannot)?;
         let kind = if job.as_root {
-            let test = RootTest::start(&request(&job, host), theirs.into(), both.into())?;
+            let test = RootTest::start(&request(&job), theirs.into(), both.into())?;
             Kind::Root {
                 test,
                 begun: false,
@@ -208,6 +207,9 @@ impl Running {
                     (Ok(None), _) => return,
                     (_, Some((code, timed_out))) => {
                         self.timed_out |= timed_out;
+                        if let Err(failure) = test.delivered() {
+                            self.broken.get_or_insert(failure);
+                        }
                         match code {
                             129.. => Exit::Signal(i32::from(code - 128)),
                             code => Exit::Code(i32::from(*code)),
@@ -311,7 +313,7 @@ fn exit_of(status: ExitStatus) -> Exit {
     }
 }
 
-fn request(job: &Job, host: &Host) -> Request {
+fn request(job: &Job) -> Request {
     Request {
         binary: job.binary.clone(),
         arguments: job.arguments.clone(),
@@ -319,8 +321,6 @@ fn request(job: &Job, host: &Host) -> Request {
         environment: job.environment.clone(),
         isolate: job.pool == super::Pool::Isolated,
         // Ours comes first: it says that it was the clock.
-        deadline: (job.deadline + 2 * GRACE).as_secs(),
-        uid: host.uid,
-        gid: host.gid,
+        deadline: job.deadline.saturating_add(2 * GRACE).as_secs(),
     }
 }

@@ -9,7 +9,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::link::{Link, Linked, Linking};
 use super::process::Running;
 use super::{Finished, Job, Pool, Seen};
-use crate::ctx::host::Host;
 use crate::failure::Result;
 use crate::run::Signals;
 
@@ -43,7 +42,6 @@ pub trait Observe {
 /// Runs links one after the other, and jobs beside them.
 #[derive(Debug)]
 pub struct Crew<'a> {
-    pub host: &'a Host,
     pub signals: &'a Signals,
     /// How many jobs at once.
     pub size: usize,
@@ -128,7 +126,7 @@ impl Crew<'_> {
                 let job = work.waiting.swap_remove(at);
                 numbers += 1;
                 observe.started(&job, numbers);
-                match Running::start(job.clone(), self.host) {
+                match Running::start(job.clone()) {
                     Ok(job) => work.running.push((numbers, job)),
                     Err(failure) => {
                         let finished = broken(job, failure);
