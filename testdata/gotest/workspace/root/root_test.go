@@ -54,6 +54,74 @@ func TestPrintsItsEnvironment(t *testing.T) {
 	t.Log("links: " + strings.Join(links(), " "))
 }
 
+func TestFindsItself(t *testing.T) {
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Log("executable is " + own)
+
+	if err := exec.Command(own, "-test.run=^TestPlain$").Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWaits(t *testing.T) {
+	needsRoot(t)
+
+	if os.Getenv("CI") != "wait" {
+		t.Skip("only when asked")
+	}
+
+	// By whoever asked, whatever becomes of our folder meanwhile.
+	dir := os.Getenv("SIGNALS")
+	started, goOn := filepath.Join(dir, "started"), filepath.Join(dir, "go-on")
+
+	for _, name := range []string{"made", started} {
+		if err := os.WriteFile(name, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	for {
+		if _, err := os.Stat(goOn); err == nil {
+			return
+		}
+
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	needsRoot(t)
+
+	target := os.Getenv("TARGET")
+	if target == "" {
+		t.Skip("only when asked")
+	}
+
+	if err := os.Link(target, "hard"); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.Symlink(target, "soft"); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.WriteFile("made", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.WriteFile("set-user-id", []byte("x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := os.Chmod("set-user-id", 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestLeavesAProcess(t *testing.T) {
 	needsRoot(t)
 
