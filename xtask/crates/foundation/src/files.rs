@@ -155,7 +155,8 @@ fn too_large(limit: u64) -> Error {
     )
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "a test makes what is read")]
 mod tests {
     use super::*;
