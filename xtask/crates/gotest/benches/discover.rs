@@ -15,13 +15,13 @@ enum Checkout {
 }
 
 impl Source for Checkout {
-    fn list(&self, dir: &str) -> Vec<Entry> {
+    fn list(&self, dir: &str) -> std::io::Result<Vec<Entry>> {
         let entry = |name: String, is_dir| Entry {
             name,
             is_dir,
             stamp: (0, 0),
         };
-        match self {
+        Ok(match self {
             Self::Disk(root) => std::fs::read_dir(format!("{root}/{dir}"))
                 .into_iter()
                 .flatten()
@@ -37,17 +37,17 @@ impl Source for Checkout {
                     .map(|(name, text)| entry(name.clone(), text.is_none()))
                     .collect()
             }),
-        }
+        })
     }
 
-    fn read(&self, file: &str) -> Option<String> {
-        match self {
+    fn read(&self, file: &str) -> std::io::Result<Option<String>> {
+        Ok(match self {
             Self::Disk(root) => std::fs::read_to_string(format!("{root}/{file}")).ok(),
             Self::Memory(dirs) => {
                 let (dir, name) = file.rsplit_once('/').unwrap_or(("", file));
-                dirs.get(dir)?.get(name)?.clone()
+                dirs.get(dir).and_then(|dir| dir.get(name)?.clone())
             }
-        }
+        })
     }
 }
 
@@ -105,7 +105,8 @@ fn benches(criterion: &mut Criterion) {
     for (name, deep) in [("names", false), ("needs", true)] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let workspace = Workspace::open(&checkout);
+                #[expect(clippy::unwrap_used, reason = "a checkout that can be read")]
+                let workspace = Workspace::open(&checkout).unwrap();
                 let all: Vec<usize> = (0..workspace.folders.len()).collect();
                 black_box(discover(&checkout, &workspace, &all, &options(deep)))
             });

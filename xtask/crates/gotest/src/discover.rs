@@ -1,5 +1,7 @@
 //! Every test of a checkout, with what it needs: the way from sources to rows.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 use crate::constraint::Target;
@@ -8,8 +10,9 @@ use crate::graph::Graph;
 use crate::names::Kind;
 use crate::need::Need;
 use crate::parallel;
-use crate::program::Program;
-use crate::workspace::{Source, Workspace, join};
+use crate::parse::Cut;
+use crate::program::{Program, SourceFile};
+use crate::workspace::{LARGEST_SOURCE, Source, Unread, Workspace, join};
 
 mod rows;
 
@@ -51,6 +54,15 @@ pub struct Options {
     pub deep: bool,
 }
 
+/// Tests, and what could not be read of the sources: tests and needs of it may
+/// be missing.
+#[derive(Debug, Clone, Default)]
+pub struct Discovered {
+    pub tests: Vec<Test>,
+    /// Sorted, each file once.
+    pub unread: Vec<Unread>,
+}
+
 /// The tests of the chosen folders, in the order of packages, files and lines.
 ///
 /// # Arguments
@@ -60,43 +72,113 @@ pub fn discover(
     workspace: &Workspace,
     chosen: &[usize],
     options: &Options,
-) -> Vec<Test> {
+) -> Discovered {
     let wanted = wanted(workspace, chosen, options.deep);
-    parsed_files(source, &wanted, &options.target, |files| {
+    let mut found = parsed_files(source, &wanted, &options.target, |files, unread| {
         let program = Program::new(workspace, files);
         let mut rows = Rows {
             program: &program,
             graph: Graph::default(),
             deep: options.deep,
             tests: Vec::new(),
+            left_out: None,
         };
         rows.all();
-        rows.tests
+        unread.extend(rows.left_out);
+        unread.extend(program.files.iter().filter_map(cut));
+        Discovered {
+            tests: rows.tests,
+            unread: std::mem::take(unread),
+        }
+    });
+    found.unread.extend_from_slice(&workspace.unread);
+    found.unread.sort();
+    found.unread.dedup_by(|a, b| a.path == b.path);
+    found
+}
+
+/// What was not read of a file that was read.
+fn cut(file: &SourceFile<'_>) -> Option<Unread> {
+    let why = match file.file.cut.get() {
+        Cut::Nothing => return None,
+        Cut::Deep => "a part of it is nested too deeply, and was left out",
+        Cut::Work => {
+            "it takes too long to follow what its functions do; their needs may be missing"
+        }
+        Cut::Long => "it is too long, and its end was left out",
+    };
+    Some(Unread {
+        path: file.path.clone(),
+        why: why.to_owned(),
     })
 }
 
-/// Read and parse these files, those that are built, and do something with them.
-pub(crate) fn parsed_files<R>(
+/// Of all sources together, in bytes. They are kept until the end.
+const MOST_TEXT: u64 = 1 << 30;
+
+/// Read and parse these files, those that are built, and do something with them,
+/// and with what could not be read. On a stack of its own, for recursion that
+/// is bounded, but not by the stack of whoever asks.
+pub(crate) fn parsed_files<R: Send>(
     source: &dyn Source,
     wanted: &[(usize, String)],
     target: &Target,
-    then: impl FnOnce(Vec<(usize, String, File<'_>)>) -> R,
+    then: impl FnOnce(Vec<(usize, String, File<'_>)>, &mut Vec<Unread>) -> R + Send,
 ) -> R {
-    let texts = parallel::map(wanted, |(folder, path)| {
-        let text = source.read(path)?;
-        let name = path.rsplit('/').next().unwrap_or(path);
-        file::is_built(name, &text, target).then(|| (*folder, path.clone(), text))
-    });
-    let texts: Vec<_> = texts.into_iter().flatten().collect();
-    let files = parallel::map(&texts, parsed);
-    let uses_c = |file: &File<'_>| file.imports.iter().any(|import| import.path == "C");
-    let files = texts
-        .iter()
-        .zip(files)
-        .filter(|(_, file)| target.cgo || !uses_c(file))
-        .map(|((folder, path, _), file)| (*folder, path.clone(), file))
-        .collect();
-    then(files)
+    parallel::on_a_stack(|| {
+        let left = AtomicU64::new(MOST_TEXT);
+        let texts = parallel::map(wanted, |(folder, path)| {
+            let text = read(source, path, &left)?;
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let is_built = text
+                .as_ref()
+                .is_some_and(|it| file::is_built(name, it, target));
+            Ok(text
+                .filter(|_| is_built)
+                .map(|text| (*folder, path.clone(), text)))
+        });
+        let mut unread = Vec::new();
+        let mut built = Vec::with_capacity(texts.len());
+        for text in texts {
+            match text {
+                Ok(text) => built.extend(text),
+                Err(failed) => unread.push(failed),
+            }
+        }
+        let files = parallel::map(&built, parsed);
+        let uses_c = |file: &File<'_>| file.imports.iter().any(|import| import.path == "C");
+        let files = built
+            .iter()
+            .zip(files)
+            .filter(|(_, file)| target.cgo || !uses_c(file))
+            .map(|((folder, path, _), file)| (*folder, path.clone(), file))
+            .collect();
+        then(files, &mut unread)
+    })
+}
+
+fn read(source: &dyn Source, path: &str, left: &AtomicU64) -> Result<Option<String>, Unread> {
+    let failed = |why: String| Unread {
+        path: path.to_owned(),
+        why,
+    };
+    let Some(text) = source
+        .read(path)
+        .map_err(|error| failed(error.to_string()))?
+    else {
+        return Ok(None);
+    };
+    let size = text.len() as u64;
+    if size > LARGEST_SOURCE {
+        return Err(failed("it is larger than 16 MiB".to_owned()));
+    }
+    let take = |left: u64| left.checked_sub(size);
+    match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        Ok(_) => Ok(Some(text)),
+        Err(_) => Err(failed(
+            "all sources together are larger than 1 GiB".to_owned(),
+        )),
+    }
 }
 
 fn parsed(text: &(usize, String, String)) -> File<'_> {

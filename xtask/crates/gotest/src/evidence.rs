@@ -8,6 +8,8 @@ use crate::values;
 
 /// How far names and helpers in a condition are followed.
 const DEEPEST: usize = 6;
+/// Of a program, a file or a variable: a need is kept for each caller.
+const LONGEST_NAME: usize = 500;
 
 /// The needs that a test skips itself without.
 ///
@@ -59,7 +61,7 @@ enum Clue {
 }
 
 fn in_expr<'p>(walk: &Walk<'p>, expr: &'p Expr<'p>, clues: &mut Vec<Clue>, depth: usize) {
-    if depth > DEEPEST {
+    if depth > DEEPEST || !walk.steps() {
         return;
     }
     match expr {
@@ -101,6 +103,7 @@ fn outside<'p>(walk: &Walk<'p>, call: &'p Call<'p>, path: &str, name: &str, clue
         all.unwrap_or_default()
             .into_iter()
             .map(|(text, _)| text)
+            .filter(|text| text.len() <= LONGEST_NAME)
             .collect()
     };
     match (path, name) {
@@ -126,7 +129,7 @@ fn outside<'p>(walk: &Walk<'p>, call: &'p Call<'p>, path: &str, name: &str, clue
 
 /// A helper such as `isRoot()`: what it asks, wherever in its body.
 fn in_function(walk: &Walk<'_>, id: FunctionId, clues: &mut Vec<Clue>, depth: usize) {
-    let inner = Walk::bare(walk.program, id.file);
+    let inner = walk.beside(id.file);
     let declared = walk.program.function(id);
     // Helpers of the tests and short predicates, not the code under test.
     let answers = declared
@@ -200,5 +203,6 @@ pub(crate) fn program_of<'p>(
     };
     let texts = values::all_texts(walk, call.args.get(place)?)?;
     let (first, _) = texts.into_iter().next()?;
-    (!first.contains('/') || first.starts_with('/')).then_some(first)
+    let is_one = !first.contains('/') || first.starts_with('/');
+    (is_one && first.len() <= LONGEST_NAME).then_some(first)
 }

@@ -1,10 +1,12 @@
 //! A Go file's declarations. Bodies of functions are stepped over and parsed
 //! only when asked for: most are never reached from a test.
 
+use std::cell::{Cell, OnceCell};
+
 use crate::ast::{Expr, Field, Signature, Stmt};
 use crate::constraint::{self, Target};
 use crate::lex::{Kind, unquote};
-use crate::parse::Parser;
+use crate::parse::{Cut, Parser};
 
 /// `import alias "path"`
 #[derive(Debug, Clone)]
@@ -42,7 +44,14 @@ pub(crate) struct File<'a> {
     pub(crate) types: Vec<TypeDecl<'a>>,
     /// `var` and `const`, as statements.
     pub(crate) variables: Vec<Stmt<'a>>,
+    /// Of the declarations, and of the bodies that were asked for.
+    pub(crate) cut: Cell<Cut>,
+    /// Where lines begin, in bytes.
+    lines: OnceCell<Vec<usize>>,
 }
+
+/// Names are looked for in each import in turn.
+const MOST_IMPORTS: usize = 1000;
 
 impl<'a> File<'a> {
     pub(crate) fn parse(text: &'a str) -> Self {
@@ -70,20 +79,34 @@ impl<'a> File<'a> {
                 _ => {}
             }
         }
+        file.is_cut(parser.cut());
         file
     }
 
     /// The line of a byte, 1-based.
     pub(crate) fn line(&self, at: usize) -> usize {
-        1 + self.text[..at.min(self.text.len())].matches('\n').count()
+        let lines = self.lines.get_or_init(|| {
+            let newlines = self.text.bytes().enumerate().filter(|(_, it)| *it == b'\n');
+            newlines.map(|(at, _)| at + 1).collect()
+        });
+        1 + lines.partition_point(|start| *start <= at)
     }
 
     /// A function's statements.
     pub(crate) fn body(&self, function: &Function<'a>) -> Vec<Stmt<'a>> {
-        function
-            .body
-            .map(|(start, _)| Parser::new(self.text, start).block())
-            .unwrap_or_default()
+        let Some((start, end)) = function.body else {
+            return Vec::new();
+        };
+        // A bracket that is not closed ends with its body.
+        let mut parser = Parser::new(self.text.get(..end).unwrap_or(self.text), start);
+        let body = parser.block();
+        self.is_cut(parser.cut());
+        body
+    }
+
+    /// Something of it was left out.
+    pub(crate) fn is_cut(&self, cut: Cut) {
+        self.cut.set(self.cut.get().max(cut));
     }
 
     fn imports(&mut self, parser: &mut Parser<'a>) {
@@ -104,7 +127,11 @@ impl<'a> File<'a> {
                 return;
             }
             let path = unquote(parser.advance().text);
-            self.imports.push(Import { alias, path });
+            if self.imports.len() < MOST_IMPORTS {
+                self.imports.push(Import { alias, path });
+            } else {
+                self.is_cut(Cut::Long);
+            }
             if !many {
                 return;
             }

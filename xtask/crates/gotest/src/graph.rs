@@ -12,6 +12,9 @@ use crate::discover::Needed;
 use crate::need::Need;
 use crate::program::{FunctionId, Program};
 
+/// Of one function; no test of people needs as many things.
+const MOST_NEEDS: usize = 30;
+
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     units: FxHashMap<FunctionId, Rc<Unit>>,
@@ -66,7 +69,8 @@ impl Graph {
         }
         while let Some((id, found, next)) = open.pop_front() {
             let reasons = self.reasons.entry(id).or_default();
-            if reasons.iter().any(|(known, _)| known.need == found.need) {
+            let is_known = reasons.iter().any(|(known, _)| known.need == found.need);
+            if is_known || reasons.len() >= MOST_NEEDS {
                 continue;
             }
             reasons.push((found.clone(), next));
@@ -85,6 +89,7 @@ impl Graph {
         program: &Program<'_>,
         own: Option<FunctionId>,
         unit: &Unit,
+        limit: u64,
         needs: &mut Vec<Needed>,
     ) {
         let name = |id: FunctionId| {
@@ -96,17 +101,26 @@ impl Graph {
         };
         let first: Vec<String> = own.map(name).into_iter().collect();
         for found in unit.needs.iter().filter(|found| found.certain) {
+            program.took(10);
+            if program.is_beyond(limit) || needs.len() >= MOST_NEEDS {
+                return;
+            }
             add(program, needs, found, first.clone());
         }
         for call in &unit.calls {
+            program.took(1);
             for (found, _) in self.reasons.get(&call.id).into_iter().flatten() {
                 if !call.certain && !found.skips {
                     continue;
+                }
+                if program.is_beyond(limit) || needs.len() >= MOST_NEEDS {
+                    return;
                 }
                 let mut through = first.clone();
                 let mut at = Some(call.id);
                 while let Some(id) = at {
                     through.push(name(id));
+                    program.took(10);
                     at = self.next(id, &found.need);
                     if through.len() > 50 {
                         break;
@@ -125,8 +139,13 @@ impl Graph {
 
 fn all_calls(unit: &Unit) -> Vec<Calls> {
     let mut calls = unit.calls.clone();
+    let mut before: Option<&Rc<Unit>> = None;
     for subtest in &unit.subtests {
-        calls.extend(all_calls(&subtest.unit));
+        // The turns of a loop share theirs.
+        if !before.is_some_and(|before| Rc::ptr_eq(before, &subtest.unit)) {
+            calls.extend(all_calls(&subtest.unit));
+        }
+        before = Some(&subtest.unit);
     }
     calls
 }

@@ -25,13 +25,13 @@ mod values;
 mod workspace;
 
 /// Changes when the same sources are read differently.
-pub const RULES: &str = "3";
+pub const RULES: &str = "4";
 
 pub use constraint::Target;
-pub use discover::{Needed, Options, Test, discover};
+pub use discover::{Discovered, Needed, Options, Test, discover};
 pub use names::Kind;
 pub use need::Need;
 pub use reach::newest_source;
 pub use shards::{Weight, split};
 pub use suites::{NamedSuite, named_suites};
-pub use workspace::{Entry, Folder, Module, Source, Workspace};
+pub use workspace::{Entry, Folder, LARGEST_SOURCE, Module, Source, Unread, Workspace};

@@ -1,6 +1,31 @@
 //! The same for each of many, on all processors, results in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Builder, ScopedJoinHandle};
+
+/// What the deepest source takes is a fraction of it; pages that are not used
+/// cost nothing.
+const STACK: usize = 32 << 20;
+
+/// Do it on a stack whose size we know.
+pub(crate) fn on_a_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        // Without a thread there is nothing that could be done at all.
+        #[expect(clippy::expect_used, reason = "as `thread::spawn` has it")]
+        let handle = Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .expect("a thread");
+        joined(handle)
+    })
+}
+
+/// A thread that panics is a mistake of ours: let it be seen.
+fn joined<R>(handle: ScopedJoinHandle<'_, R>) -> R {
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
 
 pub(crate) fn map<'t, T: Sync, R: Send>(
     items: &'t [T],
@@ -24,12 +49,18 @@ pub(crate) fn map<'t, T: Sync, R: Send>(
                 mine.push((index, each(item)));
             }
         };
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
-        // A worker that panics is a mistake of ours: let it be seen.
-        joined
-            .flat_map(|mine| mine.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        // With fewer threads than wanted it takes longer, no more.
+        let handles: Vec<_> = (1..workers)
+            .map_while(|_| {
+                Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, work)
+                    .ok()
+            })
+            .collect();
+        let mut done = work();
+        done.extend(handles.into_iter().flat_map(joined));
+        done
     });
     done.sort_unstable_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()

@@ -1,12 +1,14 @@
 //! All packages of a workspace, declared names looked up as a compiler would,
 //! as far as the sources at hand go: what lies outside is a path and a name.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use rustc_hash::FxHashMap;
 
 use crate::ast::{Expr, Field, Signature, Stmt};
 use crate::file::{File, Function, TypeDecl};
+use crate::parse::Cut;
 use crate::workspace::Workspace;
 
 mod resolve;
@@ -30,7 +32,15 @@ pub(crate) struct SourceFile<'a> {
     bodies: Vec<OnceLock<Vec<Stmt<'a>>>>,
     /// What each of its imports may be called in it.
     import_names: OnceLock<Vec<Vec<String>>>,
+    /// What following its functions has taken so far.
+    work: Cell<u64>,
 }
+
+/// Steps of following what the functions of one file do. The most that a file
+/// of Talos takes is less than a hundredth of it.
+const MOST_WORK: u64 = 10_000_000;
+/// Subtests of the whole program; each is kept.
+const MOST_SUBTESTS: usize = 300_000;
 
 /// A package; its own tests belong to it, those of package `x_test` are another.
 #[derive(Debug, Default)]
@@ -50,6 +60,9 @@ pub(crate) struct Program<'a> {
     /// Of folder `i` at `2 i`, of its external tests at `2 i + 1`.
     pub(crate) packages: Vec<Package<'a>>,
     by_path: FxHashMap<String, usize>,
+    /// Steps of following names, types and values.
+    work: Cell<u64>,
+    subtests: Cell<usize>,
 }
 
 /// The type or the nature of an expression.
@@ -98,13 +111,50 @@ impl<'a> Program<'a> {
                 is_test,
                 bodies,
                 import_names: OnceLock::new(),
+                work: Cell::new(0),
             });
         }
         Self {
             files: sources,
             packages,
             by_path,
+            work: Cell::new(0),
+            subtests: Cell::new(0),
         }
+    }
+
+    /// Something took so many steps.
+    #[inline]
+    pub(crate) fn took(&self, steps: usize) {
+        self.work.set(self.work.get() + steps as u64);
+    }
+
+    /// How far the count of steps may go for this file.
+    pub(crate) fn limit(&self, file: usize) -> u64 {
+        self.work.get() + MOST_WORK.saturating_sub(self.files[file].work.get())
+    }
+
+    #[inline]
+    pub(crate) fn is_beyond(&self, limit: u64) -> bool {
+        self.work.get() > limit
+    }
+
+    /// Something is done for the functions of this file.
+    pub(crate) fn for_file<T>(&self, file: usize, work: impl FnOnce() -> T) -> T {
+        let before = self.work.get();
+        let done = work();
+        let known = &self.files[file];
+        known.work.set(known.work.get() + self.work.get() - before);
+        if known.work.get() > MOST_WORK {
+            known.file.is_cut(Cut::Work);
+        }
+        done
+    }
+
+    /// Room for one more subtest.
+    pub(crate) fn another_subtest(&self) -> bool {
+        self.subtests.set(self.subtests.get() + 1);
+        self.subtests.get() <= MOST_SUBTESTS
     }
 
     pub(crate) fn function(&self, id: FunctionId) -> &Function<'a> {
@@ -129,6 +179,7 @@ impl<'a> Program<'a> {
         let mut found: Vec<(&str, FunctionId)> = Vec::new();
         for (package, ty) in self.embedding(package, ty) {
             let methods = &self.packages[package].methods;
+            self.took(methods.len());
             for ((of, name), id) in methods.iter().filter(|((of, _), _)| *of == ty) {
                 debug_assert_eq!(*of, ty);
                 if !found.iter().any(|(known, _)| known == name) {
@@ -152,6 +203,7 @@ impl<'a> Program<'a> {
             };
             match &decl.ty {
                 Expr::Struct(fields) => {
+                    self.took(fields.len());
                     for field in fields.iter().filter(|field| field.embedded) {
                         if let Ty::Named(package, ty) = self.resolve(file, &field.ty)
                             && !all.contains(&(package, ty))

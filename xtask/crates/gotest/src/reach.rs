@@ -5,21 +5,25 @@ use rustc_hash::FxHashSet;
 
 use crate::constraint::Target;
 use crate::discover::parsed_files;
-use crate::workspace::{Source, Workspace, join};
+use crate::workspace::{Source, Unread, Workspace, join};
 
 /// The file that changed last among those that a folder's test binary is built
 /// from, and when, in nanoseconds since 1970. Third-party modules change with go.mod, which the
 /// caller looks at.
+///
+/// # Errors
+/// When one of them cannot be read: what it imports may have changed.
 pub fn newest_source(
     source: &dyn Source,
     workspace: &Workspace,
     target: &Target,
     folder: &str,
-) -> Option<(String, i128)> {
+) -> Result<Option<(String, i128)>, Unread> {
     let start = workspace
         .folders
         .iter()
-        .position(|known| known.dir == folder)?;
+        .position(|known| known.dir == folder);
+    let Some(start) = start else { return Ok(None) };
     let mut seen: FxHashSet<usize> = FxHashSet::default();
     let mut open = vec![start];
     let mut newest: Option<(String, i128)> = None;
@@ -42,12 +46,20 @@ pub fn newest_source(
                 wanted.push((index, path));
             }
         }
-        open = parsed_files(source, &wanted, target, |files| {
+        open = parsed_files(source, &wanted, target, |files, unread| {
+            if let Some(unread) = unread.pop() {
+                return Err(unread);
+            }
             let imports = files.iter().flat_map(|(_, _, file)| &file.imports);
-            imports
-                .filter_map(|import| workspace.folder(&import.path))
-                .collect()
-        });
+            let mut folders = Vec::new();
+            for import in imports {
+                if let Some(unread) = workspace.unread_at(&import.path) {
+                    return Err(unread.clone());
+                }
+                folders.extend(workspace.folder(&import.path));
+            }
+            Ok(folders)
+        })?;
     }
-    newest
+    Ok(newest)
 }

@@ -8,7 +8,7 @@ use crate::constraint::Target;
 use crate::discover::parsed_files;
 use crate::lex::unquote;
 use crate::program::{FunctionId, Program};
-use crate::workspace::{Source, Workspace};
+use crate::workspace::{Source, Unread, Workspace};
 
 /// A suite with a name of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,13 +45,19 @@ impl NamedSuite {
 }
 
 /// All named suites in and below a folder, by name.
+///
+/// # Errors
+/// When a source cannot be read: a suite may be in it.
 pub fn named_suites(
     source: &dyn Source,
     workspace: &Workspace,
     target: &Target,
     below: &str,
-) -> Vec<NamedSuite> {
+) -> Result<Vec<NamedSuite>, Unread> {
     let inside = |dir: &str| dir == below || dir.starts_with(&format!("{below}/"));
+    if let Some(unread) = workspace.unread.iter().find(|it| inside(&it.path)) {
+        return Err(unread.clone());
+    }
     let wanted: Vec<(usize, String)> = workspace
         .folders
         .iter()
@@ -62,7 +68,10 @@ pub fn named_suites(
             files.map(move |(name, _)| (index, format!("{}/{name}", folder.dir)))
         })
         .collect();
-    parsed_files(source, &wanted, target, |files| {
+    parsed_files(source, &wanted, target, |files, unread| {
+        if let Some(unread) = unread.pop() {
+            return Err(unread);
+        }
         let program = Program::new(workspace, files);
         let mut suites: Vec<NamedSuite> = program
             .files
@@ -75,7 +84,7 @@ pub fn named_suites(
             .filter_map(|id| named(&program, id))
             .collect();
         suites.sort_by(|a, b| a.name.cmp(&b.name));
-        suites
+        Ok(suites)
     })
 }
 

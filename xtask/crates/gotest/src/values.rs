@@ -35,7 +35,9 @@ pub(crate) fn all_texts<'p>(
 ) -> Option<Vec<(String, Bindings<'p>)>> {
     let mut tables: Vec<Table<'p>> = Vec::new();
     collect_tables(walk, expr, &mut tables, 0);
-    let turns: usize = tables.iter().map(|table| table.items.len()).product();
+    let turns = tables
+        .iter()
+        .try_fold(1_usize, |turns, table| turns.checked_mul(table.items.len()))?;
     if turns == 0 || turns > MOST_TURNS {
         return None;
     }
@@ -44,6 +46,7 @@ pub(crate) fn all_texts<'p>(
         let mut rest = turn;
         let mut bindings = Bindings::new();
         // The innermost loop turns fastest.
+        walk.program.took(tables.len());
         for table in tables.iter().rev() {
             let item = &table.items[rest % table.items.len()];
             rest /= table.items.len();
@@ -69,11 +72,14 @@ fn eval<'p>(
     bindings: &Bindings<'p>,
     depth: usize,
 ) -> Option<Value<'p>> {
-    if depth > 20 {
+    if depth > 20 || !walk.steps() {
         return None;
     }
     match expr {
-        Expr::Str(text) => Some(Value::Text(unquote(text))),
+        Expr::Str(text) => {
+            walk.program.took(text.len());
+            Some(Value::Text(unquote(text)))
+        }
         Expr::Number(text) => Some(Value::Plain((*text).to_owned())),
         Expr::Name(name @ ("true" | "false")) => Some(Value::Plain((*name).to_owned())),
         Expr::Name(name) => named(walk, name, bindings, depth),
@@ -95,7 +101,10 @@ fn eval<'p>(
             let left = eval(walk, &both.0, bindings, depth + 1)?;
             let right = eval(walk, &both.1, bindings, depth + 1)?;
             match (left, right) {
-                (Value::Text(left), Value::Text(right)) => Some(Value::Text(left + &right)),
+                (Value::Text(left), Value::Text(right)) => {
+                    walk.program.took(left.len() + right.len());
+                    Some(Value::Text(left + &right))
+                }
                 _ => None,
             }
         }
@@ -143,7 +152,9 @@ fn called<'p>(
                 .iter()
                 .map(|arg| eval(walk, arg, bindings, depth + 1))
                 .collect();
-            formatted(&format, &args?).map(Value::Text)
+            let text = formatted(&format, &args?)?;
+            walk.program.took(text.len());
+            Some(Value::Text(text))
         }
         Ty::ExternalFunction("strconv", "Itoa" | "FormatBool") => {
             match eval(walk, call.args.first()?, bindings, depth + 1)? {
@@ -183,6 +194,7 @@ fn field_of<'p>(
     let Expr::Composite(own, items) = element else {
         return None;
     };
+    walk.program.took(items.len());
     if items.iter().any(|item| item.key.is_some()) {
         let named =
             |item: &&Item<'p>| matches!(&item.key, Some(Expr::Name(name)) if *name == field);

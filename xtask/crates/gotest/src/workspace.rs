@@ -2,14 +2,45 @@
 //! `go list ./...` sees them (`go help packages`, `go help work`).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Where sources come from: folders and files below a checkout's root, named
 /// with `/` and without a leading one; the root is the empty name.
 pub trait Source: Sync {
-    /// The entries of a folder, in any order; none when it cannot be read.
-    fn list(&self, dir: &str) -> Vec<Entry>;
-    /// A file's text; `None` when it cannot be read.
-    fn read(&self, file: &str) -> Option<String>;
+    /// The entries of a folder, in any order; none where there is no such folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn list(&self, dir: &str) -> std::io::Result<Vec<Entry>>;
+    /// A file's text; `None` only where there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self, file: &str) -> std::io::Result<Option<String>>;
+}
+
+/// No source that people write is larger; what is read of one is kept.
+pub const LARGEST_SOURCE: u64 = 16 << 20;
+
+/// A file or folder of which something could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unread {
+    /// From the checkout's root.
+    pub path: String,
+    pub why: String,
+}
+
+impl std::error::Error for Unread {}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() {
+            "."
+        } else {
+            &self.path
+        };
+        write!(f, "`{path}`: {}", self.why)
+    }
 }
 
 /// One entry of a folder.
@@ -50,13 +81,26 @@ pub struct Workspace {
     pub folders: Vec<Folder>,
     /// `N` of the `go 1.N` line.
     pub go_minor: Option<u32>,
+    /// Folders that could not be looked into.
+    pub unread: Vec<Unread>,
 }
 
 impl Workspace {
     /// Look at the checkout's go.work, or at its go.mod where there is none.
-    pub fn open(source: &dyn Source) -> Self {
-        let work = source.read("go.work");
-        let main = source.read("go.mod");
+    ///
+    /// # Errors
+    /// When one of these cannot be read: what the modules are decides what all
+    /// else is.
+    pub fn open(source: &dyn Source) -> Result<Self, Unread> {
+        let read = |file: String| match source.read(&file) {
+            Ok(text) => Ok(text),
+            Err(error) => Err(Unread {
+                path: file,
+                why: error.to_string(),
+            }),
+        };
+        let work = read("go.work".to_owned())?;
+        let main = read("go.mod".to_owned())?;
         let dirs = match &work {
             Some(text) => uses(text),
             None => vec![String::new()],
@@ -73,24 +117,36 @@ impl Workspace {
                     .parse()
                     .ok()
             });
-        let modules: Vec<Module> = dirs
-            .into_iter()
-            .filter_map(|dir| {
-                let text = source.read(&join(&dir, "go.mod"))?;
-                let path = directive(&text, "module")?.to_owned();
-                Some(Module { path, dir })
-            })
-            .collect();
-        let mut folders = Vec::new();
-        for (index, module) in modules.iter().enumerate() {
-            walk(source, module, index, &mut folders);
+        let mut modules: Vec<Module> = Vec::new();
+        let mut known = BTreeSet::new();
+        let mut dirs = dirs.into_iter().filter(|dir| known.insert(dir.clone()));
+        for dir in dirs.by_ref().take(MOST_MODULES) {
+            let Some(text) = read(join(&dir, "go.mod"))? else {
+                continue;
+            };
+            if let Some(path) = directive(&text, "module") {
+                let path = path.to_owned();
+                modules.push(Module { path, dir });
+            }
         }
-        folders.sort_by(|a, b| a.import_path.cmp(&b.import_path));
-        Self {
-            modules,
-            folders,
+        let mut workspace = Self {
             go_minor,
+            ..Self::default()
+        };
+        if dirs.next().is_some() {
+            workspace.unread.push(Unread {
+                path: "go.work".to_owned(),
+                why: format!("only its first {MOST_MODULES} modules were looked at"),
+            });
         }
+        for (index, module) in modules.iter().enumerate() {
+            walk(source, module, index, &mut workspace);
+        }
+        workspace
+            .folders
+            .sort_by(|a, b| a.import_path.cmp(&b.import_path));
+        workspace.modules = modules;
+        Ok(workspace)
     }
 
     /// The folders that patterns mean: `./pkg`, `./pkg/...`, import paths, `...`
@@ -119,6 +175,28 @@ impl Workspace {
             }
         }
         Ok(chosen.into_iter().collect())
+    }
+
+    /// What could not be looked into, if that is where this import path leads.
+    pub(crate) fn unread_at(&self, import_path: &str) -> Option<&Unread> {
+        self.unread.iter().find(|unread| {
+            self.modules.iter().any(|module| {
+                let below = if module.dir.is_empty() {
+                    Some(unread.path.as_str())
+                } else if unread.path == module.dir {
+                    Some("")
+                } else {
+                    let rest = unread.path.strip_prefix(&module.dir);
+                    rest.and_then(|rest| rest.strip_prefix('/'))
+                };
+                below.is_some_and(|below| {
+                    let prefix = join(&module.path, below);
+                    let prefix = prefix.trim_end_matches('/');
+                    let rest = import_path.strip_prefix(prefix);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+            })
+        })
     }
 
     /// The folder of an import path.
@@ -199,11 +277,34 @@ fn matches(pattern: &str, path: &str) -> bool {
     rest.is_empty() || ends_open
 }
 
-fn walk(source: &dyn Source, module: &Module, index: usize, folders: &mut Vec<Folder>) {
-    // Folders may be links to each other: nothing is deeper than this.
+/// More modules than this are in no workspace of people.
+const MOST_MODULES: usize = 1000;
+/// Folders of one checkout, with those that are met again by another way.
+const MOST_FOLDERS: usize = 100_000;
+const DEEPEST_FOLDER: usize = 64;
+
+fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Workspace) {
+    let Workspace {
+        folders, unread, ..
+    } = workspace;
+    let mut met = 0;
     let mut open = vec![(module.dir.clone(), module.path.clone(), 0)];
     while let Some((dir, import_path, depth)) = open.pop() {
-        let entries = source.list(&dir);
+        met += 1;
+        if met > MOST_FOLDERS {
+            unread.push(Unread {
+                path: module.dir.clone(),
+                why: format!("only its first {MOST_FOLDERS} folders were looked into"),
+            });
+            return;
+        }
+        let entries = source.list(&dir).unwrap_or_else(|error| {
+            unread.push(Unread {
+                path: dir.clone(),
+                why: error.to_string(),
+            });
+            Vec::new()
+        });
         let is_other = !dir.is_empty()
             && dir != module.dir
             && entries
@@ -218,12 +319,21 @@ fn walk(source: &dyn Source, module: &Module, index: usize, folders: &mut Vec<Fo
             if entry.is_dir {
                 let skipped =
                     hidden || entry.name == "testdata" || (entry.name == "vendor" && depth == 0);
-                if !skipped && depth < 64 {
+                if skipped {
+                    continue;
+                }
+                // Import paths of so many parts are no packages of people.
+                if depth < DEEPEST_FOLDER {
                     open.push((
                         join(&dir, &entry.name),
                         format!("{import_path}/{}", entry.name),
                         depth + 1,
                     ));
+                } else {
+                    unread.push(Unread {
+                        path: join(&dir, &entry.name),
+                        why: format!("it is more than {DEEPEST_FOLDER} folders deep"),
+                    });
                 }
             } else if !hidden && is_go(&entry.name) {
                 files.push((entry.name, entry.stamp));

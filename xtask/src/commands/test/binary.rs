@@ -6,6 +6,7 @@ use std::fmt::Write;
 use camino::Utf8Path;
 use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 
+use super::discovered::unread;
 use super::no_time_span;
 use crate::commands::cluster::HalfMade;
 use crate::commands::{App, build};
@@ -27,7 +28,7 @@ pub(super) fn rebuilt(
     tags: &[&str],
 ) -> Result<()> {
     let path = checkout.dir.join(binary);
-    let Some(why) = stale(checkout, &path, tags) else {
+    let Some(why) = stale(checkout, &path, tags)? else {
         app.ui.progress(&format!("{binary} is of these sources"));
         return Ok(());
     };
@@ -42,24 +43,27 @@ pub(super) fn rebuilt(
 }
 
 /// Why a binary has to be built anew; none when it is newer than all of it.
-fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Option<String> {
+fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Result<Option<String>> {
     let Some(built) = modified(binary) else {
-        return Some("it is not built yet".to_owned());
+        return Ok(Some("it is not built yet".to_owned()));
     };
     let source = Sources {
         root: checkout.dir.clone(),
     };
-    let workspace = Workspace::open(&source);
-    let newest = newest_source(&source, &workspace, &target(tags), FOLDER);
+    let workspace = Workspace::open(&source).map_err(|it| unread(&checkout.dir, &it))?;
+    let newest = newest_source(&source, &workspace, &target(tags), FOLDER)
+        .map_err(|it| unread(&checkout.dir, &it))?;
     if let Some((file, changed)) = newest.filter(|(_, changed)| *changed > built) {
         let seconds = (changed - built) / 1_000_000_000;
-        return Some(format!("{file} changed {seconds} s after it was built"));
+        return Ok(Some(format!(
+            "{file} changed {seconds} s after it was built"
+        )));
     }
     // Other modules change with these.
-    ["go.mod", "go.sum", "pkg/machinery/go.mod"]
+    Ok(["go.mod", "go.sum", "pkg/machinery/go.mod"]
         .into_iter()
         .find(|file| modified(&checkout.dir.join(file)).is_some_and(|at| at > built))
-        .map(|file| format!("{file} changed after it was built"))
+        .map(|file| format!("{file} changed after it was built")))
 }
 
 /// When a file changed, in nanoseconds since 1970.
@@ -76,11 +80,16 @@ fn target(tags: &[&str]) -> Target {
 }
 
 /// The suites of a binary with these tags, read from the sources.
-pub(super) fn suites(checkout: &Checkout, tags: &[&str]) -> Vec<NamedSuite> {
+///
+/// # Errors
+/// A source that cannot be read.
+pub(super) fn suites(checkout: &Checkout, tags: &[&str]) -> Result<Vec<NamedSuite>> {
     let source = Sources {
         root: checkout.dir.clone(),
     };
-    named_suites(&source, &Workspace::open(&source), &target(tags), FOLDER)
+    Workspace::open(&source)
+        .and_then(|workspace| named_suites(&source, &workspace, &target(tags), FOLDER))
+        .map_err(|it| unread(&checkout.dir, &it))
 }
 
 pub(super) fn list(suites: &[NamedSuite]) {

@@ -1,7 +1,7 @@
 //! The checkout's tests, from the cache where nothing changed.
 
 use camino::Utf8Path;
-use gotest::{Options, Target, Test, Workspace};
+use gotest::{Options, Target, Test, Unread, Workspace};
 
 use super::args::Chosen;
 use super::shards;
@@ -32,7 +32,7 @@ pub(in crate::commands) fn in_checkout(
     let source = Sources {
         root: dir.to_owned(),
     };
-    let workspace = Workspace::open(&source);
+    let workspace = Workspace::open(&source).map_err(|it| unread(dir, &it))?;
     let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
     let folders = workspace
         .matching(&chosen.packages, here)
@@ -48,8 +48,13 @@ pub(in crate::commands) fn in_checkout(
     let tests = discovered::read(&file, &key).unwrap_or_else(|| {
         let all: Vec<usize> = (0..workspace.folders.len()).collect();
         let options = Options { target, deep: true };
-        let tests = gotest::discover(&source, &workspace, &all, &options);
-        discovered::write(&file, &key, tests)
+        let found = gotest::discover(&source, &workspace, &all, &options);
+        if found.unread.is_empty() {
+            return discovered::write(&file, &key, found.tests);
+        }
+        // It may be readable the next time, with the same key.
+        note(app, &found.unread);
+        found.tests
     });
     let tests = if chosen.packages.is_empty() {
         tests
@@ -63,6 +68,24 @@ pub(in crate::commands) fn in_checkout(
     match chosen.shard {
         Some(shard) => shards::of_shard(app, tests, shard, chosen.times.as_deref()),
         None => Ok(tests),
+    }
+}
+
+/// A file of the checkout that decides what its packages are.
+pub(super) fn unread(checkout: &Utf8Path, unread: &Unread) -> Failure {
+    let path = checkout.join(&unread.path);
+    Failure::host(format!("cannot read `{path}`")).cause(&unread.why)
+}
+
+/// Each is named; of very many the first ones.
+fn note(app: &App<'_>, all: &[Unread]) {
+    const MOST: usize = 20;
+    for unread in all.iter().take(MOST) {
+        app.ui.note(&format!("cannot read all of {unread}"));
+    }
+    if let Some(more) = all.len().checked_sub(MOST).filter(|more| *more > 0) {
+        app.ui
+            .note(&format!("cannot read all of {more} more files"));
     }
 }
 

@@ -36,7 +36,7 @@ const FRESH: (&str, &str) = ("integration", "172.20.64.0/24");
 
 pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
-    let suites = suites(&checkout, &TAGS);
+    let suites = suites(&checkout, &TAGS)?;
     if args.list {
         list(&suites);
         return Ok(0);

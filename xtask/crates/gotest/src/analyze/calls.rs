@@ -6,6 +6,7 @@ use super::{Calls, Found, MOST_SUBTESTS, Origin, SUITE, Subtest, Suite, Unit, Wa
 use crate::ast::{Call, Expr};
 use crate::evidence;
 use crate::need::{self, Need};
+use crate::parse::Cut;
 use crate::program::Ty;
 use crate::values::{self, Value};
 
@@ -98,7 +99,8 @@ impl<'p> Walk<'p> {
         };
         let mut shared: Option<Rc<Unit>> = None;
         for (text, bindings) in names {
-            if self.unit.subtests.len() >= MOST_SUBTESTS {
+            if self.unit.subtests.len() >= MOST_SUBTESTS || !self.program.another_subtest() {
+                self.program.files[self.file].file.is_cut(Cut::Work);
                 break;
             }
             let unit = match &shared {

@@ -46,6 +46,8 @@ pub(crate) struct Walk<'p> {
     /// Inside something that code other than tests may or may not do.
     unsure: usize,
     depth: usize,
+    /// How far the program's count of steps may go.
+    limit: u64,
 }
 
 /// Deeper nesting of subtests and closures is not followed.
@@ -56,8 +58,12 @@ const MOST_SUBTESTS: usize = 2000;
 const SUITE: &str = "github.com/stretchr/testify/suite";
 
 pub(crate) fn function<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
+    program.for_file(id.file, || walked(program, id))
+}
+
+fn walked<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
     let declared = program.function(id);
-    let mut walk = Walk::bare(program, id.file);
+    let mut walk = Walk::bare(program, id.file, program.limit(id.file));
     if let Some(receiver) = &declared.receiver {
         let ty = program.resolve(id.file, &receiver.ty);
         walk.declare(receiver.name, ty, Origin::Nowhere);
@@ -84,7 +90,7 @@ fn may_be_done(statement: &Stmt<'_>) -> bool {
 
 impl<'p> Walk<'p> {
     /// Knows a file's names and no local ones.
-    pub(crate) fn bare(program: &'p Program<'p>, file: usize) -> Self {
+    pub(crate) fn bare(program: &'p Program<'p>, file: usize, limit: u64) -> Self {
         Self {
             program,
             file,
@@ -93,11 +99,30 @@ impl<'p> Walk<'p> {
             nameless: 0,
             unsure: 0,
             depth: 0,
+            limit,
         }
     }
 
+    /// As another walk, within the same limit.
+    pub(crate) fn beside(&self, file: usize) -> Self {
+        Self::bare(self.program, file, self.limit)
+    }
+
+    /// One step more, where it did not take too many already.
+    #[inline]
+    pub(crate) fn steps(&self) -> bool {
+        self.program.took(1);
+        !self.program.is_beyond(self.limit)
+    }
+
     pub(crate) fn local(&self, name: &str) -> Option<&Local<'p>> {
-        self.locals.iter().rev().find(|local| local.name == name)
+        let mut looked = 0;
+        let found = self.locals.iter().rev().find(|local| {
+            looked += 1;
+            local.name == name
+        });
+        self.program.took(looked);
+        found
     }
 
     fn declare(&mut self, name: &'p str, ty: Ty<'p>, value: Origin<'p>) {
@@ -135,6 +160,9 @@ impl<'p> Walk<'p> {
     }
 
     fn statement(&mut self, statement: &'p Stmt<'p>) {
+        if !self.steps() {
+            return;
+        }
         match statement {
             Stmt::Expr(expr) => self.expr(expr),
             Stmt::Return(exprs) => self.exprs(exprs),
@@ -216,7 +244,10 @@ impl<'p> Walk<'p> {
             let origin = value.map_or(Origin::Nowhere, Origin::Bound);
             if defines {
                 self.declare(name, ty, origin);
-            } else if let Some(local) = self
+                continue;
+            }
+            self.program.took(self.locals.len());
+            if let Some(local) = self
                 .locals
                 .iter_mut()
                 .rev()
@@ -237,6 +268,9 @@ impl<'p> Walk<'p> {
     }
 
     fn expr(&mut self, expr: &'p Expr<'p>) {
+        if !self.steps() {
+            return;
+        }
         match expr {
             Expr::Call(call) => self.call(call),
             Expr::Func(literal) => self.closure(literal),

@@ -6,6 +6,9 @@ use crate::program::Ty;
 
 impl<'p> Walk<'p> {
     pub(crate) fn ty(&self, expr: &'p Expr<'p>) -> Ty<'p> {
+        if !self.steps() {
+            return Ty::Unknown;
+        }
         match expr {
             Expr::Name(name) => match self.local(name) {
                 Some(local) => local.ty.clone(),

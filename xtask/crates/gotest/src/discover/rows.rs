@@ -12,13 +12,19 @@ use crate::need::Need;
 use crate::overrides;
 use crate::program::{FunctionId, Program};
 use crate::values::rewritten;
+use crate::workspace::Unread;
 
 pub(super) struct Rows<'p> {
     pub(super) program: &'p Program<'p>,
     pub(super) graph: Graph,
     pub(super) deep: bool,
     pub(super) tests: Vec<Test>,
+    /// The first file whose tests are not all there.
+    pub(super) left_out: Option<Unread>,
 }
+
+/// Rows of a whole checkout; Talos has some thousand.
+const MOST_ROWS: usize = 300_000;
 
 /// A row before its needs are known.
 struct Row {
@@ -55,6 +61,15 @@ impl Rows<'_> {
                 let Some(kind) = names::kind(&source.file, function) else {
                     continue;
                 };
+                if rows.len().max(self.tests.len()) >= MOST_ROWS {
+                    self.left_out.get_or_insert_with(|| Unread {
+                        path: source.path.clone(),
+                        why: format!(
+                            "only the first {MOST_ROWS} tests are read; more were left out"
+                        ),
+                    });
+                    break;
+                }
                 let id = FunctionId { file, index };
                 let test = self.test(id, function.name.to_owned(), kind, function.at);
                 if self.deep {
@@ -114,7 +129,7 @@ impl Rows<'_> {
         rows: &mut Vec<Row>,
         depth: usize,
     ) {
-        if depth > 8 {
+        if depth > 8 || rows.len() >= MOST_ROWS {
             return;
         }
         let mut unique = Unique::default();
@@ -159,6 +174,9 @@ impl Rows<'_> {
             if !is_test {
                 continue;
             }
+            if rows.len() >= MOST_ROWS {
+                return;
+            }
             let unit = self.graph.unit(program, id);
             let name = format!("{name}/{method}");
             let mut all = units.clone();
@@ -195,16 +213,19 @@ impl Rows<'_> {
         let mut test = row.test;
         let mut needs: Vec<Needed> = Vec::new();
         let own = row.functions.last().copied();
-        for unit in &row.units {
-            self.graph.needs_of(self.program, own, unit, &mut needs);
-        }
-        for function in &row.functions {
-            let unit = self.graph.known(*function);
-            if let Some(unit) = unit {
-                self.graph
-                    .needs_of(self.program, Some(*function), unit, &mut needs);
+        let (program, graph) = (self.program, &self.graph);
+        let file = row.functions.first().map_or(0, |id| id.file);
+        let limit = program.limit(file);
+        program.for_file(file, || {
+            for unit in &row.units {
+                graph.needs_of(program, own, unit, limit, &mut needs);
             }
-        }
+            for function in &row.functions {
+                if let Some(unit) = graph.known(*function) {
+                    graph.needs_of(program, Some(*function), unit, limit, &mut needs);
+                }
+            }
+        });
         // Of a disk that is none of ours only the name is asked for.
         if !needs.iter().any(|needed| needed.need == Need::Loop) {
             needs.retain(|needed| needed.need != Need::PartitionNodes);

@@ -7,7 +7,7 @@ use crate::workspace::Entry;
 struct Texts(BTreeMap<String, String>);
 
 impl Source for Texts {
-    fn list(&self, dir: &str) -> Vec<Entry> {
+    fn list(&self, dir: &str) -> std::io::Result<Vec<Entry>> {
         let mut entries: BTreeMap<String, bool> = BTreeMap::new();
         for path in self.0.keys() {
             let rest = if dir.is_empty() {
@@ -31,15 +31,25 @@ impl Source for Texts {
             is_dir,
             stamp: (0, 0),
         };
-        entries.into_iter().map(entry).collect()
+        Ok(entries.into_iter().map(entry).collect())
     }
 
-    fn read(&self, file: &str) -> Option<String> {
-        self.0.get(file).cloned()
+    fn read(&self, file: &str) -> std::io::Result<Option<String>> {
+        match self.0.get(file).map(String::as_str) {
+            Some(UNREADABLE) => Err(std::io::Error::other("it is a FIFO")),
+            text => Ok(text.map(str::to_owned)),
+        }
     }
 }
 
+/// In place of a text: what cannot be read.
+const UNREADABLE: &str = "\0";
+
 fn found(files: &[(&str, &str)]) -> Vec<Test> {
+    discovered(files).tests
+}
+
+fn discovered(files: &[(&str, &str)]) -> Discovered {
     let mut texts: BTreeMap<String, String> = files
         .iter()
         .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
@@ -49,7 +59,7 @@ fn found(files: &[(&str, &str)]) -> Vec<Test> {
         "module example.org/m\n\ngo 1.24\n".to_owned(),
     );
     let source = Texts(texts);
-    let workspace = Workspace::open(&source);
+    let workspace = Workspace::open(&source).unwrap();
     let all: Vec<usize> = (0..workspace.folders.len()).collect();
     let options = Options {
         target: Target::default(),
@@ -322,26 +332,298 @@ mod hostile {
         }
     }
 
+    /// One test beside a file of others, read on a small stack: it is found
+    /// whatever the others wrote, and they are named if something is left out.
+    fn beside(hostile: &str) -> Vec<Unread> {
+        std::thread::scope(|scope| {
+            let read = || {
+                let ours = "package b\nimport \"testing\"\nfunc TestOurs(t *testing.T) {}\n";
+                let found = discovered(&[("a/a_test.go", hostile), ("b/b_test.go", ours)]);
+                assert!(found.tests.iter().any(|test| test.name == "TestOurs"));
+                assert!(
+                    found
+                        .unread
+                        .iter()
+                        .all(|unread| unread.path == "a/a_test.go")
+                );
+                found.unread
+            };
+            let thread = std::thread::Builder::new().stack_size(256 << 10);
+            thread.spawn_scoped(scope, read).unwrap().join().unwrap()
+        })
+    }
+
+    const TURNS: usize = 20_000;
+
+    /// `head piece piece … middle tail tail …` as a function's body, as a
+    /// variable's value and as a declaration.
+    fn everywhere(head: &str, piece: &str, middle: &str, tail: &str) -> [Vec<Unread>; 3] {
+        let text = format!(
+            "{head}{}{middle}{}",
+            piece.repeat(TURNS),
+            tail.repeat(TURNS)
+        );
+        [
+            format!("package a\nimport \"testing\"\nfunc TestA(t *testing.T) {{\n{text}\n}}\n"),
+            format!("package a\nimport \"testing\"\nvar a = {text}\nfunc TestA(t *testing.T) {{ t.Run(a, b) }}\n"),
+            format!("package a\n{text}\n"),
+        ]
+        .map(|text| beside(&text))
+    }
+
     #[test]
-    fn deep_nesting_ends() {
-        for piece in [
-            "(",
-            "[",
-            "{",
-            "func() {",
-            "if x {",
-            "switch { case ",
-            "*",
-            "!",
-            "t.Run(\"a\", func() {",
-            "a+(",
-            "map[a]",
+    fn nesting_is_cut_and_said() {
+        for (head, piece, middle, tail) in [
+            ("x = ", "(", "1", ")"),
+            ("x = ", "[", "1", "]"),
+            ("", "{", "x()", "}"),
+            ("x = ", "func() { y = ", "1", "}"),
+            ("", "if x {", "x()", "}"),
+            ("", "if x {} else ", "{}", ""),
+            ("", "switch { case x: ", "x()", "}"),
+            ("", "switch { case f(func() {", "x()", "})}"),
+            ("", "select { case x = <-f(func() {", "x()", "})}"),
+            ("", "for range f(func() {", "x()", "}) {}"),
+            ("x = ", "*", "x", ""),
+            ("x = ", "!", "x", ""),
+            ("x = ", "- ", "x", ""),
+            ("x = ", "<-", "x", ""),
+            ("x = ", "& ", "x", ""),
+            ("", "t.Run(\"a\", func(t *testing.T) {", "x()", "})"),
+            ("x = ", "a+(", "1", ")"),
+            ("x = ", "T{", "1", "}"),
+            ("x = ", "T{a: ", "1", "}"),
+            ("x = []int", "{", "1", "}"),
+            ("x = ", "a[", "1", "]"),
+            ("x = ", "f(", "1", ")"),
+            ("var x ", "map[a]", "int", ""),
+            ("var x ", "map[", "int", "]int"),
+            ("var x ", "[]", "int", ""),
+            ("x = ", "[]", "int{}", ""),
+            ("var x ", "[a[1]]", "int", ""),
+            ("var x ", "*", "int", ""),
+            ("var x ", "chan ", "int", ""),
+            ("var x ", "<-chan ", "int", ""),
+            ("var x ", "func(", "int", ")"),
+            ("var x ", "func() ", "int", ""),
+            ("var x ", "struct { a ", "int", "}"),
+            ("type T ", "struct { a ", "int", "}"),
+            ("type T ", "struct { ", "int", "}"),
+            ("type T ", "A[", "int", "]"),
+            ("func f(a ", "A[", "int", "])"),
+            ("func f(a ", "func(a ", "int", ")"),
         ] {
-            let text = format!(
-                "package a\nfunc TestA(t *testing.T) {{\n{}",
-                piece.repeat(20_000)
-            );
-            found(&[("a/a_test.go", &text)]);
+            let unread = everywhere(head, piece, middle, tail);
+            assert!(unread.iter().any(|it| !it.is_empty()), "{head}{piece}");
+        }
+    }
+
+    /// What is stepped over needs no levels.
+    #[test]
+    fn type_parameters_are_stepped_over() {
+        for unread in everywhere("type T[P ", "A[", "int", "] any] int") {
+            assert_eq!(unread, []);
+        }
+    }
+
+    #[test]
+    fn chains_are_cut_and_said() {
+        for (head, piece) in [
+            ("x = a", ".b"),
+            ("x = f", "()"),
+            ("x = f", "().g"),
+            ("x = a", "[0]"),
+            ("x = a", "[0][0:1]"),
+            ("x = a", ".(b)"),
+            ("x = a", ".b(c.d().e, func() { f().g() })"),
+        ] {
+            let unread = everywhere(head, piece, "", "");
+            assert!(!unread[0].is_empty(), "{head}{piece}");
+        }
+    }
+
+    /// Sums of thousands of strings are what generators write.
+    #[test]
+    fn sums_are_read_whole_however_long() {
+        for (head, piece) in [
+            ("x = 1", "+1"),
+            ("x = a", "&&a"),
+            ("x = a", "||b&&c"),
+            ("x = a", "==b"),
+            ("x = \"a\"", "+\"a\""),
+            ("x = \"a\"", "+\n\"a\"+f(1*2)"),
+        ] {
+            for unread in everywhere(head, piece, "", "") {
+                assert_eq!(unread, [], "{head}{piece}");
+            }
+        }
+        let sum = "\"a\"+".repeat(5000);
+        let text = format!(
+            "package a\nimport \"os/exec\"\nfunc TestA(t *testing.T) {{\nx := {sum}exec.Command(\"lvm\").String()\n}}\n"
+        );
+        assert_eq!(
+            rows(&[("a/a_test.go", &text)]),
+            ["TestA: root lvm tool:lvm"]
+        );
+    }
+
+    #[test]
+    fn rows_of_labels_and_comments_are_no_nesting() {
+        for piece in [
+            "{}", "[]int{}", "a:\n", "/* x */", "// x\n", ";", "\n", "`x`;", "goto a;",
+        ] {
+            for unread in everywhere("", piece, "x()", "") {
+                assert_eq!(unread, [], "{piece:?}");
+            }
+        }
+    }
+
+    /// What is read once and copied, or read again and again, ends too.
+    #[test]
+    fn doubling_ends() {
+        let lines = |line: &dyn Fn(usize) -> String| -> String { (1..60).map(line).collect() };
+        let structs = "struct { a, b ".repeat(100) + "int" + &"}".repeat(100);
+        let sums = lines(&|n| format!("a{n} := a{} + a{}\n", n - 1, n - 1));
+        let formats = lines(&|n| {
+            let args = format!("a{}, ", n - 1).repeat(20);
+            format!("a{n} := fmt.Sprintf(\"%s%s%s%s\", {args})\n")
+        });
+        let calls = lines(&|n| format!("a{n} := f({})\n", format!("a{}, ", n - 1).repeat(50)));
+        let helpers = lines(&|n| {
+            let calls = format!("f{}() || ", n - 1).repeat(50);
+            format!("func f{n}() bool {{ return {calls} f0() }}\n")
+        });
+        let loops = (0..30).map(|n| {
+            format!(
+                "for _, a{n} := range []string{{{}}} {{\n",
+                "\"x\",".repeat(1000)
+            )
+        });
+        let sum = (0..30).fold(String::new(), |sum, n| sum + &format!("a{n} + "));
+        let subtests = "for _, a := range []string{\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\"} {\nt.Run(a, func(t *testing.T) {\n".repeat(20);
+        let cases = "switch { case [func() {".repeat(60);
+        for body in [
+            format!("var x {structs}"),
+            format!("a0 := \"x\"\n{sums}t.Run(a59, func(t *testing.T) {{}})"),
+            format!("a0 := \"x\"\n{sums}if a59 {{ t.Skip() }}"),
+            format!("a0 := \"xxxxxxxxxxxx\"\n{formats}t.Run(a59, func(t *testing.T) {{}})"),
+            format!("a0 := 1\n{calls}if a59 {{ t.Skip() }}\nexec.Command(a59)"),
+            format!(
+                "if f59() {{ t.Skip() }}\n}}\n{helpers}func f0() bool {{ return os.Geteuid() == 0"
+            ),
+            format!(
+                "{}t.Run({sum}\"\", func(t *testing.T) {{}})",
+                loops.collect::<String>()
+            ),
+            subtests,
+            cases,
+        ] {
+            let imports = "import (\n\"fmt\"\n\"os\"\n\"os/exec\"\n\"testing\"\n)";
+            beside(&format!(
+                "package a\n{imports}\nfunc TestA(t *testing.T) {{\n{body}\n}}\n"
+            ));
+        }
+        beside(&format!(
+            "package a\ntype T {structs}\nfunc f(a, b, c {structs}) {{}}\n"
+        ));
+    }
+
+    /// Declarations that lead back to themselves.
+    #[test]
+    fn circles_end() {
+        for text in [
+            "var a a\n",
+            "var a b\nvar b a\n",
+            "var a = a\n",
+            "var a = b\nvar b = a\n",
+            "const a = a + a\n",
+            "type a a\n",
+            "type a struct { a }\n",
+            "type a struct { b }\ntype b struct { a }\n",
+            "type a []a\n",
+            "type a = b\ntype b = a\n",
+            "func a() bool { return a() }\n",
+            "func a() a\n",
+            "var a = a()\n",
+            "import a \"a\"\nvar a a.a\n",
+        ] {
+            let test = "func TestA(t *testing.T) {\nvar x a\nx.a()\na.a.a()\nfor _, a := range a { t.Run(a, a) }\nt.Run(a, func(t *testing.T) {})\nif a() { t.Skip() }\nif a { t.Skip() }\na := a\nt.Run(a, a)\na(a)\n}\n";
+            beside(&format!("package a\nimport \"testing\"\n{text}{test}"));
+            beside(&format!("package a\nimport \"testing\"\n{test}{text}"));
+        }
+    }
+
+    /// Much of the same takes time and memory in proportion.
+    #[test]
+    fn many_of_all_are_read_in_proportion() {
+        let many = |each: &dyn Fn(usize) -> String| -> String { (0..30_000).map(each).collect() };
+        let locals = many(&|n| format!("a{n} := a{}\n", n / 2));
+        for text in [
+            many(&|n| format!("func TestA{n}(t *testing.T) {{ x.y() }}\n")),
+            many(&|n| format!("import \"a/b{n}\"\n")) + "func TestA(t *testing.T) { x() }\n",
+            format!("func TestA(t *testing.T) {{\n{locals}}}\n"),
+            format!("func TestA({}int) {{}}\n", many(&|n| format!("a{n}, "))),
+            format!(
+                "type T struct {{\n{}}}\nfunc TestA(t *testing.T) {{\nvar x T\n{}}}\n",
+                many(&|n| format!("a{n} int\n")),
+                many(&|n| format!("x.b{n}()\n"))
+            ),
+            format!(
+                "type T struct {{\n{}int\n}}\n",
+                many(&|n| format!("a{n}, "))
+            ),
+            format!(
+                "func TestA(t *testing.T) {{ x = f({}) }}\n",
+                many(&|_| ",".to_owned())
+            ),
+            format!(
+                "func TestA(t *testing.T) {{\n{}}}\n",
+                many(&|n| format!("exec.Command(\"a{n}\")\n"))
+            ),
+            many(&|n| format!("func f{n}() {{ f{}(); exec.Command(\"a{n}\") }}\n", n + 1))
+                + "func TestA(t *testing.T) { f0() }\n",
+            format!(
+                "func TestA(t *testing.T) {{\n{}}}\n",
+                many(&|_| "suite.Run(t, &S{})\n".to_owned())
+            ),
+        ] {
+            let imports = "import (\n\"os/exec\"\n\"testing\"\n)";
+            beside(&format!("package a\n{imports}\n{text}"));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_named() {
+        let large = "package a\n".to_owned() + &" ".repeat(17 << 20);
+        let [unread] = &beside(&large)[..] else {
+            panic!("one file is too large");
+        };
+        assert_eq!(
+            unread.to_string(),
+            "`a/a_test.go`: it is larger than 16 MiB"
+        );
+        // A table of more elements than are kept.
+        let table = format!("package a\nvar a = []int{{{}}}\n", "0,".repeat(5 << 20));
+        assert!(beside(&table)[0].why.contains("too long"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_and_the_rest_is_read() {
+        let [unread] = &beside(UNREADABLE)[..] else {
+            panic!("one file cannot be read");
+        };
+        assert_eq!(unread.to_string(), "`a/a_test.go`: it is a FIFO");
+    }
+
+    #[test]
+    fn modules_that_cannot_be_read_are_an_error() {
+        for name in ["go.work", "go.mod", "sub/go.mod"] {
+            let mut texts = BTreeMap::new();
+            texts.insert("go.work".to_owned(), "use .\nuse ./sub\n".to_owned());
+            texts.insert("go.mod".to_owned(), "module m\n".to_owned());
+            texts.insert(name.to_owned(), UNREADABLE.to_owned());
+            let failed = Workspace::open(&Texts(texts)).unwrap_err();
+            assert_eq!(failed.path, name);
         }
     }
 }

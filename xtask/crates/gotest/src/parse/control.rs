@@ -1,6 +1,6 @@
 //! Statements that hold others: conditions, loops, cases.
 
-use super::{DEEPEST, Parser};
+use super::Parser;
 use crate::ast::{Expr, Stmt};
 use crate::lex::Kind;
 
@@ -38,7 +38,9 @@ impl<'a> Parser<'a> {
     fn simple_or_range(&mut self) -> Option<Stmt<'a>> {
         let mut ahead = *self;
         let names = ahead.names();
-        if (ahead.eat(":=") || ahead.eat("=")) && ahead.eat("range") {
+        let is_range = (ahead.eat(":=") || ahead.eat("=")) && ahead.eat("range");
+        self.looked(&ahead);
+        if is_range {
             *self = ahead;
             return Some(Stmt::Range {
                 names,
@@ -50,7 +52,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn conditional(&mut self) -> Stmt<'a> {
-        self.depth += 1;
+        let goes = self.goes_deeper();
         self.advance();
         let mut init: Vec<_> = self.header().into_iter().flatten().collect();
         let cond = match init.pop() {
@@ -63,7 +65,7 @@ impl<'a> Parser<'a> {
         };
         let then = self.nested(Self::block);
         let other = if self.eat("else") {
-            if self.is("if") && self.depth <= DEEPEST {
+            if self.is("if") && goes {
                 vec![self.conditional()]
             } else {
                 self.nested(Self::block)
@@ -104,8 +106,8 @@ impl<'a> Parser<'a> {
             return Stmt::Block(all);
         }
         self.nested(|parser| {
-            parser.depth += 1;
-            while parser.depth <= DEEPEST && !parser.is("}") && !parser.at_end() {
+            let goes = parser.goes_deeper();
+            while goes && !parser.is("}") && !parser.at_end() {
                 parser.semis();
                 if parser.eat("default") {
                     parser.eat(":");
@@ -140,7 +142,9 @@ impl<'a> Parser<'a> {
     fn simple_case(&mut self) -> Stmt<'a> {
         if matches!(self.token.text, "[" | "*") && self.token.kind == Kind::Op {
             let mut ahead = *self;
-            if let Some(ty) = ahead.ty() {
+            let ty = ahead.ty();
+            self.looked(&ahead);
+            if let Some(ty) = ty {
                 *self = ahead;
                 return Stmt::Expr(ty);
             }

@@ -1,8 +1,11 @@
 //! Expressions, with Go's precedences.
 
-use super::{DEEPEST, Parser};
+use super::{Parser, TALLEST};
 use crate::ast::{Call, Expr, FuncLit, Item};
 use crate::lex::{Kind, is_keyword};
+
+/// Links of an operator that are read as they stand, each a level.
+const PIECE: u32 = 32;
 
 impl<'a> Parser<'a> {
     /// Inside brackets a `{` may open a composite literal again.
@@ -18,22 +21,44 @@ impl<'a> Parser<'a> {
     }
 
     fn binary(&mut self, least: u8) -> Expr<'a> {
-        self.depth += 1;
-        let mut left = if self.depth > DEEPEST {
-            self.advance();
-            Expr::Unknown
+        let (mut left, mut tall) = if self.goes_deeper() {
+            self.measured(Self::unary)
         } else {
-            self.unary()
+            self.advance();
+            (Expr::Unknown, 0)
         };
+        // Of `a + b + …` with more links than people write: pieces of it, each
+        // with the operator that follows.
+        let mut pieces: Vec<(Expr<'a>, &'a str)> = Vec::new();
+        let mut tallest = 0;
+        let mut links = 0;
         while self.token.kind == Kind::Op {
             let power = precedence(self.token.text);
             if power < least {
                 break;
             }
             let op = self.advance().text;
-            let right = self.binary(power + 1);
-            left = Expr::Binary(op, Box::new((left, right)));
+            let (right, other) = self.measured(|parser| parser.binary(power + 1));
+            if links == PIECE {
+                pieces.push((std::mem::replace(&mut left, right), op));
+                tallest = tallest.max(tall);
+                (tall, links) = (other, 0);
+            } else {
+                left = Expr::Binary(op, Box::new((left, right)));
+                tall = tall.max(other) + 1;
+                links += 1;
+            }
         }
+        if !pieces.is_empty() {
+            let levels = pieces.len().ilog2() + 1;
+            left = balanced(pieces, left);
+            tall = tallest.max(tall) + levels;
+        }
+        if tall > TALLEST {
+            self.deep = true;
+            (left, tall) = (Expr::Unknown, 0);
+        }
+        self.peak = self.peak.max(tall);
         self.depth -= 1;
         left
     }
@@ -56,12 +81,11 @@ impl<'a> Parser<'a> {
     }
 
     fn deeper_unary(&mut self) -> Expr<'a> {
-        self.depth += 1;
-        let expr = if self.depth > DEEPEST {
+        let expr = if self.goes_deeper() {
+            self.unary()
+        } else {
             self.advance();
             Expr::Unknown
-        } else {
-            self.unary()
         };
         self.depth -= 1;
         expr
@@ -111,15 +135,14 @@ impl<'a> Parser<'a> {
     }
 
     fn primary(&mut self) -> Expr<'a> {
-        let mut expr = self.operand();
-        // Bounded by the text: each turn reads a token.
-        loop {
-            if self.token.kind != Kind::Op {
-                return expr;
-            }
+        let (mut expr, mut tall) = self.measured(Self::operand);
+        // Each turn reads a token and is a level around what was read so far.
+        while self.token.kind == Kind::Op {
+            let inner;
             expr = match self.token.text {
                 "." => {
                     self.advance();
+                    inner = 0;
                     if self.eat("(") {
                         let ty = if self.eat("type") { None } else { self.ty() };
                         self.close(")");
@@ -127,13 +150,14 @@ impl<'a> Parser<'a> {
                     } else {
                         match self.name() {
                             Some(name) => Expr::Sel(Box::new(expr), name),
-                            None => return expr,
+                            None => break,
                         }
                     }
                 }
                 "(" => {
                     let at = self.advance().at;
-                    let args = self.nested(|parser| parser.list(")"));
+                    let args;
+                    (args, inner) = self.measured(|it| it.nested(|parser| parser.list(")")));
                     Expr::Call(Box::new(Call {
                         fun: expr,
                         args,
@@ -142,13 +166,25 @@ impl<'a> Parser<'a> {
                 }
                 "[" => {
                     self.advance();
-                    let inside = self.nested(|parser| parser.list("]"));
+                    let inside;
+                    (inside, inner) = self.measured(|it| it.nested(|parser| parser.list("]")));
                     Expr::Index(Box::new(expr), inside)
                 }
-                "{" if self.opens_literal(&expr) => self.items(Some(expr)),
-                _ => return expr,
+                "{" if self.opens_literal(&expr) => {
+                    let items;
+                    (items, inner) = self.measured(|parser| parser.items(Some(expr)));
+                    items
+                }
+                _ => break,
             };
+            tall = tall.max(inner) + 1;
+            if tall > TALLEST {
+                self.deep = true;
+                (expr, tall) = (Expr::Unknown, 0);
+            }
         }
+        self.peak = self.peak.max(tall);
+        expr
     }
 
     fn opens_literal(&self, expr: &Expr<'a>) -> bool {
@@ -210,6 +246,31 @@ impl<'a> Parser<'a> {
         });
         Expr::Composite(ty.map(Box::new), items)
     }
+}
+
+/// A long chain as a tree that is not deeper than it must be: generated sources
+/// add thousands of strings. What is asked of a chain does not depend on which
+/// of its operators comes first.
+fn balanced<'a>(pieces: Vec<(Expr<'a>, &'a str)>, last: Expr<'a>) -> Expr<'a> {
+    let (mut level, mut last) = (pieces, last);
+    while !level.is_empty() {
+        let mut above = Vec::with_capacity(level.len() / 2 + 1);
+        let mut rest = level.into_iter();
+        let mut odd = None;
+        while let Some((left, op)) = rest.next() {
+            match rest.next() {
+                Some((right, after)) => {
+                    above.push((Expr::Binary(op, Box::new((left, right))), after));
+                }
+                None => odd = Some((left, op)),
+            }
+        }
+        if let Some((left, op)) = odd {
+            last = Expr::Binary(op, Box::new((left, last)));
+        }
+        level = above;
+    }
+    last
 }
 
 fn precedence(op: &str) -> u8 {

@@ -1,6 +1,8 @@
 //! Expressions and statements of a function's body. Never fails: what it does
-//! not understand becomes `Unknown` and is stepped over, and nesting deeper
-//! than any source has is cut off, since what we read was written by others.
+//! not understand becomes `Unknown` and is stepped over. What we read was
+//! written by others, so nesting, chains and work have limits that no source
+//! written by people comes near; what lies behind one is left out, and
+//! [`Parser::cut`] says so.
 
 mod control;
 mod expressions;
@@ -9,7 +11,26 @@ mod types;
 
 use crate::lex::{Kind, Lexer, Token, is_keyword};
 
+/// Levels of recursion.
 const DEEPEST: usize = 200;
+/// Links of one chain such as `a.b().c()`, with those in its arguments: each is
+/// a level of what is read, without being one of recursion.
+const TALLEST: u32 = 500;
+/// Turns of one file. The largest generated sources take a quarter of it.
+const MOST_TURNS: usize = 4 << 20;
+
+/// What was left out of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cut {
+    #[default]
+    Nothing,
+    /// What is nested deeper than anybody writes.
+    Deep,
+    /// What functions do, once that took too long.
+    Work,
+    /// All behind the first so many tokens.
+    Long,
+}
 
 /// A parser over one file, standing at one token.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +40,12 @@ pub(crate) struct Parser<'a> {
     /// Below zero a `{` opens a block and no composite literal.
     level: i32,
     depth: usize,
+    /// Links of the longest chain that was read since this was last asked for.
+    peak: u32,
+    /// Turns that are left: tokens read, those of looking ahead too, and copies
+    /// made.
+    left: usize,
+    deep: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -32,13 +59,66 @@ impl<'a> Parser<'a> {
             token,
             level: 0,
             depth: 0,
+            peak: 0,
+            // Looking ahead reads some tokens twice.
+            left: (4 * text.len().saturating_sub(at) + 1000).min(MOST_TURNS),
+            deep: false,
         }
     }
 
     pub(crate) fn advance(&mut self) -> Token<'a> {
         let old = self.token;
-        self.token = self.lexer.next();
+        if self.pay(1) {
+            self.token = self.lexer.next();
+        }
         old
+    }
+
+    /// Take so many turns; without them the source ends here.
+    fn pay(&mut self, turns: usize) -> bool {
+        let is_enough = self.left >= turns;
+        if is_enough {
+            self.left -= turns;
+        } else {
+            self.left = 0;
+            self.token.kind = Kind::End;
+            self.token.text = "";
+        }
+        is_enough
+    }
+
+    /// Looking ahead took turns too.
+    fn looked(&mut self, ahead: &Self) {
+        self.left = ahead.left;
+    }
+
+    /// What had to be left out.
+    pub(crate) fn cut(&self) -> Cut {
+        if self.left == 0 {
+            Cut::Long
+        } else if self.deep {
+            Cut::Deep
+        } else {
+            Cut::Nothing
+        }
+    }
+
+    /// One more level; false, and to be left out, where there are too many.
+    fn goes_deeper(&mut self) -> bool {
+        self.depth += 1;
+        let goes = self.depth <= DEEPEST;
+        self.deep |= !goes;
+        goes
+    }
+
+    /// What is read, and the longest chain in it.
+    #[inline]
+    fn measured<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, u32) {
+        let outer = std::mem::take(&mut self.peak);
+        let value = read(self);
+        let inner = self.peak;
+        self.peak = outer.max(inner);
+        (value, inner)
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Statements, as far as needs depend on their kind.
 
-use super::{DEEPEST, Parser};
+use super::Parser;
 use crate::ast::{Expr, Stmt};
 use crate::lex::Kind;
 
@@ -10,11 +10,10 @@ impl<'a> Parser<'a> {
         if !self.eat("{") {
             return Vec::new();
         }
-        self.depth += 1;
-        let body = if self.depth > DEEPEST {
-            Vec::new()
-        } else {
+        let body = if self.goes_deeper() {
             self.statements()
+        } else {
+            Vec::new()
         };
         self.depth -= 1;
         self.close("}");

@@ -1,17 +1,16 @@
 //! Types, signatures, parameters and fields.
 
-use super::{DEEPEST, Parser};
+use super::Parser;
 use crate::ast::{Expr, Field, Signature};
 use crate::lex::Kind;
 
 impl<'a> Parser<'a> {
     /// A type; `None` where none stands.
     pub(crate) fn ty(&mut self) -> Option<Expr<'a>> {
-        self.depth += 1;
-        let ty = if self.depth > DEEPEST {
-            None
-        } else {
+        let ty = if self.goes_deeper() {
             self.ty_inner()
+        } else {
+            None
         };
         self.depth -= 1;
         ty
@@ -86,8 +85,12 @@ impl<'a> Parser<'a> {
             }
             _ => {
                 let mut ty = Expr::Name(self.name()?);
-                while self.eat(".") {
+                // `package.Type`: a further part means nothing.
+                if self.eat(".") {
                     ty = Expr::Sel(Box::new(ty), self.name()?);
+                    while self.eat(".") {
+                        self.name()?;
+                    }
                 }
                 if self.is("[") && !self.index_is_a_list() {
                     self.advance();
@@ -164,15 +167,18 @@ impl<'a> Parser<'a> {
 
     /// The list behind `(`, the `)` included: either all are named or none.
     fn params(&mut self) -> Vec<Field<'a>> {
-        let mut entries: Vec<(Expr<'a>, Option<Expr<'a>>)> = Vec::new();
+        // With the turns that the second took.
+        let mut entries: Vec<(Expr<'a>, Option<(Expr<'a>, usize)>)> = Vec::new();
         while !self.is(")") && !self.at_end() {
             self.semis();
             let Some(first) = self.ty() else { break };
+            let before = self.left;
             let second = if self.is(",") || self.is(")") {
                 None
             } else {
                 self.ty()
             };
+            let second = second.map(|ty| (ty, before - self.left));
             entries.push((first, second));
             if !self.eat(",") {
                 break;
@@ -189,14 +195,14 @@ impl<'a> Parser<'a> {
         }
         // `a, b T`: a name takes the next type.
         let mut fields = Vec::new();
-        let mut following = Expr::Unknown;
+        let mut following = (Expr::Unknown, 0);
         for (first, second) in entries.into_iter().rev() {
             if let Some(ty) = second {
                 following = ty;
             }
             fields.push(Field {
                 name: first.type_name(),
-                ty: following.clone(),
+                ty: self.copy(&following.0, following.1),
                 embedded: false,
             });
         }
@@ -239,6 +245,8 @@ impl<'a> Parser<'a> {
             // `Base[T]` embeds, `list [N]T` does not: something follows the bracket.
             !inner.is("]") && {
                 inner.close("]");
+                self.looked(&inner);
+                ahead.looked(&inner);
                 matches!(inner.token.kind, Kind::Semi | Kind::Str) || inner.is("}")
             }
         };
@@ -253,12 +261,26 @@ impl<'a> Parser<'a> {
             return;
         }
         *self = ahead;
+        let before = self.left;
         if let Some(ty) = self.ty() {
-            fields.extend(names.into_iter().map(|name| Field {
-                name,
-                ty: ty.clone(),
-                embedded: false,
-            }));
+            let turns = before - self.left;
+            for name in names {
+                fields.push(Field {
+                    name,
+                    ty: self.copy(&ty, turns),
+                    embedded: false,
+                });
+            }
+        }
+    }
+
+    /// A type once more. `a, b struct { a, b struct { … } }` doubles at each
+    /// level, so a copy takes as many turns as it took to read.
+    fn copy(&mut self, ty: &Expr<'a>, turns: usize) -> Expr<'a> {
+        if self.pay(turns) {
+            ty.clone()
+        } else {
+            Expr::Unknown
         }
     }
 }

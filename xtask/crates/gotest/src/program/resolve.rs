@@ -18,6 +18,7 @@ impl Program<'_> {
                 }
                 for (package, ty) in self.embedding(*package, ty) {
                     if let Some((file, fields)) = self.struct_fields(&Ty::Named(package, ty))
+                        && self.looked_through(fields.len())
                         && let Some(field) = fields.iter().find(|field| field.name == name)
                     {
                         return self.resolve(file, &field.ty);
@@ -25,18 +26,25 @@ impl Program<'_> {
                 }
                 Ty::Unknown
             }
-            Ty::Struct(file, fields) => match fields.iter().find(|field| field.name == name) {
-                Some(field) => self.resolve(*file, &field.ty),
-                None => fields
-                    .iter()
-                    .filter(|field| field.embedded)
-                    .map(|field| self.member(&self.resolve(*file, &field.ty), name))
-                    .find(|member| !matches!(member, Ty::Unknown))
-                    .unwrap_or(Ty::Unknown),
-            },
+            Ty::Struct(file, fields) if self.looked_through(fields.len()) => {
+                match fields.iter().find(|field| field.name == name) {
+                    Some(field) => self.resolve(*file, &field.ty),
+                    None => fields
+                        .iter()
+                        .filter(|field| field.embedded)
+                        .map(|field| self.member(&self.resolve(*file, &field.ty), name))
+                        .find(|member| !matches!(member, Ty::Unknown))
+                        .unwrap_or(Ty::Unknown),
+                }
+            }
             Ty::Type(inner) => self.member(inner, name),
             _ => Ty::Unknown,
         }
+    }
+
+    fn looked_through(&self, steps: usize) -> bool {
+        self.took(steps);
+        true
     }
 
     /// What a name means in a file, outside any function.
@@ -98,10 +106,16 @@ impl Program<'_> {
     /// A type expression.
     pub(crate) fn resolve<'p>(&'p self, file: usize, ty: &'p Expr<'p>) -> Ty<'p> {
         match ty {
-            Expr::Name(name) => match self.lookup(file, name) {
-                Ty::Type(ty) => *ty,
-                _ => Ty::Unknown,
-            },
+            // Not by way of variables: `var a a` has no end.
+            Expr::Name(name) => {
+                let package = self.files[file].package;
+                match self.packages[package].types.get_key_value(name) {
+                    Some((name, _)) if !self.packages[package].functions.contains_key(name) => {
+                        Ty::Named(package, name)
+                    }
+                    _ => Ty::Unknown,
+                }
+            }
             Expr::Sel(of, name) => {
                 let Expr::Name(alias) = &**of else {
                     return Ty::Unknown;
@@ -136,7 +150,9 @@ impl Program<'_> {
             .get_or_init(|| imports.iter().map(|import| self.names_of(import)).collect());
         let at = names
             .iter()
-            .position(|names| names.iter().any(|known| known == name))?;
+            .position(|names| names.iter().any(|known| known == name));
+        self.took(at.unwrap_or(names.len()));
+        let at = at?;
         Some(&imports[at].path)
     }
 

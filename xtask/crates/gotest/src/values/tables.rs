@@ -19,7 +19,7 @@ pub(super) fn collect_tables<'p>(
     tables: &mut Vec<Table<'p>>,
     depth: usize,
 ) {
-    if depth > 20 {
+    if depth > 20 || !walk.steps() {
         return;
     }
     match expr {
@@ -75,6 +75,7 @@ fn add_table<'p>(
         Some(tables.len() - 1)
     });
     let Some(index) = index else { return };
+    walk.program.took(walk.locals.len() + tables.len());
     // Both of a loop's names turn together, asked for or not.
     for other in &walk.locals {
         match &other.value {

@@ -37,7 +37,7 @@ const DEADLINE: u64 = 12 * 3600;
 
 pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
-    let suites = binary::suites(&checkout, &TAGS);
+    let suites = binary::suites(&checkout, &TAGS)?;
     let suites: Vec<_> = suites
         .into_iter()
         .filter(|suite| suite.name.starts_with("provision."))
