@@ -1,12 +1,14 @@
-//! Short read-only commands whose output is a fact. Bounded in time; never for
-//! anything that changes the world.
+//! Short read-only commands whose output is a fact. Bounded in time and output;
+//! never for anything that changes the world.
 
-use std::io::Read;
+use std::fmt;
+use std::io::{ErrorKind, PipeReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use duct::Handle;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::cargo_run;
@@ -19,67 +21,116 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Run `argv`; `None` when it cannot be started or takes longer than `limit`.
+/// Why there is no answer. None of them says that nothing is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeError {
+    /// There is no such program.
+    NotFound { program: String },
+    /// The program is there, and cannot be started.
+    NotStarted { program: String, why: String },
+    /// It ran for longer than this, and was killed.
+    TimedOut { program: String, limit: Duration },
+    /// It printed more than anybody reads, and was killed.
+    OutputCut { program: String },
+    /// It says itself that it failed; `said` is the last line of that.
+    Failed { program: String, said: String },
+}
+
+impl std::error::Error for ProbeError {}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { program } => write!(f, "`{program}` is not installed"),
+            Self::NotStarted { program, why } => write!(f, "`{program}` cannot be started: {why}"),
+            Self::TimedOut { program, limit } => {
+                write!(f, "`{program}` did not answer within {limit:?}")
+            }
+            Self::OutputCut { program } => {
+                write!(f, "`{program}` printed more than {} MiB", LARGEST >> 20)
+            }
+            Self::Failed { program, said } if said.is_empty() => write!(f, "`{program}` failed"),
+            Self::Failed { program, said } => write!(f, "`{program}` failed: {said}"),
+        }
+    }
+}
+
+/// A probe that prints more is not one.
+const LARGEST: usize = 16 << 20;
+/// After its end: how long its pipes are read on. What it printed is in them
+/// by then; a grandchild may keep them open for as long as it lives.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// The answer of `argv`, whether it says that it succeeded or not.
+///
+/// # Errors
+/// When it cannot be started, takes longer than `limit`, or prints too much.
+pub fn ask(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Result<Output, ProbeError> {
+    ask_in(argv, &[], cwd, limit)
+}
+
+/// As [`ask`], with `environment` added to ours.
+///
+/// # Errors
+/// Those of [`ask`].
+pub fn ask_in(
+    argv: &[&str],
+    environment: &[(String, String)],
+    cwd: Option<&Utf8Path>,
+    limit: Duration,
+) -> Result<Output, ProbeError> {
+    let name = argv.first().copied().unwrap_or_default();
+    let started = Running::start(argv, environment, cwd);
+    let running = started.map_err(|error| not_started(name, cwd, &error))?;
+    match running.answer(limit) {
+        Ok(output) => Ok(output),
+        Err(Cut::Time) => Err(ProbeError::TimedOut {
+            program: name.to_owned(),
+            limit,
+        }),
+        Err(Cut::Output) => Err(ProbeError::OutputCut {
+            program: name.to_owned(),
+        }),
+    }
+}
+
+/// The trimmed standard output of a probe that succeeded.
+///
+/// # Errors
+/// Those of [`ask`], and [`ProbeError::Failed`].
+pub fn answer(argv: &[&str], cwd: Option<&Utf8Path>) -> Result<String, ProbeError> {
+    let output = ask(argv, cwd, Duration::from_secs(10))?;
+    if output.success {
+        return Ok(output.stdout.trim().to_owned());
+    }
+    let lines = output.stderr.lines().rev().map(str::trim);
+    Err(ProbeError::Failed {
+        program: argv.first().copied().unwrap_or_default().to_owned(),
+        said: lines
+            .filter(|line| !line.is_empty())
+            .take(1)
+            .collect::<String>(),
+    })
+}
+
+/// As [`ask`], where it does not matter why there is no answer.
 pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
-    run_in(argv, &[], cwd, limit)
+    ask(argv, cwd, limit).ok()
 }
 
 /// As [`run`], with `environment` added to ours.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where probes start processes"
-)]
 pub fn run_in(
     argv: &[&str],
     environment: &[(String, String)],
     cwd: Option<&Utf8Path>,
     limit: Duration,
 ) -> Option<Output> {
-    let (program, rest) = argv.split_first()?;
-    let mut command = Command::new(program);
-    cargo_run::hide_from(&mut command);
-    command
-        .args(rest)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // So that what it starts in turn ends with it.
-        .process_group(0);
-    if let Some(cwd) = cwd {
-        command.current_dir(cwd);
-    }
-    let mut child = command.spawn().ok()?;
-    let (stdout, stderr) = (child.stdout.take()?, child.stderr.take()?);
-    let out = std::thread::spawn(move || read_bounded(stdout));
-    let err = std::thread::spawn(move || read_bounded(stderr));
-    let end = Instant::now() + limit;
-    let mut pause = Duration::from_micros(200);
-    let status = loop {
-        match child.try_wait().ok()? {
-            Some(status) => break status,
-            None if Instant::now() > end => {
-                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-                let _ = child.wait();
-                return None;
-            }
-            None => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(5));
-            }
-        }
-    };
-    Some(Output {
-        success: status.success(),
-        stdout: out.join().ok()?,
-        stderr: err.join().ok()?,
-    })
+    ask_in(argv, environment, cwd, limit).ok()
 }
 
-/// The trimmed standard output of a probe that succeeded.
+/// As [`answer`], where it does not matter why there is none.
 pub fn stdout(argv: &[&str], cwd: Option<&Utf8Path>) -> Option<String> {
-    let output = run(argv, cwd, Duration::from_secs(10))?;
-    output.success.then(|| output.stdout.trim().to_owned())
+    answer(argv, cwd).ok()
 }
 
 /// The commit of a working tree, whole, with `-dirty` where files were changed;
@@ -96,9 +147,232 @@ pub fn commit(tree: &Utf8Path) -> Option<String> {
     stdout(&describe, Some(tree))
 }
 
-/// At most 16 MiB: a probe that prints more is not one.
-fn read_bounded(stream: impl Read) -> String {
-    let mut bytes = Vec::new();
-    let _ = stream.take(16 << 20).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+fn not_started(program: &str, cwd: Option<&Utf8Path>, error: &std::io::Error) -> ProbeError {
+    let program = program.to_owned();
+    // The system gives the same error for a folder that does not exist.
+    let is_cwd = cwd.is_some_and(|cwd| !cwd.is_dir());
+    if error.kind() == ErrorKind::NotFound && !is_cwd {
+        return ProbeError::NotFound { program };
+    }
+    let why = match cwd {
+        Some(cwd) if is_cwd => format!("`{cwd}` is not a folder"),
+        _ => error.to_string(),
+    };
+    ProbeError::NotStarted { program, why }
+}
+
+/// Why what is running was ended.
+enum Cut {
+    Time,
+    Output,
+}
+
+/// A probe at work: its process group and the pipes that it prints to.
+struct Running {
+    handle: Handle,
+    stdout: Pipe,
+    stderr: Pipe,
+}
+
+impl Running {
+    fn start(
+        argv: &[&str],
+        environment: &[(String, String)],
+        cwd: Option<&Utf8Path>,
+    ) -> std::io::Result<Self> {
+        let Some((program, arguments)) = argv.split_first() else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        let (stdout, to_stdout) = std::io::pipe()?;
+        let (stderr, to_stderr) = std::io::pipe()?;
+        let environment = environment.to_vec();
+        let cwd = cwd.map(Utf8PathBuf::from);
+        let handle = duct::cmd(*program, arguments)
+            .stdin_null()
+            .stdout_file(to_stdout)
+            .stderr_file(to_stderr)
+            .unchecked()
+            .before_spawn(move |command| {
+                cargo_run::hide_from(command);
+                command.envs(environment.iter().map(|(name, value)| (name, value)));
+                if let Some(cwd) = &cwd {
+                    command.current_dir(cwd);
+                }
+                // So that what it starts in turn ends with it.
+                command.process_group(0);
+                Ok(())
+            })
+            .start()?;
+        Ok(Self {
+            handle,
+            stdout: Pipe::new(stdout),
+            stderr: Pipe::new(stderr),
+        })
+    }
+
+    fn answer(mut self, limit: Duration) -> Result<Output, Cut> {
+        let end = Instant::now() + limit;
+        let mut ended: Option<(bool, Instant)> = None;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            wait(&self.stdout, &self.stderr, pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+            self.stdout.read();
+            self.stderr.read();
+            if self.stdout.is_cut() || self.stderr.is_cut() {
+                return Err(self.kill(Cut::Output));
+            }
+            let now = Instant::now();
+            if ended.is_none() {
+                let status = self.handle.try_wait().ok().flatten();
+                ended = status.map(|output| (output.status.success(), now));
+            }
+            match ended {
+                Some((success, at)) if self.is_read() || now > at + GRACE => {
+                    return Ok(Output {
+                        success,
+                        stdout: self.stdout.text(),
+                        stderr: self.stderr.text(),
+                    });
+                }
+                None if now > end => return Err(self.kill(Cut::Time)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Nobody can print to it any more.
+    fn is_read(&self) -> bool {
+        self.stdout.from.is_none() && self.stderr.from.is_none()
+    }
+
+    fn kill(&self, why: Cut) -> Cut {
+        // It was not waited for, so its number is still its own.
+        if !matches!(self.handle.try_wait(), Ok(Some(_))) {
+            let pid = self.handle.pids().first().copied().unwrap_or_default();
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            let _ = self.handle.wait();
+        }
+        why
+    }
+}
+
+/// What is printed to one of the two.
+struct Pipe {
+    /// None behind its end.
+    from: Option<PipeReader>,
+    bytes: Vec<u8>,
+}
+
+impl Pipe {
+    fn new(from: PipeReader) -> Self {
+        let _ = rustix::io::ioctl_fionbio(&from, true);
+        Self {
+            from: Some(from),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// What is in it now.
+    fn read(&mut self) {
+        let mut chunk = [0; 1 << 14];
+        while self.bytes.len() <= LARGEST
+            && let Some(from) = &mut self.from
+        {
+            match from.read(&mut chunk) {
+                Ok(0) => self.from = None,
+                Ok(count) => self.bytes.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => self.from = None,
+            }
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.bytes.len() > LARGEST
+    }
+
+    fn text(self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+/// Until something is printed, or for so long.
+fn wait(stdout: &Pipe, stderr: &Pipe, pause: Duration) {
+    let open = [stdout, stderr].into_iter();
+    let mut open: Vec<PollFd<'_>> = open
+        .filter_map(|pipe| pipe.from.as_ref())
+        .map(|from| PollFd::new(from, PollFlags::IN))
+        .collect();
+    let pause = Timespec::try_from(pause).ok();
+    let _ = poll(&mut open, pause.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn sh(script: &str, limit: Duration) -> Result<Output, ProbeError> {
+        ask(&["sh", "-c", script], None, limit)
+    }
+
+    #[test]
+    fn an_answer_is_what_was_printed_and_how_it_ended() {
+        let output = sh("echo out; echo err >&2; exit 3", LONG).unwrap();
+        assert_eq!((output.stdout.as_str(), output.success), ("out\n", false));
+        assert_eq!(output.stderr, "err\n");
+        assert_eq!(answer(&["echo", "a b"], None).unwrap(), "a b");
+        let failed = answer(&["sh", "-c", "echo why >&2; exit 1"], None).unwrap_err();
+        assert_eq!(failed.to_string(), "`sh` failed: why");
+    }
+
+    #[test]
+    fn why_there_is_no_answer_is_told_apart() {
+        let none = ask(&["no-such-program"], None, LONG).unwrap_err();
+        assert!(matches!(none, ProbeError::NotFound { .. }), "{none}");
+        let none = ask(&["/dev/null"], None, LONG).unwrap_err();
+        assert!(matches!(none, ProbeError::NotStarted { .. }), "{none}");
+        let nowhere = Utf8Path::new("/no/such/folder");
+        let none = ask(&["sh", "-c", ""], Some(nowhere), LONG).unwrap_err();
+        assert!(none.to_string().contains("is not a folder"), "{none}");
+        let none = sh("sleep 300 & wait", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(none, ProbeError::TimedOut { .. }), "{none}");
+        let none = sh("exec cat /dev/zero", LONG).unwrap_err();
+        assert!(matches!(none, ProbeError::OutputCut { .. }), "{none}");
+    }
+
+    /// Whoever waits for it to close its pipe waits for as long as it lives.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_grandchild_that_keeps_the_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(dir.path()).unwrap();
+        let script = "setsid sh -c 'echo $$ >new; mv new pid; exec sleep 300' & \
+                      until [ -e pid ]; do sleep 0.01; done; echo said";
+        let output = ask(&["sh", "-c", script], Some(dir), LONG).unwrap();
+        let pid = std::fs::read_to_string(dir.join("pid")).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        kill_process_group(pid, Signal::KILL).expect("it lives on");
+        assert!(output.success);
+        assert_eq!(output.stdout, "said\n");
+    }
+
+    /// More than a pipe holds, at once.
+    #[test]
+    fn much_is_read_whole() {
+        let output = sh(
+            "head -c 3000000 /dev/zero; head -c 2000000 /dev/zero >&2",
+            LONG,
+        );
+        let output = output.unwrap();
+        assert_eq!(
+            (output.stdout.len(), output.stderr.len()),
+            (3_000_000, 2_000_000)
+        );
+    }
 }
