@@ -35,6 +35,9 @@ pub enum NameError {
     /// Of an existing folder: not a single path component.
     #[error("`{name}` is not the name of a folder")]
     NotAFolder { name: String },
+    /// Of an existing folder: it would break lines, or say something to a terminal.
+    #[error("cluster name {name:?} contains a control character")]
+    Control { name: String },
 }
 
 /// A cluster's name, safe as one path component.
@@ -72,16 +75,22 @@ impl ClusterName {
     }
 
     /// Name of a cluster that exists: whatever talosctl let through, as long as
-    /// it is one component of a path, so that it can be shown and destroyed.
+    /// it is one component of a path without control characters, so that it can
+    /// be shown and destroyed.
     ///
     /// # Errors
-    /// [`NameError::Empty`] or [`NameError::NotAFolder`].
+    /// [`NameError::Empty`], [`NameError::NotAFolder`] or [`NameError::Control`].
     pub fn existing(name: &str) -> Result<Self, NameError> {
         if name.is_empty() {
             return Err(NameError::Empty);
         }
         if name == "." || name == ".." || name.contains(['/', '\0']) {
             return Err(NameError::NotAFolder {
+                name: name.to_owned(),
+            });
+        }
+        if name.chars().any(char::is_control) {
+            return Err(NameError::Control {
                 name: name.to_owned(),
             });
         }

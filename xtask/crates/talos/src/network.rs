@@ -9,6 +9,9 @@ use std::net::Ipv4Addr;
 
 /// Offset of the virtual address of `--use-vip`.
 const VIP_OFFSET: u32 = 50;
+/// talosctl sets no limit, but no host holds more nodes than a /16 has addresses:
+/// a wider network says nothing of whose an address in it is.
+const WIDEST: u8 = 16;
 /// Offset of the first node; before it come the network's own address and the gateway.
 const NODES_OFFSET: u32 = 2;
 
@@ -119,6 +122,12 @@ impl Cidr {
 
     pub fn contains(self, address: Ipv4Addr) -> bool {
         address.to_bits() & mask(self.prefix) == self.base.to_bits()
+    }
+
+    /// Whether it is small enough to be one cluster's alone, with room for its
+    /// gateway and a node.
+    pub fn may_be_a_clusters(self) -> bool {
+        self.prefix >= WIDEST && self.node(0).is_some() && self.reserved().is_none()
     }
 
     /// Whether two networks share an address: then one contains the other's first.

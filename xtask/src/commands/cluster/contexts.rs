@@ -1,116 +1,170 @@
 //! What `cluster create` merged into the user's talosconfig and kubeconfig, and
 //! `cluster destroy` leaves there: the next cluster of that name would get a
-//! context `NAME-1` (T14). Only entries that point into this cluster's network
-//! are its own.
+//! context `NAME-1` (T14). An entry is this cluster's only if its name and its
+//! endpoint both are; a file goes only if it holds nothing else.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
-use foundation::ctx::kubeconfig::Kubeconfig;
+use foundation::ctx::kubeconfig::{Kubeconfig, is_named};
+use foundation::ctx::owned_path;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::plan::{Action, Effect, Plan, Step};
 
 /// Adds the steps that take this cluster's contexts out of both files.
 pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) {
-    plan.steps.extend(talosconfig_steps(ctx, view, talosctl));
-    match kubeconfig_steps(ctx, view) {
-        Some(steps) => plan.steps.extend(steps),
-        None => plan.note(format!(
-            "{} keeps this cluster's entry beside others: no kubectl here to take it out with",
-            ctx.kubeconfig_path()
-        )),
+    // By what such a state says nothing is removed.
+    if !view.doubts.is_empty() {
+        return;
+    }
+    for part in [
+        talosconfig_steps(ctx, view, talosctl),
+        kubeconfig_steps(ctx, view),
+    ] {
+        match part {
+            Ok(steps) => plan.steps.extend(steps),
+            Err(note) => plan.note(note),
+        }
     }
 }
 
 fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
-    address
-        .parse()
-        .is_ok_and(|address| view.cidr.is_some_and(|cidr| cidr.contains(address)))
+    let host = address
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let host = host.map_or(address, |(host, _)| host);
+    host.parse()
+        .is_ok_and(|address| view.addresses().contains(&address))
 }
 
+/// The server that `state.yaml` names, where it lies in the cluster's network:
+/// with a virtual address it is no node's.
+fn is_its_server(view: &ClusterView, server: &str) -> bool {
+    let host = Kubeconfig::host(server);
+    let is_inside = || {
+        let cidr = view.cidr.filter(|cidr| cidr.may_be_a_clusters());
+        let address = host.and_then(|host| host.parse().ok());
+        cidr.zip(address)
+            .is_some_and(|(cidr, address)| cidr.contains(address))
+    };
+    host.is_some_and(|host| is_of_cluster(view, host))
+        || (view.endpoint.as_deref() == Some(server) && is_inside())
+}
+
+type Part = Result<Vec<Step>, String>;
+
 /// talosctl does not remove the current context: it moves to another first.
-fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Step> {
+fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Part {
     let path = ctx.talosconfig_path();
-    let Some(config) = ctx.talosconfig() else {
-        return Vec::new();
+    let config = match ctx.try_talosconfig() {
+        Ok(Some(config)) => config,
+        Ok(None) => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{path} stays as it is: {error}")),
     };
-    let Some(context) = config.contexts.get(&view.name) else {
-        return Vec::new();
+    let is_ours = |name: &String| {
+        is_named(name, &view.name)
+            && config.contexts.get(name).is_some_and(|context| {
+                let mut endpoints = context.endpoints.iter();
+                !context.endpoints.is_empty()
+                    && endpoints.all(|endpoint| is_of_cluster(view, endpoint))
+            })
     };
-    if !context
-        .endpoints
-        .iter()
-        .any(|endpoint| is_of_cluster(view, endpoint))
-    {
-        return Vec::new();
+    let (ours, others): (Vec<&String>, Vec<&String>) =
+        config.contexts.keys().partition(|name| is_ours(name));
+    if ours.is_empty() {
+        return Ok(Vec::new());
     }
     let why = "remove its context from talosconfig";
-    let Some(other) = config.contexts.keys().find(|name| **name != view.name) else {
-        return vec![remove_file(why, path)];
-    };
+    if others.is_empty() && config.rest.is_empty() {
+        return remove_file(why, path);
+    }
     let found = talosctl
         .cloned()
         .or_else(|| Talosctl::find(ctx, ctx.checkout().ok().as_ref()));
-    let Some(found) = found else {
-        return Vec::new();
+    let (Some(found), Some(other)) = (found, others.first()) else {
+        return Err(format!("{path} keeps this cluster's context"));
     };
     let command = |words: &[&str]| {
         let argv = [
             &[found.path.as_str(), "config"],
-            words,
+            &words[..1],
             &["--talosconfig", path.as_str()],
+            &words[1..],
         ];
         Step::run(why, argv.concat()).effect(Effect::Destroys)
     };
-    let mut steps = Vec::new();
-    if config.current == view.name {
-        steps.push(command(&["context", other]));
+    let mut steps = vec![unchanged(&path)?];
+    if ours.contains(&&config.current) {
+        steps.push(command(&["context", "--", other]));
     }
-    steps.push(command(&["remove", &view.name, "--noconfirm"]));
-    steps
+    let remove = |name: &&String| command(&["remove", "--noconfirm", "--", name]);
+    steps.extend(ours.iter().map(remove));
+    Ok(steps)
 }
 
-/// None where entries have to go and nothing here can take them out.
-fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Option<Vec<Step>> {
+fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Part {
     let path = ctx.kubeconfig_path();
-    let Some(config) = Kubeconfig::read(&path) else {
-        return Some(Vec::new());
+    let config = match Kubeconfig::read(&path) {
+        Ok(Some(config)) => config,
+        Ok(None) => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{path} stays as it is: {error}")),
     };
-    let ours =
-        |server: &str| Kubeconfig::host(server).is_some_and(|host| is_of_cluster(view, host));
-    let clusters: Vec<&str> = config.clusters_at(ours);
-    if clusters.is_empty() {
-        return Some(Vec::new());
+    let entries = config.entries_of(&view.name, |server| is_its_server(view, server));
+    if entries.contexts.is_empty() && entries.clusters.is_empty() {
+        return Ok(Vec::new());
     }
     let why = "remove its context from kubeconfig";
-    if config.has_only(&clusters) {
-        return Some(vec![remove_file(why, path)]);
+    let is_link = path
+        .symlink_metadata()
+        .is_ok_and(|found| found.is_symlink());
+    if config.has_only(&entries) && !is_link {
+        return remove_file(why, path);
     }
-    let kubectl = Host::which("kubectl")?;
+    let Some(kubectl) = Host::which("kubectl") else {
+        return Err(format!(
+            "{path} keeps this cluster's entry beside others: no kubectl here to take it out with"
+        ));
+    };
     let flag = format!("--kubeconfig={path}");
     let command = |words: &[&str]| {
         let argv = [&[kubectl.as_str(), flag.as_str(), "config"], words];
         Step::run(why, argv.concat()).effect(Effect::Destroys)
     };
-    let mut steps = Vec::new();
-    for context in config.contexts_of(&clusters) {
-        if config.current == context.name {
-            steps.push(command(&["unset", "current-context"]));
-        }
-        steps.push(command(&["delete-context", &context.name]));
-        steps.push(command(&["delete-user", &context.context.user]));
+    let mut steps = vec![unchanged(&path)?];
+    if entries.contexts.contains(&config.current) {
+        steps.push(command(&["unset", "current-context"]));
     }
-    steps.extend(
-        clusters
-            .iter()
-            .map(|cluster| command(&["delete-cluster", cluster])),
-    );
-    Some(steps)
+    for (verb, names) in [
+        ("delete-context", &entries.contexts),
+        ("delete-user", &entries.users),
+        ("delete-cluster", &entries.clusters),
+    ] {
+        steps.extend(names.iter().map(|name| command(&[verb, "--", name])));
+    }
+    Ok(steps)
+}
+
+fn digest(path: &Utf8Path) -> Result<String, String> {
+    let stays = |why: &str| format!("{path} stays as it is: {why}");
+    owned_path::digest(path)
+        .map_err(|error| stays(&error.to_string()))?
+        .ok_or_else(|| stays("it has gone"))
+}
+
+/// Other programs write to these files too.
+fn unchanged(path: &Utf8Path) -> Result<Step, String> {
+    let action = Action::RequireFile {
+        path: path.to_owned(),
+        sha256: digest(path)?,
+    };
+    Ok(Step::new("what was looked at is what is changed", action).effect(Effect::Reads))
 }
 
 /// Nothing else is in the file.
-fn remove_file(why: &str, path: Utf8PathBuf) -> Step {
-    Step::new(why, Action::Remove { path }).effect(Effect::Destroys)
+fn remove_file(why: &str, path: Utf8PathBuf) -> Part {
+    let sha256 = digest(&path)?;
+    let action = Action::RemoveFile { path, sha256 };
+    Ok(vec![Step::new(why, action).effect(Effect::Destroys)])
 }

@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant};
 
 use super::HalfMade;
-use super::teardown::{first_part, first_plan, look, plan_teardown};
+use super::teardown::{
+    check, first_part, first_plan, foreign_entries, is_begun, look, plan_teardown, seen,
+};
 use crate::cli::DestroyArgs;
 use crate::commands::App;
 use foundation::ctx::Ctx;
@@ -14,6 +16,7 @@ use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource};
 use foundation::record::lock;
 use foundation::ui;
+use foundation::units::human_span;
 
 /// A launcher has its QEMU within this, or will never.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -38,9 +41,18 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
             )),
         );
     }
+    check(&view)?;
+    let foreign = foreign_entries(ctx, name.as_str());
     if app.is_dry() {
-        let found = look(ctx, &view);
-        app.show(&first_plan(ctx, &view, &found))?;
+        let found = look(ctx, &view, false);
+        let mut plan = first_plan(ctx, &view, &found);
+        plan.notes.extend(foreign);
+        let unseen = found.unseen.iter();
+        plan.notes.extend(unseen.map(|unseen| {
+            let causes = unseen.causes.join("; ");
+            format!("not looked at: {}: {causes}", unseen.what)
+        }));
+        app.show(&plan)?;
         return Ok(0);
     }
     ctx.needs_linux("cluster destroy")?;
@@ -49,18 +61,63 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         &format!("cluster-{name}"),
         "cluster destroy",
     )?;
-    if !ctx.host.is_root() && (!view.members.is_empty() || view.has_folder) {
+    for entry in foreign {
+        app.ui.note(&entry);
+    }
+    let is_there = !view.members.is_empty() || view.has_folder;
+    if is_there {
+        may_destroy(app, &view)?;
+    }
+    if !ctx.host.is_root() && (is_there || is_begun(ctx, &view)) {
         foundation::run::become_root(app.ui)?;
     }
     let view = settled(ctx, view);
-    let found = look(ctx, &view);
+    check(&view)?;
+    let found = look(ctx, &view, false);
+    seen(&view, &found)?;
     let plan = first_plan(ctx, &view, &found);
     if plan.steps.is_empty() {
+        for doubt in &found.doubts {
+            app.ui.note(doubt);
+        }
         forget(app, &view)?;
         ui::print(&format!("no cluster {name}: nothing to do\n"));
         return Ok(0);
     }
     finish(app, &view, &plan)
+}
+
+/// A cluster that this run did not make goes only when somebody says so.
+fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
+    let nodes = match view.nodes.len() {
+        1 => "1 node".to_owned(),
+        count => format!("{count} nodes"),
+    };
+    let age = view
+        .state_dir
+        .symlink_metadata()
+        .and_then(|found| found.created().or_else(|_| found.modified()))
+        .ok()
+        .and_then(|made| made.elapsed().ok());
+    let age = age.map_or_else(String::new, |age| {
+        format!(", created {} ago", human_span(age.as_secs()))
+    });
+    let what = format!("cluster `{}` ({nodes}{age})", view.name);
+    match app.ui.confirm(&format!("destroy {what}?")) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::usage(format!("{what} was not destroyed"))
+            .cause("the answer was not `y`")
+            .hint(format!(
+                "cargo xtask cluster destroy --name {} --yes",
+                view.name
+            ))),
+        None => Err(Failure::usage(format!("{what} was not destroyed"))
+            .cause("nobody can be asked here")
+            .hint(format!(
+                "cargo xtask cluster destroy --name {} --yes",
+                view.name
+            ))),
+    }
 }
 
 /// Wait until no launcher is in the middle of making a node's network: one that
@@ -78,18 +135,21 @@ pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
 fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
     let ctx = &app.ctx;
     let mut result = app.runner().execute(&first_part(view, plan), &HalfMade);
+    // With the folder goes what cannot be believed.
+    let mut doubts = view.doubts.clone();
     for _ in 0..ROUNDS {
         if matches!(&result, Err(failure) if failure.exit == Exit::Interrupted) {
             return result.map(|()| 0);
         }
         let now = ClusterView::look(ctx, &view.name);
-        let rest = plan_teardown(ctx, &now, &look(ctx, &now));
+        check(&now)?;
+        let found = look(ctx, &now, true);
+        seen(&now, &found)?;
+        let rest = plan_teardown(ctx, &now, &found);
         if rest.steps.is_empty() {
             forget(app, view)?;
-            ui::print(&format!(
-                "cluster {} is gone; nothing of it is left\n",
-                view.name
-            ));
+            doubts.extend(found.doubts);
+            gone(app, view, &doubts);
             return Ok(0);
         }
         if let Err(failure) = &result {
@@ -110,7 +170,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
             .iter()
             .map(|member| format!("{} (pid {})", member.describe(), member.process.pid)),
     );
-    failure.causes.extend(look(ctx, &now).describe());
+    failure.causes.extend(look(ctx, &now, true).describe());
     failure
         .causes
         .extend(now.has_folder.then(|| now.state_dir.to_string()));
@@ -118,6 +178,23 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
         Err(error) => failure.cause(error.what),
         Ok(()) => failure,
     })
+}
+
+fn gone(app: &App<'_>, view: &ClusterView, doubts: &[String]) {
+    if doubts.is_empty() {
+        ui::print(&format!(
+            "cluster {} is gone; nothing of it is left\n",
+            view.name
+        ));
+        return;
+    }
+    for doubt in doubts {
+        app.ui.note(doubt);
+    }
+    ui::print(&format!(
+        "cluster {} is gone, but for what could not be shown to be of it\n",
+        view.name
+    ));
 }
 
 /// Off the ledger: only now has looking shown that it is gone.

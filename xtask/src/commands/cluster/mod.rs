@@ -32,7 +32,7 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         None => up::run(app, &command.up, command.json),
         Some(ClusterVerb::Up(args)) => up::run(app, &args, false),
         Some(ClusterVerb::Status(args)) => status::run(app, &args),
-        Some(ClusterVerb::List { json }) => Ok(status::list(app, json)),
+        Some(ClusterVerb::List { json }) => status::list(app, json),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),
@@ -161,11 +161,13 @@ impl Undo for HalfMade {
                 "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
             ));
         }
-        let rest = teardown::plan_rest(ctx, &destroy::settled(ctx, view));
-        if rest.steps.is_empty() {
-            Undoing::Done
-        } else {
-            Undoing::Again(rest)
+        match teardown::plan_rest(ctx, &destroy::settled(ctx, view)) {
+            Ok(rest) if rest.steps.is_empty() => Undoing::Done,
+            Ok(rest) => Undoing::Again(rest),
+            Err(failure) => {
+                let causes = failure.causes.join("; ");
+                Undoing::Keep(format!("not undone: {}: {causes}", failure.what))
+            }
         }
     }
 

@@ -34,19 +34,19 @@ pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
     0
 }
 
-pub(super) fn list(app: &App<'_>, json: bool) -> u8 {
-    let views: Vec<ClusterView> = ClusterView::names(&app.ctx)
+pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
+    let views: Vec<ClusterView> = ClusterView::try_names(&app.ctx)?
         .iter()
         .map(|name| ClusterView::look(&app.ctx, name))
         .collect();
     if json {
         let clusters: Vec<Value> = views.iter().map(cluster_json).collect();
         ui::print_json(&json!({"schema": 1, "clusters": clusters}));
-        return 0;
+        return Ok(0);
     }
     if views.is_empty() {
         ui::print("no clusters\n  next: cargo xtask cluster\n");
-        return 0;
+        return Ok(0);
     }
     let mut out = String::new();
     for view in &views {
@@ -55,12 +55,13 @@ pub(super) fn list(app: &App<'_>, json: bool) -> u8 {
         let _ = writeln!(
             out,
             "{:<24} {:<10} {cidr:<18} {nodes} node(s)",
-            view.name,
+            // One line, whatever it is called.
+            view.name.escape_debug().to_string(),
             state(app, view.state)
         );
     }
     ui::print(&out);
-    0
+    Ok(0)
 }
 
 fn cluster_json(view: &ClusterView) -> Value {
@@ -138,7 +139,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     if let Some(lost) = lost_relay(view, relay) {
         let _ = writeln!(out, "  {} {lost}", app.ui.paint(Style::Warn, "!"));
     }
-    for problem in &view.problems {
+    for problem in view.problems.iter().chain(&view.doubts) {
         let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
     }
     let mend = lost_relay(view, relay).map(|_| command(view, "up", ""));

@@ -7,17 +7,23 @@ use super::{contexts, relay};
 use foundation::ctx::Ctx;
 use foundation::ctx::abandoned;
 use foundation::ctx::cluster::ClusterView;
-use foundation::ctx::leftovers::{self, Leftovers, Rule};
+use foundation::ctx::leftovers::{self, Leftovers, Nodes, Rule};
+use foundation::ctx::owned_path::{self, OwnedPath};
 use foundation::ctx::talosctl::Talosctl;
-use foundation::plan::{Action, Effect, Plan, Resource, Step};
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
 use foundation::record::ledger::Ledger;
+use talos::network::Cidr;
+use talos::state::files::STATE_FILE;
 
 /// A launcher ends its QEMU and takes its network down within this.
 const GRACE_SECONDS: u64 = 20;
 
 /// talosctl where the cluster is whole and a talosctl is there; else our own.
+/// talosctl, as root, does what `state.yaml` says, so that has to be believable.
 pub(super) fn first_plan(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     let whole = view.provisioner.is_some() && found.bridge.is_some() && !view.members.is_empty();
+    let whole = whole && view.doubts.is_empty() && found.doubts.is_empty();
     let checkout = ctx.checkout().ok();
     match Talosctl::find(ctx, checkout.as_ref()).filter(|_| whole) {
         Some(talosctl) => plan_talosctl(ctx, view, found, &talosctl),
@@ -34,7 +40,17 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         plan.push(remove(
             "drop a pid file that names no process of this cluster",
             file.clone(),
+            Owned::PidFile,
         ));
+    }
+    let state = view.state_dir.join(STATE_FILE);
+    if let Ok(Some(sha256)) = owned_path::digest(&state) {
+        let action = Action::RequireFile {
+            path: state,
+            sha256,
+        };
+        let why = "talosctl does as root what this file says";
+        plan.push(Step::new(why, action).effect(Effect::Reads));
     }
     let mut argv = vec![talosctl.path.to_string()];
     argv.extend(
@@ -67,23 +83,71 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
             .iter()
             .map(|bridge| remove_bridge(bridge)),
     );
-    plan.steps.extend(idle_chain_steps(&found.idle_chains));
+    plan.steps.extend(idle_chain_steps(found));
     contexts::add(&mut plan, ctx, view, Some(talosctl));
     plan
 }
 
-/// The next part of taking down whatever is there: of a `create` that was
-/// stopped, or after talosctl's own destroy. Empty once nothing is left.
-pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Plan {
-    first_part(view, &plan_teardown(ctx, view, &look(ctx, view)))
+/// The next part of taking down whatever is there of a `create` of ours that was
+/// stopped. Empty once nothing is left.
+///
+/// # Errors
+/// When that cannot be told, or what is there is not a cluster's.
+pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Result<Plan> {
+    check(view)?;
+    let found = look(ctx, view, true);
+    seen(view, &found)?;
+    Ok(first_part(view, &plan_teardown(ctx, view, &found)))
+}
+
+/// Refuse to touch anything where the folder is not this user's own, or where
+/// what is there of the cluster could not be looked at.
+///
+/// # Errors
+/// Exit code 3 with the reason.
+pub(super) fn check(view: &ClusterView) -> Result<()> {
+    if !view.unread.is_empty() {
+        let what = format!("cannot tell what there is of cluster `{}`", view.name);
+        let mut failure = Failure::host(what).hint(format!("ls -la {}", view.state_dir));
+        failure.causes.clone_from(&view.unread);
+        return Err(failure);
+    }
+    OwnedPath::open(&view.state_dir, Owned::Cluster, owned_path::user())
+        .map(drop)
+        .map_err(|error| {
+            Failure::host(format!("`{}` is not touched", view.state_dir))
+                .cause(error)
+                .hint(format!("ls -ld {}", view.state_dir))
+        })
+}
+
+/// Refuse to say that nothing is left where not everything could be looked at.
+///
+/// # Errors
+/// Exit code 3 with what could not be.
+pub(super) fn seen(view: &ClusterView, found: &Leftovers) -> Result<()> {
+    let Some(first) = found.unseen.first() else {
+        return Ok(());
+    };
+    let what = format!("cannot tell what is left of cluster `{}`", view.name);
+    let mut failure = Failure::host(what);
+    for unseen in &found.unseen {
+        failure.causes.push(unseen.what.clone());
+        failure.causes.extend(unseen.causes.iter().cloned());
+    }
+    failure.hint.clone_from(&first.hint);
+    Err(failure)
 }
 
 /// Everything of the cluster that is there, without talosctl. Pieces may go
 /// with earlier ones: what is gone already is success, and the caller looks.
 pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     let mut plan = Plan::new(format!("take down what is left of cluster `{}`", view.name));
+    plan.notes.extend(view.doubts.iter().cloned());
+    plan.notes.extend(found.doubts.iter().cloned());
     for member in &view.members {
-        let process = member.process.identity(&ctx.host, member.describe());
+        let mut process = member.process.identity(&ctx.host, member.describe());
+        process.cluster = Some(view.state_dir.clone());
         let why = format!("stop {}", process.what);
         plan.push(destroys(
             Step::new(
@@ -107,14 +171,19 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
     let bridges = found.bridge.iter().chain(&found.fabric_bridges);
     plan.steps
         .extend(bridges.map(|bridge| remove_bridge(bridge)));
-    plan.steps.extend(idle_chain_steps(&found.idle_chains));
+    plan.steps.extend(idle_chain_steps(found));
     for file in &found.cache_files {
-        plan.push(remove("remove a CNI cache file", file.clone()));
+        plan.push(remove(
+            "remove a CNI cache file",
+            file.clone(),
+            Owned::CniCache,
+        ));
     }
     if view.has_folder {
         plan.push(remove(
             "remove the cluster's folder",
             view.state_dir.clone(),
+            Owned::Cluster,
         ));
     }
     if !plan.steps.is_empty() {
@@ -127,8 +196,8 @@ fn destroys(step: Step) -> Step {
     step.effect(Effect::Destroys)
 }
 
-fn remove(why: &str, path: Utf8PathBuf) -> Step {
-    destroys(Step::new(why, Action::Remove { path }).as_root())
+fn remove(why: &str, path: Utf8PathBuf, owned: Owned) -> Step {
+    destroys(Step::new(why, Action::RemoveOwned { path, owned }).as_root())
 }
 
 fn remove_rule(rule: &Rule) -> Step {
@@ -138,10 +207,8 @@ fn remove_rule(rule: &Rule) -> Step {
 }
 
 fn remove_bridge(bridge: &str) -> Step {
-    gone_is_fine(
-        "take the bridge down",
-        &["ip", "link", "delete", bridge, "type", "bridge"],
-    )
+    let bridge = bridge.to_owned();
+    destroys(Step::new("take the bridge down", Action::RemoveBridge { bridge }).as_root())
 }
 
 /// Its exit code says only that it was gone before; looking decides.
@@ -153,57 +220,39 @@ fn gone_is_fine(why: &str, argv: &[&str]) -> Step {
     )
 }
 
-/// Rules of the nodes and of a BGP fabric, and the nodes' NAT chains.
+/// Rules of the nodes and of a BGP fabric, and the nodes' NAT chains. Rule by
+/// rule, never a whole chain: what others have put there since stays.
 fn packet_filter_steps(found: &Leftovers) -> Vec<Step> {
     let rules = found.rules.iter().chain(&found.fabric_rules);
+    let rules = rules.chain(&found.nat_chain_rules);
     let mut steps: Vec<Step> = rules.map(remove_rule).collect();
-    for chain in &found.nat_chains {
-        for verb in ["-F", "-X"] {
-            steps.push(gone_is_fine(
-                "remove a node's NAT chain",
-                &["iptables", "-w", "-t", "nat", verb, chain],
-            ));
-        }
-    }
-    for chain in &found.empty_nat_chains {
-        let argv = ["iptables", "-w", "-t", "nat", "-X", chain];
-        steps.push(gone_is_fine(
+    for (why, chains) in [
+        ("remove a node's NAT chain", &found.nat_chains),
+        (
             "remove a NAT chain that was never filled",
-            &argv,
-        ));
+            &found.empty_nat_chains,
+        ),
+    ] {
+        steps.extend(
+            chains
+                .iter()
+                .map(|chain| gone_is_fine(why, &["iptables", "-w", "-t", "nat", "-X", chain])),
+        );
     }
     steps
 }
 
 /// The chains of the CNI firewall plugin once nobody uses them: talosctl
 /// leaves them, and both make them anew when they need them.
-fn idle_chain_steps(chains: &[String]) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for chain in chains {
-        if chain == "CNI-FORWARD" {
-            steps.push(gone_is_fine(
-                "remove the jump to the CNI firewall's idle chain",
-                &[
-                    "iptables",
-                    "-w",
-                    "-D",
-                    "FORWARD",
-                    "-m",
-                    "comment",
-                    "--comment",
-                    "CNI firewall plugin rules",
-                    "-j",
-                    "CNI-FORWARD",
-                ],
-            ));
-        }
-        for verb in ["-F", "-X"] {
-            steps.push(gone_is_fine(
-                "remove an idle chain",
-                &["iptables", "-w", verb, chain],
-            ));
-        }
+fn idle_chain_steps(found: &Leftovers) -> Vec<Step> {
+    let mut steps: Vec<Step> = found.idle_rules.iter().map(remove_rule).collect();
+    for step in &mut steps {
+        "remove a jump of the CNI firewall's idle chains".clone_into(&mut step.why);
     }
+    let chains = found.idle_chains.iter();
+    steps.extend(
+        chains.map(|chain| gone_is_fine("remove an idle chain", &["iptables", "-w", "-X", chain])),
+    );
     steps
 }
 
@@ -221,10 +270,30 @@ fn is_stop(step: &Step) -> bool {
     matches!(step.action, Action::Stop { .. })
 }
 
-pub(super) fn look(ctx: &Ctx, view: &ClusterView) -> Leftovers {
+/// Look for what the host has of it. It is this user's where there is a folder
+/// or a process of it, where the ledger knows that it was begun, or where the
+/// caller knows (`is_known`); else a bridge of that name is somebody else's.
+pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     let root = ctx.root_prefix();
-    let mut found = leftovers::look(&view.footprint(), &view.namespaces(), root);
-    if let Some(since) = begun(ctx, view) {
+    let since = begun(ctx, view);
+    if !is_known && since.is_none() && !view.has_folder && view.members.is_empty() {
+        return leftovers::look_at_nobodys(&view.footprint());
+    }
+    let members: Vec<i32> = view
+        .members
+        .iter()
+        .map(|member| member.process.pid)
+        .collect();
+    let nodes = Nodes {
+        namespaces: view.namespaces(),
+        processes: members,
+    };
+    let mut footprint = view.footprint();
+    // What we made it with, where no state says so any more.
+    let made = since.as_ref().and_then(|(_, cidr)| Cidr::parse(cidr).ok());
+    footprint.cidr = footprint.cidr.or(made);
+    let mut found = leftovers::look(&footprint, &nodes, root, is_known || since.is_some());
+    if let Some((since, _)) = since {
         let others = abandoned::namespaces(since, root);
         found.namespaces.extend(others);
         found.namespaces.sort();
@@ -233,17 +302,56 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView) -> Leftovers {
     found
 }
 
-/// When we began to make this cluster, by the ledger; milliseconds since 1970.
-fn begun(ctx: &Ctx, view: &ClusterView) -> Option<u64> {
+/// Entries of the ledger for a cluster of that name that lead elsewhere: they
+/// are named, and nothing more.
+pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
+    let dirs = ClusterView::state_dirs(ctx, name);
+    let entries = Ledger::of(&ctx.dirs.state).live();
+    let foreign = entries.iter().filter_map(|entry| match &entry.resource {
+        Resource::Cluster {
+            name: other,
+            state_dir,
+            ..
+        } if other == name && !dirs.contains(state_dir) => Some(state_dir),
+        _ => None,
+    });
+    foreign
+        .map(|dir| {
+            format!(
+                "the ledger also names cluster `{name}` in `{dir}`, which is not a cluster folder \
+                 of yours: it stays as it is; `cargo xtask doctor --fix` drops the entry"
+            )
+        })
+        .collect()
+}
+
+/// Whether the ledger knows it: then it has to be looked for as root.
+pub(super) fn is_begun(ctx: &Ctx, view: &ClusterView) -> bool {
+    let entries = Ledger::of(&ctx.dirs.state).live();
+    entries.iter().any(|entry| match &entry.resource {
+        Resource::Cluster { state_dir, .. } => *state_dir == view.state_dir,
+        _ => false,
+    })
+}
+
+/// When we began to make this cluster, by the ledger, in milliseconds since 1970,
+/// and in which network.
+fn begun(ctx: &Ctx, view: &ClusterView) -> Option<(u64, String)> {
     let entries = Ledger::of(&ctx.dirs.state).live();
     entries
         .into_iter()
         .rev()
         .find_map(|entry| match &entry.resource {
-            Resource::Cluster { name, .. }
-                if *name == view.name && entry.boot_id == ctx.host.boot_id =>
+            Resource::Cluster {
+                name,
+                state_dir,
+                cidr,
+                ..
+            } if *name == view.name
+                && *state_dir == view.state_dir
+                && entry.boot_id == ctx.host.boot_id =>
             {
-                Some(entry.at)
+                Some((entry.at, cidr.clone()))
             }
             _ => None,
         })

@@ -10,23 +10,34 @@ use foundation::ctx::kubeconfig::Kubeconfig;
 /// that name makes `NAME-1` (T14).
 pub(super) fn look(asked: &Asked) -> Vec<Finding> {
     let ctx = &asked.ctx;
-    let existing = ClusterView::names(ctx);
     let asked_name = asked.settings.name.as_str();
-    let talosconfig: Vec<String> = ctx
-        .talosconfig()
-        .map(|config| config.contexts.into_keys().collect())
-        .unwrap_or_default();
-    let kubeconfig: Vec<String> = Kubeconfig::read(&ctx.kubeconfig_path())
-        .map(|config| {
-            let all = config.clusters_at(|_| true);
-            let contexts = config.contexts_of(&all);
-            contexts
-                .iter()
-                .map(|context| context.name.clone())
-                .collect()
-        })
-        .unwrap_or_default();
-    let mut findings = Vec::new();
+    // Contexts of a cluster that cannot be seen are not left over.
+    let existing = match ClusterView::try_names(ctx) {
+        Ok(existing) => existing,
+        Err(failure) => {
+            return vec![unread(&failure.what, &failure.causes.join("; "))];
+        }
+    };
+    let mut unread_files = Vec::new();
+    let talosconfig: Vec<String> = match ctx.try_talosconfig() {
+        Ok(config) => config.map_or_else(Vec::new, |config| config.contexts.into_keys().collect()),
+        Err(error) => {
+            let what = format!("cannot read `{}`", ctx.talosconfig_path());
+            unread_files.push(unread(&what, &error.to_string()));
+            Vec::new()
+        }
+    };
+    let kubeconfig: Vec<String> = match Kubeconfig::read(&ctx.kubeconfig_path()) {
+        Ok(config) => config.map_or_else(Vec::new, |config| {
+            config.contexts().into_iter().map(str::to_owned).collect()
+        }),
+        Err(error) => {
+            let what = format!("cannot read `{}`", ctx.kubeconfig_path());
+            unread_files.push(unread(&what, &error.to_string()));
+            Vec::new()
+        }
+    };
+    let mut findings = unread_files;
     for name in left_contexts("", &talosconfig, &existing, asked_name) {
         findings.push(
             Finding::warn(
@@ -52,6 +63,10 @@ pub(super) fn look(asked: &Asked) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn unread(what: &str, why: &str) -> Finding {
+    Finding::warn("contexts", what).why(why)
 }
 
 /// Of `contexts`, those that `NAME`, `NAME-1`, … of our clusters have left. A

@@ -2,19 +2,27 @@
 //! that root owns, contexts.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use talos::names::ClusterName;
 use talos::network::Cidr;
 
 use super::asked::Asked;
 use super::finding::{Finding, Fix};
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::ctx::leftovers::{self, Nodes};
+use foundation::ctx::owned_path::{self, OwnedPath};
 use foundation::ctx::relay::RelayView;
-use foundation::ctx::{containers, firewall, leftovers, network, ownership, processes};
-use foundation::plan::{Resource, Step};
+use foundation::ctx::{containers, network, ownership, processes};
+use foundation::plan::{Action, Owned, Resource, Step};
 use foundation::record::ledger::Ledger;
 
 pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
-    let names = ClusterView::names(&asked.ctx);
+    let names = match ClusterView::try_names(&asked.ctx) {
+        Ok(names) => names,
+        Err(failure) => {
+            return vec![Finding::warn("clusters", failure.what).why(failure.causes.join("; "))];
+        }
+    };
     let mut findings: Vec<Finding> = names
         .iter()
         .map(|name| ClusterView::look(&asked.ctx, name))
@@ -25,6 +33,7 @@ pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
         let text = if names.is_empty() {
             "no clusters, and nothing left of any".to_owned()
         } else {
+            let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
             format!("none is stale or half made: {}", names.join(", "))
         };
         findings.push(Finding::ok("clusters", text));
@@ -32,12 +41,32 @@ pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
     findings
 }
 
+/// A name in a line.
+fn shown(name: &str) -> String {
+    name.escape_debug().to_string()
+}
+
 fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
-    let name = &view.name;
+    let name = &shown(&view.name);
     let destroy = format!("cargo xtask cluster destroy --name {name}");
+    // What is not this user's cluster is not proposed for removal.
+    let refused = match ClusterName::existing(&view.name) {
+        Err(error) => Some(error.to_string()),
+        Ok(_) => OwnedPath::open(&view.state_dir, Owned::Cluster, owned_path::user())
+            .err()
+            .map(|error| error.to_string()),
+    };
+    if let Some(why) = refused {
+        let text = format!("cluster `{name}` is not one that can be destroyed from here");
+        return Some(Finding::warn("cluster", text).why(why));
+    }
+    if !view.unread.is_empty() {
+        let text = format!("cannot tell what there is of cluster `{name}`");
+        return Some(Finding::warn("cluster", text).why(view.unread.join("; ")));
+    }
     // One of the asked name is in the way of `cluster up`; others are not.
     let finding = |id, text| {
-        if name == asked {
+        if view.name == asked {
             Finding::missing(id, text)
         } else {
             Finding::warn(id, text)
@@ -88,11 +117,11 @@ pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
         .into_iter()
         .filter_map(|entry| match &entry.resource {
             Resource::Cluster { .. } => cluster_entry(&asked.ctx, &entry.resource),
-            Resource::Lab { dir } => lab_entry(dir, &entry.resource),
+            Resource::Lab { dir } => lab_entry(&asked.ctx, dir, &entry.resource),
             Resource::Relay { state_dir, .. } => {
                 relay_entry(&asked.ctx, state_dir, &entry.resource)
             }
-            Resource::Container { name } => container_entry(name, &entry.resource),
+            Resource::Container { name } => container_entry(&asked.ctx, name, &entry.resource),
         })
         .collect();
     if findings.is_empty() {
@@ -115,15 +144,19 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     else {
         return None;
     };
+    let dirs = ClusterView::state_dirs(ctx, name);
+    if ClusterName::existing(name).is_err() || !dirs.contains(state_dir) {
+        return Some(elsewhere(ctx, name, state_dir, resource));
+    }
     let view = ClusterView::look(ctx, name);
-    if view.state != ClusterState::Absent || state_dir.exists() {
+    if view.state != ClusterState::Absent || state_dir.symlink_metadata().is_ok() {
         return None;
     }
     let mut footprint = view.footprint();
     footprint.cidr = Cidr::parse(cidr).ok();
-    let left = leftovers::look(&footprint, &[], ctx.root_prefix());
+    let left = leftovers::look(&footprint, &Nodes::default(), ctx.root_prefix(), true);
     let destroy = format!("cargo xtask cluster destroy --name {name}");
-    if !left.is_empty() {
+    if !left.describe().is_empty() {
         let text = format!(
             "cluster `{name}` is gone, and left: {}",
             left.describe().join("; ")
@@ -135,7 +168,7 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
         format!("the ledger names cluster `{name}`, which is gone"),
     );
     // Rules are seen by root only: without looking nothing is forgotten.
-    Some(if firewall::filter_table(ctx.root_prefix()).is_some() {
+    Some(if left.unseen.is_empty() {
         finding
             .cure("cargo xtask doctor --fix")
             .fix(Some(forget(state_dir, resource)))
@@ -144,13 +177,57 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     })
 }
 
-fn lab_entry(dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
+/// An entry that leads out of this user's clusters: by mistake, by forgery, or
+/// made with another `TALOS_HOME`. Nothing is done about what it names.
+fn elsewhere(ctx: &Ctx, name: &str, state_dir: &Utf8Path, resource: &Resource) -> Finding {
+    let text = format!(
+        "the ledger names cluster `{}` in `{}`, which is not a cluster folder of yours",
+        shown(name),
+        shown(state_dir.as_str())
+    );
+    let finding = Finding::warn("ledger", text);
+    let is_a_clusters = ClusterName::existing(name).is_ok()
+        && state_dir.file_name() == Some(name)
+        && matches!(
+            OwnedPath::open(state_dir, Owned::Cluster, owned_path::user()),
+            Ok(Some(_))
+        );
+    let home = state_dir.parent().and_then(Utf8Path::parent);
+    match home.filter(|_| is_a_clusters) {
+        Some(home) => finding
+            .why("it seems to have been made with another `TALOS_HOME`")
+            .cure(format!(
+                "TALOS_HOME={home} cargo xtask cluster status --name {name}"
+            )),
+        None => drop_entry(ctx, finding, resource),
+    }
+}
+
+/// Only the ledger's line goes.
+fn drop_entry(ctx: &Ctx, finding: Finding, resource: &Resource) -> Finding {
+    let action = Action::Require {
+        path: ctx.dirs.state.join("ledger.jsonl"),
+        message: "the ledger has gone".to_owned(),
+    };
+    let step = Step::new("drop an entry from the ledger, and nothing else", action);
+    finding
+        .why("nothing there is touched; only the entry can be dropped")
+        .cure("cargo xtask doctor --fix")
+        .fix(Some(Fix::Steps(vec![step.unmakes(resource.clone())])))
+}
+
+fn lab_entry(ctx: &Ctx, dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
     // The lab's init, and what starts it, have the folder as an argument.
     let lives = processes::scan()
         .iter()
         .any(|process| process.argv.iter().any(|word| Utf8Path::new(word) == dir));
     if lives {
         return None;
+    }
+    if let Err(error) = OwnedPath::open(dir, Owned::Lab, owned_path::user()) {
+        let dir = shown(dir.as_str());
+        let text = format!("the ledger names a lab in `{dir}`, which is not a lab: {error}");
+        return Some(drop_entry(ctx, Finding::warn("ledger", text), resource));
     }
     Some(if dir.exists() {
         Finding::warn(
@@ -174,6 +251,18 @@ fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<F
         return None;
     }
     let name = state_dir.file_name().unwrap_or_default();
+    if state_dir.symlink_metadata().is_ok()
+        && (ClusterName::existing(name).is_err()
+            || !ClusterView::state_dirs(ctx, name)
+                .iter()
+                .any(|dir| dir == state_dir))
+    {
+        let dir = shown(state_dir.as_str());
+        let text = format!(
+            "the ledger names a relay of the cluster in `{dir}`, which is not a cluster folder of yours"
+        );
+        return Some(drop_entry(ctx, Finding::warn("ledger", text), resource));
+    }
     if !state_dir.exists() {
         return Some(
             Finding::warn(
@@ -191,7 +280,17 @@ fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<F
     })
 }
 
-fn container_entry(name: &str, resource: &Resource) -> Option<Finding> {
+fn container_entry(ctx: &Ctx, name: &str, resource: &Resource) -> Option<Finding> {
+    // Docker's own rule; anything else would be taken for a flag, or for a script.
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.chars().all(is_plain)
+    {
+        let text = format!(
+            "the ledger names container `{}`, which is not the name of one",
+            shown(name)
+        );
+        return Some(drop_entry(ctx, Finding::warn("ledger", text), resource));
+    }
     // An engine that does not answer says nothing about it.
     if !containers::inspect(&[name]).ok()?.is_empty() {
         return None;

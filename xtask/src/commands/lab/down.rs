@@ -8,8 +8,9 @@ use super::place::Place;
 use super::state::{self, Lab, State};
 use crate::commands::App;
 use foundation::ctx::Ctx;
+use foundation::ctx::processes;
 use foundation::failure::{Failure, Result};
-use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step, Watch};
 use foundation::record::ledger::Ledger;
 use foundation::run::{Observer, Undo, Undoing};
 use foundation::ui;
@@ -21,6 +22,7 @@ const GRACE_SECONDS: u64 = 2;
 /// # Errors
 /// When something of the lab cannot be removed.
 pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
+    check_processes()?;
     if app.is_dry() {
         return app.show(&plan(app, place));
     }
@@ -39,6 +41,7 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
 /// Run the plan and look. The caller holds the lab's lock.
 pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     place.check_ours()?;
+    check_processes()?;
     app.runner().execute(&plan(app, place), &LabUndo)?;
     let left = left(place);
     if left.is_empty() {
@@ -47,6 +50,15 @@ pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     let mut failure = Failure::step("something of the lab is left").hint("cargo xtask lab down");
     failure.causes = left;
     Err(failure)
+}
+
+/// A lab whose processes cannot be seen is not one without processes.
+fn check_processes() -> Result<()> {
+    processes::try_scan().map(drop).map_err(|error| {
+        Failure::host("cannot tell what runs in the lab")
+            .cause(error)
+            .hint("mount | grep ' /proc '")
+    })
 }
 
 pub(super) fn plan(app: &App<'_>, place: &Place) -> Plan {
@@ -97,8 +109,9 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
             .any(|entry| entry.resource.key() == resource.key())
     };
     if lab.state != State::Absent || is_in_ledger() {
-        let action = Action::Remove {
+        let action = Action::RemoveOwned {
             path: place.dir.clone(),
+            owned: Owned::Lab,
         };
         // Not ours where sudo made what is in it.
         let step = Step::new("remove the lab's folder", action);

@@ -12,12 +12,17 @@ use talos::process::{Kind, identify};
 
 use super::probe;
 use super::processes::{self, Process};
+use crate::failure::{Failure, Result};
 
-/// Names of `cnitest-` namespaces that came into being after `since_ms`, hold no
-/// process, and that nobody can be about to use. None while any cluster on this
-/// host is being made.
+/// Names of `cnitest-` namespaces that came into being after `since_ms`, hold
+/// neither a process nor an interface, and that nobody can be about to use. None
+/// while any cluster on this host is being made.
 pub fn namespaces(since_ms: u64, root: &[&str]) -> Vec<String> {
+    // Where it cannot be read, `leftovers::look` says so.
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
+        return Vec::new();
+    };
+    let Ok(table) = processes::try_scan() else {
         return Vec::new();
     };
     let since = UNIX_EPOCH + Duration::from_millis(since_ms);
@@ -34,24 +39,57 @@ pub fn namespaces(since_ms: u64, root: &[&str]) -> Vec<String> {
         })
         .map(|entry| entry.file_name().to_owned())
         .collect();
-    if candidates.is_empty() || is_any_cluster_being_made(&processes::scan()) {
+    if candidates.is_empty() || is_any_cluster_being_made(&table) {
         return Vec::new();
     }
     candidates
         .into_iter()
-        .filter(|name| is_empty(name, root))
+        .filter(|name| is_unused(name, root))
         .collect()
 }
 
-/// `ip netns pids` prints one line per process; anything but a clear "none"
-/// counts as used.
-fn is_empty(name: &str, root: &[&str]) -> bool {
-    let argv: Vec<&str> = root
-        .iter()
-        .copied()
-        .chain(["ip", "netns", "pids", name])
-        .collect();
-    probe::stdout(&argv, None).is_some_and(|pids| pids.is_empty())
+fn is_unused(name: &str, root: &[&str]) -> bool {
+    let argv = [root, &["ip", "-netns", name, "-oneline", "link"]].concat();
+    has_no_process(name, root)
+        && probe::stdout(&argv, None)
+            .is_some_and(|links| links.lines().all(|link| link.starts_with("1: lo:")))
+}
+
+/// Anything but a clear "none" counts as used.
+pub(super) fn has_no_process(name: &str, root: &[&str]) -> bool {
+    processes_in(name, root).is_ok_and(|processes| processes.is_empty())
+}
+
+/// The processes in a network namespace, which only root sees.
+///
+/// # Errors
+/// When `ip netns pids` does not answer.
+pub(super) fn processes_in(name: &str, root: &[&str]) -> Result<Vec<i32>> {
+    let argv = [root, &["ip", "netns", "pids", name]].concat();
+    let failed = |why: &str| {
+        Failure::host(format!(
+            "cannot tell which processes are in network namespace {name}"
+        ))
+        .cause(format!("`{}`: {why}", argv.join(" ")))
+        .hint("sudo -v")
+    };
+    let output = probe::run(&argv, None, probe::LIMIT)
+        .ok_or_else(|| failed("it cannot be started, or takes too long"))?;
+    if !output.success {
+        // It may have gone since.
+        let is_gone = !Utf8Path::new("/run/netns").join(name).exists();
+        let said = output.stderr.trim().lines().last().unwrap_or_default();
+        return if is_gone {
+            Ok(Vec::new())
+        } else {
+            Err(failed(said))
+        };
+    }
+    let lines = output.stdout.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| line.parse().map_err(|_| failed(line)))
+        .collect()
 }
 
 fn is_any_cluster_being_made(table: &[Process]) -> bool {

@@ -4,6 +4,7 @@
 pub mod abandoned;
 pub mod abilities;
 pub mod binfmt;
+pub mod bridge;
 pub mod buildx;
 pub mod cargo_run;
 pub mod checkout;
@@ -22,6 +23,7 @@ pub mod leftovers;
 pub mod loops;
 pub mod mirrors;
 pub mod network;
+pub mod owned_path;
 pub mod ownership;
 pub mod ports;
 pub mod probe;

@@ -2,10 +2,12 @@
 //! exist even where their bridge does not.
 
 use serde::Deserialize;
+use talos::names::is_bridge_name;
 use talos::network::Cidr;
 
 use super::cluster::ClusterView;
 use super::{Ctx, probe};
+use crate::failure::{Failure, Result};
 
 /// A network somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,27 +33,33 @@ struct Address {
 
 /// This network namespace's interfaces. Not by /sys/class/net, which shows the
 /// namespace that /sys was mounted in.
-pub fn interface_names() -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    let names = table.lines().filter_map(|line| line.split_once(':'));
-    names.map(|(name, _)| name.trim().to_owned()).collect()
+///
+/// # Errors
+/// When the table cannot be read.
+pub fn interface_names() -> Result<Vec<String>> {
+    let table = "/proc/self/net/dev";
+    let text = std::fs::read_to_string(table).map_err(|error| {
+        Failure::host("cannot tell which network interfaces there are")
+            .cause(format!("`{table}`: {error}"))
+            .hint("mount -t proc proc /proc")
+    })?;
+    let names = text.lines().filter_map(|line| line.split_once(':'));
+    Ok(names.map(|(name, _)| name.trim().to_owned()).collect())
 }
 
 /// Whether this network namespace has the interface.
-pub fn has_interface(name: &str) -> bool {
-    interface_names().iter().any(|found| found == name)
+///
+/// # Errors
+/// When that cannot be told.
+pub fn has_interface(name: &str) -> Result<bool> {
+    Ok(interface_names()?.iter().any(|found| found == name))
 }
 
-/// Bridges as talosctl names them, whoever made them.
+/// Bridges as talosctl names them, whoever made them; for people only.
 pub fn bridges() -> Vec<String> {
-    let mut names = interface_names();
+    let mut names = interface_names().unwrap_or_default();
     names.retain(|name| is_bridge_name(name));
     names
-}
-
-fn is_bridge_name(link: &str) -> bool {
-    link.strip_prefix("talos")
-        .is_some_and(|hex| hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Everything but the cluster `except` and the loopback network.

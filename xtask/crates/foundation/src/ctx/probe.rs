@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::cargo_run;
 
+/// Commands that look at this host answer within this, or hang.
+pub const LIMIT: Duration = Duration::from_secs(10);
+
 /// What a probe printed and how it ended.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -99,7 +102,7 @@ pub fn ask_in(
 /// # Errors
 /// Those of [`ask`], and [`ProbeError::Failed`].
 pub fn answer(argv: &[&str], cwd: Option<&Utf8Path>) -> Result<String, ProbeError> {
-    let output = ask(argv, cwd, Duration::from_secs(10))?;
+    let output = ask(argv, cwd, LIMIT)?;
     if output.success {
         return Ok(output.stdout.trim().to_owned());
     }

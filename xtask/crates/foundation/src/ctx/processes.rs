@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::host::Host;
 use crate::plan::ProcessIdentity;
@@ -78,6 +78,32 @@ impl Process {
         )
     }
 
+    /// The user that it runs as; none when it has ended.
+    pub fn owner(&self) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt;
+        Some(fs::metadata(format!("/proc/{}", self.pid)).ok()?.uid())
+    }
+
+    /// Whether `path` is the same folder to it as to us: one in a container may
+    /// have arguments that name a folder of its own. None where that cannot be
+    /// told, as for processes of others without root.
+    pub fn shares(&self, path: &Utf8Path) -> Option<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let there = format!("/proc/{}/root{path}", self.pid);
+        let there = match fs::symlink_metadata(&there) {
+            Ok(found) => Some((found.dev(), found.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(_) => return None,
+        };
+        let here = match fs::symlink_metadata(path) {
+            Ok(found) => Some((found.dev(), found.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(_) => return None,
+        };
+        // Some helpers leave the folders of the host behind.
+        Some(there.is_none() || there == here)
+    }
+
     pub fn identity(&self, host: &Host, what: impl Into<String>) -> ProcessIdentity {
         ProcessIdentity {
             boot_id: host.boot_id.clone(),
@@ -85,23 +111,43 @@ impl Process {
             start_ticks: self.start_ticks,
             exe: self.executable(),
             what: what.into(),
+            cluster: None,
         }
     }
 }
 
-/// Every process that this user can see, in order of pid.
+/// Every process that this user can see, in order of pid; none where there is no
+/// process table. Not for deciding that something is gone.
 pub fn scan() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let mut pids: Vec<i32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    try_scan().unwrap_or_default()
+}
+
+/// As [`scan`].
+///
+/// # Errors
+/// When the process table cannot be read, or does not show what others run.
+pub fn try_scan() -> std::io::Result<Vec<Process>> {
+    let mut pids: Vec<i32> = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    if !pids.contains(&own) {
+        return Err(std::io::Error::other("`/proc` does not show processes"));
+    }
+    // What others run, a cluster's helpers of root's among it, may be hidden.
+    if fs::read("/proc/1/stat").is_err() {
+        return Err(std::io::Error::other(
+            "`/proc` hides the processes of others (`hidepid`)",
+        ));
+    }
     pids.sort_unstable();
-    pids.into_iter()
+    Ok(pids
+        .into_iter()
         .filter_map(Process::probe)
         .filter(Process::is_alive)
-        .collect()
+        .collect())
 }
 
 fn link(pid: i32, name: &str) -> Option<Utf8PathBuf> {

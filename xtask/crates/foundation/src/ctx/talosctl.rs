@@ -10,6 +10,7 @@ use super::checkout::Checkout;
 use super::host::Host;
 use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
+use crate::files;
 
 /// Arguments of `cluster create` that say what to boot instead of the checkout's artifacts.
 pub const OTHER_BOOT: [&str; 7] = [
@@ -100,6 +101,9 @@ pub struct Talosconfig {
     pub current: String,
     #[serde(default)]
     pub contexts: BTreeMap<String, Context>,
+    /// talosctl writes nothing else.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, serde::de::IgnoredAny>,
 }
 
 impl Ctx {
@@ -117,6 +121,19 @@ impl Ctx {
 
     /// None where there is none that parses.
     pub fn talosconfig(&self) -> Option<Talosconfig> {
-        serde_yaml_ng::from_str(&std::fs::read_to_string(self.talosconfig_path()).ok()?).ok()
+        self.try_talosconfig().ok().flatten()
+    }
+
+    /// `None` where there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not parse.
+    pub fn try_talosconfig(&self) -> std::io::Result<Option<Talosconfig>> {
+        let Some(text) = files::read_text(&self.talosconfig_path(), files::MEDIUM)? else {
+            return Ok(None);
+        };
+        serde_yaml_ng::from_str(&text)
+            .map(Some)
+            .map_err(|error| std::io::Error::other(error.to_string()))
     }
 }

@@ -50,6 +50,29 @@ pub enum Action {
     Remove {
         path: Utf8PathBuf,
     },
+    /// Something of a cluster or the lab, with all in it. Looked at when its turn
+    /// comes: what is not what it is named for stays, and is a failure; already
+    /// gone is success.
+    RemoveOwned {
+        path: Utf8PathBuf,
+        owned: Owned,
+    },
+    /// A file, if its contents still have this SHA-256; already gone is success.
+    RemoveFile {
+        path: Utf8PathBuf,
+        sha256: String,
+    },
+    /// Fail unless the file's contents have this SHA-256: what follows was
+    /// decided by them.
+    RequireFile {
+        path: Utf8PathBuf,
+        sha256: String,
+    },
+    /// A cluster's bridge, unless something of others is on it; already gone is
+    /// success.
+    RemoveBridge {
+        bridge: String,
+    },
     /// Make a folder a copy of another, swapped in whole. `except`, relative to
     /// both, is not copied, and stays as it is where the copy goes.
     CopyTree {
@@ -68,6 +91,20 @@ pub enum Action {
         control: Option<String>,
         monitor: Utf8PathBuf,
     },
+}
+
+/// What a path is that root removes; see `ctx::owned_path`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owned {
+    /// `HOME/clusters/NAME` of talosctl's state folder HOME.
+    Cluster,
+    /// `*.pid` in a cluster's folder.
+    PidFile,
+    /// A file in `HOME/cni/cache/results`.
+    CniCache,
+    /// The lab's folder.
+    Lab,
 }
 
 /// A registry that is starting.
@@ -120,4 +157,8 @@ pub struct ProcessIdentity {
     pub exe: String,
     /// For people: `qemu-launch of talos-default-worker-1`.
     pub what: String,
+    /// The folder of the cluster that it is of: root, who may read what others
+    /// may not, looks once more before it signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Utf8PathBuf>,
 }

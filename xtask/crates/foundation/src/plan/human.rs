@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Action, Plan, Privilege, Step, sh};
+use super::{Action, Owned, Plan, Privilege, Step, sh};
 use crate::ui::text::hanging;
 
 /// Render for a person; commands are as they would be typed.
@@ -114,6 +114,19 @@ pub fn in_words(step: &Step) -> String {
             "SIGTERM to pid {} if it still is {}, SIGKILL after {grace_seconds} s",
             process.pid, process.what
         ),
+        Action::RemoveOwned { path, owned } => {
+            let what = match owned {
+                Owned::Cluster => "if it is a cluster's folder of yours",
+                Owned::Lab => "if it is a lab's folder",
+                Owned::PidFile | Owned::CniCache => "if it is a cluster's file of yours",
+            };
+            format!("remove {path}, {what}")
+        }
+        Action::RemoveFile { path, .. } => format!("remove {path}, if it is unchanged"),
+        Action::RequireFile { path, .. } => format!("{path} must be unchanged"),
+        Action::RemoveBridge { bridge } => {
+            format!("ip link delete {bridge} type bridge, unless something else is on it")
+        }
         Action::WriteFile { path, contents, .. } => {
             format!("write {path} ({} bytes)", contents.len())
         }

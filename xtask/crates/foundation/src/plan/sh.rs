@@ -88,6 +88,25 @@ pub(super) fn command(step: &Step, script: bool) -> String {
         }
         Action::CreateDir { path } => format!("{sudo}mkdir -p -- {}", quote(path.as_str())),
         Action::Remove { path } => format!("{sudo}rm -rf -- {}", quote(path.as_str())),
+        Action::RemoveOwned { path, .. } => {
+            format!(
+                "remove_owned '{}' {}",
+                sudo.trim_end(),
+                quote(path.as_str())
+            )
+        }
+        Action::RequireFile { path, sha256 } => {
+            format!("require_file {} {sha256}", quote(path.as_str()))
+        }
+        Action::RemoveFile { path, sha256 } => {
+            let path = quote(path.as_str());
+            format!(
+                "[ ! -e {path} ] || {{ require_file {path} {sha256} && [ ! -L {path} ] || exit 1; {sudo}rm -f -- {path}; }}"
+            )
+        }
+        Action::RemoveBridge { bridge } => {
+            format!("remove_bridge '{}' {}", sudo.trim_end(), quote(bridge))
+        }
         Action::CopyTree { from, to, except } => copy_tree_command(from, to, except, sudo),
         Action::Stop {
             process,

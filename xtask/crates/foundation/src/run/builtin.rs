@@ -7,7 +7,8 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::child::How;
-use super::{images, registries, stop};
+use super::{bridge, images, registries, removal, stop};
+use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
 use crate::record::{files, tree};
@@ -46,6 +47,15 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
         }
+        Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(how))
+            .because(|| format!("`{path}` was left alone")),
+        Action::RemoveFile { path, sha256 } => {
+            removal::remove_file(path, sha256).because(|| format!("cannot remove `{path}`"))
+        }
+        Action::RequireFile { path, sha256 } => {
+            removal::require(path, sha256).because(|| format!("cannot go on with `{path}`"))
+        }
+        Action::RemoveBridge { bridge } => bridge::remove(bridge),
         Action::CopyTree { from, to, except } => {
             tree::replace(from, to, except).because(|| format!("cannot copy `{from}` to `{to}`"))
         }
@@ -59,6 +69,15 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
             monitor,
         } => hard_reboot(node, control.as_deref(), monitor),
     }
+}
+
+/// Whose paths may be removed: as the helper of a user under sudo, those of the
+/// user that sudo names.
+fn served(how: &How<'_>) -> u32 {
+    let asked = std::env::var("SUDO_UID").ok().filter(|_| how.only_listed);
+    asked
+        .and_then(|uid| uid.parse().ok())
+        .unwrap_or_else(owned_path::user)
 }
 
 /// The control API needs no root; the monitor works when its port is lost.

@@ -2,6 +2,7 @@
 //! only place that changes the world. Knows no command and makes no decision
 //! about what to do, only about how a step ends.
 
+mod bridge;
 mod builtin;
 mod child;
 mod excerpt;
@@ -12,6 +13,7 @@ mod images;
 mod progress;
 mod registries;
 mod relay;
+mod removal;
 mod root;
 mod signals;
 mod spawn;

@@ -39,9 +39,22 @@ pub(super) fn stop(
             return Err(Failure::step(format!("cannot open {}", process.what)).cause(error));
         }
     };
-    match Process::probe(process.pid) {
-        Some(now) if now.start_ticks == process.start_ticks && now.is_alive() => {}
+    let now = match Process::probe(process.pid) {
+        Some(now) if now.start_ticks == process.start_ticks && now.is_alive() => now,
         _ => return Ok(()),
+    };
+    // Only root may read of every process what tells whose it is.
+    if let Some(cluster) = &process.cluster
+        && rustix::process::geteuid().is_root()
+        && !crate::ctx::cluster::is_of(&now, cluster)
+        // It may have ended since: then nothing of it could be read.
+        && Process::probe(process.pid).is_some_and(|again| again.is_alive())
+    {
+        return Err(Failure::step(format!(
+            "{} (pid {}) was left alone: it is not of the cluster in `{cluster}`",
+            process.what, process.pid
+        ))
+        .hint(format!("ls -l /proc/{}/fd/1", process.pid)));
     }
     for (signal, limit) in [(Signal::TERM, grace_seconds), (Signal::KILL, LAST_WAIT)] {
         match pidfd_send_signal(&fd, signal) {

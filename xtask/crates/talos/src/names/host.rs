@@ -11,6 +11,21 @@ pub fn bridge_name(network: &str) -> String {
     )
 }
 
+/// Whether a name is one that [`bridge_name`] gives, of whatever network.
+pub fn is_bridge_name(link: &str) -> bool {
+    is_hashed(link, "talos", 8)
+}
+
+/// Whether a name is one that [`fabric_bridge_name`] gives.
+pub fn is_fabric_bridge_name(link: &str) -> bool {
+    is_hashed(link, "bgp", 11)
+}
+
+fn is_hashed(link: &str, prefix: &str, digits: usize) -> bool {
+    link.strip_prefix(prefix)
+        .is_some_and(|hex| hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Bridge between one node's uplink and this host in a BGP fabric
 /// (`--with-bgp-clos`, 1.14+, 2193b5781): `bgp` and the first 11 hex digits of
 /// sha256(network-node-uplink), both counted from 0.
@@ -24,9 +39,7 @@ pub fn fabric_bridge_name(network: &str, node: u32, uplink: u32) -> String {
 /// Whether a bridge is one of this network's fabric. More nodes than a host
 /// holds, and twice the uplinks that talosctl makes, are tried.
 pub fn is_fabric_bridge(network: &str, bridge: &str) -> bool {
-    bridge
-        .strip_prefix("bgp")
-        .is_some_and(|hex| hex.len() == 11)
+    is_fabric_bridge_name(bridge)
         && (0..128)
             .any(|node| (0..4).any(|uplink| fabric_bridge_name(network, node, uplink) == bridge))
 }

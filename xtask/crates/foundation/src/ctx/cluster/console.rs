@@ -1,13 +1,13 @@
 //! Console files of nodes: what the present boot says, its last lines, and
 //! following one from now on.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::console::{Boot, BootState, BootTracker, Death, clean, last_boot};
 
 use super::NodeState;
+use crate::files;
 
 /// Read at once from a console.
 const BLOCK: usize = 64 << 10;
@@ -54,11 +54,15 @@ pub(super) fn report(console: &Utf8Path) -> Report {
 }
 
 fn present_boot(console: &Utf8Path) -> Option<Boot> {
-    let file = File::open(console).ok()?;
+    let file = files::open(console).ok()??;
     let length = file.metadata().ok()?.len();
-    last_boot(length, |offset, buffer| file.read_at(buffer, offset))
-        .ok()
-        .flatten()
+    // A sparse file may say any length.
+    let from = length.saturating_sub(files::LARGE);
+    last_boot(length - from, |offset, buffer| {
+        file.read_at(buffer, from + offset)
+    })
+    .ok()
+    .flatten()
 }
 
 pub(super) fn death_of(boot: &Boot) -> Option<String> {
@@ -71,7 +75,7 @@ pub(super) fn death_of(boot: &Boot) -> Option<String> {
 
 /// The last lines of a console, cleaned for a terminal.
 pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
-    let Ok(file) = File::open(console) else {
+    let Ok(Some(file)) = files::open(console) else {
         return Vec::new();
     };
     let length = file.metadata().map_or(0, |metadata| metadata.len());
@@ -134,11 +138,15 @@ impl ConsoleFollower {
 
     /// Take in what has been written since.
     pub fn read(&mut self) {
-        let Ok(file) = File::open(&self.console) else {
+        let Ok(Some(file)) = files::open(&self.console) else {
             return;
         };
         let mut buffer = vec![0; BLOCK];
-        while let Ok(read @ 1..) = file.read_at(&mut buffer, self.offset) {
+        // The rest of a very long one is for the next look.
+        let end = self.offset + files::LARGE;
+        while self.offset < end
+            && let Ok(read @ 1..) = file.read_at(&mut buffer, self.offset)
+        {
             self.tracker.feed(&buffer[..read]);
             self.offset += read as u64;
         }

@@ -1,12 +1,15 @@
 //! What the folder of a cluster says, whole or half written.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use talos::network::Cidr;
 use talos::state::{self, NodeFile};
 
 use super::{Member, NodeState, NodeView};
+use crate::ctx::bridge::Bridge;
+use crate::files;
 
 impl NodeView {
     fn new(name: &str, state_dir: &Utf8Path) -> Self {
@@ -54,95 +57,170 @@ impl NodeView {
     }
 }
 
-pub(super) fn read_state(
-    dir: &Utf8Path,
-    has_folder: bool,
-    problems: &mut Vec<String>,
-) -> Option<state::ClusterState> {
-    let path = dir.join(state::files::STATE_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match state::ClusterState::parse(&text) {
-            Ok(saved) => Some(saved),
+/// A cluster's folder as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    pub(super) dir: Utf8PathBuf,
+    /// A folder, and not a link to one.
+    pub(super) exists: bool,
+    /// Names in it.
+    pub(super) files: Vec<String>,
+    pub(super) saved: Option<state::ClusterState>,
+    pub(super) problems: Vec<String>,
+    launches: Vec<(String, Option<state::LaunchConfig>)>,
+}
+
+impl Folder {
+    /// What cannot be read is not taken for absent: it is named in `unread`.
+    pub(super) fn read(dir: &Utf8Path, unread: &mut Vec<String>) -> Self {
+        let mut folder = Self {
+            dir: dir.to_owned(),
+            ..Self::default()
+        };
+        match dir.symlink_metadata() {
+            Ok(found) if found.is_dir() => folder.exists = true,
+            Ok(found) => {
+                let what = if found.is_symlink() {
+                    "a link"
+                } else {
+                    "a file"
+                };
+                folder
+                    .problems
+                    .push(format!("{dir} is {what}, not a folder"));
+                return folder;
+            }
+            Err(error) if is_absence(&error) => return folder,
             Err(error) => {
-                problems.push(format!("{path}: {error}"));
-                None
+                unread.push(format!("{dir}: {error}"));
+                return folder;
             }
-        },
+        }
+        match names_in(dir) {
+            Ok(files) => folder.files = files,
+            Err(error) => unread.push(format!("{dir}: {error}")),
+        }
+        let path = dir.join(state::files::STATE_FILE);
+        match files::read_text(&path, files::MEDIUM) {
+            Ok(Some(text)) => match state::ClusterState::parse(&text) {
+                Ok(mut saved) => {
+                    // A path would name files of others.
+                    saved.cluster.nodes.retain(|node| {
+                        let is_name = !node.name.contains('/');
+                        if !is_name {
+                            let problem = format!("{path}: node `{}` is a path", node.name);
+                            folder.problems.push(problem);
+                        }
+                        is_name
+                    });
+                    folder.saved = Some(saved);
+                }
+                Err(error) => folder.problems.push(format!("{path}: {error}")),
+            },
+            Ok(None) => folder.problems.push(format!("{path} does not exist")),
+            // Cut off within a character: written by halves.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                folder.problems.push(format!("{path}: {error}"));
+            }
+            Err(error) => {
+                folder.problems.push(format!("{path}: {error}"));
+                unread.push(format!("{path}: {error}"));
+            }
+        }
+        if folder.saved.is_none() {
+            let nodes = state::nodes_of(&folder.files);
+            let launches = nodes.into_iter().map(|node| {
+                let launch = read_launch(dir, &node, unread);
+                (node, launch)
+            });
+            folder.launches = launches.collect();
+        }
+        folder
+    }
+
+    pub(super) fn network(&self, name: &str) -> (Option<Cidr>, Option<IpAddr>) {
+        if let Some(network) = self.saved.as_ref().map(|saved| &saved.cluster.network) {
+            let cidr = network.cidrs.iter().find_map(|text| Cidr::parse(text).ok());
+            return (cidr, network.gateways.first().copied());
+        }
+        // A half-made cluster has written down its network per node at best.
+        let known = self
+            .launches
+            .iter()
+            .filter_map(|(_, launch)| launch.as_ref());
+        let mut texts = known.flat_map(|launch| &launch.network.cidrs);
+        let cidr = texts
+            .find_map(|text| Cidr::parse(text).ok())
+            .or_else(|| bridge_network(&talos::names::bridge_name(name)));
+        let gateway = cidr.and_then(Cidr::gateway).map(IpAddr::V4);
+        (cidr, gateway)
+    }
+
+    /// Nodes of a folder without a `state.yaml`.
+    pub(super) fn nodes(&self) -> Vec<NodeView> {
+        let node = |(name, launch): &(String, Option<state::LaunchConfig>)| {
+            let mut node = NodeView::new(name, &self.dir);
+            if let Some(launch) = launch {
+                node.ip = launch.network.ips.first().copied();
+                node.control = Some(format!("http://{}:{}", launch.api.ip, launch.api.port));
+            }
+            node
+        };
+        self.launches.iter().map(node).collect()
+    }
+}
+
+/// The bridge's own address says the network when nothing else does.
+fn bridge_network(bridge: &str) -> Option<Cidr> {
+    let found = Bridge::look(bridge).ok()??;
+    found.networks.first().copied()
+}
+
+fn read_launch(
+    dir: &Utf8Path,
+    node: &str,
+    unread: &mut Vec<String>,
+) -> Option<state::LaunchConfig> {
+    let path = dir.join(NodeFile::Config.name(node));
+    match files::read_text(&path, files::MEDIUM) {
+        Ok(text) => state::LaunchConfig::parse(&text?).ok(),
+        Err(error) if error.kind() == ErrorKind::InvalidData => None,
         Err(error) => {
-            if has_folder {
-                problems.push(format!("{path}: {error}"));
-            }
+            unread.push(format!("{path}: {error}"));
             None
         }
     }
 }
 
-pub(super) fn network_of(
-    saved: Option<&state::ClusterState>,
-    dir: &Utf8Path,
-    name: &str,
-) -> (Option<Cidr>, Option<IpAddr>) {
-    if let Some(network) = saved.map(|saved| &saved.cluster.network) {
-        let cidr = network.cidrs.iter().find_map(|text| Cidr::parse(text).ok());
-        return (cidr, network.gateways.first().copied());
-    }
-    // A half-made cluster has written down its network per node at best.
-    let launch = node_names(dir)
-        .into_iter()
-        .find_map(|node| read_launch(dir, &node));
-    let cidr = launch
-        .as_ref()
-        .and_then(|launch| {
-            launch
-                .network
-                .cidrs
-                .iter()
-                .find_map(|text| Cidr::parse(text).ok())
-        })
-        .or_else(|| bridge_network(&talos::names::bridge_name(name)));
-    let gateway = cidr.and_then(Cidr::gateway).map(IpAddr::V4);
-    (cidr, gateway)
-}
-
-/// The bridge's own address says the network when nothing else does.
-fn bridge_network(bridge: &str) -> Option<Cidr> {
-    if !crate::ctx::network::has_interface(bridge) {
-        return None;
-    }
-    let text = crate::ctx::probe::stdout(
-        &["ip", "-brief", "-4", "address", "show", "dev", bridge],
-        None,
-    )?;
-    text.split_whitespace()
-        .find_map(|word| Cidr::containing(word).ok())
-}
-
-fn node_names(dir: &Utf8Path) -> Vec<String> {
-    let Ok(entries) = dir.read_dir_utf8() else {
-        return Vec::new();
+/// Names in a folder; none where there is no such folder.
+fn names_in(dir: &Utf8Path) -> io::Result<Vec<String>> {
+    let entries = match dir.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
     };
-    let files: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_owned()))
-        .collect();
-    state::nodes_of(&files)
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name().to_owned()),
+            // Not UTF-8: nothing of talosctl's.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
 }
 
-fn read_launch(dir: &Utf8Path, node: &str) -> Option<state::LaunchConfig> {
-    let text = std::fs::read_to_string(dir.join(NodeFile::Config.name(node))).ok()?;
-    state::LaunchConfig::parse(&text).ok()
+/// Names of the folders in a folder; links do not count.
+pub(super) fn folders_in(dir: &Utf8Path) -> io::Result<Vec<String>> {
+    let mut names = names_in(dir)?;
+    names.retain(|name| {
+        let found = dir.join(name).symlink_metadata();
+        found.is_ok_and(|found| found.is_dir())
+    });
+    Ok(names)
 }
 
-pub(super) fn nodes_of_folder(dir: &Utf8Path) -> Vec<NodeView> {
-    let names = node_names(dir);
-    names
-        .iter()
-        .map(|name| {
-            let mut node = NodeView::new(name, dir);
-            if let Some(launch) = read_launch(dir, name) {
-                node.ip = launch.network.ips.first().copied();
-                node.control = Some(format!("http://{}:{}", launch.api.ip, launch.api.port));
-            }
-            node
-        })
-        .collect()
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -8,7 +8,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use talos::process::{Kind, identify};
 use talos::state::{self, NodeFile, StateFile, classify};
 
+use super::folder::Folder;
 use crate::ctx::processes::Process;
+use crate::files;
 
 /// Of a pid file, after the start of its process; clocks step.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
@@ -48,12 +50,18 @@ impl Member {
     }
 }
 
+/// Whether a process certainly is of the cluster in `state_dir`, to one who may
+/// read its standard output.
+pub(crate) fn is_of(process: &Process, state_dir: &Utf8Path) -> bool {
+    let stdout = process.stdout_path();
+    process.shares(state_dir) != Some(false)
+        && identify(&process.argv, stdout.as_ref().map(|path| path.as_str()))
+            .is_some_and(|known| known.is_of(state_dir.as_str()))
+}
+
 /// All members among the processes of the host.
-pub(super) fn find(
-    table: &[Process],
-    state_dir: &Utf8Path,
-    gateway: Option<IpAddr>,
-) -> Vec<Member> {
+pub(super) fn find(table: &[Process], folder: &Folder, gateway: Option<IpAddr>) -> Vec<Member> {
+    let state_dir = &folder.dir;
     let mut members: Vec<Member> = Vec::new();
     let mut nameless: Vec<&Process> = Vec::new();
     for process in table {
@@ -63,11 +71,14 @@ pub(super) fn find(
         let stdout = process.stdout_path();
         let known =
             identify(&process.argv, stdout.as_ref().map(|path| path.as_str())).unwrap_or(known);
+        if process.shares(state_dir) == Some(false) {
+            continue;
+        }
         let ours = known.is_of(state_dir.as_str())
             || (known.state_dir.is_none()
                 && stdout.is_none()
                 && serves(&known.kind, gateway)
-                && named_by_pid_file(state_dir, process).is_some());
+                && named_by_pid_file(folder, process).is_some());
         if ours {
             let node = known.node().map(str::to_owned);
             members.push(Member {
@@ -87,7 +98,7 @@ pub(super) fn find(
             .find(|member| member.process.parent == process.pid);
         let node = child
             .and_then(|member| member.node.clone())
-            .or_else(|| named_by_pid_file(state_dir, process)?.node);
+            .or_else(|| named_by_pid_file(folder, process)?.node);
         if let Some(node) = node {
             let kind = Kind::QemuLaunch {
                 node: Some(node.clone()),
@@ -116,14 +127,12 @@ fn serves(kind: &Kind, gateway: Option<IpAddr>) -> bool {
     }
 }
 
-fn pid_files(state_dir: &Utf8Path) -> Vec<(Utf8PathBuf, Option<String>)> {
-    let Ok(entries) = state_dir.read_dir_utf8() else {
-        return Vec::new();
-    };
-    let mut files: Vec<(Utf8PathBuf, Option<String>)> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let node = match classify(entry.file_name())? {
+fn pid_files(folder: &Folder) -> Vec<(Utf8PathBuf, Option<String>)> {
+    let mut files: Vec<(Utf8PathBuf, Option<String>)> = folder
+        .files
+        .iter()
+        .filter_map(|name| {
+            let node = match classify(name)? {
                 StateFile::Node {
                     node,
                     file: NodeFile::Pid,
@@ -131,15 +140,16 @@ fn pid_files(state_dir: &Utf8Path) -> Vec<(Utf8PathBuf, Option<String>)> {
                 StateFile::HelperPid(_) => None,
                 _ => return None,
             };
-            Some((entry.path().to_owned(), node))
+            Some((folder.dir.join(name), node))
         })
         .collect();
     files.sort();
     files
 }
 
+/// None also where it cannot be read: then it names nobody.
 fn read_pid(path: &Utf8Path) -> Option<i32> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = files::read_text(path, files::SMALL).ok()??;
     i32::try_from(state::parse_pid(&text).ok()?).ok()
 }
 
@@ -152,8 +162,11 @@ struct PidFile {
 /// Whether a pid file names the process, and the node where the file is a
 /// node's. talosctl writes it right after the start: one that is older or much
 /// younger than the process speaks of another that had the same number.
-fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<PidFile> {
-    pid_files(state_dir).into_iter().find_map(|(path, node)| {
+fn named_by_pid_file(folder: &Folder, process: &Process) -> Option<PidFile> {
+    let own = rustix::process::geteuid().as_raw();
+    // What another user runs is not of a cluster of ours, whatever our file says.
+    process.owner().filter(|owner| [0, own].contains(owner))?;
+    pid_files(folder).into_iter().find_map(|(path, node)| {
         if read_pid(&path) != Some(process.pid) {
             return None;
         }
@@ -168,8 +181,8 @@ fn named_by_pid_file(state_dir: &Utf8Path, process: &Process) -> Option<PidFile>
 
 /// Pid files that name nobody, or somebody who is not of this cluster:
 /// talosctl would send a SIGTERM to that number, as root (T2).
-pub(super) fn stale_pid_files(state_dir: &Utf8Path, members: &[Member]) -> Vec<Utf8PathBuf> {
-    pid_files(state_dir)
+pub(super) fn stale_pid_files(folder: &Folder, members: &[Member]) -> Vec<Utf8PathBuf> {
+    pid_files(folder)
         .into_iter()
         .map(|(path, _)| path)
         .filter(|path| {

@@ -1,27 +1,32 @@
 //! A cluster as it is now: its folder, its processes, its consoles. Nothing in
 //! the folder is believed without looking: pid files outlive their processes.
 
+mod claims;
 mod console;
 mod folder;
 mod members;
 mod observer;
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use talos::names::Role;
+use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
 
 use super::Ctx;
 use super::leftovers::Footprint;
 use super::processes::{self, Process};
 use super::relay::{self, Relay};
+use crate::failure::{Because, Result};
 use crate::plan::Resource;
 use crate::record::ledger::Ledger;
+use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
 pub use members::Member;
+pub(crate) use members::is_of;
 
 /// What can be said of a cluster in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,13 @@ pub struct ClusterView {
     /// Pid files that name no process of this cluster.
     pub stale_pid_files: Vec<Utf8PathBuf>,
     pub problems: Vec<String>,
+    /// What could not be looked at: then nothing may be called gone.
+    pub unread: Vec<String>,
+    /// What `state.yaml` says that a cluster of this name in this folder cannot
+    /// have: nothing is removed by what such a file says.
+    pub doubts: Vec<String>,
+    /// `https://172.20.0.1:6443`, from `state.yaml`.
+    pub endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -142,96 +154,118 @@ impl ClusterView {
     /// Look at one cluster.
     pub fn look(ctx: &Ctx, name: &str) -> Self {
         let state_dir = Self::state_dir(ctx, name);
-        Self::look_at(name, state_dir, &processes::scan())
+        Self::look_at(name, state_dir, processes::try_scan())
+    }
+
+    /// As [`Self::try_names`], for those who only show them.
+    pub fn names(ctx: &Ctx) -> Vec<String> {
+        Self::try_names(ctx).unwrap_or_default()
     }
 
     /// Names of all clusters of this user: folders, and what the ledger knows.
-    pub fn names(ctx: &Ctx) -> Vec<String> {
+    ///
+    /// # Errors
+    /// When a folder that may hold some cannot be read.
+    pub fn try_names(ctx: &Ctx) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for home in ctx.dirs.cluster_homes() {
-            let Ok(entries) = home.join("clusters").read_dir_utf8() else {
-                continue;
-            };
-            let folders = entries
-                .filter_map(Result::ok)
-                .filter(|entry| entry.path().is_dir());
-            names.extend(folders.map(|entry| entry.file_name().to_owned()));
+            let clusters = home.join("clusters");
+            names.extend(
+                folder::folders_in(&clusters).because(|| format!("cannot read `{clusters}`"))?,
+            );
         }
         for entry in Ledger::of(&ctx.dirs.state).live() {
             let Resource::Cluster { name, .. } = entry.resource else {
                 continue;
             };
-            if !names.contains(&name) && Self::look(ctx, &name).state != ClusterState::Absent {
+            // The file may say anything.
+            if ClusterName::existing(&name).is_ok()
+                && !names.contains(&name)
+                && Self::look(ctx, &name).state != ClusterState::Absent
+            {
                 names.push(name);
             }
         }
         names.sort();
         names.dedup();
-        names
+        Ok(names)
     }
 
-    /// Where the folder is, or was, or would be.
+    /// Where the folder is, or would be: below a state folder of this user,
+    /// whatever a ledger says.
     fn state_dir(ctx: &Ctx, name: &str) -> Utf8PathBuf {
-        let homes = ctx.dirs.cluster_homes();
-        let folders = homes.iter().map(|home| home.join("clusters").join(name));
-        if let Some(dir) = folders.clone().find(|dir| dir.is_dir()) {
-            return dir;
-        }
-        let known = Ledger::of(&ctx.dirs.state)
-            .live()
-            .into_iter()
-            .rev()
-            .find_map(|entry| match entry.resource {
-                Resource::Cluster {
-                    name: other,
-                    state_dir,
-                    ..
-                } if other == name => Some(state_dir),
-                _ => None,
-            });
-        known.or_else(|| folders.clone().next()).unwrap_or_default()
+        let dirs = Self::state_dirs(ctx, name);
+        let found = dirs.iter().find(|dir| dir.symlink_metadata().is_ok());
+        found.or(dirs.first()).cloned().unwrap_or_default()
     }
 
-    fn look_at(name: &str, state_dir: Utf8PathBuf, table: &[Process]) -> Self {
-        let has_folder = state_dir.is_dir();
-        let mut problems = Vec::new();
-        let saved = folder::read_state(&state_dir, has_folder, &mut problems);
-        let (cidr, gateway) = folder::network_of(saved.as_ref(), &state_dir, name);
-        let members = members::find(table, &state_dir, gateway);
-        let mut nodes = match &saved {
+    /// All places where the folder of a cluster of this user may be.
+    pub fn state_dirs(ctx: &Ctx, name: &str) -> Vec<Utf8PathBuf> {
+        let homes = ctx.dirs.cluster_homes();
+        let dirs = homes.iter().map(|home| home.join("clusters").join(name));
+        dirs.collect()
+    }
+
+    fn look_at(name: &str, state_dir: Utf8PathBuf, table: io::Result<Vec<Process>>) -> Self {
+        let mut unread = Vec::new();
+        let table = table.unwrap_or_else(|error| {
+            unread.push(format!("the process table: {error}"));
+            Vec::new()
+        });
+        let folder = Folder::read(&state_dir, &mut unread);
+        let (cidr, gateway) = folder.network(name);
+        let members = members::find(&table, &folder, gateway);
+        let mut nodes = match &folder.saved {
             Some(saved) => saved
                 .sorted_nodes()
                 .into_iter()
                 .map(|node| NodeView::of_saved(node, gateway, &state_dir))
                 .collect(),
-            None => folder::nodes_of_folder(&state_dir),
+            None => folder.nodes(),
         };
         for node in &mut nodes {
             node.attach(&members);
         }
-        let stale_pid_files = members::stale_pid_files(&state_dir, &members);
+        let stale_pid_files = members::stale_pid_files(&folder, &members);
+        let saved = folder.saved.as_ref();
         let mut view = Self {
             name: name.to_owned(),
             state: ClusterState::Absent,
-            has_folder,
+            has_folder: folder.exists,
             cidr,
             gateway,
-            bridge: saved.as_ref().map_or_else(
-                || talos::names::bridge_name(name),
-                |saved| saved.bridge.clone(),
-            ),
+            bridge: talos::names::bridge_name(name),
             talos: None,
-            provisioner: saved.as_ref().map(|saved| saved.provisioner.clone()),
+            provisioner: saved.map(|saved| saved.provisioner.clone()),
             nodes,
             members,
-            relays: relay::find(table, &state_dir),
+            relays: relay::find(&table, &state_dir),
             stale_pid_files,
-            problems,
+            doubts: saved.map_or_else(Vec::new, |saved| claims::doubts(saved, name, &state_dir)),
+            endpoint: saved.map(|saved| saved.cluster.kubernetes_endpoint.clone()),
+            problems: folder.problems,
+            unread,
             state_dir,
         };
         view.read_consoles();
-        view.state = view.judge(saved.is_some());
+        view.state = view.judge(folder.saved.is_some());
         view
+    }
+
+    /// The addresses of its nodes and its gateway, as far as they lie in a
+    /// network that can be one cluster's.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        let Some(cidr) = self.cidr.filter(|cidr| cidr.may_be_a_clusters()) else {
+            return Vec::new();
+        };
+        let own = self.nodes.iter().filter_map(|node| node.ip);
+        own.chain(self.gateway)
+            .filter_map(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            })
+            .filter(|address| cidr.contains(*address))
+            .collect()
     }
 
     fn judge(&self, saved: bool) -> ClusterState {
@@ -279,7 +313,7 @@ impl ClusterView {
         Footprint {
             network: self.name.clone(),
             bridge: self.bridge.clone(),
-            cidr: self.cidr,
+            cidr: self.cidr.filter(|_| self.doubts.is_empty()),
             cni_cache: home.unwrap_or(Utf8Path::new("/")).join("cni/cache/results"),
         }
     }

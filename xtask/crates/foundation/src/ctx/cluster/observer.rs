@@ -47,7 +47,8 @@ impl Nodes {
             return None;
         }
         self.next = Instant::now() + LOOK;
-        let view = ClusterView::look_at(&self.cluster, self.state_dir.clone(), &processes::scan());
+        let view =
+            ClusterView::look_at(&self.cluster, self.state_dir.clone(), processes::try_scan());
         self.dead(&view)
             .or_else(|| self.dying_again_and_again(&view))
     }

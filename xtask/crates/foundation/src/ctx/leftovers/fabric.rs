@@ -10,26 +10,27 @@ use talos::names::is_fabric_bridge;
 use talos::network::Cidr;
 
 use super::super::network::interface_names;
-use super::Rule;
 use super::rules::rules;
+use super::{Rule, names_in};
+use crate::failure::Result;
 
-pub(super) fn bridges(network: &str) -> Vec<String> {
-    let mut names = interface_names();
+pub(super) fn bridges(network: &str) -> Result<Vec<String>> {
+    let mut names = interface_names()?;
     names.retain(|name| is_fabric_bridge(network, name));
-    names
+    Ok(names)
 }
 
 /// `BRIDGE-CONTAINER-vethfN` in the CNI cache.
-pub(super) fn cache_files(network: &str, cni_cache: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let Ok(entries) = cni_cache.read_dir_utf8() else {
-        return Vec::new();
-    };
-    let is_ours = |path: &Utf8PathBuf| {
-        let bridge = path.file_name().and_then(|name| name.split_once('-'));
+pub(super) fn cache_files(
+    network: &str,
+    cni_cache: &Utf8Path,
+) -> std::io::Result<Vec<Utf8PathBuf>> {
+    let mut names = names_in(cni_cache)?;
+    names.retain(|name| {
+        let bridge = name.split_once('-');
         bridge.is_some_and(|(bridge, _)| is_fabric_bridge(network, bridge))
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path().to_owned()));
-    paths.filter(is_ours).collect()
+    });
+    Ok(names.into_iter().map(|name| cni_cache.join(name)).collect())
 }
 
 /// The rules for the whole network. Anybody may have rules for a network: they

@@ -6,16 +6,19 @@
 //! `qemu/launch_linux.go` (namespaces, CNI), the CNI bridge and firewall plugins
 //! (chains and comments).
 
+use std::io::ErrorKind;
+
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Deserialize;
-use talos::names::{cni_cache_container, is_cni_netns};
+use talos::names::{cni_cache_container, is_cni_netns, is_fabric_bridge};
 use talos::network::Cidr;
 use talos::state::CniAttachment;
 
-use super::Ctx;
+use super::bridge::{self, Bridge};
 use super::network::has_interface;
-use super::probe;
-use rules::{filter_rules, half_made_chains, nat_rules};
+use super::{Ctx, abandoned, probe};
+use crate::failure::{Because, Failure, Result};
+use crate::files;
+use rules::{filter_rules, half_made_chains, is_dockers, nat_rules};
 
 mod fabric;
 mod rules;
@@ -53,16 +56,44 @@ pub struct Leftovers {
     pub rules: Vec<Rule>,
     /// Chains that only this cluster's rules lead to.
     pub nat_chains: Vec<String>,
+    /// The rules in them.
+    pub nat_chain_rules: Vec<Rule>,
     /// Nobody refers to them and nothing is in them; removed, never flushed.
     pub empty_nat_chains: Vec<String>,
     /// Empty chains of the CNI firewall plugin that nobody uses any more.
     pub idle_chains: Vec<String>,
+    /// Their own plumbing: jumps to them and between them.
+    pub idle_rules: Vec<Rule>,
     pub cache_files: Vec<Utf8PathBuf>,
+    /// What might be the cluster's and stays, because it cannot be shown to be.
+    pub doubts: Vec<String>,
+    /// What could not be looked at: then nothing may be called gone.
+    pub unseen: Vec<Failure>,
 }
 
 impl Leftovers {
+    /// Also not where something could not be looked at.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether something of this very cluster was found.
+    fn has_traces(&self) -> bool {
+        self.bridge.is_some()
+            || !self.fabric_bridges.is_empty()
+            || !self.namespaces.is_empty()
+            || !self.rules.is_empty()
+            || !self.nat_chains.is_empty()
+            || !self.cache_files.is_empty()
+    }
+
+    fn or_unseen<T: Default>(&mut self, result: Result<T>) -> T {
+        result.unwrap_or_else(|failure| {
+            if !self.unseen.contains(&failure) {
+                self.unseen.push(failure);
+            }
+            T::default()
+        })
     }
 
     /// One line each, for people.
@@ -103,49 +134,172 @@ impl Leftovers {
     }
 }
 
+/// What can be shown by the host alone, whatever any file says: the cluster's
+/// rules are those for addresses of its network that nobody else has.
+#[derive(Default)]
+struct Network {
+    cidr: Option<Cidr>,
+    doubt: Option<String>,
+}
+
+/// What is known of the nodes of a cluster that is looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Nodes {
+    /// Inodes of the network namespaces that they are in.
+    pub namespaces: Vec<u64>,
+    /// Every process of the cluster.
+    pub processes: Vec<i32>,
+}
+
+/// What is there by name of a cluster of which this user has neither a folder
+/// nor a process, and did not begin it: another user's may have the same name.
+pub fn look_at_nobodys(footprint: &Footprint) -> Leftovers {
+    let mut found = Leftovers::default();
+    if found.or_unseen(has_interface(&footprint.bridge)) {
+        found.doubts.push(format!(
+            "bridge {} stays: neither a folder nor the ledger says that it is yours",
+            footprint.bridge
+        ));
+    }
+    found
+}
+
 /// Look. Rules are seen by root only: `root` is `["sudo", "-n"]` or nothing.
-pub fn look(footprint: &Footprint, node_namespaces: &[u64], root: &[&str]) -> Leftovers {
-    let cached = cached_results(footprint);
-    let mut cache_files: Vec<Utf8PathBuf> =
-        cached.iter().map(|result| result.path.clone()).collect();
-    cache_files.extend(fabric::cache_files(
-        &footprint.network,
-        &footprint.cni_cache,
-    ));
-    let mut found = Leftovers {
-        cache_files,
-        fabric_bridges: fabric::bridges(&footprint.network),
-        ..Leftovers::default()
-    };
-    if has_interface(&footprint.bridge) {
-        found.bridge = Some(footprint.bridge.clone());
-    }
-    let bridges = found.bridge.iter().chain(&found.fabric_bridges);
+/// `began` says that this cluster, by our ledger, was begun in this boot.
+pub fn look(footprint: &Footprint, nodes: &Nodes, root: &[&str], began: bool) -> Leftovers {
+    let mut found = Leftovers::default();
+    let cached = found.or_unseen(cached_results(footprint));
+    found.cache_files = cached.iter().map(|result| result.path.clone()).collect();
+    let fabric = fabric::cache_files(&footprint.network, &footprint.cni_cache)
+        .because(|| format!("cannot read `{}`", footprint.cni_cache));
+    let fabric = found.or_unseen(fabric);
+    found.cache_files.extend(fabric);
     let mut on_bridges: Vec<String> = Vec::new();
-    for bridge in bridges {
-        on_bridges.extend(namespaces_on_bridge(bridge));
+    let mut bridges = found.or_unseen(fabric::bridges(&footprint.network));
+    bridges.insert(0, footprint.bridge.clone());
+    let mut networks = Vec::new();
+    for name in bridges {
+        let Some(bridge) = found.or_unseen(Bridge::look(&name)) else {
+            continue;
+        };
+        networks.extend(bridge.networks);
+        let others = bridge.namespaces.iter().find_map(|namespace| {
+            let processes = found.or_unseen(abandoned::processes_in(namespace, root));
+            let other = processes.iter().find(|pid| !nodes.processes.contains(pid));
+            other.map(|pid| format!("process {pid} in network namespace {namespace}"))
+        });
+        if let Some(other) = others {
+            found.doubts.push(format!(
+                "bridge {name} stays: on it is {other}, which is not of this cluster"
+            ));
+            continue;
+        }
+        on_bridges.extend(bridge.namespaces);
+        if !bridge.foreign.is_empty() {
+            found.doubts.push(format!(
+                "bridge {name} stays: on it is {}, which is not of this cluster",
+                bridge.foreign.join(", ")
+            ));
+        } else if name == footprint.bridge {
+            found.bridge = Some(name);
+        } else {
+            found.fabric_bridges.push(name);
+        }
     }
-    found.namespaces = namespaces(&on_bridges, &cached, node_namespaces);
+    let is_own = |interface: &str| {
+        interface == footprint.bridge || is_fabric_bridge(&footprint.network, interface)
+    };
+    let named = namespaces(&on_bridges, &cached, &nodes.namespaces, root, is_own);
+    found.namespaces = found.or_unseen(named);
     let containers: Vec<&str> = cached
         .iter()
         .map(|result| result.container.as_str())
         .collect();
-    let list = |table: &str| {
-        let argv: Vec<&str> = root
-            .iter()
-            .copied()
-            .chain(["iptables", "-w", "-t", table, "-S"])
-            .collect();
-        probe::stdout(&argv, None).unwrap_or_default()
+    let filter = found.or_unseen(packet_filter(root, "filter"));
+    let nat = found.or_unseen(packet_filter(root, "nat"));
+    if let Some(bridge) = found
+        .bridge
+        .take_if(|bridge| is_dockers(bridge, &filter, &nat))
+    {
+        let doubt = format!("bridge {bridge} stays: a network of Docker's has it");
+        found.doubts.push(doubt);
+    }
+    let network = own_network(footprint, &networks, &nat, is_own);
+    let network = found.or_unseen(network);
+    found.doubts.extend(network.doubt);
+    let footprint = &Footprint {
+        cidr: network.cidr,
+        ..footprint.clone()
     };
-    let (filter, nat) = (list("filter"), list("nat"));
     filter_rules(&filter, footprint, &mut found);
     nat_rules(&nat, footprint, &containers, &mut found);
     half_made_chains(&nat, footprint, &mut found);
     if let Some(cidr) = footprint.cidr.filter(|_| !found.fabric_bridges.is_empty()) {
         found.fabric_rules = fabric::of_network(&filter, &nat, cidr);
     }
+    if !began && !found.has_traces() {
+        // Nobody's, or another program's: nothing says that this cluster made them.
+        found.idle_chains.clear();
+        found.idle_rules.clear();
+        found.empty_nat_chains.clear();
+    }
     found
+}
+
+/// The cluster's network as far as it is its own: that of its bridge where it
+/// has one, and of no other interface.
+fn own_network(
+    footprint: &Footprint,
+    of_bridges: &[Cidr],
+    nat: &str,
+    is_own: impl Fn(&str) -> bool,
+) -> Result<Network> {
+    let refused = |why: String| {
+        Ok(Network {
+            cidr: None,
+            doubt: Some(format!("rules for addresses stay: {why}")),
+        })
+    };
+    let Some(cidr) = footprint.cidr else {
+        return Ok(Network::default());
+    };
+    if !cidr.may_be_a_clusters() {
+        return refused(format!("{cidr} is too wide for one cluster's network"));
+    }
+    if !of_bridges.is_empty() && !of_bridges.contains(&cidr) {
+        return refused(format!("the bridge is not in the network {cidr}"));
+    }
+    let others = bridge::networks(|interface| !is_own(interface))?;
+    if let Some(other) = others.iter().find(|other| other.overlaps(cidr)) {
+        return refused(format!("{cidr} is in use by an interface in {other}"));
+    }
+    if let Some(other) = rules::other_network(nat, &footprint.network, cidr) {
+        return refused(format!("{cidr} has addresses of the network `{other}`"));
+    }
+    Ok(Network {
+        cidr: Some(cidr),
+        doubt: None,
+    })
+}
+
+/// What `iptables -S` prints of a table.
+fn packet_filter(root: &[&str], table: &str) -> Result<String> {
+    let argv = [root, &["iptables", "-w", "-t", table, "-S"]].concat();
+    let failed = |why: &str| {
+        let what = format!("only root sees the packet filter's rules ({table} table)");
+        Failure::host(what).cause(why).hint("sudo -v")
+    };
+    let output = probe::run(&argv, None, probe::LIMIT).ok_or_else(|| {
+        failed(&format!(
+            "`{}` cannot be started, or takes too long",
+            argv.join(" ")
+        ))
+    })?;
+    if output.success {
+        return Ok(output.stdout);
+    }
+    let said = output.stderr.trim().lines().last().unwrap_or_default();
+    Err(failed(&format!("`{}`: {said}", argv.join(" "))))
 }
 
 impl Ctx {
@@ -167,78 +321,94 @@ struct Cached {
     namespace: Option<String>,
 }
 
-fn cached_results(footprint: &Footprint) -> Vec<Cached> {
-    let Ok(entries) = footprint.cni_cache.read_dir_utf8() else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let container = cni_cache_container(&footprint.network, entry.file_name())?.to_owned();
-            let text = std::fs::read_to_string(entry.path()).ok();
-            let read = text.and_then(|text| CniAttachment::parse(&text).ok());
-            let namespace = read
-                .as_ref()
-                .and_then(CniAttachment::netns_name)
-                .map(str::to_owned);
-            let is_ours = read.is_none_or(|read| read.network == footprint.network);
-            is_ours.then(|| Cached {
-                path: entry.path().to_owned(),
+fn cached_results(footprint: &Footprint) -> Result<Vec<Cached>> {
+    let dir = &footprint.cni_cache;
+    let names = names_in(dir).because(|| format!("cannot read `{dir}`"))?;
+    let mut cached = Vec::new();
+    for name in names {
+        let Some(container) = cni_cache_container(&footprint.network, &name) else {
+            continue;
+        };
+        let container = container.to_owned();
+        let path = dir.join(&name);
+        // Only root may read some: their names have to do.
+        let text = match files::read_text(&path, files::SMALL) {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+                return Err(error).because(|| format!("cannot read `{path}`"));
+            }
+            other => other.ok().flatten(),
+        };
+        let read = text.and_then(|text| CniAttachment::parse(&text).ok());
+        let namespace = read
+            .as_ref()
+            .and_then(CniAttachment::netns_name)
+            .map(str::to_owned);
+        if read.is_none_or(|read| read.network == footprint.network) {
+            cached.push(Cached {
+                path,
                 container,
                 namespace,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Ok(cached)
 }
 
-/// By the CNI cache, by the namespaces the nodes are in, and by the veth ends
-/// on the cluster's bridges: each alone misses some half-made state.
-fn namespaces(on_bridges: &[String], cached: &[Cached], nodes: &[u64]) -> Vec<String> {
+/// By the namespaces the nodes are in, by the veth ends on the cluster's
+/// bridges, and by the CNI cache: each alone misses some half-made state. The
+/// cache is a file of the user's: what it names must be unused as well.
+fn namespaces(
+    on_bridges: &[String],
+    cached: &[Cached],
+    nodes: &[u64],
+    root: &[&str],
+    own: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
-        return Vec::new();
+    let dir = Utf8Path::new("/run/netns");
+    let mut found = names_in(dir).because(|| format!("cannot read `{dir}`"))?;
+    // Of talosctl's making only; see testutils.NewNS.
+    found.retain(|name| is_cni_netns(name));
+    let is_nodes = |name: &String| {
+        std::fs::metadata(dir.join(name)).is_ok_and(|meta| nodes.contains(&meta.ino()))
     };
-    let mut found: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| {
-            let name = entry.file_name();
-            // Of talosctl's making only; see testutils.NewNS.
-            is_cni_netns(name)
-                && (on_bridges.iter().any(|other| other == name)
-                    || cached
-                        .iter()
-                        .any(|result| result.namespace.as_deref() == Some(name))
-                    || std::fs::metadata(entry.path())
-                        .is_ok_and(|meta| nodes.contains(&meta.ino())))
-        })
-        .map(|entry| entry.file_name().to_owned())
-        .collect();
+    let is_cached = |name: &String| {
+        let mut named = cached.iter();
+        named.any(|result| result.namespace.as_ref() == Some(name))
+    };
+    let elsewhere = if found.iter().any(is_cached) {
+        bridge::namespaces_elsewhere(own)?
+    } else {
+        Vec::new()
+    };
+    found.retain(|name| {
+        on_bridges.contains(name)
+            || is_nodes(name)
+            || (is_cached(name)
+                && !elsewhere.contains(name)
+                && abandoned::has_no_process(name, root))
+    });
     found.sort();
-    found
+    Ok(found)
 }
 
-#[derive(Deserialize)]
-struct Link {
-    link_netnsid: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct NetnsId {
-    nsid: i64,
-    name: Option<String>,
-}
-
-/// What `ip -json` answers; nothing where it does not.
-fn ask<T: for<'a> Deserialize<'a>>(argv: &[&str]) -> Vec<T> {
-    let text = probe::stdout(argv, None).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn namespaces_on_bridge(bridge: &str) -> Vec<String> {
-    let links: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", bridge]);
-    let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"]);
-    ids.into_iter()
-        .filter(|id| links.iter().any(|link| link.link_netnsid == Some(id.nsid)))
-        .filter_map(|id| id.name)
-        .collect()
+/// Names in a folder; none where there is no such folder.
+pub(super) fn names_in(dir: &Utf8Path) -> std::io::Result<Vec<String>> {
+    let entries = match dir.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name().to_owned()),
+            // Not UTF-8: nothing of talosctl's.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
 }

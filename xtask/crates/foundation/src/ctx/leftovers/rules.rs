@@ -43,6 +43,45 @@ pub(super) fn filter_rules(text: &str, footprint: &Footprint, found: &mut Leftov
     };
     found.rules.extend(all.iter().filter(ours).cloned());
     found.idle_chains = idle_chains(text, &all, &found.rules);
+    let is_idle = |chain: &String| found.idle_chains.contains(chain);
+    let target = |rule: &Rule| value(&rule.spec, "-j").map(str::to_owned);
+    found.idle_rules = all
+        .iter()
+        .filter(|rule| is_idle(&rule.chain) || target(rule).as_ref().is_some_and(is_idle))
+        .filter(|rule| !found.rules.contains(rule))
+        .cloned()
+        .collect();
+}
+
+/// Whether Docker has rules of its own for that bridge: one of its networks may
+/// be told to use any name.
+pub(super) fn is_dockers(bridge: &str, filter: &str, nat: &str) -> bool {
+    let names_it = |rule: &Rule| {
+        let flags = ["-i", "-o"];
+        flags
+            .iter()
+            .any(|flag| value(&rule.spec, flag) == Some(bridge))
+    };
+    rules(filter, "filter")
+        .chain(rules(nat, "nat"))
+        .filter(names_it)
+        .any(|rule| {
+            let target = value(&rule.spec, "-j").unwrap_or_default();
+            [rule.chain.as_str(), target]
+                .iter()
+                .any(|chain| chain.starts_with("DOCKER") && *chain != "DOCKER-USER")
+        })
+}
+
+/// Another CNI network whose containers have addresses in `cidr`.
+pub(super) fn other_network(nat: &str, network: &str, cidr: Cidr) -> Option<String> {
+    rules(nat, "nat")
+        .filter(|rule| rule.chain == "POSTROUTING" && is_of_network(&rule.spec, Some(&cidr)))
+        .find_map(|rule| {
+            let comment = value(&rule.spec, "--comment")?;
+            let name = comment.strip_prefix("name: \"")?.split('"').next()?;
+            (name != network).then(|| name.to_owned())
+        })
 }
 
 /// The chains that talosctl and the CNI firewall plugin make, once nothing but
@@ -76,19 +115,30 @@ pub(super) fn nat_rules(
     let name = format!("name: \"{}\"", footprint.network);
     for rule in rules(text, "nat").filter(|rule| rule.chain == "POSTROUTING") {
         let comment = value(&rule.spec, "--comment").unwrap_or_default();
+        // An id comes from the CNI cache, which may name any: the plugin wrote
+        // whose it is.
+        if !comment.starts_with(&name) {
+            continue;
+        }
         let by_id = containers
             .iter()
             .any(|id| comment.contains(&format!("id: \"{id}\"")));
-        let by_name =
-            comment.starts_with(&name) && is_of_network(&rule.spec, footprint.cidr.as_ref());
+        let by_name = is_of_network(&rule.spec, footprint.cidr.as_ref());
         let Some(chain) = value(&rule.spec, "-j").filter(|chain| chain.starts_with("CNI-")) else {
             continue;
         };
-        if by_id || by_name {
+        if (by_id || by_name) && is_all_of(text, chain, &name) {
             found.nat_chains.push(chain.to_owned());
             found.rules.push(rule);
         }
     }
+}
+
+/// Whether every rule of that NAT chain says that it is of the network `name`.
+fn is_all_of(text: &str, chain: &str, name: &str) -> bool {
+    rules(text, "nat")
+        .filter(|rule| rule.chain == chain)
+        .all(|rule| value(&rule.spec, "--comment").is_some_and(|said| said.starts_with(name)))
 }
 
 /// Chains without the jump to them: a launcher was stopped in the middle of
@@ -106,17 +156,18 @@ pub(super) fn half_made_chains(text: &str, footprint: &Footprint, found: &mut Le
         let is_referred_to = all
             .iter()
             .any(|rule| value(&rule.spec, "-j") == Some(&chain));
-        let mut inside = all.iter().filter(|rule| rule.chain == chain).peekable();
-        let is_empty = inside.peek().is_none();
-        let is_ours = inside.any(|rule| {
-            value(&rule.spec, "--comment").is_some_and(|comment| comment.starts_with(&ours))
-        });
+        let is_empty = !all.iter().any(|rule| rule.chain == chain);
+        let is_ours = is_all_of(text, &chain, &ours);
         if !is_referred_to && is_empty {
             found.empty_nat_chains.push(chain);
         } else if !is_referred_to && is_ours {
             found.nat_chains.push(chain);
         }
     }
+    let inside = all.into_iter();
+    found.nat_chain_rules = inside
+        .filter(|rule| found.nat_chains.contains(&rule.chain))
+        .collect();
 }
 
 #[cfg(test)]

@@ -45,6 +45,42 @@ stop_process() {
 }
 "#;
 
+/// Root follows no link here and enters no mount.
+const REMOVE_OWNED: &str = r#"
+# Remove $2, a folder or file of a cluster, by $1: where it or the folder that
+# it lies in is a link, or it is a mount, it stays
+remove_owned() {
+  if [ -L "$(dirname -- "$2")" ] || [ -L "$2" ] || mountpoint -q -- "$2"; then
+    echo "$2 was left alone: it is a link or a mount" >&2
+    exit 1
+  fi
+  $1 rm -rf --one-file-system -- "$2"
+}
+"#;
+
+const REQUIRE_FILE: &str = r#"
+# Go on only if $1 still has the contents that this was decided by
+require_file() {
+  [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$2" ] || {
+    echo "$1 was changed since this was decided" >&2
+    exit 1
+  }
+}
+"#;
+
+/// The CNI plugin names its ends `veth` and 8 digits.
+const REMOVE_BRIDGE: &str = r#"
+# Take bridge $2 down by $1, unless something else than nodes is on it
+remove_bridge() {
+  ip link show dev "$2" >/dev/null 2>&1 || return 0
+  if ip -oneline link show master "$2" | grep -vE '^[0-9]+: veth[0-9a-f]{8}@' >&2; then
+    echo "bridge $2 was left alone: these are on it" >&2
+    exit 1
+  fi
+  $1 ip link delete "$2" type bridge
+}
+"#;
+
 /// Those that `plan` needs.
 pub(super) fn needed(plan: &Plan) -> String {
     let as_root = |step: &&Step| step.privilege == Privilege::Root;
@@ -55,10 +91,21 @@ pub(super) fn needed(plan: &Plan) -> String {
         )
     };
     let stops = |step: &Step| matches!(step.action, Action::Stop { .. });
+    let removes = |step: &Step| matches!(step.action, Action::RemoveOwned { .. });
+    let requires = |step: &Step| {
+        matches!(
+            step.action,
+            Action::RequireFile { .. } | Action::RemoveFile { .. }
+        )
+    };
+    let lowers = |step: &Step| matches!(step.action, Action::RemoveBridge { .. });
     [
         (ROOT, plan.needs_root()),
         (MAKE_DIRS, plan.steps.iter().filter(as_root).any(makes)),
         (STOP, plan.steps.iter().any(stops)),
+        (REMOVE_OWNED, plan.steps.iter().any(removes)),
+        (REQUIRE_FILE, plan.steps.iter().any(requires)),
+        (REMOVE_BRIDGE, plan.steps.iter().any(lowers)),
     ]
     .into_iter()
     .filter_map(|(function, is_needed)| is_needed.then_some(function))

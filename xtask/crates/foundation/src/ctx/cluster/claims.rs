@@ -1,0 +1,135 @@
+//! What a `state.yaml` claims, held against what talosctl gives a cluster of that
+//! name in that folder. The file is the user's and can be written by anything
+//! that the user runs; talosctl, as root, does what it says.
+
+use camino::Utf8Path;
+use talos::network::Cidr;
+use talos::state::{ClusterState, NodeFile, NodeState};
+
+/// One sentence for each claim that cannot be true.
+pub(super) fn doubts(saved: &ClusterState, name: &str, state_dir: &Utf8Path) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let cluster = &saved.cluster;
+    if cluster.name != name {
+        doubts.push(format!("state.yaml is of cluster `{}`", cluster.name));
+    }
+    if cluster.network.name != name && !cluster.network.name.is_empty() {
+        doubts.push(format!(
+            "state.yaml says network `{}`, and its cluster has `{name}`",
+            cluster.network.name
+        ));
+    }
+    let bridge = talos::names::bridge_name(name);
+    // Docker's has none.
+    if saved.bridge != bridge && saved.provisioner == "qemu" {
+        doubts.push(format!(
+            "state.yaml says bridge `{}`, and its cluster has `{bridge}`",
+            saved.bridge
+        ));
+    }
+    let networks: Vec<Cidr> = cluster
+        .network
+        .cidrs
+        .iter()
+        .filter_map(|text| Cidr::parse(text).ok())
+        .collect();
+    doubts.extend(
+        networks
+            .iter()
+            .filter(|cidr| !cidr.may_be_a_clusters())
+            .map(|cidr| format!("state.yaml says {cidr}, too wide for one cluster's network")),
+    );
+    let all = cluster.nodes.iter().chain(&cluster.extra_nodes);
+    doubts.extend(all.filter_map(|node| of_node(node, &networks, state_dir)));
+    doubts
+}
+
+/// talosctl signals what the pid file at `id` names, and removes the TPM's folder.
+fn of_node(node: &NodeState, networks: &[Cidr], state_dir: &Utf8Path) -> Option<String> {
+    let said = |what: &str| Some(format!("state.yaml says of node `{}` {what}", node.name));
+    if node.name.contains('/') {
+        return said("a name that is a path");
+    }
+    let pid_file = state_dir.join(NodeFile::Pid.name(&node.name));
+    if !node.id.is_empty() && !is_same_place(Utf8Path::new(&node.id), &pid_file) {
+        return said("a pid file outside its folder");
+    }
+    let tpm = state_dir.join(NodeFile::TpmDir.name(&node.name));
+    if !node.tpm_state_dir.is_empty() && !is_same_place(Utf8Path::new(&node.tpm_state_dir), &tpm) {
+        return said("a TPM outside its folder");
+    }
+    let is_inside = |address: &std::net::IpAddr| match address {
+        std::net::IpAddr::V4(address) => networks.iter().any(|cidr| cidr.contains(*address)),
+        std::net::IpAddr::V6(_) => true,
+    };
+    if !node.ips.iter().all(is_inside) {
+        return said("an address outside its network");
+    }
+    None
+}
+
+/// HOME may be written in two ways where it lies behind a link.
+fn is_same_place(one: &Utf8Path, other: &Utf8Path) -> bool {
+    let resolved = |path: &Utf8Path| path.parent()?.canonicalize_utf8().ok();
+    one == other
+        || (one.file_name() == other.file_name()
+            && resolved(one).is_some_and(|folder| resolved(other) == Some(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: [&str; 3] = [
+        include_str!("../../../../../../testdata/state/1.11.0/state.yaml"),
+        include_str!("../../../../../../testdata/state/1.12.0/state.yaml"),
+        include_str!("../../../../../../testdata/state/1.13.0/state.yaml"),
+    ];
+
+    fn of(text: &str) -> Vec<String> {
+        let saved = ClusterState::parse(text).unwrap();
+        doubts(
+            &saved,
+            "lab",
+            Utf8Path::new("/home/dev/.talos/clusters/lab"),
+        )
+    }
+
+    #[test]
+    fn what_talosctl_wrote_is_believed() {
+        for text in RECORDED {
+            assert!(of(text).is_empty(), "{:?}", of(text));
+        }
+    }
+
+    #[test]
+    fn what_no_cluster_of_that_name_has_is_not() {
+        let text = RECORDED[1];
+        for (from, to, said) in [
+            (
+                "bridgename: talosa51146d3",
+                "bridgename: docker0",
+                "docker0",
+            ),
+            ("clustername: lab", "clustername: prod", "prod"),
+            ("        name: lab\n", "        name: podman\n", "podman"),
+            ("172.20.0.0/24", "172.0.0.0/8", "too wide"),
+            (
+                "/home/dev/.talos/clusters/lab/lab-worker-1.pid",
+                "/run/sshd.pid",
+                "pid file",
+            ),
+            ("tpmstatedir: \"\"", "tpmstatedir: /home/dev", "TPM"),
+            ("- 172.20.0.3", "- 10.1.2.3", "address"),
+            ("name: lab-worker-1", "name: ../../x", "path"),
+        ] {
+            let forged = text.replacen(from, to, 1);
+            assert_ne!(forged, text, "{from}");
+            let doubts = of(&forged);
+            assert!(
+                doubts.iter().any(|doubt| doubt.contains(said)),
+                "{to}: {doubts:?}"
+            );
+        }
+    }
+}

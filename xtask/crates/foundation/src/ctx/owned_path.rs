@@ -1,0 +1,292 @@
+//! Paths of a cluster or the lab that may be removed as root. Ledgers, state
+//! files and plans only name them: whether one is what it is named for is looked
+//! at here, once for the plan and again at the moment of removal. Every folder
+//! on the way is opened without following links and what was looked at stays
+//! open, so that nothing can be put in its place between look and removal.
+
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, OwnedFd};
+
+use camino::{Utf8Component, Utf8Path};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+use talos::names::ClusterName;
+
+use crate::files;
+use crate::plan::Owned;
+
+/// Where the lab says that a folder is a lab's; written first and removed last.
+pub const LAB_MARKER: &str = "lab.json";
+/// What a start of the lab that was killed may have left of its marker.
+const TEMPORARY: &str = ".tmp-";
+
+/// Something that may be removed, and the folder that it lies in.
+#[derive(Debug)]
+pub struct OwnedPath {
+    pub parent: OwnedFd,
+    /// In `parent`.
+    pub name: String,
+    /// The folder itself; none for a file, and for a link in place of a file.
+    pub folder: Option<OwnedFd>,
+}
+
+impl OwnedPath {
+    /// Look at `path` for the user `user`; `None` where nothing is there.
+    ///
+    /// # Errors
+    /// When it is not what `owned` says, belongs to somebody else, or could not
+    /// be looked at.
+    pub fn open(path: &Utf8Path, owned: Owned, user: u32) -> Result<Option<Self>> {
+        match look(path, owned, user) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// Whose paths these are: ours; for root, those of the user whose HOME it has,
+/// as in the lab.
+pub fn user() -> u32 {
+    let own = rustix::process::geteuid().as_raw();
+    if own != 0 {
+        return own;
+    }
+    let home = std::env::var("HOME").ok();
+    let home = home.and_then(|home| rustix::fs::stat(home.as_str()).ok());
+    home.map_or(own, |home| home.st_uid)
+}
+
+fn look(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
+    let is_plain = |part| matches!(part, Utf8Component::Normal(_) | Utf8Component::RootDir);
+    if !path.is_absolute() || !path.components().all(is_plain) {
+        return Err(refused("it is not an absolute path without `..`"));
+    }
+    let name = last_name(path)?;
+    let parent = parent(path)?;
+    match owned {
+        Owned::Cluster => cluster(path, user),
+        Owned::PidFile => {
+            let cluster = cluster(parent, user)?;
+            let folder = cluster.folder.ok_or_else(|| refused("it is no folder"))?;
+            if !name.ends_with(".pid") {
+                return Err(refused("it has not the name of a pid file"));
+            }
+            file(folder, name)
+        }
+        Owned::CniCache => {
+            let home = below(parent, &["cni", "cache", "results"])?;
+            let results = state_folder(home, user)?.enter("cni")?.enter("cache")?;
+            file(results.enter("results")?.fd, name)
+        }
+        Owned::Lab => lab(parent, name, user),
+    }
+}
+
+/// `HOME/clusters/NAME`.
+fn cluster(path: &Utf8Path, user: u32) -> Result<OwnedPath> {
+    let name = ClusterName::existing(last_name(path)?).map_err(Error::other)?;
+    let home = below(parent(path)?, &["clusters"])?;
+    let clusters = state_folder(home, user)?.enter("clusters")?;
+    let folder = clusters.enter(name.as_str())?.on_mount_of(&clusters)?;
+    Ok(OwnedPath {
+        parent: clusters.fd,
+        name: name.as_str().to_owned(),
+        folder: Some(folder.fd),
+    })
+}
+
+/// The folder above `names`, the last ones of `path`.
+fn below<'a>(path: &'a Utf8Path, names: &[&str]) -> Result<&'a Utf8Path> {
+    names.iter().rev().try_fold(path, |path, name| {
+        if path.file_name() == Some(name) {
+            parent(path)
+        } else {
+            Err(refused("it does not lie in a state folder of talosctl"))
+        }
+    })
+}
+
+fn parent(path: &Utf8Path) -> Result<&Utf8Path> {
+    path.parent()
+        .ok_or_else(|| refused("it is the root folder"))
+}
+
+fn last_name(path: &Utf8Path) -> Result<&str> {
+    path.file_name()
+        .ok_or_else(|| refused("it is the root folder"))
+}
+
+fn lab(parent: &Utf8Path, name: &str, user: u32) -> Result<OwnedPath> {
+    // Of anybody, such as /tmp: the lab itself has to be ours.
+    let parent = Folder::walk(&parent.canonicalize_utf8()?, user)?;
+    let folder = parent.enter(name)?.on_mount_of(&parent)?;
+    if !is_lab(&folder.fd)? {
+        return Err(refused("it is not empty and not a lab"));
+    }
+    Ok(OwnedPath {
+        parent: parent.fd,
+        name: name.to_owned(),
+        folder: Some(folder.fd),
+    })
+}
+
+fn is_lab(folder: &OwnedFd) -> Result<bool> {
+    match statat(folder, LAB_MARKER, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => return Ok(FileType::from_raw_mode(found.st_mode).is_file()),
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let readable = openat(folder, ".", FOLDER | OFlags::RDONLY, Mode::empty())?;
+    for entry in rustix::fs::Dir::new(readable)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && !name.starts_with(TEMPORARY.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Anything that is no folder; a link is what is removed, not what it points at.
+fn file(parent: OwnedFd, name: &str) -> Result<OwnedPath> {
+    let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(found.st_mode).is_dir() {
+        return Err(refused("it is a folder"));
+    }
+    Ok(OwnedPath {
+        parent,
+        name: name.to_owned(),
+        folder: None,
+    })
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// talosctl's state folder. Its own path may lead through links of the user's,
+/// and is resolved; below it there are none. Somewhere near it has to be a
+/// folder of the user's own: what only root has is not this user's state.
+fn state_folder(path: &Utf8Path, user: u32) -> Result<Folder> {
+    let real = path.canonicalize_utf8()?;
+    let above = Folder::walk(parent(&real)?, user)?;
+    let name = last_name(&real)?;
+    let is_users = above.owner == user;
+    let folder = above.enter(name)?;
+    let known = ["clusters", "cni"].into_iter();
+    let owners = known.filter_map(|name| statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok());
+    let has_users = owners.into_iter().any(|found| found.st_uid == user);
+    if is_users || folder.owner == user || has_users {
+        Ok(folder)
+    } else {
+        Err(refused(format!(
+            "`{real}` and what lies around it is not of user {user}"
+        )))
+    }
+}
+
+/// A folder that is held open.
+struct Folder {
+    fd: OwnedFd,
+    owner: u32,
+    user: u32,
+}
+
+impl Folder {
+    /// From the root, without following links: `path` is resolved already.
+    fn walk(path: &Utf8Path, user: u32) -> Result<Self> {
+        let mut fd = open("/", FOLDER | OFlags::PATH, Mode::empty())?;
+        for part in path.components() {
+            if let Utf8Component::Normal(name) = part {
+                fd = openat(&fd, name, FOLDER | OFlags::PATH, Mode::empty())?;
+            }
+        }
+        let owner = fstat(&fd)?.st_uid;
+        Ok(Self { fd, owner, user })
+    }
+
+    /// A folder in it that is the user's or root's.
+    fn enter(&self, name: &str) -> Result<Self> {
+        let said = |what: &str| refused(format!("`{name}` {what}"));
+        let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::Symlink => return Err(said("is a link")),
+            FileType::Directory => {}
+            _ => return Err(said("is not a folder")),
+        }
+        let fd = openat(&self.fd, name, FOLDER | OFlags::PATH, Mode::empty())?;
+        let owner = fstat(&fd)?.st_uid;
+        if owner != 0 && owner != self.user {
+            return Err(said(&format!("belongs to user {owner}")));
+        }
+        Ok(Self {
+            fd,
+            owner,
+            user: self.user,
+        })
+    }
+
+    /// What is mounted there is not the cluster's to remove. The folders above
+    /// may well be mounts.
+    fn on_mount_of(self, parent: &Self) -> Result<Self> {
+        if is_same_mount(&parent.fd, &self.fd)? {
+            Ok(self)
+        } else {
+            Err(refused("it is a mount point"))
+        }
+    }
+}
+
+/// Whether two open files lie in one mount: a bind mount has its parent's device.
+///
+/// # Errors
+/// The system's.
+pub fn is_same_mount(one: impl AsFd, other: impl AsFd) -> Result<bool> {
+    Ok(mount_of(one)? == mount_of(other)?)
+}
+
+#[cfg(target_os = "linux")]
+fn mount_of(fd: impl AsFd) -> Result<(u64, u64)> {
+    use rustix::fs::{StatxFlags, statx};
+    let device = device(&fstat(&fd)?);
+    let asked = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    // Linux before 5.8 does not say.
+    let says = asked.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    Ok((device, if says { asked.stx_mnt_id } else { 0 }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_of(fd: impl AsFd) -> Result<(u64, u64)> {
+    Ok((device(&fstat(fd)?), 0))
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_sign_loss,
+    reason = "of another type on other systems"
+)]
+fn device(found: &Stat) -> u64 {
+    found.st_dev as u64
+}
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::PermissionDenied, why.into())
+}
+
+/// The SHA-256 of a file's bytes, for steps that look whether it still is what
+/// the plan was made for.
+///
+/// # Errors
+/// The system's, and what [`files::read`] refuses.
+pub fn digest(path: &Utf8Path) -> Result<Option<String>> {
+    let bytes = files::read(path, files::MEDIUM)?;
+    Ok(bytes.map(|bytes| digest_of(&bytes)))
+}
+
+pub fn digest_of(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let hash = hmac_sha256::Hash::hash(bytes);
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
+}

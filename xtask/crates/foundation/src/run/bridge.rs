@@ -1,0 +1,45 @@
+//! Taking a cluster's bridge down.
+
+use talos::names::{is_bridge_name, is_fabric_bridge_name};
+
+use crate::ctx::bridge::Bridge;
+use crate::ctx::probe;
+use crate::failure::{Failure, Result};
+
+/// Remove the bridge, unless its name is not one that talosctl gives, or
+/// something of others has come onto it.
+///
+/// # Errors
+/// For these reasons, when `ip` does not answer, and when it fails.
+pub(super) fn remove(name: &str) -> Result<()> {
+    if !is_bridge_name(name) && !is_fabric_bridge_name(name) {
+        return Err(Failure::step(format!(
+            "`{name}` was left alone: it is not the name of a cluster's bridge"
+        )));
+    }
+    let Some(bridge) = Bridge::look(name)? else {
+        return Ok(());
+    };
+    if !bridge.foreign.is_empty() {
+        return Err(in_use(name, &bridge.foreign));
+    }
+    let argv = ["ip", "link", "delete", name, "type", "bridge"];
+    let said = match probe::run(&argv, None, probe::LIMIT) {
+        Some(output) if output.success => return Ok(()),
+        Some(output) => output.stderr.trim().to_owned(),
+        None => "`ip` cannot be started, or takes too long".to_owned(),
+    };
+    if Bridge::look(name)?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::step(format!("cannot remove bridge `{name}`")).cause(said))
+}
+
+pub(crate) fn in_use(name: &str, foreign: &[String]) -> Failure {
+    Failure::step(format!("bridge `{name}` was left alone"))
+        .cause(format!(
+            "on it is `{}`, which is not of this cluster",
+            foreign.join("`, `")
+        ))
+        .hint(format!("ip link show master {name}"))
+}
