@@ -10,6 +10,7 @@ use crate::commands::App;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
 use foundation::ctx::relay::RelayView;
 use foundation::failure::Result;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
@@ -55,8 +56,7 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
         let _ = writeln!(
             out,
             "{:<24} {:<10} {cidr:<18} {nodes} node(s)",
-            // One line, whatever it is called.
-            view.name.escape_debug().to_string(),
+            one_line(&view.name),
             state(app, view.state)
         );
     }
@@ -111,7 +111,7 @@ fn state(app: &App<'_>, state: ClusterState) -> String {
 fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     let mut out = format!(
         "cluster {} is {}",
-        app.ui.paint(Style::Bold, &view.name),
+        app.ui.paint(Style::Bold, &one_line(&view.name)),
         state(app, view.state)
     );
     if let Some(cidr) = view.cidr {

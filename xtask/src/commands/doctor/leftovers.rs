@@ -15,6 +15,7 @@ use foundation::ctx::relay::RelayView;
 use foundation::ctx::{containers, network, ownership, processes};
 use foundation::plan::{Action, Owned, Resource, Step};
 use foundation::record::ledger::Ledger;
+use foundation::ui::text::one_line;
 
 pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
     let names = match ClusterView::try_names(&asked.ctx) {
@@ -43,7 +44,7 @@ pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
 
 /// A name in a line.
 fn shown(name: &str) -> String {
-    name.escape_debug().to_string()
+    one_line(name).into_owned()
 }
 
 fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {

@@ -290,3 +290,119 @@ pub fn digest_of(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make what is looked at")]
+mod tests {
+    use super::*;
+    use camino::Utf8PathBuf;
+    use std::os::unix::fs::symlink;
+
+    struct Home {
+        _dir: tempfile::TempDir,
+        root: Utf8PathBuf,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(dir.path()).unwrap();
+            let root = root.canonicalize_utf8().unwrap();
+            std::fs::create_dir_all(root.join(".talos/clusters/x")).unwrap();
+            std::fs::create_dir_all(root.join(".talos/cni/cache/results")).unwrap();
+            std::fs::write(root.join(".talos/clusters/x/lb.pid"), "1").unwrap();
+            Self { _dir: dir, root }
+        }
+
+        /// Whether there is something that may be removed, or why not.
+        fn look(&self, path: &str, owned: Owned) -> Result<bool> {
+            let own = rustix::process::geteuid().as_raw();
+            OwnedPath::open(&self.root.join(path), owned, own).map(|found| found.is_some())
+        }
+    }
+
+    #[test]
+    fn a_clusters_own_paths_may_be_removed() {
+        let home = Home::new();
+        assert!(home.look(".talos/clusters/x", Owned::Cluster).unwrap());
+        assert!(!home.look(".talos/clusters/y", Owned::Cluster).unwrap());
+        assert!(!home.look("nowhere/clusters/y", Owned::Cluster).unwrap());
+        assert!(
+            home.look(".talos/clusters/x/lb.pid", Owned::PidFile)
+                .unwrap()
+        );
+        std::fs::write(home.root.join(".talos/cni/cache/results/f"), "").unwrap();
+        assert!(
+            home.look(".talos/cni/cache/results/f", Owned::CniCache)
+                .unwrap()
+        );
+        // The user's state may lie on another disk.
+        std::fs::rename(home.root.join(".talos"), home.root.join("disk")).unwrap();
+        symlink("disk", home.root.join(".talos")).unwrap();
+        assert!(home.look(".talos/clusters/x", Owned::Cluster).unwrap());
+    }
+
+    #[test]
+    fn nothing_else_may() {
+        let home = Home::new();
+        std::fs::create_dir_all(home.root.join("documents/x")).unwrap();
+        for path in ["/", "/home", "", ".talos", ".talos/clusters", "documents/x"] {
+            home.look(path, Owned::Cluster).unwrap_err();
+        }
+        home.look(".talos/clusters/x/../x", Owned::Cluster)
+            .unwrap_err();
+        home.look(".talos/clusters/x/lb.pid", Owned::Cluster)
+            .unwrap_err();
+        home.look(".talos/clusters/x", Owned::PidFile).unwrap_err();
+        home.look(".talos/clusters/x", Owned::CniCache).unwrap_err();
+        home.look("documents/x/lb.pid", Owned::PidFile).unwrap_err();
+        std::fs::write(home.root.join("documents/x/thesis"), "").unwrap();
+        home.look("documents/x", Owned::Lab).unwrap_err();
+        std::fs::write(home.root.join("documents/x").join(LAB_MARKER), "").unwrap();
+        assert!(home.look("documents/x", Owned::Lab).unwrap());
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let home = Home::new();
+        std::fs::create_dir_all(home.root.join("documents/x")).unwrap();
+        let clusters = home.root.join(".talos/clusters");
+        symlink(home.root.join("documents"), clusters.join("link")).unwrap();
+        let said = home
+            .look(".talos/clusters/link", Owned::Cluster)
+            .unwrap_err();
+        assert!(said.to_string().contains("is a link"), "{said}");
+        std::fs::rename(&clusters, home.root.join(".talos/old")).unwrap();
+        symlink(home.root.join("documents"), &clusters).unwrap();
+        let said = home.look(".talos/clusters/x", Owned::Cluster).unwrap_err();
+        assert!(said.to_string().contains("`clusters` is a link"), "{said}");
+    }
+
+    #[test]
+    fn what_belongs_to_others_stays() {
+        if !rustix::process::geteuid().is_root() {
+            // Nothing here can be given to anybody else.
+            return;
+        }
+        let home = Home::new();
+        let owner = |path: &str, uid| {
+            std::os::unix::fs::lchown(home.root.join(path), Some(uid), None).unwrap();
+        };
+        let open = |user| {
+            let path = home.root.join(".talos/clusters/x");
+            OwnedPath::open(&path, Owned::Cluster, user).map(|found| found.is_some())
+        };
+        // Nothing near is of that user's.
+        open(4242).unwrap_err();
+        owner(".talos", 4242);
+        assert!(
+            open(4242).unwrap(),
+            "talosctl under sudo makes what is root's"
+        );
+        owner(".talos/clusters/x", 4242);
+        assert!(open(4242).unwrap());
+        open(0).unwrap_err();
+        owner(".talos/clusters/x", 4243);
+        open(4242).unwrap_err();
+    }
+}

@@ -103,3 +103,96 @@ pub(super) fn remove_file(path: &Utf8Path, sha256: &str) -> Result<()> {
     require(path, sha256)?;
     gone_is_fine(rustix::fs::unlink(path.as_str()))
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make what is removed")]
+mod tests {
+    use super::*;
+    use camino::Utf8PathBuf;
+    use std::os::unix::fs::symlink;
+
+    fn home() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        std::fs::create_dir_all(root.join(".talos/clusters/x/x-worker-1-tpm")).unwrap();
+        std::fs::write(root.join("precious"), "text").unwrap();
+        (dir, root)
+    }
+
+    fn own() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_in_it_and_links_lead_nowhere() {
+        let (_dir, root) = home();
+        let folder = root.join(".talos/clusters/x");
+        std::fs::create_dir(root.join("documents")).unwrap();
+        std::fs::write(root.join("documents/thesis"), "text").unwrap();
+        symlink(root.join("documents"), folder.join("link")).unwrap();
+        symlink(root.join("precious"), folder.join("x-worker-1-tpm/link")).unwrap();
+        std::fs::hard_link(root.join("precious"), folder.join("second")).unwrap();
+        remove(&folder, Owned::Cluster, own()).unwrap();
+        assert!(folder.symlink_metadata().is_err());
+        assert!(root.join("documents/thesis").exists());
+        assert_eq!(
+            std::fs::read_to_string(root.join("precious")).unwrap(),
+            "text"
+        );
+        remove(&folder, Owned::Cluster, own()).unwrap();
+    }
+
+    /// Between the plan and this step somebody puts a link in the folder's place.
+    #[test]
+    fn a_folder_that_has_become_a_link_stays() {
+        let (_dir, root) = home();
+        let folder = root.join(".talos/clusters/x");
+        std::fs::create_dir(root.join("documents")).unwrap();
+        std::fs::write(root.join("documents/thesis"), "text").unwrap();
+        std::fs::rename(&folder, root.join(".talos/clusters/away")).unwrap();
+        symlink(root.join("documents"), &folder).unwrap();
+        remove(&folder, Owned::Cluster, own()).unwrap_err();
+        assert!(folder.symlink_metadata().unwrap().is_symlink());
+        assert!(root.join("documents/thesis").exists());
+    }
+
+    #[test]
+    fn a_pid_file_goes_alone_and_a_link_in_its_place_too() {
+        let (_dir, root) = home();
+        let pid_file = root.join(".talos/clusters/x/lb.pid");
+        symlink(root.join("precious"), &pid_file).unwrap();
+        remove(&pid_file, Owned::PidFile, own()).unwrap();
+        assert!(pid_file.symlink_metadata().is_err());
+        assert!(root.join("precious").exists());
+    }
+
+    #[test]
+    fn folders_too_deep_for_us_are_an_error() {
+        let (_dir, root) = home();
+        let folder = root.join(".talos/clusters/x");
+        let mut at = rustix::fs::open(folder.as_str(), OFlags::PATH, Mode::empty()).unwrap();
+        for _ in 0..DEEPEST + 10 {
+            rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", OFlags::PATH, Mode::empty()).unwrap();
+        }
+        let error = remove(&folder, Owned::Cluster, own()).unwrap_err();
+        assert!(error.to_string().contains("deeper"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_stays() {
+        let (_dir, root) = home();
+        let file = root.join("precious");
+        let sha256 = digest(&file).unwrap().unwrap();
+        require(&file, &sha256).unwrap();
+        symlink("precious", root.join("link")).unwrap();
+        remove_file(&root.join("link"), &sha256).unwrap_err();
+        std::fs::write(&file, "text of others").unwrap();
+        require(&file, &sha256).unwrap_err();
+        remove_file(&file, &sha256).unwrap_err();
+        std::fs::write(&file, "text").unwrap();
+        remove_file(&file, &sha256).unwrap();
+        remove_file(&file, &sha256).unwrap();
+        require(&file, &sha256).unwrap_err();
+    }
+}

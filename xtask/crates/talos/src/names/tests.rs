@@ -50,6 +50,11 @@ fn existing_folders_may_have_odd_names() {
             "{bad}"
         );
     }
+    for bad in ["a\nb", "a\x1b[2J", "a\u{9b}b", "\t"] {
+        let error = ClusterName::existing(bad).unwrap_err();
+        assert!(matches!(error, NameError::Control { .. }), "{bad:?}");
+        assert!(!error.to_string().chars().any(char::is_control), "{error}");
+    }
 }
 
 #[test]

@@ -89,6 +89,28 @@ fn overlaps_both_ways() {
     assert!(Cidr::containing("0.0.0.0/0").unwrap().overlaps(narrow));
 }
 
+#[test]
+fn only_a_small_network_is_one_clusters() {
+    let of = |text: &str| Cidr::containing(text).unwrap().may_be_a_clusters();
+    for text in [
+        "172.20.0.0/24",
+        "10.5.0.0/16",
+        "172.20.0.0/29",
+        "203.0.113.0/24",
+    ] {
+        assert!(of(text), "{text}");
+    }
+    for text in [
+        "203.0.0.0/8",
+        "0.0.0.0/0",
+        "10.0.0.0/15",
+        "172.20.0.1/32",
+        "127.0.0.0/16",
+    ] {
+        assert!(!of(text), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn display_round_trips(bits: u32, prefix in 0u8..=32) {

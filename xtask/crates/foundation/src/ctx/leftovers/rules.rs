@@ -236,6 +236,7 @@ mod tests {
         let mut found = Leftovers::default();
         half_made_chains(text, &footprint(), &mut found);
         assert_eq!(found.nat_chains, ["CNI-463743b1ababab1f0d70693d"]);
+        assert_eq!(found.nat_chain_rules.len(), 1);
         assert_eq!(found.empty_nat_chains, ["CNI-000000000000000000000000"]);
         let mut others = Leftovers::default();
         half_made_chains(
@@ -250,14 +251,43 @@ mod tests {
     }
 
     #[test]
-    fn a_container_id_speaks_without_a_network() {
+    fn a_container_id_speaks_without_a_cidr() {
         let mut found = Leftovers::default();
         let footprint = Footprint {
-            network: "other".into(),
             cidr: None,
             ..footprint()
         };
         nat_rules(NAT, &footprint, &["f506"], &mut found);
         assert_eq!(found.nat_chains.len(), 1);
+        // The cache is a file of the user's, and may name anybody's.
+        let mut found = Leftovers::default();
+        nat_rules(NAT, &footprint, &["aaaa"], &mut found);
+        assert_eq!(found, Leftovers::default());
+    }
+
+    #[test]
+    fn a_chain_with_a_rule_of_others_stays() {
+        let more = "-A CNI-463743b1ababab1f0d70693d -s 10.0.0.1/32 -j ACCEPT\n";
+        let mut found = Leftovers::default();
+        nat_rules(&format!("{NAT}{more}"), &footprint(), &["f506"], &mut found);
+        assert_eq!(found, Leftovers::default());
+    }
+
+    #[test]
+    fn dockers_bridge_is_known_by_dockers_rules() {
+        let bridge = "talos1b5b9ccb";
+        assert!(!is_dockers(bridge, FILTER, NAT));
+        let nat = "-A DOCKER -i talos1b5b9ccb -j RETURN\n";
+        assert!(is_dockers(bridge, FILTER, nat));
+        let filter = "-A FORWARD -o talos1b5b9ccb -j DOCKER\n";
+        assert!(is_dockers(bridge, filter, ""));
+        assert!(!is_dockers("talos00000000", filter, nat));
+    }
+
+    #[test]
+    fn another_network_at_the_same_addresses_is_seen() {
+        let of = |text: &str| other_network(NAT, "tx", Cidr::parse(text).unwrap());
+        assert_eq!(of("172.20.0.0/24"), None);
+        assert_eq!(of("10.88.0.0/16"), Some("podman".to_owned()));
     }
 }
