@@ -91,6 +91,10 @@ impl Repository {
 pub(crate) fn refused(error: &makefile::Error) -> Failure {
     match error {
         makefile::Error::Usage(what) => Failure::usage(what.clone()),
+        makefile::Error::TooMuch { .. } => {
+            Failure::step(format!("cannot evaluate the Makefile: {error}"))
+                .hint("look at how that variable is set; each value has to fit a command line")
+        }
         makefile::Error::NoRule { .. }
         | makefile::Error::TooDeep { .. }
         | makefile::Error::SelfReference { .. } => Failure::step(error.to_string()),
