@@ -44,6 +44,41 @@ impl Cli {
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         narrow::read(words).map_or_else(|| Self::try_parse_from(words), Ok)
     }
+
+    /// `--name`: the cluster that is meant.
+    pub fn cluster_name(&self) -> Option<&str> {
+        let which = match &self.command {
+            Command::Cluster(cluster) => match &cluster.verb {
+                None => &cluster.up.which,
+                Some(ClusterVerb::Up(args)) => &args.which,
+                Some(ClusterVerb::Status(args)) => &args.which,
+                Some(ClusterVerb::Logs(args)) => &args.which,
+                Some(ClusterVerb::Reboot(args)) => &args.which,
+                Some(ClusterVerb::Destroy(args)) => &args.which,
+                Some(ClusterVerb::List { .. }) => return None,
+            },
+            Command::Doctor(args) => &args.up.which,
+            Command::Test(crate::commands::test::args::TestCommand::Integration(args)) => {
+                &args.which
+            }
+            _ => return None,
+        };
+        which.name.as_deref()
+    }
+}
+
+/// For hints: how many of `words` are a subcommand that takes `--name`.
+pub fn takes_name(words: &[&str]) -> Option<usize> {
+    let command = Cli::command();
+    let (mut at, mut depth) = (&command, 0);
+    for word in words {
+        let Some(sub) = at.find_subcommand(word) else {
+            break;
+        };
+        (at, depth) = (sub, depth + 1);
+    }
+    let is_name = |arg: &clap::Arg| arg.get_long() == Some("name");
+    at.get_arguments().any(is_name).then_some(depth)
 }
 
 /// Flags that every command knows.

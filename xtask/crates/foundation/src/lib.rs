@@ -13,5 +13,6 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod shell;
+pub mod typed;
 pub mod ui;
 pub mod units;

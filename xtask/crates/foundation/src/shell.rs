@@ -39,6 +39,14 @@ pub fn quote(word: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Several words.
+pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+    let quoted = words
+        .into_iter()
+        .map(|word| quote(word.as_ref()).into_owned());
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 /// A newline stays as it is: the shell would cut it off behind what `printf`
 /// writes, and between quotes it is safe.
 fn is_unshown(c: char) -> bool {

@@ -10,7 +10,7 @@ use super::up;
 use crate::cli::LabUpArgs;
 use crate::commands::App;
 use foundation::failure::{Failure, Result};
-use foundation::run;
+use foundation::{run, typed};
 
 /// Set for everything inside.
 const INSIDE: &str = "XTASK_INSIDE_LAB";
@@ -33,8 +33,22 @@ const HANDED_ON: [&str; 14] = [
     "USER",
 ];
 
+/// Its value in a shell: what is typed there must not ask for the lab again.
+const SHELL: &str = "shell";
+
 pub(crate) fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
+}
+
+/// Where this process runs, for commands that are printed to be typed. Once
+/// `--lab` is given, what goes wrong before the lab is entered is about it too.
+pub(crate) fn of_this_process(asked: bool) -> typed::Lab {
+    match std::env::var_os(INSIDE) {
+        Some(value) if value == SHELL => typed::Lab::Shell,
+        Some(_) => typed::Lab::ByOption,
+        None if asked => typed::Lab::ByOption,
+        None => typed::Lab::Outside,
+    }
 }
 
 /// Run this very command line inside, without its `--lab`.
@@ -43,7 +57,11 @@ pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut inner = vec![exe.into_string()];
     inner.extend(inner_args(&args, &app.ctx.cwd));
-    run_inside(app, place, lab, &inner)
+    let how = [
+        format!("{INSIDE}=1"),
+        format!("{}={}", typed::TOOL, typed::tool()),
+    ];
+    run_inside(app, place, lab, &how, &inner)
 }
 
 /// `lab shell [-- COMMAND]`.
@@ -51,8 +69,9 @@ pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<
     let Some(lab) = up::ensure(app, place, &LabUpArgs::default())? else {
         return Ok(0);
     };
+    let how = [format!("{INSIDE}={SHELL}")];
     if !command.is_empty() {
-        return run_inside(app, place, &lab, command);
+        return run_inside(app, place, &lab, &how, command);
     }
     if app.ui.is_interactive() {
         app.ui
@@ -65,12 +84,19 @@ pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<
         app,
         place,
         &lab,
+        &how,
         &[shell.unwrap_or_else(|| "sh".to_owned())],
     )
 }
 
 /// Replaces this process: who kills it kills what runs inside.
-fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Result<u8> {
+fn run_inside(
+    app: &App<'_>,
+    place: &Place,
+    lab: &Lab,
+    how: &[String],
+    argv: &[String],
+) -> Result<u8> {
     let Some((init, made)) = lab.running() else {
         return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
     };
@@ -78,8 +104,8 @@ fn run_inside(app: &App<'_>, place: &Place, lab: &Lab, argv: &[String]) -> Resul
     let mut env = vec![
         format!("HOME={}", place.dir),
         format!("PATH={}", start::path_inside(&paths(place, made), &outside)),
-        format!("{INSIDE}=1"),
     ];
+    env.extend_from_slice(how);
     env.extend(
         HANDED_ON
             .iter()

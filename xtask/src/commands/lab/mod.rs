@@ -9,7 +9,7 @@ mod docker;
 mod docker_parts;
 mod down;
 mod inside;
-pub(crate) use inside::is_inside;
+pub(crate) use inside::{is_inside, of_this_process};
 mod locks;
 mod packages;
 mod parts;

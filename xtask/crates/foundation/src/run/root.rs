@@ -18,6 +18,7 @@ use crate::ctx::host::Host;
 use crate::ctx::probe;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
+use crate::typed::by_caller;
 use crate::ui;
 use crate::ui::Ui;
 
@@ -217,9 +218,9 @@ impl From<Told> for Failure {
         let mut known = known.into_iter().filter(|_| !told.child);
         let exit = known.find(|exit| exit.code() == told.exit);
         let mut failure = Failure::new(exit.unwrap_or(Exit::Child(told.exit)), told.what);
-        failure.causes = told.causes;
+        failure.causes = told.causes.iter().map(|cause| by_caller(cause)).collect();
         failure.excerpt = told.excerpt;
-        failure.hint = told.hint;
+        failure.hint = told.hint.as_deref().map(by_caller);
         failure
     }
 }

@@ -1,0 +1,393 @@
+//! Commands that are printed to be typed: the tool as it was started, the
+//! options that were given and are meant for the next command too, and every
+//! word quoted. What is typed as printed must mean what was meant.
+
+use std::fmt::{Display, Write};
+use std::sync::OnceLock;
+
+use crate::shell::quote;
+
+/// A command line of this program: `typed!("cluster up --cidr {}", free)`. The
+/// literal holds the subcommand and its options; each `{}` becomes one word, or
+/// the end of one. `--lab`, `-C` and `--name` are added by themselves.
+#[macro_export]
+macro_rules! typed {
+    ($pattern:literal $(, $value:expr)* $(,)?) => {
+        $crate::typed::command($pattern, &[$(&$value as &dyn ::std::fmt::Display),*])
+    };
+}
+
+/// A command line of another program: `program!("docker logs {}", name)`. What
+/// the lab has of its own is asked inside of it.
+#[macro_export]
+macro_rules! program {
+    ($pattern:literal $(, $value:expr)* $(,)?) => {
+        $crate::typed::other($pattern, &[$(&$value as &dyn ::std::fmt::Display),*])
+    };
+}
+
+/// Where this program runs, as far as the next command must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lab {
+    #[default]
+    Outside,
+    /// By `--lab`: the next command needs it too.
+    ByOption,
+    /// In a shell inside, where `--lab` is refused.
+    Shell,
+}
+
+/// How this program was started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// What starts it, in words for a shell.
+    pub tool: String,
+    pub lab: Lab,
+    /// `-C`.
+    pub talos_dir: Option<String>,
+    /// `--name`: the cluster.
+    pub name: Option<String>,
+    /// How many of these words are the subcommand, if it takes `--name`.
+    pub takes_name: fn(&[&str]) -> Option<usize>,
+}
+
+impl Default for Started {
+    fn default() -> Self {
+        Self {
+            tool: BY_CARGO.to_owned(),
+            lab: Lab::default(),
+            talos_dir: None,
+            name: None,
+            takes_name: |_| None,
+        }
+    }
+}
+
+const BY_CARGO: &str = "cargo xtask";
+/// What starts this program, handed on into the lab.
+pub const TOOL: &str = "XTASK_TYPED_AS";
+/// Stands for the tool and its options in what a helper says: it knows neither,
+/// and whoever started it does. A noncharacter, which no text may have.
+const CALLER: &str = "\u{fdd1}";
+/// Programs that speak with what the lab has of its own.
+const OF_THE_LAB: [&str; 7] = [
+    "docker",
+    "talosctl",
+    "kubectl",
+    "ip",
+    "iptables",
+    "nft",
+    "firewall-cmd",
+];
+
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+/// Said once, before anything is printed.
+pub fn remember(started: Started) {
+    let _ = STARTED.set(started);
+}
+
+/// For a helper, whose failures somebody else shows by [`by_caller`].
+pub fn remember_helper() {
+    remember(Started {
+        tool: CALLER.to_owned(),
+        ..Started::default()
+    });
+}
+
+/// What a helper said, with our own tool and options in it.
+pub fn by_caller(text: &str) -> String {
+    text.replace(CALLER, &started().prefix(true))
+}
+
+fn started() -> &'static Started {
+    STARTED.get_or_init(Started::default)
+}
+
+/// What starts this program, in words for a shell.
+pub fn tool() -> &'static str {
+    &started().tool
+}
+
+/// The tool as it was started, from the environment and the first word of the
+/// command line.
+pub fn tool_of(handed_on: Option<String>, package: Option<&str>, first: Option<&str>) -> String {
+    match (handed_on, package, first) {
+        (Some(tool), ..) if !tool.is_empty() => tool,
+        (_, Some("xtask"), _) | (_, _, None | Some("")) => BY_CARGO.to_owned(),
+        (_, _, Some(first)) => quote(first).into_owned(),
+    }
+}
+
+/// See [`typed!`](crate::typed!).
+pub fn command(pattern: &str, values: &[&dyn Display]) -> String {
+    started().command(pattern, values)
+}
+
+/// See [`program!`](crate::program!).
+pub fn other(pattern: &str, values: &[&dyn Display]) -> String {
+    started().other(pattern, values)
+}
+
+impl Started {
+    /// The tool with the options that were given.
+    fn prefix(&self, lab: bool) -> String {
+        let mut out = self.tool.clone();
+        if lab && self.lab == Lab::ByOption {
+            out.push_str(" --lab");
+        }
+        if let Some(dir) = &self.talos_dir {
+            let _ = write!(out, " -C {}", quote(dir));
+        }
+        out
+    }
+
+    fn command(&self, pattern: &str, values: &[&dyn Display]) -> String {
+        let mut filled = Filled::new(pattern, values);
+        let asks_for_lab = filled.take_option("--lab").is_some();
+        let own_dir = filled.take_option("-C");
+        // The lab itself is managed from outside.
+        let is_of_lab = filled.words.first().is_some_and(|word| word.text == "lab");
+        let mut out = match own_dir {
+            Some(dir) => Self {
+                talos_dir: Some(dir),
+                ..self.clone()
+            }
+            .prefix(!is_of_lab),
+            None => self.prefix(!is_of_lab),
+        };
+        if asks_for_lab && self.lab == Lab::Outside {
+            out.insert_str(self.tool.len(), " --lab");
+        }
+        let words: Vec<&str> = filled.words.iter().map(|word| word.text.as_str()).collect();
+        let is_named = words.iter().any(|word| word.starts_with("--name"));
+        if let (Some(name), false) = (&self.name, is_named)
+            && let Some(at) = (self.takes_name)(&words)
+        {
+            let at = at.min(filled.words.len());
+            filled.words.insert(at, Word::of("--name", false));
+            filled.words.insert(at + 1, Word::of(name, true));
+        }
+        out + &filled.line()
+    }
+
+    fn other(&self, pattern: &str, values: &[&dyn Display]) -> String {
+        let filled = Filled::new(pattern, values);
+        let mut words = filled.words.iter().map(|word| word.text.as_str());
+        let program = words.find(|word| *word != "sudo").unwrap_or_default();
+        let line = filled.line();
+        let line = line.trim_start();
+        if self.lab == Lab::ByOption && OF_THE_LAB.contains(&program) {
+            return format!("{} lab shell -- {line}", self.prefix(false));
+        }
+        line.to_owned()
+    }
+}
+
+/// A word as a program gets it, and as a shell reads it.
+struct Word {
+    text: String,
+    quoted: String,
+    /// Wholly from outside.
+    foreign: bool,
+}
+
+impl Word {
+    fn of(text: &str, foreign: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            quoted: if foreign {
+                quote(text).into_owned()
+            } else {
+                text.to_owned()
+            },
+            foreign,
+        }
+    }
+}
+
+struct Filled {
+    words: Vec<Word>,
+}
+
+impl Filled {
+    /// Only what is filled in is quoted: the pattern is ours.
+    fn new(pattern: &str, values: &[&dyn Display]) -> Self {
+        let mut values = values.iter().map(ToString::to_string);
+        let words = pattern.split(' ').filter(|word| !word.is_empty());
+        let fill = |word: &str| {
+            let mut pieces = word.split("{}");
+            let mut filled = Word::of(pieces.next().unwrap_or_default(), false);
+            filled.foreign = word == "{}";
+            for piece in pieces {
+                let value = values.next().unwrap_or_default();
+                filled.text += &value;
+                filled.quoted += &quote(&value);
+                filled.text += piece;
+                filled.quoted += piece;
+            }
+            filled
+        };
+        let words = words.map(fill).collect();
+        debug_assert!(values.next().is_none(), "more values than {{}}: {pattern}");
+        Self { words }
+    }
+
+    /// A global option at the beginning; its value, if it has one.
+    fn take_option(&mut self, option: &str) -> Option<String> {
+        if self.words.first()?.text != option {
+            return None;
+        }
+        self.words.remove(0);
+        if option == "-C" {
+            return Some(self.words.remove(0).text);
+        }
+        Some(String::new())
+    }
+
+    /// The words, each with a space before it. A value with a leading dash must
+    /// not be read as an option.
+    fn line(&self) -> String {
+        let mut out = String::new();
+        let mut is_closed = false;
+        for (at, word) in self.words.iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| &self.words[before]);
+            let of_option = before.is_some_and(|before| {
+                !before.foreign && before.text.starts_with("--") && !before.text.contains('=')
+            });
+            is_closed |= word.text == "--";
+            let is_option = word.foreign && word.text.starts_with('-') && !is_closed;
+            out.push_str(match (is_option, of_option) {
+                (true, true) => "=",
+                (true, false) => {
+                    is_closed = true;
+                    " -- "
+                }
+                (false, _) => " ",
+            });
+            out.push_str(&word.quoted);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the command line does: `cluster` takes it, at both levels.
+    fn takes_name(words: &[&str]) -> Option<usize> {
+        match words {
+            ["cluster", "list", ..] => None,
+            ["cluster", "up" | "logs" | "destroy", ..] => Some(2),
+            ["cluster", ..] => Some(1),
+            _ => None,
+        }
+    }
+
+    fn started(lab: Lab) -> Started {
+        Started {
+            lab,
+            talos_dir: Some("dir with space; touch PWN #".to_owned()),
+            name: Some("mine".to_owned()),
+            takes_name,
+            ..Started::default()
+        }
+    }
+
+    #[test]
+    fn what_was_given_is_carried() {
+        let dir = "-C 'dir with space; touch PWN #'";
+        let line = |pattern: &str| started(Lab::ByOption).command(pattern, &[]);
+        for (pattern, wanted) in [
+            ("cluster", format!("--lab {dir} cluster --name mine")),
+            (
+                "cluster logs -f",
+                format!("--lab {dir} cluster logs --name mine -f"),
+            ),
+            ("cluster list", format!("--lab {dir} cluster list")),
+            ("--lab cluster", format!("--lab {dir} cluster --name mine")),
+            ("doctor", format!("--lab {dir} doctor")),
+            ("lab down", format!("{dir} lab down")),
+        ] {
+            assert_eq!(line(pattern), format!("cargo xtask {wanted}"));
+        }
+        let outside = started(Lab::Outside);
+        assert_eq!(
+            outside.command("--lab -C {} doctor", &[&"a b"]),
+            "cargo xtask --lab -C 'a b' doctor"
+        );
+        let shell = started(Lab::Shell);
+        assert_eq!(
+            shell.command("--lab cluster destroy --name {}", &[&"x"]),
+            format!("cargo xtask {dir} cluster destroy --name x")
+        );
+    }
+
+    #[test]
+    fn every_value_is_one_word_and_no_option() {
+        let plain = Started::default();
+        let line = |pattern: &str, value: &str| plain.command(pattern, &[&value]);
+        let of = |rest: &str| format!("cargo xtask {rest}");
+        assert_eq!(
+            line("cluster destroy --name {}", "x; rm -rf ~ #"),
+            of("cluster destroy --name 'x; rm -rf ~ #'")
+        );
+        assert_eq!(
+            line("cluster up --cidr {}", "-y"),
+            of("cluster up --cidr=-y")
+        );
+        assert_eq!(line("pprof open {}", "-y"), of("pprof open -- -y"));
+        assert_eq!(
+            line("installer PKG_KERNEL={}", "a b"),
+            of("installer PKG_KERNEL='a b'")
+        );
+        assert_eq!(
+            line("runs {}", "\x1b]0;x\x07"),
+            of("runs \"$(printf '\\033')\"']0;x'\"$(printf '\\007')\"")
+        );
+    }
+
+    #[test]
+    fn what_the_lab_has_of_its_own_is_asked_inside() {
+        let line = |lab, pattern: &str| {
+            Started {
+                lab,
+                ..Started::default()
+            }
+            .other(pattern, &[&"a b"])
+        };
+        assert_eq!(line(Lab::Outside, "docker logs {}"), "docker logs 'a b'");
+        assert_eq!(line(Lab::Shell, "docker logs {}"), "docker logs 'a b'");
+        assert_eq!(
+            line(Lab::ByOption, "sudo ip link delete {}"),
+            "cargo xtask lab shell -- sudo ip link delete 'a b'"
+        );
+        assert_eq!(
+            line(Lab::ByOption, "git -C {} status"),
+            "git -C 'a b' status"
+        );
+    }
+
+    #[test]
+    fn the_tool_is_named_as_it_was_started() {
+        let handed = || Some("cargo xtask".to_owned());
+        assert_eq!(tool_of(handed(), None, Some("/x")), "cargo xtask");
+        assert_eq!(tool_of(None, Some("xtask"), Some("/x")), "cargo xtask");
+        assert_eq!(
+            tool_of(None, Some("other"), Some("./a b/xtask")),
+            "'./a b/xtask'"
+        );
+        assert_eq!(tool_of(None, None, None), "cargo xtask");
+    }
+
+    #[test]
+    fn a_helper_speaks_for_its_caller() {
+        let helper = Started {
+            tool: CALLER.to_owned(),
+            ..Started::default()
+        };
+        let hint = helper.command("cluster status", &[]);
+        assert_eq!(by_caller(&hint), "cargo xtask cluster status");
+    }
+}
