@@ -14,6 +14,7 @@ use foundation::run::become_root_for_tests;
 use foundation::run::exec_root::{
     Request, has_dangerous_value, is_dangerous, listed_environment, run as run_as_root,
 };
+use foundation::typed;
 use foundation::ui::{self, Ui};
 
 /// What `go test` gives a package when nobody says otherwise.
@@ -42,8 +43,9 @@ pub(super) fn run(
     }
     let request = request(args)?;
     if global.dry_run || global.format.is_some() {
-        return Err(Failure::usage("`exec-root` has no plan to show")
-            .hint("cargo xtask test unit --dry-run"));
+        return Err(
+            Failure::usage("`exec-root` has no plan to show").hint(typed!("test unit --dry-run"))
+        );
     }
     if !host.is_root() {
         become_root_for_tests(ui)?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::App;
 use foundation::failure::Result;
 use foundation::record::images::{list_of, read};
+use foundation::typed;
 use foundation::ui;
 
 #[expect(clippy::unnecessary_wraps, reason = "a command's end")]
@@ -27,9 +28,8 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
         return Ok(0);
     }
     if images.is_empty() {
-        ui::print(
-            "no image pushed yet; `cargo xtask build imager --registry 127.0.0.1:5005 --push` pushes one\n",
-        );
+        let push = typed!("build imager --registry 127.0.0.1:5005 --push");
+        ui::print(&format!("no image pushed yet; `{push}` pushes one\n"));
     }
     let mut out = String::new();
     for image in &images {

@@ -12,6 +12,7 @@ use crate::cli::InstallerArgs;
 use foundation::ctx::images;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
+use foundation::typed;
 
 pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     let (plan, planned) = plan_and_values(app, args)?;
@@ -21,7 +22,8 @@ pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     {
         let name = value(&planned, "REGISTRY_AND_USERNAME").unwrap_or_default();
         app.ui.progress(&format!(
-            "installer: {name}/installer:{image}; `cargo xtask images` has its digest"
+            "installer: {name}/installer:{image}; `{}` has its digest",
+            typed!("images")
         ));
     }
     Ok(0)
@@ -41,7 +43,7 @@ fn plan_and_values(app: &App<'_>, args: &InstallerArgs) -> Result<(Plan, Planned
     if let Some(word) = args.words.iter().find(|word| !word.contains('=')) {
         return Err(
             Failure::usage(format!("`{word}` is no variable; the targets are given"))
-                .hint("cargo xtask installer INSTALLER_ARCH=amd64"),
+                .hint(typed!("installer INSTALLER_ARCH=amd64")),
         );
     }
     let words = words(args, checkout.version.installer_flow());
@@ -100,7 +102,7 @@ fn check(words: &[String], planned: &Planned) -> Result<()> {
         return Err(Failure::usage(format!("the tag `{tag}` is no version"))
             .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
             .cause("`git describe` gives such a tag in a clone without release tags")
-            .hint("git fetch --tags; or `cargo xtask installer --tag v1.12.0-dev`"));
+            .hint(format!("git fetch --tags; or `{}`", typed!("installer --tag v1.12.0-dev"))));
     }
     let arguments = given(words, "IMAGER_ARGS").unwrap_or_default();
     let base = arguments
@@ -157,9 +159,10 @@ fn check_kernel(words: &[String]) -> Result<()> {
         architectures.join(", ")
     ))
     .cause("INSTALLER_ARCH=all, the default, needs the kernel for amd64 and arm64")
-    .hint(format!(
-        "cargo xtask installer INSTALLER_ARCH={} PKG_KERNEL={kernel}",
-        architectures.first().map_or("amd64", String::as_str)
+    .hint(typed!(
+        "installer INSTALLER_ARCH={} PKG_KERNEL={}",
+        architectures.first().map_or("amd64", String::as_str),
+        kernel
     )))
 }
 

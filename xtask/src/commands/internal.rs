@@ -11,6 +11,7 @@ use foundation::ctx::relay::Relaying;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
 use foundation::run;
+use foundation::typed;
 
 /// Run a plan as `--format json` prints it, read from standard input.
 ///
@@ -24,7 +25,11 @@ pub(super) fn run_plan(app: &App<'_>) -> Result<u8> {
     let plan: Plan = serde_json::from_str(&text).map_err(|error| {
         Failure::usage("standard input is not a plan")
             .cause(error)
-            .hint("cargo xtask cluster up --format json | cargo xtask internal run-plan")
+            .hint(format!(
+                "{} | {}",
+                typed!("cluster up --format json"),
+                typed!("internal run-plan")
+            ))
     })?;
     app.carry_out(&plan, &HalfMade)?;
     Ok(0)

@@ -9,6 +9,7 @@ use super::App;
 use crate::cli::RunsArgs;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::runs;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
@@ -43,7 +44,7 @@ fn list(app: &App<'_>, json: bool) -> u8 {
             "{:<24} {} {}",
             text("id"),
             ended(app, record),
-            text("command")
+            one_line(&text("command"))
         );
     }
     ui::print(&out);
@@ -82,17 +83,17 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
             .iter()
             .find(|event| event["event"] == "finish" && event["step"] == json!(index + 1));
         let how = match finish {
-            Some(event) if event["failure"].is_null() => app.ui.paint(Style::Good, "ok"),
-            Some(_) => app.ui.paint(Style::Bad, "failed"),
-            None => app.ui.paint(Style::Dim, "not run"),
+            Some(event) if event["failure"].is_null() => app.ui.paint(Style::Good, "ok      "),
+            Some(_) => app.ui.paint(Style::Bad, "failed  "),
+            None => app.ui.paint(Style::Dim, "not run "),
         };
         let ms = finish.and_then(|event| event["ms"].as_u64());
         let took = ms.map_or_else(String::new, |ms| format!("{ms} ms"));
         let _ = writeln!(
             out,
-            "  {:>2}. {how:<8} {took:>9}  {}",
+            "  {:>2}. {how} {took:>9}  {}",
             index + 1,
-            step["why"].as_str().unwrap_or_default()
+            one_line(step["why"].as_str().unwrap_or_default())
         );
         if let Some(failure) = finish.and_then(|event| event["failure"].as_str()) {
             let _ = writeln!(out, "      {}", failure.replace('\n', "\n      "));

@@ -13,6 +13,7 @@ use super::{builder, lab, proxies, registry};
 use foundation::ctx::binfmt::{self, Binfmt};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
+use foundation::typed;
 use foundation::ui::{self, Style};
 
 /// The guide's `multiarch/qemu-user-static` has had no release for years; this
@@ -184,16 +185,20 @@ fn to_text(app: &App<'_>, parts: &[Part]) -> String {
         let word = app.ui.paint(style, &format!("{word:<10}"));
         let _ = writeln!(out, "{:<12} {word} {}", part.name, part.text);
     }
-    let lab = if lab::is_inside() { "--lab " } else { "" };
-    for (command, what) in [
-        ("build initramfs kernel talosctl", "what a cluster boots"),
-        ("installer", "what `--with-bootloader` and upgrades install"),
+    for (line, what) in [
         (
-            "cluster",
+            typed!("build initramfs kernel talosctl"),
+            "what a cluster boots",
+        ),
+        (
+            typed!("installer"),
+            "what `--with-bootloader` and upgrades install",
+        ),
+        (
+            typed!("cluster"),
             "a cluster of it, which pulls through the proxies",
         ),
     ] {
-        let line = format!("cargo xtask {lab}{command}");
         let _ = writeln!(
             out,
             "  {} {line:<52} {what}",

@@ -124,7 +124,12 @@ fn a_half_made_cluster_is_destroyed_by_a_plan_without_talosctl() {
     let mut plan: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     // Only some users may look at the packet filter.
     let notes = plan["notes"].as_array_mut().unwrap();
-    notes.retain(|note| !note.as_str().unwrap().starts_with("not looked at: only root"));
+    notes.retain(|note| {
+        !note
+            .as_str()
+            .unwrap()
+            .starts_with("not looked at: only root")
+    });
     assert_snapshot(
         "cluster-destroy-half-made.json",
         &with_placeholders(&format!("{plan:#}"), &home),

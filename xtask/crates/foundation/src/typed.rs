@@ -13,7 +13,7 @@ use crate::shell::quote;
 #[macro_export]
 macro_rules! typed {
     ($pattern:literal $(, $value:expr)* $(,)?) => {
-        $crate::typed::command($pattern, &[$(&$value as &dyn ::std::fmt::Display),*])
+        $crate::typed::command($pattern, &[$(&$value as &dyn $crate::typed::Value),*])
     };
 }
 
@@ -22,8 +22,36 @@ macro_rules! typed {
 #[macro_export]
 macro_rules! program {
     ($pattern:literal $(, $value:expr)* $(,)?) => {
-        $crate::typed::other($pattern, &[$(&$value as &dyn ::std::fmt::Display),*])
+        $crate::typed::other($pattern, &[$(&$value as &dyn $crate::typed::Value),*])
     };
+}
+
+/// What a `{}` stands for.
+pub trait Value {
+    /// As the program gets it; each is quoted.
+    fn words(&self) -> Vec<String>;
+}
+
+impl<T: Display + ?Sized> Value for T {
+    fn words(&self) -> Vec<String> {
+        vec![self.to_string()]
+    }
+}
+
+/// Several words in place of one `{}`.
+#[derive(Debug, Clone)]
+pub struct Words(Vec<String>);
+
+impl<S: Into<String>> FromIterator<S> for Words {
+    fn from_iter<I: IntoIterator<Item = S>>(words: I) -> Self {
+        Self(words.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Value for Words {
+    fn words(&self) -> Vec<String> {
+        self.0.clone()
+    }
 }
 
 /// Where this program runs, as far as the next command must know.
@@ -97,7 +125,17 @@ pub fn remember_helper() {
 
 /// What a helper said, with our own tool and options in it.
 pub fn by_caller(text: &str) -> String {
-    text.replace(CALLER, &started().prefix(true))
+    let started = started();
+    let mut pieces = text.split(CALLER);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(['`', '\n', ';']).unwrap_or(piece.len());
+        let (command, rest) = piece.split_at(end);
+        let words = command.split_whitespace().map(|word| Word::of(word, false));
+        out += &started.filled(words.collect());
+        out += rest;
+    }
+    out
 }
 
 fn started() -> &'static Started {
@@ -120,67 +158,68 @@ pub fn tool_of(handed_on: Option<String>, package: Option<&str>, first: Option<&
 }
 
 /// See [`typed!`](crate::typed!).
-pub fn command(pattern: &str, values: &[&dyn Display]) -> String {
+pub fn command(pattern: &str, values: &[&dyn Value]) -> String {
     started().command(pattern, values)
 }
 
 /// See [`program!`](crate::program!).
-pub fn other(pattern: &str, values: &[&dyn Display]) -> String {
+pub fn other(pattern: &str, values: &[&dyn Value]) -> String {
     started().other(pattern, values)
 }
 
 impl Started {
     /// The tool with the options that were given.
-    fn prefix(&self, lab: bool) -> String {
+    fn prefix(&self, lab: bool, dir: bool) -> String {
         let mut out = self.tool.clone();
-        if lab && self.lab == Lab::ByOption {
+        if lab {
             out.push_str(" --lab");
         }
-        if let Some(dir) = &self.talos_dir {
-            let _ = write!(out, " -C {}", quote(dir));
+        if let Some(given) = self.talos_dir.as_ref().filter(|_| dir) {
+            let _ = write!(out, " -C {}", quote(given));
         }
         out
     }
 
-    fn command(&self, pattern: &str, values: &[&dyn Display]) -> String {
-        let mut filled = Filled::new(pattern, values);
-        let asks_for_lab = filled.take_option("--lab").is_some();
-        let own_dir = filled.take_option("-C");
-        // The lab itself is managed from outside.
-        let is_of_lab = filled.words.first().is_some_and(|word| word.text == "lab");
-        let mut out = match own_dir {
-            Some(dir) => Self {
-                talos_dir: Some(dir),
-                ..self.clone()
-            }
-            .prefix(!is_of_lab),
-            None => self.prefix(!is_of_lab),
-        };
-        if asks_for_lab && self.lab == Lab::Outside {
-            out.insert_str(self.tool.len(), " --lab");
-        }
-        let words: Vec<&str> = filled.words.iter().map(|word| word.text.as_str()).collect();
-        let is_named = words.iter().any(|word| word.starts_with("--name"));
-        if let (Some(name), false) = (&self.name, is_named)
-            && let Some(at) = (self.takes_name)(&words)
-        {
-            let at = at.min(filled.words.len());
-            filled.words.insert(at, Word::of("--name", false));
-            filled.words.insert(at + 1, Word::of(name, true));
-        }
-        out + &filled.line()
+    fn command(&self, pattern: &str, values: &[&dyn Value]) -> String {
+        self.filled(fill(pattern, values))
     }
 
-    fn other(&self, pattern: &str, values: &[&dyn Display]) -> String {
-        let filled = Filled::new(pattern, values);
-        let mut words = filled.words.iter().map(|word| word.text.as_str());
-        let program = words.find(|word| *word != "sudo").unwrap_or_default();
-        let line = filled.line();
-        let line = line.trim_start();
-        if self.lab == Lab::ByOption && OF_THE_LAB.contains(&program) {
-            return format!("{} lab shell -- {line}", self.prefix(false));
+    fn filled(&self, mut words: Vec<Word>) -> String {
+        let asks_for_lab = words.first().is_some_and(|word| word.text == "--lab");
+        if asks_for_lab {
+            words.remove(0);
         }
-        line.to_owned()
+        let has = |option: &str| {
+            words
+                .iter()
+                .any(|word| !word.foreign && word.text == option)
+        };
+        let (has_dir, has_name) = (has("-C"), has("--name"));
+        let lab = match self.lab {
+            // The lab itself is managed from outside.
+            Lab::ByOption => words.first().is_none_or(|word| word.text != "lab"),
+            Lab::Outside => asks_for_lab,
+            Lab::Shell => false,
+        };
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        if let Some(name) = self.name.as_ref().filter(|_| !has_name)
+            && let Some(at) = (self.takes_name)(&texts)
+        {
+            let option = [Word::of("--name", false), Word::of(name, true)];
+            words.splice(at..at, option);
+        }
+        self.prefix(lab, !has_dir) + &line(&words)
+    }
+
+    fn other(&self, pattern: &str, values: &[&dyn Value]) -> String {
+        let words = fill(pattern, values);
+        let mut programs = words.iter().map(|word| word.text.as_str());
+        let program = programs.find(|word| *word != "sudo").unwrap_or_default();
+        let line = line(&words);
+        if self.lab == Lab::ByOption && OF_THE_LAB.contains(&program) {
+            return format!("{} lab shell --{line}", self.prefix(false, true));
+        }
+        line.trim_start().to_owned()
     }
 }
 
@@ -206,69 +245,54 @@ impl Word {
     }
 }
 
-struct Filled {
-    words: Vec<Word>,
+/// Only what is filled in is quoted: the pattern is ours.
+fn fill(pattern: &str, values: &[&dyn Value]) -> Vec<Word> {
+    let mut values = values.iter().map(|value| value.words());
+    let mut words = Vec::new();
+    for word in pattern.split(' ').filter(|word| !word.is_empty()) {
+        if word == "{}" {
+            let value = values.next().unwrap_or_default();
+            words.extend(value.iter().map(|word| Word::of(word, true)));
+            continue;
+        }
+        let mut pieces = word.split("{}");
+        let mut filled = Word::of(pieces.next().unwrap_or_default(), false);
+        for piece in pieces {
+            let value = values.next().unwrap_or_default().join(" ");
+            filled.text += &value;
+            filled.quoted += &quote(&value);
+            filled.text += piece;
+            filled.quoted += piece;
+        }
+        words.push(filled);
+    }
+    debug_assert!(values.next().is_none(), "more values than {{}}: {pattern}");
+    words
 }
 
-impl Filled {
-    /// Only what is filled in is quoted: the pattern is ours.
-    fn new(pattern: &str, values: &[&dyn Display]) -> Self {
-        let mut values = values.iter().map(ToString::to_string);
-        let words = pattern.split(' ').filter(|word| !word.is_empty());
-        let fill = |word: &str| {
-            let mut pieces = word.split("{}");
-            let mut filled = Word::of(pieces.next().unwrap_or_default(), false);
-            filled.foreign = word == "{}";
-            for piece in pieces {
-                let value = values.next().unwrap_or_default();
-                filled.text += &value;
-                filled.quoted += &quote(&value);
-                filled.text += piece;
-                filled.quoted += piece;
+/// The words, each with a space before it. A value with a leading dash must not
+/// be read as an option.
+fn line(words: &[Word]) -> String {
+    let mut out = String::new();
+    let mut is_closed = false;
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| &words[before]);
+        let of_option = before.is_some_and(|before| {
+            !before.foreign && before.text.starts_with("--") && !before.text.contains('=')
+        });
+        is_closed |= word.text == "--";
+        let is_option = word.foreign && word.text.starts_with('-') && !is_closed;
+        out.push_str(match (is_option, of_option) {
+            (true, true) => "=",
+            (true, false) => {
+                is_closed = true;
+                " -- "
             }
-            filled
-        };
-        let words = words.map(fill).collect();
-        debug_assert!(values.next().is_none(), "more values than {{}}: {pattern}");
-        Self { words }
+            (false, _) => " ",
+        });
+        out.push_str(&word.quoted);
     }
-
-    /// A global option at the beginning; its value, if it has one.
-    fn take_option(&mut self, option: &str) -> Option<String> {
-        if self.words.first()?.text != option {
-            return None;
-        }
-        self.words.remove(0);
-        if option == "-C" {
-            return Some(self.words.remove(0).text);
-        }
-        Some(String::new())
-    }
-
-    /// The words, each with a space before it. A value with a leading dash must
-    /// not be read as an option.
-    fn line(&self) -> String {
-        let mut out = String::new();
-        let mut is_closed = false;
-        for (at, word) in self.words.iter().enumerate() {
-            let before = at.checked_sub(1).map(|before| &self.words[before]);
-            let of_option = before.is_some_and(|before| {
-                !before.foreign && before.text.starts_with("--") && !before.text.contains('=')
-            });
-            is_closed |= word.text == "--";
-            let is_option = word.foreign && word.text.starts_with('-') && !is_closed;
-            out.push_str(match (is_option, of_option) {
-                (true, true) => "=",
-                (true, false) => {
-                    is_closed = true;
-                    " -- "
-                }
-                (false, _) => " ",
-            });
-            out.push_str(&word.quoted);
-        }
-        out
-    }
+    out
 }
 
 #[cfg(test)]
@@ -314,8 +338,11 @@ mod tests {
         }
         let outside = started(Lab::Outside);
         assert_eq!(
-            outside.command("--lab -C {} doctor", &[&"a b"]),
-            "cargo xtask --lab -C 'a b' doctor"
+            outside.command(
+                "--lab build {} -C {}",
+                &[&Words::from_iter(["a b", "c"]), &"d"]
+            ),
+            "cargo xtask --lab build 'a b' c -C d"
         );
         let shell = started(Lab::Shell);
         assert_eq!(

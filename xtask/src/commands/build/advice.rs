@@ -8,6 +8,7 @@ use super::repository::Repository;
 use super::{missing, stages};
 use crate::commands::typo::closest;
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// A goal that nobody can make is said before anything starts.
 ///
@@ -39,8 +40,11 @@ pub(super) fn check_goals(
             .collect();
         let mut failure = Failure::usage(error.to_string());
         failure.hint = Some(match closest(target, known.iter().map(String::as_str)) {
-            Some(close) => format!("did you mean `{close}`? `cargo xtask build --list` shows all"),
-            None => "cargo xtask build --list".to_owned(),
+            Some(close) => format!(
+                "did you mean `{close}`? `{}` shows all",
+                typed!("build --list")
+            ),
+            None => typed!("build --list"),
         });
         return Err(failure);
     }

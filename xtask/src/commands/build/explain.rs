@@ -7,6 +7,7 @@ use makefile::{Item, Origin, Planned, Read};
 
 use super::super::App;
 use foundation::failure::Result;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 /// Longer values are cut: the whole is in the plan.
@@ -28,7 +29,7 @@ pub(super) fn run(app: &App<'_>, planned: &Planned) -> Result<u8> {
             out,
             "{:indent$}{}{pattern}{}",
             "",
-            step.target,
+            one_line(&step.target),
             app.ui.paint(Style::Dim, &place),
             indent = 2 + 2 * step.level
         );

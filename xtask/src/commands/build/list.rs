@@ -12,6 +12,7 @@ use super::repository::{Repository, refused};
 use super::shells::{For, Shells};
 use super::stages;
 use foundation::failure::Result;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style, Ui};
 
 pub(super) fn run(
@@ -87,7 +88,12 @@ impl Listed<'_> {
                 );
                 group = Some(&it.group);
             }
-            let _ = writeln!(out, "  {:<32} {}", it.target, first_sentence(&it.text));
+            let _ = writeln!(
+                out,
+                "  {:<32} {}",
+                one_line(&it.target),
+                first_sentence(&it.text)
+            );
         }
         let stages: Vec<&str> = self.stages.iter().map(String::as_str).collect();
         for (heading, names) in [
@@ -118,7 +124,7 @@ fn columns(out: &mut String, names: &[&str]) {
             let _ = writeln!(out, "{line}");
             line = String::from(" ");
         }
-        let _ = write!(line, " {name}");
+        let _ = write!(line, " {}", one_line(name));
     }
     let _ = writeln!(out, "{line}");
 }

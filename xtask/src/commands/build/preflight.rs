@@ -9,6 +9,7 @@ use foundation::ctx::host::Host;
 use foundation::ctx::images;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Plan};
+use foundation::typed;
 
 /// Tools that recipes of the three repositories call, with where they come from.
 const TOOLS: &[(&str, &str)] = &[
@@ -58,13 +59,15 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     }
     let privileged = lines.iter().any(|line| line.contains("security.insecure"));
     if builds && privileged && builder.is_none() {
-        missing.push("it asks for the entitlement security.insecure, which docker's own builder does not grant: `cargo xtask builder create`".to_owned());
+        missing.push(format!("it asks for the entitlement security.insecure, which docker's own builder does not grant: `{}`", typed!("builder create")));
     }
     if missing.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::host("this host lacks what the build needs")
-        .hint("cargo xtask doctor; `--no-preflight` looks at nothing");
+    let mut failure = Failure::host("this host lacks what the build needs").hint(format!(
+        "{}; `--no-preflight` looks at nothing",
+        typed!("doctor")
+    ));
     failure.causes = missing;
     Err(failure)
 }

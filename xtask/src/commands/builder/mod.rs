@@ -15,6 +15,7 @@ use foundation::ctx::buildx::{self, Builder};
 use foundation::ctx::docker;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::typed;
 use foundation::ui;
 use wanted::Wanted;
 
@@ -84,7 +85,7 @@ fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
                 "builder `{}` still differs: {} is {}",
                 wanted.name, first.what, first.there
             ))
-            .hint("cargo xtask builder status"));
+            .hint(typed!("builder status")));
         }
         ui::print(&format!(
             "builder {} is repaired; its cache was kept\n",
@@ -116,7 +117,7 @@ fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
 /// The builder of the wanted name.
 fn there(wanted: &Wanted) -> Result<Option<Builder>> {
     if docker::client().is_none() {
-        return Err(Failure::host("there is no `docker` on PATH").hint("cargo xtask doctor"));
+        return Err(Failure::host("there is no `docker` on PATH").hint(typed!("doctor")));
     }
     let list = buildx::list().map_err(|why| {
         if docker::buildx().is_none() {
@@ -124,7 +125,7 @@ fn there(wanted: &Wanted) -> Result<Option<Builder>> {
                 .cause("builds need it")
                 .hint("install docker-buildx-plugin, or put `docker-buildx` into ~/.docker/cli-plugins");
         }
-        Failure::host("cannot ask buildx for its builders").cause(why).hint("cargo xtask doctor")
+        Failure::host("cannot ask buildx for its builders").cause(why).hint(typed!("doctor"))
     })?;
     Ok(list.into_iter().find(|builder| builder.name == wanted.name))
 }
@@ -148,7 +149,10 @@ fn plan_create(wanted: &Wanted, there: Option<&Builder>) -> Result<Plan> {
     let mut failure = Failure::host(format!(
         "there is a builder `{name}` already, and it is another"
     ))
-    .hint("cargo xtask builder repair: makes it anew and keeps its cache");
+    .hint(format!(
+        "{}: makes it anew and keeps its cache",
+        typed!("builder repair")
+    ));
     failure.causes = others
         .iter()
         .map(|it| format!("{} is {}, not {}", it.what, it.there, it.wanted))

@@ -9,6 +9,7 @@ use super::wanted::Wanted;
 use crate::commands::App;
 use foundation::ctx::buildx::Builder;
 use foundation::failure::Result;
+use foundation::typed;
 use foundation::ui::{self, Style};
 use foundation::units::human_size;
 
@@ -69,10 +70,14 @@ fn to_text(
     let name = &wanted.name;
     let (Some(there), Some(differ)) = (there, differ) else {
         let absent = app.ui.paint(Style::Dim, "absent");
-        return format!("builder {name} is {absent}\nnext:\n  cargo xtask builder create\n");
+        return format!(
+            "builder {name} is {absent}\nnext:\n  {}\n",
+            typed!("builder create")
+        );
     };
+    let repair = format!("next:\n  {}\n", typed!("builder repair"));
     let Some(node) = there.nodes.first() else {
-        return format!("builder {name} has no node\nnext:\n  cargo xtask builder repair\n");
+        return format!("builder {name} has no node\n{repair}");
     };
     let style = if node.status == "running" {
         Style::Good
@@ -101,7 +106,7 @@ fn to_text(
     out.push_str(if differ.is_empty() {
         "  as it is wanted\n"
     } else {
-        "next:\n  cargo xtask builder repair\n"
+        &repair
     });
     out
 }

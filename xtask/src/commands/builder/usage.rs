@@ -13,6 +13,7 @@ use crate::commands::cluster::HalfMade;
 use foundation::ctx::probe;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
+use foundation::typed;
 use foundation::ui;
 use foundation::units::{human_size, parse_size};
 
@@ -59,10 +60,11 @@ pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
     }
     let _ = writeln!(
         out,
-        "{:<24} {:>10}  of which {} could go: cargo xtask builder prune",
+        "{:<24} {:>10}  of which {} could go: {}",
         "all",
         human_size(all.bytes),
-        human_size(all.reclaimable)
+        human_size(all.reclaimable),
+        typed!("builder prune")
     );
     ui::print(&out);
     Ok(0)
@@ -71,7 +73,7 @@ pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
 pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Result<u8> {
     if let Some(keep) = keep.filter(|keep| parse_size(keep).is_none()) {
         return Err(Failure::usage(format!("`{keep}` is no size"))
-            .hint("cargo xtask builder prune --keep 20GB"));
+            .hint(typed!("builder prune --keep 20GB")));
     }
     let before = if app.is_dry() {
         Sum::default()
@@ -112,8 +114,9 @@ pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Resul
 fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
     let name = &wanted.name;
     if super::there(wanted)?.is_none() {
-        return Err(Failure::host(format!("there is no builder `{name}`"))
-            .hint("cargo xtask builder create"));
+        return Err(
+            Failure::host(format!("there is no builder `{name}`")).hint(typed!("builder create"))
+        );
     }
     let argv = [
         "docker",
@@ -126,7 +129,7 @@ fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
     ];
     let output = probe::run(&argv, None, LIMIT).ok_or_else(|| {
         Failure::step(format!("the builder `{name}` does not answer"))
-            .hint("cargo xtask builder status")
+            .hint(typed!("builder status"))
     })?;
     if output.success {
         return Ok(sums(&output.stdout));
@@ -135,7 +138,7 @@ fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
         "the builder `{name}` does not say what its cache holds"
     ))
     .cause(output.stderr.trim())
-    .hint("cargo xtask builder repair"))
+    .hint(typed!("builder repair")))
 }
 
 fn sums(text: &str) -> BTreeMap<String, Sum> {

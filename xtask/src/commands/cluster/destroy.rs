@@ -14,6 +14,7 @@ use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterView, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource};
+use foundation::program;
 use foundation::record::lock;
 use foundation::ui;
 use foundation::units::human_span;
@@ -35,8 +36,9 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         .is_some_and(|provisioner| provisioner != "qemu")
     {
         return Err(
-            Failure::usage(format!("cluster `{name}` was not made with QEMU")).hint(format!(
-                "talosctl cluster destroy --name {name} --provisioner {}",
+            Failure::usage(format!("cluster `{name}` was not made with QEMU")).hint(program!(
+                "talosctl cluster destroy --name {} --provisioner {}",
+                name,
                 view.provisioner.unwrap_or_default()
             )),
         );

@@ -12,6 +12,7 @@ use foundation::ctx::registries;
 use foundation::ctx::relay::Relaying;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// Probed once; the plan is a function of this and the settings.
 #[derive(Debug, Clone)]
@@ -129,7 +130,8 @@ fn missing_artifacts(
     let mut failure = Failure::host(format!("`{}` lacks what a cluster boots", checkout.out()));
     for (file, target) in missing {
         failure = failure.cause(format!(
-            "`{file}` is missing; `cargo xtask build {target}` makes it"
+            "`{file}` is missing; `{}` makes it",
+            typed!("build {}", target)
         ));
     }
     if let Some(talosctl) = talosctl {
@@ -140,8 +142,9 @@ fn missing_artifacts(
     }
     failure.causes.retain(|cause| !cause.is_empty());
     failure.hint(format!(
-        "{}\n      or, with nothing built: cargo xtask --lab cluster",
-        checkout.build(&targets.join(" "))
+        "{}\n      or, with nothing built: {}",
+        checkout.build(&targets.join(" ")),
+        typed!("--lab cluster")
     ))
 }
 

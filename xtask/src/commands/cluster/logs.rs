@@ -15,6 +15,7 @@ use crate::commands::App;
 use foundation::ctx::cluster::NodeView;
 use foundation::failure::{Because, Exit, Result};
 use foundation::record::runs::now_ms;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 /// How often followed consoles are looked at.
@@ -149,7 +150,11 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(app: &'a App<'a>, nodes: &[&NodeView]) -> Self {
-        let width = nodes.iter().map(|node| node.name.len()).max().unwrap_or(0);
+        let width = nodes
+            .iter()
+            .map(|node| one_line(&node.name).chars().count())
+            .max()
+            .unwrap_or(0);
         Self {
             app,
             width,
@@ -168,7 +173,7 @@ impl<'a> Printer<'a> {
             .unwrap_or_default();
         let prefix = self.app.ui.paint(
             Style::Dim,
-            &format!("{time} {node:<width$}", width = self.width),
+            &format!("{time} {:<width$}", one_line(node), width = self.width),
         );
         ui::try_print(&format!("{prefix} {text}\n")).is_ok()
     }

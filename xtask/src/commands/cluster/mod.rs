@@ -21,6 +21,7 @@ use foundation::ctx::{Ctx, containers};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource, Step, Watch};
 use foundation::run::{Observer, Undo, Undoing};
+use foundation::typed;
 
 /// talosctl's default, which the guide keeps.
 const DEFAULT_NAME: &str = settings::NAME;
@@ -45,7 +46,7 @@ pub(in crate::commands) fn existing_name(app: &App<'_>, which: &Which) -> Result
     let config = app.ctx.config.cluster.name.as_deref();
     let name = which.name.as_deref().or(config).unwrap_or(DEFAULT_NAME);
     ClusterName::existing(name)
-        .map_err(|error| Failure::usage(error.to_string()).hint("cargo xtask cluster list"))
+        .map_err(|error| Failure::usage(error.to_string()).hint(typed!("cluster list")))
 }
 
 /// A cluster that must be there.
@@ -57,7 +58,7 @@ fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
         if !others.is_empty() {
             failure = failure.cause(format!("there is: {}", others.join(", ")));
         }
-        return Err(failure.hint("cargo xtask cluster up"));
+        return Err(failure.hint(typed!("cluster up --name {}", view.name)));
     }
     Ok(view)
 }
@@ -116,7 +117,7 @@ fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
             &node.console,
             EXCERPT,
         ))
-        .hint(format!("cargo xtask cluster destroy --name {}", view.name))
+        .hint(typed!("cluster destroy --name {}", view.name))
 }
 
 /// A container of ours that a stopped `docker run` may have made; one that runs
@@ -158,7 +159,8 @@ impl Undo for HalfMade {
         let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
         if whole && !interrupted {
             return Undoing::Keep(format!(
-                "the cluster stays for you to look at: `cargo xtask cluster logs --name {name}`"
+                "the cluster stays for you to look at: `{}`",
+                typed!("cluster logs --name {}", name)
             ));
         }
         match teardown::plan_rest(ctx, &destroy::settled(ctx, view)) {

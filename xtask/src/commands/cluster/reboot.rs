@@ -13,6 +13,8 @@ use crate::commands::App;
 use foundation::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
+use foundation::typed;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 /// How often consoles and processes are looked at.
@@ -96,7 +98,7 @@ fn prove(
         if app.signals.count() > 0 {
             return Err(
                 Failure::new(Exit::Interrupted, "interrupted while the nodes boot")
-                    .hint(format!("cargo xtask cluster status --name {cluster}")),
+                    .hint(typed!("cluster status --name {}", cluster)),
             );
         }
         for follower in waiting.iter_mut() {
@@ -127,7 +129,7 @@ fn prove(
             None => down_since = None,
         }
         if let Some(late) = waiting.first().filter(|_| asked.elapsed() > limit) {
-            return Err(late_node(late, limit));
+            return Err(late_node(cluster, late, limit));
         }
         if !waiting.is_empty() {
             std::thread::sleep(LOOK);
@@ -136,7 +138,7 @@ fn prove(
     Ok(proven)
 }
 
-fn late_node(late: &ConsoleFollower, limit: Duration) -> Failure {
+fn late_node(cluster: &str, late: &ConsoleFollower, limit: Duration) -> Failure {
     let seen = match late.new_boot() {
         Some(boot) if boot.banner_offset.is_some() => "its kernel started, but no ready line came",
         _ => "no new kernel banner came",
@@ -150,7 +152,7 @@ fn late_node(late: &ConsoleFollower, limit: Duration) -> Failure {
         &late.console,
         super::EXCERPT,
     ))
-    .hint(format!("cargo xtask cluster logs -f {}", late.node))
+    .hint(typed!("cluster logs --name {} -f {}", cluster, late.node))
 }
 
 fn phases(boot: &Boot) -> Vec<(String, Option<f64>)> {
@@ -176,7 +178,7 @@ fn to_text(app: &App<'_>, name: &str, wall: f64, boot: &Boot) -> String {
         |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} s"));
     let mut out = format!(
         "{} rebooted: ready after {wall:.1} s (kernel time {}; boot sequence {})\n",
-        app.ui.paint(Style::Bold, name),
+        app.ui.paint(Style::Bold, &one_line(name)),
         seconds(boot.ready),
         seconds(boot.booted),
     );

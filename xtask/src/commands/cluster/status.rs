@@ -12,6 +12,7 @@ use foundation::ctx::relay::RelayView;
 use foundation::failure::Result;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+use foundation::{program, typed};
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;
@@ -46,7 +47,7 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
         return Ok(0);
     }
     if views.is_empty() {
-        ui::print("no clusters\n  next: cargo xtask cluster\n");
+        ui::print(&format!("no clusters\n  next: {}\n", typed!("cluster")));
         return Ok(0);
     }
     let mut out = String::new();
@@ -55,9 +56,9 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
         let nodes = view.nodes.len();
         let _ = writeln!(
             out,
-            "{:<24} {:<10} {cidr:<18} {nodes} node(s)",
+            "{:<24} {} {cidr:<18} {nodes} node(s)",
             one_line(&view.name),
-            state(app, view.state)
+            state(app, view.state, 10)
         );
     }
     ui::print(&out);
@@ -98,33 +99,34 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
     })
 }
 
-fn state(app: &App<'_>, state: ClusterState) -> String {
+/// In so many columns: padded before painting, because colours have no width.
+fn state(app: &App<'_>, state: ClusterState, width: usize) -> String {
     let style = match state {
         ClusterState::Running => Style::Good,
         ClusterState::Degraded | ClusterState::Partial => Style::Warn,
         ClusterState::Stale => Style::Bad,
         ClusterState::Absent => Style::Dim,
     };
-    app.ui.paint(style, state.as_str())
+    app.ui.paint(style, &format!("{:<width$}", state.as_str()))
 }
 
 fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     let mut out = format!(
         "cluster {} is {}",
         app.ui.paint(Style::Bold, &one_line(&view.name)),
-        state(app, view.state)
+        state(app, view.state, 0)
     );
     if let Some(cidr) = view.cidr {
         let _ = write!(out, "  {cidr}");
     }
     if let Some(talos) = &view.talos {
-        let _ = write!(out, "  Talos {talos}");
+        let _ = write!(out, "  Talos {}", one_line(talos));
     }
     out.push('\n');
     let width = view
         .nodes
         .iter()
-        .map(|node| node.name.len())
+        .map(|node| one_line(&node.name).chars().count())
         .max()
         .unwrap_or(0);
     for node in &view.nodes {
@@ -140,10 +142,18 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
         let _ = writeln!(out, "  {} {lost}", app.ui.paint(Style::Warn, "!"));
     }
     for problem in view.problems.iter().chain(&view.doubts) {
+        let problem = one_line(problem);
         let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
     }
-    let mend = lost_relay(view, relay).map(|_| command(view, "up", ""));
-    for next in mend.into_iter().chain(next_commands(view)) {
+    // Without a name the settings' cluster is meant, else the default one.
+    let settings = app.ctx.config.cluster.name.as_deref();
+    let named =
+        view.name != settings.unwrap_or(super::DEFAULT_NAME) || view.name != super::DEFAULT_NAME;
+    let relay = lost_relay(view, relay).map(|_| match named {
+        true => typed!("cluster up --name {}", view.name),
+        false => typed!("cluster up"),
+    });
+    for next in relay.into_iter().chain(next_commands(view, named)) {
         let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     }
     out
@@ -169,7 +179,7 @@ fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
         .unwrap_or_default();
     let line = format!(
         "  {:<width$}  {ip:<15} {word} {booted:<17} {pid}",
-        node.name
+        one_line(&node.name)
     );
     format!("{}\n", line.trim_end())
 }
@@ -184,43 +194,48 @@ fn lost_relay(view: &ClusterView, relay: &RelayView) -> Option<String> {
     ))
 }
 
-fn command(view: &ClusterView, verb: &str, rest: &str) -> String {
-    let name = if view.name == super::DEFAULT_NAME {
-        String::new()
-    } else {
-        format!(" --name {}", view.name)
+/// Each state prints what to type next; `named`: the cluster has to be named.
+fn next_commands(view: &ClusterView, named: bool) -> Vec<String> {
+    let name = &view.name;
+    let of = |plain: String, with_name: String| if named { with_name } else { plain };
+    let up = || of(typed!("cluster up"), typed!("cluster up --name {}", name));
+    let logs = || {
+        of(
+            typed!("cluster logs"),
+            typed!("cluster logs --name {}", name),
+        )
     };
-    let lab = if crate::commands::lab::is_inside() {
-        "--lab "
-    } else {
-        ""
+    let follow = || {
+        of(
+            typed!("cluster logs -f"),
+            typed!("cluster logs --name {} -f", name),
+        )
     };
-    format!("cargo xtask {lab}cluster {verb}{name}{rest}")
-}
-
-/// Each state prints what to type next.
-fn next_commands(view: &ClusterView) -> Vec<String> {
-    let shell = if crate::commands::lab::is_inside() {
-        "cargo xtask lab shell -- "
-    } else {
-        ""
+    let reboot = || {
+        of(
+            typed!("cluster reboot --all"),
+            typed!("cluster reboot --name {} --all", name),
+        )
     };
-    let command = |verb: &str, rest: &str| command(view, verb, rest);
+    let destroy = || {
+        of(
+            typed!("cluster destroy"),
+            typed!("cluster destroy --name {}", name),
+        )
+    };
     match view.state {
-        ClusterState::Absent => vec![command("up", "")],
-        ClusterState::Partial | ClusterState::Stale => vec![command("destroy", "")],
+        ClusterState::Absent => vec![up()],
+        ClusterState::Partial | ClusterState::Stale => vec![destroy()],
         _ if view.nodes.iter().all(|node| node.state == NodeState::Down) => {
-            vec![command("logs", ""), command("destroy", "")]
+            vec![logs(), destroy()]
         }
         ClusterState::Running | ClusterState::Degraded => {
-            let mut next = Vec::new();
-            if let Some(ip) = view.nodes.first().and_then(|node| node.ip) {
-                next.push(format!("{shell}talosctl -n {ip} version"));
-            }
-            next.push(command("logs", " -f"));
-            next.push(command("reboot", " --all"));
-            next.push(command("destroy", ""));
-            next
+            let ip = view.nodes.first().and_then(|node| node.ip);
+            let version = ip.map(|ip| program!("talosctl -n {} version", ip));
+            version
+                .into_iter()
+                .chain([follow(), reboot(), destroy()])
+                .collect()
         }
     }
 }

@@ -13,6 +13,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
 use foundation::record::lock;
+use foundation::typed;
 
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
@@ -65,7 +66,7 @@ fn in_the_way(view: &ClusterView) -> Failure {
     };
     Failure::host(format!("cluster `{}` is there already, {what}", view.name))
         .cause(why)
-        .hint(format!("cargo xtask cluster destroy --name {}", view.name))
+        .hint(typed!("cluster destroy --name {}", view.name))
 }
 
 /// Two clusters on one network both "succeed" and share a bridge address (T10).

@@ -11,6 +11,7 @@ use super::tools;
 use foundation::ctx::docker::{self, Engine};
 use foundation::ctx::mirrors;
 use foundation::ctx::ports::{self, Listener, Protocol};
+use foundation::typed;
 
 const FOR_BUILDS: &str = "needed for builds, not for clusters";
 /// What talosctl's air-gapped test tool binds, in all lines.
@@ -99,7 +100,7 @@ pub(super) fn tools(asked: &Asked) -> Vec<Finding> {
     if crane && tools::program("crane").is_none() {
         lacking.push(
             Finding::warn("crane", "no `crane`")
-                .why("`cargo xtask installer` pushes with it")
+                .why(format!("`{}` pushes with it", typed!("installer")))
                 .cure("go install github.com/google/go-containerregistry/cmd/crane@latest"),
         );
     }
@@ -159,7 +160,7 @@ pub(super) fn registries(asked: &Asked) -> Vec<Finding> {
     findings.insert(
         0,
         if up.is_empty() {
-            finding.cure("cargo xtask setup")
+            finding.cure(typed!("setup"))
         } else {
             finding
         },
@@ -176,7 +177,11 @@ fn held_by_another(port: u16, host: &str, holder: &Listener) -> Finding {
         ),
     )
     .why(format!("it is the port of the registry for {host}"))
-    .cure("stop it, then `cargo xtask registry up` or `cargo xtask proxies up`")
+    .cure(format!(
+        "stop it, then `{}` or `{}`",
+        typed!("registry up"),
+        typed!("proxies up")
+    ))
 }
 
 fn holder_of(listeners: &[Listener], port: u16) -> Option<&Listener> {

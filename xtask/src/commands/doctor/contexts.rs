@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::finding::Finding;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::kubeconfig::Kubeconfig;
+use foundation::program;
 
 /// `cluster destroy` of talosctl leaves its contexts, and the next create of
 /// that name makes `NAME-1` (T14).
@@ -44,7 +45,7 @@ pub(super) fn look(asked: &Asked) -> Vec<Finding> {
                 "talosconfig-context",
                 format!("talosconfig has a context `{name}` of a cluster that is gone"),
             )
-            .cure(format!("talosctl config remove {name}")),
+            .cure(program!("talosctl config remove {}", name)),
         );
     }
     for name in left_contexts("admin@", &kubeconfig, &existing, asked_name) {
@@ -53,7 +54,7 @@ pub(super) fn look(asked: &Asked) -> Vec<Finding> {
                 "kubeconfig-context",
                 format!("kubeconfig has a context `{name}` of a cluster that is gone"),
             )
-            .cure(format!("kubectl config delete-context {name}")),
+            .cure(program!("kubectl config delete-context {}", name)),
         );
     }
     if findings.is_empty() {

@@ -16,6 +16,7 @@ use foundation::ctx::{containers, network, ownership, processes};
 use foundation::plan::{Action, Owned, Resource, Step};
 use foundation::record::ledger::Ledger;
 use foundation::ui::text::one_line;
+use foundation::{program, typed};
 
 pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
     let names = match ClusterView::try_names(&asked.ctx) {
@@ -49,7 +50,7 @@ fn shown(name: &str) -> String {
 
 fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
     let name = &shown(&view.name);
-    let destroy = format!("cargo xtask cluster destroy --name {name}");
+    let destroy = typed!("cluster destroy --name {}", view.name);
     // What is not this user's cluster is not proposed for removal.
     let refused = match ClusterName::existing(&view.name) {
         Err(error) => Some(error.to_string()),
@@ -104,7 +105,8 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
             )
             .why("another user's, or left by a create that was killed")
             .cure(format!(
-                "if it is nobody's: ip link delete {link} (as root)"
+                "if it is nobody's: {} (as root)",
+                program!("ip link delete {}", link)
             ))
         })
         .collect()
@@ -156,7 +158,7 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     let mut footprint = view.footprint();
     footprint.cidr = Cidr::parse(cidr).ok();
     let left = leftovers::look(&footprint, &Nodes::default(), ctx.root_prefix(), true);
-    let destroy = format!("cargo xtask cluster destroy --name {name}");
+    let destroy = typed!("cluster destroy --name {}", name);
     if !left.describe().is_empty() {
         let text = format!(
             "cluster `{name}` is gone, and left: {}",
@@ -171,7 +173,7 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     // Rules are seen by root only: without looking nothing is forgotten.
     Some(if left.unseen.is_empty() {
         finding
-            .cure("cargo xtask doctor --fix")
+            .cure(typed!("doctor --fix"))
             .fix(Some(forget(state_dir, resource)))
     } else {
         finding.cure(destroy)
@@ -235,13 +237,13 @@ fn lab_entry(ctx: &Ctx, dir: &Utf8Path, resource: &Resource) -> Option<Finding> 
             "stale-lab",
             format!("the lab in `{dir}` is stale: none of its processes lives"),
         )
-        .cure("cargo xtask lab down")
+        .cure(typed!("lab down"))
     } else {
         Finding::warn(
             "ledger",
             format!("the ledger names a lab in `{dir}`, which is gone"),
         )
-        .cure("cargo xtask doctor --fix")
+        .cure(typed!("doctor --fix"))
         .fix(Some(forget(dir, resource)))
     })
 }
@@ -270,14 +272,14 @@ fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<F
                 "ledger",
                 format!("the ledger names a relay of cluster `{name}`, which is gone"),
             )
-            .cure("cargo xtask doctor --fix")
+            .cure(typed!("doctor --fix"))
             .fix(Some(forget(state_dir, resource))),
         );
     }
     relay.is_lost().then(|| {
         Finding::warn("relay", format!("the relay of cluster `{name}` is gone"))
             .why("its nodes cannot reach the registries of this machine")
-            .cure(format!("cargo xtask cluster up --name {name}"))
+            .cure(typed!("cluster up --name {}", name))
     })
 }
 
@@ -303,7 +305,7 @@ fn container_entry(ctx: &Ctx, name: &str, resource: &Resource) -> Option<Finding
             "ledger",
             format!("the ledger names container `{name}`, which is gone"),
         )
-        .cure("cargo xtask doctor --fix")
+        .cure(typed!("doctor --fix"))
         .fix(Some(Fix::Steps(vec![look.unmakes(resource.clone())]))),
     )
 }
@@ -334,7 +336,7 @@ pub(super) fn ownership(asked: &Asked) -> Vec<Finding> {
     vec![
         Finding::warn("ownership", text)
             .why("talosctl under sudo made them; without root neither it nor kubectl can write there")
-            .cure(format!("sudo chown -h {owner} {}", names.join(" ")))
+            .cure(program!("sudo chown -h {} {}", owner, names.iter().copied().collect::<typed::Words>()))
             .fix(Some(give_back(&found, &owner))),
     ]
 }

@@ -12,6 +12,7 @@ use super::tools;
 use foundation::ctx::kvm::{self, Kvm};
 use foundation::ctx::probe;
 use foundation::plan::Step;
+use foundation::typed;
 
 /// The first of the names that talosctl tries.
 fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {
@@ -166,7 +167,7 @@ fn kvm_finding(found: &Kvm, root: bool) -> Finding {
         // talosctl does not fall back to emulation then: its QEMU just ends.
         Kvm::Unusable(reason) => Finding::missing("kvm", "KVM is there and does not work")
             .why(format!("QEMU says: {reason}; talosctl takes KVM whenever `/dev/kvm` opens"))
-            .cure("cargo xtask --lab cluster (its nodes are emulated), or mend nested virtualisation on the host of this VM"),
+            .cure(format!("{} (its nodes are emulated), or repair nested virtualisation on the host of this VM", typed!("--lab cluster"))),
     }
 }
 
@@ -197,7 +198,8 @@ pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
         Finding::warn("cni-plugins", text)
             .why(format!("talosctl downloads them at the first create, from {bundle}"))
             .cure(format!(
-                "none needed with internet access; else `cargo xtask build talosctl-cni-bundle` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`"
+                "none needed with internet access; else `{}` and `-- --cni-bundle-url=_out/talosctl-cni-bundle-{arch}.tar.gz`",
+                typed!("build talosctl-cni-bundle")
             )),
     ]
 }

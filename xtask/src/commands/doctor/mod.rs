@@ -108,7 +108,7 @@ pub(super) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
             findings = look(&asked, app.signals)?;
         }
     }
-    report::print(app.ui, &asked, &findings, args.json);
+    report::print(app.ui, &findings, args.json);
     match report::count(&findings, Status::Missing) {
         0 => Ok(0),
         _ => Ok(Exit::HostNotReady.code()),

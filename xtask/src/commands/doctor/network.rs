@@ -10,6 +10,7 @@ use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::firewall::{self, Block, Forward};
 use foundation::ctx::network;
 use foundation::ctx::ports::{self, Listener, Protocol};
+use foundation::{program, typed};
 
 /// Two clusters on one network both "succeed" and share an address (T10).
 pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
@@ -26,7 +27,7 @@ pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
     vec![
         Finding::missing("cidr", format!("the network {wanted} is taken"))
             .why(format!("{} has {}", other.who, other.cidr))
-            .cure(format!("cargo xtask cluster up --cidr {free}")),
+            .cure(typed!("cluster up --cidr {}", free)),
     ]
 }
 
@@ -111,15 +112,23 @@ pub(super) fn firewall(asked: &Asked) -> Vec<Finding> {
             )
             .why("it drops what nodes send: they would wait for the API for ever")
             .cure(format!(
-                "{sudo}firewall-cmd --zone=trusted --add-source={cidr}"
+                "{sudo}{}",
+                program!("firewall-cmd --zone=trusted --add-source={}", cidr)
             )),
         );
     }
     let chains = firewall::dropping_chains(root).unwrap_or_default();
     findings.extend(chains.into_iter().map(|chain| {
-        Finding::warn("nftables-forward", format!("nftables chain `{chain}` drops what it forwards by default"))
-            .why("every table has its say: what talosctl's rules accept is dropped there all the same")
-            .cure(format!("{sudo}nft insert rule {chain} ip saddr {cidr} accept; {sudo}nft insert rule {chain} ip daddr {cidr} accept"))
+        Finding::warn(
+            "nftables-forward",
+            format!("nftables chain `{chain}` drops what it forwards by default"),
+        )
+        .why("every table has its say: what talosctl's rules accept is dropped there all the same")
+        .cure(format!(
+            "{sudo}{}; {sudo}{}",
+            program!("nft insert rule {} ip saddr {} accept", words(&chain), cidr),
+            program!("nft insert rule {} ip daddr {} accept", words(&chain), cidr)
+        ))
     }));
     match firewall::filter_table(root) {
         Some(table) => {
@@ -132,16 +141,23 @@ pub(super) fn firewall(asked: &Asked) -> Vec<Finding> {
                 "forward-policy",
                 "packet filter rules are for root to see: not looked at",
             )
-            .cure("sudo -v, then `cargo xtask doctor` again"),
+            .cure(format!("sudo -v, then `{}` again", typed!("doctor"))),
         ),
     }
     findings
 }
 
+/// Family, table and chain.
+fn words(chain: &str) -> typed::Words {
+    chain.split(' ').collect()
+}
+
 fn forward(found: &Forward, cidr: &str, sudo: &str) -> Finding {
     let id = "forward-policy";
     let accept = format!(
-        "{sudo}iptables -I FORWARD -s {cidr} -j ACCEPT; {sudo}iptables -I FORWARD -d {cidr} -j ACCEPT"
+        "{sudo}{}; {sudo}{}",
+        program!("iptables -I FORWARD -s {} -j ACCEPT", cidr),
+        program!("iptables -I FORWARD -d {} -j ACCEPT", cidr)
     );
     match &found.block {
         None => Finding::ok(id, "nothing in FORWARD drops what nodes send"),

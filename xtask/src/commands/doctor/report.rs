@@ -4,18 +4,19 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::asked::Asked;
 use super::finding::{Finding, Status};
+use foundation::typed;
+use foundation::ui::text::hanging;
 use foundation::ui::{self, Style, Ui};
 
-/// What a cure that is a command begins with.
-const COMMANDS: [&str; 3] = ["cargo xtask ", "sudo ", "apt-get "];
+/// What a cure that is a command begins with, when it is none of ours.
+const COMMANDS: [&str; 2] = ["sudo ", "apt-get "];
 
-pub(super) fn print(ui: &Ui, asked: &Asked, findings: &[Finding], json: bool) {
+pub(super) fn print(ui: &Ui, findings: &[Finding], json: bool) {
     if json {
         ui::print_json(&to_json(findings));
     } else {
-        ui::print(&to_text(ui, asked, findings));
+        ui::print(&to_text(ui, findings));
     }
 }
 
@@ -53,7 +54,7 @@ fn to_json(findings: &[Finding]) -> Value {
     })
 }
 
-fn to_text(ui: &Ui, asked: &Asked, findings: &[Finding]) -> String {
+fn to_text(ui: &Ui, findings: &[Finding]) -> String {
     let mut out = String::new();
     let mut group = None;
     for finding in findings {
@@ -68,7 +69,7 @@ fn to_text(ui: &Ui, asked: &Asked, findings: &[Finding]) -> String {
         out,
         "  {} {}",
         ui.paint(Style::Dim, "next:"),
-        next(asked, findings)
+        next(findings)
     );
     out
 }
@@ -82,16 +83,18 @@ fn lines(ui: &Ui, finding: &Finding) -> String {
     // Padded before painting: escape codes have no width on the terminal.
     let word = ui.paint(style, &format!("{:<7}", finding.status.as_str()));
     if finding.status == Status::Ok {
-        return format!("  {word}  {}\n", ui.paint(Style::Dim, &finding.what));
+        let what = hanging(&finding.what, 11);
+        return format!("  {word}  {}\n", ui.paint(Style::Dim, &what));
     }
-    let mut out = format!("  {word}  {}\n", finding.what);
+    let mut out = format!("  {word}  {}\n", hanging(&finding.what, 11));
     let indent = " ".repeat(11);
     if let Some(why) = &finding.why {
-        let _ = writeln!(out, "{indent}{}", ui.paint(Style::Dim, why));
+        let _ = writeln!(out, "{indent}{}", ui.paint(Style::Dim, &hanging(why, 11)));
     }
     if let Some(cure) = &finding.cure {
         let told = finding.fix.is_none() || cure.contains("--fix");
         let fixable = if told { "" } else { " (or --fix)" };
+        let cure = hanging(cure, 17);
         let _ = writeln!(out, "{indent}cure: {cure}{fixable}");
     }
     out
@@ -125,26 +128,28 @@ fn verdict(ui: &Ui, findings: &[Finding]) -> String {
 
 /// One thing to type: the cure of the first missing thing where that is a
 /// command, because nothing else gets this host further.
-fn next(asked: &Asked, findings: &[Finding]) -> String {
-    let cluster = if asked.inside_lab {
-        "cargo xtask --lab cluster"
-    } else {
-        "cargo xtask cluster"
-    };
+fn next(findings: &[Finding]) -> String {
     let mut missing = findings
         .iter()
         .filter(|finding| finding.status == Status::Missing)
         .peekable();
     if missing.peek().is_none() {
-        return cluster.to_owned();
+        return typed!("cluster");
     }
     if missing.clone().any(|finding| finding.fix.is_some()) {
-        return "cargo xtask doctor --fix".to_owned();
+        return typed!("doctor --fix");
     }
-    let is_command = |cure: &&str| COMMANDS.iter().any(|word| cure.starts_with(word));
+    let ours = format!("{} ", typed::tool());
+    let is_command =
+        |cure: &&str| cure.starts_with(&ours) || COMMANDS.iter().any(|word| cure.starts_with(word));
     missing
         .filter_map(|finding| finding.cure.as_deref())
         .find(is_command)
-        .unwrap_or("the cures above; or, with nothing built: cargo xtask --lab cluster")
-        .to_owned()
+        .map_or_else(
+            || {
+                let lab = typed!("--lab cluster");
+                format!("the cures above; or, with nothing built: {lab}")
+            },
+            str::to_owned,
+        )
 }

@@ -8,6 +8,7 @@ use super::finding::Finding;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::disk::{self, Room};
 use foundation::ctx::host::Host;
+use foundation::{program, typed};
 
 const MIB: u64 = 1 << 20;
 /// talosctl's `--disk` default, in all lines.
@@ -41,7 +42,10 @@ pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
                 format!("{cluster} take {needed} MiB of memory, and {available} MiB are available"),
             )
             .why("nodes that run out of memory fail as if something else were wrong")
-            .cure("cargo xtask cluster up --controlplanes 1 --workers 0, with a smaller --memory"),
+            .cure(format!(
+                "{}, with a smaller --memory",
+                typed!("cluster up --controlplanes 1 --workers 0")
+            )),
         ];
     }
     if let Some(note) = &size.note {
@@ -120,7 +124,10 @@ fn enough(id: &str, dir: &Utf8Path, mib: u64, what: &str) -> Option<Finding> {
     Some(
         Finding::warn(id, text)
             .why(format!("{what} may take {}", gib(mib * MIB)))
-            .cure(format!("du -xh --max-depth=2 {} | sort -h | tail", room.on)),
+            .cure(program!(
+                "du -xh --max-depth=2 {} | sort -h | tail",
+                room.on
+            )),
     )
 }
 

@@ -5,6 +5,7 @@ use talos::version::Support;
 use super::asked::Asked;
 use super::finding::Finding;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
+use foundation::{program, typed};
 
 pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
     if let Some(failure) = asked.why_no_checkout() {
@@ -30,7 +31,7 @@ pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
             "talos-line",
             format!("Talos {version} is older than {oldest}, the oldest known line"),
         )
-        .cure(format!("git -C {} checkout main", checkout.dir)),
+        .cure(program!("git -C {} checkout main", checkout.dir)),
         Support::Newer { newest } => Finding::warn(
             "talos-line",
             format!(
@@ -82,7 +83,10 @@ fn no_talosctl(asked: &Asked) -> Finding {
             "talosctl",
             "no `talosctl` on PATH, and no checkout to hold one",
         )
-        .cure("cargo xtask --lab cluster (it builds one of its own)"),
+        .cure(format!(
+            "{} (it builds one of its own)",
+            typed!("--lab cluster")
+        )),
     }
 }
 
@@ -116,7 +120,8 @@ pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
         }
         Finding::missing(id, format!("`{path}` is missing"))
             .why(format!(
-                "nodes boot it; `cargo xtask build {target}` makes it"
+                "nodes boot it; `{}` makes it",
+                typed!("build {}", target)
             ))
             .cure(if arch == asked.ctx.host.arch {
                 checkout.build(target)

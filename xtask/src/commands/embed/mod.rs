@@ -15,8 +15,11 @@ use crate::cli::EmbedArgs;
 use foundation::ctx::{checkout, probe};
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::program;
 use foundation::record::tree;
+use foundation::typed;
 use foundation::ui;
+use foundation::ui::text::one_line;
 use ours::{check_changes, check_in_the_way, check_links, is_our_folder, is_ours};
 
 /// Besides the folder `xtask`; in the order in which they are written: cargo
@@ -61,7 +64,7 @@ fn workspace() -> Result<Utf8PathBuf> {
         .ok_or_else(|| {
             Failure::host("cannot find the sources of this program")
                 .cause("they are neither above the program nor where it was built")
-                .hint("run it in a clone: cargo xtask embed DIR")
+                .hint(format!("run it in a clone: {}", typed!("embed DIR")))
         })
 }
 
@@ -207,15 +210,21 @@ fn half_copies(to: &Utf8Path) -> Vec<Utf8PathBuf> {
 
 /// The index is the user's: told, not touched.
 fn next(to: &Utf8Path, hidden: &[String]) -> String {
-    let mut steps = vec![format!(
-        "git -C {to} add Cargo.toml .cargo/config.toml {FOLDER}"
+    let mut steps = vec![program!(
+        "git -C {} add Cargo.toml .cargo/config.toml {}",
+        to,
+        FOLDER
     )];
     if !hidden.is_empty() {
-        let hidden = hidden.join(" ");
-        steps.push(format!(
-            "git -C {to} add --force {hidden}   (a .gitignore there hides it)"
-        ));
+        let hidden: typed::Words = hidden.iter().map(String::as_str).collect();
+        let add = program!("git -C {} add --force {}", to, hidden);
+        steps.push(format!("{add}   (a .gitignore there hides it)"));
     }
-    steps.push(format!("cd {to} && cargo xtask doctor"));
-    format!("embedded in {to}\n  next: {}\n", steps.join("\n  next: "))
+    // By the alias of that folder, whatever has started this.
+    steps.push(program!("cd {} && cargo xtask doctor", to));
+    format!(
+        "embedded in {}\n  next: {}\n",
+        one_line(to.as_str()),
+        steps.join("\n  next: ")
+    )
 }

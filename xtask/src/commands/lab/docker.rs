@@ -17,6 +17,7 @@ use super::up;
 use crate::commands::App;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Plan, Step};
+use foundation::typed;
 
 /// What the layer was started from; written beside the lab's own marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +130,7 @@ fn plan_start(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> R
 /// What is compiled elsewhere is copied from this lab's parts.
 fn checkout(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> Result<Step> {
     let Some((_, made)) = lab.running() else {
-        return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
+        return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
     let plain = Parts::wanted(place, &made.talosctl, app.ctx.host.arch);
     let argv = [

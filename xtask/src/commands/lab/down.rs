@@ -13,6 +13,7 @@ use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step, Watch};
 use foundation::record::ledger::Ledger;
 use foundation::run::{Observer, Undo, Undoing};
+use foundation::typed;
 use foundation::ui;
 
 /// Init ends at the first TERM; one that is not that far yet ignores it, as
@@ -47,7 +48,7 @@ pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::step("something of the lab is left").hint("cargo xtask lab down");
+    let mut failure = Failure::step("something of the lab is left").hint(typed!("lab down"));
     failure.causes = left;
     Err(failure)
 }

@@ -98,7 +98,7 @@ fn run_inside(
     argv: &[String],
 ) -> Result<u8> {
     let Some((init, made)) = lab.running() else {
-        return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
+        return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
     let outside = std::env::var("PATH").unwrap_or_default();
     let mut env = vec![
@@ -132,7 +132,7 @@ fn run_inside(
 /// When the lab has gone away.
 pub(super) fn as_root_inside(place: &Place, lab: &Lab, argv: &[String]) -> Result<Vec<String>> {
     let Some((init, made)) = lab.running() else {
-        return Err(Failure::step("the lab is not running").hint("cargo xtask lab up"));
+        return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
     let outside = std::env::var("PATH").unwrap_or_default();
     let path = start::path_inside(&paths(place, made), &outside);

@@ -11,6 +11,7 @@ use super::place::Place;
 use super::state::{Lab, State};
 use super::up::TALOSCTL;
 use crate::commands::App;
+use foundation::typed;
 use foundation::ui::{self, Style, Ui};
 
 /// Said wherever the lab is shown.
@@ -87,21 +88,25 @@ fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts, docker: &DockerParts) 
             "           this program carries another guest than the one that runs"
         );
     }
-    out.push_str(next(lab.state));
+    out.push_str(&next(lab.state));
     out
 }
 
-fn next(state: State) -> &'static str {
-    match state {
-        State::Running => {
-            "next:\n  cargo xtask --lab cluster     a cluster in the lab\n  \
-             cargo xtask lab shell         look around\n  \
-             cargo xtask lab down          end it; what was built stays\n"
-        }
-        State::Starting | State::Stale => "next:\n  cargo xtask lab down          clear it away\n",
-        State::Absent => {
-            "next:\n  cargo xtask lab up            build what is missing, start the lab\n  \
-             cargo xtask --lab cluster     the same, and a cluster in it\n"
-        }
-    }
+fn next(state: State) -> String {
+    let next = match state {
+        State::Running => vec![
+            (typed!("--lab cluster"), "a cluster in the lab"),
+            (typed!("lab shell"), "look around"),
+            (typed!("lab down"), "end it; what was built stays"),
+        ],
+        State::Starting | State::Stale => vec![(typed!("lab down"), "clear it away")],
+        State::Absent => vec![
+            (typed!("lab up"), "build what is missing, start the lab"),
+            (typed!("--lab cluster"), "the same, and a cluster in it"),
+        ],
+    };
+    let lines = next
+        .iter()
+        .map(|(command, what)| format!("  {command:<29} {what}\n"));
+    format!("next:\n{}", lines.collect::<String>())
 }

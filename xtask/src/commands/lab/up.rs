@@ -17,6 +17,7 @@ use crate::commands::App;
 use foundation::ctx::host::Host;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
+use foundation::typed;
 
 /// Built when nobody asks for another.
 pub(super) const TALOSCTL: &str = "v1.12.0";
@@ -72,7 +73,7 @@ fn ensure_lab(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<L
     if lab.running().is_some() {
         return Ok(Some(lab));
     }
-    Err(Failure::step("the lab has started and is gone again").hint("cargo xtask lab down"))
+    Err(Failure::step("the lab has started and is gone again").hint(typed!("lab down")))
 }
 
 fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
@@ -221,7 +222,7 @@ fn check_talosctl(lab: &Lab, wanted: Option<&str>) -> Result<()> {
             "the lab runs with talosctl {}, not {wanted}",
             made.talosctl
         ))
-        .hint("cargo xtask lab down")),
+        .hint(typed!("lab down"))),
         _ => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use super::args::ShowArgs;
 use super::{load, show, store};
 use crate::commands::App;
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// Print what has changed from the first to the second.
 pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
@@ -16,7 +17,7 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Resu
             "`--diff` compares two profiles, not {}",
             files.len()
         ))
-        .hint("cargo xtask pprof open --diff BEFORE AFTER"));
+        .hint(typed!("pprof open --diff BEFORE AFTER")));
     };
     let names = [before.as_str(), after.as_str()];
     let sides = [side(app, before)?, side(app, after)?];

@@ -14,6 +14,8 @@ use super::sources::BUILD_LABEL;
 use super::target::{Target, offered};
 use crate::commands::App;
 use foundation::failure::{Exit, Failure, Result};
+use foundation::typed;
+use foundation::ui::text::one_line;
 
 /// The largest profile seen in practice has 45 MB.
 const LARGEST: u64 = 128 << 20;
@@ -132,11 +134,11 @@ fn report(app: &App<'_>, (target, answer): &Answer) {
     let line = match answer {
         Ok(fetched) => format!(
             "  {:<40} {:>9}  {:.2} s",
-            target.describe(),
+            one_line(&target.describe()),
             ::pprof::unit::label(i64::try_from(fetched.size).unwrap_or(0), "bytes", "auto"),
             fetched.took.as_secs_f64()
         ),
-        Err(failure) => format!("  {:<40} {}", target.describe(), failure.what),
+        Err(failure) => format!("  {:<40} {}", one_line(&target.describe()), failure.what),
     };
     app.ui.progress(&line);
 }
@@ -230,32 +232,37 @@ pub(super) fn offers(target: &Target) -> Option<Vec<String>> {
 
 fn explain(target: &Target, error: &ureq::Error) -> Failure {
     let address = &target.address;
-    let debug_build =
-        "cargo xtask build initramfs WITH_DEBUG=1, then `cargo xtask cluster reboot --all`";
+    let debug_build = || {
+        format!(
+            "{}, then `{}`",
+            typed!("build initramfs WITH_DEBUG=1"),
+            typed!("cluster reboot --all")
+        )
+    };
     match error {
         ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             Failure::step(format!("nothing listens on `{address}`"))
                 .cause("Talos was not built WITH_DEBUG=1, or this node does not run the service")
-                .hint(debug_build)
+                .hint(debug_build())
         }
         ureq::Error::Timeout(ureq::Timeout::Connect) => {
             Failure::step(format!("`{address}` does not answer"))
                 .cause("the node is down, or a firewall drops the port (a cluster made with --with-firewall=block)")
-                .hint("cargo xtask cluster status")
+                .hint(typed!("cluster status"))
         }
         ureq::Error::Io(error)
             if matches!(error.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) =>
         {
             Failure::step(format!("no way to `{address}`"))
                 .cause(error)
-                .hint("cargo xtask cluster status")
+                .hint(typed!("cluster status"))
         }
         ureq::Error::Timeout(_) => Failure::new(
             Exit::Deadline,
             format!("`{address}` began to answer and stopped"),
         )
         .cause("the node died, or is too busy")
-        .hint("cargo xtask cluster status"),
+        .hint(typed!("cluster status")),
         ureq::Error::BodyExceedsLimit(limit) => Failure::step(format!(
             "`{address}` sends more than {} MiB: that is no profile",
             limit >> 20
@@ -263,7 +270,7 @@ fn explain(target: &Target, error: &ureq::Error) -> Failure {
         ureq::Error::HostNotFound => Failure::usage(format!("no such host: `{address}`")),
         other => Failure::step(format!("`{address}` broke off"))
             .cause(other)
-            .hint("cargo xtask cluster status"),
+            .hint(typed!("cluster status")),
     }
 }
 

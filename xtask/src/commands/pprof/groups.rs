@@ -13,6 +13,7 @@ use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
 use crate::commands::App;
 use foundation::failure::{Exit, Failure, Result};
+use foundation::typed;
 use foundation::ui;
 
 /// A service's profile over the nodes.
@@ -45,8 +46,10 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
     if args.has_form() {
         if args.export.is_asked() && groups.len() > 1 {
             return Err(
-                Failure::usage("an export is of one service and one profile")
-                    .hint("name both, as in `cargo xtask pprof machined heap --svg`"),
+                Failure::usage("an export is of one service and one profile").hint(format!(
+                    "name both, as in `{}`",
+                    typed!("pprof machined heap --svg")
+                )),
             );
         }
         return summed(app, groups, args).and(budgets).map(|()| 0);

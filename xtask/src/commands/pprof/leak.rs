@@ -10,6 +10,7 @@ use ::pprof::{Profile, Query, report};
 use super::load::engine;
 use super::trend::{Course, Trend};
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// Sample types that grow by what they are.
 const CUMULATIVE: [&str; 7] = [
@@ -84,7 +85,7 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
                 "a trend needs three profiles or more; of `{node}` there are {}",
                 moments.len()
             ))
-            .hint("cargo xtask pprof machined heap --every 30s --for 10m"));
+            .hint(typed!("pprof machined heap --every 30s --for 10m")));
         }
         let least = resolution(&moments[0].profile, &query)?;
         let times: Vec<f64> = moments.iter().map(|moment| moment.time).collect();

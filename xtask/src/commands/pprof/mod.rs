@@ -30,6 +30,7 @@ use std::fmt::Write;
 use super::App;
 use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
 use foundation::failure::Result;
+use foundation::typed;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
@@ -103,7 +104,8 @@ fn list(app: &App<'_>, json: bool) {
         return;
     }
     if sets.is_empty() {
-        ui::print("no profiles fetched yet\n  next: cargo xtask pprof machined heap\n");
+        let next = typed!("pprof machined heap");
+        ui::print(&format!("no profiles fetched yet\n  next: {next}\n"));
         return;
     }
     let mut out = String::new();

@@ -14,6 +14,7 @@ use super::target::Target;
 use super::{cluster, fetch, groups, load};
 use crate::commands::App;
 use foundation::failure::{Exit, Failure, Result};
+use foundation::typed;
 use foundation::ui;
 
 /// Without `--every`, for `--leak` alone.
@@ -72,8 +73,8 @@ pub(super) fn run(
         told?;
         return Err(
             Failure::new(Exit::Interrupted, "the series was interrupted").hint(format!(
-                "what has come is kept: cargo xtask pprof open {}",
-                set.id
+                "what has come is kept: {}",
+                typed!("pprof open {}", set.id)
             )),
         );
     }

@@ -10,6 +10,7 @@ use super::fetch::{Answer, Body};
 use super::target::Target;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
+use foundation::typed;
 
 const INDEX: &str = "index.json";
 /// Older ones go first.
@@ -190,7 +191,7 @@ pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, U
             let ids: Vec<&str> = found.iter().map(|set| set.id.as_str()).collect();
             Some(Err(Failure::usage(format!("`{wanted}` could be several"))
                 .cause(ids.join(", "))
-                .hint("cargo xtask pprof list")))
+                .hint(typed!("pprof list"))))
         }
     }
 }

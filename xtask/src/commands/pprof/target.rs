@@ -11,6 +11,7 @@ use crate::commands::typo::closest;
 use crate::commands::{App, cluster};
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// What one node can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +134,10 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>
             view.name,
             view.state.as_str()
         ))
-        .hint("cargo xtask cluster up; or name nodes: `--endpoint HOST`"));
+        .hint(format!(
+            "{}; or name nodes: `--endpoint HOST`",
+            typed!("cluster up --name {}", view.name)
+        )));
     }
     let chosen = cluster::choose(&view, &args.node)?;
     let places = chosen

@@ -16,6 +16,7 @@ use foundation::ctx::containers;
 use foundation::ctx::registries::{self, Spec};
 use foundation::failure::Result;
 use foundation::plan::Plan;
+use foundation::typed;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
@@ -67,7 +68,10 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let said = Down {
         nothing: "no proxy of ours runs: nothing to do\n",
         purged: "the proxies are gone, with all that they had cached\n",
-        stopped: "the proxies are down; what is cached stays: cargo xtask proxies up\n",
+        stopped: format!(
+            "the proxies are down; what is cached stays: {}\n",
+            typed!("proxies up")
+        ),
     };
     take_down(app, &plan, args.purge, &said)
 }
@@ -97,9 +101,9 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
         }
     }
     let next = if stood.iter().all(|stood| stood.answers) {
-        "cargo xtask proxies check"
+        typed!("proxies check")
     } else {
-        "cargo xtask proxies up"
+        typed!("proxies up")
     };
     let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     ui::print(&out);

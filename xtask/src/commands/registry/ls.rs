@@ -10,7 +10,8 @@ use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, Tagged};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::record::images::{Image, list_of, read};
-use foundation::ui;
+use foundation::typed;
+use foundation::ui::{self, text::one_line};
 
 pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8> {
     let spec = registries::local();
@@ -30,14 +31,15 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
         return Ok(0);
     }
     if found.is_empty() {
-        ui::print("nothing was pushed yet\n  next: cargo xtask installer\n");
+        let next = typed!("installer");
+        ui::print(&format!("nothing was pushed yet\n  next: {next}\n"));
         return Ok(0);
     }
     let width =
         |text: fn(&Tagged) -> usize| found.iter().map(|image| text(image)).max().unwrap_or(0);
     let (names, tags) = (
-        width(|image| image.repository.len()),
-        width(|image| image.tag.len()),
+        width(|image| one_line(&image.repository).chars().count()),
+        width(|image| one_line(&image.tag).chars().count()),
     );
     let mut out = String::new();
     for image in &found {
@@ -47,9 +49,9 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
         });
         let line = format!(
             "{:<names$}  {:<tags$}  {:.19}  {:>10}  {from}",
-            image.repository,
-            image.tag,
-            image.digest,
+            one_line(&image.repository),
+            one_line(&image.tag),
+            one_line(&image.digest),
             foundation::units::human_size(image.size)
         );
         let _ = writeln!(out, "{}", line.trim_end());
@@ -72,7 +74,7 @@ pub(super) fn silent(host: &str, error: &dyn std::fmt::Display) -> Failure {
         format!("the registry {host} does not answer"),
     )
     .cause(error)
-    .hint("cargo xtask registry up")
+    .hint(typed!("registry up"))
 }
 
 /// What our build noted of that very image.

@@ -19,6 +19,7 @@ use foundation::ctx::registries;
 use foundation::failure::Result;
 use foundation::plan::Plan;
 use foundation::record::lock::{self, Lock};
+use foundation::typed;
 use foundation::ui::{self, Style};
 use stand::Stood;
 
@@ -88,7 +89,10 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let said = Down {
         nothing: "no registry of ours runs: nothing to do\n",
         purged: "the registry is gone, with all that it held\n",
-        stopped: "the registry is down; what was pushed stays: cargo xtask registry up\n",
+        stopped: format!(
+            "the registry is down; what was pushed stays: {}\n",
+            typed!("registry up")
+        ),
     };
     take_down(app, &plan, args.purge, &said)
 }
@@ -97,14 +101,14 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
 pub(super) struct Down {
     pub nothing: &'static str,
     pub purged: &'static str,
-    pub stopped: &'static str,
+    pub stopped: String,
 }
 
 pub(super) fn take_down(app: &App<'_>, plan: &Plan, purge: bool, said: &Down) -> Result<u8> {
     if plan.steps.is_empty() && !app.is_dry() {
         ui::print(said.nothing);
     } else if app.carry_out(plan, &HalfMade)? {
-        ui::print(if purge { said.purged } else { said.stopped });
+        ui::print(if purge { said.purged } else { &said.stopped });
     }
     Ok(0)
 }
@@ -119,8 +123,8 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     }
     let mut out = table(app, &stood, &volumes);
     let next = match stood.first() {
-        Some(stood) if stood.answers => "cargo xtask registry ls",
-        _ => "cargo xtask registry up",
+        Some(stood) if stood.answers => typed!("registry ls"),
+        _ => typed!("registry up"),
     };
     let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     ui::print(&out);

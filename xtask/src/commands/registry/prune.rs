@@ -18,6 +18,7 @@ use foundation::ctx::{probe, registries};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Step};
 use foundation::ui;
+use foundation::{program, typed};
 
 /// It reads every manifest from disk.
 const COLLECT_DEADLINE: u64 = 1800;
@@ -39,7 +40,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     else {
         return Err(
             Failure::new(Exit::HostNotReady, "there is no registry of ours")
-                .hint("cargo xtask registry up"),
+                .hint(typed!("registry up")),
         );
     };
     if !stood.answers {
@@ -54,8 +55,9 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
             ),
         )
         .hint(format!(
-            "docker rm -f {}, then cargo xtask registry up",
-            container.name
+            "{}, then {}",
+            program!("docker rm -f {}", container.name),
+            typed!("registry up")
         )));
     }
     let api = Api::on_loopback(spec.port);
@@ -139,8 +141,9 @@ fn going<'a>(tagged: &'a [Tagged], images: &[String]) -> Result<Vec<&'a Tagged>>
             is_meant(repository, &image.repository) && tag.is_none_or(|tag| tag == image.tag)
         }));
         if going.len() == before {
-            return Err(Failure::usage(format!("the registry has no `{name}`"))
-                .hint("cargo xtask registry ls"));
+            return Err(
+                Failure::usage(format!("the registry has no `{name}`")).hint(typed!("registry ls"))
+            );
         }
     }
     let shared = tagged.iter().find(|other| {

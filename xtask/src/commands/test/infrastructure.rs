@@ -6,6 +6,7 @@ use foundation::ctx::checkout::Checkout;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::registries::{self, Spec};
 use foundation::failure::{Exit, Failure};
+use foundation::typed;
 
 /// The local registry first, then the proxies, as in the guide.
 pub(super) fn registries(checkout: &Checkout) -> Vec<Spec> {
@@ -50,9 +51,10 @@ impl Registries {
             "the registry of {} at 127.0.0.1:{} went while the tests ran",
             gone.host, gone.port
         );
-        Some(
-            Failure::new(Exit::NodeDied, what)
-                .hint("cargo xtask registry up; cargo xtask proxies up"),
-        )
+        Some(Failure::new(Exit::NodeDied, what).hint(format!(
+            "{}; {}",
+            typed!("registry up"),
+            typed!("proxies up")
+        )))
     }
 }

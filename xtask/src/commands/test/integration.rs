@@ -18,6 +18,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::talosctl::{Context, Talosctl};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Step, Watch};
+use foundation::typed;
 
 /// What results are filed under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";
@@ -124,7 +125,7 @@ fn against(
     let suites = Suites {
         package: PACKAGE,
         checkout: &checkout.dir,
-        list: "cargo xtask test integration --list",
+        list: &typed!("test integration --list"),
         pattern: wanted.pattern,
         tests: wanted.tests,
         plan: &plan,
@@ -156,7 +157,7 @@ fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
         format!("cluster `{name}` is {state} after the tests")
     };
     let failure = Failure::new(Exit::NodeDied, what);
-    Some(failure.hint(format!("cargo xtask cluster logs --name {name}")))
+    Some(failure.hint(typed!("cluster logs --name {}", name)))
 }
 
 fn must_run(app: &App<'_>, name: &str) -> Result<()> {
@@ -165,7 +166,10 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
         return Err(
             Failure::host(format!("cluster `{name}` was made with {other}"))
                 .cause("these tests are run against clusters of QEMU")
-                .hint("cargo xtask cluster list; or `--fresh` for one of their own"),
+                .hint(format!(
+                    "{}; or `--fresh` for one of their own",
+                    typed!("cluster list")
+                )),
         );
     }
     if view.state == ClusterState::Running {
@@ -174,7 +178,10 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
     Err(
         Failure::host(format!("cluster `{name}` is {}", view.state.as_str()))
             .cause("integration tests need one that runs")
-            .hint("cargo xtask cluster up; or `--fresh` for one of their own"),
+            .hint(format!(
+                "{}; or `--fresh` for one of their own",
+                typed!("cluster up --name {}", name)
+            )),
     )
 }
 

@@ -12,6 +12,8 @@ use crate::commands::typo::most_alike;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Failure, Result};
 use foundation::record::results::History;
+use foundation::typed;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
@@ -75,7 +77,7 @@ fn table(app: &App<'_>, abilities: &mut Abilities, history: &History, tests: &[&
     for test in tests {
         if test.package != package {
             package = &test.package;
-            let _ = writeln!(out, "{}", app.ui.paint(Style::Bold, package));
+            let _ = writeln!(out, "{}", app.ui.paint(Style::Bold, &one_line(package)));
         }
         let needs: Vec<String> = test
             .needs
@@ -101,6 +103,7 @@ fn table(app: &App<'_>, abilities: &mut Abilities, history: &History, tests: &[&
         } else {
             &test.name
         };
+        let name = one_line(name);
         let _ = write!(out, "  {}{name}{kind}{needs}", "  ".repeat(depth));
         if let Some(past) = history.of(&test.package, &test.name) {
             let last = format!("  {} {:.1}s", past.last, past.seconds);
@@ -136,7 +139,7 @@ fn explain(app: &App<'_>, abilities: &mut Abilities, tests: &[Test], name: &str)
         let failure = Failure::usage(format!("there is no test `{name}`"));
         return Err(match nearest {
             Some((_, nearest)) => failure.hint(format!("did you mean `{nearest}`?")),
-            None => failure.hint("cargo xtask test list"),
+            None => failure.hint(typed!("test list")),
         });
     }
     let mut out = String::new();
@@ -144,9 +147,9 @@ fn explain(app: &App<'_>, abilities: &mut Abilities, tests: &[Test], name: &str)
         let _ = writeln!(
             out,
             "{}  {}\n  {}:{}",
-            app.ui.paint(Style::Bold, &test.name),
-            test.package,
-            test.file,
+            app.ui.paint(Style::Bold, &one_line(&test.name)),
+            one_line(&test.package),
+            one_line(&test.file),
             test.line
         );
         for needed in &test.needs {

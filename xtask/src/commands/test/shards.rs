@@ -15,11 +15,12 @@ use crate::commands::App;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Plan, Step};
 use foundation::record::results::History;
+use foundation::typed;
 use foundation::ui;
 
 pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
     if args.n == 0 {
-        return Err(Failure::usage("0 machines run nothing").hint("cargo xtask test shards --n 4"));
+        return Err(Failure::usage("0 machines run nothing").hint(typed!("test shards --n 4")));
     }
     check(args)?;
     let tests = discovered::tests(app, &args.chosen)?;
@@ -27,7 +28,7 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
         let times = times_of(app, &tests);
         if times.is_empty() {
             return Err(Failure::host("no test has run yet on this machine")
-                .hint("cargo xtask test unit; or leave `--by-time` out"));
+                .hint(format!("{}; or leave `--by-time` out", typed!("test unit"))));
         }
         let contents = format!("{:#}\n", json!({"schema": 1, "seconds": times}));
         let mut plan = Plan::new("Times that all legs split by");
@@ -126,9 +127,7 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
     let bad = |error: String| {
         Failure::usage(format!("cannot read the times in `{file}`"))
             .cause(error)
-            .hint(format!(
-                "cargo xtask test shards --by-time --times {file} --n 4"
-            ))
+            .hint(typed!("test shards --by-time --times {} --n 4", file))
     };
     let text =
         std::fs::read_to_string(app.ctx.cwd.join(file)).map_err(|error| bad(error.to_string()))?;
@@ -141,6 +140,7 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
 /// # Arguments
 /// `shard`, `report`: as they stand in the line.
 fn leg(args: &ShardsArgs, shard: &str, report: &str) -> String {
+    // For another machine: how this program was started here means nothing there.
     let mut words = vec!["cargo xtask test unit".to_owned()];
     words.extend(args.chosen.packages.iter().map(|it| quoted(it)));
     if !args.chosen.tags.is_empty() {
@@ -160,8 +160,7 @@ fn quoted(word: &str) -> String {
 
 /// What a leg would refuse is refused here, before there are machines.
 fn check(args: &ShardsArgs) -> Result<()> {
-    let refused =
-        || Failure::usage("the legs would be refused").hint("cargo xtask test unit --help");
+    let refused = || Failure::usage("the legs would be refused").hint(typed!("test unit --help"));
     if args.chosen.shard.is_some() {
         return Err(Failure::usage("`test shards` makes all shards").hint("leave `--shard` out"));
     }

@@ -5,6 +5,7 @@ use talos::version::TalosVersion;
 
 use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
+use crate::typed;
 
 /// A Talos working tree.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Checkout {
         }
         Err(Failure::host(format!("no Talos checkout found from `{}`", ctx.cwd))
             .cause(format!("no go.mod here or above says `{MODULE}`, and there is no `../talos`"))
-            .hint("name it: `-C DIR`, TALOS_DIR=DIR, or `talos-dir` in .cargo/xtask.toml; or try `cargo xtask --lab cluster`"))
+            .hint(format!("name it: `-C DIR`, TALOS_DIR=DIR, or `talos-dir` in .cargo/xtask.toml; or try `{}`", typed!("--lab cluster"))))
     }
 
     fn open(dir: &Utf8Path, found_by: &'static str) -> Result<Self> {
@@ -76,7 +77,11 @@ impl Checkout {
 
     /// What to type so that its Makefile makes these targets.
     pub fn build(&self, targets: &str) -> String {
-        format!("cargo xtask build {targets} -C {}", self.dir)
+        typed!(
+            "build {} -C {}",
+            targets.split(' ').collect::<typed::Words>(),
+            self.dir
+        )
     }
 
     /// The folder that builds write to.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::probe;
 use crate::failure::{Failure, Result};
+use crate::typed;
 use crate::units::parse_size;
 use inspected::Inspected;
 
@@ -130,7 +131,7 @@ fn is_absence(stderr: &str) -> bool {
 fn no_docker(cause: &str) -> Failure {
     Failure::host("docker does not answer")
         .cause(cause)
-        .hint("cargo xtask doctor")
+        .hint(typed!("doctor"))
 }
 
 /// The name of the running container that publishes `port`, if any does.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::files;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Plan;
+use crate::typed;
 
 /// Older runs go first; never the newest.
 const KEEP_RUNS: usize = 100;
@@ -171,12 +172,12 @@ pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
     };
     match matching[..] {
         [id] => Ok(state.join("runs").join(id)),
-        [] => Err(Failure::usage(format!("no run `{prefix}`")).hint("cargo xtask runs")),
+        [] => Err(Failure::usage(format!("no run `{prefix}`")).hint(typed!("runs"))),
         _ => Err(Failure::usage(format!(
             "`{prefix}` is the start of {} runs",
             matching.len()
         ))
-        .hint("give more of it; `cargo xtask runs` lists them")),
+        .hint(format!("give more of it; `{}` lists them", typed!("runs")))),
     }
 }
 

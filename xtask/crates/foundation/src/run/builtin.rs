@@ -12,6 +12,7 @@ use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
 use crate::record::{files, tree};
+use crate::typed;
 
 /// Carry out one built-in as the user that we are.
 pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<()> {
@@ -98,7 +99,7 @@ fn hard_reboot(node: &str, control: Option<&str>, monitor: &Utf8Path) -> Result<
             .extend(refused.map(|refused| format!("its control API: {refused}")));
         failure
             .cause(format!("its monitor `{monitor}`: {error}"))
-            .hint("cargo xtask cluster status")
+            .hint(typed!("cluster status"))
     })
 }
 

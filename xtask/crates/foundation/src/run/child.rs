@@ -14,6 +14,7 @@ use super::{Observer, Reader, excerpt, signals::Signals, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::Run;
+use crate::typed;
 use crate::ui::Ui;
 
 /// How a child is run and watched.
@@ -265,9 +266,9 @@ pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
         {
             failure
                 .cause("there is no such program on PATH")
-                .hint("cargo xtask doctor")
+                .hint(typed!("doctor"))
         }
-        ErrorKind::NotFound => failure.cause(error).hint("cargo xtask doctor"),
+        ErrorKind::NotFound => failure.cause(error).hint(typed!("doctor")),
         _ => failure.cause(error),
     }
 }

@@ -8,6 +8,7 @@ use crate::ctx::containers::{self, State};
 use crate::ctx::registry_api::Api;
 use crate::failure::{Failure, Result};
 use crate::plan::AwaitedRegistry;
+use crate::{program, typed};
 
 /// One with a large cache is up in a second.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -71,7 +72,7 @@ fn not_up(silent: &[&AwaitedRegistry], died: &[AwaitedRegistry]) -> Failure {
         failure = failure.excerpt(containers::telling_lines(&registry.container));
     }
     match all.first() {
-        Some(name) => failure.hint(format!("docker logs {name}")),
+        Some(name) => failure.hint(program!("docker logs {}", name)),
         None => failure,
     }
 }
@@ -87,7 +88,7 @@ pub(super) fn delete(address: &str, manifests: &[(String, String)]) -> Result<()
         let failed = |cause: String| {
             Failure::step(format!("cannot delete {address}/{repository}@{digest}"))
                 .cause(cause)
-                .hint("cargo xtask registry status")
+                .hint(typed!("registry status"))
         };
         match agent.delete(&url).call() {
             // 404: gone already.

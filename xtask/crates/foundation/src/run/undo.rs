@@ -7,6 +7,7 @@ use crate::failure::{Exit, Failure};
 use crate::plan::{Plan, Resource, Step};
 use crate::record::ledger::Op;
 use crate::record::runs::Record;
+use crate::{program, typed};
 
 /// How often an undo that wants to look again may do so.
 const ROUNDS: usize = 6;
@@ -130,13 +131,13 @@ fn left(mut failure: Failure, made: &Resource, why: &str) -> Failure {
 fn undo_hint(made: &Resource) -> String {
     match made {
         Resource::Cluster { name, .. } => {
-            format!("cargo xtask cluster destroy --name {name}")
+            typed!("cluster destroy --name {}", name)
         }
-        Resource::Lab { .. } => "cargo xtask lab down".to_owned(),
+        Resource::Lab { .. } => typed!("lab down"),
         Resource::Relay { state_dir, .. } => {
             let name = state_dir.file_name().unwrap_or_default();
-            format!("cargo xtask cluster destroy --name {name}")
+            typed!("cluster destroy --name {}", name)
         }
-        Resource::Container { name } => format!("docker rm -f {name}"),
+        Resource::Container { name } => program!("docker rm -f {}", name),
     }
 }

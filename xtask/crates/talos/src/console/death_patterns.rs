@@ -34,7 +34,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Source::Kernel,
         "Kernel panic - not syncing: VFS: Unable to mount root",
         DeathKind::KernelPanic,
-        "the kernel found no initramfs: rebuild it with `cargo xtask build initramfs` for the same kernel",
+        "the kernel found no initramfs: rebuild it with `build initramfs` for the same kernel",
     ),
     pattern(
         Source::Kernel,

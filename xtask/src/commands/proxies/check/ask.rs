@@ -5,6 +5,7 @@ use super::verdict::Verdict;
 use crate::commands::registry::stand::{self, DATA, Stood};
 use foundation::ctx::registry_api::{Api, ApiError, Manifest};
 use foundation::ctx::{containers, probe};
+use foundation::typed;
 
 /// Small images that registries are known to have.
 const KNOWN: [(&str, &str, &str); 5] = [
@@ -51,7 +52,8 @@ fn down(stood: &Stood, error: &ApiError) -> Verdict {
         ApiError::NotHttp(why) => Verdict::Mismatch(format!("nodes are told http://, and {why}")),
         // Loopback answers, the gateway does not.
         _ if stood.answers => Verdict::Down(format!(
-            "{error}; it answers on 127.0.0.1: the relay is not there, `cargo xtask cluster up` mends it"
+            "{error}; it answers on 127.0.0.1: the relay is not there, `{}` starts it again",
+            typed!("cluster up")
         )),
         _ => Verdict::Down(error.to_string()),
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::App;
+use foundation::typed;
 use foundation::ui::{self, Style, Ui};
 
 pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
@@ -42,11 +43,6 @@ fn text(ui: &Ui, all: &[Checked]) -> String {
         .max()
         .unwrap_or(0);
     let mut out = String::new();
-    let lab = if crate::commands::lab::is_inside() {
-        "--lab "
-    } else {
-        ""
-    };
     for checked in all {
         let style = if checked.verdict.why().is_some() {
             Style::Bad
@@ -71,8 +67,10 @@ fn text(ui: &Ui, all: &[Checked]) -> String {
         if matches!(checked.verdict, Verdict::Expired(_)) {
             let _ = writeln!(
                 out,
-                "  {} cargo xtask {lab}proxies down && cargo xtask {lab}proxies up    it forgets what it has lost; else with `down --purge`",
-                ui.paint(Style::Dim, "next:")
+                "  {} {} && {}    it forgets what it has lost; else with `down --purge`",
+                ui.paint(Style::Dim, "next:"),
+                typed!("proxies down"),
+                typed!("proxies up")
             );
         }
     }

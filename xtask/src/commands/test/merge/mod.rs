@@ -13,6 +13,7 @@ use crate::commands::App;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
 use foundation::record::files;
+use foundation::typed;
 use foundation::ui;
 
 /// The report of one machine.
@@ -100,8 +101,9 @@ fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
     }
     if parts.is_empty() {
         return Err(
-            Failure::usage(format!("no report lies in `{dir}`")).hint(format!(
-                "cargo xtask test unit --shard 1/2 --report {dir}/1.json"
+            Failure::usage(format!("no report lies in `{dir}`")).hint(typed!(
+                "test unit --shard 1/2 --report {}",
+                dir.join("1.json")
             )),
         );
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Part;
 use crate::commands::test::leg::Leg;
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// How many tests are named.
 const NAMED: usize = 20;
@@ -107,7 +108,10 @@ fn all_legs(of: usize, parts: &[Part]) -> Result<()> {
     for line in &wrong[1..] {
         failure = failure.cause(line);
     }
-    Err(failure.hint("every leg once: `cargo xtask test unit --shard I/N --report FILE`"))
+    Err(failure.hint(format!(
+        "every leg once: `{}`",
+        typed!("test unit --shard I/N --report FILE")
+    )))
 }
 
 /// Names of a list of `{package, test}`.

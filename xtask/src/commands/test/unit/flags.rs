@@ -2,6 +2,7 @@
 //! them: the compiler, or the binary that it makes.
 
 use foundation::failure::{Failure, Result};
+use foundation::typed;
 
 /// Flags of `go test` that a test binary takes as `-test.NAME`; those that
 /// need no value (`go help testflag`).
@@ -144,15 +145,18 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
 
 fn refuse(name: &str) -> Result<()> {
     let hint = match name {
-        "json" => "cargo xtask test unit --json, or --report FILE",
-        "exec" => {
-            "cargo xtask test unit --sudo always; or go test -exec \"$(cargo xtask exec-root --print)\""
-        }
-        "c" | "o" | "n" | "i" => "go test",
-        "coverprofile" => {
-            "cargo xtask test unit --in buildx writes _out/coverage.txt; one profile of many binaries is no profile"
-        }
-        "p" => "cargo xtask test unit --jobs N",
+        "json" => format!("{}, or --report FILE", typed!("test unit --json")),
+        "exec" => format!(
+            "{}; or go test -exec \"$({})\"",
+            typed!("test unit --sudo always"),
+            typed!("exec-root --print")
+        ),
+        "c" | "o" | "n" | "i" => "go test".to_owned(),
+        "coverprofile" => format!(
+            "{} writes _out/coverage.txt; one profile of many binaries is no profile",
+            typed!("test unit --in buildx")
+        ),
+        "p" => typed!("test unit --jobs N"),
         _ => return Ok(()),
     };
     Err(Failure::usage(format!("`-{name}` cannot be given to `test unit`")).hint(hint))

@@ -1,6 +1,7 @@
 //! The picture of a run on a terminal: what runs now, what came of the rest,
 //! how long it will take. Redrawn in place below everything that is printed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -186,7 +187,7 @@ fn running_line(job: &Job, name: &str, since: Instant, width: usize) -> String {
     let root = if job.as_root { " [root]" } else { "" };
     // Lines are cut by columns and counted, so they are as they are shown.
     let end = format!("{root}  {}", one_line(name));
-    let package = &one_line(short(&job.package));
+    let package = &shown(&job.package);
     let taken = time.chars().count() + end.trim_end().chars().count();
     let left = width.saturating_sub(taken).max(8);
     let length = package.chars().count();
@@ -228,6 +229,11 @@ pub(super) fn short(package: &str) -> &str {
     package
         .strip_prefix("github.com/siderolabs/talos/")
         .unwrap_or(package)
+}
+
+/// As [`short`], for people.
+pub(super) fn shown(package: &str) -> Cow<'_, str> {
+    one_line(short(package))
 }
 
 /// `1m05s`, `3.2s`.

@@ -35,6 +35,7 @@ use foundation::record::results::{Failed, History};
 use foundation::record::runs::Record;
 use foundation::run::become_root_for_tests;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
+use foundation::typed;
 use foundation::ui;
 use jobs::Shared;
 use report::Report;
@@ -265,10 +266,11 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         shared.checkout,
     )?;
     let stop = stop?;
+    let all = typed!("test list");
     let terms = finish::Terms {
         results: &args.results,
         strict: args.strict,
-        list: (args.run.is_some() || args.results.rerun_failed).then_some("cargo xtask test list"),
+        list: (args.run.is_some() || args.results.rerun_failed).then_some(&all),
     };
     let code = finish::exit_code(app, &terms, &report, stop);
     record.event(serde_json::json!({"event": "end", "code": code}));

@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use gotest::events::{Package, State, Verdict};
 
-use super::live::{clock, short};
+use super::live::{clock, shown};
 use super::session::Session;
 use foundation::run::exec_root::left;
 use foundation::run::gotest::Finished;
 use foundation::ui::Style;
+use foundation::ui::text::one_line;
 
 impl Session<'_> {
     /// Text that stays; below it the picture goes on.
@@ -35,8 +36,9 @@ impl Session<'_> {
             Some(time) => format!("FAIL again (run {})", time + 1),
         };
         let title = format!(
-            "{state} {} {root} ({})",
-            short(&package.name),
+            "{state} {} {} ({})",
+            shown(&package.name),
+            one_line(root),
             clock(seconds)
         );
         let mut text = format!("{}\n", self.paint(Style::Bad, &title));
@@ -64,13 +66,13 @@ impl Session<'_> {
         }
         let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
         if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
-            let title = format!("FAIL {}: {}", short(&results.name), verdict.describe());
+            let title = format!("FAIL {}: {}", shown(&results.name), verdict.describe());
             let mut text = format!("{}\n", self.paint(Style::Bad, &title));
             indent(&mut text, &results.output.text());
             self.say(&text);
         }
         if !finished.left.is_empty() {
-            let text = format!("{}: {}\n", short(&results.name), left(&finished.left));
+            let text = format!("{}: {}\n", shown(&results.name), left(&finished.left));
             self.say(&text);
         }
         if again.is_none() {
@@ -80,10 +82,10 @@ impl Session<'_> {
 
     /// Why a package cannot be built; what is wrong with all is said once.
     pub(super) fn say_unbuilt(&mut self, package: &str, words: String) {
-        let title = format!("FAIL {}  cannot be built", short(package));
+        let title = format!("FAIL {}  cannot be built", shown(package));
         let text = match &self.unbuilt {
             Some((other, said)) if *said == words => {
-                let title = format!("{title}, as {}", short(other));
+                let title = format!("{title}, as {}", shown(other));
                 format!("{}\n", self.paint(Style::Bad, &title))
             }
             _ => {
@@ -104,7 +106,7 @@ impl Session<'_> {
         } else {
             self.paint(Style::Bad, "FAIL")
         };
-        let _ = write!(line, " {}", short(&results.name));
+        let _ = write!(line, " {}", shown(&results.name));
         if finished.job.as_root {
             line.push_str(" [root]");
         }
@@ -136,7 +138,7 @@ impl Session<'_> {
             _ => self.paint(Style::Good, "ok  "),
         };
         let name = suite.rsplit('/').next().unwrap_or(suite);
-        let _ = write!(line, " {name}  {}", clock(test.seconds));
+        let _ = write!(line, " {}  {}", one_line(name), clock(test.seconds));
         let of_suite = |test: &&gotest::events::Test| {
             test.name.starts_with(&format!("{suite}/")) && results.root(&test.name) == test.name
         };

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use gotest::events::State;
 
-use super::live::{clock, short};
+use super::live::{clock, shown};
 use super::report::Report;
+use foundation::ui::text::{hanging, one_line};
 use foundation::ui::{Style, Ui};
 
 /// How many of the slowest are named.
@@ -25,7 +26,7 @@ impl Report<'_> {
                 ui.paint(Style::Warn, "Not run, for their package ended early")
             );
             for (package, test) in not_run.iter().take(10) {
-                let _ = writeln!(out, "  {} {test}", short(package));
+                let _ = writeln!(out, "  {} {}", shown(package), one_line(test));
             }
             if not_run.len() > 10 {
                 let _ = writeln!(out, "  … and {} more", not_run.len() - 10);
@@ -40,15 +41,15 @@ impl Report<'_> {
             }
             let _ = writeln!(out, "{}", ui.paint(style, title));
             for (package, test) in tests {
-                let _ = writeln!(out, "  {} {test}", short(package));
+                let _ = writeln!(out, "  {} {}", shown(package), one_line(test));
             }
         }
         for (package, outcome) in self.outcomes {
             if let Some(failure) = &outcome.broken {
-                let line = format!("{}: {}", short(package), failure.what);
+                let line = format!("{}: {}", shown(package), failure.what);
                 let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
             } else if let Some(verdict) = outcome.failed_by_itself() {
-                let line = format!("{}: {}", short(package), verdict.describe());
+                let line = format!("{}: {}", shown(package), verdict.describe());
                 let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
             }
         }
@@ -88,13 +89,13 @@ impl Report<'_> {
         for run in self.runs() {
             for test in run.tests.iter().filter(|test| test.state == State::Skipped) {
                 let reason = test.reason.as_deref().unwrap_or("(no reason given)");
-                let name = format!("{} {}", short(&run.name), test.name);
+                let name = format!("{} {}", shown(&run.name), one_line(&test.name));
                 skipped.entry(reason).or_default().push(name);
             }
         }
         let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (package, test, reason) in self.left_out() {
-            let name = format!("{} {test}", short(package));
+            let name = format!("{} {}", shown(package), one_line(test));
             left_out.entry(reason).or_default().push(name);
         }
         for (title, by_reason) in [("Skipped", skipped), ("Left out on this host", left_out)] {
@@ -103,7 +104,7 @@ impl Report<'_> {
             }
             let _ = writeln!(out, "{}", ui.paint(Style::Bold, title));
             for (reason, names) in by_reason {
-                let _ = writeln!(out, "  {reason}");
+                let _ = writeln!(out, "  {}", hanging(reason, 2));
                 for name in names.iter().take(10) {
                     let _ = writeln!(out, "    {}", ui.paint(Style::Dim, name));
                 }
@@ -123,7 +124,12 @@ impl Report<'_> {
                     .tests
                     .iter()
                     .filter(move |test| depth(&test.name) == run.depth);
-                roots.map(|test| (test.seconds, format!("{} {}", short(&run.name), test.name)))
+                roots.map(|test| {
+                    (
+                        test.seconds,
+                        format!("{} {}", shown(&run.name), one_line(&test.name)),
+                    )
+                })
             })
             .filter(|(seconds, _)| *seconds >= 1.0)
             .collect();

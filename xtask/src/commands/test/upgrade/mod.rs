@@ -27,6 +27,7 @@ use foundation::ctx::network;
 use foundation::ctx::relay::Relaying;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
+use foundation::typed;
 use line::{Home, Line};
 
 /// What results are filed under.
@@ -74,7 +75,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let suites = Suites {
         package: PACKAGE,
         checkout: &checkout.dir,
-        list: "cargo xtask test upgrade --list",
+        list: &typed!("test upgrade --list"),
         pattern: wanted.pattern,
         tests: wanted.tests,
         plan: &plan,
@@ -127,8 +128,9 @@ fn note_bridges_since(app: &App<'_>, before: &[String]) {
     left.retain(|bridge| !before.contains(bridge));
     if !left.is_empty() {
         app.ui.note(&format!(
-            "the tests have left {} behind: `cargo xtask doctor` shows what is nobody's",
-            left.join(", ")
+            "the tests have left {} behind: `{}` shows what is nobody's",
+            left.join(", "),
+            typed!("doctor")
         ));
     }
 }
@@ -225,14 +227,15 @@ fn preflight(
     let talosctl = format!("_out/talosctl-linux-{}", app.ctx.host.arch);
     if !checkout.dir.join(&talosctl).is_file() {
         failure = failure.cause(format!(
-            "`{talosctl}` is not built: cargo xtask build talosctl-linux-{}",
-            app.ctx.host.arch
+            "`{talosctl}` is not built: {}",
+            typed!("build talosctl-linux-{}", app.ctx.host.arch)
         ));
     }
     let mut mirrors = registries.mirrors.iter();
     if !mirrors.any(|mirror| mirror.port == LOCAL_REGISTRY_PORT) {
         failure = failure.cause(format!(
-            "no registry answers at 127.0.0.1:{LOCAL_REGISTRY_PORT}: cargo xtask registry up"
+            "no registry answers at 127.0.0.1:{LOCAL_REGISTRY_PORT}: {}",
+            typed!("registry up")
         ));
     }
     let taken = network::taken(&app.ctx, "");

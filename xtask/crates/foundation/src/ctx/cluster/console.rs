@@ -8,6 +8,7 @@ use talos::console::{Boot, BootState, BootTracker, Death, clean, last_boot};
 
 use super::NodeState;
 use crate::files;
+use crate::typed;
 
 /// Read at once from a console.
 const BLOCK: usize = 64 << 10;
@@ -66,7 +67,12 @@ fn present_boot(console: &Utf8Path) -> Option<Boot> {
 }
 
 pub(super) fn death_of(boot: &Boot) -> Option<String> {
-    let told = |death: &Death| format!("{} ({})", death.line, death.hint);
+    // The engine knows the subcommand, and not how it is typed here.
+    let build = typed!("build initramfs");
+    let told = |death: &Death| {
+        let hint = death.hint.replace("build initramfs", &build);
+        format!("{} ({hint})", death.line)
+    };
     boot.death
         .as_ref()
         .map(told)

@@ -11,6 +11,7 @@ use super::{ClusterView, ConsoleFollower, NodeView, console_tail};
 use crate::ctx::processes;
 use crate::failure::{Exit, Failure};
 use crate::run::Observer;
+use crate::typed;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -89,9 +90,6 @@ impl Nodes {
         failure
             .cause(format!("its console is {}", node.console))
             .excerpt(console_tail(&node.console, EXCERPT))
-            .hint(format!(
-                "cargo xtask cluster destroy --name {}",
-                self.cluster
-            ))
+            .hint(typed!("cluster destroy --name {}", self.cluster))
     }
 }

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
 use super::owner::Owner;
 use super::{acl, path, refused};
 use crate::failure::{Because, Result};
+use crate::{program, typed};
 
 /// Every Go test binary has this function, stripped or not.
 const TEST_MAIN: &[u8] = b"testing.MainStart";
@@ -79,7 +80,10 @@ fn check_place(path: &Utf8Path) -> Result<()> {
     Err(refused(format!(
         "`{path}` is not a test binary in the go command's work folder or in our store"
     ))
-    .hint("go test -exec \"$(cargo xtask exec-root --print)\" PACKAGE"))
+    .hint(format!(
+        "go test -exec \"$({})\" PACKAGE",
+        typed!("exec-root --print")
+    )))
 }
 
 /// Only root and the owner may put things there. `/tmp` is everybody's, but
@@ -98,7 +102,7 @@ fn check_folder(at: &Utf8Path, fd: &OwnedFd, owner: Owner) -> Result<()> {
             "others may write to the folder `{at}` (mode {:o})",
             stat.st_mode & 0o7777
         ))
-        .hint(format!("chmod go-w {at}")));
+        .hint(program!("chmod go-w {}", at)));
     }
     Ok(())
 }

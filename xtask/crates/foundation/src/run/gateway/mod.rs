@@ -19,6 +19,7 @@ use super::spawn;
 use crate::ctx::Ctx;
 use crate::ctx::relay::{RelayView, Relaying};
 use crate::failure::{Because, Failure, Result};
+use crate::typed;
 
 /// What the relay says once it listens.
 const READY: &str = "ready";
@@ -45,7 +46,10 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
             other.process.pid,
             other.relaying.describe()
         ))
-        .hint("cargo xtask cluster destroy"));
+        .hint(typed!(
+            "cluster destroy --name {}",
+            relaying.state_dir.file_name().unwrap_or_default()
+        )));
     }
     let path = log(ctx, &relaying.state_dir);
     let log = path
@@ -96,7 +100,7 @@ fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
         relaying.describe()
     ))
     .excerpt(said.lines().map(str::to_owned))
-    .hint("cargo xtask doctor")
+    .hint(typed!("doctor"))
 }
 
 /// Where the relay of that cluster says what went wrong.
