@@ -11,6 +11,8 @@ use camino::Utf8PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::commands::registry::args::ProxiesVerb;
+use crate::commands::test::args::TestCommand;
 use foundation::ui::Color;
 
 pub use build::{BuildArgs, InstallerArgs};
@@ -58,8 +60,13 @@ impl Cli {
                 Some(ClusterVerb::List { .. }) => return None,
             },
             Command::Doctor(args) => &args.up.which,
-            Command::Test(crate::commands::test::args::TestCommand::Integration(args)) => {
-                &args.which
+            Command::Test(TestCommand::Integration(args)) => &args.which,
+            Command::Pprof(pprof) => &pprof.fetch.which,
+            Command::Proxies(proxies) => {
+                return match &proxies.verb {
+                    Some(ProxiesVerb::Check { name, .. }) => name.as_deref(),
+                    _ => None,
+                };
             }
             _ => return None,
         };

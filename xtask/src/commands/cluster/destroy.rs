@@ -16,6 +16,7 @@ use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource};
 use foundation::program;
 use foundation::record::lock;
+use foundation::typed;
 use foundation::ui;
 use foundation::units::human_span;
 
@@ -109,16 +110,10 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::usage(format!("{what} was not destroyed"))
             .cause("the answer was not `y`")
-            .hint(format!(
-                "cargo xtask cluster destroy --name {} --yes",
-                view.name
-            ))),
+            .hint(typed!("cluster destroy --name {} --yes", view.name))),
         None => Err(Failure::usage(format!("{what} was not destroyed"))
             .cause("nobody can be asked here")
-            .hint(format!(
-                "cargo xtask cluster destroy --name {} --yes",
-                view.name
-            ))),
+            .hint(typed!("cluster destroy --name {} --yes", view.name))),
     }
 }
 

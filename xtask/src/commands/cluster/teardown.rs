@@ -12,7 +12,9 @@ use foundation::ctx::owned_path::{self, OwnedPath};
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
+use foundation::program;
 use foundation::record::ledger::Ledger;
+use foundation::typed;
 use talos::network::Cidr;
 use talos::state::files::STATE_FILE;
 
@@ -108,7 +110,7 @@ pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Result<Plan> {
 pub(super) fn check(view: &ClusterView) -> Result<()> {
     if !view.unread.is_empty() {
         let what = format!("cannot tell what there is of cluster `{}`", view.name);
-        let mut failure = Failure::host(what).hint(format!("ls -la {}", view.state_dir));
+        let mut failure = Failure::host(what).hint(program!("ls -la {}", view.state_dir));
         failure.causes.clone_from(&view.unread);
         return Err(failure);
     }
@@ -117,7 +119,7 @@ pub(super) fn check(view: &ClusterView) -> Result<()> {
         .map_err(|error| {
             Failure::host(format!("`{}` is not touched", view.state_dir))
                 .cause(error)
-                .hint(format!("ls -ld {}", view.state_dir))
+                .hint(program!("ls -ld {}", view.state_dir))
         })
 }
 
@@ -319,7 +321,8 @@ pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
         .map(|dir| {
             format!(
                 "the ledger also names cluster `{name}` in `{dir}`, which is not a cluster folder \
-                 of yours: it stays as it is; `cargo xtask doctor --fix` drops the entry"
+                 of yours: it stays as it is; `{}` drops the entry",
+                typed!("doctor --fix")
             )
         })
         .collect()

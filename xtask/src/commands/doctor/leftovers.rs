@@ -15,6 +15,7 @@ use foundation::ctx::relay::RelayView;
 use foundation::ctx::{containers, network, ownership, processes};
 use foundation::plan::{Action, Owned, Resource, Step};
 use foundation::record::ledger::Ledger;
+use foundation::shell::quote;
 use foundation::ui::text::one_line;
 use foundation::{program, typed};
 
@@ -200,7 +201,9 @@ fn elsewhere(ctx: &Ctx, name: &str, state_dir: &Utf8Path, resource: &Resource) -
         Some(home) => finding
             .why("it seems to have been made with another `TALOS_HOME`")
             .cure(format!(
-                "TALOS_HOME={home} cargo xtask cluster status --name {name}"
+                "TALOS_HOME={} {}",
+                quote(home.as_str()),
+                typed!("cluster status --name {}", name)
             )),
         None => drop_entry(ctx, finding, resource),
     }
@@ -215,7 +218,7 @@ fn drop_entry(ctx: &Ctx, finding: Finding, resource: &Resource) -> Finding {
     let step = Step::new("drop an entry from the ledger, and nothing else", action);
     finding
         .why("nothing there is touched; only the entry can be dropped")
-        .cure("cargo xtask doctor --fix")
+        .cure(typed!("doctor --fix"))
         .fix(Some(Fix::Steps(vec![step.unmakes(resource.clone())])))
 }
 

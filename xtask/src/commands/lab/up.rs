@@ -17,6 +17,7 @@ use crate::commands::App;
 use foundation::ctx::host::Host;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
+use foundation::program;
 use foundation::typed;
 
 /// Built when nobody asks for another.
@@ -89,7 +90,7 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
         let package = parts::kernel_package(arch);
         return Err(Failure::host(format!("apt knows no package `{package}`"))
             .cause("the lab's kernel comes from Debian's archive; other distributions call theirs differently")
-            .hint(format!("apt-cache depends {package}")));
+            .hint(program!("apt-cache depends {}", package)));
     }
     let mut plan = Plan::new("build the parts of the lab");
     build::plan(&mut plan, &parts, &own_executable()?);

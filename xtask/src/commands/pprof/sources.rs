@@ -15,6 +15,7 @@ use crate::commands::App;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::probe;
 use foundation::failure::Result;
+use foundation::program;
 
 /// Source files are smaller.
 const LARGEST: u64 = 16 << 20;
@@ -228,10 +229,9 @@ impl Sources {
         });
         Ok(differs(&builds, &here).map(|build| {
             format!(
-                "the profile is of Talos {build}, `{}` is {here}: lines may be off (git -C {} checkout {})",
+                "the profile is of Talos {build}, `{}` is {here}: lines may be off ({})",
                 checkout.dir,
-                checkout.dir,
-                commit_of(build)
+                program!("git -C {} checkout {}", checkout.dir, commit_of(build))
             )
         }))
     }

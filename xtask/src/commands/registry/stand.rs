@@ -7,6 +7,7 @@ use foundation::ctx::containers::{self, Container, State};
 use foundation::ctx::registries::Spec;
 use foundation::ctx::{docker, mirrors};
 use foundation::failure::{Exit, Failure, Result};
+use foundation::program;
 
 /// Where a registry keeps what it holds.
 pub(crate) const DATA: &str = "/var/lib/registry";
@@ -230,7 +231,7 @@ pub(crate) fn check(stood: &[Stood]) -> Result<()> {
     );
     failure.causes = in_the_way;
     Err(match is_name {
-        Some(name) => failure.hint(format!("docker rename {name} {name}-old")),
+        Some(name) => failure.hint(program!("docker rename {} {}", name, format!("{name}-old"))),
         None => failure.hint("stop it, or move it to another port; nothing was changed"),
     })
 }

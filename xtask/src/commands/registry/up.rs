@@ -6,6 +6,7 @@ use foundation::ctx::containers::{Container, LABEL, State};
 use foundation::ctx::registries::Spec;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
+use foundation::program;
 
 /// The guide's and the script's.
 const IMAGE: &str = "registry:2";
@@ -130,7 +131,7 @@ pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Pla
                 "container `{}` was made by hand: it is yours to remove",
                 spec.name
             ))
-            .hint(format!("docker rm -f -v {}", spec.name)));
+            .hint(program!("docker rm -f -v {}", spec.name)));
         }
         if purge {
             let why = format!("remove {}", what(spec));

@@ -18,6 +18,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::talosctl::{Context, Talosctl};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Step, Watch};
+use foundation::program;
 use foundation::typed;
 
 /// What results are filed under.
@@ -213,7 +214,7 @@ fn check_context(app: &App<'_>, view: &ClusterView) -> Result<()> {
     .cause("the tests take that context, and would reboot and reset its nodes");
     let right = config.contexts.iter().find(|(_, it)| leads_there(it));
     Err(match right {
-        Some((name, _)) => failure.hint(format!("talosctl config context {name}")),
+        Some((name, _)) => failure.hint(program!("talosctl config context {}", name)),
         None => failure.hint("`--fresh` for a cluster of their own"),
     })
 }

@@ -9,6 +9,8 @@ use talos::network::Cidr;
 use super::network::has_interface;
 use super::probe;
 use crate::failure::{Failure, Result};
+use crate::program;
+use crate::typed;
 
 /// A bridge by its name, as it is now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Bridge {
         let bridges: Vec<Link> = ask(&["ip", "-json", "link", "show", "type", "bridge"])?;
         if !bridges.iter().any(|link| link.ifname == name) {
             return Err(Failure::host(format!("interface `{name}` is not a bridge"))
-                .hint(format!("ip -d link show {name}")));
+                .hint(program!("ip -d link show {}", name)));
         }
         let ports: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", name])?;
         let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"])?;
@@ -140,7 +142,7 @@ pub(super) fn ask<T: DeserializeOwned>(argv: &[&str]) -> Result<Vec<T>> {
     let failed = |why: String| {
         Failure::host(format!("`{}` does not answer", argv.join(" ")))
             .cause(why)
-            .hint("cargo xtask doctor")
+            .hint(typed!("doctor"))
     };
     let output = probe::run(argv, None, probe::LIMIT)
         .ok_or_else(|| failed("it cannot be started, or takes too long".to_owned()))?;

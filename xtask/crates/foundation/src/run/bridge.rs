@@ -5,6 +5,7 @@ use talos::names::{is_bridge_name, is_fabric_bridge_name};
 use crate::ctx::bridge::Bridge;
 use crate::ctx::probe;
 use crate::failure::{Failure, Result};
+use crate::program;
 
 /// Remove the bridge, unless its name is not one that talosctl gives, or
 /// something of others has come onto it.
@@ -41,5 +42,5 @@ pub(crate) fn in_use(name: &str, foreign: &[String]) -> Failure {
             "on it is `{}`, which is not of this cluster",
             foreign.join("`, `")
         ))
-        .hint(format!("ip link show master {name}"))
+        .hint(program!("ip link show master {}", name))
 }

@@ -4,6 +4,7 @@
 use super::child::How;
 use crate::failure::Result;
 use crate::plan::ProcessIdentity;
+use crate::program;
 
 /// After SIGKILL; a process in the middle of disk work takes its time.
 #[cfg(target_os = "linux")]
@@ -54,7 +55,7 @@ pub(super) fn stop(
             "{} (pid {}) was left alone: it is not of the cluster in `{cluster}`",
             process.what, process.pid
         ))
-        .hint(format!("ls -l /proc/{}/fd/1", process.pid)));
+        .hint(program!("ls -l /proc/{}/fd/1", process.pid)));
     }
     for (signal, limit) in [(Signal::TERM, grace_seconds), (Signal::KILL, LAST_WAIT)] {
         match pidfd_send_signal(&fd, signal) {
