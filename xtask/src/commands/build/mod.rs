@@ -5,9 +5,9 @@ mod convert;
 mod explain;
 mod list;
 pub(super) mod preflight;
-mod probes;
 pub(super) mod repository;
 mod shells;
+mod trust;
 
 use camino::Utf8Path;
 use makefile::{Item, Planned};
@@ -16,6 +16,7 @@ use super::App;
 use super::cluster::HalfMade;
 use crate::cli::{BuildArgs, PlanFormat};
 use foundation::failure::{Failure, Result};
+use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
 use repository::{Repository, refused};
 use shells::{For, Shells};
@@ -196,10 +197,7 @@ fn missing(planned: &Planned) -> Option<&makefile::Error> {
 /// The Dockerfile, or the Pkgfile's folder, that `target-%` builds from.
 fn stages(dir: &Utf8Path) -> Result<Vec<String>> {
     let path = dir.join("Dockerfile");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::host(format!("cannot read `{path}`")).cause(error)),
-    };
-    Ok(list::parse_stages(&text))
+    let text = files::read_text(&path, files::MEDIUM)
+        .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+    Ok(list::parse_stages(&text.unwrap_or_default()))
 }

@@ -9,6 +9,7 @@ use makefile::{Invocation, Makefile};
 use super::super::App;
 use foundation::ctx::cargo_run;
 use foundation::failure::{Failure, Result};
+use foundation::files;
 
 /// A folder with a Makefile that we can read.
 #[derive(Debug)]
@@ -55,8 +56,9 @@ impl Repository {
             return Err(Failure::usage(format!("there is no Makefile in `{dir}`"))
                 .hint("name a checkout of Talos, pkgs or extensions: `-C DIR`"));
         };
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+        let text = files::read_text(&path, files::MEDIUM)
+            .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?
+            .unwrap_or_default();
         let makefile = Makefile::parse(path.file_name().unwrap_or("Makefile"), &text)
             .map_err(|error| refused(&error))?;
         // As after `cd DIR && make`.

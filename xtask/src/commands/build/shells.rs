@@ -4,16 +4,26 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 use std::time::Duration;
 
 use camino::Utf8Path;
 use makefile::{Ask, Error, Invocation, Makefile, Reply, World};
 
-use super::probes::{Trust, trust};
+use super::trust::{Judge, Trust, look_environment};
 use foundation::ctx::probe;
 
 /// `git describe --dirty` reads the whole tree; nothing asked here takes long.
 const LIMIT: Duration = Duration::from_mins(2);
+/// Processes at once: they are short, and each takes two more threads.
+const MOST_AT_ONCE: usize = 4;
+/// Commands whose text has the output of others in it: each depth is an
+/// evaluation. Makefiles of people have three.
+const DEEPEST: usize = 100;
+/// All that was printed.
+const MOST_TEXT: usize = 64 << 20;
 /// Variables that programs look at without being told.
 const LOOKED_AT: &[&str] = &["PATH", "HOME", "TZ", "LANG"];
 
@@ -37,22 +47,27 @@ pub(super) struct Shells<'a> {
     purpose: For,
     /// A file, as the Makefile names it, that a step before removes.
     gone: Option<String>,
+    judge: Judge<'a>,
     known: RefCell<BTreeMap<Key, String>>,
     wanted: RefCell<BTreeSet<Key>>,
 }
 
 impl World for Shells<'_> {
     fn shell(&self, ask: &Ask<'_>) -> Reply {
-        let trust = trust(ask.command);
+        let trusted = |least: Trust| self.judge.trust(ask.command) <= least;
         let now = match (ask.in_recipe, self.purpose) {
             (false, For::Run) => true,
-            (true, For::Run | For::Later) => trust == Trust::Stable,
-            _ => trust != Trust::None,
+            (true, For::Run | For::Later) => trusted(Trust::Stable),
+            _ => trusted(Trust::Reads),
         };
         if !now {
             return Reply::Later;
         }
         let key = self.key(ask);
+        // What a Makefile sets for a nested make may name other programs.
+        if self.purpose != For::Run && !key.1.is_empty() {
+            return Reply::Later;
+        }
         if let Some(output) = self.known.borrow().get(&key) {
             return Reply::Text(output.clone());
         }
@@ -72,6 +87,7 @@ impl<'a> Shells<'a> {
             base,
             purpose,
             gone: None,
+            judge: Judge::new(dir, base),
             known: RefCell::default(),
             wanted: RefCell::default(),
         }
@@ -90,14 +106,17 @@ impl<'a> Shells<'a> {
         invocation: &Invocation,
         evaluate: impl Fn(&Makefile, &Invocation, &dyn World) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        loop {
+        for _ in 0..DEEPEST {
             let result = evaluate(makefile, invocation, self);
             let wanted = self.wanted.take();
             if wanted.is_empty() {
                 return result;
             }
-            self.ask(wanted);
+            self.ask(wanted)?;
         }
+        Err(Error::Usage(format!(
+            "the Makefile has `$(shell …)` whose commands wait for one another, more than {DEEPEST} deep"
+        )))
     }
 
     fn key(&self, ask: &Ask<'_>) -> Key {
@@ -118,30 +137,50 @@ impl<'a> Shells<'a> {
         (ask.command.to_owned(), differs.collect())
     }
 
-    fn ask(&self, wanted: BTreeSet<Key>) {
-        let dir = self.dir;
-        let answers: Vec<(Key, String)> = std::thread::scope(|scope| {
-            let asked: Vec<_> = wanted
-                .into_iter()
-                .map(|key| {
-                    scope.spawn(move || {
-                        let mut environment = key.1.clone();
-                        environment.push(("PWD".to_owned(), dir.to_string()));
-                        let output = probe::run_in(
-                            &["/bin/sh", "-c", &key.0],
-                            &environment,
-                            Some(dir),
-                            LIMIT,
-                        );
-                        (key, output.map(|output| output.stdout).unwrap_or_default())
-                    })
-                })
-                .collect();
-            asked
-                .into_iter()
-                .filter_map(|thread| thread.join().ok())
-                .collect()
+    /// A few at once, until all have answered.
+    fn ask(&self, wanted: BTreeSet<Key>) -> Result<(), Error> {
+        let known = self.known.borrow().values().map(String::len).sum();
+        let printed = AtomicUsize::new(known);
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = threads.min(MOST_AT_ONCE).min(wanted.len());
+        let waiting = Mutex::new(wanted.into_iter());
+        let answers = Mutex::new(Vec::new());
+        let (dir, mut environment) = (self.dir, Vec::new());
+        if self.purpose != For::Run {
+            environment = look_environment(self.base);
+        }
+        environment.push(("PWD".to_owned(), dir.to_string()));
+        let next = || {
+            let is_full = printed.load(Ordering::Relaxed) > MOST_TEXT;
+            waiting.lock().ok()?.next().filter(|_| !is_full)
+        };
+        let work = || {
+            while let Some(key) = next() {
+                let environment = [&key.1[..], &environment].concat();
+                let argv = ["/bin/sh", "-c", &key.0];
+                let output = probe::run_in(&argv, &environment, Some(dir), LIMIT);
+                let text = output.map(|output| output.stdout).unwrap_or_default();
+                printed.fetch_add(text.len(), Ordering::Relaxed);
+                if let Ok(mut answers) = answers.lock() {
+                    answers.push((key, text));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                // Where no thread can be had, this one does all.
+                let _ = Builder::new().spawn_scoped(scope, work);
+            }
+            work();
         });
+        if printed.into_inner() > MOST_TEXT {
+            return Err(Error::Usage(format!(
+                "the commands of `$(shell …)` print more than {} MiB",
+                MOST_TEXT >> 20
+            )));
+        }
+        let answers = answers.into_inner().unwrap_or_default();
         self.known.borrow_mut().extend(answers);
+        Ok(())
     }
 }

@@ -1,0 +1,195 @@
+//! Which `$(shell …)` may be asked without changing anything, judged by the
+//! programs, by their options and operands, and by where the programs are from.
+
+mod git;
+mod options;
+mod origin;
+mod programs;
+mod sed;
+mod shell;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use foundation::ctx::probe;
+
+use shell::Word;
+
+/// How far a command can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trust {
+    /// Says the same whenever it is asked.
+    Stable,
+    /// Changes nothing, but what it says may change.
+    Reads,
+    /// May do anything.
+    None,
+}
+
+/// The commands that a shell brings along, whatever lies on `PATH`.
+const BUILTINS: &[&str] = &["[", "echo", "false", "printf", "test", "true"];
+/// Files that a pattern may stand for and that are looked at.
+const MOST_FILES: usize = 1000;
+
+/// Settings of git's that name programs which a verb that reads would start.
+/// Those that are left out are taken back by [`GIT_SETTINGS`].
+const GIT_PROGRAMS: &[(&str, &[&str])] = &[
+    ("filter.", &[".clean", ".smudge", ".process"]),
+    ("diff.", &[".textconv", ".command", ".external"]),
+    ("gpg.", &["program"]),
+    ("pretty.", &[""]),
+];
+/// For a look at a repository: no daemon, no hook, no verification by another
+/// program, and no repository that only looks like a folder of the checkout.
+const GIT_SETTINGS: &[(&str, &str)] = &[
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", "/dev/null"),
+    ("log.showSignature", "false"),
+    ("safe.bareRepository", "explicit"),
+];
+
+/// Judges the commands of one checkout.
+pub(super) struct Judge<'a> {
+    dir: &'a Utf8Path,
+    path: &'a str,
+    own: RefCell<BTreeMap<String, bool>>,
+    git_is_plain: OnceCell<bool>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(dir: &'a Utf8Path, environment: &'a BTreeMap<String, String>) -> Self {
+        Self {
+            dir,
+            path: environment.get("PATH").map_or("", String::as_str),
+            own: RefCell::default(),
+            git_is_plain: OnceCell::new(),
+        }
+    }
+
+    /// What is not understood is not trusted.
+    pub(super) fn trust(&self, command: &str) -> Trust {
+        let Some(commands) = shell::commands(command) else {
+            return Trust::None;
+        };
+        let each = commands.iter().map(|words| self.trust_words(words));
+        each.max().unwrap_or(Trust::Stable)
+    }
+
+    fn trust_words(&self, words: &[Word]) -> Trust {
+        let Some((program, words)) = words.split_first() else {
+            return Trust::Stable;
+        };
+        let name = program.text.as_str();
+        if !program.is_exact() {
+            return Trust::None;
+        }
+        let trust = match name {
+            "git" => git::trust(words, &|folder| self.is_here(folder)),
+            _ => programs::trust(name, words, &|word| self.is_plain_file(word)),
+        };
+        // The cheap questions first.
+        if trust == Trust::None
+            || !self.is_own(name)
+            || (name == "git" && !*self.git_is_plain.get_or_init(|| self.git_is_plain()))
+        {
+            return Trust::None;
+        }
+        trust
+    }
+
+    fn is_own(&self, program: &str) -> bool {
+        if BUILTINS.contains(&program) {
+            return true;
+        }
+        let mut known = self.own.borrow_mut();
+        *known
+            .entry(program.to_owned())
+            .or_insert_with(|| origin::is_own(program, self.path, self.dir))
+    }
+
+    fn is_here(&self, folder: &str) -> bool {
+        let path = self.dir.join(folder).canonicalize_utf8();
+        path.is_ok_and(|path| Some(path) == self.dir.canonicalize_utf8().ok())
+    }
+
+    /// Opening anything else may wait for ever, or already do something.
+    fn is_plain_file(&self, word: &Word) -> bool {
+        let is_plain = |path: &std::path::Path| match path.metadata() {
+            Ok(metadata) => metadata.is_file() || metadata.is_dir(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if word.has_variable {
+            return false;
+        }
+        if !word.is_pattern {
+            return word.text == "-" || is_plain(self.dir.join(&word.text).as_std_path());
+        }
+        let pattern = glob::Pattern::escape(self.dir.as_str());
+        let Ok(found) = glob::glob(&format!("{pattern}/{}", word.pattern)) else {
+            return false;
+        };
+        let mut found = found.take(MOST_FILES + 1).enumerate();
+        !word.text.starts_with('/')
+            && found
+                .all(|(index, path)| index < MOST_FILES && path.is_ok_and(|path| is_plain(&path)))
+    }
+
+    /// Whether the repository's own settings leave git to itself: what a user
+    /// has set for all repositories is the user's.
+    fn git_is_plain(&self) -> bool {
+        let listed = probe::run(
+            &[
+                "git",
+                "config",
+                "--show-scope",
+                "--name-only",
+                "--includes",
+                "--list",
+            ],
+            Some(self.dir),
+            Duration::from_secs(10),
+        );
+        listed.is_some_and(|listed| {
+            let names = listed
+                .stdout
+                .lines()
+                .filter_map(|line| line.split_once('\t'));
+            let mut own = names.filter(|(scope, _)| matches!(*scope, "local" | "worktree"));
+            listed.success && !own.any(|(_, name)| names_program(name))
+        })
+    }
+}
+
+fn names_program(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    GIT_PROGRAMS.iter().any(|(section, endings)| {
+        name.starts_with(section) && endings.iter().any(|ending| name.ends_with(ending))
+    })
+}
+
+/// What a command that is asked for a look is given besides: git writes no
+/// index, fetches nothing and starts nothing. `base` is its environment so far.
+pub(super) fn look_environment(base: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let before = base.get("GIT_CONFIG_COUNT");
+    let before: usize = before.and_then(|count| count.parse().ok()).unwrap_or(0);
+    let mut out: Vec<(String, String)> = [
+        ("GIT_OPTIONAL_LOCKS", "0"),
+        ("GIT_NO_LAZY_FETCH", "1"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (index, (name, value)) in GIT_SETTINGS.iter().enumerate() {
+        let at = before + index;
+        out.push((format!("GIT_CONFIG_KEY_{at}"), (*name).to_owned()));
+        out.push((format!("GIT_CONFIG_VALUE_{at}"), (*value).to_owned()));
+    }
+    let count = before + GIT_SETTINGS.len();
+    out.push(("GIT_CONFIG_COUNT".to_owned(), count.to_string()));
+    out
+}
+
+#[cfg(test)]
+mod tests;
