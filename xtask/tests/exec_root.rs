@@ -288,8 +288,9 @@ fn a_deadline_dumps_goroutines_and_kills() {
     );
 }
 
-/// Arguments: our binary, then ours of it. Ends by becoming the user. The
-/// user, sudo's rules and all else are in a mount namespace of the test's.
+/// Arguments: our binary, then ours of it. Ends by becoming the user, to whom
+/// sudo grants the helper alone. The user, sudo's rules and all else are in a
+/// mount namespace of the test's.
 const AS_USER: &str = r#"
 set -e
 mount -t tmpfs -o mode=0755 tmpfs /run
@@ -299,7 +300,8 @@ cp /etc/passwd /etc/group /etc/shadow .
 echo "xtasktest:x:64123:64123::$HOME:/bin/sh" >>passwd
 echo "xtasktest:x:64123:" >>group
 echo "xtasktest:*:19000:0:99999:7:::" >>shadow
-printf '%s\n' 'Defaults env_reset, !syslog' 'xtasktest ALL=(ALL:ALL) NOPASSWD: ALL' >sudoers
+rule="xtasktest ALL=(root) NOPASSWD: $0 internal root-exec"
+printf '%s\n' 'Defaults env_reset, !syslog' "$rule" >sudoers
 chmod 0440 sudoers shadow; chmod 0644 passwd group
 for file in passwd group shadow sudoers; do mount --bind $file /etc/$file; done
 cd "$HOME"
@@ -310,31 +312,52 @@ exec setpriv --reuid 64123 --regid 64123 --clear-groups \
   env -i HOME="$HOME" PATH=/usr/bin:/bin LD_PRELOAD=/nowhere.so SECRET=1 "$binary" "$@"
 "#;
 
-#[test]
-fn a_user_gets_back_what_root_wrote() {
-    let name = "a_user_gets_back_what_root_wrote";
+/// Whether there can be such a user; says why not.
+fn can_be_user(name: &str) -> bool {
     if !can(name) {
-        return;
+        return false;
     }
     for tool in ["sudo", "setpriv", "unshare"] {
         if foundation::ctx::host::Host::which(tool).is_none() {
-            return skip(name, &format!("no `{tool}`"));
+            skip(name, &format!("no `{tool}`"));
+            return false;
         }
     }
-    let home = Home::new();
-    let binary = place(&home);
-    let own = home.binary();
+    true
+}
+
+/// `exec-root` of the user with these words, in the package's folder.
+fn as_user(home: &Home, words: &[&str]) -> Said {
     run(Command::new("cp").args(["-r", WORKSPACE, home.path("src").as_str()]));
-    let others = home.write("src/root/testdata/others", "root's own, from before");
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private", "sh", "-c", AS_USER])
-        .args([own.as_str(), "exec-root", binary.as_str(), "-test.v"])
-        .arg("-test.run=TestWrites|TestPrints|TestLeaves")
-        .arg(format!("-test.cpuprofile={}", home.path("cpu.out")))
+        .args([home.binary().as_str(), "exec-root"])
+        .args(words)
         .env("HOME", &home.root)
         .env("TZ", "1818181");
-    let said = run(&mut command);
+    run(&mut command)
+}
+
+#[test]
+fn a_user_gets_back_what_root_wrote() {
+    let name = "a_user_gets_back_what_root_wrote";
+    if !can_be_user(name) {
+        return;
+    }
+    let home = Home::new();
+    let binary = place(&home);
+    let others = home.write("src/root/testdata/others", "root's own, from before");
+    let profile = format!("-test.cpuprofile={}", home.path("cpu.out"));
+    let said = as_user(
+        &home,
+        &[
+            binary.as_str(),
+            "-test.v",
+            "-test.run=TestWrites|TestPrints|TestLeaves|TestFinds",
+            &profile,
+        ],
+    );
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
     for path in ["testdata/written", "testdata/written/deep/file"] {
         let metadata = std::fs::metadata(home.path("src/root").join(path)).unwrap();
@@ -351,4 +374,68 @@ fn a_user_gets_back_what_root_wrote() {
         .find_map(|line| Some(line.split_once("env TMPDIR=")?.1.to_owned()))
         .unwrap();
     assert!(!std::fs::exists(scratch).unwrap());
+}
+
+/// As the go command asks for coverage, and a user for profiles.
+#[test]
+fn a_user_gets_what_flags_ask_for() {
+    let name = "a_user_gets_what_flags_ask_for";
+    if !can_be_user(name) {
+        return;
+    }
+    let home = Home::new();
+    let binary = place(&home);
+    let mut go = Command::new("go");
+    // The package itself has no statements outside of its tests.
+    go.args(["test", "-c", "-coverpkg=os/exec", "-o", binary.as_str()]);
+    go.arg("./root");
+    let built = run(go.current_dir(WORKSPACE));
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    open(&binary, 0o755);
+    for dir in ["cover", "out"] {
+        std::fs::create_dir(home.path(dir)).unwrap();
+    }
+    home.write(
+        "out/old.out",
+        "a longer file than the profile of no samples"
+            .repeat(99)
+            .as_str(),
+    );
+    let folder = format!("-test.gocoverdir={}", home.path("cover"));
+    let profile = format!("-test.coverprofile={}", home.path("_cover_.out"));
+    let mut words = vec![
+        binary.as_str(),
+        "-test.run=TestPlain",
+        "-test.outputdir=../../out",
+        "-test.trace=trace.out",
+        "-test.blockprofile",
+        "old.out",
+        "-test.memprofile=/dev/stderr",
+        &folder,
+        &profile,
+    ];
+    let help = run(Command::new("go").args(["help", "testflag"]));
+    let has_artifacts = help.stdout.contains("-artifacts");
+    if has_artifacts {
+        words.push("-test.artifacts");
+    }
+    let said = as_user(&home, &words);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    let mut files: Vec<Utf8PathBuf> = ["_cover_.out", "out/trace.out", "out/old.out"]
+        .map(|name| home.path(name))
+        .into();
+    let covered = home.path("cover").read_dir_utf8().unwrap();
+    files.extend(covered.map(|entry| entry.unwrap().into_path()));
+    assert!(files.len() >= 5, "{files:?}");
+    if has_artifacts {
+        files.push(home.path("out/_artifacts"));
+    }
+    for path in &files {
+        let metadata = std::fs::metadata(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!((metadata.uid(), metadata.gid()), (UID, UID), "{path}");
+    }
+    let read = |name: &str| std::fs::read(home.path(name)).unwrap();
+    assert!(read("_cover_.out").starts_with(b"mode: set\n"));
+    assert!(read("out/trace.out").starts_with(b"go 1."));
+    assert!(read("out/old.out").starts_with(b"\x1f\x8b"));
 }

@@ -308,7 +308,7 @@ fn a_sudo_that_grants_only_other_commands_is_exit_3_too() {
     let home = Home::new();
     // `sudo -n true` works, what the step needs does not.
     let sudoers = "xtasktest ALL=(ALL:ALL) NOPASSWD: /usr/bin/true";
-    let steps = plan([bash("id -u").as_root()]);
+    let steps = plan([bash("touch ~/mark"), bash("id -u").as_root()]);
     let Some(harness) = as_user(
         "a_sudo_that_grants_only_other_commands",
         &home,
@@ -320,8 +320,27 @@ fn a_sudo_that_grants_only_other_commands_is_exit_3_too() {
     let said = harness.end();
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("sudo refused step \"a step\""),
+        said.stderr
+            .contains("steps need root, and `sudo` does not allow it without a password"),
         "{}",
         said.stderr
     );
+    assert!(said.stderr.contains("sudo: a password is required"));
+    assert!(!home.path("mark").exists());
+}
+
+#[test]
+fn a_rule_for_the_helper_alone_is_enough() {
+    let home = Home::new();
+    let sudoers = format!(
+        "xtasktest ALL=(root) NOPASSWD: {} internal root-step",
+        home.path("xtask")
+    );
+    let steps = plan([bash("id -u").as_root()]);
+    let Some(harness) = as_user("a_rule_for_the_helper_alone", &home, &sudoers, &steps) else {
+        return;
+    };
+    let said = harness.end();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(log(&home, 1).trim(), "0");
 }
