@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 mod serve;
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -19,6 +19,7 @@ use super::spawn;
 use crate::ctx::Ctx;
 use crate::ctx::relay::{RelayView, Relaying};
 use crate::failure::{Because, Failure, Result};
+use crate::files;
 use crate::typed;
 
 /// What the relay says once it listens.
@@ -55,7 +56,8 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
     let log = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| File::create(&path))
+        .and_then(|()| files::open_own(&path, OpenOptions::new().write(true).create(true)))
+        .and_then(|log| log.set_len(0).map(|()| log))
         .because(|| format!("cannot write `{path}`"))?;
     let program = spawn::own_executable()
         .ok()
@@ -94,7 +96,8 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
 }
 
 fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
-    let said = std::fs::read_to_string(log).unwrap_or_default();
+    let said = files::read_text(log, files::MEDIUM);
+    let said = said.ok().flatten().unwrap_or_default();
     Failure::step(format!(
         "the relay cannot listen at {}",
         relaying.describe()

@@ -1,27 +1,32 @@
 //! The relay itself: what comes to a port of the gateway goes to the same port
-//! of 127.0.0.1. It ends when its cluster's folder is gone, so that it cannot
-//! outlive a cluster that was taken down by other means than ours.
+//! of 127.0.0.1. One thread does all of it. It ends when its cluster's folder is
+//! gone, so that it cannot outlive a cluster that was taken down by other means
+//! than ours.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::net::sockopt::{
     set_ip_freebind, set_socket_keepalive, set_socket_reuseaddr, set_tcp_keepcnt, set_tcp_keepidle,
     set_tcp_keepintvl,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use talos::network::Cidr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::READY;
 use crate::ctx::relay::Relaying;
 use crate::failure::{Because, Failure, Result};
-use crate::ui;
 
-/// At once, over all ports; a node pulls three layers at a time per image.
-const CONNECTIONS: usize = 512;
 const BACKLOG: i32 = 128;
 const BUFFER: usize = 64 << 10;
 /// Loopback answers at once or not at all.
@@ -30,6 +35,27 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(1);
 /// `cluster create` makes its folder within seconds of its start.
 const FOLDER_WITHIN: Duration = Duration::from_mins(15);
+/// Connections that fail fill the log no further than this.
+const LOGGED: usize = 1000;
+
+/// How much of the relay one node can hold.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// At once, over all ports.
+    all: usize,
+    /// Of them from one address. A node pulls three layers at a time per image,
+    /// and keeps some connections to each registry for later.
+    per_peer: usize,
+    /// Without a byte in either direction. A registry that fetches a large layer
+    /// itself before it answers is quiet for minutes.
+    idle: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    all: 1024,
+    per_peer: 128,
+    idle: Duration::from_mins(10),
+};
 
 /// Listen, say so on standard output, and relay until the cluster is gone.
 ///
@@ -49,40 +75,78 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
             let address = SocketAddrV4::new(gateway, *port);
             listener(address).because(|| format!("cannot listen on {address}"))
         })
-        .collect::<Result<Vec<TcpListener>>>()?;
-    let was_there = relaying.state_dir.is_dir();
-    let open = Arc::new(AtomicUsize::new(0));
-    for (listener, port) in listeners.into_iter().zip(relaying.ports.clone()) {
-        let (open, cidr) = (Arc::clone(&open), relaying.cidr);
-        std::thread::spawn(move || accept(&listener, port, cidr, &open));
-    }
-    ui::print(&format!("{READY}\n"));
-    wait_for_the_end(relaying, was_there);
-    Ok(())
+        .collect::<Result<Vec<std::net::TcpListener>>>()?;
+    let was_there = !is_gone(relaying);
+    let limits = Limits {
+        all: LIMITS.all.min(descriptors() / 2),
+        ..LIMITS
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .because(|| "cannot start the relay".to_owned())?;
+    let tasks = LocalSet::new();
+    let relay = Rc::new(Relay::new(relaying.cidr, limits));
+    tasks.block_on(&runtime, async {
+        for (listener, port) in listeners.into_iter().zip(&relaying.ports) {
+            let listener =
+                TcpListener::from_std(listener).because(|| format!("cannot serve port {port}"))?;
+            tokio::task::spawn_local(Rc::clone(&relay).accept(listener, *port));
+        }
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+        drop(out);
+        wait_for_the_end(relaying, was_there).await;
+        Ok(())
+    })
+}
+
+/// As many files as we may have open, but for those that are no connections.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let now = now.map_or(usize::MAX, |now| usize::try_from(now).unwrap_or(usize::MAX));
+    now.saturating_sub(64)
 }
 
 /// The bridge with that address is made later, by talosctl: hence the freebind.
-fn listener(address: SocketAddrV4) -> std::io::Result<TcpListener> {
+fn listener(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
-        SocketFlags::CLOEXEC,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
     set_ip_freebind(&socket, true)?;
     set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
+    Ok(std::net::TcpListener::from(socket))
+}
+
+/// A folder that cannot be looked at is not gone.
+fn is_gone(relaying: &Relaying) -> bool {
+    match relaying.state_dir.symlink_metadata() {
+        Ok(found) => !found.is_dir(),
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 /// Of a cluster that `was_there` already, or is still to be made.
-fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
+async fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
     let began = Instant::now();
     let mut missed = 0;
     loop {
-        std::thread::sleep(LOOK);
-        if relaying.state_dir.is_dir() {
+        sleep(LOOK).await;
+        if !is_gone(relaying) {
             (was_there, missed) = (true, 0);
             continue;
         }
@@ -94,49 +158,97 @@ fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
     }
 }
 
-fn accept(listener: &TcpListener, port: u16, cidr: Cidr, open: &Arc<AtomicUsize>) {
-    loop {
-        match listener.accept() {
-            Ok((client, peer)) => admit(client, peer, port, cidr, open),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Out of descriptors, perhaps: not in a busy loop.
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+/// What all ports share.
+#[derive(Debug)]
+struct Relay {
+    cidr: Cidr,
+    limits: Limits,
+    open: RefCell<HashMap<Ipv4Addr, usize>>,
+    logged: Cell<usize>,
+}
+
+impl Relay {
+    fn new(cidr: Cidr, limits: Limits) -> Self {
+        Self {
+            cidr,
+            limits,
+            open: RefCell::default(),
+            logged: Cell::new(0),
+        }
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener, port: u16) {
+        loop {
+            match listener.accept().await {
+                Ok((client, peer)) => {
+                    if let Some(place) = self.admit(peer) {
+                        tokio::task::spawn_local(place.serve(client, peer, port));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                // Out of descriptors, perhaps: not in a busy loop.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// Nodes and this machine only: others may have a route to the bridge. And
+    /// each only so often that the others are served as well.
+    fn admit(self: &Rc<Self>, peer: SocketAddr) -> Option<Place> {
+        let SocketAddr::V4(peer) = peer else {
+            return None;
+        };
+        let peer = *peer.ip();
+        let mut open = self.open.borrow_mut();
+        let all: usize = open.values().sum();
+        let own = open.get(&peer).copied().unwrap_or(0);
+        if !self.cidr.contains(peer) || all >= self.limits.all || own >= self.limits.per_peer {
+            return None;
+        }
+        open.insert(peer, own + 1);
+        Some(Place {
+            relay: Rc::clone(self),
+            peer,
+        })
+    }
+}
+
+/// One of the connections that a peer may have; given up when dropped.
+#[derive(Debug)]
+struct Place {
+    relay: Rc<Relay>,
+    peer: Ipv4Addr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.relay.open.borrow_mut();
+        match open.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.remove(&self.peer);
+            }
         }
     }
 }
 
-/// Nodes and this machine only: others may have a route to the bridge.
-fn admit(client: TcpStream, peer: SocketAddr, port: u16, cidr: Cidr, open: &Arc<AtomicUsize>) {
-    let is_of_cluster = matches!(peer, SocketAddr::V4(peer) if cidr.contains(*peer.ip()));
-    if !is_of_cluster || open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
-        if is_of_cluster {
-            open.fetch_sub(1, Ordering::SeqCst);
+impl Place {
+    async fn serve(self, client: TcpStream, peer: SocketAddr, port: u16) {
+        let Err(error) = relay(client, port, self.relay.limits.idle).await else {
+            return;
+        };
+        let logged = self.relay.logged.get();
+        if logged < LOGGED {
+            self.relay.logged.set(logged + 1);
+            eprintln!("{peer} to port {port}: {error}");
         }
-        return;
-    }
-    let left = Arc::clone(open);
-    let work = move || {
-        if let Err(error) = relay(&client, port) {
-            ui::say(&format!("{peer} to port {port}: {error}\n"));
-        }
-        left.fetch_sub(1, Ordering::SeqCst);
-    };
-    if std::thread::Builder::new()
-        .stack_size(STACK)
-        .spawn(work)
-        .is_err()
-    {
-        open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// The buffer is on the heap.
-const STACK: usize = 128 << 10;
-
-fn relay(client: &TcpStream, port: u16) -> std::io::Result<()> {
-    let registry = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let registry = TcpStream::connect_timeout(&registry, CONNECT_WITHIN)?;
-    for socket in [client, &registry] {
+async fn relay(mut client: TcpStream, port: u16, idle: Duration) -> io::Result<()> {
+    let registry = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    let mut registry = timeout(CONNECT_WITHIN, registry).await??;
+    for socket in [&client, &registry] {
         // A node that is power-cycled says nothing to its connections.
         set_socket_keepalive(socket, true)?;
         set_tcp_keepidle(socket, Duration::from_secs(30))?;
@@ -144,38 +256,51 @@ fn relay(client: &TcpStream, port: u16) -> std::io::Result<()> {
         set_tcp_keepcnt(socket, 3)?;
         socket.set_nodelay(true)?;
     }
-    std::thread::scope(|scope| {
-        let back = std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn_scoped(scope, || pump(&registry, client));
-        if back.is_ok() {
-            pump(client, &registry);
-        }
-    });
+    let moved = Cell::new(Instant::now());
+    let (asked, answers) = client.split();
+    let (answered, asks) = registry.split();
+    let both = async {
+        // Errors are the peers' own affair: either ends both directions.
+        let _ = tokio::try_join!(pump(asked, asks, &moved), pump(answered, answers, &moved));
+    };
+    tokio::select! {
+        () = both => {}
+        () = quiet_for(idle, &moved) => {}
+    }
     Ok(())
 }
 
-/// One direction, to its end; then the other side is told, or, after an error,
-/// both directions are ended.
-fn pump(mut from: &TcpStream, mut to: &TcpStream) {
-    let mut buffer = vec![0; BUFFER];
-    let ended_well = loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break true,
+/// Until nothing has moved in either direction for `idle`.
+async fn quiet_for(idle: Duration, moved: &Cell<Instant>) {
+    loop {
+        let end = moved.get() + idle;
+        sleep_until(end).await;
+        if moved.get() + idle <= end {
+            return;
+        }
+    }
+}
+
+/// One direction, to its end; then the other side is told.
+async fn pump(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &Cell<Instant>) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        // One that is quiet has no buffer.
+        from.readable().await?;
+        buffer.resize(BUFFER, 0);
+        match from.try_read(&mut buffer) {
+            Ok(0) => return to.shutdown().await,
             Ok(count) => {
-                if to.write_all(&buffer[..count]).is_err() {
-                    break false;
+                moved.set(Instant::now());
+                let mut rest = &buffer[..count];
+                while !rest.is_empty() {
+                    let count = to.write(rest).await?;
+                    moved.set(Instant::now());
+                    rest = &rest[count..];
                 }
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => break false,
-        }
-    };
-    if ended_well {
-        let _ = to.shutdown(Shutdown::Write);
-    } else {
-        for socket in [from, to] {
-            let _ = socket.shutdown(Shutdown::Both);
+            Err(error) if error.kind() == ErrorKind::WouldBlock => buffer = Vec::new(),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -183,25 +308,32 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpStream as Stream};
 
     /// A registry that answers with what it was asked, backwards.
     fn echo() -> u16 {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
             for socket in listener.incoming() {
                 let mut socket = socket.unwrap();
-                let mut asked = Vec::new();
-                socket.read_to_end(&mut asked).unwrap();
-                asked.reverse();
-                socket.write_all(&asked).unwrap();
+                std::thread::spawn(move || {
+                    let mut asked = Vec::new();
+                    let _ = socket.read_to_end(&mut asked);
+                    asked.reverse();
+                    let _ = socket.write_all(&asked);
+                });
             }
         });
         port
     }
 
     fn ask(address: SocketAddr, question: &[u8]) -> Vec<u8> {
-        let mut socket = TcpStream::connect(address).unwrap();
+        ask_by(Stream::connect(address).unwrap(), question)
+    }
+
+    fn ask_by(mut socket: Stream, question: &[u8]) -> Vec<u8> {
         // One that is refused may be closed already.
         let _ = socket
             .write_all(question)
@@ -213,13 +345,37 @@ mod tests {
 
     /// All of 127.0.0.0/8 is this machine's: 127.9.9.1 is a gateway to try with.
     fn start(cidr: &str, peers: &str) -> SocketAddr {
+        start_with(cidr, peers, LIMITS)
+    }
+
+    fn start_with(cidr: &str, peers: &str, limits: Limits) -> SocketAddr {
         let port = echo();
         let cidr = Cidr::containing(cidr).unwrap();
         let address = SocketAddrV4::new(cidr.gateway().unwrap(), port);
         let listener = listener(address).unwrap();
-        let (open, peers) = (Arc::default(), Cidr::containing(peers).unwrap());
-        std::thread::spawn(move || accept(&listener, port, peers, &open));
+        let peers = Cidr::containing(peers).unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            LocalSet::new().block_on(&runtime, async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                Rc::new(Relay::new(peers, limits))
+                    .accept(listener, port)
+                    .await;
+            });
+        });
         address.into()
+    }
+
+    /// From that address of this machine.
+    fn connect_from(own: [u8; 4], to: SocketAddr) -> Stream {
+        let kind = (AddressFamily::INET, SocketType::STREAM);
+        let socket = socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&socket, &SocketAddrV4::new(own.into(), 0)).unwrap();
+        rustix::net::connect(&socket, &to).unwrap();
+        Stream::from(socket)
     }
 
     #[test]
@@ -241,5 +397,53 @@ mod tests {
     #[test]
     fn an_address_that_no_interface_has_can_be_listened_on() {
         listener(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 5000)).unwrap();
+    }
+
+    #[test]
+    fn one_peer_does_not_keep_the_others_out() {
+        let limits = Limits {
+            per_peer: 3,
+            ..LIMITS
+        };
+        let address = start_with("127.9.6.1/24", "127.9.5.1/24", limits);
+        let held: Vec<Stream> = (0..5)
+            .map(|_| connect_from([127, 9, 5, 2], address))
+            .collect();
+        // In the order in which they came: the first three are held.
+        assert_eq!(ask_by(connect_from([127, 9, 5, 2], address), b"ab"), b"");
+        assert_eq!(ask_by(connect_from([127, 9, 5, 3], address), b"ab"), b"ba");
+        let mut held = held.into_iter();
+        assert_eq!(ask_by(held.next().unwrap(), b"cd"), b"dc");
+        // Given up as soon as it has ended, and another is served.
+        let again = || ask_by(connect_from([127, 9, 5, 2], address), b"ab") == b"ba";
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while !again() {
+            assert!(
+                std::time::Instant::now() < end,
+                "its place was not given up"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quiet_connection_is_closed_and_a_slow_one_is_not() {
+        let limits = Limits {
+            idle: Duration::from_secs(3),
+            ..LIMITS
+        };
+        let address = start_with("127.9.4.1/24", "127.0.0.1/24", limits);
+        let mut slow = Stream::connect(address).unwrap();
+        let mut quiet = Stream::connect(address).unwrap();
+        let wait = Some(Duration::from_millis(100));
+        quiet.set_read_timeout(wait).unwrap();
+        // Each byte of the slow one is news, for as long as the quiet one is held.
+        let is_held = |quiet: &mut Stream| {
+            let kind = quiet.read(&mut [0]).map_err(|error| error.kind());
+            matches!(kind, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut))
+        };
+        while is_held(&mut quiet) {
+            slow.write_all(b"a").unwrap();
+        }
+        assert!(!ask_by(slow, b"").is_empty());
     }
 }
