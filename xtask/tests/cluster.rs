@@ -77,9 +77,9 @@ fn the_guides_day_with_a_cluster() {
     assert_eq!(lab.sh(INVENTORY), before, "a dry run changes nothing");
     lab.sh(&script);
     assert_ne!(state(&lab), "absent");
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
 }
 
 fn talosctl_works(lab: &Lab) {
@@ -203,7 +203,7 @@ fn a_qemu_that_dies_at_once_is_a_failure_with_the_consoles_words() {
         stderr.contains("process exited with error"),
         "the console's tail is shown: {stderr}"
     );
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 }
 
@@ -226,7 +226,7 @@ fn a_node_that_panics_at_every_boot_is_not_waited_for() {
     );
     assert!(stderr.contains("died 3 times while booting"), "{stderr}");
     assert!(stderr.contains("panic"), "{stderr}");
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
 }
 
 /// Moments by what is there, not by the clock: machines differ.
@@ -254,7 +254,7 @@ fn killed_at_any_moment_of_up_destroy_leaves_nothing() {
             "{XTASK} cluster up >~/up.log 2>&1 & up=$!; for i in $(seq 2000); do ({moment}) 2>/dev/null && break; sleep 0.005; done; \
              kill -9 $up; wait $up || true"
         ));
-        lab.ok(&["cluster", "destroy"]);
+        lab.ok(&["cluster", "destroy", "--yes"]);
         assert_eq!(lab.sh(INVENTORY), before, "killed when `{moment}`");
         assert_eq!(state(&lab), "absent");
         lab.sh("rm -rf ~/.local/state/talos-xtask");
@@ -311,7 +311,7 @@ fn ruins_are_finished_and_strangers_live_on() {
     lab.sh(&format!("mkdir -p {folder}; cp ~/stranger {folder}/talos-default-worker-1.pid; cp ~/stranger {folder}/dhcpd.pid"));
     assert_eq!(state(&lab), "partial");
     assert!(lab.fails(3, &["cluster", "up"]).contains("cluster destroy"));
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 
     // Half of a state.yaml.
@@ -320,7 +320,7 @@ fn ruins_are_finished_and_strangers_live_on() {
         "head -c 100 {folder}/state.yaml > ~/half; cp ~/half {folder}/state.yaml"
     ));
     assert_eq!(state(&lab), "partial");
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 
     // Launchers killed: their QEMUs, namespaces and rules live on (T18). And
@@ -329,7 +329,7 @@ fn ruins_are_finished_and_strangers_live_on() {
     lab.sh(&format!(
         "pkill -9 -f [q]emu-launch; cp ~/stranger {folder}/talos-default-worker-1.pid"
     ));
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 
     // Everything killed and the bridge gone, as a reboot of the host leaves it (T4).
@@ -339,14 +339,14 @@ fn ruins_are_finished_and_strangers_live_on() {
          ip link delete $(ip -brief link | grep -o ^talos[0-9a-f]*); cp ~/stranger {folder}/lb.pid"
     ));
     assert_eq!(state(&lab), "stale");
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 
     // A BGP fabric's (1.14+): talosctl takes the nodes' ends down, no more.
     lab.ok(&["cluster", "up", "--no-wait", "--workers", "0"]);
     lab.sh(FABRIC);
     let plan = lab.ok(&["cluster", "destroy", "--dry-run"]);
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     // Somebody else's may be named alike.
     lab.sh("ip link delete bgp0123456789a type bridge");
     assert_eq!(lab.sh(INVENTORY), before, "{plan}");

@@ -290,5 +290,5 @@ fn builds_boot(lab: &Lab) {
         mark.contains("tag=v1.12.0-lab\n") && mark.contains("flavour=debug\n"),
         "{mark}"
     );
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
 }

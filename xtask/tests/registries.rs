@@ -387,7 +387,7 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     );
     assert_eq!(status()["relay"]["state"], "running");
     assert_eq!(pull("127.0.0.1:5005/u/x:v1"), "pulled");
-    lab.ok(&["cluster", "destroy"]);
+    lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(
         sh(lab, "pgrep -f '[i]nternal gateway' || echo none"),
         "none"

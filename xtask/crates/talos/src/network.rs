@@ -42,6 +42,8 @@ pub enum CidrError {
         /// Longest prefix that would do.
         prefix: u8,
     },
+    #[error("CIDR {cidr} is wider than a /{WIDEST}: no host holds so many nodes")]
+    TooWide { cidr: Cidr },
     #[error(
         "in CIDR {cidr} the virtual address {address} is also a node's: use fewer than 49 nodes"
     )]
@@ -159,8 +161,12 @@ impl Cidr {
     /// Checks that `nodes` nodes, and the virtual address if `vip`, find room.
     ///
     /// # Errors
-    /// [`CidrError::TooSmall`] with the numbers, or [`CidrError::VipTaken`].
+    /// [`CidrError::TooSmall`] with the numbers, [`CidrError::TooWide`] or
+    /// [`CidrError::VipTaken`].
     pub fn check_fits(self, nodes: u32, vip: bool) -> Result<(), CidrError> {
+        if self.prefix < WIDEST {
+            return Err(CidrError::TooWide { cidr: self });
+        }
         let last_node = u64::from(NODES_OFFSET) + u64::from(nodes);
         let last = if vip {
             last_node.max(u64::from(VIP_OFFSET) + 1)

@@ -60,7 +60,7 @@ fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
             .map(|error| error.to_string()),
     };
     if let Some(why) = refused {
-        let text = format!("cluster `{name}` is not one that can be destroyed from here");
+        let text = format!("cluster `{name}` cannot be taken down by this user");
         return Some(Finding::warn("cluster", text).why(why));
     }
     if !view.unread.is_empty() {

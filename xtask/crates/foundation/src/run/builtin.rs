@@ -45,6 +45,10 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
         Action::CreateDir { path } => {
             files::create_dir(path).because(|| format!("cannot create `{path}`"))
         }
+        // What root removes for a user is looked at: `RemoveOwned`.
+        Action::Remove { path } if how.only_listed => Err(Failure::step(format!(
+            "`{path}` was left alone: root removes only what is a cluster's or a lab's"
+        ))),
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
         }

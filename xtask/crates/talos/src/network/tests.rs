@@ -111,6 +111,19 @@ fn only_a_small_network_is_one_clusters() {
     }
 }
 
+#[test]
+fn a_network_that_destroy_would_not_believe_is_not_made() {
+    let wide = Cidr::parse("10.0.0.0/15").unwrap();
+    assert_eq!(
+        wide.check_fits(3, false),
+        Err(CidrError::TooWide { cidr: wide })
+    );
+    Cidr::parse("10.0.0.0/16")
+        .unwrap()
+        .check_fits(3, false)
+        .unwrap();
+}
+
 proptest! {
     #[test]
     fn display_round_trips(bits: u32, prefix in 0u8..=32) {

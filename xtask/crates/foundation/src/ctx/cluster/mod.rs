@@ -19,7 +19,7 @@ use super::Ctx;
 use super::leftovers::Footprint;
 use super::processes::{self, Process};
 use super::relay::{self, Relay};
-use crate::failure::{Because, Result};
+use crate::failure::{Failure, Result};
 use crate::plan::Resource;
 use crate::record::ledger::Ledger;
 use folder::Folder;
@@ -170,9 +170,11 @@ impl ClusterView {
         let mut names = Vec::new();
         for home in ctx.dirs.cluster_homes() {
             let clusters = home.join("clusters");
-            names.extend(
-                folder::folders_in(&clusters).because(|| format!("cannot read `{clusters}`"))?,
-            );
+            names.extend(folder::folders_in(&clusters).map_err(|error| {
+                Failure::host(format!("cannot read `{clusters}`"))
+                    .cause(error)
+                    .hint(format!("ls -ld {clusters}"))
+            })?);
         }
         for entry in Ledger::of(&ctx.dirs.state).live() {
             let Resource::Cluster { name, .. } = entry.resource else {

@@ -64,10 +64,12 @@ const LIMITS: Limits = Limits {
 pub fn serve(relaying: &Relaying) -> Result<()> {
     // A session of our own: not ended with the run that starts us.
     let _ = rustix::process::setsid();
+    // Everybody is in a network that is wide enough.
     let gateway = relaying
         .cidr
         .gateway()
-        .ok_or_else(|| Failure::usage(format!("{} has no gateway", relaying.cidr)))?;
+        .filter(|_| relaying.cidr.may_be_a_clusters())
+        .ok_or_else(|| Failure::usage(format!("{} is not one cluster's network", relaying.cidr)))?;
     let listeners = relaying
         .ports
         .iter()
