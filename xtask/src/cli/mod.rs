@@ -258,7 +258,12 @@ pub struct EmbedArgs {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
-        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/"
+        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/\n\n\
+        Without a password:\n  \
+        A line in sudoers allows the helper alone; `--print` shows the path of the program:\n    \
+        USER ALL=(root) NOPASSWD: /PATH/TO/xtask internal root-exec\n  \
+        Give it only to users who may be root: a Go test may do anything as root, and whoever may\n  \
+        start the helper can write one. The helper guards against mistakes, not against this user."
 )]
 pub struct ExecRootArgs {
     /// What to give to `go test -exec`; runs nothing

@@ -26,6 +26,10 @@ mod helper;
 mod init;
 #[cfg(target_os = "linux")]
 mod loopback;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "the helper's part of it is Linux's")
+)]
 mod outputs;
 #[cfg(target_os = "linux")]
 mod owner;
