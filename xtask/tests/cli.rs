@@ -13,5 +13,7 @@ mod colour;
 mod common;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/typed.rs"]
+mod typed;
 #[path = "cli/usage.rs"]
 mod usage;

@@ -157,7 +157,7 @@ fn everything_that_is_missing_is_told_at_once() {
     let said = run(cluster(&home, &[&UP[..], &["--dry-run"]].concat()).env("PATH", "/nowhere"));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
-        said.stdout.contains("note: ") && said.stdout.contains("`cargo xtask build kernel`"),
+        said.stdout.contains("note: ") && said.stdout.contains("`cargo xtask build kernel -C /"),
         "{}",
         said.stdout
     );

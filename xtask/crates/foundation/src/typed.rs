@@ -2,7 +2,7 @@
 //! options that were given and are meant for the next command too, and every
 //! word quoted. What is typed as printed must mean what was meant.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::sync::OnceLock;
 
 use crate::shell::quote;
@@ -168,31 +168,19 @@ pub fn other(pattern: &str, values: &[&dyn Value]) -> String {
 }
 
 impl Started {
-    /// The tool with the options that were given.
-    fn prefix(&self, lab: bool, dir: bool) -> String {
-        let mut out = self.tool.clone();
-        if lab {
-            out.push_str(" --lab");
-        }
-        if let Some(given) = self.talos_dir.as_ref().filter(|_| dir) {
-            let _ = write!(out, " -C {}", quote(given));
-        }
-        out
-    }
-
     fn command(&self, pattern: &str, values: &[&dyn Value]) -> String {
         self.filled(fill(pattern, values))
     }
 
+    /// The tool and the words, with the options that were given.
     fn filled(&self, mut words: Vec<Word>) -> String {
         let asks_for_lab = words.first().is_some_and(|word| word.text == "--lab");
         if asks_for_lab {
             words.remove(0);
         }
         let has = |option: &str| {
-            words
-                .iter()
-                .any(|word| !word.foreign && word.text == option)
+            let mut ours = words.iter().take_while(|word| word.text != "--");
+            ours.any(|word| !word.foreign && word.text == option)
         };
         let (has_dir, has_name) = (has("-C"), has("--name"));
         let lab = match self.lab {
@@ -208,18 +196,26 @@ impl Started {
             let option = [Word::of("--name", false), Word::of(name, true)];
             words.splice(at..at, option);
         }
-        self.prefix(lab, !has_dir) + &line(&words)
+        if let Some(dir) = self.talos_dir.as_ref().filter(|_| !has_dir) {
+            let at = (0..words.len()).find(|at| ends_options(&words, *at));
+            let at = at.unwrap_or(words.len());
+            let option = [Word::of("-C", false), Word::of(dir, true)];
+            words.splice(at..at, option);
+        }
+        let lab = if lab { " --lab" } else { "" };
+        format!("{}{lab}{}", self.tool, line(&words))
     }
 
     fn other(&self, pattern: &str, values: &[&dyn Value]) -> String {
         let words = fill(pattern, values);
         let mut programs = words.iter().map(|word| word.text.as_str());
         let program = programs.find(|word| *word != "sudo").unwrap_or_default();
-        let line = line(&words);
         if self.lab == Lab::ByOption && OF_THE_LAB.contains(&program) {
-            return format!("{} lab shell --{line}", self.prefix(false, true));
+            let shell = ["lab", "shell", "--"].map(|word| Word::of(word, false));
+            return self.filled(shell.into_iter().chain(words).collect());
         }
-        line.trim_start().to_owned()
+        let words: Vec<String> = words.into_iter().map(|word| word.quoted).collect();
+        words.join(" ")
     }
 }
 
@@ -232,6 +228,11 @@ struct Word {
 }
 
 impl Word {
+    /// From outside, and like an option.
+    fn has_dash(&self) -> bool {
+        self.foreign && self.text.starts_with('-')
+    }
+
     fn of(text: &str, foreign: bool) -> Self {
         Self {
             text: text.to_owned(),
@@ -270,26 +271,38 @@ fn fill(pattern: &str, values: &[&dyn Value]) -> Vec<Word> {
     words
 }
 
-/// The words, each with a space before it. A value with a leading dash must not
-/// be read as an option.
+/// Whether no option of ours can follow from `at` on: behind `--`, or before a
+/// value with a leading dash, which must not be read as an option.
+fn ends_options(words: &[Word], at: usize) -> bool {
+    let word = &words[at];
+    word.text == "--" || (word.has_dash() && !is_options_value(words, at))
+}
+
+/// Whether the word is the value of an option before it.
+fn is_options_value(words: &[Word], at: usize) -> bool {
+    let before = at.checked_sub(1).map(|before| &words[before]);
+    before.is_some_and(|before| {
+        !before.foreign
+            && before.text.starts_with('-')
+            && before.text != "--"
+            && !before.text.contains('=')
+    })
+}
+
+/// Words of ours, each with a space before it.
 fn line(words: &[Word]) -> String {
     let mut out = String::new();
     let mut is_closed = false;
     for (at, word) in words.iter().enumerate() {
-        let before = at.checked_sub(1).map(|before| &words[before]);
-        let of_option = before.is_some_and(|before| {
-            !before.foreign && before.text.starts_with("--") && !before.text.contains('=')
+        out.push_str(if is_closed || !word.has_dash() {
+            " "
+        } else if is_options_value(words, at) {
+            "="
+        } else {
+            is_closed = true;
+            " -- "
         });
         is_closed |= word.text == "--";
-        let is_option = word.foreign && word.text.starts_with('-') && !is_closed;
-        out.push_str(match (is_option, of_option) {
-            (true, true) => "=",
-            (true, false) => {
-                is_closed = true;
-                " -- "
-            }
-            (false, _) => " ",
-        });
         out.push_str(&word.quoted);
     }
     out
@@ -324,15 +337,15 @@ mod tests {
         let dir = "-C 'dir with space; touch PWN #'";
         let line = |pattern: &str| started(Lab::ByOption).command(pattern, &[]);
         for (pattern, wanted) in [
-            ("cluster", format!("--lab {dir} cluster --name mine")),
+            ("cluster", format!("--lab cluster --name mine {dir}")),
             (
                 "cluster logs -f",
-                format!("--lab {dir} cluster logs --name mine -f"),
+                format!("--lab cluster logs --name mine -f {dir}"),
             ),
-            ("cluster list", format!("--lab {dir} cluster list")),
-            ("--lab cluster", format!("--lab {dir} cluster --name mine")),
-            ("doctor", format!("--lab {dir} doctor")),
-            ("lab down", format!("{dir} lab down")),
+            ("cluster list", format!("--lab cluster list {dir}")),
+            ("--lab cluster", format!("--lab cluster --name mine {dir}")),
+            ("doctor -- -C x", format!("--lab doctor {dir} -- -C x")),
+            ("lab down", format!("lab down {dir}")),
         ] {
             assert_eq!(line(pattern), format!("cargo xtask {wanted}"));
         }
@@ -347,7 +360,11 @@ mod tests {
         let shell = started(Lab::Shell);
         assert_eq!(
             shell.command("--lab cluster destroy --name {}", &[&"x"]),
-            format!("cargo xtask {dir} cluster destroy --name x")
+            format!("cargo xtask cluster destroy --name x {dir}")
+        );
+        assert_eq!(
+            outside.command("pprof open {}", &[&"-y"]),
+            format!("cargo xtask pprof open {dir} -- -y")
         );
     }
 
@@ -360,6 +377,7 @@ mod tests {
             line("cluster destroy --name {}", "x; rm -rf ~ #"),
             of("cluster destroy --name 'x; rm -rf ~ #'")
         );
+        assert_eq!(line("embed {}", "--force"), of("embed -- --force"));
         assert_eq!(
             line("cluster up --cidr {}", "-y"),
             of("cluster up --cidr=-y")

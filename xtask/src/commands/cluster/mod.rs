@@ -58,7 +58,7 @@ fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
         if !others.is_empty() {
             failure = failure.cause(format!("there is: {}", others.join(", ")));
         }
-        return Err(failure.hint(typed!("cluster up --name {}", view.name)));
+        return Err(failure.hint(typed!("cluster up")));
     }
     Ok(view)
 }

@@ -136,7 +136,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>
         ))
         .hint(format!(
             "{}; or name nodes: `--endpoint HOST`",
-            typed!("cluster up --name {}", view.name)
+            typed!("cluster up")
         )));
     }
     let chosen = cluster::choose(&view, &args.node)?;

@@ -181,7 +181,7 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
             .cause("integration tests need one that runs")
             .hint(format!(
                 "{}; or `--fresh` for one of their own",
-                typed!("cluster up --name {}", name)
+                typed!("cluster up")
             )),
     )
 }
