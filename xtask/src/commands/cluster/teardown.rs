@@ -276,7 +276,6 @@ fn is_stop(step: &Step) -> bool {
 /// or a process of it, where the ledger knows that it was begun, or where the
 /// caller knows (`is_known`); else a bridge of that name is somebody else's.
 pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
-    let root = ctx.root_prefix();
     let since = begun(ctx, view);
     if !is_known && since.is_none() && !view.has_folder && view.members.is_empty() {
         return leftovers::look_at_nobodys(&view.footprint());
@@ -294,9 +293,9 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     // What we made it with, where no state says so any more.
     let made = since.as_ref().and_then(|(_, cidr)| Cidr::parse(cidr).ok());
     footprint.cidr = footprint.cidr.or(made);
-    let mut found = leftovers::look(&footprint, &nodes, root, is_known || since.is_some());
+    let mut found = leftovers::look(&footprint, &nodes, is_known || since.is_some());
     if let Some((since, _)) = since {
-        let others = abandoned::namespaces(since, root);
+        let others = abandoned::namespaces(since);
         found.namespaces.extend(others);
         found.namespaces.sort();
         found.namespaces.dedup();

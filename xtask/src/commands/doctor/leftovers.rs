@@ -158,7 +158,7 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     }
     let mut footprint = view.footprint();
     footprint.cidr = Cidr::parse(cidr).ok();
-    let left = leftovers::look(&footprint, &Nodes::default(), ctx.root_prefix(), true);
+    let left = leftovers::look(&footprint, &Nodes::default(), true);
     let destroy = typed!("cluster destroy --name {}", name);
     if !left.describe().is_empty() {
         let text = format!(

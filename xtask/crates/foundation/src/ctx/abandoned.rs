@@ -10,14 +10,14 @@ use camino::Utf8Path;
 use talos::names::is_cni_netns;
 use talos::process::{Kind, identify};
 
-use super::probe;
+use super::as_root;
 use super::processes::{self, Process};
 use crate::failure::{Failure, Result};
 
 /// Names of `cnitest-` namespaces that came into being after `since_ms`, hold
 /// neither a process nor an interface, and that nobody can be about to use. None
 /// while any cluster on this host is being made.
-pub fn namespaces(since_ms: u64, root: &[&str]) -> Vec<String> {
+pub fn namespaces(since_ms: u64) -> Vec<String> {
     // Where it cannot be read, `leftovers::look` says so.
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
         return Vec::new();
@@ -44,51 +44,41 @@ pub fn namespaces(since_ms: u64, root: &[&str]) -> Vec<String> {
     }
     candidates
         .into_iter()
-        .filter(|name| is_unused(name, root))
+        .filter(|name| is_unused(name))
         .collect()
 }
 
-fn is_unused(name: &str, root: &[&str]) -> bool {
-    let argv = [root, &["ip", "-netns", name, "-oneline", "link"]].concat();
-    has_no_process(name, root)
-        && probe::stdout(&argv, None)
-            .is_some_and(|links| links.lines().all(|link| link.starts_with("1: lo:")))
+fn is_unused(name: &str) -> bool {
+    has_no_process(name)
+        && as_root::answer(&["ip", "-netns", name, "-oneline", "link"])
+            .is_ok_and(|links| links.lines().all(|link| link.starts_with("1: lo:")))
 }
 
 /// Anything but a clear "none" counts as used.
-pub(super) fn has_no_process(name: &str, root: &[&str]) -> bool {
-    processes_in(name, root).is_ok_and(|processes| processes.is_empty())
+pub(super) fn has_no_process(name: &str) -> bool {
+    processes_in(name).is_ok_and(|processes| processes.is_empty())
 }
 
 /// The processes in a network namespace, which only root sees.
 ///
 /// # Errors
 /// When `ip netns pids` does not answer.
-pub(super) fn processes_in(name: &str, root: &[&str]) -> Result<Vec<i32>> {
-    let argv = [root, &["ip", "netns", "pids", name]].concat();
+pub(super) fn processes_in(name: &str) -> Result<Vec<i32>> {
     let failed = |why: &str| {
         Failure::host(format!(
             "cannot tell which processes are in network namespace {name}"
         ))
-        .cause(format!("`{}`: {why}", argv.join(" ")))
+        .cause(why)
         .hint("sudo -v")
     };
-    let output = probe::run(&argv, None, probe::LIMIT)
-        .ok_or_else(|| failed("it cannot be started, or takes too long"))?;
-    if !output.success {
+    let pids = match as_root::answer(&["ip", "netns", "pids", name]) {
+        Ok(pids) => pids,
         // It may have gone since.
-        let is_gone = !Utf8Path::new("/run/netns").join(name).exists();
-        let said = output.stderr.trim().lines().last().unwrap_or_default();
-        return if is_gone {
-            Ok(Vec::new())
-        } else {
-            Err(failed(said))
-        };
-    }
-    let lines = output.stdout.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty())
-        .map(|line| line.parse().map_err(|_| failed(line)))
+        Err(_) if !Utf8Path::new("/run/netns").join(name).exists() => return Ok(Vec::new()),
+        Err(error) => return Err(failed(&error.to_string())),
+    };
+    let pids = pids.lines().map(str::trim);
+    pids.map(|pid| pid.parse().map_err(|_| failed(pid)))
         .collect()
 }
 

@@ -144,17 +144,12 @@ pub(super) fn ask<T: DeserializeOwned>(argv: &[&str]) -> Result<Vec<T>> {
             .cause(why)
             .hint(typed!("doctor"))
     };
-    let output = probe::run(argv, None, probe::LIMIT)
-        .ok_or_else(|| failed("it cannot be started, or takes too long".to_owned()))?;
-    if !output.success {
-        let said = output.stderr.trim().lines().last().unwrap_or_default();
-        return Err(failed(said.to_owned()));
-    }
+    let answer = probe::answer(argv, None).map_err(|error| failed(error.to_string()))?;
     // Nothing at all where there is nothing of the kind.
-    if output.stdout.trim().is_empty() {
+    if answer.is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_str(&output.stdout).map_err(|error| failed(error.to_string()))
+    serde_json::from_str(&answer).map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]

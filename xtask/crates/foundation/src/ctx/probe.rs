@@ -82,8 +82,26 @@ pub fn ask_in(
     cwd: Option<&Utf8Path>,
     limit: Duration,
 ) -> Result<Output, ProbeError> {
+    ask_from(argv, environment, cwd, None, limit)
+}
+
+/// As [`ask`], with a standard input that the caller writes to and closes.
+///
+/// # Errors
+/// Those of [`ask`].
+pub(super) fn ask_fed(argv: &[&str], input: PipeReader) -> Result<Output, ProbeError> {
+    ask_from(argv, &[], None, Some(input), LIMIT)
+}
+
+fn ask_from(
+    argv: &[&str],
+    environment: &[(String, String)],
+    cwd: Option<&Utf8Path>,
+    input: Option<PipeReader>,
+    limit: Duration,
+) -> Result<Output, ProbeError> {
     let name = argv.first().copied().unwrap_or_default();
-    let started = Running::start(argv, environment, cwd);
+    let started = Running::start(argv, environment, cwd, input);
     let running = started.map_err(|error| not_started(name, cwd, &error))?;
     match running.answer(limit) {
         Ok(output) => Ok(output),
@@ -182,6 +200,7 @@ impl Running {
         argv: &[&str],
         environment: &[(String, String)],
         cwd: Option<&Utf8Path>,
+        input: Option<PipeReader>,
     ) -> std::io::Result<Self> {
         let Some((program, arguments)) = argv.split_first() else {
             return Err(ErrorKind::NotFound.into());
@@ -190,8 +209,12 @@ impl Running {
         let (stderr, to_stderr) = std::io::pipe()?;
         let environment = environment.to_vec();
         let cwd = cwd.map(Utf8PathBuf::from);
-        let handle = duct::cmd(*program, arguments)
-            .stdin_null()
+        let command = duct::cmd(*program, arguments);
+        let command = match input {
+            Some(input) => command.stdin_file(input),
+            None => command.stdin_null(),
+        };
+        let handle = command
             .stdout_file(to_stdout)
             .stderr_file(to_stderr)
             .unchecked()

@@ -22,25 +22,19 @@ pub(super) fn remove(name: &str) -> Result<()> {
         return Ok(());
     };
     if !bridge.foreign.is_empty() {
-        return Err(in_use(name, &bridge.foreign));
+        return Err(Failure::step(format!("bridge `{name}` was left alone"))
+            .cause(format!(
+                "on it is `{}`, which is not of this cluster",
+                bridge.foreign.join("`, `")
+            ))
+            .hint(program!("ip link show master {}", name)));
     }
     let argv = ["ip", "link", "delete", name, "type", "bridge"];
-    let said = match probe::run(&argv, None, probe::LIMIT) {
-        Some(output) if output.success => return Ok(()),
-        Some(output) => output.stderr.trim().to_owned(),
-        None => "`ip` cannot be started, or takes too long".to_owned(),
+    let Err(error) = probe::answer(&argv, None) else {
+        return Ok(());
     };
     if Bridge::look(name)?.is_none() {
         return Ok(());
     }
-    Err(Failure::step(format!("cannot remove bridge `{name}`")).cause(said))
-}
-
-pub(crate) fn in_use(name: &str, foreign: &[String]) -> Failure {
-    Failure::step(format!("bridge `{name}` was left alone"))
-        .cause(format!(
-            "on it is `{}`, which is not of this cluster",
-            foreign.join("`, `")
-        ))
-        .hint(program!("ip link show master {}", name))
+    Err(Failure::step(format!("cannot remove bridge `{name}`")).cause(error))
 }

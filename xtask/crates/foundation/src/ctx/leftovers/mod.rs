@@ -15,7 +15,7 @@ use talos::state::CniAttachment;
 
 use super::bridge::{self, Bridge};
 use super::network::has_interface;
-use super::{Ctx, abandoned, probe};
+use super::{Ctx, abandoned, as_root};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use rules::{filter_rules, half_made_chains, is_dockers, nat_rules};
@@ -164,9 +164,8 @@ pub fn look_at_nobodys(footprint: &Footprint) -> Leftovers {
     found
 }
 
-/// Look. Rules are seen by root only: `root` is `["sudo", "-n"]` or nothing.
-/// `began` says that this cluster, by our ledger, was begun in this boot.
-pub fn look(footprint: &Footprint, nodes: &Nodes, root: &[&str], began: bool) -> Leftovers {
+/// Look. Rules are seen by root only. `began` says that this cluster, by our ledger, was begun in this boot.
+pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
     let mut found = Leftovers::default();
     let cached = found.or_unseen(cached_results(footprint));
     found.cache_files = cached.iter().map(|result| result.path.clone()).collect();
@@ -182,9 +181,11 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, root: &[&str], began: bool) ->
         let Some(bridge) = found.or_unseen(Bridge::look(&name)) else {
             continue;
         };
-        networks.extend(bridge.networks);
+        if name == footprint.bridge {
+            networks = bridge.networks;
+        }
         let others = bridge.namespaces.iter().find_map(|namespace| {
-            let processes = found.or_unseen(abandoned::processes_in(namespace, root));
+            let processes = found.or_unseen(abandoned::processes_in(namespace));
             let other = processes.iter().find(|pid| !nodes.processes.contains(pid));
             other.map(|pid| format!("process {pid} in network namespace {namespace}"))
         });
@@ -209,14 +210,14 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, root: &[&str], began: bool) ->
     let is_own = |interface: &str| {
         interface == footprint.bridge || is_fabric_bridge(&footprint.network, interface)
     };
-    let named = namespaces(&on_bridges, &cached, &nodes.namespaces, root, is_own);
+    let named = namespaces(&on_bridges, &cached, &nodes.namespaces, is_own);
     found.namespaces = found.or_unseen(named);
     let containers: Vec<&str> = cached
         .iter()
         .map(|result| result.container.as_str())
         .collect();
-    let filter = found.or_unseen(packet_filter(root, "filter"));
-    let nat = found.or_unseen(packet_filter(root, "nat"));
+    let filter = found.or_unseen(packet_filter("filter"));
+    let nat = found.or_unseen(packet_filter("nat"));
     if let Some(bridge) = found
         .bridge
         .take_if(|bridge| is_dockers(bridge, &filter, &nat))
@@ -283,23 +284,11 @@ fn own_network(
 }
 
 /// What `iptables -S` prints of a table.
-fn packet_filter(root: &[&str], table: &str) -> Result<String> {
-    let argv = [root, &["iptables", "-w", "-t", table, "-S"]].concat();
-    let failed = |why: &str| {
+fn packet_filter(table: &str) -> Result<String> {
+    as_root::answer(&["iptables", "-w", "-t", table, "-S"]).map_err(|error| {
         let what = format!("only root sees the packet filter's rules ({table} table)");
-        Failure::host(what).cause(why).hint("sudo -v")
-    };
-    let output = probe::run(&argv, None, probe::LIMIT).ok_or_else(|| {
-        failed(&format!(
-            "`{}` cannot be started, or takes too long",
-            argv.join(" ")
-        ))
-    })?;
-    if output.success {
-        return Ok(output.stdout);
-    }
-    let said = output.stderr.trim().lines().last().unwrap_or_default();
-    Err(failed(&format!("`{}`: {said}", argv.join(" "))))
+        Failure::host(what).cause(error).hint("sudo -v")
+    })
 }
 
 impl Ctx {
@@ -361,7 +350,6 @@ fn namespaces(
     on_bridges: &[String],
     cached: &[Cached],
     nodes: &[u64],
-    root: &[&str],
     own: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
@@ -384,9 +372,7 @@ fn namespaces(
     found.retain(|name| {
         on_bridges.contains(name)
             || is_nodes(name)
-            || (is_cached(name)
-                && !elsewhere.contains(name)
-                && abandoned::has_no_process(name, root))
+            || (is_cached(name) && !elsewhere.contains(name) && abandoned::has_no_process(name))
     });
     found.sort();
     Ok(found)

@@ -1,0 +1,54 @@
+//! Looks that only root may take: the packet filter's rules, and what is in a
+//! network namespace. For a user they go through the helper of steps as root,
+//! the one command that a narrow sudoers rule must allow; sudo never asks here.
+
+use std::io::Write;
+
+use super::probe::{self, ProbeError};
+use crate::plan::{Action, Effect, Step};
+
+/// The trimmed output of a command that only looks.
+///
+/// # Errors
+/// When it fails, or sudo does not allow it without a password.
+pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
+    if rustix::process::geteuid().is_root() {
+        return probe::answer(argv, None);
+    }
+    let failed = |said: String| ProbeError::Failed {
+        program: argv.join(" "),
+        said,
+    };
+    let own = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let own = own.to_string_lossy();
+    let mut request = serde_json::to_vec(&step(argv)).map_err(|error| failed(error.to_string()))?;
+    request.push(b'\n');
+    // Open for as long as the helper is to live.
+    let (input, mut lifeline) = std::io::pipe().map_err(|error| failed(error.to_string()))?;
+    lifeline
+        .write_all(&request)
+        .map_err(|error| failed(error.to_string()))?;
+    let words = ["sudo", "-n", "--", &*own, "internal", "root-step"];
+    let output = probe::ask_fed(&words, input)?;
+    drop(lifeline);
+    if output.success {
+        return Ok(output.stderr.trim().to_owned());
+    }
+    let said = output.stderr.trim().lines().last().unwrap_or_default();
+    Err(failed(said.to_owned()))
+}
+
+/// sudo forgets the environment, and `ip` and the like are outside a plain
+/// user's PATH.
+fn step(argv: &[&str]) -> Step {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut step = Step::run("look as root", argv.iter().copied())
+        .as_root()
+        .effect(Effect::Reads)
+        .deadline(probe::LIMIT.as_secs());
+    if let Action::Run(run) = &mut step.action {
+        let path = format!("{path}:/usr/local/sbin:/usr/sbin:/sbin");
+        run.env.push(("PATH".to_owned(), path));
+    }
+    step
+}
