@@ -127,7 +127,7 @@ fn absent(path: &Utf8Path, error: Error) -> Result<Option<File>> {
     }
 }
 
-fn must_be_regular(metadata: &Metadata) -> Result<()> {
+pub(crate) fn must_be_regular(metadata: &Metadata) -> Result<()> {
     let kind = metadata.file_type();
     if kind.is_file() {
         return Ok(());

@@ -14,7 +14,8 @@ pub struct Dirs {
     pub state: Utf8PathBuf,
 }
 
-const OURS: &str = "talos-xtask";
+/// The name of both.
+pub const OURS: &str = "talos-xtask";
 
 impl Dirs {
     /// # Errors

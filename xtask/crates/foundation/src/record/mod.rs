@@ -7,6 +7,7 @@ pub mod files;
 pub mod images;
 pub mod ledger;
 pub mod lock;
+pub mod own;
 pub mod results;
 pub mod runs;
 pub mod tree;

@@ -1,0 +1,287 @@
+//! Files of our own below the state and the cache folder. As root with another
+//! user's HOME these folders are that user's, who may have put a link in place
+//! of anything in them. So the way there is opened folder by folder, and no
+//! link is followed but those that only we or root can have made; below a folder
+//! of ours there is none at all.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use camino::{Utf8Component, Utf8Path};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::ctx::dirs::OURS;
+use crate::files;
+
+/// As many as the system follows.
+const MOST_LINKS: usize = 40;
+
+/// To look into, not to list.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+const FILE: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
+
+/// Whether this is below a folder of ours.
+pub(crate) fn is_ours(path: &Utf8Path) -> bool {
+    path.parent()
+        .is_some_and(|parent| parent.components().any(|part| part.as_str() == OURS))
+}
+
+/// Open a folder, and make what is missing of it.
+///
+/// # Errors
+/// The system's, and for links that are not followed.
+pub fn make_folder(path: &Utf8Path) -> Result<OwnedFd> {
+    walk(path, true)
+}
+
+/// Open a file to write it; it is made if it does not exist, with its folder.
+/// It is neither a link nor anything but a regular file.
+///
+/// # Errors
+/// The system's, and for what it is not.
+pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
+    let (parent, name) = split(path, true)?;
+    let flags = flags | OFlags::CREATE | FILE;
+    let file = File::from(rustix::fs::openat(&parent, name, flags, mode_of(mode))?);
+    files::must_be_regular(&file.metadata()?)?;
+    let owner = owner(&parent)?;
+    if rustix::process::geteuid().is_root() && owner.0 != Uid::ROOT {
+        let found = file.metadata()?;
+        if found.nlink() > 1 {
+            // Another user may give a file of root's a name in a folder of theirs.
+            return Err(Error::other("it has a second name (a hard link)"));
+        }
+        if found.uid() == 0 && found.len() == 0 {
+            // What root makes in a user's folder is the user's.
+            rustix::fs::fchown(&file, Some(owner.0), Some(owner.1))?;
+        }
+    }
+    Ok(file)
+}
+
+/// A new file; what had its name is removed, not followed.
+///
+/// # Errors
+/// The system's.
+pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
+    let (parent, name) = split(path, true)?;
+    match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    open(path, OFlags::WRONLY | OFlags::EXCL, mode)
+}
+
+/// All of a file of ours; `None` only where there is none.
+///
+/// # Errors
+/// The system's; for links; for what is not a regular file, or larger than that.
+pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let opened = split(path, false).and_then(|(parent, name)| {
+        let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode).is_symlink() {
+            return Err(is_link(name));
+        }
+        let flags = OFlags::RDONLY | FILE;
+        Ok(rustix::fs::openat(&parent, name, flags, Mode::empty())?)
+    });
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    files::must_be_regular(&file.metadata()?)?;
+    files::read_all(&file, limit).map(Some)
+}
+
+/// Replace a file whole, or leave it as it was. Its folder is made.
+///
+/// # Errors
+/// The system's, with nothing left behind.
+pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<()> {
+    let (parent, name) = split(path, true)?;
+    let (temporary, file) = temporary(&parent)?;
+    let write = || -> Result<()> {
+        let mut file = file;
+        file.write_all(contents)?;
+        if rustix::process::geteuid().is_root() {
+            // The one who has it, or has the folder that it comes to lie in.
+            let (uid, gid) = match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)),
+                Err(_) => owner(&parent)?,
+            };
+            rustix::fs::fchown(&file, Some(uid), Some(gid))?;
+        }
+        rustix::fs::fchmod(&file, mode_of(mode))?;
+        file.sync_all()?;
+        Ok(rustix::fs::renameat(&parent, &temporary, &parent, name)?)
+    };
+    write().inspect_err(|_| {
+        let _ = rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty());
+    })
+}
+
+/// A file that nobody else has.
+fn temporary(parent: &OwnedFd) -> Result<(String, File)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
+    let pid = std::process::id();
+    for turn in 0..1000_u32 {
+        let name = format!(".tmp-{pid}-{turn}");
+        match rustix::fs::openat(parent, &name, flags, mode_of(0o600)) {
+            Ok(file) => return Ok((name, File::from(file))),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::from(ErrorKind::AlreadyExists))
+}
+
+/// The folder of a path, open, and the name in it.
+fn split(path: &Utf8Path, make: bool) -> Result<(OwnedFd, &str)> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "it has no file name"))?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_str().is_empty() => parent,
+        _ => Utf8Path::new("."),
+    };
+    Ok((walk(parent, make)?, name))
+}
+
+fn walk(path: &Utf8Path, make: bool) -> Result<OwnedFd> {
+    let open_folder = |at: &str| rustix::fs::openat(CWD, at, FOLDER, Mode::empty());
+    let mut fd = open_folder(if path.is_absolute() { "/" } else { "." })?;
+    // Those of a link's target are not below us, whatever they are called.
+    let mut rest: VecDeque<(String, bool)> = parts(path, true).collect();
+    let mut below_ours = false;
+    let mut links = 0;
+    while let Some((name, is_given)) = rest.pop_front() {
+        let next = match enter(&fd, &name, make)? {
+            Entered::Folder(next) => next,
+            Entered::Link(target) if !below_ours && may_follow(&fd, &name)? => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Errno::LOOP.into());
+                }
+                below_ours |= is_given && name == OURS;
+                for part in parts(Utf8Path::new(&target), false).rev() {
+                    rest.push_front(part);
+                }
+                if target.starts_with('/') {
+                    fd = open_folder("/")?;
+                }
+                continue;
+            }
+            Entered::Link(_) => return Err(is_link(&name)),
+        };
+        below_ours |= is_given && name == OURS;
+        fd = next;
+    }
+    Ok(fd)
+}
+
+fn parts(
+    path: &Utf8Path,
+    is_given: bool,
+) -> impl DoubleEndedIterator<Item = (String, bool)> + use<> {
+    let names = path.components().filter_map(|part| match part {
+        Utf8Component::Normal(name) => Some(name.to_owned()),
+        Utf8Component::ParentDir => Some("..".to_owned()),
+        _ => None,
+    });
+    let names: Vec<_> = names.map(|name| (name, is_given)).collect();
+    names.into_iter()
+}
+
+enum Entered {
+    Folder(OwnedFd),
+    /// And where it leads.
+    Link(String),
+}
+
+fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
+    let open = || rustix::fs::openat(fd, name, FOLDER, Mode::empty());
+    let opened = match open() {
+        Err(Errno::NOENT) if make => {
+            let made = rustix::fs::mkdirat(fd, name, mode_of(0o777));
+            if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
+                made?;
+            }
+            let opened = open();
+            if made.is_ok() && let Ok(new) = &opened {
+                give(new, fd)?;
+            }
+            opened
+        }
+        other => other,
+    };
+    match opened {
+        Ok(next) => Ok(Entered::Folder(next)),
+        // Which of the two a link gives depends on the system.
+        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => {
+            let Ok(target) = rustix::fs::readlinkat(fd, name, Vec::new()) else {
+                return Err(error.into());
+            };
+            let target = target.into_string();
+            target.map(Entered::Link).map_err(Error::other)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What root makes in a user's folder is the user's.
+fn give(new: &OwnedFd, parent: &OwnedFd) -> Result<()> {
+    if !rustix::process::geteuid().is_root() || owner(new)?.0 != Uid::ROOT {
+        return Ok(());
+    }
+    let (uid, gid) = owner(parent)?;
+    // Such a folder is open to others, who do not have it.
+    let parent = rustix::fs::fstat(parent)?;
+    if Mode::from_raw_mode(parent.st_mode).contains(Mode::SVTX) {
+        return Ok(());
+    }
+    let flags = AtFlags::EMPTY_PATH;
+    Ok(rustix::fs::chownat(new, "", Some(uid), Some(gid), flags)?)
+}
+
+/// Our own links, and those of root. What root follows nobody else may have
+/// made or put there.
+fn may_follow(parent: &OwnedFd, name: &str) -> Result<bool> {
+    let link = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let own = rustix::process::geteuid();
+    let is_known = link.st_uid == 0 || link.st_uid == own.as_raw();
+    Ok(is_known && (!own.is_root() || owner(parent)?.0 == Uid::ROOT))
+}
+
+fn owner(fd: impl AsFd) -> Result<(Uid, Gid)> {
+    let found = rustix::fs::fstat(fd)?;
+    Ok((Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
+}
+
+fn is_link(name: &str) -> Error {
+    Error::new(
+        ErrorKind::PermissionDenied,
+        format!("`{name}` is a link, and links are not followed there"),
+    )
+}
+
+fn mode_of(mode: u32) -> Mode {
+    #[allow(clippy::cast_possible_truncation, reason = "of another size on other systems")]
+    Mode::from_raw_mode(mode as _)
+}
