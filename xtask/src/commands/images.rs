@@ -10,9 +10,8 @@ use foundation::record::images::{list_of, read};
 use foundation::typed;
 use foundation::ui;
 
-#[expect(clippy::unnecessary_wraps, reason = "a command's end")]
 pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
-    let mut images = read(&list_of(&app.ctx.dirs.state));
+    let mut images = read(&list_of(&app.ctx.dirs.state))?;
     images.reverse();
     if json {
         let images: Vec<_> = images

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::App;
 use crate::cli::RunsArgs;
 use foundation::failure::{Because, Failure, Result};
-use foundation::record::runs;
+use foundation::files;
+use foundation::record::{own, runs};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
@@ -21,14 +22,14 @@ pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
 
 fn list(app: &App<'_>, json: bool) -> u8 {
     let state = &app.ctx.dirs.state;
-    let records: Vec<Value> = runs::list(state)
-        .iter()
-        .filter_map(|id| {
-            let dir = state.join("runs").join(id);
-            let (meta, events) = read(&dir).ok()?;
-            Some(summary(&dir, &meta, &events))
-        })
-        .collect();
+    let mut records: Vec<Value> = Vec::new();
+    for id in runs::list(state) {
+        let dir = state.join("runs").join(&id);
+        match read(&dir) {
+            Ok((meta, events)) => records.push(summary(&dir, &meta, &events)),
+            Err(failure) => app.ui.note(&failure.in_one_line()),
+        }
+    }
     if json {
         ui::print_json(&json!({"schema": 1, "runs": records}));
         return 0;
@@ -105,17 +106,24 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
 
 fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
     let path = dir.join("run.json");
-    let text = std::fs::read_to_string(&path).because(|| format!("cannot read `{path}`"))?;
-    let meta = serde_json::from_str(&text)
-        .map_err(|error| Failure::step(format!("`{path}` does not parse")).cause(error))?;
-    let events = std::fs::read_to_string(dir.join("events.jsonl")).unwrap_or_default();
+    let meta = text(&path)?
+        .ok_or_else(|| Failure::step(format!("there is no `{path}`")))
+        .and_then(|text| {
+            serde_json::from_slice(&text)
+                .map_err(|error| Failure::step(format!("`{path}` does not parse")).cause(error))
+        })?;
+    let events = text(&dir.join("events.jsonl"))?.unwrap_or_default();
     Ok((
         meta,
         events
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
             .collect(),
     ))
+}
+
+fn text(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
+    own::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))
 }
 
 fn summary(dir: &Utf8Path, meta: &Value, events: &[Value]) -> Value {

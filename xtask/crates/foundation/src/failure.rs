@@ -79,6 +79,14 @@ impl Failure {
         Self::new(Exit::Step, what)
     }
 
+    /// What failed and why, without the hint.
+    pub fn in_one_line(&self) -> String {
+        let words: Vec<&str> = std::iter::once(self.what.as_str())
+            .chain(self.causes.iter().map(String::as_str))
+            .collect();
+        words.join(": ")
+    }
+
     #[must_use]
     pub fn cause(mut self, cause: impl fmt::Display) -> Self {
         self.causes.push(cause.to_string());

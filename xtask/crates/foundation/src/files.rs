@@ -9,6 +9,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use camino::Utf8Path;
 use rustix::fs::OFlags;
 
+use crate::failure::Failure;
+
 /// Settings, versions, pid files, one node's facts: what people or tools write
 /// by hand or in one go.
 pub const SMALL: u64 = 1 << 20;
@@ -43,6 +45,15 @@ pub fn read_text(path: &Utf8Path, limit: u64) -> Result<Option<String>> {
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// As [`read_text`], with the error as users see it.
+///
+/// # Errors
+/// Those of [`read_text`], and the file that they are of.
+pub fn text(path: &Utf8Path, limit: u64) -> crate::failure::Result<Option<String>> {
+    read_text(path, limit)
+        .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))
 }
 
 /// The rest of an open file, of at most `limit` bytes.

@@ -15,7 +15,7 @@ use makefile::{Item, Planned};
 use super::App;
 use super::cluster::HalfMade;
 use crate::cli::{BuildArgs, PlanFormat};
-use foundation::failure::{Failure, Result};
+use foundation::failure::Result;
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
 use repository::{Repository, refused};
@@ -197,7 +197,6 @@ fn missing(planned: &Planned) -> Option<&makefile::Error> {
 /// The Dockerfile, or the Pkgfile's folder, that `target-%` builds from.
 fn stages(dir: &Utf8Path) -> Result<Vec<String>> {
     let path = dir.join("Dockerfile");
-    let text = files::read_text(&path, files::MEDIUM)
-        .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+    let text = files::text(&path, files::MEDIUM)?;
     Ok(list::parse_stages(&text.unwrap_or_default()))
 }

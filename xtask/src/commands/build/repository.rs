@@ -51,14 +51,13 @@ impl Repository {
         let path = ["GNUmakefile", "makefile", "Makefile"]
             .iter()
             .map(|name| dir.join(name))
-            .find(|path| path.exists());
+            .find(|path| path.symlink_metadata().is_ok());
         let Some(path) = path else {
             return Err(Failure::usage(format!("there is no Makefile in `{dir}`"))
                 .hint("name a checkout of Talos, pkgs or extensions: `-C DIR`"));
         };
-        let text = files::read_text(&path, files::MEDIUM)
-            .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?
-            .unwrap_or_default();
+        // It was there a moment ago.
+        let text = files::text(&path, files::MEDIUM)?.unwrap_or_default();
         let makefile = Makefile::parse(path.file_name().unwrap_or("Makefile"), &text)
             .map_err(|error| refused(&error))?;
         // As after `cd DIR && make`.

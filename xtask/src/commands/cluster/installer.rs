@@ -5,6 +5,7 @@
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::{images, registries};
+use foundation::files;
 use foundation::record::images::{Image, list_of, read};
 
 use super::settings::Settings;
@@ -27,8 +28,21 @@ pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Insta
     if settings.talosctl_args.iter().any(is_given) {
         return Installer::default();
     }
-    let written = written(checkout);
-    let pushed = read(&list_of(&ctx.dirs.state));
+    let found =
+        written(checkout).and_then(|written| Ok((written, read(&list_of(&ctx.dirs.state))?)));
+    let (written, pushed) = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            let note = format!(
+                "which installer is this checkout's is not known, so talosctl's default is used: {}",
+                failure.in_one_line()
+            );
+            return Installer {
+                image: None,
+                note: Some(note),
+            };
+        }
+    };
     let noted = newest(&pushed, checkout, written.as_deref());
     if let Some(image) = noted {
         return pin(image, images::digest(&image.reference));
@@ -51,10 +65,12 @@ pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Insta
 }
 
 /// Talos 1.13 and newer write down what they push.
-fn written(checkout: &Checkout) -> Option<String> {
-    let file = checkout.version.installer_image_file()?;
-    let text = std::fs::read_to_string(checkout.dir.join(file)).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+fn written(checkout: &Checkout) -> foundation::failure::Result<Option<String>> {
+    let Some(file) = checkout.version.installer_image_file() else {
+        return Ok(None);
+    };
+    let text = files::text(&checkout.dir.join(file), files::SMALL)?.unwrap_or_default();
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 /// The last installer of this checkout; of the name that was written down,

@@ -2,7 +2,7 @@
 //! times that can be compared.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,6 +14,7 @@ use crate::cli::LogsArgs;
 use crate::commands::App;
 use foundation::ctx::cluster::NodeView;
 use foundation::failure::{Because, Exit, Result};
+use foundation::files;
 use foundation::record::runs::now_ms;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
@@ -22,6 +23,8 @@ use foundation::ui::{self, Style};
 const LOOK: Duration = Duration::from_millis(50);
 /// Shown before following, where no number is asked for.
 const BEFORE_FOLLOWING: usize = 20;
+/// Of one console that is held in memory.
+const LARGEST: u64 = 512 << 20;
 
 /// One console in memory.
 struct Loaded {
@@ -37,7 +40,7 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
     let nodes = choose(&view, &args.nodes)?;
     let loaded = nodes
         .iter()
-        .map(|node| load(node, args.boot))
+        .map(|node| load(app, node, args.boot))
         .collect::<Result<Vec<Loaded>>>()?;
     let printer = Printer::new(app, &nodes);
     let consoles: Vec<Console<'_>> = loaded
@@ -61,13 +64,27 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
     }
 }
 
-fn load(node: &NodeView, only_present_boot: bool) -> Result<Loaded> {
+fn load(app: &App<'_>, node: &NodeView, only_present_boot: bool) -> Result<Loaded> {
     let what = || format!("cannot read the console `{}`", node.console);
-    let mut bytes = std::fs::read(&node.console).because(what)?;
-    let end = bytes.len() as u64;
-    let modified = std::fs::metadata(&node.console)
-        .and_then(|metadata| metadata.modified())
+    let file = files::open(&node.console)
+        .and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()))
         .because(what)?;
+    let metadata = file.metadata().because(what)?;
+    let from = metadata.len().saturating_sub(LARGEST);
+    if from > 0 {
+        app.ui.note(&format!(
+            "the console of {} is larger than {} MiB: this is its end",
+            node.name,
+            LARGEST >> 20
+        ));
+    }
+    let mut bytes = Vec::new();
+    (&file)
+        .seek(SeekFrom::Start(from))
+        .and_then(|_| (&file).take(LARGEST).read_to_end(&mut bytes))
+        .because(what)?;
+    let end = from + bytes.len() as u64;
+    let modified = metadata.modified().because(what)?;
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     if only_present_boot {
         let mut tracker = BootTracker::default();
@@ -116,7 +133,7 @@ fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Print
     while app.signals.count() == 0 {
         for (node, offset, lines) in &mut followed {
             // Gone for a moment, or for good: a new cluster may come.
-            let Ok(file) = File::open(&node.console) else {
+            let Ok(Some(file)) = files::open(&node.console) else {
                 continue;
             };
             if file

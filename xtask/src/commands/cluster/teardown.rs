@@ -13,7 +13,7 @@ use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
 use foundation::program;
-use foundation::record::ledger::Ledger;
+use foundation::record::ledger::{Entry, Ledger};
 use foundation::typed;
 use talos::network::Cidr;
 use talos::state::files::STATE_FILE;
@@ -303,11 +303,17 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     found
 }
 
+/// Of the ledger. One that cannot be read is `unread` in the view, which stops a
+/// teardown.
+fn entries(ctx: &Ctx) -> Vec<Entry> {
+    Ledger::of(&ctx.dirs.state).live().unwrap_or_default()
+}
+
 /// Entries of the ledger for a cluster of that name that lead elsewhere: they
 /// are named, and nothing more.
 pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
     let dirs = ClusterView::state_dirs(ctx, name);
-    let entries = Ledger::of(&ctx.dirs.state).live();
+    let entries = entries(ctx);
     let foreign = entries.iter().filter_map(|entry| match &entry.resource {
         Resource::Cluster {
             name: other,
@@ -329,7 +335,7 @@ pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
 
 /// Whether the ledger knows it: then it has to be looked for as root.
 pub(super) fn is_begun(ctx: &Ctx, view: &ClusterView) -> bool {
-    let entries = Ledger::of(&ctx.dirs.state).live();
+    let entries = entries(ctx);
     entries.iter().any(|entry| match &entry.resource {
         Resource::Cluster { state_dir, .. } => *state_dir == view.state_dir,
         _ => false,
@@ -339,7 +345,7 @@ pub(super) fn is_begun(ctx: &Ctx, view: &ClusterView) -> bool {
 /// When we began to make this cluster, by the ledger, in milliseconds since 1970,
 /// and in which network.
 fn begun(ctx: &Ctx, view: &ClusterView) -> Option<(u64, String)> {
-    let entries = Ledger::of(&ctx.dirs.state).live();
+    let entries = entries(ctx);
     entries
         .into_iter()
         .rev()

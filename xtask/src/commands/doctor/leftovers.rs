@@ -115,7 +115,13 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
 
 /// Entries of the ledger whose thing is not there any more.
 pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
-    let entries = Ledger::of(&asked.ctx.dirs.state).live();
+    let entries = match Ledger::of(&asked.ctx.dirs.state).live() {
+        Ok(entries) => entries,
+        Err(failure) => {
+            let finding = Finding::warn("ledger", failure.in_one_line());
+            return vec![finding.why("nothing is made or destroyed until it can be read")];
+        }
+    };
     let count = entries.len();
     let findings: Vec<Finding> = entries
         .into_iter()

@@ -1,6 +1,7 @@
 //! Make variables that the environment gets into: every `NAME ?= …` yields to
 //! it, and desktops export `USERNAME=<login>` (T11).
 
+use foundation::files;
 use std::fmt::Write;
 
 use super::asked::Asked;
@@ -12,9 +13,14 @@ const KNOWN: [&str; 6] = ["USERNAME", "TAG", "SHA", "REGISTRY", "PLATFORM", "PUS
 const SHOWN: usize = 40;
 
 pub(super) fn look(asked: &Asked) -> Vec<Finding> {
-    let text = asked
-        .checkout()
-        .and_then(|checkout| std::fs::read_to_string(checkout.dir.join("Makefile")).ok());
+    let path = asked.checkout().map(|found| found.dir.join("Makefile"));
+    let text = match path
+        .map(|path| files::text(&path, files::MEDIUM))
+        .transpose()
+    {
+        Ok(text) => text.flatten(),
+        Err(failure) => return vec![Finding::warn("make-variables", failure.in_one_line())],
+    };
     let names = text
         .as_deref()
         .map_or_else(|| KNOWN.map(str::to_owned).to_vec(), conditional_names);

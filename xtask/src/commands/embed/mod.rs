@@ -69,7 +69,7 @@ fn workspace() -> Result<Utf8PathBuf> {
 }
 
 fn talos(dir: &Utf8Path) -> Result<Utf8PathBuf> {
-    if !checkout::is_talos(dir) {
+    if !checkout::is_talos(dir)? {
         return Err(Failure::usage(format!("`{dir}` is not a Talos checkout"))
             .cause("it has no go.mod of the module github.com/siderolabs/talos")
             .hint("name a clone of github.com/siderolabs/talos"));
@@ -176,8 +176,8 @@ fn plan_embed(from: &Utf8Path, to: &Utf8Path, except: Vec<Utf8PathBuf>) -> Resul
     ));
     for name in FILES {
         let path = from.join(name);
-        let contents =
-            std::fs::read_to_string(&path).because(|| format!("cannot read `{path}`"))?;
+        let contents = foundation::files::text(&path, foundation::files::MEDIUM)?
+            .ok_or_else(|| Failure::host(format!("there is no `{path}`")))?;
         let why = match name {
             "Cargo.lock" => "the exact versions that this was tested with",
             "Cargo.toml" => "the workspace",

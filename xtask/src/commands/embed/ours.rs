@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{FILES, FOLDER, LIMIT};
 use foundation::ctx::probe;
 use foundation::failure::{Failure, Result};
+use foundation::files;
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -26,7 +27,7 @@ struct Workspace {
 }
 
 fn manifest(path: &Utf8Path) -> Option<Manifest> {
-    toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
+    toml::from_str(&files::read_text(path, files::SMALL).ok()??).ok()
 }
 
 /// Many projects have a package `xtask`; ours has an engine `talos` too.
@@ -53,7 +54,11 @@ pub(super) fn is_ours(dir: &Utf8Path) -> bool {
 
 /// Everything at once that is there and not of our making.
 pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
-    let text = |name: &str| std::fs::read_to_string(to.join(name)).unwrap_or_default();
+    // What cannot be read is not ours, and in the way.
+    let text = |name: &str| {
+        let text = files::read_text(&to.join(name), files::MEDIUM);
+        text.ok().flatten().unwrap_or_default()
+    };
     let ours = [
         (FOLDER, is_our_folder(&to.join(FOLDER))),
         ("Cargo.toml", is_our_manifest(&to.join("Cargo.toml"))),

@@ -16,6 +16,7 @@ use super::state::{self, Lab};
 use super::up;
 use crate::commands::App;
 use foundation::failure::{Failure, Result};
+use foundation::files;
 use foundation::plan::{Action, Plan, Step};
 use foundation::typed;
 
@@ -66,7 +67,7 @@ pub(super) fn is_up(place: &Place) -> bool {
 
 /// What the layer in `dir` was started from.
 pub(super) fn made(dir: &Utf8Path) -> Option<DockerMade> {
-    let text = std::fs::read_to_string(dir.join(MARKER)).ok()?;
+    let text = files::read_text(&dir.join(MARKER), files::SMALL).ok()??;
     serde_json::from_str(&text).ok()
 }
 

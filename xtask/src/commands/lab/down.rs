@@ -106,8 +106,11 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     let is_in_ledger = || {
         Ledger::of(&ctx.dirs.state)
             .live()
-            .iter()
-            .any(|entry| entry.resource.key() == resource.key())
+            // What cannot be read stops the plan when it is carried out.
+            .map_or(true, |entries| {
+                let mut entries = entries.iter();
+                entries.any(|entry| entry.resource.key() == resource.key())
+            })
     };
     if lab.state != State::Absent || is_in_ledger() {
         let action = Action::RemoveOwned {

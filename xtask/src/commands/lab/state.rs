@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::{MARKER, Place};
 use foundation::ctx::processes::{self, Process};
+use foundation::files;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,8 +47,10 @@ pub(super) struct Lab {
 impl Lab {
     pub(super) fn probe(place: &Place) -> Self {
         let (init, helpers) = find(&place.dir);
-        let made = fs::read_to_string(place.dir.join(MARKER))
+        let marker = files::read_text(&place.dir.join(MARKER), files::SMALL);
+        let made = marker
             .ok()
+            .flatten()
             .and_then(|text| serde_json::from_str(&text).ok());
         let ready = place.dir.join("ready").exists();
         let state = match (&init, helpers.is_empty()) {

@@ -4,7 +4,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use ::pprof::Profile;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,6 +14,7 @@ use crate::commands::App;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::probe;
 use foundation::failure::Result;
+use foundation::files;
 use foundation::program;
 
 /// Source files are smaller.
@@ -93,10 +93,9 @@ impl Sources {
             .iter()
             .find(|place| place.is_file())
             .ok_or_else(|| format!("no source of `{name}` on this host"))?;
-        let mut bytes = Vec::new();
-        std::fs::File::open(file)
-            .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-            .map_err(|error| format!("`{file}`: {error}"))?;
+        let bytes = files::read(file, LARGEST)
+            .map_err(|error| format!("`{file}`: {error}"))?
+            .ok_or_else(|| format!("`{file}` is gone"))?;
         self.found
             .borrow_mut()
             .insert(name.to_owned(), file.clone());
@@ -283,7 +282,7 @@ fn escaped(path: &str) -> String {
 }
 
 fn module(dir: &Utf8Path) -> Option<Module> {
-    let text = std::fs::read_to_string(dir.join("go.mod")).ok()?;
+    let text = files::read_text(&dir.join("go.mod"), files::SMALL).ok()??;
     let path = text
         .lines()
         .find_map(|line| line.strip_prefix("module "))?

@@ -10,6 +10,7 @@ use super::fetch::{Answer, Body};
 use super::target::Target;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
+use foundation::record::own;
 use foundation::typed;
 
 const INDEX: &str = "index.json";
@@ -159,8 +160,11 @@ pub(super) fn list(root: &Utf8Path) -> Vec<Set> {
     };
     let mut sets: Vec<Set> = entries
         .filter_map(|entry| {
-            let text = std::fs::read_to_string(entry.ok()?.path().join(INDEX)).ok()?;
-            serde_json::from_str(&text).ok()
+            let entry = entry.ok()?;
+            let text = own::read(&entry.path().join(INDEX), foundation::files::MEDIUM).ok()??;
+            let set: Set = serde_json::from_slice(&text).ok()?;
+            // Its folder is removed by this name.
+            (set.id == entry.file_name()).then_some(set)
         })
         .collect();
     sets.sort_by(|one, other| other.id.cmp(&one.id));

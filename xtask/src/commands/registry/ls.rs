@@ -21,7 +21,7 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
         wanted.is_empty() || wanted.iter().any(|name| is_meant(name, &image.repository))
     };
     let found: Vec<&Tagged> = tagged.iter().filter(is_wanted).collect();
-    let pushed = read(&list_of(&app.ctx.dirs.state));
+    let pushed = read(&list_of(&app.ctx.dirs.state))?;
     if as_json {
         let images: Vec<_> = found
             .iter()

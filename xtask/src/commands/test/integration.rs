@@ -48,7 +48,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         if args.full { FULL } else { SHORT },
     )?;
     let wanted = Wanted::of(&args.suites, &suites)?;
-    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE) else {
+    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
         return Ok(unit::suites::nothing_failed());
     };
     let which = if args.fresh {

@@ -19,7 +19,7 @@ use foundation::ui::{self, Style};
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     let all = discovered::tests(app, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
-    let history = History::load(&app.ctx.dirs.state);
+    let history = super::history(app);
     if let Some(name) = &args.explain {
         return explain(app, &mut abilities, &all, name);
     }

@@ -16,7 +16,9 @@ mod upgrade;
 
 use super::App;
 use args::TestCommand;
+use camino::Utf8Path;
 use foundation::failure::{Failure, Result};
+use foundation::record::results::{Failed, History};
 
 pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
@@ -27,6 +29,22 @@ pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
         TestCommand::Shards(args) => shards::run(app, args),
         TestCommand::Report(args) => merge::run(app, args),
     }
+}
+
+/// How tests went so far. Without it only estimates are lost.
+fn history(app: &App<'_>) -> History {
+    History::load(&app.ctx.dirs.state).unwrap_or_else(|failure| {
+        app.ui.note(&failure.in_one_line());
+        History::default()
+    })
+}
+
+/// What failed the last time, for what is remembered next.
+fn failed_before(app: &App<'_>, checkout: &Utf8Path) -> Option<Failed> {
+    Failed::load(&app.ctx.dirs.state, checkout).unwrap_or_else(|failure| {
+        app.ui.note(&failure.in_one_line());
+        None
+    })
 }
 
 fn no_time_span(text: &str) -> Failure {

@@ -51,20 +51,25 @@ impl Wanted {
 
     /// With `--rerun-failed` only what of it failed the last time; none where
     /// that is nothing.
+    ///
+    /// # Errors
+    /// When it is not known what failed.
     pub(super) fn or_failed(
         self,
         app: &App<'_>,
         args: &ResultArgs,
         checkout: &Checkout,
         package: &str,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         if !args.rerun_failed {
-            return Some(self);
+            return Ok(Some(self));
         }
-        let mut names = failed_before(app, &checkout.dir, package)?;
+        let Some(mut names) = failed_before(app, &checkout.dir, package)? else {
+            return Ok(None);
+        };
         if names.is_empty() {
             // All of what was run.
-            return Some(self);
+            return Ok(Some(self));
         }
         if self.pattern.is_some() {
             let is_meant = |name: &String| {
@@ -75,11 +80,10 @@ impl Wanted {
             };
             names.retain(is_meant);
         }
-        let pattern = any_of(&names)?;
-        Some(Self {
+        Ok(any_of(&names).map(|pattern| Self {
             pattern: Some(pattern),
             tests: names,
-        })
+        }))
     }
 }
 

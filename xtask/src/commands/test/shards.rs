@@ -13,8 +13,8 @@ use super::discovered;
 use crate::cli::{self, Cli, Command};
 use crate::commands::App;
 use foundation::failure::{Failure, Result};
+use foundation::files;
 use foundation::plan::{Action, Plan, Step};
-use foundation::record::results::History;
 use foundation::typed;
 use foundation::ui;
 
@@ -110,7 +110,7 @@ fn weights(tests: &[Test], times: &BTreeMap<String, f64>) -> Vec<Weight> {
 }
 
 fn times_of(app: &App<'_>, tests: &[Test]) -> BTreeMap<String, f64> {
-    let history = History::load(&app.ctx.dirs.state);
+    let history = super::history(app);
     let mut times = BTreeMap::new();
     for test in tests {
         if let Some(past) = history.of(&test.package, "") {
@@ -129,8 +129,9 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
             .cause(error)
             .hint(typed!("test shards --by-time --times {} --n 4", file))
     };
-    let text =
-        std::fs::read_to_string(app.ctx.cwd.join(file)).map_err(|error| bad(error.to_string()))?;
+    let text = files::read_text(&app.ctx.cwd.join(file), files::LARGE)
+        .map_err(|error| bad(error.to_string()))?
+        .ok_or_else(|| bad("there is no such file".to_owned()))?;
     let mut value: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     serde_json::from_value(value["seconds"].take()).map_err(|error| bad(error.to_string()))
 }

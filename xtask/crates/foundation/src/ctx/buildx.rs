@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::probe;
+use crate::files;
 
 /// A remote builder that does not answer keeps buildx waiting for 20 s.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -117,12 +118,12 @@ pub fn chosen(home: &Utf8Path) -> Option<Chosen> {
         Utf8PathBuf::from,
     );
     let name = named("BUILDX_BUILDER").or_else(|| {
-        let text = std::fs::read_to_string(dir.join("current")).ok()?;
+        let text = files::read_text(&dir.join("current"), files::SMALL).ok()??;
         let current: Current = serde_json::from_str(&text).ok()?;
         Some(current.name).filter(|name| !name.is_empty())
     })?;
     // As buildx itself keeps it: the same names as it lists.
-    let text = std::fs::read_to_string(dir.join("instances").join(&name)).ok()?;
+    let text = files::read_text(&dir.join("instances").join(&name), files::SMALL).ok()??;
     let builder: Builder = serde_json::from_str(&text).ok()?;
     Some(Chosen {
         name,

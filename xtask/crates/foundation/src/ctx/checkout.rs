@@ -5,6 +5,7 @@ use talos::version::TalosVersion;
 
 use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::typed;
 
 /// A Talos working tree.
@@ -39,15 +40,16 @@ impl Checkout {
                 return Self::open(&ctx.cwd.join(dir), by);
             }
         }
-        if let Some(dir) = ctx.cwd.ancestors().find(|dir| is_talos(dir)) {
-            return Self::open(dir, "walking up");
+        for dir in ctx.cwd.ancestors() {
+            if is_talos(dir)? {
+                return Self::open(dir, "walking up");
+            }
         }
-        let sibling = ctx.cwd.ancestors().find_map(|dir| {
-            let sibling = dir.parent()?.join("talos");
-            is_talos(&sibling).then_some(sibling)
-        });
-        if let Some(dir) = sibling {
-            return Self::open(&dir, "sibling ../talos");
+        for parent in ctx.cwd.ancestors().skip(1) {
+            let sibling = parent.join("talos");
+            if is_talos(&sibling)? {
+                return Self::open(&sibling, "sibling ../talos");
+            }
         }
         Err(Failure::host(format!("no Talos checkout found from `{}`", ctx.cwd))
             .cause(format!("no go.mod here or above says `{MODULE}`, and there is no `../talos`"))
@@ -55,7 +57,7 @@ impl Checkout {
     }
 
     fn open(dir: &Utf8Path, found_by: &'static str) -> Result<Self> {
-        if !is_talos(dir) {
+        if !is_talos(dir)? {
             return Err(Failure::usage(format!("`{dir}` is not a Talos checkout"))
                 .cause(match std::fs::metadata(dir.join("go.mod")) {
                     Ok(_) => format!("its go.mod does not say `{MODULE}`"),
@@ -100,15 +102,17 @@ impl Checkout {
     }
 }
 
-pub fn is_talos(dir: &Utf8Path) -> bool {
-    std::fs::read_to_string(dir.join("go.mod"))
-        .is_ok_and(|text| text.lines().any(|line| line.trim_end() == MODULE))
+/// # Errors
+/// When its go.mod is there and cannot be read.
+pub fn is_talos(dir: &Utf8Path) -> Result<bool> {
+    let text = files::text(&dir.join("go.mod"), files::SMALL)?;
+    Ok(text.is_some_and(|text| text.lines().any(|line| line.trim_end() == MODULE)))
 }
 
 /// The committed release tag is read first: it costs no process, and `git
 /// describe` knows nothing in a shallow clone or an unpacked archive.
 fn version_of(dir: &Utf8Path) -> Result<(TalosVersion, &'static str)> {
-    let committed = std::fs::read_to_string(dir.join("pkg/machinery/gendata/data/tag"));
+    let committed = files::text(&dir.join("pkg/machinery/gendata/data/tag"), files::SMALL)?;
     if let Ok(version) = TalosVersion::parse(committed.as_deref().unwrap_or_default().trim()) {
         return Ok((version, "pkg/machinery/gendata/data/tag"));
     }

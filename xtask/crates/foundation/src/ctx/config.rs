@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use crate::failure::{Failure, Result};
+use crate::files;
 
 /// All settings; each has a default.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,12 +100,8 @@ impl Config {
     pub fn load(cwd: &Utf8Path) -> Result<Self> {
         for dir in cwd.ancestors() {
             let file = dir.join(".cargo/xtask.toml");
-            match std::fs::read_to_string(&file) {
-                Ok(text) => return Self::parse(&text, dir, &file),
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                    return Err(Failure::host(format!("cannot read `{file}`")).cause(error));
-                }
-                Err(_) => {}
+            if let Some(text) = files::text(&file, files::SMALL)? {
+                return Self::parse(&text, dir, &file);
             }
         }
         Ok(Self::default())

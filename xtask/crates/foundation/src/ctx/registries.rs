@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use talos::version::{LOCAL_REGISTRY_PORT, TalosVersion};
 
 use super::checkout::Checkout;
+use crate::files;
 
 /// One registry, as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +43,10 @@ pub fn local() -> Spec {
 /// which there are, the known table stands in where the script is not.
 /// `upstreams` (host to URL) are the user's own.
 pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Vec<Spec> {
-    let read = std::fs::read_to_string(checkout.dir.join(SCRIPT)).map(|text| parse_script(&text));
-    let mut proxies = match read {
-        Ok(proxies) if !proxies.is_empty() => proxies,
-        _ => known(&checkout.version),
+    let script = script(&checkout.dir).unwrap_or_default();
+    let mut proxies = match parse_script(&script) {
+        proxies if proxies.is_empty() => known(&checkout.version),
+        proxies => proxies,
     };
     let (host, port, upstream) = QUAY;
     if !proxies
@@ -65,7 +66,14 @@ pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Vec
 
 /// Whether the list is the checkout's own.
 pub fn has_script(checkout: &Utf8Path) -> bool {
-    checkout.join(SCRIPT).is_file()
+    script(checkout).is_some()
+}
+
+/// None also where it cannot be read: then the known table stands in, and is
+/// named as such.
+fn script(checkout: &Utf8Path) -> Option<String> {
+    let text = files::read_text(&checkout.join(SCRIPT), files::SMALL);
+    text.ok().flatten()
 }
 
 fn proxy(host: &str, port: u16, upstream: &str) -> Spec {

@@ -120,7 +120,8 @@ impl RelayView {
 }
 
 fn wanted(ctx: &Ctx, wanted: &Utf8Path) -> Option<Relaying> {
-    let entries = Ledger::of(&ctx.dirs.state).live();
+    // Only asked what is lost: where it cannot be read, nothing is made or ended.
+    let entries = Ledger::of(&ctx.dirs.state).live().unwrap_or_default();
     entries
         .into_iter()
         .rev()

@@ -4,7 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Test, Workspace};
 use serde::{Deserialize, Serialize};
 
-use super::files;
+use super::own;
+use crate::files;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
@@ -36,7 +37,7 @@ pub fn key_of(workspace: &Workspace) -> String {
 
 /// The tests kept under this key; none when something changed.
 pub fn read(file: &Utf8Path, key: &str) -> Option<Vec<Test>> {
-    let bytes = std::fs::read(file).ok()?;
+    let bytes = own::read(file, files::LARGE).ok()??;
     let kept: Kept = serde_json::from_slice(&bytes).ok()?;
     (kept.key == key).then_some(kept.tests)
 }
@@ -48,7 +49,7 @@ pub fn write(file: &Utf8Path, key: &str, tests: Vec<Test>) -> Vec<Test> {
         tests,
     };
     if let Ok(bytes) = serde_json::to_vec(&kept) {
-        let _ = files::replace(file, &bytes, 0o644);
+        let _ = own::replace(file, &bytes, 0o644);
     }
     kept.tests
 }

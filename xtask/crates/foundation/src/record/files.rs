@@ -10,11 +10,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 
 use camino::Utf8Path;
 
+use super::own;
+
 /// Replace `path` whole, or leave it as it was. Parent folders are made.
 ///
 /// # Errors
 /// The system's, with nothing left behind.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
+    if own::is_ours(path) {
+        return own::replace(path, contents, mode);
+    }
     let parent = folder_of(path);
     create_dir(parent)?;
     let mut file = tempfile::Builder::new()
@@ -38,6 +43,9 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
 /// # Errors
 /// The system's.
 pub fn create_dir(path: &Utf8Path) -> std::io::Result<()> {
+    if own::is_ours(path) {
+        return own::make_folder(path).map(drop);
+    }
     if !rustix::process::geteuid().is_root() {
         return std::fs::create_dir_all(path);
     }

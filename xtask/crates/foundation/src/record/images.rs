@@ -1,14 +1,14 @@
 //! Which images builds have pushed, by digest: one line each, oldest first.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
-)]
 
 use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
+
+use super::own;
+use crate::failure::{Failure, Result};
+use crate::files;
 
 /// A pushed image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +55,7 @@ pub fn list_of(state: &Utf8Path) -> Utf8PathBuf {
 /// # Errors
 /// The system's.
 pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
-    if let Some(parent) = list.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(list)?;
+    let mut file = own::open(list, OFlags::WRONLY | OFlags::APPEND, 0o600)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
     let mut line = serde_json::to_vec(image)?;
     line.push(b'\n');
@@ -69,11 +63,17 @@ pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
 }
 
 /// All that are noted; a torn line says nothing.
-pub fn read(list: &Utf8Path) -> Vec<Image> {
-    let text = std::fs::read_to_string(list).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
+///
+/// # Errors
+/// When the list is there and cannot be read.
+pub fn read(list: &Utf8Path) -> Result<Vec<Image>> {
+    let bytes = own::read(list, files::LARGE)
+        .map_err(|error| Failure::host(format!("cannot read `{list}`")).cause(error))?;
+    let bytes = bytes.unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect())
 }
 
 #[cfg(test)]
@@ -113,7 +113,11 @@ mod tests {
             append(&list, &image).unwrap();
         }
         assert_eq!(
-            read(&list).iter().map(|image| image.at).collect::<Vec<_>>(),
+            read(&list)
+                .unwrap()
+                .iter()
+                .map(|image| image.at)
+                .collect::<Vec<_>>(),
             [0, 1, 2]
         );
     }

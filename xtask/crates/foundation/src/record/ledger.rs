@@ -1,19 +1,17 @@
 //! The ledger: one append-only file per user that names what we are about to
 //! make, before we make it. It only ever lists what is ours.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
-)]
 
-use std::fs::OpenOptions;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::retry_on_intr;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Because, Result};
+use super::own;
+use crate::failure::{Because, Failure, Result};
+use crate::files;
 use crate::plan::Resource;
 
 /// One line of the file.
@@ -59,14 +57,7 @@ impl Ledger {
     }
 
     fn try_append(&self, entry: &Entry) -> std::io::Result<()> {
-        if let Some(parent) = self.path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&self.path)?;
+        let mut file = own::open(&self.path, OFlags::RDWR | OFlags::APPEND, 0o600)?;
         retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
         let before = file.metadata()?.len();
         let mut line = Vec::new();
@@ -83,28 +74,51 @@ impl Ledger {
         }
         if before == 0 {
             // A new file's name is the folder's data.
-            let folder = self.path.parent().unwrap_or(Utf8Path::new("."));
-            std::fs::File::open(folder)?.sync_all()?;
+            own::sync_folder(&self.path)?;
         }
         Ok(())
     }
 
+    /// Nothing may be made or destroyed where this fails.
+    ///
+    /// # Errors
+    /// Those of [`Self::live`].
+    pub fn check(&self) -> Result<()> {
+        self.read().map(drop)
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        let bytes = own::read(&self.path, files::LARGE).map_err(|error| {
+            Failure::host(format!("cannot read the ledger `{}`", self.path))
+                .cause(error)
+                .hint("it names what was made and has to be removed: put a readable file there, or move it away if nothing of yours is left")
+        })?;
+        Ok(bytes.unwrap_or_default())
+    }
+
     /// What may still exist, oldest first. Lines that do not parse are the
     /// torn end of a killed run and say nothing.
-    pub fn live(&self) -> Vec<Entry> {
-        let bytes = std::fs::read(&self.path).unwrap_or_default();
-        let mut live: Vec<Entry> = Vec::new();
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read: nobody may take it for empty.
+    pub fn live(&self) -> Result<Vec<Entry>> {
+        let bytes = self.read()?;
+        let mut live: BTreeMap<usize, Entry> = BTreeMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         // As bytes: a line torn within a character must not hide the others.
-        for entry in bytes
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice::<Entry>(line).ok())
-        {
-            live.retain(|other| other.resource.key() != entry.resource.key());
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let entries = lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
+        for (place, entry) in entries.enumerate() {
+            let key = entry.resource.key();
+            if let Some(before) = places.remove(&key) {
+                live.remove(&before);
+            }
             if entry.op == Op::Intend {
-                live.push(entry);
+                places.insert(key, place);
+                live.insert(place, entry);
             }
         }
-        live
+        Ok(live.into_values().collect())
     }
 }
 
@@ -140,7 +154,7 @@ mod tests {
     fn what_is_gone_is_no_longer_live() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::of(Utf8Path::from_path(dir.path()).unwrap());
-        assert!(ledger.live().is_empty());
+        assert!(ledger.live().unwrap().is_empty());
         for (op, name) in [
             (Op::Intend, "a"),
             (Op::Intend, "b"),
@@ -149,7 +163,7 @@ mod tests {
         ] {
             ledger.append(&entry(op, name)).unwrap();
         }
-        assert_eq!(ledger.live(), [entry(Op::Intend, "b")]);
+        assert_eq!(ledger.live().unwrap(), [entry(Op::Intend, "b")]);
     }
 
     #[test]
@@ -164,7 +178,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         ledger.append(&entry(Op::Intend, "b")).unwrap();
         assert_eq!(
-            ledger.live(),
+            ledger.live().unwrap(),
             [entry(Op::Intend, "a"), entry(Op::Intend, "b")]
         );
     }
@@ -180,8 +194,8 @@ mod tests {
         let torn = "{\"op\":\"gone\",\"run\":\"\u{e4}".as_bytes();
         bytes.extend_from_slice(&torn[..torn.len() - 1]);
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(ledger.live(), [entry(Op::Intend, "a")]);
+        assert_eq!(ledger.live().unwrap(), [entry(Op::Intend, "a")]);
         ledger.append(&entry(Op::Gone, "a")).unwrap();
-        assert!(ledger.live().is_empty());
+        assert!(ledger.live().unwrap().is_empty());
     }
 }

@@ -1,9 +1,5 @@
 //! Locks with liveness: `flock` dies with its holder, a lock file's existence
 //! says nothing.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
-)]
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -11,10 +7,13 @@ use std::io::{Read, Seek, Write};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::retry_on_intr;
 
+use super::own;
 use crate::failure::{Because, Exit, Failure, Result};
+
+const LONGEST_HOLDER: u64 = 1000;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -28,15 +27,7 @@ pub struct Lock {
 /// When another run holds it, or the folder cannot be written.
 pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
     let path = dir.join(format!("{name}.lock"));
-    let mut file = std::fs::create_dir_all(dir)
-        .and_then(|()| {
-            std::fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-        })
+    let mut file = own::open(&path, OFlags::RDWR, 0o600)
         .because(|| format!("cannot open the lock `{path}`"))?;
     let taken =
         retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive));
@@ -45,7 +36,8 @@ pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
             return Err(Failure::step(format!("cannot take the lock `{path}`")).cause(error));
         }
         let mut holder = String::new();
-        let _ = file.read_to_string(&mut holder);
+        // A line of ours; whatever else is in it is no holder.
+        let _ = (&file).take(LONGEST_HOLDER).read_to_string(&mut holder);
         return Err(Failure::new(
             Exit::HostNotReady,
             format!("another run is at work on `{name}`"),

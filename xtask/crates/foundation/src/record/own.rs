@@ -93,6 +93,17 @@ pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
 /// # Errors
 /// The system's; for links; for what is not a regular file, or larger than that.
 pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(file) = open_to_read(path)? else {
+        return Ok(None);
+    };
+    files::read_all(&file, limit).map(Some)
+}
+
+/// A file of ours, to read it; `None` only where there is none.
+///
+/// # Errors
+/// The system's; for links, and for what is not a regular file.
+pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
     let opened = split(path, false).and_then(|(parent, name)| {
         let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(found.st_mode).is_symlink() {
@@ -107,7 +118,90 @@ pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
     };
     files::must_be_regular(&file.metadata()?)?;
-    files::read_all(&file, limit).map(Some)
+    Ok(Some(file))
+}
+
+/// A new folder in one that is made if it does not exist.
+///
+/// # Errors
+/// The system's; also where there is anything of this name.
+pub fn create_folder(path: &Utf8Path, mode: u32) -> Result<()> {
+    let (parent, name) = split(path, true)?;
+    rustix::fs::mkdirat(&parent, name, mode_of(mode))?;
+    let new = rustix::fs::openat(&parent, name, FOLDER, Mode::empty())?;
+    give(&new, &parent)
+}
+
+/// Names in a folder of ours, in any order; none where there is no such folder.
+///
+/// # Errors
+/// The system's.
+pub fn names_in(path: &Utf8Path) -> Result<Vec<String>> {
+    let folder = match walk_into(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        folder => folder?,
+    };
+    names(&folder)
+}
+
+fn names(folder: &OwnedFd) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// A folder that a walk came to, to be listed too; a link there is not followed.
+fn walk_into(path: &Utf8Path) -> Result<OwnedFd> {
+    let (parent, name) = split(path, false)?;
+    into(&parent, name)
+}
+
+fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+/// A file, or a folder with all in it. Gone already is success; a link is
+/// removed, not followed.
+///
+/// # Errors
+/// The system's.
+pub fn remove(path: &Utf8Path) -> Result<()> {
+    match split(path, false) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok((parent, name)) => remove_at(&parent, name, 0),
+    }
+}
+
+/// What we make is not nested deeper.
+const DEEPEST: usize = 64;
+
+fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
+    let unlink = |flags| match rustix::fs::unlinkat(parent, name, flags) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    let folder = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode).is_dir() => into(parent, name)?,
+        Ok(_) => return unlink(AtFlags::empty()),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if depth > DEEPEST {
+        return Err(Error::other("folders are nested too deeply"));
+    }
+    for name in names(&folder)? {
+        remove_at(&folder, &name, depth + 1)?;
+    }
+    unlink(AtFlags::REMOVEDIR)
 }
 
 /// Replace a file whole, or leave it as it was. Its folder is made.
@@ -150,6 +244,17 @@ fn temporary(parent: &OwnedFd) -> Result<(String, File)> {
         }
     }
     Err(Error::from(ErrorKind::AlreadyExists))
+}
+
+/// Wait until the disk has the names in this file's folder.
+///
+/// # Errors
+/// The system's.
+pub fn sync_folder(path: &Utf8Path) -> Result<()> {
+    let (parent, _) = split(path, false)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(&parent, ".", flags, Mode::empty())?;
+    Ok(rustix::fs::fsync(&folder)?)
 }
 
 /// The folder of a path, open, and the name in it.
@@ -224,7 +329,9 @@ fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
                 made?;
             }
             let opened = open();
-            if made.is_ok() && let Ok(new) = &opened {
+            if made.is_ok()
+                && let Ok(new) = &opened
+            {
                 give(new, fd)?;
             }
             opened
@@ -251,11 +358,6 @@ fn give(new: &OwnedFd, parent: &OwnedFd) -> Result<()> {
         return Ok(());
     }
     let (uid, gid) = owner(parent)?;
-    // Such a folder is open to others, who do not have it.
-    let parent = rustix::fs::fstat(parent)?;
-    if Mode::from_raw_mode(parent.st_mode).contains(Mode::SVTX) {
-        return Ok(());
-    }
     let flags = AtFlags::EMPTY_PATH;
     Ok(rustix::fs::chownat(new, "", Some(uid), Some(gid), flags)?)
 }
@@ -282,6 +384,9 @@ fn is_link(name: &str) -> Error {
 }
 
 fn mode_of(mode: u32) -> Mode {
-    #[allow(clippy::cast_possible_truncation, reason = "of another size on other systems")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "of another size on other systems"
+    )]
     Mode::from_raw_mode(mode as _)
 }

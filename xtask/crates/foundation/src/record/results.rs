@@ -7,9 +7,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::files;
+use super::own;
 use super::runs::now_ms;
-use crate::failure::{Because, Result};
+use crate::failure::{Because, Failure, Result};
+use crate::files;
 
 /// More than all of Talos' tests; the oldest go first.
 const MOST: usize = 100_000;
@@ -58,10 +59,14 @@ pub struct History {
 }
 
 impl History {
-    /// What is there; nothing where it is unreadable: only estimates are lost.
-    pub fn load(state: &Utf8Path) -> Self {
-        let text = std::fs::read(path(state)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+    /// What is there; nothing where it does not parse: only estimates are lost.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn load(state: &Utf8Path) -> Result<Self> {
+        let path = path(state);
+        let text = own::read(&path, files::LARGE).map_err(|error| unreadable(&path, &error))?;
+        Ok(serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default())
     }
 
     pub fn of(&self, package: &str, test: &str) -> Option<&Past> {
@@ -112,14 +117,18 @@ fn path(state: &Utf8Path) -> Utf8PathBuf {
 pub fn remember(state: &Utf8Path, results: &[Outcome]) -> Result<()> {
     let folder = state.join("tests");
     let _lock = super::lock::take(&folder, "history", "remembering test results")?;
-    let mut history = History::load(state);
+    let mut history = History::load(state)?;
     history.schema = 1;
     for result in results {
         history.add(result);
     }
     history.prune();
     let text = serde_json::to_vec(&history).because(|| "cannot write results".to_owned())?;
-    files::replace(&path(state), &text, 0o600).because(|| "cannot write results".to_owned())
+    own::replace(&path(state), &text, 0o600).because(|| "cannot write results".to_owned())
+}
+
+fn unreadable(path: &Utf8Path, error: &std::io::Error) -> Failure {
+    Failure::host(format!("cannot read `{path}`")).cause(error)
 }
 
 /// What failed the last time in one checkout.
@@ -132,9 +141,17 @@ pub struct Failed {
 
 impl Failed {
     /// None where nothing was run yet.
-    pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Option<Self> {
-        let text = std::fs::read(failed_path(state, checkout)).ok()?;
-        serde_json::from_slice(&text).ok()
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Result<Option<Self>> {
+        let path = failed_path(state, checkout);
+        let text = own::read(&path, files::LARGE).map_err(|error| unreadable(&path, &error))?;
+        let Some(text) = text else { return Ok(None) };
+        let failed = serde_json::from_slice(&text);
+        failed
+            .map(Some)
+            .map_err(|error| Failure::host(format!("`{path}` does not parse")).cause(error))
     }
 
     /// # Errors
@@ -143,7 +160,7 @@ impl Failed {
         self.schema = 1;
         let path = failed_path(state, checkout);
         let text = serde_json::to_vec(&self).because(|| "cannot write results".to_owned())?;
-        files::replace(&path, &text, 0o600).because(|| format!("cannot write `{path}`"))
+        own::replace(&path, &text, 0o600).because(|| format!("cannot write `{path}`"))
     }
 }
 
@@ -174,7 +191,7 @@ mod tests {
         };
         remember(state, &[result("passed", 2.0)]).unwrap();
         remember(state, &[result("flaky", 4.0), result("failed", 4.0)]).unwrap();
-        let history = History::load(state);
+        let history = History::load(state).unwrap();
         let past = history.of("a/b", "TestA").unwrap();
         assert_eq!((past.runs, past.failed, past.flaky), (3, 1, 1));
         assert!(past.seconds > 2.0 && past.seconds < 4.0);
@@ -191,8 +208,8 @@ mod tests {
             .packages
             .insert("a/b".to_owned(), vec!["TestA".to_owned()]);
         failed.clone().save(state, "/src/one".into()).unwrap();
-        let loaded = Failed::load(state, "/src/one".into()).unwrap();
+        let loaded = Failed::load(state, "/src/one".into()).unwrap().unwrap();
         assert_eq!(loaded.packages, failed.packages);
-        assert_eq!(Failed::load(state, "/src/two".into()), None);
+        assert_eq!(Failed::load(state, "/src/two".into()).unwrap(), None);
     }
 }

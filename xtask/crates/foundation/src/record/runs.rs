@@ -1,13 +1,8 @@
 //! Run records: each run that changes something has a folder with its plan,
 //! events and the output of every step, addressed as `latest` or a prefix.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
-)]
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,7 +10,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
 use serde_json::{Value, json};
 
-use super::files;
+use super::own;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Plan;
 use crate::typed;
@@ -46,18 +41,17 @@ impl Record {
         let root = state.join("runs");
         let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
-            std::fs::create_dir_all(&root)?;
             let (id, dir) = new_dir(&root, verb)?;
             let meta = json!({
                 "schema": 1, "id": id, "command": command, "started": now_ms(),
                 "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "plan": plan,
             });
-            files::replace(
+            own::replace(
                 &dir.join("run.json"),
                 format!("{meta:#}\n").as_bytes(),
                 0o600,
             )?;
-            let events = File::create(dir.join(EVENTS))?;
+            let events = own::create(&dir.join(EVENTS), 0o600)?;
             retry_on_intr(|| rustix::fs::flock(&events, FlockOperation::LockExclusive))?;
             Ok(Self { id, dir, events })
         };
@@ -115,7 +109,7 @@ fn verb_of(command: &[String]) -> &str {
 
 /// Whether the run of this record's folder still goes on.
 pub fn is_live(dir: &Utf8Path) -> bool {
-    let Ok(events) = File::open(dir.join(EVENTS)) else {
+    let Ok(Some(events)) = own::open_to_read(&dir.join(EVENTS)) else {
         return false;
     };
     rustix::fs::flock(&events, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
@@ -132,7 +126,7 @@ fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)
         let id = format!("{:011x}-{verb}{suffix}", now_ms());
         let dir = root.join(&id);
         // What children print may hold secrets.
-        match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+        match own::create_folder(&dir, 0o700) {
             Ok(()) => return Ok((id, dir)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -149,12 +143,7 @@ pub fn list(state: &Utf8Path) -> Vec<String> {
 }
 
 fn ids_in(root: &Utf8Path) -> Vec<String> {
-    let Ok(entries) = root.read_dir_utf8() else {
-        return Vec::new();
-    };
-    let mut ids: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_owned()))
-        .collect();
+    let mut ids = own::names_in(root).unwrap_or_default();
     ids.sort();
     ids
 }
@@ -196,17 +185,16 @@ pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: 
             .and_then(|stamp| u64::from_str_radix(stamp, 16).ok());
         let too_old = stamp.is_some_and(|stamp| stamp < oldest_kept);
         if age > 0 && (age >= keep_runs || too_old || bytes > keep_bytes) && !is_live(&dir) {
-            let _ = files::remove(&dir);
+            let _ = own::remove(&dir);
         }
     }
 }
 
 fn size(dir: &Utf8Path) -> u64 {
-    let Ok(entries) = dir.read_dir_utf8() else {
-        return 0;
-    };
-    entries
-        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+    let names = own::names_in(dir).unwrap_or_default();
+    names
+        .into_iter()
+        .filter_map(|name| Some(dir.join(name).symlink_metadata().ok()?.len()))
         .sum()
 }
 
@@ -262,7 +250,7 @@ mod tests {
             (now_ms(), 1),
         ] {
             let run = root.join(format!("{ms:011x}-t"));
-            files::replace(&run.join("step-01.log"), &vec![b'x'; bytes], 0o600).unwrap();
+            own::replace(&run.join("step-01.log"), &vec![b'x'; bytes], 0o600).unwrap();
         }
         prune(root, KEEP_RUNS, KEEP_AGE, KEEP_BYTES);
         assert_eq!(ids_in(root).len(), 3);

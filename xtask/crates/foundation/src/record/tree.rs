@@ -63,9 +63,13 @@ fn copy(
             symlink(std::fs::read_link(entry.path())?, &target)?;
         } else if kind.is_dir() {
             copy(entry.path(), &target, &relative, except)?;
-        } else {
+        } else if kind.is_file() {
             // With its mode: some are programs.
             std::fs::copy(entry.path(), &target)?;
+        } else {
+            // To read it may have no end.
+            let path = entry.path();
+            return Err(std::io::Error::other(format!("`{path}` is not a file")));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use serde_json::Value;
 
 use crate::ctx::{images, probe};
+use crate::files;
 use crate::record::images::{Image, append};
 use crate::record::runs::now_ms;
 use crate::ui::Ui;
@@ -46,6 +47,6 @@ pub(super) fn record(
 
 /// `containerimage.digest` of what `--metadata-file` wrote.
 fn read_metadata(path: &Utf8Path) -> Option<String> {
-    let value: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let value: Value = serde_json::from_slice(&files::read(path, files::SMALL).ok()??).ok()?;
     value["containerimage.digest"].as_str().map(str::to_owned)
 }

@@ -145,6 +145,7 @@ impl Runner<'_> {
         let command: Vec<String> = std::env::args_os()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
+        Ledger::of(&self.ctx.dirs.state).check()?;
         let mut record = Record::open(&self.ctx.dirs.state, &command, plan)?;
         if let Some(reader) = &mut reader {
             reader.record(&record.dir);
@@ -261,7 +262,7 @@ impl Runner<'_> {
     pub fn forget(&self, gone: &Resource) -> Result<()> {
         let ledger = Ledger::of(&self.ctx.dirs.state);
         if ledger
-            .live()
+            .live()?
             .iter()
             .any(|entry| entry.resource.key() == gone.key())
         {

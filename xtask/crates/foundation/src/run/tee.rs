@@ -9,6 +9,7 @@ use talos::console::clean;
 
 use super::Reader;
 use crate::failure::{Because, Result};
+use crate::record::own;
 use crate::ui::Ui;
 
 /// A log is evidence, not a disk filler.
@@ -35,11 +36,9 @@ pub(super) struct Tee<'a> {
 impl<'a> Tee<'a> {
     /// # Errors
     /// When the log cannot be made.
-    #[expect(clippy::disallowed_methods, reason = "`run` writes the step's log")]
     pub(super) fn open(log: Option<&Utf8Path>, ui: &'a Ui) -> Result<Self> {
-        let open = |path: &Utf8Path| {
-            std::fs::File::create(path).because(|| format!("cannot write `{path}`"))
-        };
+        let open =
+            |path: &Utf8Path| own::create(path, 0o600).because(|| format!("cannot write `{path}`"));
         Ok(Self {
             log: log.map(open).transpose()?,
             logged: 0,

@@ -89,7 +89,9 @@ fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
                 .cause(error)
                 .hint("run that leg again")
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| bad(error.to_string()))?;
+        let text = foundation::files::read_text(&file, foundation::files::LARGE)
+            .map_err(|error| bad(error.to_string()))?;
+        let text = text.ok_or_else(|| bad("it is gone".to_owned()))?;
         let report: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         if !report["packages"].is_array() {
             // The times that the legs split by may lie beside.

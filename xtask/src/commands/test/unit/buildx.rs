@@ -15,7 +15,9 @@ use super::session::Outcome;
 use crate::commands::App;
 use crate::commands::build;
 use crate::commands::cluster::HalfMade;
-use foundation::failure::{Exit, Failure, Result};
+use foundation::failure::{Because, Exit, Failure, Result};
+use foundation::files;
+use foundation::record::own;
 use foundation::record::runs::Record;
 use foundation::run::gotest::Stop;
 
@@ -71,7 +73,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     build::preflight::check(app, &plan)?;
     let began = std::time::Instant::now();
     let (record, ended) = app.runner().execute_recorded(&plan, &HalfMade)?;
-    let (outcomes, cached) = read(&record, plan.steps.len(), &known);
+    let (outcomes, cached) = read(&record, plan.steps.len(), &known)?;
     let failed = outcomes.values().flat_map(|outcome| &outcome.runs);
     let failed = failed
         .filter_map(|run| run.verdict.as_ref())
@@ -121,13 +123,14 @@ fn words(args: &UnitArgs, flags: &Flags) -> Vec<String> {
 
 /// Results by package from the logs of so many steps, and whether BuildKit
 /// took any of it from its cache.
-fn read(record: &Record, steps: usize, known: &Known) -> (BTreeMap<String, Outcome>, bool) {
+fn read(record: &Record, steps: usize, known: &Known) -> Result<(BTreeMap<String, Outcome>, bool)> {
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
     let mut cached = false;
     for step in 0..steps {
-        let Ok(log) = std::fs::read(record.step_log(step)) else {
-            continue;
-        };
+        let path = record.step_log(step);
+        let log = own::read(&path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
+        // The step was not run.
+        let Some(log) = log else { continue };
         let log = String::from_utf8_lossy(&log);
         cached |= log.lines().any(is_cached);
         for package in packages(&log, known) {
@@ -135,7 +138,7 @@ fn read(record: &Record, steps: usize, known: &Known) -> (BTreeMap<String, Outco
             outcome.runs.push(package);
         }
     }
-    (outcomes, cached)
+    Ok((outcomes, cached))
 }
 
 /// Test functions by their packages' import paths.

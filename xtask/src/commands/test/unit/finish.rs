@@ -40,7 +40,8 @@ pub(super) fn write(
 
 /// Older Talos has dependencies that a later Go does not build.
 fn of_another_go(checkout: &Utf8Path) -> Option<String> {
-    let text = std::fs::read_to_string(checkout.join("go.mod")).ok()?;
+    let text = foundation::files::read_text(&checkout.join("go.mod"), foundation::files::SMALL);
+    let text = text.ok()??;
     let wanted = text
         .lines()
         .find_map(|line| line.strip_prefix("go "))?

@@ -31,7 +31,7 @@ use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
 use foundation::record::files;
 use foundation::record::lock::{self, Lock};
-use foundation::record::results::{Failed, History};
+use foundation::record::results::Failed;
 use foundation::record::runs::Record;
 use foundation::run::become_root_for_tests;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
@@ -59,7 +59,11 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let sudo = sudo(args, &abilities)?;
     let mut packages = select::packages(&checkout.dir, &tests, sudo, &mut abilities);
     let state = &app.ctx.dirs.state;
-    let before = Failed::load(state, &checkout.dir);
+    let before = if args.results.rerun_failed {
+        Failed::load(state, &checkout.dir)?
+    } else {
+        super::failed_before(app, &checkout.dir)
+    };
     if args.results.rerun_failed {
         let failed = before.clone().unwrap_or_default();
         packages = select::only_failed(packages, &failed);
@@ -68,7 +72,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
             return Ok(0);
         }
     }
-    let history = History::load(state);
+    let history = super::history(app);
     let shared = Shared {
         checkout: &checkout.dir,
         store: app.ctx.dirs.cache.join("tests"),

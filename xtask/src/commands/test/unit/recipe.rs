@@ -8,7 +8,8 @@ use makefile::{Ask, Reply, World};
 
 use super::super::super::build::repository::{Repository, refused};
 use foundation::ctx::host::Host;
-use foundation::failure::{Failure, Result};
+use foundation::failure::Result;
+use foundation::files;
 
 /// Flags and environment of `go test`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,15 +28,11 @@ pub(super) struct Recipe {
 /// When the Makefile cannot be evaluated.
 pub(super) fn read(dir: &Utf8Path, race: bool) -> Result<Recipe> {
     let path = dir.join("Dockerfile");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Recipe {
-                from: "no Dockerfile: plain `go test`".to_owned(),
-                ..Recipe::default()
-            });
-        }
-        Err(error) => return Err(Failure::host(format!("cannot read `{path}`")).cause(error)),
+    let Some(text) = files::text(&path, files::MEDIUM)? else {
+        return Ok(Recipe {
+            from: "no Dockerfile: plain `go test`".to_owned(),
+            ..Recipe::default()
+        });
     };
     let wanted = if race {
         "unit-tests-race"

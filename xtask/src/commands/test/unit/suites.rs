@@ -51,9 +51,9 @@ pub(in crate::commands::test) fn failed_before(
     app: &App<'_>,
     checkout: &Utf8Path,
     package: &str,
-) -> Option<Vec<String>> {
-    let mut failed = Failed::load(&app.ctx.dirs.state, checkout)?;
-    failed.packages.remove(package)
+) -> Result<Option<Vec<String>>> {
+    let failed = Failed::load(&app.ctx.dirs.state, checkout)?;
+    Ok(failed.and_then(|mut failed| failed.packages.remove(package)))
 }
 
 /// A pattern for tests of any suites: each as a whole, for of parts that are
@@ -81,9 +81,8 @@ pub(in crate::commands::test) fn run(
         app.show(&plan)?;
         return Ok(0);
     }
-    let state = &app.ctx.dirs.state;
-    let before = Failed::load(state, suites.checkout);
-    let history = History::load(state);
+    let before = super::super::failed_before(app, suites.checkout);
+    let history = super::super::history(app);
     let again = Again { suites, history };
     let chosen = BTreeMap::from([(suites.package.to_owned(), chosen(suites))]);
     let mut session = Session::new(args, app.ui, &again, &chosen, 0, 1);

@@ -8,6 +8,7 @@ use crate::commands::build::repository::Repository;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
 use foundation::failure::{Failure, Result};
+use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
 
 /// Where Talos is released; `[upgrade] releases` of the settings says otherwise.
@@ -115,8 +116,8 @@ fn sums(folder: &Utf8Path, release: &str, url: &str) -> Step {
 /// `RELEASES` as the Makefile has it; the environment may say otherwise.
 fn releases(dir: &Utf8Path, repository: &Repository) -> Result<Vec<String>> {
     let path = dir.join("Makefile");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+    let text = files::text(&path, files::MEDIUM)?
+        .ok_or_else(|| Failure::host(format!("there is no `{path}`")))?;
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("RELEASES ?="));

@@ -49,7 +49,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     }
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
     let wanted = wanted(args, &suites)?;
-    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE) else {
+    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
         return Ok(unit::suites::nothing_failed());
     };
     let network = network(args)?;

@@ -154,7 +154,11 @@ impl ClusterView {
     /// Look at one cluster.
     pub fn look(ctx: &Ctx, name: &str) -> Self {
         let state_dir = Self::state_dir(ctx, name);
-        Self::look_at(name, state_dir, processes::try_scan())
+        let mut view = Self::look_at(name, state_dir, processes::try_scan());
+        if let Err(failure) = Ledger::of(&ctx.dirs.state).check() {
+            view.unread.push(failure.in_one_line());
+        }
+        view
     }
 
     /// As [`Self::try_names`], for those who only show them.
@@ -176,7 +180,7 @@ impl ClusterView {
                     .hint(format!("ls -ld {clusters}"))
             })?);
         }
-        for entry in Ledger::of(&ctx.dirs.state).live() {
+        for entry in Ledger::of(&ctx.dirs.state).live()? {
             let Resource::Cluster { name, .. } = entry.resource else {
                 continue;
             };

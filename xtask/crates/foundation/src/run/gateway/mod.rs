@@ -4,7 +4,6 @@
 #[cfg(target_os = "linux")]
 mod serve;
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -20,6 +19,7 @@ use crate::ctx::Ctx;
 use crate::ctx::relay::{RelayView, Relaying};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
+use crate::record::own;
 use crate::typed;
 
 /// What the relay says once it listens.
@@ -32,10 +32,6 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When another relay of that cluster runs, or this one cannot listen.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "`run` starts processes and writes their logs"
-)]
 pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
     let view = RelayView::look(ctx, &relaying.state_dir);
     if view.served() == Some(relaying) {
@@ -53,12 +49,7 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
         )));
     }
     let path = log(ctx, &relaying.state_dir);
-    let log = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| files::open_own(&path, OpenOptions::new().write(true).create(true)))
-        .and_then(|log| log.set_len(0).map(|()| log))
-        .because(|| format!("cannot write `{path}`"))?;
+    let log = own::create(&path, 0o600).because(|| format!("cannot write `{path}`"))?;
     let program = spawn::own_executable()
         .ok()
         .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
@@ -96,8 +87,8 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
 }
 
 fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
-    let said = files::read_text(log, files::MEDIUM);
-    let said = said.ok().flatten().unwrap_or_default();
+    let said = own::read(log, files::MEDIUM).ok().flatten();
+    let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
     Failure::step(format!(
         "the relay cannot listen at {}",
         relaying.describe()

@@ -90,7 +90,7 @@ impl Running {
             out: Some(out),
             framer: Framer::default(),
             results: Package::new(job.package.clone()),
-            log: std::fs::File::create(&job.log).ok(),
+            log: crate::record::own::create(&job.log, 0o600).ok(),
             logged: 0,
             exit: None,
             stopping: None,
