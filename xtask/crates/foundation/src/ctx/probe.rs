@@ -341,7 +341,7 @@ fn wait(stdout: &Pipe, stderr: &Pipe, pause: Duration) {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn sh(script: &str, limit: Duration) -> Result<Output, ProbeError> {
         ask(&["sh", "-c", script], None, limit)

@@ -75,12 +75,13 @@ pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
     Ok(file)
 }
 
-/// A new file; what had its name is removed, not followed.
+/// A new file in a folder that is there; what had its name is removed, not
+/// followed.
 ///
 /// # Errors
 /// The system's.
 pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
-    let (parent, name) = split(path, true)?;
+    let (parent, name) = split(path, false)?;
     match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
@@ -324,12 +325,12 @@ fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
     let open = || rustix::fs::openat(fd, name, FOLDER, Mode::empty());
     let opened = match open() {
         Err(Errno::NOENT) if make => {
-            let made = rustix::fs::mkdirat(fd, name, mode_of(0o777));
-            if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
-                made?;
+            let result = rustix::fs::mkdirat(fd, name, mode_of(0o777));
+            if !matches!(result, Ok(()) | Err(Errno::EXIST)) {
+                result?;
             }
             let opened = open();
-            if made.is_ok()
+            if result.is_ok()
                 && let Ok(new) = &opened
             {
                 give(new, fd)?;
@@ -389,4 +390,150 @@ fn mode_of(mode: u32) -> Mode {
         reason = "of another size on other systems"
     )]
     Mode::from_raw_mode(mode as _)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is in the way")]
+mod tests {
+    use super::*;
+    use camino::Utf8PathBuf;
+    use std::os::unix::fs::symlink;
+
+    /// A user's folder with a state folder in it, and somebody's file.
+    struct Home {
+        _dir: tempfile::TempDir,
+        state: Utf8PathBuf,
+        theirs: Utf8PathBuf,
+    }
+
+    fn home() -> Home {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().to_owned();
+        std::fs::create_dir_all(root.join("state").join(OURS)).unwrap();
+        std::fs::create_dir_all(root.join("theirs/folder")).unwrap();
+        std::fs::write(root.join("theirs/file"), "theirs").unwrap();
+        Home {
+            state: root.join("state").join(OURS),
+            theirs: root.join("theirs"),
+            _dir: dir,
+        }
+    }
+
+    fn stays(home: &Home) {
+        let text = std::fs::read_to_string(home.theirs.join("file")).unwrap();
+        assert_eq!(text, "theirs");
+        let names = std::fs::read_dir(home.theirs.join("folder")).unwrap();
+        assert_eq!(names.count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let home = home();
+        let path = home.state.join("x.lock");
+        symlink(home.theirs.join("file"), &path).unwrap();
+        open(&path, OFlags::RDWR, 0o600).unwrap_err();
+        open(&path, OFlags::WRONLY | OFlags::APPEND, 0o600).unwrap_err();
+        assert!(read(&path, 100).unwrap_err().to_string().contains("a link"));
+        stays(&home);
+        // What is made anew takes the link's place.
+        replace(&path, b"ours", 0o600).unwrap();
+        assert_eq!(read(&path, 100).unwrap().unwrap(), b"ours");
+        symlink(home.theirs.join("file"), home.state.join("log")).unwrap();
+        create(&home.state.join("log"), 0o600).unwrap();
+        create(&home.state.join("none/log"), 0o600).unwrap_err();
+        stays(&home);
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_folder_is_not_followed() {
+        let home = home();
+        symlink(home.theirs.join("folder"), home.state.join("runs")).unwrap();
+        for path in ["runs/file", "runs/a/b/file"] {
+            let path = home.state.join(path);
+            open(&path, OFlags::RDWR, 0o600).unwrap_err();
+            create(&path, 0o600).unwrap_err();
+            replace(&path, b"x", 0o600).unwrap_err();
+            make_folder(&path).unwrap_err();
+            remove(&path).unwrap_err();
+        }
+        read(&home.state.join("runs/file"), 100).unwrap_err();
+        names_in(&home.state.join("runs")).unwrap_err();
+        stays(&home);
+        remove(&home.state.join("runs")).unwrap();
+        assert!(home.theirs.join("folder").exists(), "only the link is gone");
+    }
+
+    #[test]
+    fn links_in_what_is_removed_are_not_followed() {
+        let home = home();
+        let run = home.state.join("runs/1");
+        replace(&run.join("a/b/file"), b"x", 0o600).unwrap();
+        symlink(&home.theirs, run.join("a/link")).unwrap();
+        remove(&run).unwrap();
+        remove(&run).unwrap();
+        assert_eq!(names_in(&home.state.join("runs")).unwrap(), [""; 0]);
+        assert_eq!(names_in(&home.state.join("none")).unwrap(), [""; 0]);
+        stays(&home);
+    }
+
+    /// Whoever wants the state folder elsewhere may have a link of their own.
+    #[test]
+    fn a_link_above_is_followed_where_it_is_ours() {
+        let home = home();
+        let to = home.theirs.join("moved");
+        std::fs::create_dir(&to).unwrap();
+        let above = home.theirs.join("home");
+        symlink(&to, &above).unwrap();
+        let path = above.join(OURS).join("deep/file");
+        replace(&path, b"x", 0o600).unwrap();
+        assert_eq!(read(&path, 9).unwrap().unwrap(), b"x");
+        assert!(to.join(OURS).join("deep/file").exists());
+    }
+
+    #[test]
+    fn root_follows_no_link_of_others_and_makes_their_files_theirs() {
+        use std::os::unix::fs::{chown, lchown};
+        if !rustix::process::geteuid().is_root() {
+            // As a user there is nobody else who could have put a link there.
+            return;
+        }
+        let home = home();
+        let state = home.state.parent().unwrap();
+        chown(state, Some(4242), Some(4243)).unwrap();
+        chown(&home.state, Some(4242), Some(4243)).unwrap();
+        let owner = |path: &str| {
+            let found = home.state.join(path).symlink_metadata().unwrap();
+            (found.uid(), found.gid())
+        };
+        replace(&home.state.join("a/b/file"), b"x", 0o600).unwrap();
+        open(&home.state.join("a/lock"), OFlags::RDWR, 0o600).unwrap();
+        create_folder(&home.state.join("runs/1"), 0o700).unwrap();
+        for path in ["a", "a/b", "a/b/file", "a/lock", "runs", "runs/1"] {
+            assert_eq!(owner(path), (4242, 4243), "{path}");
+        }
+        // Neither a second name of a file of root's.
+        std::fs::hard_link(home.theirs.join("file"), home.state.join("second")).unwrap();
+        open(&home.state.join("second"), OFlags::RDWR, 0o600).unwrap_err();
+        // Nor the state folder itself, nor one above it.
+        for name in [OURS, "above"] {
+            let link = state.join("other").join(name);
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(home.theirs.join("folder"), &link).unwrap();
+            for (folder, of) in [(4242, 4242), (4242, 0), (0, 4242)] {
+                chown(link.parent().unwrap(), Some(folder), None).unwrap();
+                lchown(&link, Some(of), None).unwrap();
+                let path = link.join("x/ledger.jsonl");
+                open(&path, OFlags::RDWR, 0o600).unwrap_err();
+            }
+        }
+        stays(&home);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_temporary() {
+        let home = home();
+        std::fs::create_dir(home.state.join("taken")).unwrap();
+        replace(&home.state.join("taken"), b"x", 0o600).unwrap_err();
+        assert_eq!(names_in(&home.state).unwrap(), ["taken"]);
+    }
 }

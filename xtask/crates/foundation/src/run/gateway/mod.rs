@@ -49,7 +49,10 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
         )));
     }
     let path = log(ctx, &relaying.state_dir);
-    let log = own::create(&path, 0o600).because(|| format!("cannot write `{path}`"))?;
+    let folder = path.parent().unwrap_or(Utf8Path::new("."));
+    let log = own::make_folder(folder)
+        .and_then(|_| own::create(&path, 0o600))
+        .because(|| format!("cannot write `{path}`"))?;
     let program = spawn::own_executable()
         .ok()
         .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())

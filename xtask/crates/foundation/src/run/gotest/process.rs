@@ -57,7 +57,6 @@ pub(super) struct Running {
 impl Running {
     /// # Errors
     /// When the binary, or the helper for root, cannot be started.
-    #[expect(clippy::disallowed_methods, reason = "`run` writes the test's log")]
     pub(super) fn start(job: Job) -> Result<Self> {
         let cannot = || format!("cannot run the tests of `{}`", job.package);
         let (out, theirs) = std::io::pipe().because(cannot)?;

@@ -68,7 +68,7 @@ impl Room {
     }
 
     fn live(&self) -> Vec<Resource> {
-        let entries = Ledger::of(&self.ctx.dirs.state).live().into_iter();
+        let entries = Ledger::of(&self.ctx.dirs.state).live().unwrap().into_iter();
         entries.map(|entry| entry.resource).collect()
     }
 
@@ -134,7 +134,7 @@ fn a_ledger_that_cannot_be_written_lets_nothing_be_made() {
         )
         .unwrap_err();
     assert!(
-        failure.to_string().contains("cannot write the ledger"),
+        failure.to_string().contains("cannot read the ledger"),
         "{failure}"
     );
     assert!(!room.root.join("c").exists());
