@@ -390,3 +390,121 @@ fn recipes_see_nothing_of_cargo() {
         assert!(said.lines().any(|line| line == kept), "{kept}:\n{said}");
     }
 }
+
+/// What `build` prints, and all that it records, of a Makefile with secrets in it.
+#[test]
+fn secrets_are_neither_shown_nor_recorded() {
+    use std::os::unix::fs::PermissionsExt;
+    const SECRETS: &[&str] = &[
+        "ghp_of_the_environment",
+        "of-the-makefile",
+        "of-the-command-line",
+        "proxy-password",
+        "learnt-value",
+        "given-to-nested",
+    ];
+    let text = "export BUILD_TOKEN := of-the-makefile\nLEARNT_KEY = $(shell sh -c 'cat ../learnt')\n\
+        all:\n\
+        \tprintf '<%s>' '$(GITHUB_TOKEN)' '$(BUILD_TOKEN)' '$(PASS)' '$(http_proxy)' '$(LEARNT_KEY)' > out\n\
+        \t@$(MAKE) nested API_KEY=given-to-nested\n\
+        \t@echo $(PASS) >&2; printf '%s' \"$$BUILD_TOKEN\" >> out\n\
+        nested:\n\
+        \t@: $(API_KEY)\n\
+        broken:\n\
+        \t@exit 3 # $(PASS)\n";
+    let (root, dir) = fresh(text);
+    std::fs::write(root.path().join("learnt"), "learnt-value\n").unwrap();
+    let of = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&dir);
+        command
+            .env("HOME", root.path())
+            .env_remove("XDG_STATE_HOME")
+            .env("GITHUB_TOKEN", "ghp_of_the_environment")
+            .env("http_proxy", "http://user:proxy-password@proxy:3128");
+        let output = command.output().unwrap();
+        let said = format!(
+            "{}{}",
+            stdout(&output),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.code(), said)
+    };
+    let ours = |arguments: &[&str]| {
+        let given = ["-C", ".", "build", "PASS=of-the-command-line"];
+        of(env!("CARGO_BIN_EXE_xtask"), &[&given, arguments].concat())
+    };
+    let clean = |text: &str, what: &str| {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} in {what}:\n{text}");
+        }
+    };
+    for shown in [
+        &["-n"][..],
+        &["--explain"],
+        &["--format", "json"],
+        &["--format", "sh"],
+        &["--list"],
+    ] {
+        let (code, said) = ours(shown);
+        assert_eq!(code, Some(0), "{said}");
+        clean(&said, &format!("{shown:?}"));
+    }
+    let (_, explained) = ours(&["--explain"]);
+    assert!(explained.contains("GITHUB_TOKEN = ***"), "{explained}");
+    assert!(
+        explained.contains("http_proxy = http://user:***@proxy:3128"),
+        "{explained}"
+    );
+
+    // What runs has them all.
+    let expected = "<ghp_of_the_environment><of-the-makefile><of-the-command-line>\
+        <http://user:proxy-password@proxy:3128><learnt-value>of-the-makefile";
+    let (code, said) = ours(&["--no-preflight"]);
+    assert_eq!(code, Some(0), "{said}");
+    // The recipe itself prints one; nobody else does.
+    assert_eq!(said.matches("of-the-command-line").count(), 1, "{said}");
+    clean(&said.replace("of-the-command-line", ""), "a run");
+    assert_eq!(std::fs::read_to_string(dir.join("out")).unwrap(), expected);
+    let (code, said) = ours(&["--no-preflight", "broken"]);
+    assert_eq!(code, Some(4), "{said}");
+    clean(&said, "a failure");
+
+    // The script, too, with what it asks for.
+    let (_, script) = ours(&["--format", "sh"]);
+    std::fs::write(dir.join("plan.sh"), script).unwrap();
+    std::fs::remove_file(dir.join("out")).unwrap();
+    let (code, said) = of("sh", &["plan.sh"]);
+    assert!(
+        code != Some(0) && said.contains("KEY: has to be set"),
+        "{said}"
+    );
+    let given = [
+        "PASS=of-the-command-line",
+        "BUILD_TOKEN=of-the-makefile",
+        "API_KEY=given-to-nested",
+    ];
+    let (code, said) = of("env", &[&given[..], &["sh", "plan.sh"]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(dir.join("out")).unwrap(), expected);
+
+    let runs = root.path().join(".local/state/talos-xtask/runs");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&runs), 0o700);
+    let mut files = 0;
+    for run in std::fs::read_dir(runs).unwrap() {
+        let run = run.unwrap().path();
+        assert_eq!(mode(&run), 0o700, "{}", run.display());
+        for file in std::fs::read_dir(run).unwrap() {
+            let path = file.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+            let text = std::fs::read_to_string(&path).unwrap();
+            let of_the_recipe = path.extension().is_some_and(|it| it == "log");
+            if !of_the_recipe {
+                clean(&text, path.to_str().unwrap());
+            }
+            files += 1;
+        }
+    }
+    assert!(files >= 8, "{files} files");
+}

@@ -24,7 +24,7 @@ const DEEPEST: usize = 200;
 /// No command line of Linux is longer than 2 MiB.
 pub(crate) const LONGEST: usize = 8 << 20;
 /// Bytes that are copied in the time of one step.
-const BYTES_PER_STEP: usize = 64;
+const BYTES_PER_STEP: usize = 256;
 /// What a map's entry or a vector's element takes besides its text.
 pub(crate) const ENTRY: usize = 64;
 /// As much of a command as stands for its output where a plan is shown.

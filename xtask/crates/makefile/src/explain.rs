@@ -49,6 +49,7 @@ impl Make<'_, '_> {
 
     /// Report what the recipes depended on, through other variables too.
     pub(crate) fn report_reads(&mut self) -> Result<()> {
+        self.reporting = true;
         let mut all = std::mem::take(&mut self.matter);
         let mut open: Vec<String> = all.iter().cloned().collect();
         while let Some(name) = open.pop() {

@@ -53,7 +53,8 @@ impl Make<'_, '_> {
         Ok(out)
     }
 
-    /// A slot for the output of `command`; one per recipe and command.
+    /// A slot for the output of `command`; one per recipe and command. A report
+    /// asks for nothing more than the recipes did.
     pub(crate) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
         let target = self.recipe.as_ref().map(|(target, _)| target.clone());
         let condition = self
@@ -75,6 +76,13 @@ impl Make<'_, '_> {
         if let Some(slot) = recent.into_iter().find_map(same) {
             return Ok(slot);
         }
+        if self.reporting {
+            let captures = &self.session.planned.captures;
+            let known = captures.iter().rposition(|it| it.command == command);
+            if let Some(slot) = known {
+                return Ok(slot);
+            }
+        }
         let slot = self.session.planned.captures.len();
         let environment = self.difference(&self.environment);
         self.keep_shown(&command, place)?;
@@ -86,10 +94,10 @@ impl Make<'_, '_> {
             target,
             unquoted: false,
         });
-        self.session
-            .planned
-            .items
-            .push(Item::Capture { slot, condition });
+        if !self.reporting {
+            let item = Item::Capture { slot, condition };
+            self.session.planned.items.push(item);
+        }
         Ok(slot)
     }
 

@@ -89,6 +89,8 @@ pub(crate) struct Make<'s, 'w> {
     pub(crate) uses: BTreeMap<String, BTreeSet<String>>,
     pub(crate) assigning: Option<String>,
     pub(crate) matter: BTreeSet<String>,
+    /// All lines are made: what is read now is only told.
+    pub(crate) reporting: bool,
 }
 
 /// Evaluate `makefile` as `make ARGUMENTS` would.
@@ -203,6 +205,7 @@ impl<'s, 'w> Make<'s, 'w> {
             uses: BTreeMap::new(),
             assigning: None,
             matter: BTreeSet::new(),
+            reporting: false,
         }
     }
 

@@ -100,6 +100,12 @@ fn values_that_double_end_whether_they_are_empty_or_not() {
     assert!(said.starts_with(steps), "{said}");
     let said = refused(&format!("{}X := $(A97)\nall:\n", doubling("word", 98)));
     assert!(said.contains("in the variable `A"), "{said}");
+    let long = "x".repeat(1 << 16);
+    let said = refused(&format!("{}X := $(A9)\nall:\n", doubling(&long, 9)));
+    assert_eq!(
+        said,
+        "Makefile:11: a value of more than 8388608 bytes, in the variable `A8`"
+    );
     // In a recipe, in a condition, in what a nested make is given.
     for end in [
         "all:\n\t@echo $(A97)\n",

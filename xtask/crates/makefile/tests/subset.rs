@@ -115,7 +115,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "all:\nA = aaaaaaaa\nB = $(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)$(A)\nC = $(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)$(B)\nD = $(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)$(C)\nE = $(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)$(D)\nF := $(E)$(E)\n",
-        "Makefile:7: a value of more than 8388608 bytes, in the variable `F`",
+        "Makefile:7: evaluation takes more than 2000000 steps, in the variable `B`",
     ),
     (
         "ifeq (a,a)\nall:\n",
@@ -209,6 +209,14 @@ fn reads_know_where_values_come_from() {
     assert!(of("C").unwrap().contains("line: 5"), "{:?}", of("C"));
     assert_eq!(of("PATH").unwrap(), "/bin Environment");
     assert_eq!(of("UNUSED"), None);
+}
+
+#[test]
+fn a_report_asks_for_nothing_more() {
+    let planned = evaluate("X = $(shell later)\nall:\n\t@echo $(X)\n", &[]).unwrap();
+    assert_eq!((planned.items.len(), planned.captures.len()), (2, 1));
+    assert_eq!(planned.reads.len(), 1);
+    assert!(makefile::contains_slot(&planned.reads[0].value));
 }
 
 #[test]

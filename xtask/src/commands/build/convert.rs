@@ -3,6 +3,8 @@
 use camino::Utf8Path;
 use makefile::{Capture, Condition, Item, Line, Planned};
 
+use super::hidden::Hidden;
+use super::shortened;
 use foundation::ctx::config::BuilderConfig;
 use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
 
@@ -14,6 +16,8 @@ pub(super) struct Places<'a> {
     pub(super) state: &'a Utf8Path,
     /// Where builds share their cache, from the settings.
     pub(super) builder: &'a BuilderConfig,
+    /// What is not shown of it.
+    pub(super) hidden: &'a Hidden,
 }
 
 /// Seconds: a kernel for a foreign architecture takes hours, and make knows no
@@ -94,18 +98,26 @@ fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
         format!("{}: a value that is known only now", capture.place),
         &capture.command,
         &capture.environment,
-        places.repository,
+        places,
     )
     .effect(Effect::Reads);
+    let name = makefile::fill(&capture.command, |slot| format!("value {slot}"));
     step.learns = Some(Learns {
         slot,
-        name: makefile::fill(&capture.command, |slot| format!("value {slot}")),
+        name: shortened(&name, makefile::SHOWN_COMMAND),
         plain: capture.unquoted,
+        secret: places.hidden.slots.contains(&slot),
     });
     step
 }
 
-fn shell_step(why: String, text: &str, environment: &[(String, String)], dir: &Utf8Path) -> Step {
+fn shell_step(
+    why: String,
+    text: &str,
+    environment: &[(String, String)],
+    places: Places<'_>,
+) -> Step {
+    let dir = places.repository;
     let mut step = Step::new(
         why,
         Action::Run(Run {
@@ -113,6 +125,7 @@ fn shell_step(why: String, text: &str, environment: &[(String, String)], dir: &U
             env: environment.to_vec(),
             cwd: Some(dir.to_owned()),
             recipe: true,
+            secrets: places.hidden.secrets.clone(),
             ..Run::default()
         }),
     )
@@ -142,7 +155,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
         _ => shared,
     };
     let why = format!("{} ({})", line.target, line.place);
-    let mut step = shell_step(why, &text, &line.environment, places.repository);
+    let mut step = shell_step(why, &text, &line.environment, places);
     if let Action::Run(run) = &mut step.action {
         run.may_fail = line.ignores_failure;
     }

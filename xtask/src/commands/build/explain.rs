@@ -6,7 +6,10 @@ use std::fmt::Write;
 use makefile::{Item, Origin, Planned, Read};
 
 use super::super::App;
+use super::hidden::Hidden;
+use super::shortened;
 use foundation::failure::Result;
+use foundation::plan::secrets::{MASK, is_secret};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
@@ -14,7 +17,7 @@ use foundation::ui::{self, Style};
 const WIDTH: usize = 100;
 
 #[expect(clippy::unnecessary_wraps, reason = "a command's end")]
-pub(super) fn run(app: &App<'_>, planned: &Planned) -> Result<u8> {
+pub(super) fn run(app: &App<'_>, planned: &Planned, hidden: &Hidden) -> Result<u8> {
     let mut out = format!("{}\n", app.ui.paint(Style::Bold, "Targets"));
     for step in &planned.chain {
         let pattern = step
@@ -55,25 +58,25 @@ pub(super) fn run(app: &App<'_>, planned: &Planned) -> Result<u8> {
             planned
                 .captures
                 .get(slot)
-                .map_or_else(String::new, |capture| format!("<{}>", capture.command))
+                .map_or_else(String::new, |capture| {
+                    let command = shortened(&capture.command, makefile::SHOWN_COMMAND);
+                    format!("<{command}>")
+                })
         });
+        let value = if is_secret(name) && !value.is_empty() {
+            MASK.to_owned()
+        } else {
+            hidden.secrets.masked(&value)
+        };
         let _ = writeln!(
             out,
             "  {name} = {}{}",
-            shortened(&value),
+            shortened(&value.replace('\n', "⏎"), WIDTH),
             app.ui.paint(Style::Dim, &format!("  ({})", origin(read)))
         );
     }
     ui::print(&out);
     Ok(0)
-}
-
-fn shortened(value: &str) -> String {
-    let line = value.replace('\n', "⏎");
-    match line.char_indices().nth(WIDTH) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }
 
 fn origin(read: &Read) -> String {

@@ -3,6 +3,7 @@
 mod advice;
 mod convert;
 mod explain;
+mod hidden;
 mod list;
 pub(super) mod preflight;
 pub(super) mod repository;
@@ -18,6 +19,7 @@ use crate::cli::{BuildArgs, PlanFormat};
 use foundation::failure::Result;
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
+use hidden::Hidden;
 use repository::{Repository, refused};
 use shells::{For, Shells};
 
@@ -33,7 +35,8 @@ pub(super) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
         app.ui.note(&warning);
     }
     if args.explain {
-        return explain::run(app, &planned);
+        let hidden = Hidden::of(&repository, &words, &planned);
+        return explain::run(app, &planned, &hidden);
     }
     let plan = plan_of(app, &repository, &words, &planned);
     if !args.no_preflight && !app.is_dry() {
@@ -174,12 +177,22 @@ pub(super) fn plan_of(
             words.join(" ")
         }
     );
+    let hidden = Hidden::of(repository, words, planned);
     let places = convert::Places {
         repository: &repository.dir,
         state: &app.ctx.dirs.state,
         builder: &app.ctx.config.builder,
+        hidden: &hidden,
     };
     convert::plan(title, planned, places)
+}
+
+/// The first `most` characters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The first thing in a plan that can never be made.

@@ -3,6 +3,8 @@
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use super::secrets::Secrets;
+
 /// What a step does: an argv, or a named built-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
@@ -144,6 +146,9 @@ pub struct Run {
     /// its exit code is its own; at its deadline it prints its goroutines.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tests: bool,
+    /// Values in its texts that are neither shown nor recorded.
+    #[serde(skip)]
+    pub secrets: Secrets,
 }
 
 /// A process that cannot be mistaken for another: a pid alone is recycled.

@@ -7,6 +7,7 @@ use crate::ui::text::hanging;
 
 /// Render for a person; commands are as they would be typed.
 pub fn render(plan: &Plan) -> String {
+    let plan = &plan.masked();
     let mut out = String::new();
     let _ = writeln!(out, "{}", hanging(&plan.title, 2));
     for note in &plan.notes {
@@ -84,6 +85,7 @@ fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
 
 /// What a step does, without the plumbing that a script needs.
 pub fn in_words(step: &Step) -> String {
+    let step = step.masked();
     match &step.action {
         Action::Run(run) if run.recipe => match &run.argv[..] {
             [_, _, line] => line.clone(),
@@ -134,6 +136,6 @@ pub fn in_words(step: &Step) -> String {
             let except: Vec<&str> = except.iter().map(|path| path.as_str()).collect();
             format!("copy {from} to {to}, but for {}", except.join(", "))
         }
-        _ => sh::command(step, false),
+        _ => sh::command(&step, false),
     }
 }

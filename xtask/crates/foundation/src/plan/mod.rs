@@ -5,6 +5,7 @@
 mod action;
 mod human;
 mod resource;
+pub mod secrets;
 mod sh;
 
 use camino::Utf8PathBuf;
@@ -68,6 +69,9 @@ pub struct Learns {
     /// are special there can be used.
     #[serde(default)]
     pub plain: bool,
+    /// It is the value, or a part of it, of a variable that is not shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 /// What a step does to the world.

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::secrets;
 use super::{Action, Plan, Privilege, ProcessIdentity, Run, Step};
 use crate::shell;
 use crate::ui::text::one_line;
@@ -16,11 +17,18 @@ use crate::ui::text::one_line;
 /// of it is one command, so that pasting it neither ends the user's shell nor
 /// lets a step read the rest of the script as its input.
 pub fn render(plan: &Plan) -> String {
+    let plan = &plan.referenced();
     let mut out = format!("#!/bin/sh\n# {}\n", one_line(&plan.title));
     for note in &plan.notes {
         let _ = writeln!(out, "# note: {}", one_line(note));
     }
     out.push_str("(\nset -eu\nunset CDPATH\n");
+    for name in secrets::references(plan) {
+        let _ = writeln!(
+            out,
+            ": \"${{{name}:?has to be set: this script does not contain its value}}\""
+        );
+    }
     out.push_str(&functions::needed(plan));
     let mut decided = conditions::Decided::default();
     for step in &plan.steps {
@@ -38,6 +46,13 @@ pub fn render(plan: &Plan) -> String {
 
 /// Quote one word for `sh`.
 pub(super) fn quote(word: &str) -> String {
+    if let Some(pieces) = secrets::pieces(word) {
+        let quoted = |piece: secrets::Piece<'_>| match piece {
+            secrets::Piece::Text(text) => quote(text),
+            secrets::Piece::Reference(name) => format!("\"${{{name}}}\""),
+        };
+        return pieces.into_iter().map(quoted).collect();
+    }
     if makefile::contains_slot(word) {
         let quoted = |segment: makefile::Segment<'_>| match segment {
             makefile::Segment::Text(text) => quote(text),

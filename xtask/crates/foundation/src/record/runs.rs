@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::own;
 use crate::failure::{Because, Failure, Result};
-use crate::plan::Plan;
+use crate::plan::secrets::{MASK, Secrets};
+use crate::plan::{Action, Plan};
 use crate::typed;
 
 /// Older runs go first; never the newest.
@@ -42,9 +43,12 @@ impl Record {
         let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
             let (id, dir) = new_dir(&root, verb)?;
+            let words = Secrets::default();
+            let command: Vec<String> = command.iter().map(|word| words.masked(word)).collect();
             let meta = json!({
                 "schema": 1, "id": id, "command": command, "started": now_ms(),
-                "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "plan": plan,
+                "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(),
+                "plan": recorded(plan),
             });
             own::replace(
                 &dir.join("run.json"),
@@ -76,6 +80,20 @@ impl Record {
     pub fn undo_log(&self, index: usize) -> Utf8PathBuf {
         self.dir.join(format!("undo-{:02}.log", index + 1))
     }
+}
+
+/// The plan without what is secret in it, and without the contents of files
+/// that only their owner may read.
+fn recorded(plan: &Plan) -> Plan {
+    let mut plan = plan.masked();
+    for step in &mut plan.steps {
+        if let Action::WriteFile { contents, mode, .. } = &mut step.action
+            && matches!(mode, 0o400 | 0o600)
+        {
+            *contents = format!("{MASK} ({} bytes)", contents.len());
+        }
+    }
+    plan
 }
 
 /// Milliseconds since 1970.

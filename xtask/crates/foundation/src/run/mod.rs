@@ -205,6 +205,7 @@ impl Runner<'_> {
                 Some(learns) => self.learn(step, learns, &mut progress),
                 None => self.step(step, attempt, undo),
             };
+            let result = result.map_err(|failure| failure.masked(&step.secrets()));
             record.event(json!({
                 "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
                 "failure": result.as_ref().err().map(ToString::to_string),

@@ -9,6 +9,7 @@ use makefile::Decisions;
 use super::Runner;
 use crate::ctx::probe;
 use crate::failure::{Failure, Result};
+use crate::plan::secrets::MASK;
 use crate::plan::{Action, Learns, Plan, Step};
 
 /// A value may come from a registry.
@@ -18,6 +19,8 @@ const LIMIT: Duration = Duration::from_mins(10);
 pub(super) struct Progress {
     decisions: Decisions,
     values: BTreeMap<usize, String>,
+    /// Of the values those that are not shown.
+    secret: Vec<String>,
 }
 
 impl Progress {
@@ -42,6 +45,10 @@ impl Progress {
             Action::Run(run) => {
                 run.argv.iter_mut().for_each(fill);
                 run.env.iter_mut().for_each(|(_, value)| fill(value));
+                if !self.secret.is_empty() {
+                    let learnt = self.secret.iter().cloned();
+                    run.secrets = run.secrets.with(learnt.map(|value| (String::new(), value)));
+                }
             }
             Action::RecordImages { references, .. } => references.iter_mut().for_each(fill),
             _ => {}
@@ -84,13 +91,20 @@ impl Runner<'_> {
             .trim_end_matches(['\n', '\r'])
             .replace('\n', " ");
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+        let shown = if learns.secret {
+            MASK.to_owned()
+        } else {
+            value.escape_debug().to_string()
+        };
         if learns.plain && !value.chars().all(is_plain) {
             return Err(Failure::step(format!(
-                "`{}` printed `{}`, which a shell would read anew",
+                "`{}` printed `{shown}`, which a shell would read anew",
                 argv.join(" "),
-                value.escape_debug()
             ))
             .cause("the value goes through the command line of a nested make, where blanks and quotes would be lost"));
+        }
+        if learns.secret {
+            progress.secret.push(value.clone());
         }
         progress.values.insert(learns.slot, value);
         Ok(())

@@ -177,6 +177,7 @@ mod tests {
             slot: 4,
             name: "x".to_owned(),
             plain: false,
+            secret: false,
         });
         let text = Decided::default().around(&learning, "echo a");
         assert!(

@@ -1,0 +1,552 @@
+//! Values that are neither shown nor recorded: those of variables whose names
+//! say so, and passwords in URLs. A step that runs still has them.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use super::{Action, Plan, Step};
+use crate::failure::Failure;
+
+/// What stands for a secret where people or other programs read.
+pub const MASK: &str = "***";
+
+/// Words that, anywhere in a name, say that its value is secret.
+const ANYWHERE: &[&str] = &[
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "APIKEY",
+];
+/// The same for a whole part of a name: `API_KEY`, and not `KEYBOARD`.
+const PARTS: &[&str] = &[
+    "KEY",
+    "KEYS",
+    "PASS",
+    "AUTH",
+    "PAT",
+    "CREDS",
+    "AUTHORIZATION",
+    "BEARER",
+];
+/// The same, unless it is the first: `PWD` is a folder.
+const LATER_PARTS: &[&str] = &["PWD", "ACCT"];
+/// Of options (`--password=…`) fewer: `--sort-key=2` is no secret.
+const OPTIONS: &[&str] = &["TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE"];
+
+/// A value of at least this length is masked inside of other words too.
+const LONG: usize = 8;
+/// A shorter one than this is masked only behind its name.
+const SHORT: usize = 3;
+/// More are not looked for: each is compared at each place.
+const MOST: usize = 1000;
+/// Values of variables with such names that say nothing.
+const PLAIN: &[&str] = &[
+    "true", "false", "yes", "none", "auto", "always", "never", "default",
+];
+
+/// Around the name of a variable that stands for its value, on the way into a
+/// script; with [`NONCE`], because a file's name may have such characters too.
+const OPEN: char = '\u{f503}';
+const CLOSE: char = '\u{f504}';
+static NONCE: LazyLock<String> =
+    LazyLock::new(|| format!("{OPEN}{:x}:", RandomState::new().build_hasher().finish()));
+
+/// Whether a variable of that name has a value that is not shown.
+pub fn is_secret(name: &str) -> bool {
+    let parts = parts(name);
+    let joined = parts.concat();
+    ANYWHERE.iter().any(|word| joined.contains(word))
+        || parts.iter().any(|part| PARTS.contains(&part.as_str()))
+        || parts
+            .iter()
+            .skip(1)
+            .any(|part| LATER_PARTS.contains(&part.as_str()))
+            && parts[0] != "OLD"
+}
+
+/// `apiKey`, `API_KEY` and `api-key` are `API`, `KEY`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut was_lower = false;
+    for character in name.chars() {
+        let is_upper = character.is_ascii_uppercase();
+        if !character.is_ascii_alphanumeric() || (was_lower && is_upper) {
+            parts.push(String::new());
+        }
+        was_lower = character.is_ascii_lowercase();
+        if character.is_ascii_alphanumeric()
+            && let Some(part) = parts.last_mut()
+        {
+            part.push(character.to_ascii_uppercase());
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    if parts.is_empty() {
+        parts.push(String::new());
+    }
+    parts
+}
+
+/// How else a value stands in the texts of a build: quoted by make for a nested
+/// one, inside of a shell's quotes, line by line.
+fn spellings(value: &str) -> Vec<String> {
+    let mut by_make = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '$' => by_make.push('$'),
+            ' ' | '\t' | '\\' => by_make.push('\\'),
+            _ => {}
+        }
+        by_make.push(character);
+    }
+    let mut all = vec![by_make, value.replace('\'', r"'\''")];
+    if value.contains('\n') {
+        let lines = value.lines().map(str::trim);
+        all.extend(lines.filter(|line| line.len() >= LONG).map(str::to_owned));
+    }
+    all
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Secret {
+    /// Empty where no variable stands for exactly this value.
+    name: String,
+    value: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={MASK}", self.name)
+    }
+}
+
+/// The secret values that the texts of a step may have in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Arc<Vec<Secret>>);
+
+impl Secrets {
+    /// Of these variables those that are secret, by name or because their value
+    /// is a URL with a password.
+    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::default().with(
+            variables
+                .into_iter()
+                .filter(|(name, value)| is_secret(name) || without_passwords(value) != *value),
+        )
+    }
+
+    /// With values that are secret whatever they are called.
+    #[must_use]
+    pub fn with(&self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all: Vec<Secret> = Vec::clone(&self.0);
+        for (name, value) in variables {
+            let value = value.trim();
+            if value.len() < SHORT || PLAIN.contains(&value) || makefile::contains_slot(value) {
+                continue;
+            }
+            // A variable has one value; others of that name are only masked.
+            if all.len() >= MOST {
+                break;
+            }
+            let is_taken = all.iter().any(|it| it.name == name && it.value != value);
+            let name = if is_taken { String::new() } else { name };
+            let mut add = |name: String, value: String| {
+                if all.len() < MOST && !all.iter().any(|it| it.value == value) {
+                    all.push(Secret { name, value });
+                }
+            };
+            add(name, value.to_owned());
+            for other in spellings(value) {
+                add(String::new(), other);
+            }
+        }
+        Self::sorted(all)
+    }
+
+    /// Those of both.
+    fn merged(&self, other: &Self) -> Self {
+        let mut all: Vec<Secret> = Vec::clone(&self.0);
+        for secret in other.0.iter() {
+            if all.len() < MOST && !all.iter().any(|it| it.value == secret.value) {
+                all.push(secret.clone());
+            }
+        }
+        Self::sorted(all)
+    }
+
+    /// Of two that begin alike the longer is meant.
+    fn sorted(mut all: Vec<Secret>) -> Self {
+        all.sort_by_key(|it| std::cmp::Reverse(it.value.len()));
+        Self(Arc::new(all))
+    }
+
+    /// `text` as it is shown and recorded.
+    pub fn masked(&self, text: &str) -> String {
+        let text = without_passwords(text);
+        let text = self.replaced(&text, |_| MASK.to_owned());
+        without_assigned(&text)
+    }
+
+    /// `text` for a script: a reference to the variable in place of its value.
+    /// What no variable stands for is masked.
+    fn referenced(&self, text: &str) -> String {
+        let text = self.replaced(text, |it| match it.name.as_str() {
+            "" => MASK.to_owned(),
+            name => reference(name),
+        });
+        without_assigned(&without_passwords(&text))
+    }
+
+    fn replaced(&self, text: &str, with: impl Fn(&Secret) -> String) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let mut begins = [false; 256];
+        for secret in self.0.iter() {
+            begins[usize::from(secret.value.as_bytes()[0])] = true;
+        }
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let mut out = String::with_capacity(text.len());
+        let (mut from, mut at) = (0, 0);
+        while at < text.len() {
+            let byte = text.as_bytes()[at];
+            let found = begins[usize::from(byte)].then(|| {
+                self.0.iter().find(|secret| {
+                    let Some(rest) = text
+                        .get(at..)
+                        .and_then(|it| it.strip_prefix(&*secret.value))
+                    else {
+                        return false;
+                    };
+                    secret.value.len() >= LONG
+                        || !(is_word(text[..at].chars().next_back())
+                            || is_word(rest.chars().next()))
+                })
+            });
+            if let Some(secret) = found.flatten() {
+                out.push_str(&text[from..at]);
+                out.push_str(&with(secret));
+                at += secret.value.len();
+                from = at;
+            } else {
+                at += 1;
+            }
+        }
+        out.push_str(&text[from..]);
+        out
+    }
+}
+
+/// Stands for a variable until the text is quoted; by a name that a shell takes.
+fn reference(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    let before = if name.starts_with(|c: char| c.is_ascii_digit()) {
+        "_"
+    } else {
+        ""
+    };
+    format!("{}{before}{name}{CLOSE}", *NONCE)
+}
+
+/// A piece of a text for a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    Text(&'a str),
+    /// The name of a variable.
+    Reference(&'a str),
+}
+
+/// The pieces of what [`Secrets::referenced`] gave; nothing without a reference.
+pub(super) fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((before, (name, after))) = rest
+        .split_once(NONCE.as_str())
+        .and_then(|(before, rest)| Some((before, rest.split_once(CLOSE)?)))
+    {
+        out.push(Piece::Text(before));
+        out.push(Piece::Reference(name));
+        rest = after;
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.push(Piece::Text(rest));
+    out.retain(|piece| *piece != Piece::Text(""));
+    Some(out)
+}
+
+/// Names of the variables that `plan`, which is for a script, refers to.
+pub(super) fn references(plan: &Plan) -> Vec<String> {
+    let mut plan = plan.clone();
+    let mut names = std::collections::BTreeSet::new();
+    let mut note = |text: &mut String| {
+        for piece in pieces(text).into_iter().flatten() {
+            if let Piece::Reference(name) = piece {
+                names.insert(name.to_owned());
+            }
+        }
+    };
+    each_text(&mut plan, &mut note);
+    for step in &mut plan.steps {
+        if let Action::Run(run) = &mut step.action {
+            run.env.iter_mut().for_each(|(_, value)| note(value));
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// `scheme://user:password@host` without the password; of http without the user
+/// too, where there is no password, because then it is a token.
+fn without_passwords(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let is_end = |c: char| c.is_whitespace() || "/?#\"'`\\|<>".contains(c);
+        let end = after.find(is_end).unwrap_or(after.len());
+        let authority = &after[..end];
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            let is_http = before.ends_with("http://") || before.ends_with("https://");
+            let shown = match user.split_once(':') {
+                // A variable of the shell's says nothing.
+                Some((_, password)) if password.is_empty() || is_reference(password) => None,
+                Some((name, _)) => Some(format!("{name}:{MASK}")),
+                None if is_http && !user.is_empty() && !is_reference(user) => Some(MASK.to_owned()),
+                None => None,
+            };
+            out.push_str(shown.as_deref().unwrap_or(user));
+            rest = &after[user.len()..];
+        } else {
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `NAME=value` without the value, where the name says that it is secret.
+fn without_assigned(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('=') {
+        let (before, after) = rest.split_at(at + 1);
+        out.push_str(before);
+        rest = after;
+        let before = before[..at].trim_end_matches([':', '?', '+']);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let start = before.trim_end_matches(is_name).len();
+        if !names_secret(&before[start..]) {
+            continue;
+        }
+        let quote = before[..start].chars().next_back();
+        let quote = quote.filter(|c| matches!(c, '"' | '\''));
+        let value = assigned(after, quote);
+        let bare = value.trim_start_matches(['"', '\'']);
+        if bare.is_empty() || is_reference(bare) || bare.starts_with(MASK) {
+            continue;
+        }
+        out.push_str(MASK);
+        rest = &after[value.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
+fn names_secret(name: &str) -> bool {
+    if name.starts_with('-') {
+        let parts = parts(name);
+        return parts.iter().any(|part| OPTIONS.contains(&part.as_str()));
+    }
+    is_secret(name)
+}
+
+/// The value at the start of `text`: to the `quote` in front of its name, else
+/// one word of a shell.
+fn assigned(text: &str, quote: Option<char>) -> &str {
+    let mut open = quote;
+    let mut chars = text.char_indices();
+    while let Some((at, character)) = chars.next() {
+        match character {
+            '\\' if open != Some('\'') => {
+                chars.next();
+            }
+            _ if open == Some(character) => {
+                if quote.is_some() {
+                    return &text[..at];
+                }
+                open = None;
+            }
+            _ if open.is_some() => {}
+            '"' | '\'' if text[at + 1..].contains(character) => open = Some(character),
+            _ if character.is_whitespace() || "\"';|&()<>`".contains(character) => {
+                return &text[..at];
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
+/// A variable, or what stands for one.
+fn is_reference(text: &str) -> bool {
+    text.starts_with('$')
+        || text.starts_with(NONCE.as_str())
+        || makefile::contains_slot(&text[..first(text)])
+}
+
+fn first(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
+}
+
+impl Plan {
+    /// As it is shown and recorded.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let secrets = self.secrets();
+        self.rewritten(&secrets, |text| secrets.masked(text), |_| MASK.to_owned())
+    }
+
+    /// As a script has it: with references in place of values.
+    pub(super) fn referenced(&self) -> Self {
+        let secrets = self.secrets();
+        let mut plan = self.rewritten(&secrets, |text| secrets.referenced(text), reference);
+        // Comments of the script.
+        plan.title = secrets.masked(&self.title);
+        for (note, own) in plan.notes.iter_mut().zip(&self.notes) {
+            *note = secrets.masked(own);
+        }
+        for (step, own) in plan.steps.iter_mut().zip(&self.steps) {
+            step.why = secrets.masked(&own.why);
+        }
+        plan
+    }
+
+    /// `by_name` gives what stands for the value of a secret variable.
+    fn rewritten(
+        &self,
+        secrets: &Secrets,
+        rewrite: impl Fn(&str) -> String,
+        by_name: impl Fn(&str) -> String,
+    ) -> Self {
+        let mut plan = self.clone();
+        each_text(&mut plan, &mut |text| *text = rewrite(text));
+        for step in &mut plan.steps {
+            rewrite_environment(step, secrets, &rewrite, &by_name);
+        }
+        plan
+    }
+
+    fn secrets(&self) -> Secrets {
+        let mut all = Secrets::default();
+        for step in &self.steps {
+            let own = step.secrets();
+            if own != all {
+                all = all.merged(&own);
+            }
+        }
+        all
+    }
+}
+
+impl Step {
+    /// What its texts may have in them.
+    pub fn secrets(&self) -> Secrets {
+        match &self.action {
+            Action::Run(run) => run.secrets.clone(),
+            _ => Secrets::default(),
+        }
+    }
+
+    /// As it is shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let secrets = self.secrets();
+        let mut step = self.clone();
+        each_text_of(&mut step, &mut |text| *text = secrets.masked(text));
+        rewrite_environment(&mut step, &secrets, &|text| secrets.masked(text), &|_| {
+            MASK.to_owned()
+        });
+        step
+    }
+}
+
+impl Failure {
+    /// As it is shown and recorded.
+    #[must_use]
+    pub fn masked(mut self, secrets: &Secrets) -> Self {
+        let texts = self.causes.iter_mut().chain(&mut self.excerpt);
+        for text in texts.chain([&mut self.what]).chain(&mut self.hint) {
+            *text = secrets.masked(text);
+        }
+        self
+    }
+}
+
+/// The value of a variable with a secret name is masked as a whole.
+fn rewrite_environment(
+    step: &mut Step,
+    secrets: &Secrets,
+    rewrite: &dyn Fn(&str) -> String,
+    by_name: &dyn Fn(&str) -> String,
+) {
+    let Action::Run(run) = &mut step.action else {
+        return;
+    };
+    for (name, value) in &mut run.env {
+        let is_known = secrets.0.iter().any(|it| it.value == value.trim());
+        let short = is_secret(name) && !is_known && !value.is_empty();
+        *value = if short && !is_reference(value) {
+            by_name(name)
+        } else {
+            rewrite(value)
+        };
+    }
+}
+
+fn each_text(plan: &mut Plan, see: &mut dyn FnMut(&mut String)) {
+    see(&mut plan.title);
+    plan.notes.iter_mut().for_each(&mut *see);
+    for step in &mut plan.steps {
+        each_text_of(step, see);
+    }
+}
+
+/// All but the environment of its command.
+fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
+    see(&mut step.why);
+    if let Some(learns) = &mut step.learns {
+        see(&mut learns.name);
+    }
+    match &mut step.action {
+        Action::Run(run) => run.argv.iter_mut().for_each(see),
+        Action::Require { message, .. } => see(message),
+        Action::RecordImages { references, .. } => references.iter_mut().for_each(see),
+        Action::HardReboot {
+            control: Some(control),
+            ..
+        } => see(control),
+        // Names, numbers, paths; and what a file has to hold for a script to be of use.
+        Action::WriteFile { .. }
+        | Action::WaitRegistries { .. }
+        | Action::DeleteManifests { .. }
+        | Action::CreateDir { .. }
+        | Action::Remove { .. }
+        | Action::RemoveOwned { .. }
+        | Action::RemoveFile { .. }
+        | Action::RequireFile { .. }
+        | Action::RemoveBridge { .. }
+        | Action::CopyTree { .. }
+        | Action::Stop { .. }
+        | Action::HardReboot { control: None, .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
