@@ -28,7 +28,8 @@ pub(super) fn others_may_write(fd: impl AsFd, owner: Owner) -> bool {
     }
 }
 
-/// The mask counts as allowing: who sets it to less can set it back.
+/// Whether the mask allows it too is for the caller to see: it is what the mode
+/// shows as the group's bits.
 fn allows_others(list: &[u8], owner: Owner) -> Option<bool> {
     let (version, entries) = list.split_first_chunk::<4>()?;
     let (entries, rest) = entries.as_chunks::<8>();

@@ -208,9 +208,7 @@ pub fn run(request: &Request, ui: &Ui, signals: &Signals) -> Result<u8> {
             match answer {
                 Answer::Begun => begun = true,
                 Answer::Refused { what, hint } => {
-                    let mut failure = Failure::host(what);
-                    failure.hint = hint;
-                    return Err(failure);
+                    return Err(Answer::refusal(&what, hint.as_deref()));
                 }
                 Answer::Left(names) => ui.note(&left(&names)),
                 Answer::Ended { code, timed_out } => ended = Some((code, timed_out)),

@@ -42,6 +42,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::typed::by_caller;
 
 pub use client::{RootTest, left, run};
 pub use environment::{has_dangerous_value, is_dangerous, listed_environment};
@@ -106,6 +107,13 @@ impl Answer {
         }
         let hint = failure.hint;
         Self::Refused { what, hint }
+    }
+
+    /// What [`Self::Refused`] says, as the caller would say it.
+    pub(super) fn refusal(what: &str, hint: Option<&str>) -> Failure {
+        let mut failure = Failure::host(by_caller(what));
+        failure.hint = hint.map(by_caller);
+        failure
     }
 }
 

@@ -194,9 +194,7 @@ impl Running {
                     match answer {
                         Answer::Begun => *begun = true,
                         Answer::Refused { what, hint } => {
-                            let mut failure = Failure::host(what);
-                            failure.hint = hint;
-                            self.broken = Some(failure);
+                            self.broken = Some(Answer::refusal(&what, hint.as_deref()));
                         }
                         Answer::Left(names) => self.left = names,
                         Answer::Ended { code, timed_out } => *ended = Some((code, timed_out)),
