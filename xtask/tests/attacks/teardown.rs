@@ -148,7 +148,139 @@ fn bystander(argv0: &str, words: &[&str]) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
+/// A cluster as one that was cut off from its processes leaves it; nothing of it
+/// is there afterwards.
+fn taken_down_by(stage: &Stage, case: &str, take_down: impl Fn(&Stage) -> Outcome) {
+    if !has_iptables(case) {
+        return;
+    }
+    let list = || {
+        sh(
+            "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/null || :; iptables -S; iptables -t nat -S",
+        )
+    };
+    // The tables exist from the first look on.
+    list();
+    let before = list();
+    let (node, idle) = (
+        "cnitest-4936a752-5b2a-9499-a159-ecf3af7c4d0c",
+        "CNI-000000000000000000000000",
+    );
+    let chain = "CNI-ddbf05610d98d165fc10d608";
+    let comment =
+        "-m comment --comment 'name: \"lab\" id: \"23c3de8a-a539-4bf0-ac05-ae5ebb9630de\"'";
+    sh(&format!(
+        "ip link add talosa51146d3 type bridge; ip address add 172.20.0.1/24 dev talosa51146d3; ip netns add {node}; \
+         ip link add veth3a185570 type veth peer name veth0 netns {node}; ip link set veth3a185570 master talosa51146d3; \
+         iptables -N CNI-ADMIN; iptables -N CNI-FORWARD; iptables -I FORWARD -m comment --comment 'CNI firewall plugin rules' -j CNI-FORWARD; \
+         iptables -A CNI-FORWARD -m comment --comment 'CNI firewall plugin admin overrides' -j CNI-ADMIN; \
+         iptables -A CNI-FORWARD -s 172.20.0.2/32 -j ACCEPT; iptables -A CNI-FORWARD -d 172.20.0.2/32 -j ACCEPT; \
+         iptables -N DOCKER-USER; iptables -A DOCKER-USER -i talosa51146d3 -o talosa51146d3 -j ACCEPT; \
+         iptables -t nat -N {chain}; iptables -t nat -N {idle}; \
+         iptables -t nat -A {chain} -d 172.20.0.0/24 {comment} -j ACCEPT; \
+         iptables -t nat -A POSTROUTING -s 172.20.0.2/32 {comment} -j {chain}"
+    ));
+    state(stage, &[]);
+    let cache = "lab-23c3de8a-a539-4bf0-ac05-ae5ebb9630de-veth0";
+    let text = std::fs::read(format!("{TESTDATA}/state/1.12.0/{cache}")).unwrap();
+    let cache = stage.write(&format!(".talos/cni/cache/results/{cache}"), text);
+    let own = stage.home.join(".talos/clusters/lab");
+    ledger(stage, "lab", own.as_str());
+    let talosconfig = "context: lab\ncontexts:\n  lab:\n    endpoints: [172.20.0.2]\n";
+    let talosconfig = stage.write(".talos/config", talosconfig);
+    let kubeconfig = kubeconfig(stage, "lab", "172.20.0.1", "");
+    let said = take_down(stage);
+    let after = list();
+    sh(&format!(
+        "ip netns delete {node} 2>/dev/null || :; ip link delete talosa51146d3 2>/dev/null || :; \
+         iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X"
+    ));
+    assert_eq!(after, before, "{said:?}");
+    for path in [cache, talosconfig, kubeconfig] {
+        assert!(path.symlink_metadata().is_err(), "{path}: {said:?}");
+    }
+}
+
 pub const CASES: &[Case] = &[
+    // A teardown that removes nothing at all would pass all other cases.
+    Case {
+        name: "what_is_its_own_goes",
+        kind: "the suite itself",
+        attack: |stage| {
+            taken_down_by(stage, "what_is_its_own_goes", |stage| {
+                let said = destroyed(stage);
+                assert!(said.stdout.contains("nothing of it is left"), "{said:?}");
+                said
+            });
+        },
+    },
+    Case {
+        name: "what_is_its_own_goes_by_the_script",
+        kind: "the suite itself",
+        attack: |stage| {
+            // The script takes root by sudo, for each command.
+            stage.grant("attacker ALL=(root) NOPASSWD: ALL\nDefaults env_reset, !syslog\n");
+            taken_down_by(stage, "what_is_its_own_goes_by_the_script", |stage| {
+                let plan = ["cluster", "destroy", "--name", "lab", "--format", "sh"];
+                let script = stage.attack(&plan).with(0).stdout.clone();
+                let script = stage.write("destroy.sh", script);
+                let said = stage.run(stage.program("sh").arg(&script));
+                said.with(0);
+                said
+            });
+        },
+    },
+    Case {
+        name: "another_clusters_namespace_in_the_cni_cache",
+        kind: "a namespace by a file's word",
+        attack: |stage| {
+            let node = "cnitest-4936a752-5b2a-9499-a159-ecf3af7c4d0c";
+            sh(&format!(
+                "ip link add talos00000000 type bridge; ip netns add {node}; \
+                 ip link add veth3a185570 type veth peer name veth0 netns {node}; ip link set veth3a185570 master talos00000000"
+            ));
+            state(stage, &[]);
+            let cache = "lab-23c3de8a-a539-4bf0-ac05-ae5ebb9630de-veth0";
+            let text = std::fs::read(format!("{TESTDATA}/state/1.12.0/{cache}")).unwrap();
+            stage.write(&format!(".talos/cni/cache/results/{cache}"), text);
+            destroyed(stage);
+            let stays = Utf8Path::new("/run/netns").join(node).exists();
+            sh(&format!(
+                "ip netns delete {node} || :; ip link delete talos00000000"
+            ));
+            assert!(stays);
+        },
+    },
+    Case {
+        name: "another_users_node_on_a_bridge_of_that_name",
+        kind: "in use by others",
+        attack: |stage| {
+            let node = "cnitest-4936a752-5b2a-9499-a159-ecf3af7c4d0c";
+            sh(&format!(
+                "ip link add talosa51146d3 type bridge; ip netns add {node}; \
+                 ip link add veth3a185570 type veth peer name veth0 netns {node}; ip link set veth3a185570 master talosa51146d3"
+            ));
+            let mut machine = Command::new("ip");
+            machine.args(["netns", "exec", node, "sh", "-c", "echo; read line"]);
+            let mut machine = machine
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // It is in there once it says so.
+            std::io::Read::read_exact(machine.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+            state(stage, &[]);
+            destroyed(stage);
+            let stays =
+                has_link("talosa51146d3") && Utf8Path::new("/run/netns").join(node).exists();
+            drop(machine.stdin.take());
+            machine.wait().unwrap();
+            sh(&format!(
+                "ip netns delete {node} || :; ip link delete talosa51146d3 || :"
+            ));
+            assert!(stays);
+        },
+    },
     Case {
         name: "another_programs_bridge",
         kind: "a bridge by a file's word",
@@ -710,6 +842,59 @@ pub const CASES: &[Case] = &[
             if stage.identity == Identity::User {
                 assert!(!report.stdout.contains("nothing left of any"), "{report:?}");
             }
+        },
+    },
+    Case {
+        name: "a_process_table_that_cannot_be_read",
+        kind: "a failed look is nothing there",
+        attack: |stage| {
+            state(stage, &[]);
+            stage.freeze(stage.home.join(".talos"));
+            // Only root can take the table away.
+            let (id, words) = (stage.identity.uid(), DESTROY.join(" "));
+            let script = format!(
+                "mount -t tmpfs tmpfs /proc; \
+                 exec setpriv --reuid {id} --regid {id} --clear-groups -- {BINARY} {words}"
+            );
+            let mut command = Command::new("unshare");
+            command
+                .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+                .env("HOME", &stage.home)
+                .current_dir(&stage.home);
+            let said = stage.run(&mut command);
+            said.ended();
+            assert_ne!(said.code, 0, "{said:?}");
+        },
+    },
+    Case {
+        name: "the_root_helper_and_processes_of_others",
+        kind: "root checks for itself",
+        attack: |stage| {
+            let mut sleeper = bystander("sleep", &["600"]);
+            let pid = i32::try_from(sleeper.id()).unwrap();
+            let process = foundation::ctx::processes::Process::probe(pid).unwrap();
+            let host = foundation::ctx::host::Host::probe();
+            let mut identity = process.identity(&host, "qemu of lab-worker-1");
+            identity.cluster = Some(stage.dir(".talos/clusters/lab"));
+            let action = serde_json::json!({"do": "stop", "process": identity, "grace_seconds": 1});
+            let (ok, said) = root_step(stage, &action);
+            let lives = sleeper.try_wait().unwrap().is_none();
+            sleeper.kill().unwrap();
+            sleeper.wait().unwrap();
+            assert!(lives && !ok, "{said}");
+        },
+    },
+    Case {
+        name: "a_lab_that_is_a_link",
+        kind: "links are followed",
+        attack: |stage| {
+            stage.write("documents/lab.json", "{}");
+            stage.freeze(stage.write("documents/thesis", "text"));
+            let lab = stage.link("lab", stage.home.join("documents"));
+            let said = stage.run(stage.xtask(&["lab", "down"]).env("XTASK_LAB_DIR", &lab));
+            said.ended();
+            assert_ne!(said.code, 0, "{said:?}");
+            assert!(!remove_owned(stage, &lab, "lab").0);
         },
     },
 ];
