@@ -73,7 +73,7 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
     let summary = summary(&dir, &meta, &events);
     let mut out = format!(
         "{}\n  {}\n",
-        summary["command"].as_str().unwrap_or_default(),
+        one_line(summary["command"].as_str().unwrap_or_default()),
         dir
     );
     let steps = meta["plan"]["steps"]

@@ -123,8 +123,8 @@ impl Flame {
         }
         let (calls, elided) = flatten::flatten(&builder, sides.len(), least);
         Ok(Self {
-            sample_type: first.text(of.kind).into_owned(),
-            unit: first.text(of.unit).into_owned(),
+            sample_type: first.row(of.kind).into_owned(),
+            unit: first.row(of.unit).into_owned(),
             sides,
             names: builder.names,
             calls,

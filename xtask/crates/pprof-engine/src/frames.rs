@@ -188,7 +188,7 @@ impl Builder<'_> {
 
     fn object(&self, location: &Location) -> String {
         let mapping = self.profile.mapping(location);
-        mapping.map_or_else(String::new, |of| self.profile.text(of.file).into_owned())
+        mapping.map_or_else(String::new, |of| self.profile.row(of.file).into_owned())
     }
 
     fn line(&mut self, location: &Location, place: u32) -> u32 {
@@ -232,10 +232,10 @@ impl Builder<'_> {
         let of = self.query.granularity;
         let mut info = Info::default();
         if of != Files {
-            info.name = self.profile.text(function.name).into_owned();
+            info.name = self.profile.row(function.name).into_owned();
         }
         if matches!(of, FileFunctions | Files | Lines | Addresses) {
-            info.file = clean(&self.profile.text(function.file));
+            info.file = clean(&self.profile.row(function.file));
         }
         if matches!(of, Lines | Addresses) {
             info.line = line.line;

@@ -138,6 +138,15 @@ impl Profile {
         String::from_utf8_lossy(self.text_bytes(text))
     }
 
+    /// A string in a table, of which each line is one row, whatever it holds.
+    pub fn row(&self, text: Text) -> Cow<'_, str> {
+        let text = self.text(text);
+        if text.contains('\n') {
+            return Cow::Owned(text.replace('\n', "\\n"));
+        }
+        text
+    }
+
     /// The line at a place that a view tells.
     pub fn line(&self, place: u32) -> Line {
         self.lines[place as usize]

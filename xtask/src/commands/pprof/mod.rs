@@ -31,6 +31,7 @@ use super::App;
 use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
 use foundation::failure::Result;
 use foundation::typed;
+use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
@@ -127,7 +128,7 @@ fn list(app: &App<'_>, json: bool) {
         let _ = writeln!(
             out,
             "{:<44} {:>3} profile(s){rounds}{note}",
-            set.id,
+            one_line(&set.id),
             set.entries.len() - missing
         );
     }

@@ -13,6 +13,7 @@ use super::rank::{Function, rank};
 use crate::commands::App;
 use foundation::failure::Result;
 use foundation::ui::Style;
+use foundation::ui::text::one_line;
 
 /// Rows without `-n`.
 const ROWS: usize = 15;
@@ -180,7 +181,10 @@ impl Summary {
 
     /// The longest name of a node.
     fn width(&self) -> usize {
-        let widths = self.nodes.iter().map(|node| node.name.len());
+        let widths = self
+            .nodes
+            .iter()
+            .map(|node| one_line(&node.name).chars().count());
         widths.max().unwrap_or(0).max(4)
     }
 
@@ -199,7 +203,7 @@ impl Summary {
             let _ = writeln!(
                 out,
                 "  {:<width$} {:>10} {change:>12}",
-                node.name,
+                one_line(&node.name),
                 self.format(node.total)
             );
         }
@@ -226,7 +230,7 @@ impl Summary {
                 "  {:>10} {:>10} {ratio:>6} {change:>12}  {:<width$}  {}",
                 self.format(row.median),
                 self.format(row.max),
-                self.nodes[row.node].name,
+                one_line(&self.nodes[row.node].name),
                 row.name
             );
             let stands_out =

@@ -9,6 +9,7 @@ use super::leak::{Growing, Verdict};
 use super::trend::{Course, Trend, sparks};
 use crate::commands::App;
 use foundation::ui::Style;
+use foundation::ui::text::one_line;
 
 /// Stacks told without `-n`.
 const ROWS: usize = 10;
@@ -52,7 +53,10 @@ impl Verdict {
 
     /// The longest name of a node.
     fn width(&self) -> usize {
-        let widths = self.totals.iter().map(|of| of.node.len());
+        let widths = self
+            .totals
+            .iter()
+            .map(|of| one_line(&of.node).chars().count());
         widths.max().unwrap_or(0).max(4)
     }
 
@@ -70,7 +74,7 @@ impl Verdict {
             let _ = writeln!(
                 out,
                 "  {:<width$} {:>8} {:>10} {:>10} {:>10} {:>12}  {}",
-                course.node,
+                one_line(&course.node),
                 course.values.len(),
                 format(first),
                 format(last),
@@ -96,7 +100,7 @@ impl Verdict {
             let _ = writeln!(
                 out,
                 "    {:<width$} {:>10} {:>12}/min  {}",
-                course.node,
+                one_line(&course.node),
                 self.signed(course.change()),
                 self.signed(course.per_minute()),
                 sparks(&course.values)

@@ -74,9 +74,12 @@ fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {
         out.push_str(before);
         let mut characters = from.chars();
         if let Some(c) = characters.next() {
-            spell(&mut out, c);
+            rest = characters.as_str();
+            // The end of a line, as some programs write it, is one here too.
+            if one_line || c != '\r' || !rest.starts_with('\n') {
+                spell(&mut out, c);
+            }
         }
-        rest = characters.as_str();
         match next_hidden(rest, one_line) {
             Some(next) => at = next,
             None => break,
@@ -87,15 +90,11 @@ fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {
 }
 
 fn next_hidden(text: &str, one_line: bool) -> Option<usize> {
-    let is_shown = |at: usize, c: char| match c {
+    let is_shown = |c: char| match c {
         '\n' | '\t' => !one_line,
-        // The end of a line, as some programs write it.
-        '\r' => !one_line && text[at + 1..].starts_with('\n'),
         _ => !is_hidden(c),
     };
-    text.char_indices()
-        .find(|(at, c)| !is_shown(*at, *c))
-        .map(|(at, _)| at)
+    text.find(|c| !is_shown(c))
 }
 
 fn spell(out: &mut String, c: char) {
@@ -188,7 +187,8 @@ mod tests {
             assert_eq!(escape(text), shown);
             assert_eq!(rendered(text), shown);
         }
-        let kept = "lines\r\n\tand tabs\n, \u{e4}, \u{1f469}\u{200d}\u{1f4bb}";
+        assert_eq!(escape("a\r\nb\r\r\n"), "a\nb\\r\n");
+        let kept = "lines\n\tand tabs\n, \u{e4}, \u{1f469}\u{200d}\u{1f4bb}";
         assert!(matches!(escape(kept), Cow::Borrowed(text) if text == kept));
         assert_eq!(one_line("a\nb\tc\r\nd"), "a\\nb\\tc\\r\\nd");
     }

@@ -70,7 +70,7 @@ pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Gorou
         }
         let text = |key: &str| {
             let label = find(profile, labels, key);
-            label.map_or_else(String::new, |label| profile.text(label.str).into_owned())
+            label.map_or_else(String::new, |label| profile.row(label.str).into_owned())
         };
         let (names, lines): (Vec<String>, Vec<String>) = frames(profile, &view, &sample.locations)
             .into_iter()
@@ -131,13 +131,13 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
         for line in lines {
             let line = profile.line(*line);
             let function = profile.functions[line.function as usize];
-            let file = profile.text(function.file);
+            let file = profile.row(function.file);
             let place = match (&*file, line.line) {
                 ("", _) => String::new(),
                 (file, 0) => file.to_owned(),
                 (file, line) => format!("{file}:{line}"),
             };
-            frames.push((profile.text(function.name).into_owned(), place));
+            frames.push((profile.row(function.name).into_owned(), place));
         }
     }
     let waits = |(name, _): &Frame| {

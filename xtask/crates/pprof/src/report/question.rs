@@ -93,10 +93,10 @@ impl<'a> Question<'a> {
         let mut out = String::new();
         if let Some(main) = profile.mappings.first() {
             if main.file != 0 {
-                let _ = writeln!(out, "File: {}", base(&profile.text(main.file)));
+                let _ = writeln!(out, "File: {}", base(&profile.row(main.file)));
             }
             if main.build_id != 0 {
-                let _ = writeln!(out, "Build ID: {}", profile.text(main.build_id));
+                let _ = writeln!(out, "Build ID: {}", profile.row(main.build_id));
             }
         }
         for comment in &header.comments {
@@ -109,7 +109,7 @@ impl<'a> Question<'a> {
             let _ = writeln!(out, "Type: {}", self.kind);
         }
         if header.doc_url != 0 {
-            let _ = writeln!(out, "Doc: {}", profile.text(header.doc_url));
+            let _ = writeln!(out, "Doc: {}", profile.row(header.doc_url));
         }
         if header.time_nanos != 0 {
             let _ = writeln!(out, "Time: {}", time(header.time_nanos, TimeStyle::Short));

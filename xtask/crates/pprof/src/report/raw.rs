@@ -58,8 +58,8 @@ fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text
             mapping.start,
             mapping.limit,
             mapping.offset,
-            profile.text(mapping.file),
-            profile.text(mapping.build_id)
+            profile.row(mapping.file),
+            profile.row(mapping.build_id)
         );
     }
     Ok(Text {
@@ -75,10 +75,10 @@ fn header(profile: &Profile, time: FormatTime<'_>) -> String {
         let _ = writeln!(out, "Comment: {}", profile.text(*comment));
     }
     if header.doc_url != 0 {
-        let _ = writeln!(out, "Doc: {}", profile.text(header.doc_url));
+        let _ = writeln!(out, "Doc: {}", profile.row(header.doc_url));
     }
     let period = header.period_type;
-    let (kind, unit) = (profile.text(period.kind), profile.text(period.unit));
+    let (kind, unit) = (profile.row(period.kind), profile.row(period.unit));
     let _ = writeln!(out, "PeriodType: {kind} {unit}\nPeriod: {}", header.period);
     if header.time_nanos != 0 {
         let _ = writeln!(out, "Time: {}", time(header.time_nanos, TimeStyle::Full));
@@ -89,12 +89,12 @@ fn header(profile: &Profile, time: FormatTime<'_>) -> String {
     out.push_str("Samples:\n");
     let default = header.default_sample_type;
     let types = header.sample_types.iter().map(|of| {
-        let mark = if of.kind == default || profile.text(of.kind) == profile.text(default) {
+        let mark = if of.kind == default || profile.row(of.kind) == profile.text(default) {
             "[dflt]"
         } else {
             ""
         };
-        format!("{}/{}{mark}", profile.text(of.kind), profile.text(of.unit))
+        format!("{}/{}{mark}", profile.row(of.kind), profile.row(of.unit))
     });
     out.push_str(&types.collect::<Vec<_>>().join(" "));
     out.push('\n');
@@ -137,15 +137,15 @@ fn labels(out: &mut String, profile: &Profile, labels: &[Label], shown: &Shown) 
     let mut strings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut numbers: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
     for label in labels {
-        let key = profile.text(label.key).into_owned();
+        let key = profile.row(label.key).into_owned();
         if !shown.shows(&key) {
             continue;
         }
         if label.str == 0 {
-            let unit = profile.text(label.unit).into_owned();
+            let unit = profile.row(label.unit).into_owned();
             numbers.entry(key).or_default().push((label.num, unit));
         } else {
-            let value = profile.text(label.str).into_owned();
+            let value = profile.row(label.str).into_owned();
             strings.entry(key).or_default().push(value);
         }
     }
@@ -193,16 +193,16 @@ fn write_location(out: &mut String, profile: &Profile, view: &View, place: u32, 
     for line in lines {
         let line = profile.line(*line);
         let function = profile.functions[line.function as usize];
-        let name = profile.text(function.name);
+        let name = profile.row(function.name);
         let _ = write!(
             out,
             "{head}{name} {}:{}:{} s={}",
-            profile.text(function.file),
+            profile.row(function.file),
             line.line,
             line.column,
             function.start_line
         );
-        let system = profile.text(function.system_name);
+        let system = profile.row(function.system_name);
         if system != name {
             let _ = write!(out, "({system})");
         }

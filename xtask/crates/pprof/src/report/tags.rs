@@ -82,7 +82,7 @@ fn sums(question: &Question<'_>, view: &View) -> Result<Sums> {
         }
         let weight = sample.values[question.weighing.value];
         for label in &sample.labels {
-            let key = profile.text(label.key).into_owned();
+            let key = profile.row(label.key).into_owned();
             if !shown.shows(&key) {
                 continue;
             }
@@ -90,7 +90,7 @@ fn sums(question: &Question<'_>, view: &View) -> Result<Sums> {
                 let from = units.get(&key).map_or("", String::as_str);
                 unit::label(label.num, from, &query.unit)
             } else {
-                profile.text(label.str).into_owned()
+                profile.row(label.str).into_owned()
             };
             let sum = sums.entry(key).or_default().entry(value).or_default();
             *sum = sum.wrapping_add(weight);

@@ -68,12 +68,12 @@ fn labels(out: &mut String, profile: &Profile, sample: &Sample, shown: &Shown, u
     let mut strings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for label in &sample.labels {
-        let key = profile.text(label.key).into_owned();
+        let key = profile.row(label.key).into_owned();
         if !shown.shows(&key) {
             continue;
         }
         if label.str != 0 {
-            let value = profile.text(label.str).into_owned();
+            let value = profile.row(label.str).into_owned();
             strings.entry(key).or_default().push(value);
         } else {
             let from = units.get(&key).map_or("", String::as_str);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Part;
 use crate::commands::test::leg::Options;
+use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
 /// As of one machine, with the commit of all; the time is the longest leg's.
@@ -89,7 +90,8 @@ pub(super) fn people(ui: &Ui, merged: &Value) -> String {
         let mut lines = String::new();
         for package in each(merged, "packages") {
             for test in each(package, name).filter_map(Value::as_str) {
-                let _ = writeln!(lines, "  {} {test}", word(package, "package"));
+                let package = one_line(word(package, "package"));
+                let _ = writeln!(lines, "  {package} {}", one_line(test));
             }
         }
         if !lines.is_empty() {
@@ -99,7 +101,7 @@ pub(super) fn people(ui: &Ui, merged: &Value) -> String {
     for package in each(merged, "packages").filter(|it| failed_by_itself(it)) {
         let why = package["broken"].as_str();
         let why = why.unwrap_or_else(|| word(package, "detail"));
-        let line = format!("{}: {why}", word(package, "package"));
+        let line = format!("{}: {why}", one_line(word(package, "package")));
         let _ = writeln!(out, "{}", ui.paint(Style::Bad, &line));
     }
     let count = |name: &str| merged["counts"][name].as_u64().unwrap_or_default();
