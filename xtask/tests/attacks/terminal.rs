@@ -106,7 +106,7 @@ fn shown(stage: &Stage, words: &[&str]) -> Outcome {
 
 /// Shown, with what is hostile in it spelled out.
 #[track_caller]
-fn spelled<'a>(said: &'a Outcome) -> &'a Outcome {
+fn spelled(said: &Outcome) -> &Outcome {
     said.says("\\x1b]52;c;eA==\\x07").says("\\u{202e}drow")
 }
 
@@ -178,12 +178,15 @@ fn number(number: u64, value: u64) -> Vec<u8> {
 
 fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    while value > 127 {
-        out.push((value & 127) as u8 | 128);
+    loop {
+        let low = (value & 127).to_le_bytes()[0];
         value >>= 7;
+        if value == 0 {
+            out.push(low);
+            return out;
+        }
+        out.push(low | 128);
     }
-    out.push(value as u8);
-    out
 }
 
 /// A profile of one stack, all of whose strings are hostile.
@@ -445,15 +448,15 @@ fn reports_of_other_machines(stage: &Stage) {
 }
 
 fn records_of_runs(stage: &Stage) {
-    let state = ".local/state/talos-xtask";
+    let ours = ".local/state/talos-xtask";
     let run = serde_json::json!({
         "schema": 1, "id": "r1", "command": ["xtask", EVIL, FORGED], "started": 1,
         "plan": {"steps": [{"why": format!("{EVIL}{FORGED}")}]},
     });
-    stage.write(&format!("{state}/runs/r1/run.json"), run.to_string());
+    stage.write(&format!("{ours}/runs/r1/run.json"), run.to_string());
     let event = serde_json::json!({"event": "finish", "step": 1, "ms": 1, "failure": format!("{EVIL}{FORGED}")});
     stage.write(
-        &format!("{state}/runs/r1/events.jsonl"),
+        &format!("{ours}/runs/r1/events.jsonl"),
         format!("{event}\n"),
     );
     spelled(&shown(stage, &["runs"]));
@@ -465,7 +468,7 @@ fn records_of_runs(stage: &Stage) {
         "resource": {"kind": "cluster", "name": FORGED, "state_dir": format!("/nowhere/{EVIL}"),
             "bridge": EVIL, "cidr": "172.20.0.0/24"},
     });
-    stage.write(&format!("{state}/ledger.jsonl"), format!("{ledger}\n"));
+    stage.write(&format!("{ours}/ledger.jsonl"), format!("{ledger}\n"));
     is_not_forged(&shown(stage, &["doctor"]));
     is_not_forged(&shown(stage, &["doctor", "--fix", "--dry-run"]));
 }
@@ -499,7 +502,7 @@ fn forged_styles(stage: &Stage) {
     let mut name = String::new();
     for token in ["0000000000000000", "ffffffffffffffff", ""] {
         for open in ['\u{fdd0}', '\u{fdd1}', '\u{f500}', '\u{e000}'] {
-            name.push_str(&format!("{open}{token}31m"));
+            name.extend([&open.to_string(), token, "31m"]);
         }
     }
     stage.write(&format!(".talos/clusters/{name}/state.yaml"), "");

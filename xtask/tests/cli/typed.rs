@@ -75,7 +75,7 @@ fn each_printed_command_is_one_that_exists() {
         let refused = ["1", "172.20.0.0/24"].map(|value| {
             Cli::try_parse_from(words(pattern, value))
                 .err()
-                .filter(|error| error.use_stderr())
+                .filter(clap::Error::use_stderr)
         });
         if let [Some(error), Some(_)] = refused {
             panic!("`{pattern}`: {error}");

@@ -149,9 +149,12 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     let settings = app.ctx.config.cluster.name.as_deref();
     let named =
         view.name != settings.unwrap_or(super::DEFAULT_NAME) || view.name != super::DEFAULT_NAME;
-    let relay = lost_relay(view, relay).map(|_| match named {
-        true => typed!("cluster up --name {}", view.name),
-        false => typed!("cluster up"),
+    let relay = lost_relay(view, relay).map(|_| {
+        if named {
+            typed!("cluster up --name {}", view.name)
+        } else {
+            typed!("cluster up")
+        }
     });
     for next in relay.into_iter().chain(next_commands(view, named)) {
         let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::READY;
 use crate::ctx::relay::Relaying;
 use crate::failure::{Because, Failure, Result};
+use crate::ui;
 
 const BACKLOG: i32 = 128;
 const BUFFER: usize = 64 << 10;
@@ -96,9 +97,7 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
                 TcpListener::from_std(listener).because(|| format!("cannot serve port {port}"))?;
             tokio::task::spawn_local(Rc::clone(&relay).accept(listener, *port));
         }
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
-        drop(out);
+        ui::print(&format!("{READY}\n"));
         wait_for_the_end(relaying, was_there).await;
         Ok(())
     })
@@ -242,7 +241,7 @@ impl Place {
         let logged = self.relay.logged.get();
         if logged < LOGGED {
             self.relay.logged.set(logged + 1);
-            eprintln!("{peer} to port {port}: {error}");
+            ui::say(&format!("{peer} to port {port}: {error}\n"));
         }
     }
 }
