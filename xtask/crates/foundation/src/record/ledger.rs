@@ -89,7 +89,7 @@ impl Ledger {
 
     fn read(&self) -> Result<Vec<u8>> {
         let bytes = own::read(&self.path, files::LARGE).map_err(|error| {
-            Failure::host(format!("cannot read the ledger `{}`", self.path))
+            Failure::step(format!("cannot read the ledger `{}`", self.path))
                 .cause(error)
                 .hint("it names what was made and has to be removed: put a readable file there, or move it away if nothing of yours is left")
         })?;

@@ -115,7 +115,7 @@ pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
     });
     let file = match opened {
         Ok(file) => File::from(file),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => return Ok(None),
+        Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     files::must_be_regular(&file.metadata()?)?;
@@ -139,7 +139,7 @@ pub fn create_folder(path: &Utf8Path, mode: u32) -> Result<()> {
 /// The system's.
 pub fn names_in(path: &Utf8Path) -> Result<Vec<String>> {
     let folder = match walk_into(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
         folder => folder?,
     };
     names(&folder)
@@ -161,6 +161,10 @@ fn names(folder: &OwnedFd) -> Result<Vec<String>> {
 /// A folder that a walk came to, to be listed too; a link there is not followed.
 fn walk_into(path: &Utf8Path) -> Result<OwnedFd> {
     let (parent, name) = split(path, false)?;
+    let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(found.st_mode).is_symlink() {
+        return Err(is_link(name));
+    }
     into(&parent, name)
 }
 
@@ -176,7 +180,7 @@ fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
 /// The system's.
 pub fn remove(path: &Utf8Path) -> Result<()> {
     match split(path, false) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if is_gone(&error) => Ok(()),
         Err(error) => Err(error),
         Ok((parent, name)) => remove_at(&parent, name, 0),
     }
@@ -375,6 +379,11 @@ fn may_follow(parent: &OwnedFd, name: &str) -> Result<bool> {
 fn owner(fd: impl AsFd) -> Result<(Uid, Gid)> {
     let found = rustix::fs::fstat(fd)?;
     Ok((Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
+}
+
+/// Also below a file: nothing can be there.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn is_link(name: &str) -> Error {
