@@ -28,7 +28,8 @@ pub struct Bridge {
 struct Link {
     #[serde(default)]
     ifname: String,
-    link_netnsid: Option<i64>,
+    #[serde(rename = "link_netnsid")]
+    namespace: Option<i64>,
     master: Option<String>,
 }
 
@@ -77,10 +78,10 @@ impl Bridge {
             // Without a name it is one that ends at this moment.
             let namespace = ids
                 .iter()
-                .find(|id| port.link_netnsid == Some(id.nsid))
+                .find(|id| port.namespace == Some(id.nsid))
                 .and_then(|id| id.name.clone());
             let is_a_nodes = namespace.as_deref().is_none_or(is_cni_netns);
-            if !is_a_nodes || port.link_netnsid.is_none() || !is_cni_veth(&port.ifname) {
+            if !is_a_nodes || port.namespace.is_none() || !is_cni_veth(&port.ifname) {
                 bridge.foreign.push(port.ifname);
             } else if let Some(namespace) = namespace {
                 bridge.namespaces.push(namespace);
@@ -102,7 +103,7 @@ pub(super) fn namespaces_elsewhere(own: impl Fn(&str) -> bool) -> Result<Vec<Str
         .filter(|link| link.master.as_deref().is_some_and(|master| !own(master)));
     Ok(others
         .filter_map(|link| {
-            let id = ids.iter().find(|id| link.link_netnsid == Some(id.nsid))?;
+            let id = ids.iter().find(|id| link.namespace == Some(id.nsid))?;
             id.name.clone()
         })
         .collect())

@@ -67,7 +67,7 @@ fn look(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
         Owned::PidFile => {
             let cluster = cluster(parent, user)?;
             let folder = cluster.folder.ok_or_else(|| refused("it is no folder"))?;
-            if !name.ends_with(".pid") {
+            if path.extension() != Some("pid") {
                 return Err(refused("it has not the name of a pid file"));
             }
             file(folder, name)

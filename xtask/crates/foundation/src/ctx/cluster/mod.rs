@@ -21,6 +21,7 @@ use super::processes::{self, Process};
 use super::relay::{self, Relay};
 use crate::failure::{Failure, Result};
 use crate::plan::Resource;
+use crate::program;
 use crate::record::ledger::Ledger;
 use folder::Folder;
 
@@ -177,7 +178,7 @@ impl ClusterView {
             names.extend(folder::folders_in(&clusters).map_err(|error| {
                 Failure::host(format!("cannot read `{clusters}`"))
                     .cause(error)
-                    .hint(format!("ls -ld {clusters}"))
+                    .hint(program!("ls -ld {}", clusters))
             })?);
         }
         for entry in Ledger::of(&ctx.dirs.state).live()? {
