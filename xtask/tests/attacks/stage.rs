@@ -390,6 +390,9 @@ pub const CASES: &[Case] = &[Case {
         assert!(stage.changed().is_empty());
         let said = stage.run(stage.program("id").arg("-u"));
         assert_eq!(said.stdout.trim(), stage.identity.uid().to_string());
+        // A clock is in no namespace: setting it must fail for everybody in here.
+        let clock = stage.run(stage.program("date").args(["-s", "2001-01-01"]));
+        assert_eq!(clock.code, 1, "{clock:?}");
         let helper = stage.run(stage.program("sudo").args([
             "-n",
             "-l",

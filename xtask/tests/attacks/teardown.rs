@@ -650,7 +650,7 @@ pub const CASES: &[Case] = &[
         kind: "a name is more than a name",
         attack: |stage| {
             state(stage, &[]);
-            stage.freeze(&stage.home.join(".talos"));
+            stage.freeze(stage.home.join(".talos"));
             for name in [
                 "..",
                 ".",
