@@ -64,7 +64,7 @@ const AREAS: &[(&str, &[Case])] = &[
 ];
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
+    let (mut arguments, filters) = arguments();
     // The cases share one stage.
     arguments.test_threads = Some(1);
     if !arguments.list {
@@ -73,6 +73,11 @@ fn main() -> ExitCode {
             room::Entered::Outside(code) => return code,
         }
     }
+    let is_chosen = |trial: &Trial| match arguments.exact {
+        _ if filters.is_empty() => true,
+        true => filters.iter().any(|filter| trial.name() == filter),
+        false => filters.iter().any(|filter| trial.name().contains(filter)),
+    };
     let trials = AREAS.iter().flat_map(|(area, cases)| {
         cases.iter().flat_map(move |case| {
             Identity::ALL.map(|identity| {
@@ -81,7 +86,33 @@ fn main() -> ExitCode {
             })
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    libtest_mimic::run(&arguments, trials.filter(is_chosen).collect()).exit_code()
+}
+
+/// Several filters, as the harness of Rust takes them: cargo gives the same words to
+/// every test binary.
+fn arguments() -> (Arguments, Vec<String>) {
+    let takes_value = [
+        "--test-threads",
+        "--format",
+        "--color",
+        "--logfile",
+        "--skip",
+    ];
+    let (mut options, mut filters) = (Vec::new(), Vec::new());
+    let mut words = std::env::args();
+    options.extend(words.next());
+    while let Some(word) = words.next() {
+        if takes_value.contains(&word.as_str()) {
+            options.push(word);
+            options.extend(words.next());
+        } else if word.starts_with('-') {
+            options.push(word);
+        } else {
+            filters.push(word);
+        }
+    }
+    (Arguments::from_iter(options), filters)
 }
 
 fn tried(case: &Case, identity: Identity) -> Result<(), Failed> {

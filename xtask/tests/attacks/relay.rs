@@ -223,8 +223,11 @@ pub const CASES: &[Case] = &[
         name: "a_log_that_is_a_link",
         kind: "links are followed",
         attack: |stage| {
+            for address in [GATEWAY, NODE] {
+                addresses("replace", address);
+            }
             let target = stage.others.join("shared/bystander-secret");
-            stage.link(".local/state/talos-xtask/relays/lab.log", target);
+            let log = stage.link(".local/state/talos-xtask/relays/lab.log", target);
             let folder = stage.dir(".talos/clusters/lab");
             let said = stage.attack(&[
                 "internal",
@@ -233,7 +236,12 @@ pub const CASES: &[Case] = &[
                 "--cidr=10.77.0.0/24",
                 "--ports=5999",
             ]);
-            said.with(4);
+            // The link goes, and what it led to stays.
+            said.with(0);
+            assert!(log.symlink_metadata().unwrap().is_file());
+            std::fs::remove_dir(folder).unwrap();
+            let is_free = || TcpListener::bind((GATEWAY, 5999)).is_ok();
+            assert!(within(is_free), "the relay outlives its cluster");
         },
     },
     Case {

@@ -460,7 +460,9 @@ pub const CASES: &[Case] = &[
                 plan.with(0).is_plain();
                 assert!(!plan.stdout.contains("remove"), "{dir}: {plan:?}");
                 let said = stage.attack(&DESTROY);
-                said.ended().says("doctor --fix");
+                said.ended()
+                    .says("it stays as it is")
+                    .says("--fix` drops the entry");
                 let report = stage.attack(&["doctor"]);
                 report.ended().says("the ledger names cluster `lab`");
                 let text = format!("{}{}", report.stdout, report.stderr);
