@@ -123,7 +123,7 @@ fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
 }
 
 fn text(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
-    own::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))
+    own::read(path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))
 }
 
 fn summary(dir: &Utf8Path, meta: &Value, events: &[Value]) -> Value {

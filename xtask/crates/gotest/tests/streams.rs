@@ -205,3 +205,73 @@ proptest::proptest! {
         proptest::prop_assert_eq!(plain(&out), plain(&all));
     }
 }
+
+/// A test binary may begin as many tests as it likes, and print for each.
+#[test]
+fn tests_and_output_without_end_are_bounded() {
+    let mut framer = Framer::default();
+    let mut package = Package::new("p");
+    for number in 0..400_000 {
+        let lines = format!("\x16=== RUN   Test{number}\nsaid\n");
+        framer.feed(lines.as_bytes(), &mut |event| package.see(event));
+    }
+    assert!(package.tests.len() < 400_000);
+    assert!(
+        package
+            .output
+            .text()
+            .contains("tests are told of one by one")
+    );
+
+    let mut package = Package::new("p");
+    let block = "x".repeat(1 << 20) + "\n";
+    for number in 0..200 {
+        let lines = format!("\x16=== RUN   Test{number}\n{block}{block}");
+        Framer::default().feed(lines.as_bytes(), &mut |event| package.see(event));
+    }
+    let kept: usize = package.tests.iter().map(|test| test.output.len()).sum();
+    assert!(kept < 300 << 20, "{kept}");
+    let last = &package.tests[199].output;
+    assert!(last.text().contains("bytes are left out here"), "{last:?}");
+}
+
+/// Half of an event is none, and does not pile up.
+#[test]
+fn a_line_of_a_stream_without_end_is_cut() {
+    let mut stream = Stream::default();
+    stream.feed(br#"{"Action":"output","Package":"p","Output":""#);
+    for _ in 0..100 {
+        stream.feed(&vec![b'x'; 1 << 20]);
+    }
+    stream.feed(b"\"}\n{\"Action\":\"start\",\"Package\":\"p\"}\n");
+    stream.finish();
+    assert_eq!(stream.others_count, 1);
+    assert!(stream.others[0].len() <= 1000);
+    assert_eq!(verdict_of(&stream), [Verdict::Incomplete]);
+}
+
+fn verdict_of(stream: &Stream) -> Vec<Verdict> {
+    let packages = stream.tally.packages.iter();
+    packages.filter_map(|it| it.verdict.clone()).collect()
+}
+
+/// Each end of a package may cost a look at all that it printed.
+#[test]
+fn ends_without_end_are_read_in_proportion() {
+    let mut stream = Stream::default();
+    let output = r#"{"Action":"output","Package":"p","Output":"x\n"}"#;
+    let skip = r#"{"Action":"skip","Package":"p","Test":"TestA"}"#;
+    let end = r#"{"Action":"fail","Package":"p","FailedBuild":"p"}"#;
+    stream.feed(b"{\"Action\":\"run\",\"Package\":\"p\",\"Test\":\"TestA\"}\n");
+    let word = "x".repeat(500_000);
+    let built =
+        format!("{{\"Action\":\"build-output\",\"ImportPath\":\"p\",\"Output\":\"{word}\"}}\n");
+    for _ in 0..8 {
+        stream.feed(built.as_bytes());
+    }
+    for _ in 0..20_000 {
+        stream.feed(format!("{output}\n{skip}\n{end}\n").as_bytes());
+    }
+    stream.finish();
+    assert_eq!(verdict_of(&stream), [Verdict::BuildFailed]);
+}

@@ -65,7 +65,8 @@ impl History {
     /// When it is there and cannot be read.
     pub fn load(state: &Utf8Path) -> Result<Self> {
         let path = path(state);
-        let text = own::read(&path, files::LARGE).map_err(|error| unreadable(&path, &error))?;
+        let text =
+            own::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
         Ok(serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default())
     }
 
@@ -146,7 +147,8 @@ impl Failed {
     /// When it is there and cannot be read.
     pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Result<Option<Self>> {
         let path = failed_path(state, checkout);
-        let text = own::read(&path, files::LARGE).map_err(|error| unreadable(&path, &error))?;
+        let text =
+            own::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
         let Some(text) = text else { return Ok(None) };
         let failed = serde_json::from_slice(&text);
         failed

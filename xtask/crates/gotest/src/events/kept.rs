@@ -26,6 +26,16 @@ impl Kept {
         }
     }
 
+    /// As [`Self::push`], without keeping it.
+    pub fn leave_out(&mut self, bytes: &[u8]) {
+        self.left_out += bytes.len() as u64;
+    }
+
+    /// How much of it is here, in bytes.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.head.is_empty()
     }
@@ -43,6 +53,14 @@ impl Kept {
             bytes.extend_from_slice(line.as_bytes());
         }
         bytes.extend(&self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its end, of so many bytes at most.
+    pub fn end(&self, most: usize) -> String {
+        let skip = self.len().saturating_sub(most);
+        let (head, tail) = (self.head.iter(), self.tail.iter());
+        let bytes: Vec<u8> = head.chain(tail).skip(skip).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

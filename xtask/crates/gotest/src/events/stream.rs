@@ -2,10 +2,16 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{End, Exit, Line, Tally, Verdict, What, parse_line};
+use super::{End, Exit, Kept, Line, Tally, Verdict, What, parse_line};
 
 /// Lines of no event that are kept; the rest is counted.
 const OTHERS: usize = 200;
+/// Of such a line.
+const LONGEST_OTHER: usize = 1000;
+/// Of an event: the go command hands on longer lines of a test in parts.
+const LONGEST: usize = 1 << 20;
+/// Packages whose compiler's words are kept.
+const MOST_BUILT: usize = 1000;
 
 /// Reads bytes as they come.
 #[derive(Debug, Default)]
@@ -16,28 +22,46 @@ pub struct Stream {
     pub others: Vec<String>,
     pub others_count: usize,
     pending: Vec<u8>,
+    /// More of the pending line came than is kept.
+    is_cut: bool,
     exits: FxHashMap<String, Exit>,
     /// The compiler's words by the import path that it gave.
-    built: FxHashMap<String, String>,
+    built: FxHashMap<String, Kept>,
 }
 
 impl Stream {
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-            self.pending.extend_from_slice(&rest[..at]);
-            let line = std::mem::take(&mut self.pending);
-            self.line(&line);
+            self.take(&rest[..at]);
+            self.end_line();
             rest = &rest[at + 1..];
         }
-        self.pending.extend_from_slice(rest);
+        self.take(rest);
+    }
+
+    fn take(&mut self, part: &[u8]) {
+        let fits = part.len().min(LONGEST - self.pending.len());
+        self.pending.extend_from_slice(&part[..fits]);
+        self.is_cut |= fits < part.len();
+    }
+
+    fn end_line(&mut self) {
+        let mut line = std::mem::take(&mut self.pending);
+        if std::mem::take(&mut self.is_cut) {
+            // Half of an event is none.
+            self.other(String::from_utf8_lossy(&line[..LONGEST_OTHER]).into_owned());
+        } else {
+            self.line(&line);
+        }
+        line.clear();
+        self.pending = line;
     }
 
     /// Nothing more comes: what has not ended never will.
     pub fn finish(&mut self) {
-        let line = std::mem::take(&mut self.pending);
-        if !line.is_empty() {
-            self.line(&line);
+        if !self.pending.is_empty() {
+            self.end_line();
         }
         for package in &mut self.tally.packages {
             if package.verdict.is_none() {
@@ -68,15 +92,22 @@ impl Stream {
                 failed_build,
             } => self.end(&package, end, seconds, failed_build.as_ref()),
             Line::Build { package, output } => {
-                self.built.entry(package).or_default().push_str(&output);
-            }
-            Line::BuildFailed { .. } => {}
-            Line::Other(text) => {
-                self.others_count += 1;
-                if self.others.len() < OTHERS {
-                    self.others.push(text);
+                if self.built.len() < MOST_BUILT || self.built.contains_key(&package) {
+                    let built = self.built.entry(package).or_default();
+                    built.push(output.as_bytes());
                 }
             }
+            Line::BuildFailed { .. } => {}
+            Line::Other(text) => self.other(text),
+        }
+    }
+
+    fn other(&mut self, mut text: String) {
+        self.others_count += 1;
+        if self.others.len() < OTHERS {
+            let end = text.char_indices().nth(LONGEST_OTHER);
+            text.truncate(end.map_or(text.len(), |(at, _)| at));
+            self.others.push(text);
         }
     }
 
@@ -85,20 +116,17 @@ impl Stream {
         let built = failed_build.and_then(|id| self.built.get(id));
         let package = self.tally.package(name);
         package.seconds = seconds.unwrap_or_default();
-        if let Some(built) = built {
-            package.output.push(built.as_bytes());
+        if let Some(built) = built.filter(|_| package.verdict.is_none()) {
+            package.said(built.text().as_bytes());
         }
-        let text = package.output.text();
-        let unbuilt = text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
         if end != End::Fail {
             return package.end(Exit::Code(0), Some(End::Pass));
         }
-        if failed_build.is_some() || unbuilt {
+        if failed_build.is_some() || package.marks.is_unbuilt {
             return package.close(Verdict::BuildFailed);
         }
         // A binary that failed as it should says so last but for go's words.
-        let said_so = text.lines().any(|line| line == "FAIL");
-        let last = said_so.then_some(End::Fail);
+        let last = package.marks.said_fail.then_some(End::Fail);
         // The go command keeps quiet about the code where there is output.
         let quiet = if last.is_none() && package.seems_to_have_panicked() {
             Exit::Code(2)

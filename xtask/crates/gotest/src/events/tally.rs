@@ -1,9 +1,21 @@
 //! Events to results. Nothing that was said is lost: what fits no test belongs
 //! to its package, what fits no package to the whole.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{End, Event, Exit, Kept, State, Test, Verdict, What};
+
+/// Tests of one package; Talos has some thousand in all.
+const MOST_TESTS: usize = 300_000;
+/// Bytes that are kept of one package's output: what is printed may be endless,
+/// in as many tests as anybody likes.
+const MOST_HELD: usize = 256 << 20;
+/// Bytes of the names of its tests; each is kept twice.
+const MOST_NAMED: usize = 64 << 20;
+/// Packages of a stream.
+const MOST_PACKAGES: usize = 50_000;
+/// Where the reason of a skip is looked for, at the end of what it said.
+const LONGEST_REASON: usize = 64 << 10;
 
 /// The tests of one package.
 #[derive(Debug, Clone, Default)]
@@ -22,11 +34,26 @@ pub struct Package {
     /// exit code says so.
     panic: Option<String>,
     raced: bool,
+    pub(super) marks: Marks,
+    /// Bytes of all output that is kept, and of all names.
+    held: usize,
+    named: usize,
     /// Whether what passed keeps its output too.
     pub keep_all: bool,
     /// How far below a test function that lies which fails and is run again: 0
     /// for itself, 2 for `TestIntegration/api.ResetSuite/TestReset`.
     pub depth: usize,
+}
+
+/// What was seen of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Marks {
+    /// The go command says that it could not build it.
+    pub(super) is_unbuilt: bool,
+    /// A line of its own says `FAIL`.
+    pub(super) said_fail: bool,
+    /// Some tests are not among its tests.
+    is_full: bool,
 }
 
 /// How many. Subtests count, as `go test -json` tells of them.
@@ -50,7 +77,7 @@ impl Package {
         let Some(name) = event.test else {
             if let What::Output(bytes) = &event.what {
                 self.notice(bytes);
-                self.output.push(bytes);
+                self.said(bytes);
             }
             return;
         };
@@ -64,10 +91,10 @@ impl Package {
                     Some(at) => {
                         let test = &mut self.tests[at];
                         test.raced |= races;
-                        test.output.push(&bytes);
+                        keep(&mut test.output, &bytes, &mut self.held);
                     }
                     // Such as the end of a benchmark that was never begun.
-                    None => self.output.push(&bytes),
+                    None => self.said(&bytes),
                 }
             }
             What::Pause => self.change(&name, State::Paused),
@@ -77,7 +104,30 @@ impl Package {
         }
     }
 
+    /// What belongs to no test.
+    pub(super) fn said(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        self.marks.is_unbuilt |=
+            text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
+        self.marks.said_fail |= text.lines().any(|line| line == "FAIL");
+        keep(&mut self.output, bytes, &mut self.held);
+    }
+
     fn begin(&mut self, name: String) {
+        if self.tests.len() >= MOST_TESTS || self.named >= MOST_NAMED {
+            if !self.marks.is_full {
+                self.marks.is_full = true;
+                let note = format!(
+                    "[no more than {} tests are told of one by one]\n",
+                    self.tests.len()
+                );
+                self.output.push(note.as_bytes());
+            }
+            // What it prints is its package's; what comes of it, the exit code says.
+            self.latest.remove(&name);
+            return;
+        }
+        self.named += name.len();
         self.latest.insert(name.clone(), self.tests.len());
         self.tests.push(Test {
             name,
@@ -112,6 +162,7 @@ impl Package {
             test.reason = reason(&test.output);
         }
         if test.state != State::Failed && !keep_all {
+            self.held -= test.output.len().min(self.held);
             test.output.clear();
         }
     }
@@ -216,15 +267,21 @@ impl Package {
     /// below, and what is above and failed by itself.
     pub fn failed_roots(&self) -> Vec<&str> {
         let mut roots: Vec<&str> = Vec::new();
+        let mut known: FxHashSet<&str> = FxHashSet::default();
         for test in self.tests.iter().filter(|test| test.state.is_failure()) {
             let root = self.root(&test.name);
-            if !roots.contains(&root) {
+            if known.insert(root) {
                 roots.push(root);
             }
         }
         if self.depth > 0 {
-            let all = roots.clone();
-            roots.retain(|root| !all.iter().any(|other| is_below(other, root)));
+            // What others are subtests of.
+            let above = roots.iter().flat_map(|root| {
+                let ends = root.match_indices('/').map(|(at, _)| &root[..at]);
+                ends.collect::<Vec<_>>()
+            });
+            let above: FxHashSet<&str> = above.collect();
+            roots.retain(|root| !above.contains(root));
         }
         roots
     }
@@ -240,10 +297,13 @@ impl Package {
     }
 }
 
-/// Whether `name` is a subtest of `above`.
-fn is_below(name: &str, above: &str) -> bool {
-    name.strip_prefix(above)
-        .is_some_and(|rest| rest.starts_with('/'))
+fn keep(output: &mut Kept, bytes: &[u8], held: &mut usize) {
+    if *held >= MOST_HELD {
+        return output.leave_out(bytes);
+    }
+    let before = output.len();
+    output.push(bytes);
+    *held += output.len() - before;
 }
 
 fn is_race(line: &[u8]) -> bool {
@@ -252,7 +312,7 @@ fn is_race(line: &[u8]) -> bool {
 
 /// The last line of what a test said, without its place.
 fn reason(output: &Kept) -> Option<String> {
-    let text = output.text();
+    let text = output.end(LONGEST_REASON);
     let line = text.lines().rev().map(str::trim).find(|line| {
         !line.is_empty() && !line.starts_with("=== ") && !line.starts_with("--- SKIP: ")
     })?;
@@ -271,7 +331,10 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One beyond the limit stands for all that follow.
     pub fn package(&mut self, name: &str) -> &mut Package {
+        let is_more = self.packages.len() >= MOST_PACKAGES && !self.index.contains_key(name);
+        let name = if is_more { "(more packages)" } else { name };
         let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
             self.packages.push(Package::new(name));
             self.packages.len() - 1

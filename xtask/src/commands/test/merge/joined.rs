@@ -1,6 +1,7 @@
 //! The reports of all legs as one: JSON and XML as `test unit` writes them,
 //! and words for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use gotest::events::{Package, State, Test, Verdict};
@@ -19,7 +20,7 @@ pub(super) fn json(parts: &[Part]) -> Value {
     for part in parts {
         for (name, count) in part.report["counts"].as_object().into_iter().flatten() {
             let before = counts.get(name).and_then(Value::as_u64).unwrap_or_default();
-            let sum = before + count.as_u64().unwrap_or_default();
+            let sum = before.saturating_add(count.as_u64().unwrap_or_default());
             counts.insert(name.clone(), json!(sum));
         }
         for (list, name) in lists.iter_mut().zip(["packages", "left_out", "not_run"]) {
@@ -48,10 +49,13 @@ pub(super) fn json(parts: &[Part]) -> Value {
 
 pub(super) fn junit(merged: &Value) -> String {
     let packages: Vec<Package> = each(merged, "packages").map(package).collect();
-    gotest::events::junit(packages.iter(), |path, root| {
-        let package = each(merged, "packages").find(|it| word(it, "package") == path);
-        package.is_some_and(|it| each(it, "flaky").any(|flaky| flaky == root))
-    })
+    let flaky: BTreeSet<(&str, &str)> = each(merged, "packages")
+        .flat_map(|it| {
+            let roots = each(it, "flaky").filter_map(Value::as_str);
+            roots.map(|root| (word(it, "package"), root))
+        })
+        .collect();
+    gotest::events::junit(packages.iter(), |path, root| flaky.contains(&(path, root)))
 }
 
 fn package(value: &Value) -> Package {

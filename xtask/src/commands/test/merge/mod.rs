@@ -69,6 +69,9 @@ pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
     })
 }
 
+/// Of all reports together, in bytes; parsed they take several times as much.
+const MOST_TEXT: u64 = 128 << 20;
+
 /// Every report in a folder. A file that cannot be read is no less a loss than
 /// one that is not there.
 fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
@@ -83,15 +86,17 @@ fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
     }
     files.sort();
     let mut parts = Vec::new();
+    let mut left = MOST_TEXT;
     for file in files {
         let bad = |error: String| {
             Failure::host(format!("`{file}` is no whole report"))
                 .cause(error)
                 .hint("run that leg again")
         };
-        let text = foundation::files::read_text(&file, foundation::files::LARGE)
-            .map_err(|error| bad(error.to_string()))?;
+        let text =
+            foundation::files::read_text(&file, left).map_err(|error| bad(error.to_string()))?;
         let text = text.ok_or_else(|| bad("it is gone".to_owned()))?;
+        left -= text.len() as u64;
         let report: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         if !report["packages"].is_array() {
             // The times that the legs split by may lie beside.
