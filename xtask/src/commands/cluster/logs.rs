@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Shown before following, where no number is asked for.
 const BEFORE_FOLLOWING: usize = 20;
 /// Of one console that is held in memory.
-const LARGEST: u64 = 512 << 20;
+const LARGEST: u64 = 128 << 20;
 
 /// One console in memory.
 struct Loaded {

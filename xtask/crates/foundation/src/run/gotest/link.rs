@@ -69,10 +69,25 @@ impl Output {
                 Err(_) => self.pipe = None,
             }
         }
-        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.pending.drain(..=end).collect();
-            see(&line[..end]);
+        let mut rest = self.pending.as_slice();
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            see(&rest[..end]);
+            rest = &rest[end + 1..];
         }
+        if rest.len() > MOST_SAID {
+            see(rest);
+            rest = &[];
+        }
+        self.pending = rest.to_vec();
+    }
+}
+
+/// Of one package, and of a line: sources decide what a compiler says.
+const MOST_SAID: usize = 1 << 20;
+
+fn add(said: &mut String, text: &str) {
+    if said.len() < MOST_SAID {
+        said.push_str(text);
     }
 }
 
@@ -158,19 +173,12 @@ impl Linking {
     fn read(&mut self) {
         let (words, other) = (&mut self.words, &mut self.other);
         self.out.lines(|line| match parse_line(line) {
-            Line::Build { package, output } => {
-                words.entry(package).or_default().push_str(&output);
-            }
-            Line::Other(text) => {
-                other.push_str(&text);
-                other.push('\n');
-            }
+            Line::Build { package, output } => add(words.entry(package).or_default(), &output),
+            Line::Other(text) => add(other, &(text + "\n")),
             _ => {}
         });
-        self.err.lines(|line| {
-            other.push_str(&String::from_utf8_lossy(line));
-            other.push('\n');
-        });
+        self.err
+            .lines(|line| add(other, &format!("{}\n", String::from_utf8_lossy(line))));
     }
 
     /// What concerns it: its own, and what no package of ours is meant by, such
