@@ -210,7 +210,7 @@ fn names_are_checked_first(lab: &Lab, checkout: &Checkout) {
     let typo = lab.fails(2, &checkout.words(&["api.VersionSuite/TestSever"]));
     assert!(typo.contains("did you mean `TestServer`"), "{typo}");
     let absent = lab.fails(3, &checkout.words(&["api.VersionSuite"]));
-    assert!(absent.contains("cargo xtask cluster up"), "{absent}");
+    assert!(absent.contains("cargo xtask --lab cluster up"), "{absent}");
     assert!(!checkout.path("_out").exists(), "nothing was built");
 }
 

@@ -70,7 +70,7 @@ fn strangers_are_left_alone(lab: &Lab) {
     let before = containers(lab);
     assert!(
         lab.fails(3, &["registry", "ls"])
-            .contains("cargo xtask registry up")
+            .contains("cargo xtask --lab registry up")
     );
     let listen = "perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalAddr => \"127.0.0.1\", \
         LocalPort => 5005, Listen => 1) or die; sleep 600' & echo $!; \

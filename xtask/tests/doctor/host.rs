@@ -96,6 +96,8 @@ impl Host {
             .args(words)
             .current_dir(self.path("talos"))
             .env_clear()
+            // As cargo does, which is what hints then name.
+            .env("CARGO_PKG_NAME", "xtask")
             .env("HOME", self.home())
             .env("PATH", self.path("path"));
         command
