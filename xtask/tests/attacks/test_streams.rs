@@ -1,6 +1,8 @@
 //! What a test binary prints, and the reports of other machines. The go command
 //! is one of ours, which hands out the binary of the case.
 
+use std::fmt::Write;
+
 use std::os::unix::fs::PermissionsExt;
 
 use crate::Case;
@@ -126,7 +128,8 @@ pub const CASES: &[Case] = &[
             let mut lines = "=== RUN   TestA\n--- FAIL: TestA (0.00s)\n".to_owned();
             for level in 1..900 {
                 let name = format!("TestA{}", "/b".repeat(level));
-                lines += &format!("{}--- FAIL: {name} (0.00s)\n", "    ".repeat(level));
+                let indent = "    ".repeat(level);
+                let _ = writeln!(lines, "{indent}--- FAIL: {name} (0.00s)");
             }
             unit(stage, &(said(&(lines + "FAIL")) + "exit 1\n"), &[]).with(1);
         },
