@@ -13,8 +13,8 @@ use super::{builder, lab, proxies, registry};
 use foundation::ctx::binfmt::{self, Binfmt};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
-use foundation::typed;
 use foundation::ui::{self, Style};
+use foundation::{program, typed};
 
 /// The guide's `multiarch/qemu-user-static` has had no release for years; this
 /// one is what docker's own documentation names, and fixes its interpreters.
@@ -104,6 +104,13 @@ fn cross_build(app: &App<'_>) -> Result<Part> {
             return Ok(part(false, true, text));
         }
         Binfmt::NotMounted => "the kernel's binfmt_misc is not mounted".to_owned(),
+        Binfmt::Unreadable { why } => {
+            return Err(
+                Failure::host("cannot read which foreign programs the kernel runs")
+                    .cause(why)
+                    .hint(program!("ls -l /proc/sys/fs/binfmt_misc")),
+            );
+        }
         Binfmt::Absent => format!("the kernel does not know how to run {foreign} programs"),
         Binfmt::Disabled => format!("the kernel's entry for {foreign} programs is disabled"),
         Binfmt::NotFixed { interpreter } => {

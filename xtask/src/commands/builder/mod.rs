@@ -15,8 +15,8 @@ use foundation::ctx::buildx::{self, Builder};
 use foundation::ctx::docker;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
-use foundation::typed;
 use foundation::ui;
+use foundation::{program, typed};
 use wanted::Wanted;
 
 /// Pulls BuildKit's image the first time.
@@ -46,7 +46,33 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
-    Ok(app.carry_out(&plan, &HalfMade)?.then_some(true))
+    if !app.carry_out(&plan, &HalfMade)? {
+        return Ok(None);
+    }
+    check(&Wanted::of(&app.ctx)?)?;
+    Ok(Some(true))
+}
+
+/// Whether it is there as it is wanted, by looking again.
+///
+/// # Errors
+/// What differs.
+fn check(wanted: &Wanted) -> Result<()> {
+    let name = &wanted.name;
+    let Some(there) = there(wanted)? else {
+        return Err(Failure::step(format!(
+            "docker reported success, and there is no builder `{name}`"
+        ))
+        .hint(program!("docker buildx ls")));
+    };
+    match differences(wanted, &there).first() {
+        None => Ok(()),
+        Some(first) => Err(Failure::step(format!(
+            "builder `{name}` still differs: {} is {}",
+            first.what, first.there
+        ))
+        .hint(typed!("builder status"))),
+    }
 }
 
 /// What [`ensure`] would do; no steps where all is as it is wanted.
@@ -78,15 +104,7 @@ fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
             wanted.name
         ));
     } else if app.carry_out(&plan, &HalfMade)? {
-        // Looked at, not assumed.
-        let left = there(wanted)?.map_or_else(Vec::new, |there| differences(wanted, &there));
-        if let Some(first) = left.first() {
-            return Err(Failure::step(format!(
-                "builder `{}` still differs: {} is {}",
-                wanted.name, first.what, first.there
-            ))
-            .hint(typed!("builder status")));
-        }
+        check(wanted)?;
         ui::print(&format!(
             "builder {} is repaired; its cache was kept\n",
             wanted.name
@@ -104,6 +122,12 @@ fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
     let mut plan = Plan::new(format!("remove the builder {name}"));
     plan.push(removal(wanted, keep_state));
     if app.carry_out(&plan, &HalfMade)? {
+        if there(wanted)?.is_some() {
+            return Err(Failure::step(format!(
+                "docker reported success, and builder `{name}` still exists"
+            ))
+            .hint(typed!("builder status")));
+        }
         let cache = if keep_state {
             "; its cache stays for the next of this name"
         } else {

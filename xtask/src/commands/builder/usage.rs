@@ -131,36 +131,44 @@ fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
         Failure::step(format!("the builder `{name}` does not answer"))
             .hint(typed!("builder status"))
     })?;
-    if output.success {
-        return Ok(sums(&output.stdout));
+    let failed = |cause: &str| {
+        Failure::step(format!(
+            "the builder `{name}` does not say what its cache holds"
+        ))
+        .cause(cause)
+        .hint(typed!("builder repair"))
+    };
+    if !output.success {
+        return Err(failed(output.stderr.trim()));
     }
-    Err(Failure::step(format!(
-        "the builder `{name}` does not say what its cache holds"
-    ))
-    .cause(output.stderr.trim())
-    .hint(typed!("builder repair")))
+    sums(&output.stdout).map_err(|why| failed(&why))
 }
 
-fn sums(text: &str) -> BTreeMap<String, Sum> {
-    let records = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Record>(line).ok());
+/// A record that is not understood would be missing in what is said to be
+/// freed or left.
+fn sums(text: &str) -> Result<BTreeMap<String, Sum>, String> {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-    for record in records {
-        let size = parse_size(&record.size).unwrap_or_default();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let record: Record = serde_json::from_str(line).map_err(|error| {
+            format!("`docker buildx du` prints a line that is no record: {error}")
+        })?;
+        let size = parse_size(&record.size)
+            .ok_or_else(|| format!("`docker buildx du` prints the size `{}`", record.size))?;
         let sum = sums.entry(record.r#type).or_default();
         sum.records += 1;
-        sum.bytes += size;
-        sum.reclaimable += if record.reclaimable { size } else { 0 };
+        sum.bytes = sum.bytes.saturating_add(size);
+        if record.reclaimable {
+            sum.reclaimable = sum.reclaimable.saturating_add(size);
+        }
     }
-    sums
+    Ok(sums)
 }
 
 fn total(sums: &BTreeMap<String, Sum>) -> Sum {
     sums.values().fold(Sum::default(), |all, sum| Sum {
         records: all.records + sum.records,
-        bytes: all.bytes + sum.bytes,
-        reclaimable: all.reclaimable + sum.reclaimable,
+        bytes: all.bytes.saturating_add(sum.bytes),
+        reclaimable: all.reclaimable.saturating_add(sum.reclaimable),
     })
 }
 
@@ -178,7 +186,7 @@ mod tests {
 {"ID":"b","Reclaimable":false,"Size":"26.43MB","Type":"regular"}
 {"ID":"c","Reclaimable":true,"Size":"1B","Type":"regular"}
 "#;
-        let sums = sums(text);
+        let sums = sums(text).unwrap();
         let regular = Sum {
             records: 2,
             bytes: 26_430_001,
@@ -186,5 +194,13 @@ mod tests {
         };
         assert_eq!(sums["regular"], regular);
         assert_eq!(total(&sums).bytes, 26_434_097);
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_is_an_error() {
+        for text in ["Reclaimable: 3GB", r#"{"ID":"a","Size":"many","Type":"x"}"#] {
+            sums(text).unwrap_err();
+        }
+        assert_eq!(sums("\n"), Ok(BTreeMap::new()));
     }
 }

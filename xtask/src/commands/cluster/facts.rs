@@ -72,7 +72,7 @@ impl Facts {
             }
         };
         notes.extend(of_another_line(&talosctl, &checkout));
-        let mut specs = registries::proxies(&checkout, &ctx.config.proxies);
+        let mut specs = registries::proxies(&checkout, &ctx.config.proxies)?;
         specs.push(registries::local());
         let (mirrors, installer) = std::thread::scope(|scope| {
             let installer = scope.spawn(|| installer::find(ctx, &checkout, settings));

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use foundation::ctx::probe;
+use crate::commands::registry::stand::DATA;
+use foundation::ctx::containers::files;
+use foundation::ctx::registry_api::Api;
 use foundation::units::human_span;
 
 /// Of each entry, from when it is cached.
@@ -29,22 +31,33 @@ struct Entry {
     expiry: String,
 }
 
-/// Of the container's cache; empty where nothing is noted yet.
-pub(super) fn look(container: &str) -> Cache {
-    let file = format!("{container}:/var/lib/registry/scheduler-state.json");
-    let script = "docker cp \"$0\" - | tar -xO";
-    let text = probe::stdout(&["sh", "-c", script, &file], None).unwrap_or_default();
+/// Of the container's cache at this port.
+///
+/// # Errors
+/// Why it cannot be told.
+pub(super) fn look(container: &str, port: u16) -> Result<Cache, String> {
+    // Without an entry there is no file either.
+    let repositories = Api::on_loopback(port).repositories();
+    if repositories.map_err(|error| error.to_string())?.is_empty() {
+        return Ok(Cache::default());
+    }
+    let file = format!("{DATA}/scheduler-state.json");
+    let text = files::read(container, &file).map_err(|failure| match failure.causes.first() {
+        Some(cause) => format!("{}: {cause}", failure.what),
+        None => failure.what,
+    })?;
     of(&text, jiff::Timestamp::now())
 }
 
-fn of(text: &str, now: jiff::Timestamp) -> Cache {
-    let entries: BTreeMap<String, Entry> = serde_json::from_str(text).unwrap_or_default();
+fn of(text: &str, now: jiff::Timestamp) -> Result<Cache, String> {
+    let entries: BTreeMap<String, Entry> =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
     let expiries: Vec<jiff::Timestamp> = entries
         .values()
         .filter_map(|entry| entry.expiry.parse().ok())
         .collect();
     let age = |expiry: &jiff::Timestamp| LIFETIME_SECONDS - (expiry.as_second() - now.as_second());
-    Cache {
+    Ok(Cache {
         entries: expiries.len(),
         expired: expiries.iter().filter(|expiry| **expiry <= now).count(),
         oldest: expiries
@@ -52,7 +65,7 @@ fn of(text: &str, now: jiff::Timestamp) -> Cache {
             .map(age)
             .max()
             .map(|age| u64::try_from(age).unwrap_or(0)),
-    }
+    })
 }
 
 impl Cache {
@@ -85,7 +98,7 @@ mod tests {
         let text = r#"{"a@sha256:1":{"Key":"a@sha256:1","ExpiryData":"2026-11-28T10:00:00.5Z","EntryType":0},
             "b@sha256:2":{"Key":"b@sha256:2","ExpiryData":"2026-11-20T10:00:00Z","EntryType":1}}"#;
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
-        let cache = of(text, now);
+        let cache = of(text, now).unwrap();
         assert_eq!((cache.entries, cache.expired), (2, 1));
         assert_eq!(cache.oldest, Some(8 * 24 * 3600));
         assert!(
@@ -94,6 +107,7 @@ mod tests {
                 .unwrap()
                 .contains("8 days old, 1 of them expired")
         );
-        assert_eq!(of("", now), Cache::default());
+        assert_eq!(of("{}", now), Ok(Cache::default()));
+        of("", now).unwrap_err();
     }
 }

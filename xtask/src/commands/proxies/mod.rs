@@ -39,7 +39,7 @@ pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
 /// The set that is wanted: the checkout's, and the user's own upstreams.
 fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
     let checkout = app.ctx.checkout()?;
-    Ok(registries::proxies(&checkout, &app.ctx.config.proxies))
+    registries::proxies(&checkout, &app.ctx.config.proxies)
 }
 
 /// Bring up those that are not. Returns whether anything was changed; none for
@@ -73,7 +73,13 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
             typed!("proxies up")
         ),
     };
-    take_down(app, &plan, args.purge, &said)
+    take_down(app, &plan, &stood, args.purge, &said)
+}
+
+/// Of one that runs; what a stopped one has cached is looked at when it runs.
+fn cache(stood: &Stood) -> Option<std::result::Result<expiry::Cache, String>> {
+    let container = stood.container().filter(|_| stood.answers)?;
+    Some(expiry::look(&container.name, stood.spec.port))
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
@@ -84,9 +90,10 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
             .iter()
             .map(|stood| {
                 let mut value = stood.to_json(&volumes);
-                value["cache"] = stood.container().map_or(Value::Null, |container| {
-                    expiry::look(&container.name).to_json()
-                });
+                value["cache"] = match cache(stood) {
+                    Some(Ok(cache)) => cache.to_json(),
+                    _ => Value::Null,
+                };
                 value
             })
             .collect();
@@ -94,10 +101,14 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
         return Ok(0);
     }
     let mut out = table(app, &stood, &volumes);
-    for container in stood.iter().filter_map(Stood::container) {
-        let cache = expiry::look(&container.name);
-        if let Some(text) = cache.describe() {
-            let _ = writeln!(out, "  {}: {text}", container.name);
+    for one in &stood {
+        let text = match cache(one) {
+            Some(Ok(cache)) => cache.describe(),
+            Some(Err(why)) => Some(format!("what it has cached is not known: {why}")),
+            None => None,
+        };
+        if let Some(text) = text {
+            let _ = writeln!(out, "  {}: {text}", one.spec.name);
         }
     }
     let next = if stood.iter().all(|stood| stood.answers) {

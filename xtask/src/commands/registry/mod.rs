@@ -94,7 +94,7 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
             typed!("registry up")
         ),
     };
-    take_down(app, &plan, args.purge, &said)
+    take_down(app, &plan, &stood, args.purge, &said)
 }
 
 /// What is said when it is done.
@@ -104,10 +104,17 @@ pub(super) struct Down {
     pub stopped: String,
 }
 
-pub(super) fn take_down(app: &App<'_>, plan: &Plan, purge: bool, said: &Down) -> Result<u8> {
+pub(super) fn take_down(
+    app: &App<'_>,
+    plan: &Plan,
+    stood: &[Stood],
+    purge: bool,
+    said: &Down,
+) -> Result<u8> {
     if plan.steps.is_empty() && !app.is_dry() {
         ui::print(said.nothing);
     } else if app.carry_out(plan, &HalfMade)? {
+        up::check_down(stood, purge)?;
         ui::print(if purge { said.purged } else { &said.stopped });
     }
     Ok(0)

@@ -12,14 +12,16 @@ use super::stand::{self, DATA, Stood};
 use super::up;
 use crate::commands::App;
 use crate::commands::cluster::HalfMade;
-use foundation::ctx::containers::{self, Container};
-use foundation::ctx::registry_api::{Api, ApiError, Tagged};
-use foundation::ctx::{probe, registries};
+use foundation::ctx::containers::{self, Container, files};
+use foundation::ctx::registries;
+use foundation::ctx::registry_api::{Api, ApiError, Tagged, names};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Step};
 use foundation::ui;
 use foundation::{program, typed};
 
+/// Of what is left, in an error.
+const SHOWN: usize = 20;
 /// It reads every manifest from disk.
 const COLLECT_DEADLINE: u64 = 1800;
 
@@ -28,8 +30,8 @@ const COLLECT_DEADLINE: u64 = 1800;
 struct Chosen {
     /// Repository and digest.
     manifests: Vec<(String, String)>,
-    /// For people.
-    tags: Vec<String>,
+    /// Repository and tag of what was named.
+    tags: Vec<(String, String)>,
 }
 
 pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
@@ -62,7 +64,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     }
     let api = Api::on_loopback(spec.port);
     let chosen = choose(&api, container, images).map_err(|error| match error {
-        Refused::Usage(failure) => failure,
+        Refused::Failed(failure) => failure,
         Refused::Api(error) => silent(&spec.host, &error),
     })?;
     let before = stood.size(&containers::volume_sizes());
@@ -76,14 +78,56 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     // However that ended, the registry is wanted again.
     let started = app.runner().execute(&start, &HalfMade);
     collected.and(started)?;
+    // Nothing is said to be deleted that was not seen to be gone.
+    let left = left(&api, &chosen)?;
     let after = stood.size(&containers::volume_sizes());
-    ui::print(&report(&chosen, before, after));
-    Ok(0)
+    ui::print(&report(&chosen, &left, before, after));
+    if left.is_empty() {
+        return Ok(0);
+    }
+    let mut failure = Failure::step(format!(
+        "the registry {} still has {} of what was to be deleted",
+        spec.host,
+        left.len()
+    ));
+    failure.causes = left.into_iter().take(SHOWN).collect();
+    Err(failure.hint(typed!("registry ls")))
+}
+
+/// What the registry still gives out, as it is asked for.
+///
+/// # Errors
+/// When it does not say.
+fn left(api: &Api, chosen: &Chosen) -> Result<Vec<String>> {
+    let tags = chosen.tags.iter().map(|of| (of, ':'));
+    let manifests = chosen.manifests.iter().map(|of| (of, '@'));
+    let mut left = Vec::new();
+    for ((repository, reference), separator) in tags.chain(manifests) {
+        let name = format!("{repository}{separator}{reference}");
+        match api.manifest(repository, reference) {
+            Err(error) if error.is_absence() => {}
+            Ok(_) => left.push(name),
+            Err(error) => {
+                return Err(Failure::step(format!(
+                    "the registry does not say whether {name} is gone"
+                ))
+                .cause(error)
+                .hint(typed!("registry ls")));
+            }
+        }
+    }
+    Ok(left)
 }
 
 enum Refused {
-    Usage(Failure),
+    Failed(Failure),
     Api(ApiError),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl From<ApiError> for Refused {
@@ -95,7 +139,7 @@ impl From<ApiError> for Refused {
 /// All manifests that are stored, less those that the remaining tags lead to.
 fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Chosen, Refused> {
     let tagged = api.tagged()?;
-    let going = going(&tagged, images).map_err(Refused::Usage)?;
+    let going = going(&tagged, images)?;
     let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for image in tagged.iter().filter(|image| !going.contains(image)) {
         let manifest = api.manifest(&image.repository, &image.digest)?;
@@ -106,11 +150,13 @@ fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Chosen,
     let may_delete = container.is_ours
         || container.variable("REGISTRY_STORAGE_DELETE_ENABLED") == Some("true")
         || !going.is_empty();
-    let stored = if may_delete {
-        stored(&container.name)
+    // Without repositories there is no folder that could be listed.
+    let stored = if may_delete && !api.repositories()?.is_empty() {
+        stored(&container.name)?
     } else {
         Vec::new()
     };
+    check_listed(&tagged, &stored, may_delete)?;
     let is_kept = |repository: &str, digest: &String| {
         kept.get(repository)
             .is_some_and(|digests| digests.contains(digest))
@@ -122,9 +168,28 @@ fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Chosen,
             .collect(),
         tags: going
             .iter()
-            .map(|image| format!("{}:{}", image.repository, image.tag))
+            .map(|image| (image.repository.clone(), image.tag.clone()))
             .collect(),
     })
+}
+
+/// Everything with a tag is in the registry's files: a listing without it is
+/// not of this registry, or not all of it.
+fn check_listed(tagged: &[Tagged], stored: &[(String, String)], was_listed: bool) -> Result<()> {
+    let is_listed = |image: &&Tagged| {
+        stored
+            .iter()
+            .any(|(repository, digest)| *repository == image.repository && *digest == image.digest)
+    };
+    match tagged.iter().find(|image| !is_listed(image)) {
+        Some(image) if was_listed => Err(Failure::step(format!(
+            "the registry's files do not list {}:{}, which it gives out",
+            image.repository, image.tag
+        ))
+        .cause(format!("they were read at {DATA} of its container"))
+        .hint(typed!("registry status"))),
+        _ => Ok(()),
+    }
 }
 
 /// The tags that `images` name. A manifest goes with all its tags, so that one
@@ -167,11 +232,16 @@ fn going<'a>(tagged: &'a [Tagged], images: &[String]) -> Result<Vec<&'a Tagged>>
 
 /// Repository and digest of every manifest, as the registry's files say: its
 /// API does not list what has no tag.
-fn stored(container: &str) -> Vec<(String, String)> {
-    let folder = format!("{container}:{DATA}/docker/registry/v2/repositories");
-    let script = "docker cp \"$0\" - | tar -t";
-    let listed = probe::stdout(&["sh", "-c", script, &folder], None).unwrap_or_default();
-    listed.lines().filter_map(stored_manifest).collect()
+///
+/// # Errors
+/// When they cannot be listed.
+fn stored(container: &str) -> Result<Vec<(String, String)>> {
+    let folder = format!("{DATA}/docker/registry/v2/repositories");
+    let listed = files::list(container, &folder)?;
+    Ok(listed
+        .iter()
+        .filter_map(|path| stored_manifest(path))
+        .collect())
 }
 
 /// `repositories/REPOSITORY/_manifests/revisions/sha256/HEX/link`
@@ -181,8 +251,9 @@ fn stored_manifest(path: &str) -> Option<(String, String)> {
         .split_once("/_manifests/revisions/")?;
     let (algorithm, rest) = rest.split_once('/')?;
     let hex = rest.strip_suffix("/link")?;
-    let is_hex = !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| (repository.to_owned(), format!("{algorithm}:{hex}")))
+    let digest = format!("{algorithm}:{hex}");
+    let is_sound = names::is_repository(repository) && names::is_digest(&digest);
+    is_sound.then(|| (repository.to_owned(), digest))
 }
 
 /// What frees, and what brings the registry back.
@@ -234,11 +305,14 @@ fn plans(address: &str, container: &Container, chosen: &Chosen, port: u16) -> (P
     (collect, start)
 }
 
-fn report(chosen: &Chosen, before: Option<u64>, after: Option<u64>) -> String {
+fn report(chosen: &Chosen, left: &[String], before: Option<u64>, after: Option<u64>) -> String {
     use foundation::units::human_size;
     let mut out = String::new();
-    for tag in &chosen.tags {
-        let _ = writeln!(out, "deleted {tag}");
+    for (repository, tag) in &chosen.tags {
+        let name = format!("{repository}:{tag}");
+        if !left.contains(&name) {
+            let _ = writeln!(out, "deleted {name}");
+        }
     }
     let freed = match (before, after) {
         (Some(before), Some(after)) => format!(
@@ -248,7 +322,9 @@ fn report(chosen: &Chosen, before: Option<u64>, after: Option<u64>) -> String {
         ),
         _ => "freed what nothing refers to; docker does not tell how much".to_owned(),
     };
-    let manifests = chosen.manifests.len();
+    let is_left =
+        |(repository, digest): &&(String, String)| left.contains(&format!("{repository}@{digest}"));
+    let manifests = chosen.manifests.len() - chosen.manifests.iter().filter(is_left).count();
     format!("{out}{freed} ({manifests} manifest(s) deleted)\n")
 }
 
@@ -274,12 +350,39 @@ mod tests {
             Some(("a/b".into(), format!("sha256:{hex}")))
         );
         for other in [
+            format!("repositories/../a/_manifests/revisions/sha256/{hex}/link"),
             format!("repositories/a/_manifests/tags/v1/index/sha256/{hex}/link"),
             format!("repositories/a/_layers/sha256/{hex}/link"),
             "repositories/a/_manifests/revisions/sha256/".to_owned(),
         ] {
             assert_eq!(stored_manifest(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_not_said_to_be_deleted() {
+        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        let chosen = Chosen {
+            manifests: vec![pair("u/x", "sha256:1"), pair("u/y", "sha256:2")],
+            tags: vec![pair("u/x", "a"), pair("u/y", "a")],
+        };
+        let left = ["u/x:a", "u/x@sha256:1"].map(str::to_owned);
+        let text = report(&chosen, &left, Some(2), Some(1));
+        assert_eq!(
+            text,
+            "deleted u/y:a\nfreed 1 B; 1 B are left (1 manifest(s) deleted)\n"
+        );
+    }
+
+    #[test]
+    fn a_listing_without_what_has_a_tag_is_refused() {
+        let all = [tagged("u/x", "a", "1")];
+        let stored = [("u/x".to_owned(), "1".to_owned())];
+        check_listed(&all, &stored, true).unwrap();
+        let failure = check_listed(&all, &[], true).unwrap_err();
+        assert_eq!(failure.exit, Exit::Step);
+        // Nothing is deleted then, and nothing was listed.
+        check_listed(&all, &[], false).unwrap();
     }
 
     #[test]

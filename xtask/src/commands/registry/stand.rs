@@ -49,26 +49,26 @@ pub(crate) struct Stood {
 pub(crate) fn look(specs: &[Spec]) -> Result<Vec<Stood>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
-    Ok(specs
+    specs
         .iter()
         .map(|spec| {
             let container = found.iter().find(|found| found.name == spec.name);
             let answers = mirrors::is_registry(spec.port);
             let lives = container.is_some_and(|found| found.state != State::Stopped);
-            Stood {
+            Ok(Stood {
                 spec: spec.clone(),
-                stand: stand(spec, container, answers),
+                stand: stand(spec, container, answers)?,
                 answers,
                 reason: (lives && !answers)
                     .then(|| containers::telling_lines(&spec.name).pop())
                     .flatten(),
-            }
+            })
         })
-        .collect())
+        .collect()
 }
 
-fn stand(spec: &Spec, container: Option<&Container>, answers: bool) -> Stand {
-    match container {
+fn stand(spec: &Spec, container: Option<&Container>, answers: bool) -> Result<Stand> {
+    Ok(match container {
         Some(container) if !container.publishes(spec.port) => Stand::NotIt {
             why: format!(
                 "container `{}` ({}) does not publish port {}",
@@ -76,23 +76,23 @@ fn stand(spec: &Spec, container: Option<&Container>, answers: bool) -> Stand {
             ),
         },
         Some(container) if container.state != State::Stopped => Stand::Ours(container.clone()),
-        stopped => match (holder(spec.port), stopped) {
+        stopped => match (holder(spec.port)?, stopped) {
             (Some(who), _) if !answers => Stand::Taken { who },
             (Some(who), _) => Stand::Other { who },
             (None, Some(container)) => Stand::Ours(container.clone()),
             (None, None) => Stand::Absent,
         },
-    }
+    })
 }
 
-fn holder(port: u16) -> Option<String> {
+fn holder(port: u16) -> Result<Option<String>> {
     let listener = mirrors::holder(port);
-    let container = containers::publishing(port);
-    match (container, listener) {
+    let container = containers::publishing(port)?;
+    Ok(match (container, listener) {
         (Some(name), _) => Some(format!("container `{name}`")),
         (None, Some(listener)) => Some(who_holds(&listener)),
         (None, None) => None,
-    }
+    })
 }
 
 impl Stood {
@@ -196,7 +196,7 @@ pub(crate) const UPSTREAM: &str = "REGISTRY_PROXY_REMOTEURL";
 /// # Errors
 /// When anything is.
 pub(crate) fn check(stood: &[Stood]) -> Result<()> {
-    if let Some(host) = docker::engine_elsewhere() {
+    if let Some(host) = docker::engine_elsewhere()? {
         return Err(Failure::new(
             Exit::HostNotReady,
             format!("docker's engine is on another machine: {host}"),

@@ -2,7 +2,7 @@
 //! alone and with a volume of its own.
 
 use super::stand::{DATA, Stand, Stood, UPSTREAM};
-use foundation::ctx::containers::{Container, LABEL, State};
+use foundation::ctx::containers::{self, Container, LABEL, State};
 use foundation::ctx::registries::Spec;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
@@ -151,6 +151,40 @@ pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Pla
         }
     }
     Ok(plan)
+}
+
+/// Whether what `plan_down` was to stop or remove is so, by looking again.
+///
+/// # Errors
+/// What is not, or that docker does not say.
+pub(crate) fn check_down(stood: &[Stood], purge: bool) -> Result<()> {
+    let meant = stood.iter().filter(|one| one.container().is_some());
+    let specs: Vec<&Spec> = meant.map(|one| &one.spec).collect();
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let found = containers::inspect(&names)?;
+    let mut left: Vec<String> = found
+        .iter()
+        .filter(|container| purge || container.state != State::Stopped)
+        .map(|container| {
+            format!(
+                "container `{}` is {}",
+                container.name,
+                container.state.as_str()
+            )
+        })
+        .collect();
+    if purge {
+        let volumes = containers::volumes()?;
+        let held = specs.iter().map(|spec| volume(spec));
+        let held = held.filter(|volume| volumes.contains(volume));
+        left.extend(held.map(|volume| format!("volume `{volume}` exists")));
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::step("docker reported success, and not everything is gone");
+    failure.causes = left;
+    Err(failure.hint(program!("docker ps -a")))
 }
 
 #[cfg(test)]

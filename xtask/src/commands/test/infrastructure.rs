@@ -5,17 +5,20 @@ use crate::commands::App;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::registries::{self, Spec};
-use foundation::failure::{Exit, Failure};
+use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 
 /// The local registry first, then the proxies, as in the guide.
-pub(super) fn registries(checkout: &Checkout) -> Vec<Spec> {
+///
+/// # Errors
+/// When the checkout's list of them cannot be read.
+pub(super) fn registries(checkout: &Checkout) -> Result<Vec<Spec>> {
     let mut specs = vec![registries::local()];
     specs.extend(registries::proxies(
         checkout,
         &std::collections::BTreeMap::new(),
-    ));
-    specs
+    )?);
+    Ok(specs)
 }
 
 /// Those that answered before the tests began.
@@ -25,8 +28,10 @@ pub(super) struct Registries {
 }
 
 impl Registries {
-    pub(super) fn before(app: &App<'_>, checkout: &Checkout) -> Self {
-        let specs = registries(checkout);
+    /// # Errors
+    /// As [`registries`].
+    pub(super) fn before(app: &App<'_>, checkout: &Checkout) -> Result<Self> {
+        let specs = registries(checkout)?;
         // A plan is for wherever all are up.
         let every = |spec: &Spec| Mirror {
             host: spec.host.clone(),
@@ -38,7 +43,7 @@ impl Registries {
         } else {
             mirrors::probe(&specs)
         };
-        Self { mirrors }
+        Ok(Self { mirrors })
     }
 
     /// One that answers no more: tests that needed it have not failed.

@@ -116,7 +116,7 @@ fn against(
             .dirs
             .talos_home(talosctl.version.honours_talos_home()),
     };
-    let registries = Registries::before(app, checkout);
+    let registries = Registries::before(app, checkout)?;
     let plan = |pattern: Option<&str>| {
         let arch = app.ctx.host.arch;
         let words = arguments(checkout, arch, &talosctl.path, &against, args, pattern);

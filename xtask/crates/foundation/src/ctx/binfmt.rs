@@ -3,6 +3,8 @@
 
 use camino::Utf8Path;
 
+use crate::files;
+
 /// Where the kernel lists its interpreters.
 const LIST: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -11,6 +13,10 @@ const LIST: &str = "/proc/sys/fs/binfmt_misc";
 pub enum Binfmt {
     /// The kernel has no such list mounted.
     NotMounted,
+    /// The list is there and cannot be read.
+    Unreadable {
+        why: String,
+    },
     Absent,
     Disabled,
     /// Without the flag F it is looked for in each container, where it is not.
@@ -41,13 +47,21 @@ pub fn probe(arch: &str) -> Binfmt {
 }
 
 fn look(list: &Utf8Path, arch: &str) -> Binfmt {
-    let status = std::fs::read_to_string(list.join("status"));
-    if !status.is_ok_and(|status| status.trim() == "enabled") {
-        return Binfmt::NotMounted;
+    let read = |name: &str| match files::read_text(&list.join(name), files::SMALL) {
+        Ok(text) => Ok(text),
+        Err(error) => Err(Binfmt::Unreadable {
+            why: error.to_string(),
+        }),
+    };
+    match read("status") {
+        Ok(Some(status)) if status.trim() == "enabled" => {}
+        Ok(_) => return Binfmt::NotMounted,
+        Err(unreadable) => return unreadable,
     }
-    match std::fs::read_to_string(list.join(qemu_name(arch))) {
-        Ok(text) => parse(&text),
-        Err(_) => Binfmt::Absent,
+    match read(qemu_name(arch)) {
+        Ok(Some(text)) => parse(&text),
+        Ok(None) => Binfmt::Absent,
+        Err(unreadable) => unreadable,
     }
 }
 
@@ -100,5 +114,8 @@ mod tests {
             entry("disabled\ninterpreter /x\nflags: F\n"),
             Binfmt::Disabled
         );
+        std::fs::remove_file(list.join("qemu-aarch64")).unwrap();
+        std::fs::create_dir(list.join("qemu-aarch64")).unwrap();
+        assert!(matches!(look(list, "arm64"), Binfmt::Unreadable { .. }));
     }
 }

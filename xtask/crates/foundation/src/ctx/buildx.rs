@@ -94,15 +94,21 @@ pub fn list() -> Result<Vec<Builder>, String> {
     let output = probe::run(&argv, None, LIMIT)
         .ok_or("`docker buildx ls` cannot be run or does not come back")?;
     if output.success {
-        return Ok(parse(&output.stdout));
+        return parse(&output.stdout);
     }
     let line = output.stderr.lines().rfind(|line| !line.trim().is_empty());
     Err(line.unwrap_or("it said nothing").trim().to_owned())
 }
 
-fn parse(text: &str) -> Vec<Builder> {
+/// A line that is not understood may be the builder that is looked for.
+fn parse(text: &str) -> Result<Vec<Builder>, String> {
     text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| {
+                format!("`docker buildx ls` prints a line that is not a builder: {error}")
+            })
+        })
         .collect()
 }
 
@@ -144,7 +150,7 @@ mod tests {
 
     #[test]
     fn buildx_lists_one_builder_a_line() {
-        let found = parse(RUNS);
+        let found = parse(RUNS).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(
             (found[0].current, found[0].nodes[0].version.as_str()),
@@ -155,6 +161,7 @@ mod tests {
             100_000_000_000
         );
         assert_eq!(found[1].nodes[0].driver_opts, None);
+        assert!(parse(&format!("{RUNS}unknown flag: --format\n")).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Containers as the docker client tells of them, and what their volumes hold.
 //! Only looking: steps of plans change them.
 
+pub mod files;
 mod inspected;
 
 use std::time::Duration;
@@ -135,18 +136,36 @@ fn no_docker(cause: &str) -> Failure {
 }
 
 /// The name of the running container that publishes `port`, if any does.
-pub fn publishing(port: u16) -> Option<String> {
+///
+/// # Errors
+/// When docker does not answer.
+pub fn publishing(port: u16) -> Result<Option<String>> {
     let filter = format!("publish={port}");
-    let argv = [
-        "docker",
-        "ps",
-        "--filter",
-        &filter,
-        "--format",
-        "{{.Names}}",
-    ];
-    let names = probe::stdout(&argv, None)?;
-    names.lines().next().map(str::to_owned)
+    let names = ask(&["ps", "--filter", &filter, "--format", "{{.Names}}"])?;
+    Ok(names.lines().next().map(str::to_owned))
+}
+
+/// The names of all volumes.
+///
+/// # Errors
+/// When docker does not answer.
+pub fn volumes() -> Result<Vec<String>> {
+    let names = ask(&["volume", "ls", "--format", "{{.Name}}"])?;
+    Ok(names.lines().map(str::to_owned).collect())
+}
+
+/// What docker prints if it succeeds.
+fn ask(words: &[&str]) -> Result<String> {
+    let argv = [&["docker"], words].concat();
+    let Some(output) = probe::run(&argv, None, LIMIT) else {
+        return Err(no_docker("`docker` cannot be started, or hangs"));
+    };
+    if !output.success {
+        return Err(no_docker(
+            output.stderr.trim().lines().last().unwrap_or_default(),
+        ));
+    }
+    Ok(output.stdout)
 }
 
 /// The last lines that a container printed.

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::host::Host;
 use super::probe;
+use crate::failure::{Failure, Result};
+use crate::program;
 
 /// A client that answers no sooner talks to an engine that hangs.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -64,14 +66,34 @@ pub fn ask() -> Docker {
 
 /// Where the engine is, when that is another machine: its 127.0.0.1 is not ours.
 /// `docker context inspect` knows contexts, `DOCKER_HOST` goes before them.
-pub fn engine_elsewhere() -> Option<String> {
+///
+/// # Errors
+/// When the client does not say.
+pub fn engine_elsewhere() -> Result<Option<String>> {
     let set = std::env::var("DOCKER_HOST")
         .ok()
         .filter(|host| !host.is_empty());
+    let host = match set {
+        Some(host) => host,
+        None => context_host()?,
+    };
+    Ok(is_elsewhere(&host).then_some(host))
+}
+
+fn context_host() -> Result<String> {
     let format = "{{.Endpoints.docker.Host}}";
-    let host =
-        set.or_else(|| probe::stdout(&["docker", "context", "inspect", "--format", format], None))?;
-    is_elsewhere(&host).then_some(host)
+    let argv = ["docker", "context", "inspect", "--format", format];
+    let unknown = |cause: &str| {
+        Failure::host("docker does not say on which machine its engine is")
+            .cause(cause)
+            .hint(program!("docker context inspect"))
+    };
+    let output = probe::run(&argv, None, Duration::from_secs(10))
+        .ok_or_else(|| unknown("`docker context inspect` cannot be started, or hangs"))?;
+    if !output.success {
+        return Err(unknown(&reason(&output.stderr)));
+    }
+    Ok(output.stdout.trim().to_owned())
 }
 
 fn is_elsewhere(host: &str) -> bool {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::registry_api::names::is_digest;
+
 /// Everything a tag may stand for.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -33,6 +35,7 @@ fn ask(reference: &str, head: bool) -> Result<ureq::http::Response<ureq::Body>, 
     }
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(10)))
+        .max_redirects(0)
         .http_status_as_error(false);
     let agent = ureq::Agent::from(config.build());
     let url = format!("http://{registry}/v2/{repository}/manifests/{tag}");
@@ -86,7 +89,9 @@ pub fn digest(reference: &str) -> Result<String, String> {
         .headers()
         .get("docker-content-digest")
         .and_then(|value| value.to_str().ok());
+    // It becomes part of command lines.
     digest
+        .filter(|digest| is_digest(digest))
         .map(str::to_owned)
         .ok_or_else(|| "the registry names no digest".to_owned())
 }

@@ -72,6 +72,7 @@ fn get(port: u16, path: &str) -> Option<u16> {
     TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(2)))
+        .max_redirects(0)
         .http_status_as_error(false);
     let agent = ureq::Agent::from(config.build());
     let response = agent

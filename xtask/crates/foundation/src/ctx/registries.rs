@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
 use talos::version::{LOCAL_REGISTRY_PORT, TalosVersion};
 
 use super::checkout::Checkout;
+use crate::failure::{Failure, Result};
 use crate::files;
+use crate::program;
 
 /// One registry, as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +43,22 @@ pub fn local() -> Spec {
 /// The pull-through set of this line by port: the checkout's own script says
 /// which there are, the known table stands in where the script is not.
 /// `upstreams` (host to URL) are the user's own.
-pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Vec<Spec> {
-    let script = script(&checkout.dir).unwrap_or_default();
-    let mut proxies = match parse_script(&script) {
-        proxies if proxies.is_empty() => known(&checkout.version),
-        proxies => proxies,
-    };
+///
+/// # Errors
+/// When the script cannot be read.
+pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Result<Vec<Spec>> {
+    let path = checkout.dir.join(SCRIPT);
+    let script = files::read_text(&path, files::SMALL).map_err(|error| {
+        Failure::host(format!(
+            "cannot read which registry proxies there are, `{path}`"
+        ))
+        .cause(error)
+        .hint(program!("git -C {} checkout -- {}", checkout.dir, SCRIPT))
+    })?;
+    let mut proxies = parse_script(&script.unwrap_or_default());
+    if proxies.is_empty() {
+        proxies = known(&checkout.version);
+    }
     let (host, port, upstream) = QUAY;
     if !proxies
         .iter()
@@ -61,19 +72,7 @@ pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Vec
         }
     }
     proxies.sort_by_key(|spec| spec.port);
-    proxies
-}
-
-/// Whether the list is the checkout's own.
-pub fn has_script(checkout: &Utf8Path) -> bool {
-    script(checkout).is_some()
-}
-
-/// None also where it cannot be read: then the known table stands in, and is
-/// named as such.
-fn script(checkout: &Utf8Path) -> Option<String> {
-    let text = files::read_text(&checkout.join(SCRIPT), files::SMALL);
-    text.ok().flatten()
+    Ok(proxies)
 }
 
 fn proxy(host: &str, port: u16, upstream: &str) -> Spec {
@@ -130,8 +129,10 @@ fn parse_command(command: &str) -> Option<Spec> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes what is read")]
 mod tests {
     use super::*;
+    use camino::Utf8Path;
 
     #[test]
     fn the_script_is_read_command_by_command() {
@@ -155,7 +156,7 @@ mod tests {
             version_from: "",
         };
         let own = BTreeMap::from([("docker.io".to_owned(), "http://cache.corp".to_owned())]);
-        let found = proxies(&checkout, &own);
+        let found = proxies(&checkout, &own).unwrap();
         let of = |host: &str| found.iter().find(|spec| spec.host == host).unwrap();
         assert_eq!(
             (of("quay.io").port, of("quay.io").name.as_str()),
@@ -167,5 +168,8 @@ mod tests {
         );
         assert_eq!(of("ghcr.io").upstream.as_deref(), Some("https://ghcr.io"));
         assert!(found.is_sorted_by_key(|spec| spec.port));
+        // What cannot be read is not taken for a checkout without one.
+        std::fs::create_dir_all(checkout.dir.join(SCRIPT)).unwrap();
+        proxies(&checkout, &own).unwrap_err();
     }
 }

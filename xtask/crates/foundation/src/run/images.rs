@@ -18,12 +18,14 @@ pub(super) fn record(
     list: &Utf8Path,
     ui: &Ui,
 ) {
-    let by_buildx = metadata.and_then(read_metadata);
+    let by_buildx = metadata.map_or(Ok(None), read_metadata);
     let state = probe::commit(tree);
     for reference in references {
-        let digest = by_buildx
-            .clone()
-            .map_or_else(|| images::digest(reference), Ok);
+        let digest = match &by_buildx {
+            Ok(Some(digest)) => Ok(digest.clone()),
+            Ok(None) => images::digest(reference),
+            Err(why) => Err(why.clone()),
+        };
         match digest {
             Ok(digest) => {
                 let image = Image {
@@ -45,8 +47,14 @@ pub(super) fn record(
     }
 }
 
-/// `containerimage.digest` of what `--metadata-file` wrote.
-fn read_metadata(path: &Utf8Path) -> Option<String> {
-    let value: Value = serde_json::from_slice(&files::read(path, files::SMALL).ok()??).ok()?;
-    value["containerimage.digest"].as_str().map(str::to_owned)
+/// `containerimage.digest` of what `--metadata-file` wrote; none where it wrote
+/// nothing, or nothing of it.
+fn read_metadata(path: &Utf8Path) -> Result<Option<String>, String> {
+    let read = files::read(path, files::MEDIUM);
+    let Some(bytes) = read.map_err(|error| format!("`{path}`: {error}"))? else {
+        return Ok(None);
+    };
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|error| format!("`{path}`: {error}"))?;
+    Ok(value["containerimage.digest"].as_str().map(str::to_owned))
 }

@@ -81,6 +81,7 @@ fn not_up(silent: &[&AwaitedRegistry], died: &[AwaitedRegistry]) -> Failure {
 pub(super) fn delete(address: &str, manifests: &[(String, String)]) -> Result<()> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(15)))
+        .max_redirects(0)
         .http_status_as_error(false);
     let agent = ureq::Agent::from(config.build());
     for (repository, digest) in manifests {

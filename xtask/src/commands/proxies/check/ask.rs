@@ -2,10 +2,13 @@
 
 use super::Checked;
 use super::verdict::Verdict;
-use crate::commands::registry::stand::{self, DATA, Stood};
+use crate::commands::registry::stand::{self, Stood};
+use foundation::ctx::containers::{self, files};
 use foundation::ctx::registry_api::{Api, ApiError, Manifest};
-use foundation::ctx::{containers, probe};
 use foundation::typed;
+
+/// Below the folder of a registry's files.
+const REPOSITORIES: &str = "/var/lib/registry/docker/registry/v2/repositories";
 
 /// Small images that registries are known to have.
 const KNOWN: [(&str, &str, &str); 5] = [
@@ -34,8 +37,8 @@ pub(super) fn check(stood: &Stood, at: &str, image: Option<(String, String)>) ->
         asked
             .as_ref()
             .map_or(Verdict::Answers, |(repository, reference)| {
-                let before = container.map(|name| cached(name, repository));
-                let verdict = fetch(&api, repository, reference, is_proxy, before.as_deref());
+                let before = container.map(|name| cached(&api, name, repository));
+                let verdict = fetch(&api, repository, reference, is_proxy, before.as_ref());
                 explain(verdict, stood)
             })
     };
@@ -63,7 +66,8 @@ fn down(stood: &Stood, error: &ApiError) -> Verdict {
 fn something(api: &Api, host: &str, container: Option<&str>) -> Option<(String, String)> {
     // In the cache's files, because a proxy asks its upstream for tags.
     let stored = container.and_then(|name| {
-        let listed = list(name, "");
+        // What it has is only the better question.
+        let listed = files::list(name, REPOSITORIES).ok()?;
         let mut tags = listed.iter().filter_map(|path| stored_tag(path));
         tags.next()
     });
@@ -76,14 +80,6 @@ fn something(api: &Api, host: &str, container: Option<&str>) -> Option<(String, 
         })
 }
 
-/// Paths below the repositories of a registry's files.
-fn list(container: &str, below: &str) -> Vec<String> {
-    let folder = format!("{container}:{DATA}/docker/registry/v2/repositories{below}");
-    let script = "docker cp \"$0\" - | tar -t";
-    let text = probe::stdout(&["sh", "-c", script, &folder], None).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
 /// `repositories/REPOSITORY/_manifests/tags/TAG/current/link`
 fn stored_tag(path: &str) -> Option<(String, String)> {
     let (repository, rest) = path
@@ -93,15 +89,27 @@ fn stored_tag(path: &str) -> Option<(String, String)> {
     Some((repository.to_owned(), tag.to_owned()))
 }
 
-/// Digests of the manifests that the cache has of a repository.
-fn cached(container: &str, repository: &str) -> Vec<String> {
-    list(container, &format!("/{repository}/_manifests/revisions"))
+/// Digests of the manifests that the cache has of a repository, or why that
+/// cannot be told.
+fn cached(api: &Api, container: &str, repository: &str) -> Result<Vec<String>, String> {
+    // A proxy lists what it has cached, not what its upstream has.
+    let repositories = api.repositories().map_err(|error| error.to_string())?;
+    if !repositories.iter().any(|known| known == repository) {
+        return Ok(Vec::new());
+    }
+    let listed = files::list(container, &format!("{REPOSITORIES}/{repository}"));
+    let listed = listed.map_err(|failure| failure.what)?;
+    Ok(listed
         .iter()
-        .filter_map(|path| {
-            let (algorithm, rest) = path.strip_prefix("revisions/")?.split_once('/')?;
-            Some(format!("{algorithm}:{}", rest.strip_suffix("/link")?))
-        })
-        .collect()
+        .filter_map(|path| cached_manifest(path))
+        .collect())
+}
+
+/// `NAME/_manifests/revisions/sha256/HEX/link`
+fn cached_manifest(path: &str) -> Option<String> {
+    let (_, rest) = path.split_once("/_manifests/revisions/")?;
+    let (algorithm, rest) = rest.split_once('/')?;
+    Some(format!("{algorithm}:{}", rest.strip_suffix("/link")?))
 }
 
 /// As containerd does it: the manifest, that of a platform, then its blobs.
@@ -110,25 +118,32 @@ fn fetch(
     repository: &str,
     reference: &str,
     is_proxy: bool,
-    before: Option<&[String]>,
+    before: Option<&Result<Vec<String>, String>>,
 ) -> Verdict {
     let found = match api.manifest(repository, reference) {
         Ok(found) => found,
         Err(ApiError::NotHttp(why)) => return Verdict::Mismatch(why),
         Err(error) => return Verdict::Missed(format!("{repository}:{reference}: {error}")),
     };
-    let was_cached = before.is_some_and(|before| before.contains(&found.digest));
+    // None where it is not known.
+    let was_cached = match before {
+        Some(Ok(before)) => Some(before.contains(&found.digest)),
+        Some(Err(_)) => None,
+        None => Some(false),
+    };
     if let Err(why) = blobs(api, repository, &found) {
-        return if was_cached || !is_proxy {
-            Verdict::Expired(why)
-        } else {
-            Verdict::Missed(why)
+        return match (is_proxy, was_cached, before) {
+            (false, ..) | (true, Some(true), _) => Verdict::Expired(why),
+            (true, None, Some(Err(unknown))) => Verdict::Missed(format!(
+                "{why}; whether it was cached is not known: {unknown}"
+            )),
+            (true, ..) => Verdict::Missed(why),
         };
     }
     match (is_proxy, was_cached) {
-        (false, _) => Verdict::Has,
-        (true, true) => Verdict::Hit,
-        (true, false) => Verdict::Fetched,
+        (false, _) | (true, None) => Verdict::Has,
+        (true, Some(true)) => Verdict::Hit,
+        (true, Some(false)) => Verdict::Fetched,
     }
 }
 
@@ -216,5 +231,10 @@ mod tests {
             stored_tag("repositories/library/x/_layers/sha256/a/link"),
             None
         );
+        assert_eq!(
+            cached_manifest("x/_manifests/revisions/sha256/ab/link"),
+            Some("sha256:ab".into())
+        );
+        assert_eq!(cached_manifest("x/_manifests/tags/v1/current/link"), None);
     }
 }

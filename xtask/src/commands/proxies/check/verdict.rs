@@ -7,7 +7,7 @@ pub(super) enum Verdict {
     Hit,
     /// From the upstream, and cached now.
     Fetched,
-    /// Not a proxy: it has the image.
+    /// Not a proxy, or one of which is not known whether it was cached.
     Has,
     /// It answers; nothing is known to ask it for.
     Answers,

@@ -53,7 +53,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         return Ok(unit::suites::nothing_failed());
     };
     let network = network(args)?;
-    let registries = Registries::before(app, &checkout);
+    let registries = Registries::before(app, &checkout)?;
     if !app.is_dry() {
         preflight(app, &checkout, network.cidr, &registries)?;
     }

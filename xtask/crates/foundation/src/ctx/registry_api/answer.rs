@@ -1,9 +1,19 @@
 //! What a registry answers.
 
+use std::io::Read;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Result;
+use super::{Result, names};
+
+/// Characters of a refusal.
+const SHOWN: usize = 200;
+/// Bytes of a listing or a manifest. The registry's own limit of a manifest is
+/// four million.
+const LARGEST: u64 = 8 << 20;
+/// Bytes of a refusal.
+const REFUSAL: u64 = 16 << 10;
 
 /// A manifest or an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +52,19 @@ pub enum ApiError {
     Nonsense(String),
 }
 
+impl ApiError {
+    /// Whether it answered that it does not have what was asked for.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Status { status: 404, .. })
+    }
+}
+
 fn said(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
         return String::new();
     }
-    let short: String = text.chars().take(200).collect();
+    let short: String = text.chars().take(SHOWN).collect();
     format!(": {short}")
 }
 
@@ -66,6 +83,8 @@ pub(super) struct Tags {
 pub(super) fn read(response: &mut ureq::http::Response<ureq::Body>) -> Result<String> {
     response
         .body_mut()
+        .with_config()
+        .limit(LARGEST)
         .read_to_string()
         .map_err(|error| ApiError::Nonsense(error.to_string()))
 }
@@ -74,7 +93,11 @@ pub(super) fn read(response: &mut ureq::http::Response<ureq::Body>) -> Result<St
 /// that are no HTTP.
 pub(super) fn refusal(response: &mut ureq::http::Response<ureq::Body>) -> ApiError {
     let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().unwrap_or_default();
+    let mut bytes = Vec::new();
+    let body = response.body_mut().as_reader();
+    // What came before it broke off says as much.
+    let _ = body.take(REFUSAL).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     if text.contains("HTTP request to an HTTPS server") {
         return ApiError::NotHttp("it wants TLS".to_owned());
     }
@@ -91,9 +114,16 @@ pub(super) fn explain(error: &ureq::Error) -> ApiError {
 
 pub(super) fn parse_manifest(digest: &str, text: &str) -> Option<Manifest> {
     let value: Value = serde_json::from_str(text).ok()?;
-    let digest_of = |value: &Value| value["digest"].as_str().map(str::to_owned);
-    let blob = |value: &Value| Some((digest_of(value)?, value["size"].as_u64().unwrap_or(0)));
     let list = |name: &str| value[name].as_array().into_iter().flatten();
+    let digest_of = |value: &Value| value["digest"].as_str().map(str::to_owned);
+    let named = list("manifests").chain(list("layers"));
+    // They become parts of requests, and decide what is kept.
+    if !named.chain(Some(&value["config"])).all(|value| {
+        value["digest"].is_null() || value["digest"].as_str().is_some_and(names::is_digest)
+    }) {
+        return None;
+    }
+    let blob = |value: &Value| Some((digest_of(value)?, value["size"].as_u64().unwrap_or(0)));
     if value["manifests"].is_null() && value["config"].is_null() && value["layers"].is_null() {
         return None;
     }

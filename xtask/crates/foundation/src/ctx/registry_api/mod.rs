@@ -2,8 +2,9 @@
 //! this machine are asked. Reading only.
 
 mod answer;
+pub mod names;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,11 +16,15 @@ use answer::{Catalog, Tags, explain, parse_manifest, read, refusal};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 const LIMIT: Duration = Duration::from_secs(15);
-/// Of a listing; a registry that has more pages says the same ones again.
+/// Of a listing.
 const PAGES: usize = 1000;
 const PER_PAGE: usize = 500;
 /// An index of indexes; images have two levels.
 const DEPTH: usize = 4;
+/// Manifests of one image.
+const MANIFESTS: usize = 10_000;
+/// Bytes of a blob that is fetched whole: the configuration of an image.
+const BLOB: u64 = 16 << 20;
 /// Requests at once.
 const WORKERS: usize = 8;
 
@@ -38,6 +43,8 @@ impl Api {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(LIMIT))
             .timeout_connect(Some(Duration::from_secs(3)))
+            // What is said must be said by the registry that was asked.
+            .max_redirects(0)
             .http_status_as_error(false);
         Self {
             address: address.into(),
@@ -69,36 +76,67 @@ impl Api {
     /// All repositories, sorted; those that lost their last tag too.
     ///
     /// # Errors
-    /// When it does not answer, or in a way that no registry does.
+    /// When it does not answer, or in a way that no registry does; when not all
+    /// of the list can be had.
     pub fn repositories(&self) -> Result<Vec<String>> {
-        let mut all: Vec<String> = Vec::new();
-        for _ in 0..PAGES {
-            let from = all
-                .last()
-                .map_or_else(String::new, |last| format!("&last={last}"));
-            let page: Catalog = self.json(&format!("/v2/_catalog?n={PER_PAGE}{from}"))?;
-            let page = page.repositories.unwrap_or_default();
-            let is_last = page.len() < PER_PAGE || page.last() == all.last();
-            all.extend(page);
-            if is_last {
-                break;
-            }
-        }
-        all.sort();
-        all.dedup();
+        let of = |page: Catalog| page.repositories;
+        let all = self.listed("/v2/_catalog", of)?;
+        names::check(&all, names::is_repository, "a repository")?;
         Ok(all)
     }
 
     /// # Errors
     /// As [`Self::repositories`]; a repository without tags has none.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>> {
-        let tags: Tags = match self.json(&format!("/v2/{repository}/tags/list")) {
-            Err(ApiError::Status { status: 404, .. }) => return Ok(Vec::new()),
+        let of = |page: Tags| page.tags;
+        let tags = match self.listed(&format!("/v2/{repository}/tags/list"), of) {
+            Err(error) if error.is_absence() => return Ok(Vec::new()),
             other => other?,
         };
-        let mut tags = tags.tags.unwrap_or_default();
-        tags.sort();
+        names::check(&tags, names::is_tag, "a tag")?;
         Ok(tags)
+    }
+
+    /// All pages of a list, sorted. A registry may send fewer entries than it
+    /// is asked for and says by a link that there are more; part of a list is
+    /// never taken for all of it.
+    fn listed<T: for<'a> Deserialize<'a>>(
+        &self,
+        path: &str,
+        of: impl Fn(T) -> Option<Vec<String>>,
+    ) -> Result<Vec<String>> {
+        let mut all: BTreeSet<String> = BTreeSet::new();
+        let mut last: Option<String> = None;
+        for _ in 0..PAGES {
+            let from = last
+                .as_ref()
+                .map_or_else(String::new, |last| format!("&last={last}"));
+            let mut response = self.get(&format!("{path}?n={PER_PAGE}{from}"))?;
+            if response.status().as_u16() != 200 {
+                return Err(refusal(&mut response));
+            }
+            let has_link = response.headers().contains_key("link");
+            let text = read(&mut response)?;
+            let page: T = serde_json::from_str(&text)
+                .map_err(|error| ApiError::Nonsense(error.to_string()))?;
+            let page = of(page).unwrap_or_default();
+            let (before, length) = (all.len(), page.len());
+            let next = page.last().cloned();
+            all.extend(page);
+            // One that has no pages says all of it each time.
+            if !has_link && (length != PER_PAGE || all.len() == before) {
+                return Ok(all.into_iter().collect());
+            }
+            if all.len() == before {
+                return Err(ApiError::Nonsense(format!(
+                    "it says that `{path}` goes on and says the same again"
+                )));
+            }
+            last = next.map(|name| encoded(&name));
+        }
+        Err(ApiError::Nonsense(format!(
+            "`{path}` has more than {PAGES} pages"
+        )))
     }
 
     /// By tag or digest.
@@ -115,6 +153,11 @@ impl Api {
             .get("docker-content-digest")
             .and_then(|value| value.to_str().ok())
             .map_or_else(|| reference.to_owned(), str::to_owned);
+        if !names::is_digest(&digest) {
+            return Err(ApiError::Nonsense(format!(
+                "it names no digest of {repository}:{reference}"
+            )));
+        }
         let text = read(&mut response)?;
         parse_manifest(&digest, &text)
             .ok_or_else(|| ApiError::Nonsense("what it calls a manifest is none".to_owned()))
@@ -125,12 +168,17 @@ impl Api {
     /// # Errors
     /// When it has none, or breaks off.
     pub fn blob(&self, repository: &str, digest: &str) -> Result<Vec<u8>> {
-        let mut response = self.get(&format!("/v2/{repository}/blobs/{digest}"))?;
+        let url = self.url(&format!("/v2/{repository}/blobs/{digest}"));
+        // Registries may keep their blobs elsewhere.
+        let request = self.agent.get(url).config().max_redirects(3).build();
+        let mut response = request.call().map_err(|error| explain(&error))?;
         if response.status().as_u16() != 200 {
             return Err(refusal(&mut response));
         }
         response
             .body_mut()
+            .with_config()
+            .limit(BLOB)
             .read_to_vec()
             .map_err(|error| ApiError::Nonsense(error.to_string()))
     }
@@ -152,10 +200,11 @@ impl Api {
         }
     }
 
-    /// Everything that has a tag, by repository and tag.
+    /// Everything that has a tag, by repository and tag. What has a tag is
+    /// kept, so that one which cannot be read is an error.
     ///
     /// # Errors
-    /// Where listing fails; a tag that goes while we look is left out.
+    /// Where anything cannot be read; a tag that goes while we look is left out.
     pub fn tagged(&self) -> Result<Vec<Tagged>> {
         let repositories = self.repositories()?;
         let tags = parallel(&repositories, |repository| self.tags(repository));
@@ -164,41 +213,58 @@ impl Api {
             wanted.extend(tags?.into_iter().map(|tag| (repository.clone(), tag)));
         }
         let found = parallel(&wanted, |(repository, tag)| {
-            let manifest = self.manifest(repository, tag)?;
-            Ok(Tagged {
+            let manifest = match self.manifest(repository, tag) {
+                Err(error) if error.is_absence() => return Ok(None),
+                other => other?,
+            };
+            Ok(Some(Tagged {
                 repository: repository.clone(),
                 tag: tag.clone(),
                 size: self.size(repository, &manifest)?,
                 digest: manifest.digest,
-            })
+            }))
         });
-        Ok(found.into_iter().filter_map(Result::ok).collect())
+        let found: Result<Vec<Option<Tagged>>> = found.into_iter().collect();
+        Ok(found?.into_iter().flatten().collect())
     }
 
     /// The manifest and everything below it. What an index names and is not
     /// there is left out: images may be pushed for some platforms only.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not answer, or has more than any image.
     pub fn tree(&self, repository: &str, manifest: &Manifest) -> Result<Vec<Manifest>> {
+        let mut seen = BTreeSet::from([manifest.digest.clone()]);
         let mut tree = vec![manifest.clone()];
         let mut level = manifest.manifests.clone();
         for _ in 0..DEPTH {
             let mut below = Vec::new();
             for digest in level {
-                if tree.iter().any(|other| other.digest == digest) {
+                if !seen.insert(digest.clone()) {
                     continue;
+                }
+                if seen.len() > MANIFESTS {
+                    return Err(ApiError::Nonsense(format!(
+                        "{repository}@{} has more than {MANIFESTS} manifests",
+                        manifest.digest
+                    )));
                 }
                 match self.manifest(repository, &digest) {
                     Ok(found) => {
                         below.extend(found.manifests.clone());
                         tree.push(found);
                     }
-                    Err(ApiError::Status { status: 404, .. }) => {}
+                    Err(error) if error.is_absence() => {}
                     Err(error) => return Err(error),
                 }
             }
             level = below;
+        }
+        if level.iter().any(|digest| !seen.contains(digest)) {
+            return Err(ApiError::Nonsense(format!(
+                "{repository}@{} has indexes in more than {DEPTH} levels",
+                manifest.digest
+            )));
         }
         Ok(tree)
     }
@@ -215,7 +281,9 @@ impl Api {
                     .map(|(digest, size)| (digest.as_str(), *size)),
             );
         }
-        Ok(blobs.values().sum())
+        Ok(blobs
+            .values()
+            .fold(0, |sum: u64, size| sum.saturating_add(*size)))
     }
 
     fn url(&self, path: &str) -> String {
@@ -226,15 +294,20 @@ impl Api {
         let request = self.agent.get(self.url(path)).header("Accept", ACCEPT);
         request.call().map_err(|error| explain(&error))
     }
+}
 
-    fn json<T: for<'a> Deserialize<'a>>(&self, path: &str) -> Result<T> {
-        let mut response = self.get(path)?;
-        if response.status().as_u16() != 200 {
-            return Err(refusal(&mut response));
+/// Within the value of a query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
         }
-        let text = read(&mut response)?;
-        serde_json::from_str(&text).map_err(|error| ApiError::Nonsense(error.to_string()))
     }
+    out
 }
 
 /// In order, some at a time.
@@ -248,7 +321,11 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
             .collect();
         threads
             .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_default())
+            .flat_map(|thread| match thread.join() {
+                Ok(done) => done,
+                // Nothing of it may be missing: what is missing is not kept.
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
             .collect()
     })
 }
@@ -259,13 +336,17 @@ mod tests {
 
     #[test]
     fn an_index_names_manifests_and_a_manifest_blobs() {
-        let index = r#"{"manifests":[{"digest":"sha256:a","size":1},{"digest":"sha256:b"}]}"#;
-        let index = parse_manifest("sha256:i", index).unwrap();
-        assert_eq!(index.manifests, ["sha256:a", "sha256:b"]);
-        let text = r#"{"config":{"digest":"sha256:c","size":2},"layers":[{"digest":"sha256:l","size":40}]}"#;
-        let manifest = parse_manifest("sha256:m", text).unwrap();
-        let blobs = [("sha256:c".to_owned(), 2), ("sha256:l".to_owned(), 40)];
-        assert_eq!(manifest.blobs, blobs);
+        let [a, b, c] = ["a", "b", "c"].map(|of| format!("sha256:{}", of.repeat(64)));
+        let index = format!(r#"{{"manifests":[{{"digest":"{a}","size":1}},{{"digest":"{b}"}}]}}"#);
+        let index = parse_manifest("sha256:i", &index).unwrap();
+        assert_eq!(index.manifests, [a.clone(), b.clone()]);
+        let text = format!(
+            r#"{{"config":{{"digest":"{c}","size":2}},"layers":[{{"digest":"{a}","size":40}}]}}"#
+        );
+        let manifest = parse_manifest("sha256:m", &text).unwrap();
+        assert_eq!(manifest.blobs, [(c, 2), (a, 40)]);
+        let path = r#"{"manifests":[{"digest":"../../x"}]}"#;
+        assert_eq!(parse_manifest("sha256:x", path), None);
         assert_eq!(parse_manifest("sha256:x", "{}"), None);
         assert_eq!(parse_manifest("sha256:x", "<html>"), None);
     }
