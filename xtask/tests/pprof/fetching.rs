@@ -90,6 +90,79 @@ fn a_mistyped_word_is_told_what_was_meant() {
     assert!(service.contains("did you mean `machined`?"), "{service}");
 }
 
+/// The same command with so many KiB of address space.
+fn limited(home: &Home, real: &Command, limit: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {limit}; exec \"$@\""), "sh"]);
+    command.arg(real.get_program()).args(real.get_args());
+    for (name, value) in real.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(&home.root);
+    command
+}
+
+/// A profile of this many strings of a kilobyte that no sample uses.
+fn many_strings(count: usize) -> Vec<u8> {
+    // A sample type, and the empty string.
+    let mut bytes = vec![0x0a, 4, 0x08, 1, 0x10, 1, 0x32, 0];
+    for place in 0..count {
+        bytes.extend([0x32, 0x80, 0x08]);
+        bytes.extend(format!("{place:01024}").into_bytes());
+    }
+    bytes
+}
+
+/// Sixteen megabytes that inflate to nearly a gigabyte, and bodies that are
+/// allowed each by itself, from all nodes at once.
+#[test]
+fn what_all_nodes_send_together_does_not_fill_the_memory() {
+    let home = Home::new();
+    let parts =
+        "for i in $(seq 60); do head -c 263168 /dev/urandom; head -c 15720000 /dev/zero; done";
+    let bomb = Command::new("sh")
+        .args(["-c", &format!("({parts}) | gzip -1")])
+        .output()
+        .unwrap()
+        .stdout;
+    assert!(bomb.len() > 15 << 20, "{} bytes", bomb.len());
+    let (bomb, large) = (Arc::new(bomb), Arc::new(many_strings(100 << 10)));
+    let all = |body: &Arc<Vec<u8>>, count: usize| -> Vec<String> {
+        let nodes = (0..count).map(|_| {
+            let body = Arc::clone(body);
+            serve(move |stream, _, _| send(stream, &body))
+        });
+        nodes.collect()
+    };
+    let (bombs, large) = (all(&bomb, 4), all(&large, 8));
+    let healthy = healthy("cpu.pb.gz");
+    let nodes: Vec<&String> = large.iter().chain(&bombs).chain([&healthy]).collect();
+    // All of them at once, and each has to be in memory: more than a gigabyte and three.
+    let words = ["machined", "cpu", "--seconds", "1", "--top"];
+    let said = said(
+        &limited(&home, &ask(&home, &words, &nodes), 1_500_000)
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("4 of 13 profiles are missing"),
+        "{}",
+        said.stderr
+    );
+    for bomb in &bombs {
+        let told = format!("`{bomb}` has more than 256 MiB");
+        assert!(said.stderr.contains(&told), "{}", said.stderr);
+    }
+    let saved = kept(&home);
+    for node in large.iter().chain([&healthy]) {
+        assert!(saved.contains(&(node.clone(), true)), "{saved:?}");
+    }
+}
+
 #[test]
 fn ten_gigabytes_do_not_fill_the_memory() {
     let home = Home::new();
@@ -100,17 +173,7 @@ fn ten_gigabytes_do_not_fill_the_memory() {
         while stream.write_all(&block).is_ok() {}
     });
     let real = ask(&home, &["machined", "heap", "--top"], &[&healthy, &flood]);
-    let mut command = Command::new("sh");
-    // KiB of address space: far less than what is sent.
-    command.args(["-c", "ulimit -v 1500000; exec \"$@\"", "sh"]);
-    command.arg(real.get_program()).args(real.get_args());
-    for (name, value) in real.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    let said = said(&command.current_dir(&home.root).output().unwrap());
+    let said = said(&limited(&home, &real, 1_500_000).output().unwrap());
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     let told = format!("`{flood}` sends more than 128 MiB");
     assert!(said.stderr.contains(&told), "{}", said.stderr);

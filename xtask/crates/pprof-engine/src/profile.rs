@@ -126,6 +126,20 @@ pub struct Sample {
 }
 
 impl Profile {
+    /// Bytes of memory that it takes, about.
+    pub fn memory(&self) -> usize {
+        let tables = size_of_val(&*self.strings)
+            + size_of_val(&*self.functions)
+            + size_of_val(&*self.mappings)
+            + size_of_val(&*self.locations)
+            + size_of_val(&*self.lines);
+        let samples = match &self.samples {
+            Samples::Wire(spans) => size_of_val(&**spans),
+            Samples::Table(table) => table.memory(),
+        };
+        self.bytes.len() + tables + samples
+    }
+
     pub fn text_bytes(&self, text: Text) -> &[u8] {
         let span = self.strings.get(text as usize);
         span.map_or(&[], |span| {

@@ -24,6 +24,19 @@ impl Table {
         self.places.len()
     }
 
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        let sets = self.label_sets.iter();
+        let sets: usize = sets
+            .map(|set| size_of::<Vec<Label>>() + size_of_val(&**set))
+            .sum();
+        size_of_val(&*self.stacks)
+            + size_of_val(&*self.places)
+            + size_of_val(&*self.values)
+            + size_of_val(&*self.labels)
+            + sets
+    }
+
     pub(crate) fn stack(&self, index: usize) -> Span {
         self.stacks[self.places[index] as usize]
     }

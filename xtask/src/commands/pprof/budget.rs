@@ -1,7 +1,8 @@
 //! `--fail-if 'inuse_space(machined) > 80MiB'`: a budget that CI can hold.
 
-use ::pprof::{Profile, Query, report, unit};
+use ::pprof::{Query, report, unit};
 
+use super::kept::Readable;
 use super::load::engine;
 use foundation::failure::{Exit, Failure, Result};
 
@@ -93,19 +94,19 @@ impl Budget {
         })
     }
 
-    fn is_for(&self, service: Option<&str>, profile: &Profile) -> bool {
+    fn is_for(&self, service: Option<&str>, profile: &dyn Readable) -> bool {
         let right = self.service.is_none() || self.service.as_deref() == service;
-        right && profile.sample_type_names().contains(&self.sample_type)
+        right && profile.types().contains(&self.sample_type)
     }
 
     /// What passes the bound, in words; none if it is held.
-    fn breach(&self, whose: &str, profile: &Profile, query: &Query) -> Result<Option<String>> {
+    fn breach(&self, whose: &str, profile: &dyn Readable, query: &Query) -> Result<Option<String>> {
         let query = Query {
             sample_index: Some(self.sample_type.clone()),
             relative_percentages: true,
             ..query.clone()
         };
-        let top = report::top(profile, &query).map_err(|error| engine(&error))?;
+        let top = report::top(&*profile.read()?, &query).map_err(|error| engine(&error))?;
         let unit = if self.unit.is_empty() {
             &top.unit
         } else {
@@ -145,19 +146,19 @@ fn is_known(name: &str) -> bool {
 pub(super) fn check(
     texts: &[String],
     query: &Query,
-    profiles: &[(Option<&str>, String, &Profile)],
+    profiles: &[(Option<&str>, String, &dyn Readable)],
 ) -> Result<()> {
     let mut breaches = Vec::new();
     for text in texts {
         let budget = Budget::parse(text)?;
         let mut meant = profiles
             .iter()
-            .filter(|(service, _, profile)| budget.is_for(*service, profile))
+            .filter(|(service, _, profile)| budget.is_for(*service, *profile))
             .peekable();
         if meant.peek().is_none() {
             let mut names: Vec<String> = profiles
                 .iter()
-                .flat_map(|(_, _, profile)| profile.sample_type_names())
+                .flat_map(|(_, _, profile)| profile.types())
                 .collect();
             names.sort();
             names.dedup();
@@ -169,7 +170,7 @@ pub(super) fn check(
         for (_, whose, profile) in meant {
             breaches.extend(
                 budget
-                    .breach(whose, profile, query)?
+                    .breach(whose, *profile, query)?
                     .map(|breach| format!("{breach} (--fail-if '{}')", budget.text)),
             );
         }
@@ -186,7 +187,7 @@ pub(super) fn check(
 mod tests {
     use super::*;
 
-    fn heap() -> Profile {
+    fn heap() -> ::pprof::Profile {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz");
         ::pprof::decode(std::fs::read(path).unwrap()).unwrap()
     }

@@ -6,8 +6,9 @@ use std::fmt::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::{FetchArgs, ShowArgs};
-use super::fetch::{self, Answer, Body};
+use super::fetch::{self, Answer, Keeping};
 use super::groups::{Groups, shown};
+use super::kept::{Kept, Room};
 use super::store::{self, Entry, Set};
 use super::summary::Side;
 use super::target::{Target, targets};
@@ -16,6 +17,9 @@ use crate::commands::App;
 use crate::commands::typo::closest;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
+
+/// Services that are asked for their lists at once.
+const LISTED_AT_ONCE: usize = 32;
 
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
     let mut targets = targets(app, args)?;
@@ -49,9 +53,10 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
         .dir
         .as_ref()
         .map_or_else(|| root.join(&id), |dir| app.ctx.cwd.join(dir));
-    let answers = fetch::all(app, &targets, args, &time);
+    let keeping = Keeping::saved(&dir, &stamp);
+    let answers = fetch::all(app, &targets, args, &time, keeping)?;
     let mut set = Set::new(&id, &time);
-    store::append(&dir, &mut set, &stamp, None, &answers)?;
+    store::append(&dir, &mut set, None, &answers)?;
     let missing = missing(app, &answers, args);
     if missing
         .as_ref()
@@ -60,11 +65,11 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
     {
         return missing.map_or(Ok(0), Err);
     }
-    let groups = groups(&root, &set, answers);
+    let groups = groups(&root, &set, answers)?;
     let judged = shown(app, groups, show);
     app.ui.progress(&format!("saved in {dir}"));
     if args.dir.is_none() {
-        store::prune(&root);
+        store::prune(&root)?;
     }
     match missing {
         Some(failure) if !args.allow_missing => Err(failure),
@@ -83,17 +88,18 @@ pub(super) fn reopen(
         return series::tell(app, &found, show);
     }
     let root = store::root(&app.ctx.dirs.state);
-    let sets = store::list(&root);
-    let mut groups = Groups::new();
+    let sets = store::list(&root)?;
+    let (mut groups, mut room) = (Groups::new(), Room::default());
     for (entry, file) in found {
         let id = file
             .parent()
             .and_then(Utf8Path::file_name)
             .unwrap_or_default();
+        let before = store::before(&sets, &root, id, &entry);
         let side = Side {
             node: entry.node.clone(),
-            profile: load::read(&file)?,
-            before: store::before(&sets, &root, id, &entry).and_then(|file| load::read(&file).ok()),
+            profile: room.keep(load::read(&file)?, file),
+            before: before.map(before_of),
         };
         groups
             .entry((entry.service, entry.profile))
@@ -123,16 +129,19 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
 /// For `--all`: what each service says that it has. What takes its time is
 /// left out but for the CPU, which all services do at once.
 fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
-    let found: Vec<(Target, Option<Vec<String>>)> = std::thread::scope(|scope| {
-        let asked: Vec<_> = targets
-            .iter()
-            .map(|target| (target.clone(), scope.spawn(|| fetch::offers(target))))
-            .collect();
-        asked
-            .into_iter()
-            .map(|(target, worker)| (target, worker.join().unwrap_or(None)))
-            .collect()
-    });
+    let mut found: Vec<(Target, Option<Vec<String>>)> = Vec::new();
+    for some in targets.chunks(LISTED_AT_ONCE) {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = some
+                .iter()
+                .map(|target| (target.clone(), scope.spawn(|| fetch::offers(target))))
+                .collect();
+            let names = asked
+                .into_iter()
+                .map(|(target, worker)| (target, worker.join().unwrap_or(None)));
+            found.extend(names);
+        });
+    }
     let mut all = Vec::new();
     for (target, names) in found {
         // A silent one is asked for one profile, whose failure says why.
@@ -246,12 +255,20 @@ pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Op
     Some(failure)
 }
 
-fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
-    let sets = store::list(root);
+/// One from before is read when it is compared.
+fn before_of(file: Utf8PathBuf) -> Kept {
+    Kept::File {
+        types: Vec::new(),
+        file,
+    }
+}
+
+fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Result<Groups> {
+    let sets = store::list(root)?;
     let mut groups = Groups::new();
     for ((target, answer), entry) in answers.into_iter().zip(&set.entries) {
         let Ok(fetched) = answer else { continue };
-        let Body::Profile(profile, _) = fetched.body else {
+        let Some(profile) = fetched.profile else {
             continue;
         };
         let before = store::before(&sets, root, &set.id, entry);
@@ -260,11 +277,11 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Groups {
             .or_default()
             .push(Side {
                 node: target.node,
-                profile: *profile,
-                before: before.and_then(|file| load::read(&file).ok()),
+                profile,
+                before: before.map(before_of),
             });
     }
-    groups
+    Ok(groups)
 }
 
 pub(super) fn group_of(target: &Target) -> (String, String) {

@@ -1,69 +1,132 @@
-//! Over HTTP from all nodes at once. Nothing here decides what is fetched;
-//! bodies are bounded, and each failure says what mends it.
+//! Over HTTP from all nodes at once. Bodies wait in files until they are read,
+//! one after the other: what all nodes take together is bounded, whatever they
+//! send. Nothing here decides what is fetched.
 
-use std::io::ErrorKind;
+mod request;
+mod spool;
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::pprof::{Limits, Profile, Source};
+use ::pprof::{Error, Limits, Profile, Source};
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::FetchArgs;
+use super::kept::{Kept, Room, no_room};
 use super::load;
 use super::sources::BUILD_LABEL;
-use super::target::{Target, offered};
+use super::store;
+use super::target::Target;
 use crate::commands::App;
-use foundation::failure::{Exit, Failure, Result};
+use foundation::failure::{Because, Exit, Failure, Result};
+use foundation::record::files;
 use foundation::typed;
 use foundation::ui::text::one_line;
+use request::get;
+pub(super) use request::offers;
+use spool::{Body, Spool};
 
-/// The largest profile seen in practice has 45 MB.
-const LARGEST: u64 = 128 << 20;
-/// At once; each may hold a body.
+/// At once, where nodes need not start together.
 const PARALLEL: usize = 16;
+/// At once in any case.
+const MOST: usize = 256;
 /// Besides the seconds that a profile takes by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Of a thread that waits for a node.
+const STACK: usize = 512 << 10;
+/// From the network less is believed than from a file: real profiles of one
+/// process inflate to some tens of megabytes, and have a tenth of the entries.
+const LIMITS: Limits = Limits {
+    inflated: 256 << 20,
+    entries: 1 << 19,
+};
 
 /// A profile as fetched.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) took: Duration,
     /// Bytes on the wire.
-    pub(super) size: usize,
-    pub(super) body: Body,
-}
-
-/// What came.
-#[derive(Debug)]
-pub(super) enum Body {
-    /// With its labels inside, and as its file is written.
-    Profile(Box<Profile>, Vec<u8>),
-    /// An execution trace: saved, not decoded.
-    Other(Vec<u8>),
+    pub(super) size: u64,
+    /// None for an execution trace, which is saved and not decoded.
+    pub(super) profile: Option<Kept>,
+    /// In the folder; none where nothing is saved.
+    pub(super) file: Option<String>,
 }
 
 /// One answer.
 pub(super) type Answer = (Target, Result<Fetched>);
 
-fn agent(patience: Duration) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .timeout_connect(Some(Duration::from_secs(5)))
-        .timeout_global(Some(patience))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        // Nodes are near: a proxy cannot know them.
-        .proxy(None);
-    ureq::Agent::from(config.build())
+/// What becomes of profiles when they have come.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    /// Where they are saved; none for nowhere.
+    dir: Option<Utf8PathBuf>,
+    stamp: String,
+    /// Of those that are looked at when all have come.
+    room: Room,
+}
+
+impl Keeping {
+    /// Saved, and shown at once.
+    pub(super) fn saved(dir: &Utf8Path, stamp: &str) -> Self {
+        Self {
+            dir: Some(dir.to_owned()),
+            stamp: stamp.to_owned(),
+            room: Room::default(),
+        }
+    }
+
+    /// Saved, and looked at later.
+    pub(super) fn put_away(dir: &Utf8Path, stamp: &str) -> Self {
+        Self {
+            room: Room::none(),
+            ..Self::saved(dir, stamp)
+        }
+    }
+
+    /// Shown and forgotten.
+    pub(super) fn shown() -> Self {
+        Self {
+            dir: None,
+            stamp: String::new(),
+            room: Room::default(),
+        }
+    }
+}
+
+/// Answers that come as nodes give them.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    pub(super) answers: Receiver<Answer>,
+    /// Held while a file is written; true when no more may be.
+    closed: Arc<Mutex<bool>>,
+}
+
+impl Fetching {
+    /// Nothing is written from now on.
+    fn close(&self) {
+        *lock(&self.closed) = true;
+    }
 }
 
 /// Fetch all; a line of progress for each as it comes. On Ctrl-C what has
 /// come is kept, the rest is told as interrupted.
-pub(super) fn all(app: &App<'_>, targets: &[Target], args: &FetchArgs, time: &str) -> Vec<Answer> {
+///
+/// # Errors
+/// When there is nowhere to put what comes.
+pub(super) fn all(
+    app: &App<'_>,
+    targets: &[Target],
+    args: &FetchArgs,
+    time: &str,
+    keeping: Keeping,
+) -> Result<Vec<Answer>> {
     if let Some(seconds) = longest(targets, args) {
         app.ui.progress(&format!("this takes {seconds} s"));
     }
-    let receiver = start(targets, args, time);
-    collect(app, targets, &receiver)
+    let fetching = start(app, targets, args, time, keeping)?;
+    Ok(collect(app, targets, &fetching))
 }
 
 fn longest(targets: &[Target], args: &FetchArgs) -> Option<u64> {
@@ -71,10 +134,17 @@ fn longest(targets: &[Target], args: &FetchArgs) -> Option<u64> {
     seconds.max()
 }
 
-/// Begin to fetch all; answers come as nodes give them.
-pub(super) fn start(targets: &[Target], args: &FetchArgs, time: &str) -> Receiver<Answer> {
-    let queue = Arc::new(Mutex::new(targets.to_vec()));
-    let (sender, receiver) = channel();
+/// Begin to fetch all.
+///
+/// # Errors
+/// When there is nowhere to put what comes.
+pub(super) fn start(
+    app: &App<'_>,
+    targets: &[Target],
+    args: &FetchArgs,
+    time: &str,
+    keeping: Keeping,
+) -> Result<Fetching> {
     // One service has one CPU profile at a time; targets of a kind that takes
     // its time must all start together, or nodes could not be compared.
     let workers = if longest(targets, args).is_some() {
@@ -82,32 +152,205 @@ pub(super) fn start(targets: &[Target], args: &FetchArgs, time: &str) -> Receive
     } else {
         targets.len().min(PARALLEL)
     };
-    for _ in 0..workers.min(256) {
-        spawn(&queue, &sender, args, time);
-    }
-    receiver
+    let root = store::root(&app.ctx.dirs.state);
+    files::create_dir(&root).because(|| format!("cannot create `{root}`"))?;
+    let workers = workers.min(MOST);
+    begin(targets, workers, args, time, keeping, &Spool::new(root))
 }
 
-fn spawn(queue: &Arc<Mutex<Vec<Target>>>, sender: &Sender<Answer>, args: &FetchArgs, time: &str) {
-    let (queue, sender) = (Arc::clone(queue), sender.clone());
-    let (args, time) = (args.clone(), time.to_owned());
+/// What came of one target, before it is read.
+struct Came {
+    place: usize,
+    target: Target,
+    took: Duration,
+    body: Result<Body>,
+}
+
+/// Targets that nobody has asked yet, with their places.
+type Queue = Mutex<Vec<(usize, Target)>>;
+
+fn begin(
+    targets: &[Target],
+    workers: usize,
+    args: &FetchArgs,
+    time: &str,
+    keeping: Keeping,
+    spool: &Arc<Spool>,
+) -> Result<Fetching> {
+    let (came, coming) = channel();
+    let (sender, answers) = channel();
+    let closed = Arc::new(Mutex::new(false));
+    let mut reader = Reader {
+        names: store::file_names(targets, &keeping.stamp),
+        keeping,
+        time: time.to_owned(),
+        closed: Arc::clone(&closed),
+    };
     // Detached: a node that hangs must not hold up what others sent.
-    std::thread::spawn(move || {
-        loop {
-            let next = queue.lock().ok().and_then(|mut queue| queue.pop());
-            let Some(target) = next else { return };
-            let answer = one(&target, &args, &time);
-            if sender.send((target, answer)).is_err() {
+    thread(None, move || reader.run(&coming, &sender))?;
+    let queue: Vec<_> = targets.iter().cloned().enumerate().rev().collect();
+    let queue = Arc::new(Mutex::new(queue));
+    for worker in 0..workers {
+        let (queue, spool, came) = (Arc::clone(&queue), Arc::clone(spool), came.clone());
+        let args = args.clone();
+        match thread(Some(STACK), move || fetch(&queue, &spool, &came, &args)) {
+            Ok(()) => {}
+            Err(failure) if worker == 0 => return Err(failure),
+            // Those that have begun ask all the others.
+            Err(_) => break,
+        }
+    }
+    Ok(Fetching { answers, closed })
+}
+
+fn thread(stack: Option<usize>, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let builder = std::thread::Builder::new();
+    let builder = match stack {
+        Some(size) => builder.stack_size(size),
+        None => builder,
+    };
+    let begun = builder.spawn(work);
+    begun
+        .map(drop)
+        .because(|| "cannot start a thread".to_owned())
+}
+
+/// One after the other, until all have been asked.
+fn fetch(queue: &Queue, spool: &Arc<Spool>, came: &Sender<Came>, args: &FetchArgs) {
+    loop {
+        let next = lock(queue).pop();
+        let Some((place, target)) = next else { return };
+        if target.seconds(args).is_none() {
+            spool.wait();
+        }
+        let begun = Instant::now();
+        let patience = PATIENCE + Duration::from_secs(target.seconds(args).unwrap_or(0));
+        let body = get(&target, &target.path(args), patience, spool);
+        let took = begun.elapsed();
+        let one = Came {
+            place,
+            target,
+            took,
+            body,
+        };
+        if came.send(one).is_err() {
+            return;
+        }
+    }
+}
+
+/// Decodes, labels and saves: one at a time, so that one is in memory at a time.
+struct Reader {
+    keeping: Keeping,
+    /// Of the files, by place.
+    names: Vec<String>,
+    time: String,
+    closed: Arc<Mutex<bool>>,
+}
+
+impl Reader {
+    fn run(&mut self, coming: &Receiver<Came>, answers: &Sender<Answer>) {
+        for one in coming {
+            let answer = one.body.and_then(|body| {
+                let (profile, file, size) = self.read(one.place, &one.target, body)?;
+                Ok(Fetched {
+                    took: one.took,
+                    size,
+                    profile,
+                    file,
+                })
+            });
+            if answers.send((one.target, answer)).is_err() {
                 return;
             }
         }
-    });
+    }
+
+    fn read(
+        &mut self,
+        place: usize,
+        target: &Target,
+        body: Body,
+    ) -> Result<(Option<Kept>, Option<String>, u64)> {
+        let size = body.size;
+        let bytes = body
+            .read()
+            .because(|| format!("cannot read again what `{}` sent", target.address))?;
+        if target.profile == "trace" {
+            let file = self.save(place, &bytes)?;
+            return Ok((None, file, size));
+        }
+        let labelled = labelled(target, bytes, &self.time)?;
+        if self.keeping.dir.is_none() {
+            let kept = self.keeping.room.hold(labelled);
+            let kept = kept.map_err(|_| no_room(&target.describe()))?;
+            return Ok((Some(kept), None, size));
+        }
+        let bytes = ::pprof::compress(&labelled).map_err(|error| load::engine(&error))?;
+        let file = self.save(place, &bytes)?;
+        drop(bytes);
+        let kept = match (&self.keeping.dir, &file) {
+            (Some(dir), Some(file)) => Some(self.keeping.room.keep(labelled, dir.join(file))),
+            _ => None,
+        };
+        Ok((kept, file, size))
+    }
+
+    /// The name of the file, if there is a folder for it.
+    fn save(&self, place: usize, bytes: &[u8]) -> Result<Option<String>> {
+        let (Some(dir), Some(name)) = (&self.keeping.dir, self.names.get(place)) else {
+            return Ok(None);
+        };
+        let closed = lock(&self.closed);
+        if *closed {
+            return Err(Failure::new(Exit::Interrupted, "interrupted"));
+        }
+        let path = dir.join(name);
+        files::replace(&path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;
+        Ok(Some(name.clone()))
+    }
 }
 
-fn collect(app: &App<'_>, targets: &[Target], receiver: &Receiver<Answer>) -> Vec<Answer> {
+/// The profile with its origin in it.
+fn labelled(target: &Target, bytes: Vec<u8>, time: &str) -> Result<Profile> {
+    let profile = decode(target, bytes)?;
+    let mut source = Source::new(profile)
+        .label("node", &target.node)
+        .label("service", &target.service)
+        .label("time", time);
+    if let Some(role) = target.role {
+        source = source.label("role", role.as_str());
+    }
+    if let Some(talos) = &target.talos {
+        source = source.label(BUILD_LABEL, talos);
+    }
+    ::pprof::merge(vec![source]).map_err(|error| load::engine(&error))
+}
+
+fn decode(target: &Target, bytes: Vec<u8>) -> Result<Profile> {
+    ::pprof::decode_within(bytes, LIMITS).map_err(|error| match error {
+        Error::TooLarge { what, limit } if limit == LIMITS.inflated => Failure::step(format!(
+            "{what} of `{}` has more than {} MiB",
+            target.address,
+            limit >> 20
+        ))
+        .cause("no process of a node has so large a profile")
+        .hint(format!(
+            "fetch it with `curl`, then: {} FILE",
+            typed!("pprof open")
+        )),
+        error => load::refused(&error, &target.describe()),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn collect(app: &App<'_>, targets: &[Target], fetching: &Fetching) -> Vec<Answer> {
     let mut answers: Vec<Answer> = Vec::new();
     while answers.len() < targets.len() {
-        match receiver.recv_timeout(Duration::from_millis(50)) {
+        match fetching.answers.recv_timeout(Duration::from_millis(50)) {
             Ok(answer) => {
                 report(app, &answer);
                 answers.push(answer);
@@ -116,6 +359,9 @@ fn collect(app: &App<'_>, targets: &[Target], receiver: &Receiver<Answer>) -> Ve
             Err(_) => break,
         }
     }
+    // What was written before is kept, nothing is written after.
+    fetching.close();
+    answers.extend(fetching.answers.try_iter());
     for target in targets {
         if !answers.iter().any(|(other, _)| other == target) {
             let failure = Failure::new(
@@ -141,137 +387,6 @@ fn report(app: &App<'_>, (target, answer): &Answer) {
         Err(failure) => format!("  {:<40} {}", one_line(&target.describe()), failure.what),
     };
     app.ui.progress(&line);
-}
-
-fn one(target: &Target, args: &FetchArgs, time: &str) -> Result<Fetched> {
-    let begun = Instant::now();
-    let patience = PATIENCE + Duration::from_secs(target.seconds(args).unwrap_or(0));
-    let bytes = get(target, &target.path(args), patience)?;
-    let size = bytes.len();
-    let body = if target.profile == "trace" {
-        Body::Other(bytes)
-    } else {
-        let profile = load::decode(bytes, &target.describe(), limits(size))?;
-        let mut source = Source::new(profile)
-            .label("node", &target.node)
-            .label("service", &target.service)
-            .label("time", time);
-        if let Some(role) = target.role {
-            source = source.label("role", role.as_str());
-        }
-        if let Some(talos) = &target.talos {
-            source = source.label(BUILD_LABEL, talos);
-        }
-        let labelled = ::pprof::merge(vec![source]).map_err(|error| load::engine(&error))?;
-        let file = ::pprof::compress(&labelled).map_err(|error| load::engine(&error))?;
-        Body::Profile(Box::new(labelled), file)
-    };
-    Ok(Fetched {
-        took: begun.elapsed(),
-        size,
-        body,
-    })
-}
-
-/// From the network less is believed than from a file: real profiles inflate
-/// to a dozen times their size, bombs to a thousand.
-fn limits(size: usize) -> Limits {
-    Limits {
-        inflated: ((64 << 20) + 64 * size as u64).min(1 << 30),
-        ..Limits::default()
-    }
-}
-
-fn get(target: &Target, path: &str, patience: Duration) -> Result<Vec<u8>> {
-    let url = format!("http://{}{path}", target.address);
-    let mut response = agent(patience)
-        .get(&url)
-        .call()
-        .map_err(|error| explain(target, &error))?;
-    let status = response.status();
-    let from_pprof = response.headers().contains_key("X-Go-Pprof");
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(LARGEST)
-        .read_to_vec();
-    let body = body.map_err(|error| explain(target, &error))?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    let failure = Failure::step(format!("`{url}` answers {status}"));
-    let text = String::from_utf8_lossy(&body[..body.len().min(2048)]).into_owned();
-    let failure = match text.trim() {
-        "" => failure,
-        text if text.starts_with('<') => failure.cause("an HTML page, not a profile"),
-        text => failure.excerpt(text.lines().take(3).map(str::to_owned)),
-    };
-    Err(match status.as_u16() {
-        404 => match offers(target) {
-            Some(names) => failure.cause(format!("it offers: {}", names.join(", "))),
-            None => failure.hint("is this a Talos service? see the ports in `--help`"),
-        },
-        500 if from_pprof => {
-            failure.hint("a service takes one CPU profile at a time: try again when it is done")
-        }
-        _ => failure,
-    })
-}
-
-/// The profiles that a node lists.
-pub(super) fn offers(target: &Target) -> Option<Vec<String>> {
-    let url = format!("http://{}/debug/pprof/", target.address);
-    let mut response = agent(Duration::from_secs(10)).get(&url).call().ok()?;
-    let text = response
-        .body_mut()
-        .with_config()
-        .limit(1 << 20)
-        .read_to_string();
-    Some(offered(&text.ok()?)).filter(|names| !names.is_empty())
-}
-
-fn explain(target: &Target, error: &ureq::Error) -> Failure {
-    let address = &target.address;
-    let debug_build = || {
-        format!(
-            "{}, then `{}`",
-            typed!("build initramfs WITH_DEBUG=1"),
-            typed!("cluster reboot --all")
-        )
-    };
-    match error {
-        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            Failure::step(format!("nothing listens on `{address}`"))
-                .cause("Talos was not built WITH_DEBUG=1, or this node does not run the service")
-                .hint(debug_build())
-        }
-        ureq::Error::Timeout(ureq::Timeout::Connect) => {
-            Failure::step(format!("`{address}` does not answer"))
-                .cause("the node is down, or a firewall drops the port (a cluster made with --with-firewall=block)")
-                .hint(typed!("cluster status"))
-        }
-        ureq::Error::Io(error)
-            if matches!(error.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) =>
-        {
-            Failure::step(format!("no way to `{address}`"))
-                .cause(error)
-                .hint(typed!("cluster status"))
-        }
-        ureq::Error::Timeout(_) => Failure::new(
-            Exit::Deadline,
-            format!("`{address}` began to answer and stopped"),
-        )
-        .cause("the node died, or is too busy")
-        .hint(typed!("cluster status")),
-        ureq::Error::BodyExceedsLimit(limit) => Failure::step(format!(
-            "`{address}` sends more than {} MiB: that is no profile",
-            limit >> 20
-        )),
-        ureq::Error::HostNotFound => Failure::usage(format!("no such host: `{address}`")),
-        other => Failure::step(format!("`{address}` broke off"))
-            .cause(other)
-            .hint(typed!("cluster status")),
-    }
 }
 
 #[cfg(test)]

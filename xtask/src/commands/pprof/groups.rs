@@ -1,6 +1,7 @@
 //! What came, as it was asked for: nodes side by side, all as one, or a
 //! series as a picture.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::pprof::{Query, Source, report};
@@ -8,6 +9,7 @@ use camino::Utf8PathBuf;
 use serde_json::json;
 
 use super::args::ShowArgs;
+use super::kept::{self, Kept, Readable, Room};
 use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
@@ -26,10 +28,9 @@ const GOROUTINES: usize = 10;
 
 /// Those of all nodes, grouped.
 fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
-    let sources = sides.iter().map(|side| Source::new(side.profile.clone()));
-    let merged = ::pprof::merge(sources.collect())
-        .and_then(|merged| report::goroutines(&merged, query, "node"));
-    merged.map_err(|error| load::engine(&error))
+    let merged = kept::merged(sides.iter().map(|side| Cow::Borrowed(&side.profile)))?;
+    let groups = report::goroutines(&merged, query, "node");
+    groups.map_err(|error| load::engine(&error))
 }
 
 /// Nodes side by side, or all of them in the form that is asked for.
@@ -38,7 +39,11 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
         let sides = sides.iter();
         sides.map(move |side| {
             let whose = format!("{} {service}", side.node);
-            (Some(service.as_str()), whose, &side.profile)
+            (
+                Some(service.as_str()),
+                whose,
+                &side.profile as &dyn Readable,
+            )
         })
     });
     // Told last, after what was asked for has been shown.
@@ -97,8 +102,7 @@ fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
         if several && !args.json {
             app.ui.progress(&title);
         }
-        let sources = sides.into_iter().map(|side| Source::new(side.profile));
-        let merged = ::pprof::merge(sources.collect()).map_err(|error| load::engine(&error))?;
+        let merged = kept::merged(sides.into_iter().map(|side| Cow::Owned(side.profile)))?;
         let done = if args.flame || args.web || args.export.is_asked() {
             super::draw(app, &merged, &title, args)
         } else {
@@ -123,15 +127,17 @@ fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
 pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
     let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for file in files {
-        let moment = series::read(file, None)?;
+        let moment = series::read(file, None, &mut Room::default())?;
         let sources = by_node.entry(moment.node).or_default();
-        sources.push(Source::new(moment.profile));
+        sources.push(Source::new(moment.profile.read()?.into_owned()));
     }
     let mut sides = Vec::new();
     for (node, sources) in by_node {
         sides.push(Side {
             node,
-            profile: ::pprof::merge(sources).map_err(|error| load::engine(&error))?,
+            profile: Kept::Held(Box::new(
+                ::pprof::merge(sources).map_err(|error| load::engine(&error))?,
+            )),
             before: None,
         });
     }
@@ -163,9 +169,9 @@ pub(super) fn timeline(
         }
         let drawn: BTreeSet<_> = times.into_iter().step_by(step).collect();
         entries.retain(|(entry, _)| drawn.contains(&entry.time));
-        let mut moments = Vec::new();
+        let (mut moments, mut room) = (Vec::new(), Room::default());
         for (entry, file) in entries {
-            moments.push(series::read(file, Some(entry))?);
+            moments.push(series::read(file, Some(entry), &mut room)?);
         }
         let title = format!("{service} {profile}");
         if args.flame {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ::pprof::{Profile, Query, report};
 
+use super::kept::{Kept, Readable};
 use super::load::engine;
 use super::trend::{Course, Trend};
 use foundation::failure::{Failure, Result};
@@ -29,7 +30,7 @@ pub(super) struct Moment {
     pub(super) node: String,
     /// Seconds since 1970.
     pub(super) time: f64,
-    pub(super) profile: Profile,
+    pub(super) profile: Kept,
 }
 
 /// A stack that grows on some node.
@@ -71,7 +72,7 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
     let first = moments
         .first()
         .ok_or_else(|| Failure::usage("no profiles to compare"))?;
-    let query = asked(&first.profile, query)?;
+    let query = asked(&*first.profile.read()?, query)?;
     let mut by_node: BTreeMap<String, Vec<Moment>> = BTreeMap::new();
     for moment in moments {
         let node = by_node.entry(moment.node.clone()).or_default();
@@ -87,7 +88,7 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
             ))
             .hint(typed!("pprof machined heap --every 30s --for 10m")));
         }
-        let least = resolution(&moments[0].profile, &query)?;
+        let least = resolution(&*moments[0].profile.read()?, &query)?;
         let times: Vec<f64> = moments.iter().map(|moment| moment.time).collect();
         let seen = Seen::of(&moments, &query, &mut names)?;
         let course = |values: Vec<i64>| Course {
@@ -146,7 +147,8 @@ impl Seen {
     fn of(moments: &[Moment], query: &Query, names: &mut Names) -> Result<Self> {
         let mut seen = Self::default();
         for (round, moment) in moments.iter().enumerate() {
-            let found = report::stacks(&moment.profile, query).map_err(|error| engine(&error))?;
+            let profile = moment.profile.read()?;
+            let found = report::stacks(&profile, query).map_err(|error| engine(&error))?;
             let places: Vec<u32> = found.names.iter().map(|name| names.place(name)).collect();
             for stack in &found.stacks {
                 let frames = stack.frames.iter().map(|frame| places[*frame as usize]);

@@ -138,16 +138,19 @@ pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
 
 /// A profile from `whence`, or why it is none.
 pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
-    ::pprof::decode_within(bytes, limits).map_err(|error| {
-        let failure =
-            Failure::step(format!("`{whence}` is not a profile that can be read")).cause(&error);
-        match error {
-            ::pprof::Error::NotAProfile { excerpt, .. } => {
-                failure.excerpt(excerpt.lines().map(str::to_owned))
-            }
-            _ => failure,
+    ::pprof::decode_within(bytes, limits).map_err(|error| refused(&error, whence))
+}
+
+/// Why what came from `whence` is none.
+pub(super) fn refused(error: &::pprof::Error, whence: &str) -> Failure {
+    let failure =
+        Failure::step(format!("`{whence}` is not a profile that can be read")).cause(error);
+    match error {
+        ::pprof::Error::NotAProfile { excerpt, .. } => {
+            failure.excerpt(excerpt.lines().map(str::to_owned))
         }
-    })
+        _ => failure,
+    }
 }
 
 /// The engine's word on a question.

@@ -10,6 +10,7 @@ mod export;
 mod fetch;
 mod flame;
 mod groups;
+mod kept;
 mod leak;
 mod load;
 mod rank;
@@ -37,10 +38,7 @@ use foundation::ui::{self, Style};
 pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
         Some(PprofVerb::Open(args)) => open(app, args),
-        Some(PprofVerb::List { json }) => {
-            list(app, *json);
-            Ok(0)
-        }
+        Some(PprofVerb::List { json }) => list(app, *json),
         None => cluster::run(app, &command.fetch, &command.show),
     }
 }
@@ -97,17 +95,17 @@ fn draw(app: &App<'_>, profile: &::pprof::Profile, title: &str, args: &ShowArgs)
     }
 }
 
-fn list(app: &App<'_>, json: bool) {
+fn list(app: &App<'_>, json: bool) -> Result<u8> {
     let root = store::root(&app.ctx.dirs.state);
-    let sets = store::list(&root);
+    let sets = store::list(&root)?;
     if json {
         ui::print_json(&serde_json::json!({"schema": 1, "dir": root, "sets": sets}));
-        return;
+        return Ok(0);
     }
     if sets.is_empty() {
         let next = typed!("pprof machined heap");
         ui::print(&format!("no profiles fetched yet\n  next: {next}\n"));
-        return;
+        return Ok(0);
     }
     let mut out = String::new();
     for set in &sets {
@@ -134,4 +132,5 @@ fn list(app: &App<'_>, json: bool) {
     }
     let _ = writeln!(out, "  {} {root}", app.ui.paint(Style::Dim, "in"));
     ui::print(&out);
+    Ok(0)
 }

@@ -8,6 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use super::args::{FetchArgs, ShowArgs};
+use super::fetch::Keeping;
+use super::kept::{Kept, Readable, Room};
 use super::leak::{self, Moment};
 use super::store::{self, Entry, Set};
 use super::target::Target;
@@ -55,9 +57,10 @@ pub(super) fn run(
         app.ui
             .progress(&format!("round {round}, {} s to go", left.as_secs()));
         let (stamp, time) = moment();
-        let answers = fetch::all(app, targets, args, &time);
+        let keeping = Keeping::put_away(&dir, &stamp);
+        let answers = fetch::all(app, targets, args, &time, keeping)?;
         interrupted = app.signals.count() > 0;
-        store::append(&dir, &mut set, &stamp, Some(&time), &answers)?;
+        store::append(&dir, &mut set, Some(&time), &answers)?;
         missing = cluster::missing(app, &answers, args).or(missing);
         if interrupted {
             break;
@@ -119,12 +122,12 @@ pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArg
     }
     let (mut judged, mut others) = (Vec::new(), Vec::new());
     for ((service, profile), entries) in groups {
-        let mut moments = Vec::new();
+        let (mut moments, mut room) = (Vec::new(), Room::default());
         for (entry, file) in &entries {
-            moments.push(read(file, Some(entry))?);
+            moments.push(read(file, Some(entry), &mut room)?);
         }
         // What can only grow has no trend: of it, as of anything, the last.
-        if show.leak || leak::can_leak(&moments[0].profile, &show.query()) {
+        if show.leak || leak::can_leak(&*moments[0].profile.read()?, &show.query()) {
             judged.push((format!("{service} {profile}"), moments));
         } else {
             others.extend(last(entries.into_iter()));
@@ -148,9 +151,9 @@ fn last<'a>(
 
 /// Files of any origin, told apart by the labels of a fetch.
 pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &ShowArgs) -> Result<u8> {
-    let mut moments = Vec::new();
+    let (mut moments, mut room) = (Vec::new(), Room::default());
     for file in files {
-        moments.push(read(file, None)?);
+        moments.push(read(file, None, &mut room)?);
     }
     // Without times, the order of the command line.
     if moments.iter().any(|moment| moment.time == 0.0) {
@@ -163,7 +166,7 @@ pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &ShowArgs) -> Res
 
 /// A profile with its time and its node, from its file alone if need be.
 #[allow(clippy::cast_precision_loss)] // milliseconds are left
-pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>) -> Result<Moment> {
+pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Room) -> Result<Moment> {
     let profile = load::read(file)?;
     let labels = profile.label_values("node");
     let labels = labels.map_err(|error| load::engine(&error))?;
@@ -175,7 +178,12 @@ pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>) -> Result<Moment> {
     Ok(Moment {
         node,
         time: profile.header.time_nanos as f64 / 1e9,
-        profile,
+        // Standard input can be read once.
+        profile: if file == "-" {
+            Kept::Held(Box::new(profile))
+        } else {
+            room.keep(profile, file.to_owned())
+        },
     })
 }
 

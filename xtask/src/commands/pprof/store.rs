@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::fetch::{Answer, Body};
+use super::fetch::Answer;
 use super::target::Target;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
@@ -42,10 +42,17 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn is_profile(&self) -> bool {
-        let file = self.file.as_deref().unwrap_or_default();
-        file.ends_with(".pb.gz")
+    /// The file of a profile: one in the set's own folder.
+    fn profile_file(&self) -> Option<&str> {
+        let file = self.file.as_deref()?;
+        let is_own = is_file_name(file) && file.ends_with(".pb.gz");
+        is_own.then_some(file)
     }
+}
+
+/// Whether it leads to nowhere else.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }
 
 /// Where sets are kept.
@@ -81,14 +88,25 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
     names.find(|id| !root.join(id).exists()).unwrap_or(id)
 }
 
-/// The file of a target.
-pub(super) fn file_name(target: &Target, stamp: &str) -> String {
-    let ending = if target.profile == "trace" {
-        "trace"
-    } else {
-        "pb.gz"
+/// The file of each target. Names that are alike once they fit into a file
+/// name get a number: no profile takes the place of another.
+pub(super) fn file_names(targets: &[Target], stamp: &str) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let mut name = |target: &Target| {
+        let ending = if target.profile == "trace" {
+            "trace"
+        } else {
+            "pb.gz"
+        };
+        let stem = target.stem();
+        let first = std::iter::once(format!("{stem}-{stamp}.{ending}"));
+        let more = (2..).map(|number| format!("{stem}-{number}-{stamp}.{ending}"));
+        let mut names = first.chain(more);
+        names
+            .find(|name| taken.insert(name.clone()))
+            .unwrap_or_default()
     };
-    format!("{}-{stamp}.{ending}", target.stem())
+    targets.iter().map(&mut name).collect()
 }
 
 impl Set {
@@ -104,9 +122,9 @@ impl Set {
 
     /// Its profiles, and where they are in its folder.
     pub(super) fn profiles(&self, dir: &Utf8Path) -> Vec<(Entry, Utf8PathBuf)> {
-        let entries = self.entries.iter().filter(|entry| entry.is_profile());
+        let entries = self.entries.iter();
         entries
-            .filter_map(|entry| Some((entry.clone(), dir.join(entry.file.as_ref()?))))
+            .filter_map(|entry| Some((entry.clone(), dir.join(entry.profile_file()?))))
             .collect()
     }
 
@@ -117,12 +135,11 @@ impl Set {
     }
 }
 
-/// Write what came and why the rest did not; the index too, so that a series
-/// that is cut off keeps what it has.
+/// Write down what came and why the rest did not, so that a series that is cut
+/// off keeps what it has.
 pub(super) fn append(
     dir: &Utf8Path,
     set: &mut Set,
-    stamp: &str,
     time: Option<&str>,
     answers: &[Answer],
 ) -> Result<()> {
@@ -137,13 +154,7 @@ pub(super) fn append(
             error: None,
         };
         match answer {
-            Ok(fetched) => {
-                let name = file_name(target, stamp);
-                let (Body::Profile(_, bytes) | Body::Other(bytes)) = &fetched.body;
-                let path = dir.join(&name);
-                files::replace(&path, bytes, 0o644).because(|| format!("cannot write `{path}`"))?;
-                entry.file = Some(name);
-            }
+            Ok(fetched) => entry.file.clone_from(&fetched.file),
             Err(failure) => entry.error = Some(failure.what.clone()),
         }
         set.entries.push(entry);
@@ -154,9 +165,16 @@ pub(super) fn append(
 }
 
 /// Sets, newest first.
-pub(super) fn list(root: &Utf8Path) -> Vec<Set> {
-    let Ok(entries) = root.read_dir_utf8() else {
-        return Vec::new();
+///
+/// # Errors
+/// When their folder cannot be read.
+pub(super) fn list(root: &Utf8Path) -> Result<Vec<Set>> {
+    let entries = match root.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(Failure::step(format!("cannot read `{root}`")).cause(error));
+        }
     };
     let mut sets: Vec<Set> = entries
         .filter_map(|entry| {
@@ -168,19 +186,26 @@ pub(super) fn list(root: &Utf8Path) -> Vec<Set> {
         })
         .collect();
     sets.sort_by(|one, other| other.id.cmp(&one.id));
-    sets
+    Ok(sets)
 }
 
 /// Take away the oldest beyond what is kept.
-pub(super) fn prune(root: &Utf8Path) {
-    for set in list(root).iter().skip(KEEP) {
+///
+/// # Errors
+/// When their folder cannot be read.
+pub(super) fn prune(root: &Utf8Path) -> Result<()> {
+    for set in list(root)?.iter().skip(KEEP) {
         let _ = files::remove(&root.join(&set.id));
     }
+    Ok(())
 }
 
 /// The profiles of `latest`, or of the set that begins so.
 pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, Utf8PathBuf)>>> {
-    let sets = list(root);
+    let sets = match list(root) {
+        Ok(sets) => sets,
+        Err(failure) => return Some(Err(failure)),
+    };
     let found: Vec<&Set> = if wanted == "latest" {
         sets.iter().take(1).collect()
     } else {
@@ -209,4 +234,75 @@ pub(super) fn before(sets: &[Set], root: &Utf8Path, id: &str, of: &Entry) -> Opt
             (&entry.node, &entry.service, &entry.profile) == (&of.node, &of.service, &of.profile)
         })
         .map(|(_, file)| file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(profile: &str) -> Target {
+        Target {
+            node: "n".into(),
+            role: None,
+            address: "a:1".into(),
+            service: "s".into(),
+            profile: profile.into(),
+            talos: None,
+        }
+    }
+
+    #[test]
+    fn no_two_profiles_share_a_file() {
+        let targets = ["a/b", "a_b", "a b", "heap", "heap"].map(target);
+        let names = file_names(&targets, "T");
+        assert_eq!(
+            names,
+            [
+                "n-s-a_b-T.pb.gz",
+                "n-s-a_b-2-T.pb.gz",
+                "n-s-a_b-3-T.pb.gz",
+                "n-s-heap-T.pb.gz",
+                "n-s-heap-2-T.pb.gz"
+            ]
+        );
+        // A file system takes 255 bytes.
+        let long = file_names(&[target(&"x".repeat(4000))], "20261121T044512Z");
+        assert!(long[0].len() < 255, "{}", long[0].len());
+    }
+
+    #[test]
+    fn an_index_leads_to_its_own_folder_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap().join("pprof");
+        let write = |folder: &str, set: &Set| {
+            let text = serde_json::to_string(set).unwrap();
+            files::replace(&root.join(folder).join(INDEX), text.as_bytes(), 0o600).unwrap();
+        };
+        let mut own = Set::new("1-own", "");
+        for file in ["../../secret.pb.gz", "/etc/x.pb.gz", "ours.pb.gz"] {
+            own.entries.push(Entry {
+                node: String::new(),
+                service: String::new(),
+                profile: String::new(),
+                address: String::new(),
+                time: None,
+                file: Some(file.into()),
+                error: None,
+            });
+        }
+        write("1-own", &own);
+        for id in ["../..", "", ".", "1-own"] {
+            write("2-forged", &Set::new(id, ""));
+            let sets = list(&root).unwrap();
+            assert_eq!(sets.len(), 1, "{id}");
+        }
+        let sets = list(&root).unwrap();
+        let profiles = sets[0].profiles(&root.join("1-own"));
+        assert_eq!(profiles.len(), 1);
+        assert_eq!(profiles[0].1, root.join("1-own/ours.pb.gz"));
+        // What cannot be read is not taken for an empty list.
+        files::replace(&root.join("file"), b"", 0o600).unwrap();
+        assert_eq!(list(&root.join("none")).unwrap().len(), 0);
+        list(&root.join("file")).unwrap_err();
+    }
 }

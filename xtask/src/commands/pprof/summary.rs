@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use ::pprof::{Profile, Query, Top, report, unit};
+use ::pprof::{Query, Top, report, unit};
 use serde_json::{Value, json};
 
 use super::controllers;
+use super::kept::{Kept, Readable};
 use super::load::engine;
 use super::rank::{Function, rank};
 use crate::commands::App;
@@ -25,12 +26,15 @@ const OUTLIER: f64 = 2.0;
 /// Frames in which a goroutine waits on behalf of its caller.
 const WAITING: &str = r"^(runtime|sync|internal/(poll|sync|runtime/.*))\.";
 
+/// What each controller weighs.
+type Weights = BTreeMap<String, i64>;
+
 /// One node's profile, and the last one before.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) node: String,
-    pub(super) profile: Profile,
-    pub(super) before: Option<Profile>,
+    pub(super) profile: Kept,
+    pub(super) before: Option<Kept>,
 }
 
 /// How much of it is shown.
@@ -61,16 +65,24 @@ pub(super) struct Node {
 /// Compare the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     let query = asked(sides, query);
-    let top = |profile: &Profile| report::top(profile, &query).map_err(|error| engine(&error));
-    let tops: Vec<Top> = sides
-        .iter()
-        .map(|side| top(&side.profile))
-        .collect::<Result<_>>()?;
-    let befores: Vec<Option<Top>> = sides
-        .iter()
+    let look = |profile: &Kept| -> Result<(Top, Weights)> {
+        let profile = profile.read()?;
+        let top = report::top(&profile, &query).map_err(|error| engine(&error))?;
+        Ok((top, controllers::weigh(&profile, &query)?))
+    };
+    let (mut tops, mut controllers) = (Vec::new(), Vec::new());
+    let (mut befores, mut controllers_before) = (Vec::new(), Vec::new());
+    // Each is looked at once: it may have to be read for that.
+    for side in sides {
+        let (top, of_controllers) = look(&side.profile)?;
+        tops.push(top);
+        controllers.push(of_controllers);
         // One of another kind, as after an upgrade, is no comparison.
-        .map(|side| side.before.as_ref().and_then(|before| top(before).ok()))
-        .collect();
+        let before = side.before.as_ref().and_then(|before| look(before).ok());
+        let (top, of_controllers) = before.unzip();
+        befores.push(top);
+        controllers_before.push(of_controllers);
+    }
     let value = |row: &::pprof::Row| if query.cum { row.cum } else { row.flat };
     let weights = |top: &Top| -> BTreeMap<String, i64> {
         let mut weights = BTreeMap::new();
@@ -87,7 +99,7 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
             .map(|top| top.as_ref().map(weights))
             .collect::<Vec<_>>(),
     );
-    let controllers = by_controller(sides, &query)?;
+    let controllers = rank(&controllers, &controllers_before);
     let nodes = sides
         .iter()
         .zip(&tops)
@@ -119,7 +131,7 @@ fn asked(sides: &[Side], query: &Query) -> Query {
         ..query.clone()
     };
     let counts_goroutines = |side: &Side| {
-        let names = side.profile.sample_type_names();
+        let names = side.profile.types();
         names
             .first()
             .is_some_and(|name| name.starts_with("goroutine"))
@@ -130,18 +142,6 @@ fn asked(sides: &[Side], query: &Query) -> Query {
         query.hide = Some(WAITING.into());
     }
     query
-}
-
-fn by_controller(sides: &[Side], query: &Query) -> Result<Vec<Function>> {
-    let mut now = Vec::new();
-    for side in sides {
-        now.push(controllers::weigh(&side.profile, query)?);
-    }
-    let before: Vec<_> = sides
-        .iter()
-        .map(|side| controllers::weigh(side.before.as_ref()?, query).ok())
-        .collect();
-    Ok(rank(&now, &before))
 }
 
 impl Summary {

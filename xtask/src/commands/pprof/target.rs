@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
 use talos::names::Role;
 use talos::version::TalosVersion;
 
@@ -26,6 +25,13 @@ pub(super) struct Target {
     /// What the node says that it runs.
     pub(super) talos: Option<String>,
 }
+
+/// Characters of a file name, to which time and ending are added.
+const STEM: usize = 160;
+/// Names in a list of profiles; Go programs have a dozen.
+const OFFERED: usize = 64;
+/// Characters of one.
+const LONGEST: usize = 128;
 
 /// Newer Talos lines add services at the end; unknown ones are the newest.
 const NEWEST: &str = "v1.15.0";
@@ -72,7 +78,11 @@ impl Target {
     pub(super) fn stem(&self) -> String {
         let text = format!("{}-{}-{}", self.node, self.service, self.profile);
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        text.replace(|c| !fits(c), "_")
+        let fitting = text
+            .chars()
+            .take(STEM)
+            .map(|c| if fits(c) { c } else { '_' });
+        fitting.collect()
     }
 
     /// For people.
@@ -231,21 +241,30 @@ fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String,
     Ok(BTreeMap::from([(service.clone(), found)]))
 }
 
-/// What `/debug/pprof/` offers, read from its links.
+/// What `/debug/pprof/` offers, read from its links: as many and such names as
+/// a program has.
 pub(super) fn offered(index: &str) -> Vec<String> {
     let links = index.split("href=").skip(1);
-    let mut names: Vec<String> = links
-        .filter_map(|rest| {
-            let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
-            let link = rest[1..].split(quote).next()?;
-            let name = link.split('?').next()?;
-            let is_profile = !name.is_empty() && !Utf8Path::new(name).is_absolute();
-            is_profile.then(|| name.to_owned())
-        })
-        .collect();
+    let names = links.filter_map(|rest| {
+        let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+        let link = rest[1..].split(quote).next()?;
+        let name = link.split('?').next()?;
+        is_profile_name(name).then(|| name.to_owned())
+    });
     let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
     names
+        .filter(|name| seen.insert(name.clone()))
+        .take(OFFERED)
+        .collect()
+}
+
+/// A relative path below `/debug/pprof/` that needs no escape.
+fn is_profile_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "/._-+~%:,;=()[]*$!@".contains(c);
+    (1..=LONGEST).contains(&name.len())
+        && !name.starts_with('/')
+        && name.chars().all(fits)
+        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 #[cfg(test)]
@@ -275,6 +294,30 @@ mod tests {
             offered(index),
             ["allocs", "machinery/client/grpc.grpcConn", "goroutine"]
         );
+    }
+
+    #[test]
+    fn names_that_no_program_has_are_left_out() {
+        let link = |name: &str| format!("<a href='{name}?debug=1'>x</a>");
+        let long = "x".repeat(1000);
+        let hostile = [
+            "../../etc/passwd",
+            "a/../b",
+            "/absolute",
+            "\u{1b}]52;c;x\u{7}",
+            "a b",
+            "a\nb",
+            "a&lt;b",
+            "a<b",
+            "\u{202e}x",
+            &long,
+            "",
+        ];
+        let index: String = hostile.into_iter().map(link).collect();
+        assert_eq!(offered(&index), [""; 0]);
+        assert_eq!(offered("href=\u{e9}x href=' href="), [""; 0]);
+        let many: String = (0..10_000).map(|of| link(&format!("p{of}"))).collect();
+        assert_eq!(offered(&many).len(), OFFERED);
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! `--watch`: the summary, fetched again and again. On a terminal it fills the
 //! screen and takes keys, elsewhere each round is printed.
 
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-
-use ::pprof::Profile;
 
 use super::args::{FetchArgs, ShowArgs};
 use super::cluster::group_of;
-use super::fetch::{self, Answer, Body};
+use super::fetch::{self, Answer, Fetching, Keeping};
 use super::groups::Groups;
+use super::kept::Kept;
 use super::summary::{Shown, Side, summarize};
 use super::target::Target;
 use crate::commands::App;
@@ -23,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_hours(24);
 const LOOK: Duration = Duration::from_millis(50);
 
-type Last = Vec<((String, String, String), Profile)>;
+type Last = Vec<((String, String, String), Kept)>;
 
 /// What is shown, and what keys change.
 struct View {
@@ -51,7 +49,7 @@ pub(super) fn run(
     let mut last = Last::new();
     let mut next = Instant::now();
     while Instant::now() < end {
-        let answers = fetch::all(app, targets, args, &now());
+        let answers = fetch::all(app, targets, args, &now(), Keeping::shown())?;
         if app.signals.count() > 0 {
             break;
         }
@@ -85,11 +83,12 @@ fn on_screen(
     let (mut last, mut groups) = (Last::new(), Groups::new());
     let mut said = "fetching".to_owned();
     let mut next = Instant::now();
-    let mut coming: Option<(Receiver<Answer>, Vec<Answer>)> = None;
+    let mut coming: Option<(Fetching, Vec<Answer>)> = None;
     while Instant::now() < end {
         if coming.is_none() && Instant::now() >= next {
             next = Instant::now() + every;
-            coming = Some((fetch::start(targets, args, &now()), Vec::new()));
+            let fetching = fetch::start(app, targets, args, &now(), Keeping::shown())?;
+            coming = Some((fetching, Vec::new()));
         }
         draw(&mut screen, view, &said, every);
         match screen.event(LOOK) {
@@ -100,8 +99,8 @@ fn on_screen(
             Event::Key(Key::Char(key)) if view.turn(key) => view.render(app, &groups)?,
             _ => {}
         }
-        if let Some((receiver, come)) = &mut coming {
-            come.extend(receiver.try_iter());
+        if let Some((fetching, come)) = &mut coming {
+            come.extend(fetching.answers.try_iter());
         }
         let complete = coming.take_if(|(_, come)| come.len() == targets.len());
         if let Some((_, come)) = complete {
@@ -182,7 +181,7 @@ fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
     let mut seen = Last::new();
     for (target, answer) in answers {
         let Ok(fetched) = answer else { continue };
-        let Body::Profile(profile, _) = fetched.body else {
+        let Some(profile) = fetched.profile else {
             return Err(Failure::usage("a trace cannot be watched"));
         };
         let key = (
@@ -192,10 +191,10 @@ fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
         );
         let before = last.iter().position(|(other, _)| *other == key);
         let before = before.map(|place| last.swap_remove(place).1);
-        seen.push((key, (*profile).clone()));
+        seen.push((key, profile.clone()));
         groups.entry(group_of(&target)).or_default().push(Side {
             node: target.node,
-            profile: *profile,
+            profile,
             before,
         });
     }

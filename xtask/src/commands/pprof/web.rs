@@ -5,6 +5,7 @@ use ::pprof::flame::Flame;
 use ::pprof::web::{self, Page};
 
 use super::args::ShowArgs;
+use super::kept;
 use super::leak::Moment;
 use super::load;
 use crate::commands::App;
@@ -33,7 +34,9 @@ pub(super) fn series(
     title: &str,
     args: &ShowArgs,
 ) -> Result<u8> {
-    let sides = moments.iter().map(|of| (of.node.as_str(), &of.profile));
+    let profiles = kept::together(moments.iter().map(|of| &of.profile))?;
+    let sides = moments.iter().zip(&profiles);
+    let sides = sides.map(|(of, profile)| (of.node.as_str(), &**profile));
     let times: Vec<web::Moment> = moments
         .iter()
         .map(|of| web::Moment {

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
+use super::request::offers;
 use super::*;
 
 /// Serve one connection; gives back the address.
@@ -48,20 +49,39 @@ fn heap() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+fn root(dir: &tempfile::TempDir) -> Utf8PathBuf {
+    Utf8Path::from_path(dir.path()).unwrap().to_owned()
+}
+
+/// All of these targets, saved in a folder.
+fn ask_all(targets: &[Target], args: &FetchArgs, dir: &Utf8Path) -> Vec<Answer> {
+    let keeping = Keeping::saved(dir, "T");
+    let spool = Spool::new(dir.to_owned());
+    let fetching = begin(targets, 4, args, "2026-11-21T04:45:12Z", keeping, &spool).unwrap();
+    fetching.answers.iter().collect()
+}
+
 fn ask(address: String) -> Result<Fetched> {
-    one(
-        &target(address),
-        &FetchArgs::default(),
-        "2026-11-21T04:45:12Z",
-    )
+    let dir = tempfile::tempdir().unwrap();
+    let mut answers = ask_all(&[target(address)], &FetchArgs::default(), &root(&dir));
+    answers.pop().unwrap().1
+}
+
+/// With little patience.
+fn hasten(address: String, patience: Duration) -> Result<u64> {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(root(&dir));
+    get(&target(address), "/debug/pprof/heap", patience, &spool).map(|body| body.size)
 }
 
 #[test]
 fn a_profile_carries_its_origin_inside() {
-    let fetched = ask(respond("200 OK", "", heap())).unwrap();
-    let Body::Profile(_, file) = fetched.body else {
-        panic!("a heap profile is decoded");
-    };
+    let dir = tempfile::tempdir().unwrap();
+    let target = target(respond("200 OK", "", heap()));
+    let mut answers = ask_all(&[target], &FetchArgs::default(), &root(&dir));
+    let fetched = answers.pop().unwrap().1.unwrap();
+    assert!(matches!(fetched.profile, Some(Kept::Held(_))));
+    let file = std::fs::read(root(&dir).join(fetched.file.unwrap())).unwrap();
     let profile = ::pprof::decode(file).unwrap();
     let tags = ::pprof::report::tags(&profile, &::pprof::Query::default()).unwrap();
     for (key, value) in [
@@ -95,22 +115,142 @@ fn half_a_body_is_a_failure_that_names_the_node() {
     // Half a file with a length that fits is found by its own check sum.
     let failure = ask(respond("200 OK", "", heap()[..900].to_vec())).unwrap_err();
     assert!(failure.to_string().contains("cannot inflate"), "{failure}");
+    // Chunks that end in the middle.
+    let address = server(|stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc");
+    });
+    let failure = ask(address).unwrap_err();
+    assert!(failure.what.contains("broke off"), "{failure}");
 }
 
 #[test]
 fn a_flood_ends_at_the_limit() {
-    let address = server(|stream, _| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-        let block = vec![0x12; 1 << 20];
-        // Ten gigabytes; the other end hangs up long before.
-        for _ in 0..10 << 10 {
-            if stream.write_all(&block).is_err() {
-                return;
+    for head in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+    ] {
+        let address = server(move |stream, _| {
+            let _ = stream.write_all(head.as_bytes());
+            let mut block = vec![0x12; 1 << 20];
+            if head.contains("chunked") {
+                block.splice(0..0, *b"100000\r\n");
+                block.extend(b"\r\n");
             }
-        }
+            // Ten gigabytes; the other end hangs up long before.
+            for _ in 0..10 << 10 {
+                if stream.write_all(&block).is_err() {
+                    return;
+                }
+            }
+        });
+        let failure = ask(address).unwrap_err();
+        assert!(failure.what.contains("more than 128 MiB"), "{failure}");
+    }
+}
+
+#[test]
+fn what_inflates_too_far_is_refused_with_node_and_limit() {
+    use std::process::{Command, Stdio};
+    // Hundreds of megabytes of nothing in one.
+    let zeros = Command::new("sh")
+        .args(["-c", "head -c 314572800 /dev/zero | gzip -1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bomb = zeros.wait_with_output().unwrap().stdout;
+    let address = respond("200 OK", "", bomb);
+    let failure = ask(address.clone()).unwrap_err();
+    assert!(
+        failure.what.contains(&address) && failure.what.contains("more than 256 MiB"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_byte_at_a_time_has_an_end() {
+    let drip = |head: &'static [u8]| {
+        server(move |stream, _| {
+            let _ = stream.write_all(head);
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    };
+    for head in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP",
+    ] {
+        let address = drip(head);
+        let failure = hasten(address.clone(), Duration::from_secs(1)).unwrap_err();
+        assert!(failure.what.contains(&address), "{failure}");
+    }
+    let address = drip(b"HTTP/1.1 200 OK\r\n\r\n");
+    let failure = hasten(address, Duration::from_secs(1)).unwrap_err();
+    assert_eq!(failure.exit, Exit::Deadline, "{failure}");
+    assert!(failure.what.contains("completely within 1 s"), "{failure}");
+}
+
+#[test]
+fn heads_without_end_and_redirects_are_refused() {
+    let address = server(|stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        let line = format!("X-A: {}\r\n", "a".repeat(4000));
+        while stream.write_all(line.as_bytes()).is_ok() {}
+    });
+    let failure = ask(address.clone()).unwrap_err();
+    assert!(failure.what.contains(&address), "{failure}");
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    for status in ["301 Moved Permanently", "307 Temporary Redirect"] {
+        let location = format!("Location: http://{}/x\r\n", elsewhere.local_addr().unwrap());
+        let address = server(move |stream, _| {
+            let head = format!("HTTP/1.1 {status}\r\n{location}Content-Length: 0\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+        });
+        let failure = ask(address).unwrap_err();
+        assert!(failure.to_string().contains("redirect"), "{failure}");
+    }
+    assert!(elsewhere.accept().is_err(), "nobody went there");
+}
+
+#[test]
+fn a_long_refusal_is_not_read_to_its_end() {
+    let address = server(|stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\n\r\n");
+        let line = format!("{}\n", "no".repeat(500));
+        while stream.write_all(line.as_bytes()).is_ok() {}
     });
     let failure = ask(address).unwrap_err();
-    assert!(failure.what.contains("more than 128 MiB"), "{failure}");
+    let shown: usize = failure.excerpt.iter().map(String::len).sum();
+    assert!(failure.excerpt.len() <= 3 && shown <= 2048, "{failure}");
+}
+
+#[test]
+fn all_bodies_together_have_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::within(root(&dir), 1 << 20, 1 << 10);
+    let address = respond("200 OK", "", vec![b'x'; 4 << 10]);
+    let failure = get(&target(address.clone()), "/", PATIENCE, &spool).unwrap_err();
+    assert!(
+        failure.what.contains(&address) && failure.what.contains("together"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn nothing_is_written_after_an_interrupt() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = Reader {
+        keeping: Keeping::saved(&root(&dir), "T"),
+        names: vec!["name".to_owned()],
+        time: String::new(),
+        closed: Arc::new(Mutex::new(true)),
+    };
+    let failure = reader.save(0, b"x").unwrap_err();
+    assert_eq!(failure.exit, Exit::Interrupted);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -133,8 +273,9 @@ fn a_closed_port_says_which_build_opens_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let failure = ask(address).unwrap_err();
+    let failure = ask(address.clone()).unwrap_err();
     assert!(failure.hint.unwrap().contains("WITH_DEBUG=1"));
+    assert_eq!(offers(&target(address)), None);
 }
 
 #[test]
@@ -147,7 +288,8 @@ fn the_request_is_what_net_http_pprof_serves() {
     };
     let mut cpu = target(address);
     cpu.profile = "cpu".into();
-    let _ = one(&cpu, &args, "");
+    let dir = tempfile::tempdir().unwrap();
+    let _ = ask_all(&[cpu], &args, &root(&dir));
     let request = receiver.recv().unwrap();
     assert!(
         request.starts_with("GET /debug/pprof/profile?seconds=0 HTTP/1.1"),

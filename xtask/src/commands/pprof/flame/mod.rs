@@ -10,6 +10,7 @@ use ::pprof::Profile;
 use ::pprof::flame::Flame;
 
 use super::args::ShowArgs;
+use super::kept;
 use super::leak::Moment;
 use super::load;
 use crate::commands::App;
@@ -43,9 +44,10 @@ pub(super) fn series(
     args: &ShowArgs,
 ) -> Result<u8> {
     let names: Vec<String> = moments.iter().map(side_name).collect();
-    let sides = names.iter().zip(moments);
+    let profiles = kept::together(moments.iter().map(|moment| &moment.profile))?;
+    let sides = names.iter().zip(&profiles);
     let sides: Vec<(&str, &Profile)> = sides
-        .map(|(name, moment)| (name.as_str(), &moment.profile))
+        .map(|(name, profile)| (name.as_str(), &**profile))
         .collect();
     let flame = Flame::new(&sides, &args.query(), "node", LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;

@@ -1,0 +1,157 @@
+//! Bodies of answers until they are read: in files without a name, of which all
+//! together have a limit. What is small stays in memory.
+
+use std::io::{Read, Seek, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8PathBuf;
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
+
+/// The largest profile seen in practice has 45 MB.
+pub(super) const LARGEST: u64 = 128 << 20;
+/// Bytes of all bodies that are not read yet.
+const TOGETHER: u64 = 2 << 30;
+/// With so many waiting, no more is asked for.
+const ENOUGH: u64 = 256 << 20;
+/// Of one body in memory.
+const SMALL: usize = 128 << 10;
+
+#[derive(Debug)]
+pub(super) struct Spool {
+    dir: Utf8PathBuf,
+    largest: u64,
+    together: u64,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Why a body does not fit.
+#[derive(Debug)]
+pub(super) enum Full {
+    Larger(u64),
+    Together(u64),
+    Disk(std::io::Error),
+}
+
+impl Spool {
+    /// Files are made in this folder, which exists.
+    pub(super) fn new(dir: Utf8PathBuf) -> Arc<Self> {
+        Self::within(dir, LARGEST, TOGETHER)
+    }
+
+    pub(super) fn within(dir: Utf8PathBuf, largest: u64, together: u64) -> Arc<Self> {
+        Arc::new(Self {
+            dir,
+            largest,
+            together,
+            used: Mutex::new(0),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// Until those that wait are fewer.
+    pub(super) fn wait(&self) {
+        let used = self
+            .freed
+            .wait_while(self.lock(), |used| *used > ENOUGH.min(self.together));
+        drop(used);
+    }
+
+    /// Room for one more body.
+    pub(super) fn body(self: &Arc<Self>) -> Body {
+        Body {
+            file: spooled_tempfile_in(SMALL, &self.dir),
+            size: 0,
+            spool: Arc::clone(self),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One body; its room is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Body {
+    file: SpooledTempFile,
+    pub(super) size: u64,
+    spool: Arc<Spool>,
+}
+
+impl Body {
+    /// # Errors
+    /// What is too much, or the system's.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let more = bytes.len() as u64;
+        if self.size + more > self.spool.largest {
+            return Err(Full::Larger(self.spool.largest));
+        }
+        {
+            let mut used = self.spool.lock();
+            if *used + more > self.spool.together {
+                return Err(Full::Together(self.spool.together));
+            }
+            *used += more;
+        }
+        self.size += more;
+        self.file.write_all(bytes).map_err(Full::Disk)
+    }
+
+    /// All of it, in memory.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn read(mut self) -> std::io::Result<Vec<u8>> {
+        self.file.rewind()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        *self.spool.lock() -= self.size;
+        self.spool.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_and_all_together_have_a_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = camino::Utf8Path::from_path(dir.path()).unwrap();
+        let spool = Spool::within(root.to_owned(), 100, 150);
+        let (mut one, mut other) = (spool.body(), spool.body());
+        one.push(&[1; 100]).unwrap();
+        assert!(matches!(one.push(&[1]), Err(Full::Larger(100))));
+        assert!(matches!(other.push(&[2; 60]), Err(Full::Together(150))));
+        other.push(&[2; 50]).unwrap();
+        assert_eq!(one.read().unwrap(), [1; 100]);
+        // What was read makes room.
+        other.push(&[2; 50]).unwrap();
+        assert_eq!(other.size, 100);
+        drop(other);
+        spool.wait();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_large_is_in_a_file_without_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = camino::Utf8Path::from_path(dir.path()).unwrap();
+        let spool = Spool::new(root.to_owned());
+        let mut body = spool.body();
+        let part = vec![7; 100 << 10];
+        for _ in 0..4 {
+            body.push(&part).unwrap();
+        }
+        assert!(body.file.is_rolled());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(body.read().unwrap(), part.repeat(4));
+    }
+}
