@@ -85,3 +85,46 @@ pub(crate) fn saved(home: &Home) -> serde_json::Value {
     sets.first_mut()
         .map_or(serde_json::Value::Null, serde_json::Value::take)
 }
+
+/// A profile in which nothing is as anybody writes it: its sample type and its
+/// unit are `kind` and `unit`, and one stack calls all of `names`, the first
+/// one from the root.
+pub(crate) fn odd(kind: &[u8], unit: &[u8], names: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let varint = |out: &mut Vec<u8>, mut value: usize| {
+        while value >= 0x80 {
+            out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+            value >>= 7;
+        }
+        out.push(u8::try_from(value).unwrap());
+    };
+    let field = |out: &mut Vec<u8>, tag: u8, inner: &[u8]| {
+        out.push(tag);
+        varint(out, inner.len());
+        out.extend_from_slice(inner);
+    };
+    field(&mut bytes, 0x0a, &[0x08, 1, 0x10, 2]);
+    let mut stack = Vec::new();
+    for id in (1..=names.len()).rev() {
+        varint(&mut stack, id);
+    }
+    let mut sample = Vec::new();
+    field(&mut sample, 0x0a, &stack);
+    field(&mut sample, 0x12, &[100]);
+    field(&mut bytes, 0x12, &sample);
+    for id in 1..=names.len() {
+        let (mut line, mut location, mut function) = (vec![0x08], vec![0x08], vec![0x08]);
+        varint(&mut line, id);
+        varint(&mut location, id);
+        field(&mut location, 0x22, &line);
+        varint(&mut function, id);
+        function.push(0x10);
+        varint(&mut function, id + 2);
+        field(&mut bytes, 0x22, &location);
+        field(&mut bytes, 0x2a, &function);
+    }
+    for text in [&b""[..], kind, unit].iter().chain(names) {
+        field(&mut bytes, 0x32, text);
+    }
+    bytes
+}

@@ -4,7 +4,7 @@ use pprof::Source;
 
 use crate::browser::Browser;
 use crate::common::{Home, said};
-use crate::node::{ask, corpus, grown, profile, send, serve};
+use crate::node::{ask, corpus, grown, odd, profile, send, serve};
 
 fn write(home: &Home, words: &[&str]) -> String {
     let page = home.path("page.html").to_string();
@@ -200,4 +200,141 @@ fn a_series_has_a_timeline_that_shows_and_compares_moments() {
     );
     let chosen = browser.text("document.getElementById('side').selectedOptions[0].textContent");
     assert!(chosen.contains('→'), "{chosen}");
+}
+
+/// The page of an odd profile, and what it draws: the names from the root.
+fn drawn_of(test: &str, home: &Home, bytes: &[u8]) -> Option<(Browser, Vec<String>)> {
+    let file = home.path("odd.pb.gz");
+    std::fs::write(&file, bytes).unwrap();
+    let page = write(home, &[file.as_str()]);
+    let mut browser = Browser::open(test, home, &page)?;
+    let names = browser.eval("drawn.map(i => D.names[D.name[i]])");
+    let names = names.as_array().unwrap().iter();
+    let names = names.map(|name| name.as_str().unwrap().to_owned()).collect();
+    Some((browser, names))
+}
+
+/// Names that every object of a script has, wherever a profile may have one.
+#[test]
+fn names_of_the_scripts_own_leave_no_empty_page() {
+    let test = "names_of_the_scripts_own_leave_no_empty_page";
+    let own: [&[u8]; 6] = [
+        b"constructor",
+        b"__proto__",
+        b"toString",
+        b"valueOf",
+        b"hasOwnProperty",
+        b"length",
+    ];
+    for unit in own {
+        let home = Home::new();
+        let opened = drawn_of(test, &home, &odd(unit, unit, &own));
+        let Some((mut browser, names)) = opened else {
+            return;
+        };
+        let mut expected = vec!["all".to_owned()];
+        expected.extend(own.map(|name| String::from_utf8(name.to_vec()).unwrap()));
+        assert_eq!(names, expected);
+        let unit = String::from_utf8_lossy(unit).into_owned();
+        assert_eq!(browser.text(SAID), format!("100 · {unit}"));
+        // The list of functions, and a search for one of them.
+        browser.keys("t");
+        let rows = browser.eval("document.querySelectorAll('tbody tr').length");
+        assert_eq!(rows, own.len() + 1);
+        browser.keys("/__proto__");
+        assert!(
+            browser.text(SAID).contains("matches 100"),
+            "{}",
+            browser.text(SAID)
+        );
+    }
+}
+
+/// Whatever a name is, it is text: nothing of it is run or loaded.
+#[test]
+fn names_do_not_leave_the_script() {
+    let test = "names_do_not_leave_the_script";
+    let hostile: [&[u8]; 11] = [
+        b"</script><script>document.title='run'</script>",
+        b"<!--<script>",
+        b"--></script>",
+        b"\";document.title='run';//",
+        b"'+document.title+'",
+        b"\\",
+        b"</title><img src=x onerror=document.title='run'>",
+        "\u{2028}\u{2029}document.title='run'".as_bytes(),
+        // A lone half of a pair, as JSON and WTF-8 have it.
+        b"\xed\xa0\x80",
+        b"\\ud800",
+        "\u{202e}\u{1b}[2J\u{7}\u{0}".as_bytes(),
+    ];
+    let home = Home::new();
+    let opened = drawn_of(test, &home, &odd(hostile[0], hostile[1], &hostile));
+    let Some((mut browser, names)) = opened else {
+        return;
+    };
+    assert_eq!(names.len(), hostile.len() + 1);
+    for (name, expected) in names[1..].iter().zip(hostile) {
+        assert_eq!(*name, String::from_utf8_lossy(expected));
+    }
+    assert_eq!(browser.text("document.title"), "odd.pb.gz");
+    assert_eq!(browser.eval("document.images.length"), 0);
+    assert_eq!(browser.eval("document.scripts.length"), 1);
+    browser.keys("t");
+    assert_eq!(browser.eval("document.images.length"), 0);
+    assert_eq!(browser.text("document.title"), "odd.pb.gz");
+}
+
+/// A stack of a hundred thousand calls is drawn from its root, and from where
+/// somebody looks.
+#[test]
+fn a_stack_without_end_is_drawn_as_far_as_there_is_room() {
+    let test = "a_stack_without_end_is_drawn_as_far_as_there_is_room";
+    let names: Vec<String> = (0..100_000).map(|of| format!("f{of}")).collect();
+    let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+    let home = Home::new();
+    let opened = drawn_of(test, &home, &odd(b"space", b"bytes", &names));
+    let Some((mut browser, drawn)) = opened else {
+        return;
+    };
+    assert_eq!(drawn[1], "f0");
+    assert!(browser.text(SAID).contains("deeper calls"));
+    // The root's row has a colour: a canvas that is too tall stays empty.
+    let place = middle(&mut browser, "f3");
+    assert_ne!(colour(&mut browser, place), [0, 0, 0]);
+    browser.keys("t");
+    browser.eval("go(50000)");
+    let drawn = browser.eval("drawn.map(i => D.names[D.name[i]])");
+    assert_eq!(drawn[0], "f49999");
+    browser.press("Backspace");
+    assert_eq!(browser.text("D.names[D.name[zoom]]"), "f49998");
+}
+
+/// A link may say anything.
+#[test]
+fn a_link_to_what_is_not_there_shows_everything() {
+    let test = "a_link_to_what_is_not_there_shows_everything";
+    let home = Home::new();
+    let page = write(&home, &[&two_nodes(&home)]);
+    for link in [
+        "side=0.5",
+        "side=constructor",
+        "side=0-0.5",
+        "side=-1",
+        "side=0-1-0",
+        "zoom=1.5",
+        "zoom=1e99",
+        "zoom=__proto__",
+        "find=(",
+        "side=%00&zoom=NaN&flame=%3Cscript%3E",
+    ] {
+        let Some(mut browser) = Browser::open(test, &home, &format!("{page}#{link}")) else {
+            return;
+        };
+        assert!(
+            browser.text(SAID).starts_with("114.03MB · inuse_space"),
+            "{link}: {}",
+            browser.text(SAID)
+        );
+    }
 }
