@@ -60,6 +60,15 @@ impl World {
         self.home.read(&format!("talos/_out/{name}"))
     }
 
+    /// The folder in which parts of a release's files are.
+    fn part(&self, release: &str) -> Utf8PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let part = self.dir.join("_out").join(release).join(".part");
+        std::fs::create_dir_all(&part).unwrap();
+        std::fs::set_permissions(&part, PermissionsExt::from_mode(0o700)).unwrap();
+        part
+    }
+
     fn has(&self, name: &str) -> bool {
         self.dir.join("_out").join(name).exists()
     }
@@ -103,7 +112,7 @@ fn releases_are_fetched_checked_and_gone_on_with() {
             world.out("v1.9.5/initramfs.xz"),
             releases.file("v1.9.5/initramfs-amd64.xz")
         );
-        assert!(!world.has("v1.9.5/initramfs.xz.part"));
+        assert!(!world.has("v1.9.5/.part"));
 
         // What is there is not asked for again.
         releases.forget();
@@ -111,7 +120,8 @@ fn releases_are_fetched_checked_and_gone_on_with() {
         assert!(releases.all().is_empty(), "{:?}", releases.all());
 
         // What was fetched whole before a run was killed is only checked.
-        let (part, whole) = ("v1.10.0/vmlinuz.part", "v1.10.0/vmlinuz");
+        let (part, whole) = ("v1.10.0/.part/vmlinuz", "v1.10.0/vmlinuz");
+        world.part("v1.10.0");
         std::fs::rename(
             world.dir.join("_out").join(whole),
             world.dir.join("_out").join(part),
@@ -123,9 +133,10 @@ fn releases_are_fetched_checked_and_gone_on_with() {
 
         // A part of something else is fetched anew.
         std::fs::remove_file(world.dir.join("_out").join(whole)).unwrap();
+        world.part("v1.10.0");
         world
             .home
-            .write("talos/_out/v1.10.0/vmlinuz.part", &"x".repeat(100_000));
+            .write("talos/_out/v1.10.0/.part/vmlinuz", &"x".repeat(100_000));
         build(&[]);
         assert_eq!(world.out(whole), releases.file("v1.10.0/vmlinuz-amd64"));
     });
@@ -142,7 +153,7 @@ fn what_is_not_the_release_is_not_taken() {
         assert_eq!(said.code, Some(4), "{}", said.stderr);
         let told = "vmlinuz-amd64: not to be had, or not what sha256sum.txt says";
         assert!(said.stderr.contains(told), "{}", said.stderr);
-        assert!(!world.has("v1.10.0/vmlinuz") && !world.has("v1.10.0/vmlinuz.part"));
+        assert!(!world.has("v1.10.0/vmlinuz") && !world.has("v1.10.0/.part/vmlinuz"));
         assert!(!world.has("pushed"), "nothing was built for it");
 
         // A server that breaks every time: what came is kept for the next run.
@@ -162,6 +173,122 @@ fn what_is_not_the_release_is_not_taken() {
             releases.asked(file)[0].starts_with("bytes="),
             "from where it broke"
         );
+    });
+}
+
+/// A sum under a name that only ends alike is another file's.
+#[test]
+fn the_sum_is_that_of_the_very_name() {
+    apart("the_sum_is_that_of_the_very_name", |apart| {
+        let releases = Releases::serve(&["v1.9.5", "v1.10.0"]);
+        let _registry = apart.registry();
+        let file = "v1.10.0/vmlinuz-amd64";
+        for sums in [
+            "SUM  _out/x-vmlinuz-amd64\n",
+            "SUM  x/vmlinuz-amd64\n",
+            "SUM  _out/vmlinuz-amd64.sig\n",
+            "SUM  _out/vmlinuz-amd64\nOTHER  _out/vmlinuz-amd64\n",
+            "# SUM  _out/vmlinuz-amd64\n",
+            "",
+        ] {
+            let world = World::new(&releases);
+            releases.says("v1.10.0/sha256sum.txt", file, sums);
+            let said = world.upgrade(&[]);
+            assert_eq!(said.code, Some(4), "{sums}: {}", said.stderr);
+            assert!(!world.has("v1.10.0/vmlinuz"), "{sums}");
+        }
+        for sums in ["SUM  vmlinuz-amd64\n", "SUM *_out/vmlinuz-amd64\n"] {
+            let world = World::new(&releases);
+            releases.says("v1.10.0/sha256sum.txt", file, sums);
+            world.upgrade(&[]);
+            assert!(world.has("v1.10.0/vmlinuz"), "{sums}");
+        }
+    });
+}
+
+/// What lies in the place of a file that is fetched stays as it is.
+#[test]
+fn nothing_is_written_through_a_link() {
+    apart("nothing_is_written_through_a_link", |apart| {
+        let releases = Releases::serve(&["v1.9.5", "v1.10.0"]);
+        let _registry = apart.registry();
+        let names = [
+            "vmlinuz",
+            "initramfs.xz",
+            "sha256sum.txt",
+            "vmlinuz.part",
+            ".part/vmlinuz",
+            ".part/sha256sum.txt",
+        ];
+        let world = World::new(&releases);
+        let secret = world.home.write("secret", "from before");
+        let part = world.part("v1.10.0");
+        for (place, name) in names.iter().enumerate() {
+            let link = world.dir.join("_out/v1.10.0").join(name);
+            match place % 2 {
+                0 => std::os::unix::fs::symlink(&secret, link).unwrap(),
+                _ => std::fs::hard_link(&secret, link).unwrap(),
+            }
+        }
+        // A hard link in the file's own place is a file that is there.
+        std::fs::remove_file(world.dir.join("_out/v1.10.0/initramfs.xz")).unwrap();
+        let said = world.upgrade(&[]);
+        assert_eq!(world.home.read("secret"), "from before", "{}", said.stderr);
+        for (file, released) in [
+            ("vmlinuz", "vmlinuz-amd64"),
+            ("initramfs.xz", "initramfs-amd64.xz"),
+        ] {
+            let whole = releases.file(&format!("v1.10.0/{released}"));
+            assert_eq!(world.out(&format!("v1.10.0/{file}")), whole);
+        }
+        assert!(!part.join("vmlinuz").exists());
+
+        // A folder that is a link, and one for the parts that is.
+        let elsewhere = world.home.path("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        let release = world.dir.join("_out/v1.9.5");
+        std::fs::remove_dir_all(&release).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &release).unwrap();
+        let said = world.upgrade(&[]);
+        assert_eq!(said.code, Some(4), "{}", said.stderr);
+        assert!(said.stderr.contains("v1.9.5 is a link"), "{}", said.stderr);
+        std::fs::remove_file(&release).unwrap();
+        std::fs::create_dir(&release).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, release.join(".part")).unwrap();
+        let said = world.upgrade(&[]);
+        assert_eq!(said.code, Some(4), "{}", said.stderr);
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    });
+}
+
+/// No more than five redirects, and no more than fits.
+#[test]
+fn redirects_and_sizes_have_an_end() {
+    apart("redirects_and_sizes_have_an_end", |apart| {
+        let releases = Releases::serve(&["v1.9.5", "v1.10.0"]);
+        let _registry = apart.registry();
+        let world = World::new(&releases);
+        let file = "v1.10.0/vmlinuz-amd64";
+        releases.redirects(file, file);
+        let said = world.upgrade(&[]);
+        assert_eq!(said.code, Some(4), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("Maximum (5) redirects"),
+            "{}",
+            said.stderr
+        );
+        // Another protocol is not spoken wherever it is sent to.
+        let secret = world.home.write("secret", "from before");
+        releases.redirects(file, &format!("file://{secret}"));
+        let said = world.upgrade(&[]);
+        assert_eq!(said.code, Some(4), "{}", said.stderr);
+        assert!(!world.has("v1.10.0/vmlinuz"));
+        // Two megabytes of checksums.
+        let world = World::new(&releases);
+        releases.says("v1.9.5/sha256sum.txt", file, &"SUM  x\n".repeat(30_000));
+        let said = world.upgrade(&[]);
+        assert_ne!(said.code, Some(0), "{}", said.stderr);
+        assert!(!world.has("v1.9.5/sha256sum.txt"), "{}", said.stderr);
     });
 }
 

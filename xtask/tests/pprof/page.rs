@@ -210,7 +210,9 @@ fn drawn_of(test: &str, home: &Home, bytes: &[u8]) -> Option<(Browser, Vec<Strin
     let mut browser = Browser::open(test, home, &page)?;
     let names = browser.eval("drawn.map(i => D.names[D.name[i]])");
     let names = names.as_array().unwrap().iter();
-    let names = names.map(|name| name.as_str().unwrap().to_owned()).collect();
+    let names = names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
     Some((browser, names))
 }
 

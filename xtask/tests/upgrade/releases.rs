@@ -107,6 +107,8 @@ struct State {
     /// After how many bytes the next answers break off.
     breaks: BTreeMap<String, Vec<usize>>,
     spoiled: Vec<String>,
+    /// Where else a file is said to be.
+    redirects: BTreeMap<String, String>,
 }
 
 impl Releases {
@@ -157,6 +159,30 @@ impl Releases {
         self.state.lock().unwrap().spoiled.retain(|it| it != path);
     }
 
+    /// Checksums of another text: `SUM` is that of `file`, `OTHER` another one.
+    pub(crate) fn says(&self, sums: &str, file: &str, text: &str) {
+        let mut state = self.state.lock().unwrap();
+        let sum = sha256(&state.files[file]);
+        let text = text.replace("SUM", &sum).replace("OTHER", &"0".repeat(64));
+        let all = String::from_utf8(state.files[sums].clone()).unwrap();
+        let others = all.lines().filter(|line| line.contains("initramfs"));
+        let others: String = others.map(|line| format!("{line}\n")).collect();
+        state.files.insert(sums.to_owned(), (others + &text).into());
+    }
+
+    pub(crate) fn redirects(&self, path: &str, to: &str) {
+        let to = if to.contains("://") {
+            to.to_owned()
+        } else {
+            format!("{}{to}", self.url())
+        };
+        self.state
+            .lock()
+            .unwrap()
+            .redirects
+            .insert(path.to_owned(), to);
+    }
+
     /// The ranges that were asked for.
     pub(crate) fn asked(&self, path: &str) -> Vec<String> {
         let of_path = |(asked, _): &(String, String)| asked == path;
@@ -203,6 +229,9 @@ fn serve(stream: &mut TcpStream, state: &Mutex<State>) {
     let Some(mut file) = state.files.get(&path).cloned() else {
         return answer(stream, "404 Not Found", "", b"");
     };
+    if let Some(to) = state.redirects.get(&path) {
+        return answer(stream, "302 Found", &format!("Location: {to}\r\n"), b"");
+    }
     if state.spoiled.contains(&path) {
         file[0] ^= 1;
     }

@@ -69,7 +69,7 @@ pub fn holder(port: u16) -> Option<Listener> {
 fn get(port: u16, path: &str) -> Option<u16> {
     // Refused at once where nothing listens; the agent would take longer.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(2)))
         .max_redirects(0)
