@@ -219,13 +219,9 @@ pub const CASES: &[Case] = &[
         ]
     ),
     asks!(
-        "clock_and_documents",
+        "documents_that_are_written",
         "options decide, not names",
         [
-            "date -s 2001-01-01",
-            "date --se=2001-01-01",
-            "date -us 2001-01-01",
-            "date 010112002001",
             "yq -i .a=1 canary",
             "yq -Pi .a=1 canary",
             "yq --inplace=true .a=1 canary",
@@ -318,7 +314,6 @@ pub const CASES: &[Case] = &[
                 "uniq c*",
                 "cat [-]o*",
                 "sed * canary",
-                "date *",
                 "git tag *",
             ]);
             checkout(stage);
@@ -433,7 +428,8 @@ pub const CASES: &[Case] = &[
         attack: |stage| {
             // A folder that is a bare repository, which a clone may bring along.
             checkout(stage);
-            let script = "git init -q --bare sub && git -C sub config core.fsmonitor ../ext && git -C sub config core.worktree .";
+            let script = "git clone -q --bare . sub && cd sub && git config core.bare false \
+                && git config core.worktree . && git config core.fsmonitor \"$PWD/../ext\"";
             git(stage, script);
             stage.write(
                 "talos/sub/Makefile",
