@@ -78,16 +78,16 @@ fn watched(stage: &Stage, attack: impl Fn(&Stage)) {
     let before = listed(stage);
     let refs =
         "git for-each-ref; git symbolic-ref HEAD; git config --list --local; cat canary; date +%Y";
-    let refs_of = |stage: &Stage| {
+    let known = |stage: &Stage| {
         let mut command = stage.program("sh");
         stage
             .run(command.args(["-c", refs]).current_dir(&dir))
             .stdout
     };
-    let was = refs_of(stage);
+    let was = known(stage);
     attack(stage);
     assert_eq!(listed(stage), before);
-    assert_eq!(refs_of(stage), was);
+    assert_eq!(known(stage), was);
 }
 
 fn looked(stage: &Stage, look: &[&str]) -> Outcome {

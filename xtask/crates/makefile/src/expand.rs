@@ -87,7 +87,7 @@ impl Make<'_, '_> {
     }
 
     fn expand_pieces(&mut self, text: &str, place: &Place) -> Result<String> {
-        let mut out = String::with_capacity(text.len());
+        let mut out = String::with_capacity(text.len() * 2);
         for piece in syntax::pieces(text) {
             match piece {
                 Piece::Text(text) => {
@@ -305,6 +305,9 @@ impl Make<'_, '_> {
 
     /// `text` for a shell, which has to be able to call make.
     pub(crate) fn with_make(&mut self, text: &str, place: &Place) -> Result<String> {
+        if !text.contains(slots::MAKE) {
+            return Ok(text.to_owned());
+        }
         let calls = text.matches(slots::MAKE).count();
         let longer = calls.saturating_mul(self.session.make_command.len());
         if text.len().saturating_add(longer) > LONGEST {

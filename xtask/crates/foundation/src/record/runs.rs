@@ -42,6 +42,13 @@ impl Record {
         let root = state.join("runs");
         let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
+            // Names of runs are nobody else's business either.
+            match own::create_folder(&root, 0o700) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(error);
+                }
+                _ => {}
+            }
             let (id, dir) = new_dir(&root, verb)?;
             let words = Secrets::default();
             let command: Vec<String> = command.iter().map(|word| words.masked(word)).collect();
