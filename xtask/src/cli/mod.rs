@@ -74,18 +74,17 @@ impl Cli {
     }
 }
 
-/// For hints: how many of `words` are a subcommand that takes `--name`.
-pub fn takes_name(words: &[&str]) -> Option<usize> {
+/// For hints: whether the subcommand that `words` begin with takes `--name`.
+pub fn takes_name(words: &[&str]) -> bool {
     let command = Cli::command();
-    let (mut at, mut depth) = (&command, 0);
+    let mut at = &command;
     for word in words {
-        let Some(sub) = at.find_subcommand(word) else {
+        let Some(below) = at.find_subcommand(word) else {
             break;
         };
-        (at, depth) = (sub, depth + 1);
+        at = below;
     }
-    let is_name = |arg: &clap::Arg| arg.get_long() == Some("name");
-    at.get_arguments().any(is_name).then_some(depth)
+    at.get_arguments().any(|arg| arg.get_long() == Some("name"))
 }
 
 /// Flags that every command knows.

@@ -75,8 +75,8 @@ pub struct Started {
     pub talos_dir: Option<String>,
     /// `--name`: the cluster.
     pub name: Option<String>,
-    /// How many of these words are the subcommand, if it takes `--name`.
-    pub takes_name: fn(&[&str]) -> Option<usize>,
+    /// Whether the subcommand that these words begin with takes `--name`.
+    pub takes_name: fn(&[&str]) -> bool,
 }
 
 impl Default for Started {
@@ -86,7 +86,7 @@ impl Default for Started {
             lab: Lab::default(),
             talos_dir: None,
             name: None,
-            takes_name: |_| None,
+            takes_name: |_| false,
         }
     }
 }
@@ -190,18 +190,17 @@ impl Started {
             Lab::Shell => false,
         };
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-        if let Some(name) = self.name.as_ref().filter(|_| !has_name)
-            && let Some(at) = (self.takes_name)(&texts)
-        {
-            let option = [Word::of("--name", false), Word::of(name, true)];
-            words.splice(at..at, option);
-        }
-        if let Some(dir) = self.talos_dir.as_ref().filter(|_| !has_dir) {
-            let at = (0..words.len()).find(|at| ends_options(&words, *at));
-            let at = at.unwrap_or(words.len());
-            let option = [Word::of("-C", false), Word::of(dir, true)];
-            words.splice(at..at, option);
-        }
+        let is_named = has_name || !(self.takes_name)(&texts);
+        let given = [
+            ("--name", self.name.as_ref().filter(|_| !is_named)),
+            ("-C", self.talos_dir.as_ref().filter(|_| !has_dir)),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(option, value)| Some([Word::of(option, false), Word::of(value?, true)]));
+        let at = (0..words.len()).find(|at| ends_options(&words, *at));
+        let at = at.unwrap_or(words.len());
+        words.splice(at..at, given.flatten());
         let lab = if lab { " --lab" } else { "" };
         format!("{}{lab}{}", self.tool, line(&words))
     }
@@ -312,14 +311,8 @@ fn line(words: &[Word]) -> String {
 mod tests {
     use super::*;
 
-    /// As the command line does: `cluster` takes it, at both levels.
-    fn takes_name(words: &[&str]) -> Option<usize> {
-        match words {
-            ["cluster", "list", ..] => None,
-            ["cluster", "up" | "logs" | "destroy", ..] => Some(2),
-            ["cluster", ..] => Some(1),
-            _ => None,
-        }
+    fn takes_name(words: &[&str]) -> bool {
+        words[0] == "cluster" && words.get(1) != Some(&"list")
     }
 
     fn started(lab: Lab) -> Started {
@@ -340,7 +333,7 @@ mod tests {
             ("cluster", format!("--lab cluster --name mine {dir}")),
             (
                 "cluster logs -f",
-                format!("--lab cluster logs --name mine -f {dir}"),
+                format!("--lab cluster logs -f --name mine {dir}"),
             ),
             ("cluster list", format!("--lab cluster list {dir}")),
             ("--lab cluster", format!("--lab cluster --name mine {dir}")),
