@@ -14,6 +14,65 @@ const FRAMES: u64 = 1 << 32;
 /// edges of a graph.
 pub(crate) const CALLS: usize = 1 << 24;
 
+/// Of names that a profile's own tables are unfolded to, for each byte of it, and
+/// in any case: a name may stand at every line, and a stack may name one location
+/// a thousand times.
+const UNFOLDED: usize = 32;
+const SOME: usize = 64 << 20;
+/// Text of a report that nobody could read any more.
+const MOST: usize = 2 << 30;
+/// Calls of a flame graph, times its sides.
+pub(crate) const CELLS: usize = 1 << 25;
+/// Labels of a merged profile.
+pub(crate) const LABELS: usize = 1 << 23;
+/// Frames of stacks that are held by name.
+const STACKS: usize = 1 << 27;
+
+/// How much more may be put together of names.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    left: usize,
+    limit: usize,
+    what: &'static str,
+}
+
+impl Budget {
+    /// Bytes of names of this profile.
+    pub fn names(profile: &Profile, what: &'static str) -> Self {
+        let limit = SOME.saturating_add(profile.memory().saturating_mul(UNFOLDED));
+        Self::new(limit.min(MOST), what)
+    }
+
+    /// Frames of stacks.
+    pub fn frames() -> Self {
+        Self::new(STACKS, "the number of frames")
+    }
+
+    pub fn new(limit: usize, what: &'static str) -> Self {
+        Self {
+            left: limit,
+            limit,
+            what,
+        }
+    }
+
+    /// # Errors
+    /// Where there is no more.
+    #[inline]
+    pub fn take(&mut self, amount: usize) -> Result<()> {
+        match self.left.checked_sub(amount) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Error::TooLarge {
+                what: self.what,
+                limit: self.limit as u64,
+            }),
+        }
+    }
+}
+
 /// # Errors
 /// A string that is no name.
 pub(crate) fn check_texts(strings: &[Span]) -> Result<()> {

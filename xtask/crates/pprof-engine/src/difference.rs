@@ -50,8 +50,8 @@ impl Difference {
         ];
         let sides = [&self.profile, &self.base];
         let mut frames = [
-            Frames::of(sides[0], &views[0], query, false),
-            Frames::of(sides[1], &views[1], query, false),
+            Frames::of(sides[0], &views[0], query, false)?,
+            Frames::of(sides[1], &views[1], query, false)?,
         ];
         let nameless = |of: &Frames| of.infos.iter().any(|info| info.name.is_empty());
         if !views.iter().all(View::is_plain) || frames.iter().any(nameless) {

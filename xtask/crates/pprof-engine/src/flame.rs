@@ -6,7 +6,7 @@ mod grow;
 
 use rustc_hash::FxHashMap;
 
-use crate::bounds::CALLS;
+use crate::bounds::{CALLS, CELLS};
 use crate::error::{Error, Result};
 use crate::profile::Profile;
 use crate::query::Query;
@@ -120,6 +120,12 @@ impl Flame {
             tagframes::with(profile, query, |profile, query| {
                 grow(&mut builder, &mut sides, profile, query, name, split)
             })?;
+        }
+        if builder.nodes.len().saturating_mul(sides.len()) > CELLS {
+            return Err(Error::TooLarge {
+                what: "the number of calls on all sides",
+                limit: CELLS as u64,
+            });
         }
         let (calls, elided) = flatten::flatten(&builder, sides.len(), least);
         Ok(Self {

@@ -8,6 +8,8 @@ use std::hash::Hash;
 use hashbrown::HashMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use crate::bounds::Budget;
+use crate::error::Result;
 use crate::profile::{Location, Profile};
 use crate::query::{Granularity, Query};
 use crate::view::View;
@@ -77,8 +79,11 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub fn of(profile: &Profile, view: &View, query: &Query, objects: bool) -> Self {
+    /// # Errors
+    /// Names that are repeated until they fill the memory.
+    pub fn of(profile: &Profile, view: &View, query: &Query, objects: bool) -> Result<Self> {
         let mut builder = Builder {
+            budget: Budget::names(profile, "the text of all names"),
             profile,
             query,
             objects,
@@ -93,17 +98,19 @@ impl Frames {
             let from = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             let lines = view.lines(place);
             if lines.is_empty() {
-                nodes.push(builder.nameless(location));
+                nodes.push(builder.nameless(location)?);
             }
-            nodes.extend(lines.iter().map(|line| builder.line(location, *line)));
+            for line in lines {
+                nodes.push(builder.line(location, *line)?);
+            }
             let to = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             ranges.push((from, to));
         }
-        Self {
+        Ok(Self {
             infos: builder.infos,
             nodes,
             ranges,
-        }
+        })
     }
 
     /// All places of locations.
@@ -157,23 +164,27 @@ struct Builder<'a> {
     places: HashMap<Info, u32, FxBuildHasher>,
     by_function: Vec<u32>,
     by_line: FxHashMap<(u32, i64, i64), u32>,
+    budget: Budget,
 }
 
 impl Builder<'_> {
-    fn intern(&mut self, info: Info) -> u32 {
+    fn intern(&mut self, info: Info) -> Result<u32> {
+        // Of what is known already too: it was put together all the same.
+        let text = info.name.len() + info.file.len() + info.object.len();
+        self.budget.take(text)?;
         let next = u32::try_from(self.infos.len()).unwrap_or(u32::MAX);
         let place = *self.places.entry(info.clone()).or_insert(next);
         if place == next {
             self.infos.push(info);
         }
-        place
+        Ok(place)
     }
 
     fn keeps_address(&self) -> bool {
         self.query.granularity == Granularity::Addresses
     }
 
-    fn nameless(&mut self, location: &Location) -> u32 {
+    fn nameless(&mut self, location: &Location) -> Result<u32> {
         let info = Info {
             address: if self.keeps_address() {
                 location.address
@@ -191,7 +202,7 @@ impl Builder<'_> {
         mapping.map_or_else(String::new, |of| self.profile.row(of.file).into_owned())
     }
 
-    fn line(&mut self, location: &Location, place: u32) -> u32 {
+    fn line(&mut self, location: &Location, place: u32) -> Result<u32> {
         let line = self.profile.lines[place as usize];
         let function = self.profile.functions[line.function as usize];
         // A named function is one node wherever it is: answered without
@@ -202,19 +213,19 @@ impl Builder<'_> {
             Granularity::Functions | Granularity::FileFunctions if cacheable => {
                 let known = self.by_function[line.function as usize];
                 if known != u32::MAX {
-                    return known;
+                    return Ok(known);
                 }
             }
             Granularity::Lines if cacheable => {
                 let key = (line.function, line.line, line.column);
                 if let Some(known) = self.by_line.get(&key) {
-                    return *known;
+                    return Ok(*known);
                 }
             }
             _ => {}
         }
         let info = self.info(location, place);
-        let node = self.intern(info);
+        let node = self.intern(info)?;
         if cacheable {
             self.by_function[line.function as usize] = node;
             if self.query.granularity == Granularity::Lines {
@@ -222,7 +233,7 @@ impl Builder<'_> {
                     .insert((line.function, line.line, line.column), node);
             }
         }
-        node
+        Ok(node)
     }
 
     fn info(&self, location: &Location, place: u32) -> Info {

@@ -168,7 +168,7 @@ impl Incoming {
         };
         // Without labels stacks do not repeat: nothing is won.
         let is_plain = table.places.is_empty() && labels.len == 0;
-        if got != table.width || is_plain || self.sets.len() > SETS {
+        if got != table.width || got == 0 || is_plain || self.sets.len() > SETS {
             return None;
         }
         let of = |span: Span| &bytes[span.start as usize..span.end()];

@@ -35,6 +35,7 @@ mod view;
 mod wire;
 mod write;
 
+pub use bounds::Budget;
 pub use calls::{Edge, Edges};
 pub use decode::FromText;
 pub use difference::Difference;

@@ -275,6 +275,250 @@ fn the_largest_numbers_are_taken() {
     pprof::diff(decoded.clone(), decoded, pprof::Base::Compare, true).unwrap();
 }
 
+/// All reports, of which none may panic.
+fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
+    let time = |_, _| String::new();
+    let mut told = Vec::new();
+    for query in [
+        Query::default(),
+        Query {
+            granularity: pprof::Granularity::Lines,
+            trim: false,
+            ..Query::default()
+        },
+        Query {
+            granularity: pprof::Granularity::Addresses,
+            tagroot: Some("node".into()),
+            mean: true,
+            ..Query::default()
+        },
+    ] {
+        told.push(report::top_text(profile, &query, &time).map(drop));
+        told.push(report::tree(profile, &query, &time).map(drop));
+        told.push(report::peek(profile, &query, ".", &time).map(drop));
+        told.push(report::traces(profile, &query, &time).map(drop));
+        told.push(report::raw(profile, &query, &time).map(drop));
+        told.push(report::tags(profile, &query).map(drop));
+        told.push(report::goroutines(profile, &query, "node").map(drop));
+        told.push(report::stacks(profile, &query).map(drop));
+        told.push(report::groups(profile, &query, &|name, _| Some(name.to_owned())).map(drop));
+        told.push(report::compare(profile, profile, &query).map(drop));
+        let nothing = |_: &str| Ok(Vec::new());
+        told.push(report::list_text(profile, &query, ".", &nothing).map(drop));
+        let flame = pprof::flame::Flame::new(&[("one", profile)], &query, "node", 0.0);
+        told.push(flame.and_then(|flame| {
+            let page = pprof::web::Page {
+                title: "t",
+                differ: false,
+                moments: &[],
+            };
+            let _ = pprof::web::page(&flame, &page);
+            let _ = pprof::export::speedscope(&flame, "t");
+            let _ = pprof::export::firefox(&flame, "t", 0.0);
+            let _ = pprof::export::svg(&flame, "t");
+            pprof::export::folded(&flame).map(drop)
+        }));
+    }
+    told.push(pprof::compress(profile).map(drop));
+    told.push(pprof::merge(vec![pprof::Source::new(profile.clone())]).map(drop));
+    told
+}
+
+/// Calls without end, by themselves and from each other.
+#[test]
+fn a_stack_without_end_needs_no_stack_of_ours() {
+    let mut profile = small();
+    profile.sample[0].location_id = vec![1; 300_000];
+    let again = pprof::decode(profile.encode_to_vec()).unwrap();
+    // Each told, or refused; on a thread with little room.
+    let small = std::thread::Builder::new().stack_size(256 << 10);
+    let told = small.spawn(move || ask_everything(&again)).unwrap();
+    assert!(told.join().unwrap().iter().any(Result::is_ok));
+}
+
+#[test]
+fn sums_run_over_as_they_do_in_go() {
+    let mut profile = small();
+    let text = |text: &str| text.as_bytes().to_vec();
+    profile
+        .string_table
+        .extend([text("key"), text("a"), text("b")]);
+    for value in 5..=6 {
+        profile.sample.push(Sample {
+            location_id: vec![1],
+            value: vec![i64::MAX],
+            label: vec![Label {
+                key: 4,
+                str: value,
+                ..Label::default()
+            }],
+        });
+    }
+    let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
+    for told in ask_everything(&decoded) {
+        told.unwrap();
+    }
+    let tags = report::tags(&decoded, &Query::default()).unwrap();
+    // Twice the largest number is -2.
+    assert!(tags.text.contains("key: Total -2B"), "{}", tags.text);
+}
+
+/// Rust refuses to pad to more than 65535 columns, with a panic.
+#[test]
+fn a_key_wider_than_any_line_is_told() {
+    let mut profile = small();
+    profile.string_table.push(vec![b'k'; 100_000]);
+    profile.sample[0].label = vec![Label {
+        key: 4,
+        num: 7,
+        num_unit: 4,
+        ..Label::default()
+    }];
+    let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
+    for told in ask_everything(&decoded) {
+        told.unwrap();
+    }
+}
+
+/// Some kilobytes, of which each line repeats a megabyte.
+#[test]
+fn names_that_are_repeated_have_an_end() {
+    let mut profile = small();
+    profile.string_table.push(vec![b'n'; 1 << 20]);
+    profile.mapping = vec![message::Mapping {
+        id: 1,
+        filename: 4,
+        ..message::Mapping::default()
+    }];
+    profile.location.clear();
+    profile.function.clear();
+    let count = 300;
+    for id in 1..=count {
+        profile.function.push(message::Function {
+            id,
+            // Of half of them only the file that is mapped is known.
+            name: if id % 2 == 0 { 4 } else { 0 },
+            start_line: i64::try_from(id).unwrap(),
+            ..message::Function::default()
+        });
+        profile.location.push(Location {
+            id,
+            mapping_id: 1,
+            address: id,
+            line: vec![Line {
+                function_id: id,
+                line: i64::try_from(id).unwrap(),
+                column: 0,
+            }],
+            ..Location::default()
+        });
+    }
+    profile.sample[0].location_id = (1..=count).collect();
+    let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
+    let error = report::top(&decoded, &Query::default()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the text of all names exceeds"),
+        "{error}"
+    );
+    let told = ask_everything(&decoded);
+    let refused = |told: &pprof::Result<()>| matches!(told, Err(Error::TooLarge { .. }));
+    assert!(told.iter().any(refused));
+}
+
+/// Each goroutine on a node of its own, at a place of its own.
+#[test]
+fn groups_on_nodes_without_end_are_refused() {
+    let mut profile = small();
+    profile.sample.clear();
+    profile.string_table.push(b"node".to_vec());
+    for of in 0..40_000_i64 {
+        profile.string_table.push(format!("n{of}").into_bytes());
+        profile.location.push(Location {
+            id: u64::try_from(of).unwrap() + 2,
+            line: Vec::new(),
+            address: u64::try_from(of).unwrap(),
+            ..Location::default()
+        });
+        profile.sample.push(Sample {
+            location_id: vec![u64::try_from(of).unwrap() + 2],
+            value: vec![1],
+            label: vec![Label {
+                key: 4,
+                str: of + 5,
+                ..Label::default()
+            }],
+        });
+    }
+    let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
+    let error = report::goroutines(&decoded, &Query::default(), "node").unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+/// What has samples and no types is refused on both roads.
+#[test]
+fn samples_of_no_type_are_refused_however_large() {
+    let mut profile = small();
+    profile.sample_type.clear();
+    profile.sample = (0..60_000)
+        .map(|of| Sample {
+            location_id: vec![1],
+            value: Vec::new(),
+            label: vec![Label {
+                key: 1,
+                num: of * 7_919,
+                ..Label::default()
+            }],
+        })
+        .collect();
+    let bytes = profile.encode_to_vec();
+    // Beyond this it is read while it inflates.
+    let stored = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(&bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert!(stored.len() > 1 << 18);
+    let said = "samples but no sample types";
+    assert_eq!(pprof::decode(stored).unwrap_err().to_string(), said);
+    assert_eq!(pprof::decode(bytes).unwrap_err().to_string(), said);
+}
+
+#[test]
+fn text_forms_are_as_little_believed() {
+    // The one quotient that does not fit.
+    let text = format!(
+        "heap profile: 1: 1 [1: 1] @ heap/1024\n-1: {} [1: 1] @ 0x1\n",
+        i64::MIN
+    );
+    let decoded = pprof::decode(text.into_bytes()).unwrap();
+    ask_everything(&decoded);
+    // A stack of many addresses, of which each is described: not squared.
+    let mut text = String::from("goroutine profile: total 1\n1 @");
+    for address in 0..60_000 {
+        text.push_str(&format!(" {address:#x}"));
+    }
+    text.push('\n');
+    for address in 0..60_000 {
+        text.push_str(&format!("#\t{address:#x}\tf+0x1\t/f.go:1\n"));
+    }
+    let decoded = pprof::decode(text.into_bytes()).unwrap();
+    assert_eq!(decoded.sample_count(), 1);
+    let top = report::top(&decoded, &Query::default()).unwrap();
+    assert!(top.rows.iter().any(|row| row.name == "f"));
+    for text in [
+        "goroutine 1 [running]:\nf(\n\t:-1\n",
+        "goroutine 99999999999999999999 [x, 9223372036854775808 minutes]:\n\t:\n(\n\tx +0x\n",
+        "--- contention:\ncycles/second=-9223372036854775808\nsampling period=9223372036854775807\n9223372036854775807 9223372036854775807 @ 0x1\n",
+        "heap profile: 1: 1 [1: 1] @ heap/1\n9223372036854775807: 1 [9223372036854775807: 9223372036854775807] @\n",
+    ] {
+        if let Ok(decoded) = pprof::decode(text.as_bytes().to_vec()) {
+            ask_everything(&decoded);
+        }
+    }
+}
+
 #[test]
 fn names_need_not_be_text() {
     let mut profile = small();

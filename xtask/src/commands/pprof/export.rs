@@ -52,7 +52,7 @@ pub(super) fn write(_app: &App<'_>, profile: &Profile, title: &str, args: &ShowA
     let flame = Flame::new(&sides.named(title), &args.query(), "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let text = if args.export.folded {
-        export::folded(&flame)
+        export::folded(&flame).map_err(|error| load::engine(&error))?
     } else if args.export.speedscope {
         export::speedscope(&flame, title)
     } else if args.export.firefox {

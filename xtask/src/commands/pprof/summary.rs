@@ -20,6 +20,8 @@ use foundation::ui::text::one_line;
 const ROWS: usize = 15;
 /// Rows of controllers beside the functions.
 const CONTROLLERS: usize = 5;
+/// Columns of a node's name.
+pub(super) const WIDEST: usize = 60;
 /// So many times the median stands out.
 const OUTLIER: f64 = 2.0;
 
@@ -179,13 +181,13 @@ impl Summary {
         unit::signed(value, &self.unit, "auto")
     }
 
-    /// The longest name of a node.
+    /// The longest name of a node, which may be of any length.
     fn width(&self) -> usize {
         let widths = self
             .nodes
             .iter()
             .map(|node| one_line(&node.name).chars().count());
-        widths.max().unwrap_or(0).max(4)
+        widths.max().unwrap_or(0).clamp(4, WIDEST)
     }
 
     fn totals(&self, out: &mut String) {

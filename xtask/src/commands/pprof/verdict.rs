@@ -6,6 +6,7 @@ use ::pprof::unit;
 use serde_json::{Value, json};
 
 use super::leak::{Growing, Verdict};
+use super::summary::WIDEST;
 use super::trend::{Course, Trend, sparks};
 use crate::commands::App;
 use foundation::ui::Style;
@@ -57,7 +58,7 @@ impl Verdict {
             .totals
             .iter()
             .map(|of| one_line(&of.node).chars().count());
-        widths.max().unwrap_or(0).max(4)
+        widths.max().unwrap_or(0).clamp(4, WIDEST)
     }
 
     fn totals(&self, out: &mut String) {

@@ -138,13 +138,17 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     Ok(0)
 }
 
+/// Columns of a host's name; a checkout's own list may have any.
+pub(super) const WIDEST: usize = 60;
+
 /// One line each, with what should be known about it below.
 pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> String {
     let width = all
         .iter()
         .map(|stood| stood.spec.host.len())
         .max()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .min(WIDEST);
     let mut out = String::new();
     for stood in all {
         let style = match stood.state() {

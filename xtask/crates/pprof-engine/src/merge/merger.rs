@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 
 use super::Source;
 use super::tables::{self, Tables};
-use crate::error::Result;
+use crate::bounds::LABELS;
+use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::labelsets::PerLabels;
 use crate::profile::{Header, Label, Profile, Sample, Samples, Span, Text};
@@ -26,6 +27,8 @@ pub(super) struct Merger {
     /// Places of samples by stack and labels.
     seen: HashTable<u32>,
     label_sets: FxHashMap<Vec<Label>, u32>,
+    /// Labels in them.
+    label_count: usize,
 }
 
 impl Merger {
@@ -83,6 +86,12 @@ impl Merger {
             let labels = sets.get(profile, index, raw.labels, |labels| {
                 self.labels(profile, labels, &added, &mut places)
             })?;
+            if self.label_count > LABELS {
+                return Err(Error::TooLarge {
+                    what: "the number of labels",
+                    limit: LABELS as u64,
+                });
+            }
             self.insert(stack, labels, &values);
         }
         Ok(())
@@ -166,6 +175,7 @@ impl Merger {
             return *place;
         }
         let place = u32::try_from(self.table.label_sets.len()).unwrap_or(u32::MAX);
+        self.label_count += set.len();
         self.table.label_sets.push(set.clone());
         self.label_sets.insert(set, place);
         place

@@ -4,14 +4,22 @@
 use std::fmt::Write;
 
 use pprof_engine::flame::Flame;
+use pprof_engine::{Budget, Result};
 
 use super::Tree;
+
+/// Bytes of all lines.
+const MOST: usize = 1 << 30;
 
 /// One line for each stack. Several sides are told apart by a first frame.
 /// A `;` within a name, as in Go's generic ones, becomes a `,`: it would be
 /// read as the next frame.
-pub fn folded(flame: &Flame) -> String {
+///
+/// # Errors
+/// More text than anybody reads: each line has all names of a stack.
+pub fn folded(flame: &Flame) -> Result<String> {
     let mut out = String::new();
+    let mut budget = Budget::new(MOST, "the text of all stacks");
     let names: Vec<String> = flame.names.iter().map(|name| frame(name)).collect();
     for (place, side) in flame.sides.iter().enumerate() {
         let mut path: Vec<&str> = Vec::new();
@@ -26,11 +34,12 @@ pub fn folded(flame: &Flame) -> String {
             path.truncate(base + node.level as usize - 1);
             path.push(&names[node.name as usize]);
             if node.own > 0 {
+                budget.take(path.iter().map(|name| name.len() + 1).sum())?;
                 let _ = writeln!(out, "{} {}", path.join(";"), node.own);
             }
         }
     }
-    out
+    Ok(out)
 }
 
 fn frame(name: &str) -> String {

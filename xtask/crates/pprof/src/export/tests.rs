@@ -17,7 +17,7 @@ fn flame(files: &[&str]) -> Flame {
 #[test]
 fn folded_lines_sum_up_to_the_total() {
     let flame = flame(&["cpu"]);
-    let text = folded(&flame);
+    let text = folded(&flame).unwrap();
     let mut sum = 0;
     for line in text.lines() {
         let (stack, value) = line.rsplit_once(' ').unwrap();
@@ -30,7 +30,7 @@ fn folded_lines_sum_up_to_the_total() {
 
 #[test]
 fn several_sides_are_told_apart_in_the_first_frame() {
-    let text = folded(&flame(&["heap", "heap-before"]));
+    let text = folded(&flame(&["heap", "heap-before"])).unwrap();
     assert!(
         text.lines()
             .all(|line| line.starts_with("heap;") || line.starts_with("heap-before;"))
@@ -43,7 +43,7 @@ fn no_frame_is_split_at_a_semicolon_of_its_name() {
     let mut flame = flame(&["cpu"]);
     let name = flame.calls[1].name as usize;
     flame.names[name] = "f[interface { A(); B() }]".into();
-    let text = folded(&flame);
+    let text = folded(&flame).unwrap();
     assert!(text.contains("f[interface { A(), B() }];"), "{text}");
 }
 

@@ -127,9 +127,9 @@ impl Builder {
         location.is_some_and(|location| location.line.is_some())
     }
 
-    pub(super) fn location_address(&self, location: u64) -> u64 {
-        let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
-        self.profile.location.get(place).map_or(0, |of| of.address)
+    /// The location of an address that a stack has.
+    pub(super) fn known(&self, address: u64) -> Option<u64> {
+        self.addresses.get(&address).copied()
     }
 
     /// The location of a place in the source whose address is not told.

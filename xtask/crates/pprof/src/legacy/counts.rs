@@ -3,6 +3,7 @@
 
 use pprof_engine::{Error, Limits, Result};
 use regex::Regex;
+use rustc_hash::FxHashSet;
 
 use super::build::Builder;
 use super::names::{describe, name_hidden};
@@ -129,7 +130,7 @@ impl Form {
         self.declare(&mut builder);
         let pattern = self.pattern()?;
         let mut rates = Rates::default();
-        let mut last: Vec<u64> = Vec::new();
+        let mut named = FxHashSet::default();
         let mut begun = false;
         for (number, line) in text
             .lines()
@@ -138,7 +139,7 @@ impl Form {
         {
             let line = line.trim_start();
             if let Some(comment) = line.strip_prefix('#') {
-                describe(&mut builder, comment, &last);
+                describe(&mut builder, comment, &named);
                 continue;
             }
             // What follows is of memory maps, which Go does not write.
@@ -156,11 +157,13 @@ impl Form {
                 return Err(wrong(number, &format!("`{}` is no sample", excerpt(line))));
             };
             // Return addresses: one less is in the call.
-            last = addresses
+            let stack: Vec<u64> = addresses
                 .iter()
                 .map(|address| builder.address(address.wrapping_sub(1)))
                 .collect();
-            self.sample(&mut builder, &numbers, last.clone(), &rates, number)?;
+            named.clear();
+            named.extend(&stack);
+            self.sample(&mut builder, &numbers, stack, &rates, number)?;
         }
         if matches!(self, Self::Contention) {
             builder.period(("contentions", "count"), rates.period);
@@ -200,7 +203,7 @@ impl Form {
                         return Err(wrong(line, &format!("{bytes} bytes in no objects")));
                     }
                     if *count != 0 {
-                        size = bytes / count;
+                        size = bytes.wrapping_div(*count);
                     }
                     values.extend(scale(*count, *bytes, rate));
                 }

@@ -1,5 +1,7 @@
 //! What the addresses of `debug=1` are: it stands in comments beneath them.
 
+use rustc_hash::FxHashSet;
+
 use super::build::Builder;
 
 /// Go hides the runtime's frames at the leaf, and where goroutines end.
@@ -7,7 +9,8 @@ const HIDDEN: &str = "runtime.(hidden)";
 const GOEXIT: &str = "runtime.goexit";
 
 /// A comment beneath a sample: `\t0x4f\tname+0x1f\tfile:line`, or labels.
-pub(super) fn describe(to: &mut Builder, comment: &str, stack: &[u64]) {
+/// `stack` is whose addresses are described.
+pub(super) fn describe(to: &mut Builder, comment: &str, stack: &FxHashSet<u64>) {
     if let Some(labels) = comment.strip_prefix(" labels: ") {
         let labels = super::goroutines::labels(to, labels);
         to.label_last(labels);
@@ -18,18 +21,17 @@ pub(super) fn describe(to: &mut Builder, comment: &str, stack: &[u64]) {
     let Some(address) = address.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
         return;
     };
-    let mut places = stack.iter();
-    let Some(location) = places.find(|of| to.location_address(**of) == address) else {
+    let Some(location) = to.known(address).filter(|known| stack.contains(known)) else {
         return;
     };
     let (Some(name), Some(place)) = (parts.next(), parts.next()) else {
         // Go itself does not know it.
-        to.nameless.insert(*location);
+        to.nameless.insert(location);
         return;
     };
     let name = name.rsplit_once("+0x").map_or(name, |(name, _)| name);
     let (file, line) = place.rsplit_once(':').unwrap_or((place, "0"));
-    to.name(*location, name, file, line.parse().unwrap_or(0));
+    to.name(location, name, file, line.parse().unwrap_or(0));
 }
 
 /// Where others of a stack have names, those that are not told are the

@@ -5,11 +5,14 @@
 
 use std::fmt::Write;
 
-use pprof_engine::{Label, Profile, Query, Result, Sample, View};
+use pprof_engine::{Budget, Label, Profile, Query, Result, Sample, View};
 use rustc_hash::FxHashMap;
 
 use crate::legacy::{CREATED_BY, STATE, WAIT};
 
+/// Nodes that are told apart, and counts of all groups on all of them.
+const NODES: usize = 1024;
+const CELLS: usize = 1 << 24;
 /// Frames shown of a group, unless nothing is to be trimmed.
 const FRAMES: usize = 8;
 
@@ -57,6 +60,8 @@ pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Gorou
         warnings: view.warnings.clone(),
     };
     let mut places: FxHashMap<(String, String, Vec<String>), usize> = FxHashMap::default();
+    let mut budget = Budget::names(profile, "the text of all stacks");
+    let mut cells = Budget::new(CELLS, "the number of groups on all nodes");
     let mut sample = Sample::default();
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
@@ -72,9 +77,8 @@ pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Gorou
             let label = find(profile, labels, key);
             label.map_or_else(String::new, |label| profile.row(label.str).into_owned())
         };
-        let (names, lines): (Vec<String>, Vec<String>) = frames(profile, &view, &sample.locations)
-            .into_iter()
-            .unzip();
+        let frames = frames(profile, &view, &sample.locations, &mut budget)?;
+        let (names, lines): (Vec<String>, Vec<String>) = frames.into_iter().unzip();
         let key = (text(STATE), text(CREATED_BY), names);
         let next = found.groups.len();
         let place = *places.entry(key.clone()).or_insert(next);
@@ -89,9 +93,14 @@ pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Gorou
         }
         let node = found.node(text(split));
         let wait = find(profile, labels, WAIT).map_or(0, |label| label.num);
-        found.groups[place].add(count, node, wait);
+        let group = &mut found.groups[place];
+        cells.take((node + 1).saturating_sub(group.counts.len()))?;
+        group.add(count, node, wait);
         found.total = found.total.wrapping_add(count);
     }
+    // Each group has a count for each node.
+    cells = Budget::new(CELLS, "the number of groups on all nodes");
+    cells.take(found.groups.len().saturating_mul(found.nodes.len()))?;
     sort(&mut found);
     Ok(found)
 }
@@ -120,7 +129,12 @@ fn sort(found: &mut Goroutines) {
 }
 
 /// Innermost first; the runtime's own at that end say only that it waits.
-fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
+fn frames(
+    profile: &Profile,
+    view: &View,
+    stack: &[u32],
+    budget: &mut Budget,
+) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for location in stack {
         let lines = view.lines(*location);
@@ -137,7 +151,9 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
                 (file, 0) => file.to_owned(),
                 (file, line) => format!("{file}:{line}"),
             };
-            frames.push((profile.row(function.name).into_owned(), place));
+            let name = profile.row(function.name).into_owned();
+            budget.take(size_of::<Frame>() + name.len() + place.len())?;
+            frames.push((name, place));
         }
     }
     let waits = |(name, _): &Frame| {
@@ -149,18 +165,20 @@ fn frames(profile: &Profile, view: &View, stack: &[u32]) -> Vec<Frame> {
         ];
         own.iter().any(|own| name.starts_with(own))
     };
-    match frames.iter().position(|frame| !waits(frame)) {
+    Ok(match frames.iter().position(|frame| !waits(frame)) {
         Some(first) => frames.split_off(first),
         None => frames,
-    }
+    })
 }
 
 impl Goroutines {
-    /// The place of a node among `nodes`.
+    /// The place of a node among `nodes`; what does not fit goes to the last.
     fn node(&mut self, name: String) -> usize {
         let known = self.nodes.iter().position(|node| *node == name);
         known.unwrap_or_else(|| {
-            self.nodes.push(name);
+            if self.nodes.len() < NODES {
+                self.nodes.push(name);
+            }
             self.nodes.len() - 1
         })
     }

@@ -2,7 +2,7 @@
 //! itself, so that they can be compared across builds and moments.
 
 use pprof_engine::{
-    Asked, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, with_tag_frames,
+    Asked, Budget, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, with_tag_frames,
 };
 use rustc_hash::FxHashMap;
 
@@ -52,7 +52,7 @@ pub fn groups(
         let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
         let stacks = Stacks::of(profile, &view, asked.weighing)?;
-        let frames = Frames::of(profile, &view, query, false);
+        let frames = Frames::of(profile, &view, query, false)?;
         let mut names: Vec<String> = Vec::new();
         let mut places: FxHashMap<String, usize> = FxHashMap::default();
         let group_of: Vec<Option<usize>> = frames
@@ -99,13 +99,22 @@ pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
         let asked = Asked::of(profile, query)?;
         let view = View::new(profile, query)?;
         let stacks = Stacks::of(profile, &view, asked.weighing)?;
-        let frames = Frames::of(profile, &view, query, false);
+        let frames = Frames::of(profile, &view, query, false)?;
         let mut sums: FxHashMap<Vec<u32>, i64> = FxHashMap::default();
+        let (mut budget, mut fits) = (Budget::frames(), Ok(()));
         stacks.each(&mut |locations, weight| {
+            let frames_of = |of: &u32| frames.of_location(*of).len();
+            if fits.is_ok() {
+                fits = budget.take(locations.iter().map(frames_of).sum());
+            }
+            if fits.is_err() {
+                return;
+            }
             let nodes = locations.iter().flat_map(|of| frames.of_location(*of));
             let sum = sums.entry(nodes.copied().collect()).or_default();
             *sum = sum.wrapping_add(weight);
         })?;
+        fits?;
         let mut stacks: Vec<NamedStack> = sums
             .into_iter()
             .map(|(frames, value)| NamedStack { frames, value })

@@ -8,7 +8,7 @@ use pprof_engine::{
     with_tag_frames,
 };
 
-use super::{Question, Text};
+use super::{Out, Question, Text};
 
 /// Lines before the first and after the last that weigh something.
 const MARGIN: i64 = 5;
@@ -89,7 +89,8 @@ pub fn list_text(
             format(value)
         }
     };
-    let mut out = format!("Total: {}\n", format(listing.total));
+    let mut out = Out::new(profile);
+    let _ = writeln!(out, "Total: {}", format(listing.total));
     for routine in &listing.routines {
         if routine.file.is_empty() {
             let _ = writeln!(out, "No source information for {}", routine.name);
@@ -111,9 +112,10 @@ pub fn list_text(
             let (flat, cum) = (or_dot(line.flat), or_dot(line.cum));
             let _ = writeln!(out, "{flat:>10} {cum:>10} {:>6}:{}", line.number, line.text);
         }
+        out.check()?;
     }
     Ok(Text {
-        text: out,
+        text: out.finish()?,
         warnings: listing.warnings,
     })
 }
@@ -136,7 +138,7 @@ fn asked(
     with_tag_frames(profile, &query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let frames = Frames::of(profile, &view, query, true);
+        let frames = Frames::of(profile, &view, query, true)?;
         let (stacks, weights) = weigh(profile, &view, question.weighing, &frames)?;
         let mut found: Found<'_> = BTreeMap::new();
         for (info, weight) in frames.infos.iter().zip(&weights) {

@@ -4,6 +4,7 @@ mod compare;
 mod goroutines;
 mod groups;
 mod list;
+mod out;
 mod question;
 mod raw;
 mod tags;
@@ -18,6 +19,7 @@ pub use compare::{Compared, Comparison, compare, compare_text};
 pub use goroutines::{Goroutines, Group, goroutines};
 pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};
+pub(crate) use out::Out;
 pub(crate) use question::{Question, total};
 pub use raw::raw;
 pub use tags::{comments, tags};
@@ -145,7 +147,7 @@ fn rows(graph: &Graph) -> Vec<Row> {
 pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     asked(profile, query, |question, graph, warnings| {
         as_text(question, graph, warnings, time)
-    })
+    })?
 }
 
 /// The same of a difference; none where it must be merged to be told.
@@ -160,7 +162,7 @@ pub fn difference_text(
     let told = of.graph(query, Calls::Inlined)?;
     told.map(|(head, graph)| {
         let question = Question::new(&head, query)?;
-        Ok(as_text(&question, &graph, Vec::new(), time))
+        as_text(&question, &graph, Vec::new(), time)
     })
     .transpose()
 }
@@ -170,9 +172,10 @@ fn as_text(
     graph: &Graph,
     warnings: Vec<String>,
     time: FormatTime<'_>,
-) -> Text {
+) -> Result<Text> {
     let to = question.output_unit(graph);
-    let mut out = question.graph_head(graph, &to, time);
+    let mut out = Out::new(question.profile);
+    out.push_str(&question.graph_head(graph, &to, time));
     out.push_str("      flat  flat%   sum%        cum   cum%\n");
     let mut sum = 0_i64;
     for row in rows(graph) {
@@ -190,9 +193,10 @@ fn as_text(
             row.name,
             row.inline
         );
+        out.check()?;
     }
-    Text {
-        text: out,
+    Ok(Text {
+        text: out.finish()?,
         warnings,
-    }
+    })
 }

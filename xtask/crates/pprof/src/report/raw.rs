@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use pprof_engine::{Label, Location, Profile, Query, Result, Sample, Shown, View, with_tag_frames};
 
-use super::{FormatTime, Text, TimeStyle};
+use super::{FormatTime, Out, Text, TimeStyle};
 
 /// Everything that the filters leave.
 ///
@@ -21,7 +21,8 @@ pub fn raw(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Tex
 fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     let view = View::new(profile, query)?;
     let shown = Shown::new(query)?;
-    let mut out = header(profile, time);
+    let mut out = Out::new(profile);
+    out.push_str(&header(profile, time));
     let mut sample = Sample::default();
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
@@ -39,10 +40,12 @@ fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text
         }
         out.push('\n');
         labels(&mut out, profile, &sample.labels, &shown);
+        out.check()?;
     }
     out.push_str("Locations\n");
     for (place, location) in (0_u32..).zip(&profile.locations) {
         write_location(&mut out, profile, &view, place, location);
+        out.check()?;
     }
     out.push_str("Mappings\n");
     for mapping in &profile.mappings {
@@ -61,9 +64,10 @@ fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text
             profile.row(mapping.file),
             profile.row(mapping.build_id)
         );
+        out.check()?;
     }
     Ok(Text {
-        text: out,
+        text: out.finish()?,
         warnings: view.warnings,
     })
 }
@@ -132,7 +136,7 @@ fn go_duration(nanos: i64) -> String {
     format!("{sign}{text}")
 }
 
-fn labels(out: &mut String, profile: &Profile, labels: &[Label], shown: &Shown) {
+fn labels(out: &mut Out, profile: &Profile, labels: &[Label], shown: &Shown) {
     const INDENT: &str = "                ";
     let mut strings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut numbers: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
@@ -178,7 +182,7 @@ fn labels(out: &mut String, profile: &Profile, labels: &[Label], shown: &Shown) 
     }
 }
 
-fn write_location(out: &mut String, profile: &Profile, view: &View, place: u32, of: &Location) {
+fn write_location(out: &mut Out, profile: &Profile, view: &View, place: u32, of: &Location) {
     let mut head = format!("{:>6}: {:#x} ", of.id, of.address);
     if let Some(mapping) = profile.mapping(of) {
         let _ = write!(head, "M={} ", mapping.id);

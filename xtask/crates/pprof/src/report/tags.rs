@@ -7,7 +7,10 @@ use pprof_engine::{
     Profile, Query, Result, Sample, Shown, View, number_units, unit, with_tag_frames,
 };
 
-use super::{Question, Text, total};
+use super::{Out, Question, Text, total};
+
+/// Columns by which anything is moved to the right: keys may be of any length.
+const WIDEST: usize = 200;
 
 /// Label keys and their values, the heaviest first.
 ///
@@ -21,11 +24,14 @@ pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
         let total = total(&question, &view)?;
         let mut keys: Vec<(&String, i64)> = sums
             .iter()
-            .map(|(key, values)| (key, values.values().sum()))
+            .map(|(key, values)| {
+                let sum = values.values().fold(0_i64, |sum, of| sum.wrapping_add(*of));
+                (key, sum)
+            })
             .collect();
         // pprof sorts the keys by name: their sums are not looked at.
         keys.sort_by_key(|(key, _)| *key);
-        let mut out = String::new();
+        let mut out = Out::new(profile);
         for (key, sum) in keys {
             let share = |value: i64| {
                 if total > 0 {
@@ -50,16 +56,17 @@ pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
                 .map(|(_, sum)| format!("{}{}:", format(*sum), share(*sum)))
                 .collect();
             // Under the colon of the key, to the right.
-            let indent = key.chars().count() + 2;
+            let indent = (key.chars().count() + 2).min(WIDEST);
             let width = heads.iter().map(|head| head.chars().count()).max();
-            let width = width.unwrap_or(0) + 1;
+            let width = (width.unwrap_or(0) + 1).min(WIDEST);
             for ((value, _), head) in values.iter().zip(&heads) {
                 let _ = writeln!(out, "{:indent$}{head:>width$} {value}", "");
             }
+            out.check()?;
             out.push('\n');
         }
         Ok(Text {
-            text: out,
+            text: out.finish()?,
             warnings: view.warnings,
         })
     })

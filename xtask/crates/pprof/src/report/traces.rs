@@ -9,7 +9,7 @@ use pprof_engine::{
     with_tag_frames,
 };
 
-use super::{FormatTime, Question, Text, total};
+use super::{FormatTime, Out, Question, Text, total};
 
 const SEPARATOR: &str = "-----------+-------------------------------------------------------\n";
 
@@ -21,12 +21,13 @@ pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<
     with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let frames = Frames::of(profile, &view, query, false);
+        let frames = Frames::of(profile, &view, query, false)?;
         let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
         let shown = Shown::new(query)?;
         let units = number_units(profile)?;
         let to = &query.unit;
-        let mut out = question.head(total(&question, &view)?, to, time);
+        let mut out = Out::new(profile);
+        out.push_str(&question.head(total(&question, &view)?, to, time));
         let mut sample = Sample::default();
         for index in 0..profile.sample_count() {
             profile.sample(index, &mut sample)?;
@@ -53,18 +54,19 @@ pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<
                     let name = &names[*node as usize];
                     let _ = writeln!(out, "{value:>10}   {name}{inline}");
                     value.clear();
+                    out.check()?;
                 }
             }
         }
         out.push_str(SEPARATOR);
         Ok(Text {
-            text: out,
+            text: out.finish()?,
             warnings: view.warnings,
         })
     })
 }
 
-fn labels(out: &mut String, profile: &Profile, sample: &Sample, shown: &Shown, units: &Units) {
+fn labels(out: &mut Out, profile: &Profile, sample: &Sample, shown: &Shown, units: &Units) {
     let mut strings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for label in &sample.labels {

@@ -6,7 +6,7 @@ use pprof_engine::{
     Calls, Edge, Error, Graph, Profile, Query, Result, View, compile, unit, with_tag_frames,
 };
 
-use super::{FormatTime, Question, Text};
+use super::{FormatTime, Out, Question, Text};
 
 const SEPARATOR: &str =
     "----------------------------------------------------------+-------------\n";
@@ -63,7 +63,8 @@ fn print(
         let graph = Graph::new(profile, &view, query, question.weighing, Calls::All)?;
         let to = question.output_unit(&graph);
         let (into, out_of) = sides(&graph);
-        let mut out = question.graph_head(&graph, &to, time);
+        let mut out = Out::new(profile);
+        out.push_str(&question.graph_head(&graph, &to, time));
         out.push_str(SEPARATOR);
         out.push_str(LEGEND);
         let lines = Lines {
@@ -88,6 +89,7 @@ fn print(
             for (callee, edge) in &out_of[node as usize] {
                 lines.call(&mut out, *callee, edge, weight.cum_value());
             }
+            out.check()?;
         }
         if !graph.shown.is_empty() {
             out.push_str(SEPARATOR);
@@ -97,7 +99,7 @@ fn print(
                 Err(Error::Query(format!("nothing matches `{expression}`")))
             }
             _ => Ok(Text {
-                text: out,
+                text: out.finish()?,
                 warnings: view.warnings,
             }),
         }
@@ -114,7 +116,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     /// Above a node one of its callers, below it one of its callees; `cum` is
     /// the node's.
-    fn call(&self, out: &mut String, other: u32, edge: &Edge, cum: i64) {
+    fn call(&self, out: &mut Out, other: u32, edge: &Edge, cum: i64) {
         let inline = if edge.inline { " (inline)" } else { "" };
         let _ = writeln!(
             out,
@@ -126,7 +128,7 @@ impl Lines<'_> {
     }
 
     /// A node itself; `sum` is what all so far have of their own.
-    fn node(&self, out: &mut String, node: u32, sum: i64) {
+    fn node(&self, out: &mut Out, node: u32, sum: i64) {
         let weight = &self.graph.weights[node as usize];
         let (flat, cum) = (weight.flat_value(), weight.cum_value());
         let share = |value| unit::percentage(value, self.graph.total);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::App;
+use crate::commands::registry::WIDEST;
 use foundation::typed;
 use foundation::ui::{self, Style, Ui};
 
@@ -41,7 +42,8 @@ fn text(ui: &Ui, all: &[Checked]) -> String {
         .iter()
         .map(|checked| checked.host.len())
         .max()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .min(WIDEST);
     let mut out = String::new();
     for checked in all {
         let style = if checked.verdict.why().is_some() {

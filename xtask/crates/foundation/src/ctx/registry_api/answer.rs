@@ -112,7 +112,8 @@ pub(super) fn explain(error: &ureq::Error) -> ApiError {
     }
 }
 
-pub(super) fn parse_manifest(digest: &str, text: &str) -> Option<Manifest> {
+/// None for what is no manifest, or names what is no digest.
+pub fn parse_manifest(digest: &str, text: &str) -> Option<Manifest> {
     let value: Value = serde_json::from_str(text).ok()?;
     let list = |name: &str| value[name].as_array().into_iter().flatten();
     let digest_of = |value: &Value| value["digest"].as_str().map(str::to_owned);

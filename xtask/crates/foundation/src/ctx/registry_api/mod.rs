@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use answer::{ApiError, Manifest, Tagged};
-use answer::{Catalog, Tags, explain, parse_manifest, read, refusal};
+pub use answer::{ApiError, Manifest, Tagged, parse_manifest};
+use answer::{Catalog, Tags, explain, read, refusal};
 
 /// Everything that a tag may stand for.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \

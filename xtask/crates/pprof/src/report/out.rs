@@ -1,0 +1,57 @@
+//! A report's text. A name may be a megabyte and stand at every line: what no
+//! profile of a program comes to is an error and not all of the memory.
+
+use std::fmt;
+
+use pprof_engine::{Budget, Profile, Result};
+
+/// Text that has an end.
+#[derive(Debug)]
+pub(crate) struct Out {
+    text: String,
+    budget: Budget,
+    fits: Result<()>,
+}
+
+impl Out {
+    /// Of this profile.
+    pub(crate) fn new(profile: &Profile) -> Self {
+        Self {
+            text: String::new(),
+            budget: Budget::names(profile, "the text of the report"),
+            fits: Ok(()),
+        }
+    }
+
+    pub(crate) fn push_str(&mut self, text: &str) {
+        if self.fits.is_ok() {
+            self.fits = self.budget.take(text.len());
+        }
+        if self.fits.is_ok() {
+            self.text.push_str(text);
+        }
+    }
+
+    pub(crate) fn push(&mut self, c: char) {
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    /// # Errors
+    /// Where there was too much: nothing more is taken.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.fits.clone()
+    }
+
+    /// # Errors
+    /// As `check`.
+    pub(crate) fn finish(self) -> Result<String> {
+        self.fits.map(|()| self.text)
+    }
+}
+
+impl fmt::Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        self.fits.as_ref().map(|_| ()).map_err(|_| fmt::Error)
+    }
+}
