@@ -166,7 +166,7 @@ impl Releases {
         let text = text.replace("SUM", &sum).replace("OTHER", &"0".repeat(64));
         let all = String::from_utf8(state.files[sums].clone()).unwrap();
         let others = all.lines().filter(|line| line.contains("initramfs"));
-        let others: String = others.map(|line| format!("{line}\n")).collect();
+        let others = others.fold(String::new(), |text, line| text + line + "\n");
         state.files.insert(sums.to_owned(), (others + &text).into());
     }
 

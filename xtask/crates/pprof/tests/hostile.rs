@@ -5,6 +5,7 @@
 
 mod messages;
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 
 use messages::{self as message, Label, Line, Location, Sample, ValueType};
@@ -497,11 +498,11 @@ fn text_forms_are_as_little_believed() {
     // A stack of many addresses, of which each is described: not squared.
     let mut text = String::from("goroutine profile: total 1\n1 @");
     for address in 0..60_000 {
-        text.push_str(&format!(" {address:#x}"));
+        let _ = write!(text, " {address:#x}");
     }
     text.push('\n');
     for address in 0..60_000 {
-        text.push_str(&format!("#\t{address:#x}\tf+0x1\t/f.go:1\n"));
+        let _ = writeln!(text, "#\t{address:#x}\tf+0x1\t/f.go:1");
     }
     let decoded = pprof::decode(text.into_bytes()).unwrap();
     assert_eq!(decoded.sample_count(), 1);

@@ -89,7 +89,7 @@ pub(super) fn reopen(
     }
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root)?;
-    let (mut groups, mut room) = (Groups::new(), Room::default());
+    let (mut groups, mut memory) = (Groups::new(), Room::default());
     for (entry, file) in found {
         let id = file
             .parent()
@@ -98,7 +98,7 @@ pub(super) fn reopen(
         let before = store::before(&sets, &root, id, &entry);
         let side = Side {
             node: entry.node.clone(),
-            profile: room.keep(load::read(&file)?, file),
+            profile: memory.keep(load::read(&file)?, file),
             before: before.map(before_of),
         };
         groups

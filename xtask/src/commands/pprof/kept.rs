@@ -45,13 +45,13 @@ impl Room {
     }
 
     /// Keep one that has no file; given back where there is no room.
-    pub(super) fn hold(&mut self, profile: Profile) -> Result<Kept, Profile> {
+    pub(super) fn hold(&mut self, profile: Profile) -> Result<Kept, Box<Profile>> {
         match self.left.checked_sub(profile.memory()) {
             Some(left) => {
                 self.left = left;
                 Ok(Kept::Held(Box::new(profile)))
             }
-            None => Err(profile),
+            None => Err(Box::new(profile)),
         }
     }
 }

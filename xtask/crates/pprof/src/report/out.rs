@@ -52,6 +52,6 @@ impl Out {
 impl fmt::Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push_str(text);
-        self.fits.as_ref().map(|_| ()).map_err(|_| fmt::Error)
+        self.fits.as_ref().copied().map_err(|_| fmt::Error)
     }
 }

@@ -20,7 +20,7 @@ use crate::typed;
 /// A listing of a hundred thousand files has some ten megabytes.
 const LARGEST: u64 = 64 << 20;
 /// An engine that reads many small files from a slow disk takes its time.
-const LISTING: Duration = Duration::from_secs(120);
+const LISTING: Duration = Duration::from_mins(2);
 
 /// Paths of everything at and below `folder`, which begin with its last part,
 /// as `tar --list` prints them.
@@ -29,7 +29,7 @@ const LISTING: Duration = Duration::from_secs(120);
 /// When the folder does not exist, or any part of it cannot be read.
 pub fn list(container: &str, folder: &str) -> Result<Vec<String>> {
     let text = piped(
-        copy(container, folder).pipe(cmd!("tar", "--list")),
+        &copy(container, folder).pipe(cmd!("tar", "--list")),
         LISTING,
         LARGEST,
     )
@@ -43,7 +43,7 @@ pub fn list(container: &str, folder: &str) -> Result<Vec<String>> {
 /// When the file does not exist or cannot be read.
 pub fn read(container: &str, file: &str) -> Result<String> {
     piped(
-        copy(container, file).pipe(cmd!("tar", "--extract", "--to-stdout")),
+        &copy(container, file).pipe(cmd!("tar", "--extract", "--to-stdout")),
         LIMIT,
         LARGEST,
     )
@@ -61,7 +61,7 @@ fn unreadable(container: &str, path: &str, why: &str) -> Failure {
 }
 
 /// What a pipeline prints, if all of its parts succeed.
-fn piped(pipeline: Expression, limit: Duration, largest: u64) -> Result<String, String> {
+fn piped(pipeline: &Expression, limit: Duration, largest: u64) -> Result<String, String> {
     // In a file: two pipes that are read in turn would block each other.
     let said = tempfile::tempfile().map_err(|error| error.to_string())?;
     let stderr = said.try_clone().map_err(|error| error.to_string())?;
@@ -132,8 +132,9 @@ mod tests {
         cmd!("sh", "-c", script)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "shorter to call")]
     fn short(pipeline: Expression) -> Result<String, String> {
-        piped(pipeline, Duration::from_secs(20), 1 << 20)
+        piped(&pipeline, Duration::from_secs(20), 1 << 20)
     }
 
     #[test]
@@ -143,7 +144,7 @@ mod tests {
         let first = short(sh("printf a; echo no daemon >&2; exit 1").pipe(cat()));
         assert_eq!(first.unwrap_err(), "no daemon");
         let second = short(sh("printf a").pipe(sh("cat; exit 2")));
-        assert!(second.unwrap_err().contains("2"));
+        assert!(second.unwrap_err().contains('2'));
         let missing = short(sh("printf a").pipe(cmd!("xtask-has-no-such-tool")));
         assert!(missing.is_err());
         let missing = short(cmd!("xtask-has-no-such-tool").pipe(cat()));
@@ -156,10 +157,10 @@ mod tests {
         assert!(flood.unwrap_err().contains("more than 1 MiB"));
         // A process that is left over keeps the pipe open.
         let held = sh("sleep 600 & echo a").pipe(cmd!("cat"));
-        let held = piped(held, Duration::from_millis(300), 1 << 20);
+        let held = piped(&held, Duration::from_millis(300), 1 << 20);
         assert!(held.unwrap_err().contains("longer than"));
         let hangs = piped(
-            sh("sleep 600").pipe(cmd!("cat")),
+            &sh("sleep 600").pipe(cmd!("cat")),
             Duration::from_millis(300),
             9,
         );
