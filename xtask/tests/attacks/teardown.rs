@@ -462,7 +462,7 @@ pub const CASES: &[Case] = &[
                 let said = stage.attack(&DESTROY);
                 said.ended()
                     .says("it stays as it is")
-                    .says("--fix` drops the entry");
+                    .says("--name lab` drops the entry");
                 let report = stage.attack(&["doctor"]);
                 report.ended().says("the ledger names cluster `lab`");
                 let text = format!("{}{}", report.stdout, report.stderr);
