@@ -393,10 +393,6 @@ fn recipes_see_nothing_of_cargo() {
 
 /// What `build` prints, and all that it records, of a Makefile with secrets in it.
 #[test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one Makefile, looked at in every form"
-)]
 fn secrets_are_neither_shown_nor_recorded() {
     const SECRETS: &[&str] = &[
         "ghp_of_the_environment",

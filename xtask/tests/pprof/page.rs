@@ -293,7 +293,7 @@ fn names_do_not_leave_the_script() {
 fn a_stack_without_end_is_drawn_as_far_as_there_is_room() {
     let test = "a_stack_without_end_is_drawn_as_far_as_there_is_room";
     let names: Vec<String> = (0..100_000).map(|of| format!("f{of}")).collect();
-    let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
     let home = Home::new();
     let opened = drawn_of(test, &home, &odd(b"space", b"bytes", &names));
     let Some((mut browser, drawn)) = opened else {
