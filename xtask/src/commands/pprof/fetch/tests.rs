@@ -154,7 +154,7 @@ fn what_inflates_too_far_is_refused_with_node_and_limit() {
     // Hundreds of megabytes of nothing in one.
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for _ in 0..300 {
-        packer.write_all(&[0; 1 << 20]).unwrap();
+        packer.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = packer.finish().unwrap();
     let address = respond("200 OK", "", bomb);
