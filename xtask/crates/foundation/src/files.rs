@@ -4,10 +4,10 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use camino::Utf8Path;
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 
 use crate::failure::Failure;
 
@@ -138,19 +138,18 @@ fn absent(path: &Utf8Path, error: Error) -> Result<Option<File>> {
     }
 }
 
-pub(crate) fn must_be_regular(metadata: &Metadata) -> Result<()> {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        return Ok(());
-    }
-    let what = if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
+fn must_be_regular(metadata: &Metadata) -> Result<()> {
+    must_be_file(FileType::from_raw_mode(metadata.mode()))
+}
+
+pub(crate) fn must_be_file(kind: FileType) -> Result<()> {
+    let what = match kind {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => "a folder",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::Symlink => "a link",
+        _ => "a device",
     };
     Err(Error::new(
         ErrorKind::InvalidInput,

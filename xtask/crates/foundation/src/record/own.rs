@@ -57,9 +57,13 @@ pub fn make_folder(path: &Utf8Path) -> Result<OwnedFd> {
 /// The system's, and for what it is not.
 pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
     let (parent, name) = split(path, true)?;
+    match must_be_file(&parent, name) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let flags = flags | OFlags::CREATE | FILE;
     let file = File::from(rustix::fs::openat(&parent, name, flags, mode_of(mode))?);
-    files::must_be_regular(&file.metadata()?)?;
+    is_file(&file)?;
     let owner = owner(&parent)?;
     if rustix::process::geteuid().is_root() && owner.0 != Uid::ROOT {
         let found = file.metadata()?;
@@ -106,10 +110,7 @@ pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
 /// The system's; for links, and for what is not a regular file.
 pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
     let opened = split(path, false).and_then(|(parent, name)| {
-        let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if FileType::from_raw_mode(found.st_mode).is_symlink() {
-            return Err(is_link(name));
-        }
+        must_be_file(&parent, name)?;
         let flags = OFlags::RDONLY | FILE;
         Ok(rustix::fs::openat(&parent, name, flags, Mode::empty())?)
     });
@@ -118,8 +119,23 @@ pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    files::must_be_regular(&file.metadata()?)?;
+    is_file(&file)?;
     Ok(Some(file))
+}
+
+/// Opening a device may already do something, so it is looked at before.
+fn must_be_file(parent: &OwnedFd, name: &str) -> Result<()> {
+    let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Symlink => Err(is_link(name)),
+        kind => files::must_be_file(kind),
+    }
+}
+
+/// What is open now, whatever was looked at.
+fn is_file(file: &File) -> Result<()> {
+    let found = rustix::fs::fstat(file)?;
+    files::must_be_file(FileType::from_raw_mode(found.st_mode))
 }
 
 /// A new folder in one that is made if it does not exist.

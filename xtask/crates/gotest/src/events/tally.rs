@@ -295,6 +295,15 @@ impl Package {
             .filter(|test| self.root(&test.name) == root && test.state != State::Passed);
         failed.map(|test| test.output.text()).collect()
     }
+
+    /// As [`Self::output_of`], for many: the tests of each that have printed it.
+    pub fn not_passed(&self) -> FxHashMap<&str, Vec<&Test>> {
+        let mut all: FxHashMap<&str, Vec<&Test>> = FxHashMap::default();
+        for test in self.tests.iter().filter(|test| test.state != State::Passed) {
+            all.entry(self.root(&test.name)).or_default().push(test);
+        }
+        all
+    }
 }
 
 fn keep(output: &mut Kept, bytes: &[u8], held: &mut usize) {

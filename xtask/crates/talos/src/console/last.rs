@@ -19,6 +19,9 @@ const STRIDE: usize = 32 << 10;
 /// What is read of a ready boot's end: deaths and reboots stand there, in some
 /// thousand lines.
 const TAIL: u64 = 128 << 10;
+/// How far back a boot's beginning is looked for. No boot prints as much; a file
+/// may say that it is as large as it likes.
+const FARTHEST: u64 = 4 << 30;
 
 /// Reads the newest boot of a console of `len` bytes. `read_at` fills the buffer
 /// from an offset on and says how much it got, as `FileExt::read_at` does; it is
@@ -77,16 +80,31 @@ where
     // no other banner stands between.
     let mut banner = None;
     let mut end = len;
-    while end > 0 {
+    while end > 0 && end + FARTHEST > len {
         let start = end.saturating_sub(BLOCK as u64);
         let upto = (end + longest as u64).min(len);
         let got = fill(start, upto, &mut buffer, read_at)?;
         let block = &buffer[..got];
         let mut hits: Vec<_> = needles.iter().flat_map(|n| n.find_iter(block)).collect();
         hits.sort_unstable_by(|a, b| b.cmp(a));
-        for hit in hits {
+        // One line may have as many hits as it has room for.
+        let mut looked = usize::MAX;
+        for hit in hits.into_iter().filter(|hit| *hit < got) {
+            if hit >= looked {
+                continue;
+            }
             let at = start + hit as u64;
-            match (line_marker(at, len, read_at)?, banner) {
+            let found = match line_in(block, hit) {
+                Some((begin, line)) => {
+                    looked = begin;
+                    kind_of(line).map(|kind| (start + begin as u64, kind))
+                }
+                None => {
+                    looked = hit.saturating_sub(MAX_LINE / 2);
+                    line_marker(at, len, read_at)?
+                }
+            };
+            match (found, banner) {
                 (Some((line, Kind::Launch)), _) => return Ok(Some(line)),
                 (Some((line, Kind::Banner)), None) => banner = Some(line),
                 // The same line, seen again in the overlap of two blocks.
@@ -98,6 +116,23 @@ where
         end = start;
     }
     Ok(banner)
+}
+
+/// The line around `hit`, where the block has all of it; and where it begins.
+fn line_in(block: &[u8], hit: usize) -> Option<(usize, &[u8])> {
+    let reach = MAX_LINE / 2;
+    let from = hit.saturating_sub(reach);
+    let begin = from + memrchr(b'\n', &block[from..hit])? + 1;
+    let upto = block.len().min(hit + reach);
+    let finish = hit + memchr(b'\n', &block[hit..upto])?;
+    Some((begin, &block[begin..finish]))
+}
+
+fn kind_of(line: &[u8]) -> Option<Kind> {
+    match marker(&clean(line))? {
+        Marker::Launch { .. } => Some(Kind::Launch),
+        Marker::Banner { .. } => Some(Kind::Banner),
+    }
 }
 
 enum Kind {
@@ -120,12 +155,8 @@ where
     }
     let begin = memrchr(b'\n', &around[..hit]).map_or(0, |newline| newline + 1);
     let finish = memchr(b'\n', &around[hit..]).map_or(around.len(), |newline| hit + newline);
-    let kind = match marker(&clean(&around[begin..finish])) {
-        Some(Marker::Launch { .. }) => Kind::Launch,
-        Some(Marker::Banner { .. }) => Kind::Banner,
-        None => return Ok(None),
-    };
-    Ok(Some((from + begin as u64, kind)))
+    let kind = kind_of(&around[begin..finish]);
+    Ok(kind.map(|kind| (from + begin as u64, kind)))
 }
 
 /// First byte of a line at or after `at`.

@@ -36,7 +36,8 @@ impl Lines {
         let mut rest = chunk;
         while !rest.is_empty() {
             let room = MAX_LINE - self.partial.len();
-            let newline = memchr(b'\n', rest);
+            // No farther than the piece can be: a chunk may be all one line.
+            let newline = memchr(b'\n', &rest[..rest.len().min(room + 1)]);
             let piece = newline.unwrap_or(rest.len());
             if piece > room {
                 self.emit(&rest[..room], 0, &mut each);

@@ -5,7 +5,7 @@
 //! file's mtime), older boots are laid end to end before it: firmware time, and
 //! time that a node was off, are unknown and count as none.
 
-use super::line::{Lines, clean, kernel_time};
+use super::line::{Lines, MAX_LINE, clean, kernel_time};
 use super::marker::{Marker, marker};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -116,8 +116,11 @@ impl<'a> Stream<'a> {
             self.zero_ms = span.zero_ms;
             self.head_ms = self.head_ms.max(span.zero_ms);
         }
-        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        self.at += length + 1;
+        // In pieces where it is one line without end, as `Lines` has it.
+        let reach = rest.len().min(MAX_LINE + 1);
+        let newline = memchr::memchr(b'\n', &rest[..reach]);
+        let length = newline.unwrap_or(reach.min(MAX_LINE));
+        self.at += length + usize::from(newline.is_some());
         let text = clean(&rest[..length]);
         if let Some((time, _)) = kernel_time(&text) {
             self.head_ms = self.head_ms.max(self.zero_ms + millis(time));

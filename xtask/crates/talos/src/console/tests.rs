@@ -374,8 +374,53 @@ proptest! {
             Console { node: "b", bytes: &b, newest_ms: 1_000_500 },
         ];
         let lines: Vec<_> = merge(&consoles).collect();
-        let count = |bytes: &[u8]| bytes.split_inclusive(|b| *b == b'\n').count();
+        // One without end comes in pieces.
+        let count = |bytes: &[u8]| {
+            let mut count = 0;
+            let mut lines = Lines::default();
+            lines.feed(bytes, |_, _| count += 1);
+            lines.finish(|_, _| count += 1);
+            count
+        };
         prop_assert_eq!(lines.len(), count(&a) + count(&b));
         prop_assert!(lines.is_sorted_by_key(|line| line.wall_ms));
     }
+}
+
+/// Whatever a console repeats, each part of it is looked at a few times.
+#[test]
+fn the_last_boot_is_looked_for_in_proportion() {
+    for piece in [
+        "Linux version ",
+        "xLinux version \n",
+        " with args:\n",
+        "x with args:\n",
+        "Linux version with args:\n",
+        "\0",
+        "\n",
+    ] {
+        let bytes = piece.repeat((4 << 20) / piece.len()).into_bytes();
+        let mut read = 0;
+        let boot = last_boot(bytes.len() as u64, |at, buffer| {
+            let from = usize::try_from(at).unwrap();
+            let got = buffer.len().min(bytes.len() - from);
+            buffer[..got].copy_from_slice(&bytes[from..from + got]);
+            read += got;
+            Ok(got)
+        });
+        assert_eq!(boot.unwrap(), None, "{piece:?}");
+        assert!(read < 8 * bytes.len(), "{piece:?}: {read}");
+    }
+}
+
+#[test]
+fn a_console_of_one_line_is_merged_in_proportion() {
+    let bytes = vec![0; 8 << 20];
+    let console = Console {
+        node: "a",
+        bytes: &bytes,
+        newest_ms: 0,
+    };
+    let lines = merge(&[console]).map(|line| line.text.len());
+    assert_eq!(lines.sum::<usize>(), bytes.len());
 }

@@ -6,6 +6,7 @@
 
 use super::StateError;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 const FILE: &str = "ipam.db";
@@ -35,7 +36,7 @@ pub struct IpamRecord {
 /// [`StateError::Malformed`] with the line. A last line without its newline is
 /// being written and left out.
 pub fn parse(text: &str) -> Result<Vec<IpamRecord>, StateError> {
-    let mut records: Vec<IpamRecord> = Vec::new();
+    let mut records: BTreeMap<IpAddr, IpamRecord> = BTreeMap::new();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     for (number, line) in whole
         .lines()
@@ -51,11 +52,9 @@ pub fn parse(text: &str) -> Result<Vec<IpamRecord>, StateError> {
                 reason: error.to_string(),
             }
         })?;
-        records.retain(|earlier| earlier.ip != record.ip);
-        records.push(record);
+        records.insert(record.ip, record);
     }
-    records.sort_by_key(|record| record.ip);
-    Ok(records)
+    Ok(records.into_values().collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From what is chosen to what is started: links and jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -97,11 +97,12 @@ impl Shared<'_> {
             .in_pool(pool)
             .map(|root| root.name.as_str())
             .collect();
+        let known: HashSet<&str> = mine.iter().copied().collect();
         let is_all_known = package.only.is_some() || pool.is_some();
         let others = package
             .roots
             .iter()
-            .filter(|root| !mine.contains(&root.name.as_str()));
+            .filter(|root| !known.contains(root.name.as_str()));
         let others: Vec<&str> = others.map(|root| root.name.as_str()).collect();
         if mine.is_empty() && (is_all_known || !others.is_empty()) {
             return None;

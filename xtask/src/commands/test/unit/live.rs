@@ -43,6 +43,9 @@ struct Job {
     tests: Vec<(String, Instant)>,
 }
 
+/// Tests of one binary at once; no picture shows as many.
+const MOST_RUNNING: usize = 500;
+
 impl<'a> Live<'a> {
     pub(super) fn new(ui: &'a Ui) -> Self {
         Self {
@@ -79,7 +82,10 @@ impl<'a> Live<'a> {
             return;
         };
         match event.what {
-            What::Run | What::Continue if !job.tests.iter().any(|(name, _)| name == test) => {
+            What::Run | What::Continue
+                if job.tests.len() < MOST_RUNNING
+                    && !job.tests.iter().any(|(name, _)| name == test) =>
+            {
                 job.tests.push((test.clone(), Instant::now()));
             }
             What::Pause => job.tests.retain(|(name, _)| name != test),

@@ -96,12 +96,11 @@ impl Report<'_> {
             let Some(chosen) = self.chosen.get(package) else {
                 continue;
             };
-            let began = |name: &str| {
-                let mut tests = outcome.runs.iter().flat_map(|run| &run.tests);
-                tests.any(|test| test.name == name)
-            };
+            let began = outcome.began();
             let roots = chosen.roots.iter().filter(|root| {
-                root.left_out.is_none() && root.name.starts_with("Test") && !began(&root.name)
+                root.left_out.is_none()
+                    && root.name.starts_with("Test")
+                    && !began.contains(root.name.as_str())
             });
             out.extend(roots.map(|root| (package.as_str(), root.name.as_str())));
         }
@@ -145,9 +144,12 @@ impl Report<'_> {
     }
 
     pub(super) fn junit(&self) -> String {
+        let outcomes = self.outcomes.iter();
+        let forgiven: BTreeMap<&str, _> = outcomes
+            .map(|(package, outcome)| (package.as_str(), outcome.forgiven()))
+            .collect();
         gotest::events::junit(self.runs(), |package, root| {
-            let outcome = self.outcomes.get(package);
-            outcome.is_some_and(|outcome| outcome.forgiven()(root))
+            forgiven.get(package).is_some_and(|forgiven| forgiven(root))
         })
     }
 
@@ -181,12 +183,9 @@ impl Report<'_> {
             if outcome.runs.is_empty() && outcome.broken.is_none() {
                 continue;
             }
-            let ran = |test: &String| {
-                let mut tests = outcome.runs.iter().flat_map(|run| &run.tests);
-                tests.any(|it| it.name == *test)
-            };
+            let ran = outcome.began();
             let mut tests: Vec<String> = failed.packages.remove(name).unwrap_or_default();
-            tests.retain(|test| !ran(test));
+            tests.retain(|test| !ran.contains(test.as_str()));
             tests.extend(outcome.failed().into_iter().map(str::to_owned));
             let whole = outcome.failed_by_itself().is_some() || outcome.broken.is_some();
             if whole {

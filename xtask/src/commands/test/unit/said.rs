@@ -1,6 +1,7 @@
 //! What is said as a run goes: words of what failed, once and in full, and a
 //! line for each package and suite.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use gotest::events::{Package, State, Verdict};
@@ -11,6 +12,9 @@ use foundation::run::exec_root::left;
 use foundation::run::gotest::Finished;
 use foundation::ui::Style;
 use foundation::ui::text::one_line;
+
+/// Failed tests of one run of a package whose words are said.
+const MOST_SAID: usize = 1000;
 
 impl Session<'_> {
     /// Text that stays; below it the picture goes on.
@@ -24,13 +28,33 @@ impl Session<'_> {
     }
 
     /// A test's words, whole, with a line before that says whose they are.
-    pub(super) fn say_failed(&mut self, package: &Package, root: &str, again: Option<u32>) {
-        let seconds = package
-            .tests
-            .iter()
-            .rev()
-            .find(|test| test.name == root)
-            .map_or(0.0, |test| test.seconds);
+    pub(super) fn say_failed(
+        &mut self,
+        number: usize,
+        package: &Package,
+        root: &str,
+        again: Option<u32>,
+    ) {
+        let test = package.tests.iter().rev().find(|test| test.name == root);
+        let seconds = test.map_or(0.0, |test| test.seconds);
+        let output = || package.output_of(root);
+        self.say_failed_with(number, package, root, again, (seconds, &output));
+    }
+
+    fn say_failed_with(
+        &mut self,
+        number: usize,
+        package: &Package,
+        root: &str,
+        again: Option<u32>,
+        (seconds, output): (f64, &dyn Fn() -> String),
+    ) {
+        match self.said.get(&number).map_or(0, HashSet::len) {
+            // Each is looked for among all; the summary names them all.
+            MOST_SAID => return self.say("… and more: the summary names them\n"),
+            said if said > MOST_SAID => return,
+            _ => {}
+        }
         let state = match again {
             None => "FAIL".to_owned(),
             Some(time) => format!("FAIL again (run {})", time + 1),
@@ -42,7 +66,7 @@ impl Session<'_> {
             clock(seconds)
         );
         let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-        indent(&mut text, &package.output_of(root));
+        indent(&mut text, &output());
         self.say(&text);
     }
 
@@ -58,12 +82,17 @@ impl Session<'_> {
     pub(super) fn say_package(&mut self, number: usize, finished: &Finished) {
         let results = &finished.results;
         let again = finished.job.again.as_ref().map(|(_, time)| *time);
-        let said = self.said.remove(&number).unwrap_or_default();
+        let not_passed = results.not_passed();
         for root in results.failed_roots() {
-            if !said.iter().any(|name| name == root) {
-                self.say_failed(results, root, again);
+            if self.said.entry(number).or_default().insert(root.to_owned()) {
+                let tests = not_passed.get(root).map_or(&[][..], Vec::as_slice);
+                let own = tests.iter().rev().find(|test| test.name == root);
+                let seconds = own.map_or(0.0, |test| test.seconds);
+                let output = || tests.iter().map(|test| test.output.text()).collect();
+                self.say_failed_with(number, results, root, again, (seconds, &output));
             }
         }
+        self.said.remove(&number);
         let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
         if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
             let title = format!("FAIL {}: {}", shown(&results.name), verdict.describe());

@@ -1,6 +1,6 @@
 //! Which tests run, as whom, and beside what; and which cannot run here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Kind, Need, Test};
@@ -43,6 +43,7 @@ pub(super) fn packages(
     abilities: &mut Abilities,
 ) -> Vec<Package> {
     let mut packages: BTreeMap<&str, Package> = BTreeMap::new();
+    let mut roots: HashMap<(&str, &str), usize> = HashMap::new();
     for test in tests {
         let package = packages.entry(&test.package).or_default();
         if package.name.is_empty() {
@@ -51,33 +52,28 @@ pub(super) fn packages(
             package.folder = folder.map_or_else(|| dir.to_owned(), |folder| dir.join(folder));
         }
         if !matches!(test.kind, Kind::Benchmark) {
-            add(package, test, sudo, abilities);
+            let root = test.name.split('/').next().unwrap_or_default();
+            let at = *roots.entry((&test.package, root)).or_insert_with(|| {
+                package.roots.push(Function {
+                    name: root.to_owned(),
+                    pool: None,
+                    why: None,
+                    left_out: None,
+                    parts_left_out: Vec::new(),
+                });
+                package.roots.len() - 1
+            });
+            add(&mut package.roots[at], test, sudo, abilities);
         }
     }
     packages.into_values().collect()
 }
 
-fn add(package: &mut Package, test: &Test, sudo: Sudo, abilities: &mut Abilities) {
-    let root = test.name.split('/').next().unwrap_or_default();
-    let at = package
-        .roots
-        .iter()
-        .position(|function| function.name == root)
-        .unwrap_or_else(|| {
-            package.roots.push(Function {
-                name: root.to_owned(),
-                pool: None,
-                why: None,
-                left_out: None,
-                parts_left_out: Vec::new(),
-            });
-            package.roots.len() - 1
-        });
-    let function = &mut package.roots[at];
+fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abilities) {
     let needs = |need: &Need| test.needs.iter().find(|needed| needed.need == *need);
     let reason = left_out(test, sudo, abilities);
     if let Some(reason) = reason {
-        if test.name == root {
+        if test.name == function.name {
             function.left_out = Some(reason);
         } else {
             function.parts_left_out.push((test.name.clone(), reason));
@@ -133,7 +129,10 @@ pub(super) fn only_failed(packages: Vec<Package>, failed: &Failed) -> Vec<Packag
         .filter_map(|mut package| {
             let tests = failed.packages.get(&package.name)?;
             if !tests.is_empty() {
-                package.roots.retain(|root| tests.contains(&root.name));
+                let known: BTreeSet<&str> = tests.iter().map(String::as_str).collect();
+                package
+                    .roots
+                    .retain(|root| known.contains(root.name.as_str()));
                 package.only = Some(tests.clone());
             }
             Some(package)

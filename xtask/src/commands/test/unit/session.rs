@@ -1,13 +1,13 @@
 //! A run as it goes: what comes of each package, what is run again, what is
 //! said about it at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use camino::Utf8Path;
 use gotest::events::{Package, State, Verdict};
 
 use super::super::args::ResultArgs;
-use super::live::{Live, short};
+use super::live::{Live, short, shown};
 use super::select::Package as Chosen;
 use foundation::failure::Failure;
 use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
@@ -31,12 +31,15 @@ impl Outcome {
     /// that broke on which tests run has not failed.
     pub(super) fn failed(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
-        let by_itself = |root: &&str| {
-            let mut tests = self.runs.iter().flat_map(|run| &run.tests);
-            tests.any(|test| test.state == State::Failed && test.name == **root)
-        };
+        let tests = self.runs.iter().flat_map(|run| &run.tests);
+        let by_itself: HashSet<&str> = tests
+            .filter(|test| self.broken.is_some() && test.state == State::Failed)
+            .map(|test| test.name.as_str())
+            .collect();
         roots
-            .filter(|root| !self.is_flaky(root) && (self.broken.is_none() || by_itself(root)))
+            .filter(|root| {
+                !self.is_flaky(root) && (self.broken.is_none() || by_itself.contains(root))
+            })
             .collect()
     }
 
@@ -48,13 +51,14 @@ impl Outcome {
 
     /// Of these tests those that did not come to a good end.
     pub(super) fn not_passed(&self, tests: &[String]) -> Vec<String> {
-        let is_good = |name: &String| {
-            let mut runs = self.runs.iter().flat_map(|run| &run.tests);
-            runs.any(|it| it.name == *name && matches!(it.state, State::Passed | State::Skipped))
-        };
+        let all = self.runs.iter().flat_map(|run| &run.tests);
+        let good: HashSet<&str> = all
+            .filter(|it| matches!(it.state, State::Passed | State::Skipped))
+            .map(|it| it.name.as_str())
+            .collect();
         tests
             .iter()
-            .filter(|name| !is_good(name))
+            .filter(|name| !good.contains(name.as_str()))
             .cloned()
             .collect()
     }
@@ -62,14 +66,14 @@ impl Outcome {
     /// Of what failed, by its root: whether it or all that it failed for passed
     /// later.
     pub(super) fn forgiven(&self) -> impl Fn(&str) -> bool {
-        let (flaky, failed) = (self.flaky(), self.failed());
-        move |root| {
-            let is_in = |name: &&str| {
-                let rest = name.strip_prefix(root);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            flaky.iter().any(is_in) && !failed.iter().any(is_in)
-        }
+        let (flaky, failed) = (at_or_above(&self.flaky()), at_or_above(&self.failed()));
+        move |root| flaky.contains(root) && !failed.contains(root)
+    }
+
+    /// Names of all tests that began.
+    pub(super) fn began(&self) -> HashSet<&str> {
+        let tests = self.runs.iter().flat_map(|run| &run.tests);
+        tests.map(|test| test.name.as_str()).collect()
     }
 
     fn is_flaky(&self, root: &str) -> bool {
@@ -90,6 +94,19 @@ impl Outcome {
         })
     }
 }
+
+/// These tests, and those that they are subtests of.
+fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
+    let above = names.iter().flat_map(|name| {
+        let ends = name.match_indices('/').map(|(at, _)| &name[..at]);
+        ends.chain([*name])
+    });
+    above.collect()
+}
+
+/// Of a package whose tests fail so often it is no chance, and to run all of
+/// them again takes as many starts.
+const MOST_AGAIN: usize = 500;
 
 /// Where starts of binaries come from.
 pub(super) trait Source {
@@ -112,7 +129,7 @@ pub(super) struct Session<'a> {
     pub(super) live: Live<'a>,
     pub(super) size: usize,
     /// What was said of a test at once, so that it is said once.
-    pub(super) said: BTreeMap<usize, Vec<String>>,
+    pub(super) said: BTreeMap<usize, HashSet<String>>,
     /// A package that cannot be built, and the compiler's words about it: what
     /// is wrong with all is said once.
     pub(super) unbuilt: Option<(String, String)>,
@@ -163,12 +180,21 @@ impl<'a> Session<'a> {
             return Vec::new();
         }
         match &finished.job.again {
-            None if verdict == Some(&Verdict::Failed) && self.args.retries > 0 => finished
-                .results
-                .failed_roots()
-                .into_iter()
-                .map(|root| self.source.again(&finished.job, root, 1))
-                .collect(),
+            None if verdict == Some(&Verdict::Failed) && self.args.retries > 0 => {
+                let roots = finished.results.failed_roots();
+                if roots.len() > MOST_AGAIN {
+                    self.ui.note(&format!(
+                        "{} tests of {} failed: they are not run again",
+                        roots.len(),
+                        shown(&finished.job.package)
+                    ));
+                    return Vec::new();
+                }
+                let again = roots.into_iter();
+                again
+                    .map(|root| self.source.again(&finished.job, root, 1))
+                    .collect()
+            }
             Some((root, time))
                 if verdict == Some(&Verdict::Failed) && *time < self.args.retries =>
             {
@@ -223,8 +249,8 @@ impl Observe for Session<'_> {
                 }
                 if failed && depth == results.depth {
                     let again = self.jobs.get(&number).and_then(|(_, again)| again.clone());
-                    self.said.entry(number).or_default().push(test.to_owned());
-                    self.say_failed(results, test, again.map(|(_, time)| time));
+                    self.said.entry(number).or_default().insert(test.to_owned());
+                    self.say_failed(number, results, test, again.map(|(_, time)| time));
                 }
                 if depth + 1 == results.depth {
                     self.say_suite(results, test);
