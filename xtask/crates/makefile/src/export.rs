@@ -77,6 +77,7 @@ impl Make<'_, '_> {
             return Ok(slot);
         }
         if self.reporting {
+            self.spend(1 + self.session.planned.captures.len() / 16, place)?;
             let captures = &self.session.planned.captures;
             let known = captures.iter().rposition(|it| it.command == command);
             if let Some(slot) = known {

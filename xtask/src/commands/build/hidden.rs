@@ -10,7 +10,7 @@ use super::repository::Repository;
 
 /// Of the environment, which a Makefile need not even read, only what looks as
 /// if it was made to be secret: `KEY=main` would hide each `main`.
-const LONG: usize = 16;
+const LONG: usize = 6;
 
 #[derive(Debug, Default)]
 pub(super) struct Hidden {

@@ -12,8 +12,10 @@ use std::time::Duration;
 use camino::Utf8Path;
 use makefile::{Ask, Error, Invocation, Makefile, Reply, World};
 
-use super::trust::{Judge, Trust, look_environment};
-use foundation::ctx::probe;
+use super::shortened;
+use super::trust::{Judge, Trust};
+use foundation::ctx::git;
+use foundation::ctx::probe::{self, ProbeError};
 
 /// `git describe --dirty` reads the whole tree; nothing asked here takes long.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -147,7 +149,8 @@ impl<'a> Shells<'a> {
         let answers = Mutex::new(Vec::new());
         let (dir, mut environment) = (self.dir, Vec::new());
         if self.purpose != For::Run {
-            environment = look_environment(self.base);
+            let count = self.base.get("GIT_CONFIG_COUNT");
+            environment = git::for_a_look(count.map(String::as_str));
         }
         environment.push(("PWD".to_owned(), dir.to_string()));
         let next = || {
@@ -158,11 +161,12 @@ impl<'a> Shells<'a> {
             while let Some(key) = next() {
                 let environment = [&key.1[..], &environment].concat();
                 let argv = ["/bin/sh", "-c", &key.0];
-                let output = probe::run_in(&argv, &environment, Some(dir), LIMIT);
-                let text = output.map(|output| output.stdout).unwrap_or_default();
-                printed.fetch_add(text.len(), Ordering::Relaxed);
+                let output = probe::ask_in(&argv, &environment, Some(dir), LIMIT);
+                if let Ok(output) = &output {
+                    printed.fetch_add(output.stdout.len(), Ordering::Relaxed);
+                }
                 if let Ok(mut answers) = answers.lock() {
-                    answers.push((key, text));
+                    answers.push((key, output));
                 }
             }
         };
@@ -179,8 +183,19 @@ impl<'a> Shells<'a> {
                 MOST_TEXT >> 20
             )));
         }
-        let answers = answers.into_inner().unwrap_or_default();
-        self.known.borrow_mut().extend(answers);
+        let mut known = self.known.borrow_mut();
+        for (key, output) in answers.into_inner().unwrap_or_default() {
+            let text = match output {
+                Ok(output) => output.stdout,
+                // As make has it.
+                Err(ProbeError::NotFound { .. } | ProbeError::NotStarted { .. }) => String::new(),
+                Err(error) => {
+                    let command = shortened(&key.0, makefile::SHOWN_COMMAND);
+                    return Err(Error::Usage(format!("`$(shell {command})`: {error}")));
+                }
+            };
+            known.insert(key, text);
+        }
         Ok(())
     }
 }

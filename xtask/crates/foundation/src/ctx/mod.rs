@@ -16,6 +16,7 @@ pub mod dirs;
 pub mod disk;
 pub mod docker;
 pub mod firewall;
+pub mod git;
 pub mod host;
 pub mod images;
 pub mod kubeconfig;

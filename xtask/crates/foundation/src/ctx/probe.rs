@@ -11,7 +11,7 @@ use duct::Handle;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::cargo_run;
+use super::{cargo_run, git};
 
 /// Commands that look at this host answer within this, or hang.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -207,7 +207,11 @@ impl Running {
         };
         let (stdout, to_stdout) = std::io::pipe()?;
         let (stderr, to_stderr) = std::io::pipe()?;
-        let environment = environment.to_vec();
+        let mut environment = environment.to_vec();
+        if *program == "git" {
+            let count = std::env::var("GIT_CONFIG_COUNT").ok();
+            environment.extend(git::for_a_look(count.as_deref()));
+        }
         let cwd = cwd.map(Utf8PathBuf::from);
         let command = duct::cmd(*program, arguments);
         let command = match input {

@@ -1,5 +1,6 @@
 //! A plan for reading: what, why, and whether root is taken.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Action, Owned, Plan, Privilege, Step, sh};
@@ -38,17 +39,13 @@ pub fn render(plan: &Plan) -> String {
 
 /// Slots are shown by name.
 fn names(plan: &Plan) -> impl Fn(usize) -> String {
-    let learns: Vec<_> = plan
-        .steps
-        .iter()
-        .filter_map(|step| step.learns.clone())
+    let learns = plan.steps.iter().filter_map(|step| step.learns.as_ref());
+    let names: BTreeMap<usize, String> = learns
+        .map(|learns| (learns.slot, format!("<{}>", learns.name)))
         .collect();
     move |slot| {
-        let name = learns.iter().find(|learns| learns.slot == slot);
-        name.map_or_else(
-            || "<value>".to_owned(),
-            |learns| format!("<{}>", learns.name),
-        )
+        let name = names.get(&slot);
+        name.map_or_else(|| "<value>".to_owned(), String::clone)
     }
 }
 

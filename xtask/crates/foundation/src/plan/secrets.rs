@@ -1,6 +1,7 @@
 //! Values that are neither shown nor recorded: those of variables whose names
 //! say so, and passwords in URLs. A step that runs still has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -42,7 +43,7 @@ const LONG: usize = 8;
 /// A shorter one than this is masked only behind its name.
 const SHORT: usize = 3;
 /// More are not looked for: each is compared at each place.
-const MOST: usize = 1000;
+const MOST: usize = 200;
 /// Values of variables with such names that say nothing.
 const PLAIN: &[&str] = &[
     "true", "false", "yes", "none", "auto", "always", "never", "default",
@@ -205,21 +206,26 @@ impl Secrets {
         if self.0.is_empty() {
             return text.to_owned();
         }
-        let mut begins = [false; 256];
+        let mut begins: BTreeMap<[u8; SHORT], Vec<&Secret>> = BTreeMap::new();
+        let mut bytes = [false; 256];
         for secret in self.0.iter() {
-            begins[usize::from(secret.value.as_bytes()[0])] = true;
+            if let Some(start) = secret.value.as_bytes().first_chunk() {
+                begins.entry(*start).or_default().push(secret);
+                bytes[usize::from(start[0])] = true;
+            }
         }
         let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         let mut out = String::with_capacity(text.len());
         let (mut from, mut at) = (0, 0);
         while at < text.len() {
-            let byte = text.as_bytes()[at];
-            let found = begins[usize::from(byte)].then(|| {
-                self.0.iter().find(|secret| {
-                    let Some(rest) = text
-                        .get(at..)
-                        .and_then(|it| it.strip_prefix(&*secret.value))
-                    else {
+            let start = &text.as_bytes()[at..];
+            let start = start
+                .first_chunk()
+                .filter(|start| bytes[usize::from(start[0])]);
+            let found = start.and_then(|start| begins.get(start)).map(|known| {
+                known.iter().find(|secret| {
+                    let rest = text.get(at..);
+                    let Some(rest) = rest.and_then(|it| it.strip_prefix(&*secret.value)) else {
                         return false;
                     };
                     secret.value.len() >= LONG
@@ -447,7 +453,9 @@ impl Plan {
         let mut all = Secrets::default();
         for step in &self.steps {
             let own = step.secrets();
-            if own != all {
+            if all.0.is_empty() {
+                all = own;
+            } else if own != all {
                 all = all.merged(&own);
             }
         }

@@ -34,22 +34,13 @@ const BUILTINS: &[&str] = &["[", "echo", "false", "printf", "test", "true"];
 const MOST_FILES: usize = 1000;
 
 /// Settings of git's that name programs which a verb that reads would start.
-/// Those that are left out are taken back by [`GIT_SETTINGS`].
+/// Others are taken back by [`foundation::ctx::git`].
 const GIT_PROGRAMS: &[(&str, &[&str])] = &[
     ("filter.", &[".clean", ".smudge", ".process"]),
     ("diff.", &[".textconv", ".command", ".external"]),
     ("gpg.", &["program"]),
     ("pretty.", &[""]),
 ];
-/// For a look at a repository: no daemon, no hook, no verification by another
-/// program, and no repository that only looks like a folder of the checkout.
-const GIT_SETTINGS: &[(&str, &str)] = &[
-    ("core.fsmonitor", "false"),
-    ("core.hooksPath", "/dev/null"),
-    ("log.showSignature", "false"),
-    ("safe.bareRepository", "explicit"),
-];
-
 /// Judges the commands of one checkout.
 pub(super) struct Judge<'a> {
     dir: &'a Utf8Path,
@@ -92,6 +83,8 @@ impl<'a> Judge<'a> {
         // The cheap questions first.
         if trust == Trust::None
             || !self.is_own(name)
+            // One of the two programs of that name starts `jq`.
+            || (name == "yq" && !self.is_own("jq"))
             || (name == "git" && !*self.git_is_plain.get_or_init(|| self.git_is_plain()))
         {
             return Trust::None;
@@ -167,28 +160,6 @@ fn names_program(name: &str) -> bool {
     GIT_PROGRAMS.iter().any(|(section, endings)| {
         name.starts_with(section) && endings.iter().any(|ending| name.ends_with(ending))
     })
-}
-
-/// What a command that is asked for a look is given besides: git writes no
-/// index, fetches nothing and starts nothing. `base` is its environment so far.
-pub(super) fn look_environment(base: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let before = base.get("GIT_CONFIG_COUNT");
-    let before: usize = before.and_then(|count| count.parse().ok()).unwrap_or(0);
-    let mut out: Vec<(String, String)> = [
-        ("GIT_OPTIONAL_LOCKS", "0"),
-        ("GIT_NO_LAZY_FETCH", "1"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
-    for (index, (name, value)) in GIT_SETTINGS.iter().enumerate() {
-        let at = before + index;
-        out.push((format!("GIT_CONFIG_KEY_{at}"), (*name).to_owned()));
-        out.push((format!("GIT_CONFIG_VALUE_{at}"), (*value).to_owned()));
-    }
-    let count = before + GIT_SETTINGS.len();
-    out.push(("GIT_CONFIG_COUNT".to_owned(), count.to_string()));
-    out
 }
 
 #[cfg(test)]

@@ -221,8 +221,8 @@ pub(super) fn trust(name: &str, words: &[Word], is_plain: &IsPlainFile<'_>) -> T
     match name {
         // They take any word as it is.
         "echo" | "expr" => Trust::Stable,
-        // Some shells' own `printf -v` and `test -v` set and evaluate variables.
-        "printf" if words.first().is_none_or(is_text) => Trust::Stable,
+        // Some shells' own `printf -v`, `printf %n` and `test -v` set and evaluate variables.
+        "printf" if words.first().is_none_or(is_format) => Trust::Stable,
         "test" | "[" if words.iter().all(|word| is_no_option(word, &["-v", "-R"])) => Trust::Reads,
         "head" | "tail" => {
             known(&ENDS, Operands::Files, name, words, is_plain).unwrap_or(Trust::None)
@@ -244,6 +244,16 @@ fn is_text(word: &Word) -> bool {
         (false, false) => return !word.text.starts_with('-'),
     };
     !first.is_empty() && !first.starts_with('-')
+}
+
+/// A format that prints and does nothing else.
+fn is_format(word: &Word) -> bool {
+    let mut directives = word.text.split('%').skip(1);
+    let counts = directives.any(|directive| {
+        let behind = directive.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        behind.starts_with('n') || behind.starts_with(['h', 'l', 'j', 'z', 't', 'L'])
+    });
+    word.is_exact() && is_text(word) && !counts
 }
 
 /// It is none of these, and cannot become one by file names.

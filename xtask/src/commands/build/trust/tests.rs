@@ -229,6 +229,9 @@ const REFUSED: &[&str] = &[
     "printf -v PATH .",
     "printf -v 'a[$(touch out)]' x",
     "printf \"$x\"",
+    "printf x%n PATH; cat f",
+    "printf '%%%5.2n' PATH",
+    "printf %s$x",
     "test -v 'a[$(touch out)]'",
     "[ -v x ]",
     "cd sub",
@@ -277,13 +280,4 @@ fn a_repository_that_names_programs_is_not_asked() {
     }
     std::fs::write(dir.join(".git/config"), config).unwrap();
     assert_eq!(trust(), Trust::Stable);
-}
-
-#[test]
-fn settings_for_a_look_come_after_the_users_own() {
-    let base = BTreeMap::from([("GIT_CONFIG_COUNT".to_owned(), "2".to_owned())]);
-    let given: BTreeMap<String, String> = look_environment(&base).into_iter().collect();
-    assert_eq!(given["GIT_CONFIG_KEY_2"], "core.fsmonitor");
-    assert_eq!(given["GIT_CONFIG_COUNT"], "6");
-    assert_eq!(given["GIT_OPTIONAL_LOCKS"], "0");
 }

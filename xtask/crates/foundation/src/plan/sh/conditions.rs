@@ -1,5 +1,6 @@
 //! In a script: which steps are taken, and values that steps learn.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use makefile::Prerequisite;
@@ -10,7 +11,7 @@ use crate::plan::{Plan, Step};
 /// Which conditions a script has decided so far: each once, at its first step.
 #[derive(Default)]
 pub(super) struct Decided {
-    done: Vec<usize>,
+    done: BTreeSet<usize>,
 }
 
 impl Decided {
@@ -27,10 +28,9 @@ impl Decided {
         let Some(condition) = plan.conditions.get(index) else {
             return;
         };
-        if self.done.contains(&index) {
+        if !self.done.insert(index) {
             return;
         }
-        self.done.push(index);
         let makers = condition
             .prerequisites
             .iter()
