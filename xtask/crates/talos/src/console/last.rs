@@ -94,15 +94,12 @@ where
                 continue;
             }
             let at = start + hit as u64;
-            let found = match line_in(block, hit) {
-                Some((begin, line)) => {
-                    looked = begin;
-                    kind_of(line).map(|kind| (start + begin as u64, kind))
-                }
-                None => {
-                    looked = hit.saturating_sub(MAX_LINE / 2);
-                    line_marker(at, len, read_at)?
-                }
+            let found = if let Some((begin, line)) = line_in(block, hit) {
+                looked = begin;
+                kind_of(line).map(|kind| (start + begin as u64, kind))
+            } else {
+                looked = hit.saturating_sub(MAX_LINE / 2);
+                line_marker(at, len, read_at)?
             };
             match (found, banner) {
                 (Some((line, Kind::Launch)), _) => return Ok(Some(line)),
