@@ -17,6 +17,7 @@ pub mod network;
 pub mod process;
 pub mod state;
 pub mod version;
+pub mod yaml;
 
 pub use duration::duration;
 pub use version::TalosVersion;

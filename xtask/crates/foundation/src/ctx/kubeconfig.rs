@@ -92,7 +92,7 @@ impl Kubeconfig {
     }
 
     fn parse(text: &str) -> io::Result<Self> {
-        serde_yaml_ng::from_str(text)
+        talos::yaml::from_str(text)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
     }
 

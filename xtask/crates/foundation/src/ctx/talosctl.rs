@@ -132,7 +132,7 @@ impl Ctx {
         let Some(text) = files::read_text(&self.talosconfig_path(), files::MEDIUM)? else {
             return Ok(None);
         };
-        serde_yaml_ng::from_str(&text)
+        talos::yaml::from_str(&text)
             .map(Some)
             .map_err(|error| std::io::Error::other(error.to_string()))
     }

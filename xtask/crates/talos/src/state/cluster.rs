@@ -120,7 +120,7 @@ impl ClusterState {
             return Err(StateError::Empty { file: FILE });
         }
         let cut = without_cni_payload(text);
-        serde_yaml_ng::from_str(cut).map_err(|error| {
+        crate::yaml::from_str(cut).map_err(|error| {
             let (line, column) = error
                 .location()
                 .map_or((0, 0), |at| (at.line(), at.column()));
