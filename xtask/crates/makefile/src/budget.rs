@@ -27,6 +27,9 @@ pub(crate) const LONGEST: usize = 8 << 20;
 const BYTES_PER_STEP: usize = 256;
 /// What a map's entry or a vector's element takes besides its text.
 pub(crate) const ENTRY: usize = 64;
+/// What a step of the plan takes besides its text until it is shown, as JSON at
+/// most.
+pub(crate) const STEP: usize = 1024;
 /// As much of a command as stands for its output where a plan is shown.
 pub const SHOWN_COMMAND: usize = 200;
 

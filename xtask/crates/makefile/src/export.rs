@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::ENTRY;
+use crate::budget::{ENTRY, STEP};
 use crate::error::{Place, Result};
 use crate::outcome::{Capture, Item};
 use crate::read::Make;
@@ -87,7 +87,7 @@ impl Make<'_, '_> {
         let slot = self.session.planned.captures.len();
         let environment = self.difference(&self.environment);
         self.keep_shown(&command, place)?;
-        self.keep(size_of(&environment) + 4 * ENTRY, place)?;
+        self.keep(size_of(&environment) + STEP, place)?;
         self.session.planned.captures.push(Capture {
             command,
             environment,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::budget::ENTRY;
+use crate::budget::{ENTRY, STEP};
 use crate::error::{Error, Place, Result};
 use crate::explain::Step;
 use crate::export::size_of;
@@ -50,8 +50,8 @@ impl Make<'_, '_> {
             return Ok(*made);
         }
         let phony = self.rules.phony.contains(name);
-        let place = self.place_of(name);
-        self.keep(2 * name.len() + 4 * ENTRY, &place)?;
+        let place = self.place_of(name, needed_by);
+        self.keep(2 * name.len() + STEP, &place)?;
         self.spend_search(name, &place)?;
         let Some(how) = self.how(name, phony)? else {
             self.require(name, needed_by);
@@ -116,10 +116,10 @@ impl Make<'_, '_> {
     }
 
     /// Where a message about a target points to.
-    fn place_of(&self, name: &str) -> Place {
-        let explicit = self.rules.explicit.get(name);
-        let known = explicit.and_then(|target| target.place.clone());
-        known.unwrap_or_else(|| Place {
+    fn place_of(&self, name: &str, needed_by: Option<&str>) -> Place {
+        let known = |name: &str| self.rules.explicit.get(name)?.place.clone();
+        let place = known(name).or_else(|| known(needed_by?));
+        place.unwrap_or_else(|| Place {
             file: self.session.makefile.name.clone(),
             line: 0,
         })
@@ -289,7 +289,7 @@ impl Make<'_, '_> {
                 }
                 let text = self.with_make(command, place)?;
                 self.keep_shown(&text, place)?;
-                self.keep(size_of(&added) + name.len() + when + 4 * ENTRY, place)?;
+                self.keep(size_of(&added) + name.len() + when + STEP, place)?;
                 let line = Line {
                     text,
                     silent: prefix.silent || self.flags.silent,

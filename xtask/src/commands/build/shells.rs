@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 const MOST_AT_ONCE: usize = 4;
 /// Commands whose text has the output of others in it: each depth is an
 /// evaluation. Makefiles of people have three.
-const DEEPEST: usize = 100;
+const DEEPEST: usize = 32;
 /// All that was printed.
 const MOST_TEXT: usize = 64 << 20;
 /// Variables that programs look at without being told.

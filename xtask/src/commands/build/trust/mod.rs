@@ -41,6 +41,7 @@ const GIT_PROGRAMS: &[(&str, &[&str])] = &[
     ("gpg.", &["program"]),
     ("pretty.", &[""]),
 ];
+
 /// Judges the commands of one checkout.
 pub(super) struct Judge<'a> {
     dir: &'a Utf8Path,
