@@ -210,9 +210,7 @@ fn profiles_that_are_paths(stage: &Stage) {
         let mut index: String = names
             .map(|name| format!("<a href='{name}?debug=1'>x</a>"))
             .concat();
-        for of in 0..100_000 {
-            index += &format!("<a href='p{of}'>");
-        }
+        index.extend((0..100_000).map(|of| format!("<a href='p{of}'>")));
         send(stream, &index.as_bytes()[..1 << 20]);
     });
     let outcome = ask(stage, &["machined", "--all"], &[address]);
@@ -253,24 +251,24 @@ fn an_index_of_another_folder(stage: &Stage) {
     let precious = stage.write("precious/file", "from before");
     stage.freeze(precious.parent().unwrap());
     let index = |id: &str| format!(r#"{{"schema":1,"id":"{id}","time":"","entries":[]}}"#);
-    let state = ".local/state/talos-xtask/pprof";
+    let kept = ".local/state/talos-xtask/pprof";
     for of in 0..220 {
         let id = format!("3{of:03}");
-        stage.write(&format!("{state}/{id}/index.json"), index(&id));
+        stage.write(&format!("{kept}/{id}/index.json"), index(&id));
     }
     for (folder, id) in [
         ("1", "../../../../precious"),
         ("2", stage.home.join("precious").as_str()),
         ("0", "."),
     ] {
-        stage.write(&format!("{state}/{folder}/index.json"), index(id));
+        stage.write(&format!("{kept}/{folder}/index.json"), index(id));
     }
     let body = profile(b"space", b"bytes", &[b"f"], 1);
     ask(stage, &["machined", "heap"], &[sends(body)]).with(0);
-    let kept = std::fs::read_dir(stage.home.join(state)).unwrap().count();
-    assert!(kept > 200, "{kept} are left");
+    let left = std::fs::read_dir(stage.home.join(kept)).unwrap().count();
+    assert!(left > 200, "{left} are left");
     assert!(
-        !stage.home.join(state).join("3000").exists(),
+        !stage.home.join(kept).join("3000").exists(),
         "the oldest is removed"
     );
 }
