@@ -76,6 +76,9 @@ fn folder_of(path: &Utf8Path) -> &Utf8Path {
 /// # Errors
 /// The system's.
 pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
+    if own::is_ours(path) {
+        return own::remove(path);
+    }
     let gone = |result: std::io::Result<()>| match result {
         // A file where a folder would have to be: there is nothing in it.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

@@ -202,8 +202,8 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
     }
 }
 
-/// What we make is not nested deeper.
-const DEEPEST: usize = 64;
+/// What we make is not nested deeper; each level is an open file.
+const DEEPEST: usize = 256;
 
 fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
     let unlink = |flags| match rustix::fs::unlinkat(parent, name, flags) {
