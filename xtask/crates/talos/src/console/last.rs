@@ -94,12 +94,11 @@ where
                 continue;
             }
             let at = start + hit as u64;
-            let found = if let Some((begin, line)) = line_in(block, hit) {
-                looked = begin;
-                kind_of(line).map(|kind| (start + begin as u64, kind))
-            } else {
-                looked = hit.saturating_sub(MAX_LINE / 2);
-                line_marker(at, len, read_at)?
+            let (begin, line) = line_in(block, hit);
+            looked = begin;
+            let found = match line {
+                Some(line) => kind_of(line).map(|kind| (start + begin as u64, kind)),
+                None => line_marker(at, len, read_at)?,
             };
             match (found, banner) {
                 (Some((line, Kind::Launch)), _) => return Ok(Some(line)),
@@ -115,14 +114,18 @@ where
     Ok(banner)
 }
 
-/// The line around `hit`, where the block has all of it; and where it begins.
-fn line_in(block: &[u8], hit: usize) -> Option<(usize, &[u8])> {
+/// Where the line around `hit` begins, or how far back it has no other; and the
+/// line, where the block has all of it.
+fn line_in(block: &[u8], hit: usize) -> (usize, Option<&[u8]>) {
     let reach = MAX_LINE / 2;
     let from = hit.saturating_sub(reach);
-    let begin = from + memrchr(b'\n', &block[from..hit])? + 1;
+    let Some(newline) = memrchr(b'\n', &block[from..hit]) else {
+        return (from, None);
+    };
+    let begin = from + newline + 1;
     let upto = block.len().min(hit + reach);
-    let finish = hit + memchr(b'\n', &block[hit..upto])?;
-    Some((begin, &block[begin..finish]))
+    let finish = memchr(b'\n', &block[hit..upto]);
+    (begin, finish.map(|finish| &block[begin..hit + finish]))
 }
 
 fn kind_of(line: &[u8]) -> Option<Kind> {

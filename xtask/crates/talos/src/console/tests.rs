@@ -424,3 +424,19 @@ fn a_console_of_one_line_is_merged_in_proportion() {
     let lines = merge(&[console]).map(|line| line.text.len());
     assert_eq!(lines.sum::<usize>(), bytes.len());
 }
+
+/// Wherever a block ends: in a line that looks like a boot's first, behind one
+/// that is.
+#[test]
+fn the_last_boot_is_found_at_any_place_of_a_block() {
+    let boot = "starting /usr/bin/qemu with args:\n-m 1\n";
+    let after = "x Linux version of a line\n";
+    for shift in 0..boot.len() + 2 * after.len() {
+        // Blocks are counted from the end.
+        let filler = "y".repeat((256 << 10) - 40 - shift) + "\n";
+        let text = format!("{boot}{}{filler}", after.repeat(2));
+        let bytes = ["z\n".repeat(200_000), text].concat().into_bytes();
+        let found = from_end(&bytes).map(|boot| boot.offset);
+        assert_eq!(found, Some(400_000), "{shift}");
+    }
+}
