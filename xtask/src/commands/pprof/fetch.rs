@@ -336,8 +336,8 @@ fn decode(target: &Target, bytes: Vec<u8>) -> Result<Profile> {
         ))
         .cause("no process of a node has so large a profile")
         .hint(format!(
-            "fetch it with `curl`, then: {} FILE",
-            typed!("pprof open")
+            "fetch it with `curl`, then: {}",
+            typed!("pprof open FILE")
         )),
         error => load::refused(&error, &target.describe()),
     })
