@@ -76,6 +76,16 @@ impl Cli {
 
 /// For hints: whether the subcommand that `words` begin with takes `--name`.
 pub fn takes_name(words: &[&str]) -> bool {
+    // All subcommands at once take more stack than a thread has that only waits for
+    // a node, and hints are made in those, too.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(16 << 20);
+        let looking = thread.spawn_scoped(scope, || finds_name(words));
+        looking.is_ok_and(|looking| looking.join().unwrap_or_default())
+    })
+}
+
+fn finds_name(words: &[&str]) -> bool {
     let command = Cli::command();
     let mut at = &command;
     for word in words {

@@ -190,7 +190,7 @@ impl Started {
             Lab::Shell => false,
         };
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-        let is_named = has_name || !(self.takes_name)(&texts);
+        let is_named = has_name || self.name.is_none() || !(self.takes_name)(&texts);
         let given = [
             ("--name", self.name.as_ref().filter(|_| !is_named)),
             ("-C", self.talos_dir.as_ref().filter(|_| !has_dir)),
