@@ -15,7 +15,9 @@ while [ $# -gt 0 ]; do
   last=$1
   shift
 done
-cp "$HOME/binary" "$out/${last##*/}.test"
+# Whole or not at all, as go has it.
+cp "$HOME/binary" "$out/new"
+mv "$out/new" "$out/${last##*/}.test"
 "#;
 
 /// A checkout whose one package has this binary.
