@@ -10,13 +10,13 @@ use camino::Utf8Path;
 use talos::names::is_cni_netns;
 use talos::process::{Kind, identify};
 
-use super::as_root;
 use super::processes::{self, Process};
+use super::{as_root, bridge};
 use crate::failure::{Failure, Result};
 
 /// Names of `cnitest-` namespaces that came into being after `since_ms`, hold
-/// neither a process nor an interface, and that nobody can be about to use. None
-/// while any cluster on this host is being made.
+/// no process, are on no bridge, and that nobody can be about to use. None while any
+/// cluster on this host is being made.
 pub fn namespaces(since_ms: u64) -> Vec<String> {
     // Where it cannot be read, `leftovers::look` says so.
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
@@ -42,16 +42,19 @@ pub fn namespaces(since_ms: u64) -> Vec<String> {
     if candidates.is_empty() || is_any_cluster_being_made(&table) {
         return Vec::new();
     }
+    let Ok(on_bridges) = bridge::namespaces_elsewhere(|_| false) else {
+        return Vec::new();
+    };
     candidates
         .into_iter()
-        .filter(|name| is_unused(name))
+        .filter(|name| is_unused(name, &on_bridges))
         .collect()
 }
 
-fn is_unused(name: &str) -> bool {
-    has_no_process(name)
-        && as_root::answer(&["ip", "-netns", name, "-oneline", "link"])
-            .is_ok_and(|links| links.lines().all(|link| link.starts_with("1: lo:")))
+/// A launcher that was killed leaves one with a veth that is on no bridge yet, or
+/// on none any more.
+fn is_unused(name: &str, on_bridges: &[String]) -> bool {
+    has_no_process(name) && !on_bridges.iter().any(|other| other == name)
 }
 
 /// Anything but a clear "none" counts as used.

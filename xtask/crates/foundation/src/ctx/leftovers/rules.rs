@@ -134,10 +134,13 @@ pub(super) fn nat_rules(
     }
 }
 
+/// The one rule of a node's NAT chain that the bridge plugin gives no comment.
+const BROADCAST: [&str; 4] = ["-d", "255.255.255.255/32", "-j", "ACCEPT"];
+
 /// Whether every rule of that NAT chain says that it is of the network `name`.
 fn is_all_of(text: &str, chain: &str, name: &str) -> bool {
     rules(text, "nat")
-        .filter(|rule| rule.chain == chain)
+        .filter(|rule| rule.chain == chain && rule.spec != BROADCAST)
         .all(|rule| value(&rule.spec, "--comment").is_some_and(|said| said.starts_with(name)))
 }
 
