@@ -119,7 +119,12 @@ fn suites_against_a_cluster() {
 fn the_context_must_be_the_clusters(lab: &Lab, checkout: &Checkout) {
     lab.sh("sed -i.own 's/^context: .*/context: elsewhere/' \"$HOME\"/.talos/config");
     let refused = lab.fails(3, &checkout.words(&["api.VersionSuite"]));
-    let hint = "hint: talosctl config context talos-default";
+    // The lab's own talosctl, by way of the lab.
+    assert!(
+        refused.contains("hint: cargo xtask lab shell "),
+        "{refused}"
+    );
+    let hint = " -- talosctl config context talos-default\n";
     assert!(refused.contains(hint), "{refused}");
     assert!(!checkout.path("_out").exists(), "nothing was built");
     lab.sh("mv \"$HOME\"/.talos/config.own \"$HOME\"/.talos/config");

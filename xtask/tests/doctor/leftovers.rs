@@ -133,8 +133,11 @@ fn files_left_to_root_are_given_back() {
     chown(host.home(), Some(NOBODY), Some(NOBODY)).unwrap();
     // The build's folder may be closed to others.
     let own = host.path("xtask");
-    fs::copy(env!("CARGO_BIN_EXE_xtask"), &own).unwrap();
-    fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: what a test beside this one starts while we have the file
+    // open for writing would keep it "busy".
+    let mut install = Command::new("install");
+    install.args(["-m", "755", env!("CARGO_BIN_EXE_xtask")]);
+    assert!(install.arg(&own).status().unwrap().success());
     let as_nobody = |words: &[&str]| {
         use std::os::unix::process::CommandExt;
         let given = host.command(words);
