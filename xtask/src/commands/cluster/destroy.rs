@@ -28,6 +28,15 @@ const LOOK: Duration = Duration::from_millis(50);
 const ROUNDS: usize = 4;
 
 pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
+    destroy(app, args, true)
+}
+
+/// Without a question: for a cluster that this run has made.
+pub(super) fn run_unasked(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
+    destroy(app, args, false)
+}
+
+fn destroy(app: &App<'_>, args: &DestroyArgs, asks: bool) -> Result<u8> {
     let ctx = &app.ctx;
     let name = super::existing_name(app, &args.which)?;
     let view = ClusterView::look(ctx, name.as_str());
@@ -68,7 +77,7 @@ pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
         app.ui.note(&entry);
     }
     let is_there = !view.members.is_empty() || view.has_folder;
-    if is_there {
+    if is_there && asks {
         may_destroy(app, &view)?;
     }
     if !ctx.host.is_root() && (is_there || is_begun(ctx, &view)) {

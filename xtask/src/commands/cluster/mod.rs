@@ -40,6 +40,11 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
     }
 }
 
+/// Destroy a cluster that this run has made.
+pub(in crate::commands) fn destroy_own(app: &App<'_>, which: Which) -> Result<u8> {
+    destroy::run_unasked(app, &crate::cli::DestroyArgs { which })
+}
+
 /// The name of a cluster that may be there already: whatever talosctl let
 /// through, as long as it is one component of a path.
 pub(in crate::commands) fn existing_name(app: &App<'_>, which: &Which) -> Result<ClusterName> {

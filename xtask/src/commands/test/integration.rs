@@ -77,6 +77,8 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
             .integration_binary("linux", app.ctx.host.arch),
         &TAGS,
     )?;
+    // One that is there already was not made by this run: then it is asked about.
+    let is_own = ClusterView::look(&app.ctx, name.as_str()).state == ClusterState::Absent;
     if args.fresh {
         let up = UpArgs {
             which: which.clone(),
@@ -88,7 +90,11 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     let code = against(app, args, &checkout, wanted, (name.as_str(), limit));
     // A cluster that broke is left to be looked at.
     if args.fresh && !matches!(code, Ok(code) if code == Exit::NodeDied.code()) {
-        cluster::run(app, verb(ClusterVerb::Destroy(DestroyArgs { which })))?;
+        if is_own {
+            cluster::destroy_own(app, which)?;
+        } else {
+            cluster::run(app, verb(ClusterVerb::Destroy(DestroyArgs { which })))?;
+        }
     }
     code
 }
