@@ -93,6 +93,30 @@ pub fn open(path: &Utf8Path) -> Result<Option<File>> {
     }
 }
 
+/// Names in a folder that talosctl or a CNI plugin writes to; none where there is no
+/// such folder. What is not UTF-8 is nothing of theirs.
+///
+/// # Errors
+/// The system's.
+pub fn names_in(dir: &Utf8Path) -> Result<Vec<String>> {
+    let entries = match dir.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name().to_owned()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(names)
+}
+
 /// Open a file of our own for more than reading. Where its name is a link, or
 /// where another name leads to it, it is somebody else's trap and not ours.
 ///

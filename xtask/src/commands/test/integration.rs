@@ -78,7 +78,8 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         &TAGS,
     )?;
     // One that is there already was not made by this run: then it is asked about.
-    let is_own = ClusterView::look(&app.ctx, name.as_str()).state == ClusterState::Absent;
+    let is_own =
+        args.fresh && ClusterView::look(&app.ctx, name.as_str()).state == ClusterState::Absent;
     if args.fresh {
         let up = UpArgs {
             which: which.clone(),

@@ -96,7 +96,7 @@ impl Folder {
                 return folder;
             }
         }
-        match names_in(dir) {
+        match files::names_in(dir) {
             Ok(files) => folder.files = files,
             Err(error) => unread.push(format!("{dir}: {error}")),
         }
@@ -192,28 +192,9 @@ fn read_launch(
     }
 }
 
-/// Names in a folder; none where there is no such folder.
-fn names_in(dir: &Utf8Path) -> io::Result<Vec<String>> {
-    let entries = match dir.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(error) if is_absence(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok(entry) => names.push(entry.file_name().to_owned()),
-            // Not UTF-8: nothing of talosctl's.
-            Err(error) if error.kind() == ErrorKind::InvalidData => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(names)
-}
-
 /// Names of the folders in a folder; links do not count.
 pub(super) fn folders_in(dir: &Utf8Path) -> io::Result<Vec<String>> {
-    let mut names = names_in(dir)?;
+    let mut names = files::names_in(dir)?;
     names.retain(|name| {
         let found = dir.join(name).symlink_metadata();
         found.is_ok_and(|found| found.is_dir())

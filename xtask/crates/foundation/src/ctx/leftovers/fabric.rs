@@ -10,9 +10,10 @@ use talos::names::is_fabric_bridge;
 use talos::network::Cidr;
 
 use super::super::network::interface_names;
+use super::Rule;
 use super::rules::rules;
-use super::{Rule, names_in};
 use crate::failure::Result;
+use crate::files;
 
 pub(super) fn bridges(network: &str) -> Result<Vec<String>> {
     let mut names = interface_names()?;
@@ -25,7 +26,7 @@ pub(super) fn cache_files(
     network: &str,
     cni_cache: &Utf8Path,
 ) -> std::io::Result<Vec<Utf8PathBuf>> {
-    let mut names = names_in(cni_cache)?;
+    let mut names = files::names_in(cni_cache)?;
     names.retain(|name| {
         let bridge = name.split_once('-');
         bridge.is_some_and(|(bridge, _)| is_fabric_bridge(network, bridge))

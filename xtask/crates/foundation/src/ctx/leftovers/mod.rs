@@ -312,7 +312,7 @@ struct Cached {
 
 fn cached_results(footprint: &Footprint) -> Result<Vec<Cached>> {
     let dir = &footprint.cni_cache;
-    let names = names_in(dir).because(|| format!("cannot read `{dir}`"))?;
+    let names = files::names_in(dir).because(|| format!("cannot read `{dir}`"))?;
     let mut cached = Vec::new();
     for name in names {
         let Some(container) = cni_cache_container(&footprint.network, &name) else {
@@ -354,7 +354,7 @@ fn namespaces(
 ) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
     let dir = Utf8Path::new("/run/netns");
-    let mut found = names_in(dir).because(|| format!("cannot read `{dir}`"))?;
+    let mut found = files::names_in(dir).because(|| format!("cannot read `{dir}`"))?;
     // Of talosctl's making only; see testutils.NewNS.
     found.retain(|name| is_cni_netns(name));
     let is_nodes = |name: &String| {
@@ -376,25 +376,4 @@ fn namespaces(
     });
     found.sort();
     Ok(found)
-}
-
-/// Names in a folder; none where there is no such folder.
-pub(super) fn names_in(dir: &Utf8Path) -> std::io::Result<Vec<String>> {
-    let entries = match dir.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        match entry {
-            Ok(entry) => names.push(entry.file_name().to_owned()),
-            // Not UTF-8: nothing of talosctl's.
-            Err(error) if error.kind() == ErrorKind::InvalidData => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(names)
 }
