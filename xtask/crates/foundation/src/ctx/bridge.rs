@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use talos::names::is_cni_netns;
 use talos::network::Cidr;
 
-use super::network::has_interface;
+use super::network::{Interface, has_interface};
 use super::probe;
 use crate::failure::{Failure, Result};
 use crate::program;
@@ -37,20 +37,6 @@ struct Link {
 struct NetnsId {
     nsid: i64,
     name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Addressed {
-    #[serde(default)]
-    ifname: String,
-    #[serde(default)]
-    addr_info: Vec<Address>,
-}
-
-#[derive(Deserialize)]
-struct Address {
-    local: Option<String>,
-    prefixlen: Option<u8>,
 }
 
 impl Bridge {
@@ -133,7 +119,7 @@ fn is_cni_veth(name: &str) -> bool {
 /// # Errors
 /// When `ip` does not answer.
 pub fn networks(wanted: impl Fn(&str) -> bool) -> Result<Vec<Cidr>> {
-    let all: Vec<Addressed> = ask(&["ip", "-json", "-4", "address"])?;
+    let all: Vec<Interface> = ask(&["ip", "-json", "-4", "address"])?;
     let addresses = all
         .into_iter()
         .filter(|interface| wanted(&interface.ifname))

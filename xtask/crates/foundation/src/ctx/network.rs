@@ -16,19 +16,20 @@ pub struct Taken {
     pub who: String,
 }
 
+/// A row of `ip -json address`.
 #[derive(Deserialize)]
-struct Interface {
+pub(super) struct Interface {
     /// Empty in the `{}` that older iproute2 prints for interfaces without one.
     #[serde(default)]
-    ifname: String,
+    pub(super) ifname: String,
     #[serde(default)]
-    addr_info: Vec<Address>,
+    pub(super) addr_info: Vec<Address>,
 }
 
 #[derive(Deserialize)]
-struct Address {
-    local: Option<String>,
-    prefixlen: Option<u8>,
+pub(super) struct Address {
+    pub(super) local: Option<String>,
+    pub(super) prefixlen: Option<u8>,
 }
 
 /// This network namespace's interfaces. Not by /sys/class/net, which shows the
