@@ -16,6 +16,9 @@ use foundation::ui::{self, Style};
 /// Longer values are cut: the whole is in the plan.
 const WIDTH: usize = 100;
 
+/// Levels of targets that are shown by indentation.
+const DEEPEST: usize = 40;
+
 #[expect(clippy::unnecessary_wraps, reason = "a command's end")]
 pub(super) fn run(app: &App<'_>, planned: &Planned, hidden: &Hidden) -> Result<u8> {
     let mut out = format!("{}\n", app.ui.paint(Style::Bold, "Targets"));
@@ -34,7 +37,7 @@ pub(super) fn run(app: &App<'_>, planned: &Planned, hidden: &Hidden) -> Result<u
             "",
             one_line(&step.target),
             app.ui.paint(Style::Dim, &place),
-            indent = 2 + 2 * step.level
+            indent = 2 + 2 * step.level.min(DEEPEST)
         );
     }
     let lines = planned

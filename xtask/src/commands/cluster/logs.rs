@@ -16,7 +16,7 @@ use foundation::ctx::cluster::NodeView;
 use foundation::failure::{Because, Exit, Result};
 use foundation::files;
 use foundation::record::runs::now_ms;
-use foundation::ui::text::one_line;
+use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
 
 /// How often followed consoles are looked at.
@@ -167,11 +167,7 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(app: &'a App<'a>, nodes: &[&NodeView]) -> Self {
-        let width = nodes
-            .iter()
-            .map(|node| one_line(&node.name).chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = column_width(nodes.iter().map(|node| &node.name));
         Self {
             app,
             width,

@@ -10,7 +10,7 @@ use crate::commands::App;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
 use foundation::ctx::relay::RelayView;
 use foundation::failure::Result;
-use foundation::ui::text::one_line;
+use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
 use foundation::{program, typed};
 
@@ -123,12 +123,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
         let _ = write!(out, "  Talos {}", one_line(talos));
     }
     out.push('\n');
-    let width = view
-        .nodes
-        .iter()
-        .map(|node| one_line(&node.name).chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = column_width(view.nodes.iter().map(|node| &node.name));
     for node in &view.nodes {
         out.push_str(&node_line(app, node, width));
     }

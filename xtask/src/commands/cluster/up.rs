@@ -72,7 +72,7 @@ fn in_the_way(view: &ClusterView) -> Failure {
 /// Two clusters on one network both "succeed" and share a bridge address (T10).
 fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<()> {
     let wanted = settings.cidr;
-    let taken = foundation::ctx::network::taken(&app.ctx, settings.name.as_str());
+    let taken = foundation::ctx::network::taken(&app.ctx, settings.name.as_str())?;
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
         return Ok(());
     };

@@ -19,7 +19,17 @@ pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
         let text = format!("cannot tell whether {wanted} is free without `ip`");
         return vec![Finding::warn("cidr", text)];
     }
-    let taken = network::taken(&asked.ctx, asked.settings.name.as_str());
+    let taken = match network::taken(&asked.ctx, asked.settings.name.as_str()) {
+        Ok(taken) => taken,
+        Err(unknown) => {
+            let mut finding =
+                Finding::warn("cidr", format!("cannot tell whether {wanted} is free"));
+            for cause in unknown.causes {
+                finding = finding.why(cause);
+            }
+            return vec![finding];
+        }
+    };
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
         return vec![Finding::ok("cidr", format!("the network {wanted} is free"))];
     };

@@ -40,7 +40,7 @@ pub(super) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
         check_in_the_way(&to)?;
         check_changes(&to)?;
     }
-    let except = left_out(&from);
+    let except = left_out(&from)?;
     let files = files(&from, &except)?;
     let plan = plan_embed(&from, &to, except)?;
     if app.carry_out(&plan, &NothingMade)? {
@@ -96,8 +96,12 @@ fn check_apart(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// What is not source: cargo's folder, and what git ignores where git knows.
-fn left_out(from: &Utf8Path) -> Vec<Utf8PathBuf> {
+/// Paths below [`FOLDER`] that are not sources: cargo's target folder, and what
+/// git ignores where the sources are a git checkout.
+///
+/// # Errors
+/// When git does not list what it ignores: build products would be copied.
+fn left_out(from: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let argv = [
         "git",
         "ls-files",
@@ -106,13 +110,24 @@ fn left_out(from: &Utf8Path) -> Vec<Utf8PathBuf> {
         "--exclude-standard",
         "--directory",
     ];
-    let ignored = probe::stdout(&argv, Some(&from.join(FOLDER))).unwrap_or_default();
+    let is_git = from.ancestors().any(|dir| dir.join(".git").exists());
+    let ignored = match probe::answer(&argv, Some(&from.join(FOLDER))) {
+        Ok(ignored) => ignored,
+        Err(_) if !is_git => String::new(),
+        Err(error) => {
+            return Err(Failure::host(format!(
+                "cannot list the files that git ignores in `{from}`"
+            ))
+            .cause(error)
+            .hint(program!("git -C {} status", from)));
+        }
+    };
     let mut except: BTreeSet<Utf8PathBuf> = ignored
         .lines()
         .map(|line| Utf8PathBuf::from(line.trim_end_matches('/')))
         .collect();
     except.insert(TARGET.into());
-    except.into_iter().collect()
+    Ok(except.into_iter().collect())
 }
 
 /// All that is copied, relative to the checkout.

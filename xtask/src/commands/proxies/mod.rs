@@ -64,7 +64,13 @@ pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "proxies down")?;
     let stood = stand::look(&specs(app)?)?;
-    let plan = up::plan_down("stop the pull-through proxies", &stood, args.purge)?;
+    let volumes = up::volumes_to_purge(args.purge)?;
+    let plan = up::plan_down(
+        "stop the pull-through proxies",
+        &stood,
+        &volumes,
+        args.purge,
+    )?;
     let said = Down {
         nothing: "no proxy of ours runs: nothing to do\n",
         purged: "the proxies are gone, with all that they had cached\n",

@@ -11,7 +11,8 @@ use foundation::ctx::registry_api::{Api, Tagged};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::record::images::{Image, list_of, read};
 use foundation::typed;
-use foundation::ui::{self, text::one_line};
+use foundation::ui;
+use foundation::ui::text::{column_width, one_line};
 
 pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8> {
     let spec = registries::local();
@@ -35,12 +36,8 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
         ui::print(&format!("nothing was pushed yet\n  next: {next}\n"));
         return Ok(0);
     }
-    let width =
-        |text: fn(&Tagged) -> usize| found.iter().map(|image| text(image)).max().unwrap_or(0);
-    let (names, tags) = (
-        width(|image| one_line(&image.repository).chars().count()),
-        width(|image| one_line(&image.tag).chars().count()),
-    );
+    let names = column_width(found.iter().map(|image| &image.repository));
+    let tags = column_width(found.iter().map(|image| &image.tag));
     let mut out = String::new();
     for image in &found {
         let from = noted(image, &spec.host, &pushed).map_or_else(String::new, |noted| {

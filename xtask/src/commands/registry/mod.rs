@@ -20,6 +20,7 @@ use foundation::failure::Result;
 use foundation::plan::Plan;
 use foundation::record::lock::{self, Lock};
 use foundation::typed;
+use foundation::ui::text::column_width;
 use foundation::ui::{self, Style};
 use stand::Stood;
 
@@ -85,7 +86,8 @@ pub(super) fn plan() -> Result<Plan> {
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "registry down")?;
     let stood = stand::look(&[registries::local()])?;
-    let plan = up::plan_down("stop the local registry", &stood, args.purge)?;
+    let volumes = up::volumes_to_purge(args.purge)?;
+    let plan = up::plan_down("stop the local registry", &stood, &volumes, args.purge)?;
     let said = Down {
         nothing: "no registry of ours runs: nothing to do\n",
         purged: "the registry is gone, with all that it held\n",
@@ -138,17 +140,9 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     Ok(0)
 }
 
-/// Columns of a host's name; a checkout's own list may have any.
-pub(super) const WIDEST: usize = 60;
-
 /// One line each, with what should be known about it below.
 pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> String {
-    let width = all
-        .iter()
-        .map(|stood| stood.spec.host.len())
-        .max()
-        .unwrap_or(0)
-        .min(WIDEST);
+    let width = column_width(all.iter().map(|stood| &stood.spec.host));
     let mut out = String::new();
     for stood in all {
         let style = match stood.state() {

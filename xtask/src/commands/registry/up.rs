@@ -115,42 +115,64 @@ pub(super) fn docker(why: &str, words: &[&str], effect: Effect) -> Step {
         .deadline(STOP_DEADLINE)
 }
 
-/// The steps that stop what runs, or remove it with what it holds.
+/// The steps that stop what runs, or remove it with its volume. `volumes` are
+/// those that exist: one may have outlived its container.
 ///
 /// # Errors
 /// When something made by hand would be removed.
-pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Plan> {
+pub(crate) fn plan_down(
+    title: &str,
+    stood: &[Stood],
+    volumes: &[String],
+    purge: bool,
+) -> Result<Plan> {
     let mut plan = Plan::new(title);
     for one in stood {
         let spec = &one.spec;
-        let Some(container) = one.container() else {
-            continue;
-        };
-        if purge && !container.is_ours {
-            return Err(Failure::usage(format!(
-                "container `{}` was made by hand: it is yours to remove",
-                spec.name
-            ))
-            .hint(program!("docker rm -f -v {}", spec.name)));
+        match one.container() {
+            Some(container) if purge && !container.is_ours => {
+                return Err(Failure::usage(format!(
+                    "container `{}` was made by hand: it is yours to remove",
+                    spec.name
+                ))
+                .hint(program!("docker rm -f -v {}", spec.name)));
+            }
+            Some(_) if purge => {
+                let why = format!("remove {}", what(spec));
+                let gone = Resource::Container {
+                    name: spec.name.clone(),
+                };
+                plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys).unmakes(gone));
+            }
+            Some(container) if container.state != State::Stopped => {
+                let why = format!("stop {}; what it holds stays", what(spec));
+                plan.push(docker(&why, &["stop", &spec.name], Effect::Changes));
+            }
+            _ => {}
         }
-        if purge {
-            let why = format!("remove {}", what(spec));
-            let gone = Resource::Container {
-                name: spec.name.clone(),
-            };
-            plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys).unmakes(gone));
-            let why = "remove what it holds";
+        let volume = volume(spec);
+        if purge && volumes.contains(&volume) {
+            let why = format!("remove the data of {}", what(spec));
             plan.push(docker(
-                why,
-                &["volume", "rm", "-f", &volume(spec)],
+                &why,
+                &["volume", "rm", "-f", &volume],
                 Effect::Destroys,
             ));
-        } else if container.state != State::Stopped {
-            let why = format!("stop {}; what it holds stays", what(spec));
-            plan.push(docker(&why, &["stop", &spec.name], Effect::Changes));
         }
     }
     Ok(plan)
+}
+
+/// Volumes for [`plan_down`], which needs them for a purge only.
+///
+/// # Errors
+/// When docker does not answer.
+pub(crate) fn volumes_to_purge(purge: bool) -> Result<Vec<String>> {
+    if purge {
+        containers::volumes()
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// Whether what `plan_down` was to stop or remove is so, by looking again.
@@ -158,8 +180,7 @@ pub(crate) fn plan_down(title: &str, stood: &[Stood], purge: bool) -> Result<Pla
 /// # Errors
 /// What is not, or that docker does not say.
 pub(crate) fn check_down(stood: &[Stood], purge: bool) -> Result<()> {
-    let meant = stood.iter().filter(|one| one.container().is_some());
-    let specs: Vec<&Spec> = meant.map(|one| &one.spec).collect();
+    let specs: Vec<&Spec> = stood.iter().map(|one| &one.spec).collect();
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
     let mut left: Vec<String> = found
@@ -271,11 +292,11 @@ mod tests {
     fn what_was_made_by_hand_is_started_and_never_removed() {
         let by_hand = stood(Stand::Ours(container(false, State::Stopped, "0.0.0.0")));
         assert_eq!(commands(&plan_up("t", &by_hand)), ["docker start local"]);
-        plan_down("t", &by_hand, true).unwrap_err();
-        assert_eq!(plan_down("t", &by_hand, false).unwrap().steps, []);
+        plan_down("t", &by_hand, &[], true).unwrap_err();
+        assert_eq!(plan_down("t", &by_hand, &[], false).unwrap().steps, []);
         let running = stood(Stand::Ours(container(false, State::Running, "0.0.0.0")));
         assert_eq!(
-            commands(&plan_down("t", &running, false).unwrap()),
+            commands(&plan_down("t", &running, &[], false).unwrap()),
             ["docker stop local"]
         );
     }

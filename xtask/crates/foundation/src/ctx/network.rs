@@ -8,6 +8,7 @@ use talos::network::Cidr;
 use super::cluster::ClusterView;
 use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
+use crate::typed;
 
 /// A network somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,45 +64,61 @@ pub fn bridges() -> Vec<String> {
     names
 }
 
-/// Everything but the cluster `except` and the loopback network.
-pub fn taken(ctx: &Ctx, except: &str) -> Vec<Taken> {
-    let own_bridge = talos::names::bridge_name(except);
-    let text = probe::stdout(&["ip", "-json", "-4", "address"], None).unwrap_or_default();
-    let mut taken: Vec<Taken> = interfaces(&text)
-        .into_iter()
-        .filter(|other| other.who != format!("interface {own_bridge}"))
-        .collect();
-    for name in ClusterView::names(ctx)
-        .into_iter()
-        .filter(|name| name != except)
-    {
+/// Networks of this host's interfaces and of its clusters, without those of the
+/// cluster `except` and the loopback network.
+///
+/// # Errors
+/// When `ip` or the state folder does not say: a network that is in use would
+/// be taken for a free one.
+pub fn taken(ctx: &Ctx, except: &str) -> Result<Vec<Taken>> {
+    let unknown = |why: String| {
+        Failure::host("cannot tell which networks are in use")
+            .cause(why)
+            .hint(typed!("doctor"))
+    };
+    let argv = ["ip", "-json", "-4", "address"];
+    let text = probe::answer(&argv, None).map_err(|error| unknown(error.to_string()))?;
+    let own_bridge = format!("interface {}", talos::names::bridge_name(except));
+    let mut taken = interfaces(&text)
+        .map_err(|error| unknown(format!("`{}` prints no table: {error}", argv.join(" "))))?;
+    taken.retain(|other| other.who != own_bridge);
+    for name in ClusterView::try_names(ctx)? {
+        if name == except {
+            continue;
+        }
         let view = ClusterView::look(ctx, &name);
-        if let Some(cidr) = view.cidr {
-            taken.push(Taken {
+        match (view.cidr, view.unread.into_iter().next()) {
+            (Some(cidr), _) => taken.push(Taken {
                 cidr,
                 who: format!("cluster `{name}`"),
-            });
+            }),
+            (None, Some(why)) => return Err(unknown(format!("cluster `{name}`: {why}"))),
+            (None, None) => {}
         }
     }
-    taken
+    Ok(taken)
 }
 
-fn interfaces(text: &str) -> Vec<Taken> {
-    let interfaces: Vec<Interface> = serde_json::from_str(text).unwrap_or_default();
-    interfaces
+/// Reads `ip -json address`; nothing at all is what it prints without interfaces.
+fn interfaces(text: &str) -> serde_json::Result<Vec<Taken>> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let interfaces: Vec<Interface> = serde_json::from_str(text)?;
+    let others = interfaces
         .into_iter()
-        .filter(|interface| interface.ifname != "lo")
-        .flat_map(|interface| {
-            let who = format!("interface {}", interface.ifname);
-            interface.addr_info.into_iter().filter_map(move |address| {
-                let text = format!("{}/{}", address.local?, address.prefixlen?);
-                Some(Taken {
-                    cidr: Cidr::containing(&text).ok()?,
-                    who: who.clone(),
-                })
+        .filter(|interface| interface.ifname != "lo");
+    let networks = others.flat_map(|interface| {
+        let who = format!("interface {}", interface.ifname);
+        interface.addr_info.into_iter().filter_map(move |address| {
+            let text = format!("{}/{}", address.local?, address.prefixlen?);
+            Some(Taken {
+                cidr: Cidr::containing(&text).ok()?,
+                who: who.clone(),
             })
         })
-        .collect()
+    });
+    Ok(networks.collect())
 }
 
 /// The first of 172.20.0.0 to 172.20.255.0 that nobody has.
@@ -131,7 +148,7 @@ mod tests {
     fn the_next_network_is_proposed() {
         let text = r#"[{"ifname":"lo","addr_info":[{"local":"127.0.0.1","prefixlen":8}]},{},
             {"ifname":"talos1","addr_info":[{"local":"172.20.0.1","prefixlen":24}]}]"#;
-        let taken = interfaces(text);
+        let taken = interfaces(text).unwrap();
         assert_eq!(taken.len(), 1);
         assert_eq!(taken[0].who, "interface talos1");
         assert_eq!(first_free(&taken, 24), "172.20.1.0/24");

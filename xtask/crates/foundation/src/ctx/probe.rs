@@ -209,8 +209,12 @@ impl Running {
         let (stderr, to_stderr) = std::io::pipe()?;
         let mut environment = environment.to_vec();
         if *program == "git" {
-            let count = std::env::var("GIT_CONFIG_COUNT").ok();
-            environment.extend(git::for_a_look(count.as_deref()));
+            let given = environment.iter().find(|(name, _)| name == "GIT_CONFIG_COUNT");
+            let count = match given {
+                Some((_, count)) => Some(count.clone()),
+                None => std::env::var("GIT_CONFIG_COUNT").ok(),
+            };
+            environment.extend(git::for_command(arguments, cwd, count.as_deref()));
         }
         let cwd = cwd.map(Utf8PathBuf::from);
         let command = duct::cmd(*program, arguments);

@@ -1,6 +1,7 @@
 //! Built-in steps: what would need a shell otherwise.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ fn served(how: &How<'_>) -> u32 {
 /// The control API needs no root; the monitor works when its port is lost.
 fn hard_reboot(node: &str, control: Option<&str>, monitor: &Utf8Path) -> Result<()> {
     let by_control = control.map(|url| {
+        if !is_on_this_host(url) {
+            return Err(ureq::Error::BadUri(url.to_owned()));
+        }
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5)));
         ureq::Agent::from(config.build()).post(url).send_empty()
     });
@@ -105,6 +109,16 @@ fn hard_reboot(node: &str, control: Option<&str>, monitor: &Utf8Path) -> Result<
             .cause(format!("its monitor `{monitor}`: {error}"))
             .hint(typed!("cluster status"))
     })
+}
+
+/// A launcher serves its control API on the bridge of its cluster. An address
+/// of another host can only come from a forged state file.
+fn is_on_this_host(url: &str) -> bool {
+    let authority = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next());
+    let address = authority.and_then(|text| text.parse::<SocketAddr>().ok());
+    address.is_some_and(|address| UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
 /// `q` makes QEMU end with 0, whereupon the launcher starts it anew. One
@@ -154,6 +168,19 @@ mod tests {
         });
         quit(&path).unwrap();
         assert_eq!(qemu.join().unwrap(), b'q');
+    }
+
+    #[test]
+    fn control_apis_are_on_this_host() {
+        assert!(is_on_this_host("http://127.0.0.1:4000/reboot"));
+        for other in [
+            "http://192.0.2.1:4000/reboot",
+            "http://example.org:4000/reboot",
+            "https://127.0.0.1:4000/reboot",
+            "http://user@127.0.0.1:4000/",
+        ] {
+            assert!(!is_on_this_host(other), "{other}");
+        }
     }
 
     #[test]

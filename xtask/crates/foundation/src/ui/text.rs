@@ -56,11 +56,23 @@ pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
         let lacks = if line.is_empty() {
             0
         } else {
-            width.saturating_sub(has)
+            width.min(WIDEST_COLUMN).saturating_sub(has)
         };
         let _ = write!(out, "\n{:lacks$}{line}", "");
     }
     Cow::Owned(out)
+}
+
+/// A wider cell is printed whole, and moves its own row alone. Also far below
+/// the largest width that `format!` takes, 65535: more is a panic.
+const WIDEST_COLUMN: usize = 100;
+
+/// Characters that the widest of these cells takes on one line.
+pub fn column_width<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> usize {
+    let widths = cells
+        .into_iter()
+        .map(|cell| one_line(cell.as_ref()).chars().count());
+    widths.max().unwrap_or(0).min(WIDEST_COLUMN)
 }
 
 fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {

@@ -10,10 +10,8 @@ mod shell;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use camino::Utf8Path;
-use foundation::ctx::probe;
 
 use shell::Word;
 
@@ -40,6 +38,8 @@ const GIT_PROGRAMS: &[(&str, &[&str])] = &[
     ("diff.", &[".textconv", ".command", ".external"]),
     ("gpg.", &["program"]),
     ("pretty.", &[""]),
+    // A submodule has settings of its own.
+    ("submodule.", &[".ignore"]),
 ];
 
 /// Judges the commands of one checkout.
@@ -133,26 +133,8 @@ impl<'a> Judge<'a> {
     /// Whether the repository's own settings leave git to itself: what a user
     /// has set for all repositories is the user's.
     fn git_is_plain(&self) -> bool {
-        let listed = probe::run(
-            &[
-                "git",
-                "config",
-                "--show-scope",
-                "--name-only",
-                "--includes",
-                "--list",
-            ],
-            Some(self.dir),
-            Duration::from_secs(10),
-        );
-        listed.is_some_and(|listed| {
-            let names = listed
-                .stdout
-                .lines()
-                .filter_map(|line| line.split_once('\t'));
-            let mut own = names.filter(|(scope, _)| matches!(*scope, "local" | "worktree"));
-            listed.success && !own.any(|(_, name)| names_program(name))
-        })
+        let own = foundation::ctx::git::own_settings(self.dir);
+        own.is_some_and(|names| !names.iter().any(|name| names_program(name)))
     }
 }
 

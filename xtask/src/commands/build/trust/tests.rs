@@ -1,4 +1,7 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use foundation::ctx::probe;
 
 use super::*;
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::Checked;
 use super::verdict::Verdict;
 use crate::commands::App;
-use crate::commands::registry::WIDEST;
 use foundation::typed;
+use foundation::ui::text::column_width;
 use foundation::ui::{self, Style, Ui};
 
 pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
@@ -38,12 +38,7 @@ fn json(all: &[Checked]) -> Value {
 
 /// For people.
 fn text(ui: &Ui, all: &[Checked]) -> String {
-    let width = all
-        .iter()
-        .map(|checked| checked.host.len())
-        .max()
-        .unwrap_or(0)
-        .min(WIDEST);
+    let width = column_width(all.iter().map(|checked| &checked.host));
     let mut out = String::new();
     for checked in all {
         let style = if checked.verdict.why().is_some() {

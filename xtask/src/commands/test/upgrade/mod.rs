@@ -238,7 +238,7 @@ fn preflight(
             typed!("registry up")
         ));
     }
-    let taken = network::taken(&app.ctx, "");
+    let taken = network::taken(&app.ctx, "")?;
     if let Some(other) = taken.iter().find(|other| other.cidr.overlaps(network)) {
         let free = network::first_free(&taken, network.prefix());
         failure = failure.cause(format!(
