@@ -7,9 +7,21 @@ use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use camino::Utf8Path;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, OFlags, RawMode};
 
 use crate::failure::Failure;
+
+/// How a folder is opened to find what is in it, without following a link. On
+/// Linux that takes no permission to list it.
+#[cfg(target_os = "linux")]
+pub(crate) const FOLDER: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+pub(crate) const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// Settings, versions, pid files, one node's facts: what people or tools write
 /// by hand or in one go.
@@ -163,7 +175,7 @@ fn absent(path: &Utf8Path, error: Error) -> Result<Option<File>> {
 }
 
 fn must_be_regular(metadata: &Metadata) -> Result<()> {
-    must_be_file(FileType::from_raw_mode(metadata.mode()))
+    must_be_file(FileType::from_raw_mode(metadata.mode() as RawMode))
 }
 
 pub(crate) fn must_be_file(kind: FileType) -> Result<()> {

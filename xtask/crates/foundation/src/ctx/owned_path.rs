@@ -194,10 +194,10 @@ struct Folder {
 impl Folder {
     /// From the root, without following links: `path` is resolved already.
     fn walk(path: &Utf8Path, user: u32) -> Result<Self> {
-        let mut fd = open("/", FOLDER | OFlags::PATH, Mode::empty())?;
+        let mut fd = open("/", files::FOLDER, Mode::empty())?;
         for part in path.components() {
             if let Utf8Component::Normal(name) = part {
-                fd = openat(&fd, name, FOLDER | OFlags::PATH, Mode::empty())?;
+                fd = openat(&fd, name, files::FOLDER, Mode::empty())?;
             }
         }
         let owner = fstat(&fd)?.st_uid;
@@ -213,7 +213,7 @@ impl Folder {
             FileType::Directory => {}
             _ => return Err(said("is not a folder")),
         }
-        let fd = openat(&self.fd, name, FOLDER | OFlags::PATH, Mode::empty())?;
+        let fd = openat(&self.fd, name, files::FOLDER, Mode::empty())?;
         let owner = fstat(&fd)?.st_uid;
         if owner != 0 && owner != self.user {
             return Err(said(&format!("belongs to user {owner}")));

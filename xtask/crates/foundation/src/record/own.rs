@@ -15,21 +15,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::ctx::dirs::OURS;
-use crate::files;
+use crate::files::{self, FOLDER};
 
 /// As many as the system follows.
 const MOST_LINKS: usize = 40;
-
-/// To look into, not to list.
-#[cfg(target_os = "linux")]
-const FOLDER: OFlags = OFlags::PATH
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-#[cfg(not(target_os = "linux"))]
-const FOLDER: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 const FILE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::CLOEXEC)
@@ -379,8 +368,18 @@ fn give(new: &OwnedFd, parent: &OwnedFd) -> Result<()> {
         return Ok(());
     }
     let (uid, gid) = owner(parent)?;
+    give_to(new, uid, gid)
+}
+
+#[cfg(target_os = "linux")]
+fn give_to(new: &OwnedFd, uid: Uid, gid: Gid) -> Result<()> {
     let flags = AtFlags::EMPTY_PATH;
     Ok(rustix::fs::chownat(new, "", Some(uid), Some(gid), flags)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_to(new: &OwnedFd, uid: Uid, gid: Gid) -> Result<()> {
+    Ok(rustix::fs::fchown(new, Some(uid), Some(gid))?)
 }
 
 /// Our own links, and those of root. What root follows nobody else may have

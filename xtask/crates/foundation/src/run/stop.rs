@@ -4,6 +4,7 @@
 use super::child::How;
 use crate::failure::Result;
 use crate::plan::ProcessIdentity;
+#[cfg(target_os = "linux")]
 use crate::program;
 
 /// After SIGKILL; a process in the middle of disk work takes its time.

@@ -27,6 +27,7 @@ use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
 pub use members::Member;
+#[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
 
 /// What can be said of a cluster in one word.
