@@ -1,24 +1,24 @@
-//! YAML that others may have written. The parser looks at each open bracket for
-//! each token and keeps every one of them, so what is nested deeply or large is
-//! refused before it sees it.
+//! Parses YAML from untrusted files. For each token the parser looks at every open
+//! bracket, and it stores every token, so deeply nested and large texts are refused
+//! before they reach it. The parser itself limits aliases.
 
 use serde::de::{DeserializeOwned, Error};
 
-/// The largest kubeconfigs, of hundreds of clusters, are far smaller.
-const LARGEST: usize = 8 << 20;
-/// Open brackets; the parser itself goes no deeper than 128.
-const DEEPEST: usize = 1000;
+/// Maximum size in bytes. The largest kubeconfigs, of hundreds of clusters, are far smaller.
+const MAX_BYTES: usize = 8 << 20;
+/// Maximum number of open brackets; the parser's own limit of 128 levels comes later.
+const MAX_OPEN: usize = 1000;
 
-/// As `serde_yaml_ng::from_str`, in bounded time and memory.
+/// Parses `text` like `yaml_serde::from_str`, in bounded time and memory.
 ///
 /// # Errors
-/// What does not parse, and what is larger or nested deeper than any that tools
-/// or people write.
-pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml_ng::Error> {
-    if text.len() > LARGEST {
-        return Err(serde_yaml_ng::Error::custom("it is larger than 8 MiB"));
+/// `text` is invalid, is larger than 8 MiB, has more than 1000 open brackets, or
+/// expands too far through its aliases.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, yaml_serde::Error> {
+    if text.len() > MAX_BYTES {
+        return Err(yaml_serde::Error::custom("larger than 8 MiB"));
     }
-    // Those in a text count too: there each `[` has its `]`.
+    // Brackets within strings are counted too: usually they are balanced.
     let mut open = 0_usize;
     for byte in text.bytes() {
         match byte {
@@ -26,17 +26,30 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml_ng::Err
             b']' | b'}' => open = open.saturating_sub(1),
             _ => {}
         }
-        if open > DEEPEST {
-            return Err(serde_yaml_ng::Error::custom("it is nested too deeply"));
+        if open > MAX_OPEN {
+            return Err(yaml_serde::Error::custom("nested too deeply"));
         }
     }
-    serde_yaml_ng::from_str(text)
+    yaml_serde::from_str(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_yaml_ng::Value;
+    use yaml_serde::Value;
+
+    #[test]
+    fn aliases_expand_within_a_limit() {
+        let shared: Value = from_str("a: &a [1, 2]\nb: *a\n").unwrap();
+        assert_eq!(shared["b"], shared["a"]);
+        let level = |level: u32| match level {
+            0 => "a0: &a0 [lol, lol, lol]\n".to_owned(),
+            _ => format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}]\n", level - 1),
+        };
+        let laughs: String = (0..30).map(level).collect();
+        from_str::<Value>(&laughs).unwrap_err();
+        from_str::<Value>("a: &a [*a]\n").unwrap_err();
+    }
 
     #[test]
     fn only_what_people_write_is_parsed() {

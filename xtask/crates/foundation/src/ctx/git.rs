@@ -46,7 +46,9 @@ pub(super) fn for_command(
         // Which filters to switch off is unknown: git then finds no repository.
         return vec![("GIT_DIR".to_owned(), "/dev/null".to_owned())];
     };
-    let off = own.iter().filter_map(|name| Some((name.as_str(), off(name)?)));
+    let off = own
+        .iter()
+        .filter_map(|name| Some((name.as_str(), off(name)?)));
     environment(count, SETTINGS.iter().copied().chain(off))
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
-use serde_yaml_ng::Value;
+use yaml_serde::Value;
 
 use super::Ctx;
 use crate::files;

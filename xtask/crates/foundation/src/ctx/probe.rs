@@ -209,7 +209,9 @@ impl Running {
         let (stderr, to_stderr) = std::io::pipe()?;
         let mut environment = environment.to_vec();
         if *program == "git" {
-            let given = environment.iter().find(|(name, _)| name == "GIT_CONFIG_COUNT");
+            let given = environment
+                .iter()
+                .find(|(name, _)| name == "GIT_CONFIG_COUNT");
             let count = match given {
                 Some((_, count)) => Some(count.clone()),
                 None => std::env::var("GIT_CONFIG_COUNT").ok(),

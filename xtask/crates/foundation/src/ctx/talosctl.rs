@@ -103,7 +103,7 @@ pub struct Talosconfig {
     pub contexts: BTreeMap<String, Context>,
     /// talosctl writes nothing else.
     #[serde(flatten)]
-    pub rest: BTreeMap<String, serde_yaml_ng::Value>,
+    pub rest: BTreeMap<String, yaml_serde::Value>,
 }
 
 impl Ctx {

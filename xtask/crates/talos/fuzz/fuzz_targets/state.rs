@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = (state.cni_network(), state.sorted_nodes().len());
     }
     // As a talosconfig or a kubeconfig.
-    let _ = talos::yaml::from_str::<serde_yaml_ng::Value>(text);
+    let _ = talos::yaml::from_str::<yaml_serde::Value>(text);
     let _ = LaunchConfig::parse(text);
     let _ = ipam::parse(text);
     if let Ok(node) = CniAttachment::parse(text) {

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_payload_may_be_read_too() {
         for text in RECORDED {
-            let all: ClusterState = serde_yaml_ng::from_str(text).unwrap();
+            let all: ClusterState = yaml_serde::from_str(text).unwrap();
             assert_eq!(all, ClusterState::parse(text).unwrap());
         }
     }
