@@ -2,8 +2,8 @@
 //!
 //! One type, [`TalosVersion`], answers every question whose answer differs
 //! between Talos 1.9 and 1.15-dev; the other modules read what a Talos cluster
-//! leaves on a host: its names and addresses, its state folder, its processes,
-//! its consoles and its monitor.
+//! leaves on a host: its names and addresses, its state folder, its processes
+//! and its consoles.
 //!
 //! The crate is pure. It spawns nothing, opens no file and no socket, and knows
 //! nothing of the command line: callers pass text and bytes in, and get values
@@ -11,7 +11,6 @@
 
 pub mod console;
 mod duration;
-pub mod monitor;
 pub mod names;
 pub mod network;
 pub mod process;

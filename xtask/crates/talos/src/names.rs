@@ -114,13 +114,6 @@ impl ClusterName {
             .collect()
     }
 
-    /// Role and index of a node of this cluster, `None` for a name of another shape
-    /// (`machine-<uuid>` with `--with-uuid-hostnames`, nodes of other clusters).
-    pub fn parse_node(&self, node: &str) -> Option<(Role, u32)> {
-        let (cluster, role, index) = split_node(node)?;
-        (cluster == self.0).then_some((role, index))
-    }
-
     /// Name of its bridge, see [`bridge_name`].
     pub fn bridge(&self) -> String {
         bridge_name(&self.0)

@@ -108,11 +108,6 @@ impl Cidr {
         }
     }
 
-    /// First address, the network's own.
-    pub fn base(self) -> Ipv4Addr {
-        self.base
-    }
-
     pub fn prefix(self) -> u8 {
         self.prefix
     }

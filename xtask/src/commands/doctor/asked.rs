@@ -14,10 +14,8 @@ use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
 use foundation::ctx::talosctl::Talosctl;
-use foundation::failure::{Because, Exit, Failure, Result};
+use foundation::failure::{Exit, Failure, Result};
 
-/// Taken where neither a checkout nor a talosctl says its own.
-const NEWEST: &str = "v1.15.0-alpha.0";
 /// Set for everything that runs inside the lab.
 const INSIDE_LAB: &str = "XTASK_INSIDE_LAB";
 
@@ -51,7 +49,7 @@ impl Asked {
         Ok(Self {
             arch: Arch::parse(arch),
             inside_lab: std::env::var_os(INSIDE_LAB).is_some(),
-            newest: TalosVersion::parse(NEWEST).because(|| format!("`{NEWEST}` is no version"))?,
+            newest: TalosVersion::newest(),
             talosctl: OnceLock::new(),
             ctx,
             settings,

@@ -33,9 +33,6 @@ const OFFERED: usize = 64;
 /// Characters of one.
 const LONGEST: usize = 128;
 
-/// Newer Talos lines add services at the end; unknown ones are the newest.
-const NEWEST: &str = "v1.15.0";
-
 impl Target {
     /// Path and query of `net/http/pprof`.
     pub(super) fn path(&self, args: &FetchArgs) -> String {
@@ -104,7 +101,7 @@ struct Place {
 /// there `profile` is empty.
 pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
     let (places, talos) = places(app, args)?;
-    let services = services(args, &version_of(talos.as_deref())?)?;
+    let services = services(args, &version_of(talos.as_deref()))?;
     let mut targets = Vec::new();
     for place in &places {
         for (service, (port, control_plane_only)) in &services {
@@ -167,12 +164,10 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>
     Ok((places, view.talos))
 }
 
-fn version_of(told: Option<&str>) -> Result<TalosVersion> {
-    let told = told.and_then(|text| TalosVersion::parse(text).ok());
-    told.map_or_else(
-        || TalosVersion::parse(NEWEST).map_err(|error| Failure::usage(error.to_string())),
-        Ok,
-    )
+fn version_of(told: Option<&str>) -> TalosVersion {
+    // Newer Talos lines add services at the end of the list.
+    told.and_then(|text| TalosVersion::parse(text).ok())
+        .unwrap_or_else(TalosVersion::newest)
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that somebody pasted.

@@ -122,12 +122,4 @@ impl Boot {
     pub fn seconds(&self) -> Option<f64> {
         self.ready.or(self.booted)
     }
-
-    /// The phase that runs, or the one that failed.
-    pub fn current_phase(&self) -> Option<&Phase> {
-        self.phases
-            .iter()
-            .rev()
-            .find(|phase| phase.state != PhaseState::Done)
-    }
 }

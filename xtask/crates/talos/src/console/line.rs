@@ -25,11 +25,6 @@ impl Lines {
         }
     }
 
-    /// Offset of the first byte that was not handed on yet.
-    pub fn offset(&self) -> u64 {
-        self.start
-    }
-
     /// Hands every line that `chunk` completes to `each`: offset of its first
     /// byte, and its bytes without the newline. The rest is kept.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(u64, &[u8])) {

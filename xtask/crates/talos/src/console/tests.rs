@@ -32,6 +32,12 @@ fn from_end(bytes: &[u8]) -> Option<Boot> {
     .unwrap()
 }
 
+/// The phase that runs, or the one that failed.
+fn current_phase(boot: &Boot) -> Option<&Phase> {
+    let mut phases = boot.phases.iter().rev();
+    phases.find(|phase| phase.state != PhaseState::Done)
+}
+
 #[test]
 fn a_whole_boot() {
     let bytes = console!("boot");
@@ -70,7 +76,7 @@ fn a_whole_boot() {
         ),
         (2, 2, Some(4.5))
     );
-    assert!(boot.current_phase().is_none());
+    assert!(current_phase(&boot).is_none());
 }
 
 /// The stand-in node of the lab, with the real launcher, QEMU and kernel.
@@ -118,8 +124,8 @@ fn reboots_and_upgrades() {
     assert_eq!(found[0].state(), BootState::Ending);
     assert!(found[0].ready.is_some());
     assert_eq!(found[1].end, Some(End::Upgrade));
-    assert_eq!(found[1].current_phase().unwrap().name, "cleanup");
-    assert_eq!(found[1].current_phase().unwrap().sequence, "upgrade");
+    assert_eq!(current_phase(&found[1]).unwrap().name, "cleanup");
+    assert_eq!(current_phase(&found[1]).unwrap().sequence, "upgrade");
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn failures() {
         })
     );
     let failed = PhaseState::Failed("error mounting partitions: no such device".into());
-    assert_eq!(boot.current_phase().unwrap().state, failed);
+    assert_eq!(current_phase(&boot).unwrap().state, failed);
 
     let boot = only(console!("machined-panic"));
     let death = boot.death.as_ref().unwrap();
@@ -272,7 +278,6 @@ fn a_long_crash_loop_is_bounded() {
         tracker.feed(one);
     }
     assert_eq!(tracker.boots().len(), MAX_BOOTS);
-    assert_eq!(tracker.dropped(), 200 - MAX_BOOTS);
 }
 
 const ALL: [&[u8]; 17] = [

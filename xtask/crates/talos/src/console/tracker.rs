@@ -60,16 +60,6 @@ impl BootTracker {
         self.facts.boots.last()
     }
 
-    /// Boots that were dropped because there were too many.
-    pub fn dropped(&self) -> usize {
-        self.facts.dropped
-    }
-
-    /// Offset up to which complete lines were read.
-    pub fn offset(&self) -> u64 {
-        self.lines.offset()
-    }
-
     pub(super) fn into_current(mut self) -> Option<Boot> {
         self.facts.boots.pop()
     }
@@ -78,7 +68,6 @@ impl BootTracker {
 #[derive(Debug, Default)]
 struct Facts {
     boots: Vec<Boot>,
-    dropped: usize,
     /// The next line is the launcher's arguments.
     args_next: bool,
     /// Sequence that phases belong to.
@@ -121,7 +110,6 @@ impl Facts {
     fn push(&mut self, boot: Boot) {
         if self.boots.len() == MAX_BOOTS {
             self.boots.remove(0);
-            self.dropped += 1;
         }
         self.sequence.clear();
         self.last_qemu_line = None;

@@ -44,18 +44,6 @@ pub fn is_fabric_bridge(network: &str, bridge: &str) -> bool {
             .any(|node| (0..4).any(|uplink| fabric_bridge_name(network, node, uplink) == bridge))
 }
 
-/// NAT chain that CNI's bridge plugin makes for one node: `CNI-` and 24 hex
-/// digits of sha512(network name + container id).
-pub fn cni_chain(network: &str, container_id: &str) -> String {
-    format!(
-        "CNI-{}",
-        hex(
-            &hmac_sha512::Hash::hash(format!("{network}{container_id}").as_bytes()),
-            12
-        )
-    )
-}
-
 /// Whether a name in /run/netns is one that CNI's test helper made, as
 /// talosctl's launcher does: `cnitest-<uuid>`.
 pub fn is_cni_netns(name: &str) -> bool {

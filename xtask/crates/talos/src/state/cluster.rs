@@ -20,8 +20,6 @@ pub struct ClusterState {
     pub bridge: String,
     #[serde(rename = "clusterinfo")]
     pub cluster: ClusterInfo,
-    #[serde(rename = "vmcniconfig", default)]
-    cni: Option<CniNetwork>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,8 +47,6 @@ pub struct NetworkInfo {
     pub cidrs: Vec<String>,
     #[serde(rename = "gatewayaddrs", default, deserialize_with = "null_is_empty")]
     pub gateways: Vec<IpAddr>,
-    #[serde(default)]
-    pub mtu: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -58,23 +54,12 @@ pub struct NodeState {
     /// Path of its pid file.
     #[serde(default)]
     pub id: String,
-    #[serde(default)]
-    pub uuid: String,
     pub name: String,
     /// `controlplane`, `init` or `worker`.
     #[serde(rename = "type", default)]
-    pub machine_type: String,
-    /// CPUs in 1e-9.
-    #[serde(rename = "nanocpus", default)]
-    pub nano_cpus: u64,
-    /// Bytes.
-    #[serde(default)]
-    pub memory: u64,
-    /// Bytes of the system disk.
-    #[serde(rename = "disksize", default)]
-    pub disk_size: u64,
+    machine_type: String,
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub ips: Vec<IpAddr>,
+    ips: Vec<IpAddr>,
     /// Port of the launcher's control API on the gateway; 0 for docker.
     #[serde(rename = "apiport", default)]
     pub api_port: u16,
@@ -91,13 +76,6 @@ impl NodeState {
     pub fn ip(&self) -> Option<IpAddr> {
         self.ips.first().copied()
     }
-}
-
-/// libcni's dump of the network; its byte arrays are skipped.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct CniNetwork {
-    #[serde(default)]
-    name: String,
 }
 
 /// Go writes an empty slice as `[]` and a nil one as `null`.
@@ -133,14 +111,6 @@ impl ClusterState {
         })
     }
 
-    /// Name of the CNI network, which its cache files begin with; none for docker.
-    pub fn cni_network(&self) -> Option<&str> {
-        self.cni
-            .as_ref()
-            .map(|network| network.name.as_str())
-            .filter(|name| !name.is_empty())
-    }
-
     /// Nodes, control planes first, as they got their addresses.
     pub fn sorted_nodes(&self) -> Vec<&NodeState> {
         let mut nodes: Vec<_> = self.cluster.nodes.iter().collect();
@@ -149,8 +119,8 @@ impl ClusterState {
     }
 }
 
-/// Cuts the file off inside `vmcniconfig`, after its scalars: what follows are
-/// byte arrays at a line per byte, nine tenths of the file, and last in it.
+/// Cuts the file off inside `vmcniconfig`, after its scalars: the rest is byte
+/// arrays at a line per byte, nine tenths of the file, and the last part of it.
 fn without_cni_payload(text: &str) -> &str {
     let Some(start) = text.find("\nvmcniconfig:") else {
         return text;
@@ -186,13 +156,10 @@ mod tests {
                 state.cluster.network.gateways,
                 ["172.20.0.1".parse::<IpAddr>().unwrap()]
             );
-            assert_eq!(state.cluster.network.mtu, 1500);
-            assert_eq!(state.cni_network(), Some("lab"));
             let nodes = state.sorted_nodes();
             assert_eq!(nodes[0].role(), Some(Role::ControlPlane));
             assert_eq!(nodes[0].ip().unwrap().to_string(), "172.20.0.2");
             assert_eq!(nodes[1].name, "lab-worker-1");
-            assert_eq!(nodes[1].memory, 256 << 20);
             assert!(
                 nodes
                     .iter()
@@ -213,10 +180,7 @@ mod tests {
     fn docker_and_1_9() {
         let text = "provisionername: docker\nbridgename: \"\"\nclusterinfo:\n    clustername: d\n    network:\n        name: d\n        cidrs: null\n    nodes: null\n    extranodes: null\nvmcniconfig: null\n";
         let state = ClusterState::parse(text).unwrap();
-        assert_eq!(
-            (state.provisioner.as_str(), state.cni_network()),
-            ("docker", None)
-        );
+        assert_eq!(state.provisioner, "docker");
         let old = RECORDED[1].replace("tpmstatedir: \"\"", "tpm2statedir: /s/x-tpm");
         let state = ClusterState::parse(&old).unwrap();
         assert_eq!(state.cluster.nodes[0].tpm_state_dir, "/s/x-tpm");

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 
 /// The file that talosctl writes last: without it a create died half-way.
 pub const STATE_FILE: &str = "state.yaml";
-/// Addresses that dhcpd hands out, see [`IpamRecord`](super::IpamRecord).
-pub const IPAM_FILE: &str = "ipam.db";
+/// Addresses that dhcpd hands out.
+const IPAM_FILE: &str = "ipam.db";
 /// flock around CNI calls.
-pub const CNI_LOCK: &str = "cni.lock";
+const CNI_LOCK: &str = "cni.lock";
 
 /// A file of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,17 +75,6 @@ pub enum StateFile {
         node: String,
         file: NodeFile,
     },
-}
-
-/// Names of a helper's files.
-impl Helper {
-    pub fn pid_file(self) -> String {
-        format!("{}.pid", self.stem())
-    }
-
-    pub fn log_file(self) -> String {
-        format!("{}.log", self.stem())
-    }
 }
 
 /// Tells what a name (not a path) in a state folder is; `None` for a name that
@@ -252,12 +241,13 @@ mod tests {
     #[test]
     fn helpers_are_not_nodes() {
         for helper in Helper::ALL {
+            let stem = helper.stem();
             assert_eq!(
-                classify(&helper.pid_file()),
+                classify(&format!("{stem}.pid")),
                 Some(StateFile::HelperPid(helper))
             );
             assert_eq!(
-                classify(&helper.log_file()),
+                classify(&format!("{stem}.log")),
                 Some(StateFile::HelperLog(helper))
             );
         }

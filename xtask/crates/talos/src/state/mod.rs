@@ -6,13 +6,11 @@
 pub mod cluster;
 pub mod cni;
 pub mod files;
-pub mod ipam;
 pub mod launch;
 
 pub use cluster::{ClusterState, NodeState};
 pub use cni::CniAttachment;
 pub use files::{NodeFile, StateFile, classify, nodes_of};
-pub use ipam::IpamRecord;
 pub use launch::LaunchConfig;
 
 /// Why a file of a state folder could not be read.

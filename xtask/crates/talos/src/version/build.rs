@@ -25,13 +25,6 @@ pub struct RegistryProxy {
     pub port: u16,
 }
 
-impl RegistryProxy {
-    /// Name of its container: `registry-docker.io`.
-    pub fn container(&self) -> String {
-        format!("registry-{}", self.host)
-    }
-}
-
 const PROXIES: [RegistryProxy; 5] = [
     RegistryProxy {
         host: "docker.io",
@@ -62,72 +55,6 @@ const PROXIES: [RegistryProxy; 5] = [
 
 /// Port of the guide's own registry, container `local`.
 pub const LOCAL_REGISTRY_PORT: u16 = 5005;
-
-/// A flag of the integration test binary, without its dash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IntegrationFlag {
-    pub name: &'static str,
-    /// First and last minor of 1.x that has it, as in the sources.
-    since: u64,
-    until: Option<u64>,
-}
-
-const fn flag(name: &'static str, since: u64) -> IntegrationFlag {
-    IntegrationFlag {
-        name,
-        since,
-        until: None,
-    }
-}
-
-/// `0` stands for "before 1.9".
-const INTEGRATION_FLAGS: &[IntegrationFlag] = &[
-    flag("talos.config", 0),
-    flag("talos.csi", 0),
-    flag("talos.csi.timeout", 0),
-    flag("talos.endpoint", 0),
-    flag("talos.extensions.nvidia", 0),
-    flag("talos.extensions.qemu", 0),
-    flag("talos.failfast", 0),
-    flag("talos.go.version", 0),
-    flag("talos.helmpath", 0),
-    flag("talos.image", 0),
-    flag("talos.k8sendpoint", 0),
-    flag("talos.kubectlpath", 0),
-    flag("talos.kubestrpath", 0),
-    flag("talos.name", 0),
-    flag("talos.provision.cidr", 0),
-    flag("talos.provision.cni-bundle-url", 0),
-    flag("talos.provision.controlplanes", 0),
-    flag("talos.provision.cpu", 0),
-    IntegrationFlag {
-        name: "talos.provision.custom-cni-url",
-        since: 0,
-        until: Some(13),
-    },
-    flag("talos.provision.disk", 0),
-    flag("talos.provision.mem", 0),
-    flag("talos.provision.mtu", 0),
-    flag("talos.provision.registry-mirror", 0),
-    flag("talos.provision.target-installer-registry", 0),
-    flag("talos.provision.workers", 0),
-    flag("talos.provisioner", 0),
-    flag("talos.state", 0),
-    flag("talos.talosctlpath", 0),
-    flag("talos.trustedboot", 0),
-    flag("talos.version", 0),
-    flag("talos.enforcing", 10),
-    flag("talos.verifyukibooted", 10),
-    flag("talos.airgapped", 12),
-    flag("talos.race", 12),
-    flag("talos.virtiofsd", 13),
-    flag("talos.bgp", 14),
-    flag("talos.bgp.cilium", 14),
-    flag("talos.bgp.clos", 14),
-    flag("talos.dedicated-system-volumes", 14),
-    flag("talos.remote-endpoint", 14),
-    flag("talos.skip-ephemeral-policy", 14),
-];
 
 impl TalosVersion {
     /// How to make an installer (unified installer from 1.10 on, fd8131cb8).
@@ -176,29 +103,11 @@ impl TalosVersion {
         "_out/integration-test-provision-linux-amd64"
     }
 
-    /// Flags of the integration binaries of this line.
-    pub fn integration_flags(&self) -> impl Iterator<Item = IntegrationFlag> {
-        let minor = self.clamped_minor();
-        INTEGRATION_FLAGS.iter().copied().filter(move |flag| {
-            flag.since <= minor && flag.until.is_none_or(|until| minor <= until)
-        })
-    }
-
     /// Caches that hack/start-registry-proxies.sh starts: the same in all lines.
     /// quay.io (5002) is used by tests and not among them.
     #[allow(clippy::unused_self)]
     pub fn registry_proxies(&self) -> &'static [RegistryProxy] {
         &PROXIES
-    }
-
-    /// Go of the line's go.mod, `major.minor`.
-    pub fn go_version(&self) -> &'static str {
-        match self.clamped_minor() {
-            9 => "1.23",
-            10 | 11 => "1.24",
-            12 => "1.25",
-            _ => "1.26",
-        }
     }
 }
 
@@ -230,34 +139,6 @@ mod tests {
         assert_eq!(
             v(14).integration_binary("linux", "amd64"),
             "_out/integration-test-linux-amd64"
-        );
-    }
-
-    #[test]
-    fn integration_flags_come_and_go() {
-        let has = |minor, name| v(minor).integration_flags().any(|flag| flag.name == name);
-        assert!(has(13, "talos.provision.custom-cni-url"));
-        assert!(!has(14, "talos.provision.custom-cni-url"));
-        assert!(!has(11, "talos.airgapped") && has(12, "talos.airgapped"));
-        // Counted in internal/integration of v1.9.6 and v1.14.0-rc.1.
-        assert_eq!(v(9).integration_flags().count(), 30);
-        assert_eq!(v(14).integration_flags().count(), 40);
-    }
-
-    #[test]
-    fn go_of_the_line() {
-        let go: Vec<_> = (9..=15).map(|minor| v(minor).go_version()).collect();
-        assert_eq!(go, ["1.23", "1.24", "1.24", "1.25", "1.26", "1.26", "1.26"]);
-    }
-
-    #[test]
-    fn the_factory_is_mirrored() {
-        let factory = v(14).default_install_image().registry();
-        assert!(
-            v(14)
-                .registry_proxies()
-                .iter()
-                .any(|proxy| proxy.host == factory)
         );
     }
 }

@@ -1,6 +1,6 @@
-//! Debug listeners of Talos services and of the per-node launcher.
+//! Debug listeners of Talos services.
 //!
-//! Source: docs/talos-facts.md#debug-ports and #node-control-api.
+//! Source: docs/talos-facts.md#debug-ports.
 
 use super::TalosVersion;
 
@@ -42,18 +42,6 @@ impl TalosVersion {
     pub fn pprof_ports(&self) -> &'static [PprofPort] {
         if self.since(13) { &PORTS } else { &PORTS[..3] }
     }
-
-    /// Whether the control API's `/poweroff` takes `?grace-period=30s` (1.14+,
-    /// bed2bd414). Older launchers ignore it and kill QEMU at once.
-    pub fn poweroff_takes_grace_period(&self) -> bool {
-        self.since(14)
-    }
-
-    /// The minor of 1.x that facts are answered for, within the known lines.
-    pub(super) fn clamped_minor(&self) -> u64 {
-        let (oldest, newest) = super::KNOWN;
-        self.line().clamp(oldest, newest).minor
-    }
 }
 
 #[cfg(test)]
@@ -64,14 +52,5 @@ mod tests {
     fn the_dashboard_listens_late() {
         let count = |v: &str| TalosVersion::parse(v).unwrap().pprof_ports().len();
         assert_eq!((count("v1.12.0"), count("v1.13.0")), (3, 4));
-    }
-
-    #[test]
-    fn unknown_lines_are_clamped() {
-        let minor = |v: &str| TalosVersion::parse(v).unwrap().clamped_minor();
-        assert_eq!(minor("v1.7.0"), 9);
-        assert_eq!(minor("v1.12.0"), 12);
-        assert_eq!(minor("v1.20.0"), 15);
-        assert_eq!(minor("v2.3.0"), 15);
     }
 }

@@ -1,32 +1,23 @@
 //! The one version type, and every fact that depends on it.
 //!
 //! [`TalosVersion`] is parsed from what `git describe` prints, a git tag or an
-//! image tag. Facts are methods, grouped by file: cluster verbs and flags, create
-//! flags, helper processes, firmware, build, air-gapped tools, debug ports. Each
-//! names the Talos commit that made the change. They depend on the version
+//! image tag. Facts are methods, grouped by file: cluster verbs and flags, firmware,
+//! build, debug ports. Each names the Talos commit that made the change. They depend on the version
 //! *line* (major.minor): an early pre-release of a line is taken for the line,
 //! because `git describe` cannot say which of its commits it holds.
 //!
 //! Must not: look at a checkout, an environment or a talosctl.
 
-mod airgap;
 mod build;
 mod cluster;
-mod create_flags;
 mod debug;
 mod firmware;
-mod helpers;
 mod parse;
 #[cfg(test)]
 mod recorded_help;
 
-pub use airgap::{AirGappedFlag, PATCH_FILE, PatchShape};
-pub use build::{InstallerFlow, IntegrationFlag, LOCAL_REGISTRY_PORT, RegistryProxy};
-pub use cluster::{
-    CNI_PLUGINS, ConfigVersionSource, DEFAULT_CIDR, DEFAULT_NAME, DefaultInstallImage,
-    DefaultNameservers,
-};
-pub use create_flags::CreateFlag;
+pub use build::{InstallerFlow, LOCAL_REGISTRY_PORT, RegistryProxy};
+pub use cluster::CNI_PLUGINS;
 pub use debug::PprofPort;
 pub use firmware::{Arch, Firmware};
 pub use parse::VersionError;
@@ -34,7 +25,9 @@ pub use parse::VersionError;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Oldest and newest line whose facts are known.
+/// Oldest and newest line whose facts are known. For a new line, read the facts of
+/// every method from its sources, then raise the second here and in
+/// docs/talos-facts.md.
 const KNOWN: (Line, Line) = (Line::new(1, 9), Line::new(1, 15));
 
 /// A version line: `1.12` of `v1.12.3`.
@@ -59,11 +52,11 @@ impl fmt::Display for Line {
 /// Whether the facts of a version are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// 1.9 to 1.15: every fact was read from that line's sources.
+    /// One of the known lines: every fact was read from that line's sources.
     Known,
-    /// Older than 1.9: answered as 1.9, likely wrong. Callers should refuse.
+    /// Older than all known lines: answered as the oldest, likely wrong. Callers should refuse.
     TooOld { oldest: Line },
-    /// Newer than 1.15: answered as 1.15. Callers should warn.
+    /// Newer than all known lines: answered as the newest. Callers should warn.
     Newer { newest: Line },
 }
 
@@ -81,6 +74,20 @@ pub struct TalosVersion {
 }
 
 impl TalosVersion {
+    /// The first tag of the newest known line, for callers without a checkout and
+    /// without a talosctl to ask.
+    pub fn newest() -> Self {
+        let (_, newest) = KNOWN;
+        let mut release = semver::Version::new(newest.major, newest.minor, 0);
+        release.pre = semver::Prerelease::new("alpha.0").unwrap_or_default();
+        Self {
+            release,
+            commits: 0,
+            sha: None,
+            dirty: false,
+        }
+    }
+
     /// The version line; every fact depends on it alone.
     pub fn line(&self) -> Line {
         Line::new(self.release.major, self.release.minor)
@@ -112,11 +119,6 @@ impl TalosVersion {
     /// Whether the work tree had uncommitted changes.
     pub fn dirty(&self) -> bool {
         self.dirty
-    }
-
-    /// True for alpha, beta and rc tags.
-    pub fn is_prerelease(&self) -> bool {
-        !self.release.pre.is_empty()
     }
 
     /// True when this is exactly a tag: no commits after it, nothing uncommitted.
@@ -214,7 +216,7 @@ mod tests {
             (dev.commits(), dev.sha(), dev.dirty()),
             (84, Some("ad8823176"), true)
         );
-        assert!(dev.is_prerelease() && !dev.is_tagged());
+        assert!(!dev.is_tagged());
     }
 
     #[test]
@@ -238,6 +240,21 @@ mod tests {
             Support::Newer {
                 newest: Line::new(1, 15)
             }
+        );
+    }
+
+    #[test]
+    fn the_newest_line_is_the_one_that_the_facts_page_ends_with() {
+        let newest = TalosVersion::newest();
+        assert_eq!(v(&newest.to_string()), newest);
+        assert_eq!(newest.support(), Support::Known);
+        let (oldest, newest) = KNOWN;
+        let before = newest.minor - 1;
+        let lines = format!("lines {oldest} to 1.{before} and main ({newest} development)");
+        let facts = include_str!("../../../../docs/talos-facts.md").replace('\n', " ");
+        assert!(
+            facts.contains(&lines),
+            "docs/talos-facts.md has no `{lines}`"
         );
     }
 
