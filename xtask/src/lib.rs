@@ -1,16 +1,28 @@
-//! The commands of `cargo xtask`, one way through: `cli` → `commands`, each of
-//! which asks, plans, runs and remembers by the foundation's rooms.
+//! `cargo xtask`, one way through: `cli` reads the command line, this file calls
+//! the command, and the command plans, runs and records through the foundation.
 
 #![cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "what only commands that need Linux use")
 )]
 
+mod app;
 pub mod cli;
 pub mod commands;
+mod typo;
+mod undo;
 
-use cli::{Cli, Command, InternalCommand};
-use foundation::failure::{Exit, Result};
+use clap::CommandFactory;
+
+use app::App;
+use cli::{Cli, Command};
+use commands::internal::{self, InternalCommand};
+use commands::{
+    build, builder, cluster, completions, doctor, embed, exec_root, images, installer, lab, pprof,
+    proxies, registry, runs, setup, test,
+};
+use foundation::ctx::Ctx;
+use foundation::failure::{Exit, Failure, Result};
 use foundation::run::{self, Signals};
 use foundation::typed::{self, Started};
 use foundation::ui::{self, Ui};
@@ -18,17 +30,16 @@ use foundation::ui::{self, Ui};
 /// Everything but the process's end; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
-    let cli = match Cli::read(&cli::arguments(std::env::args_os())) {
+    let words = test::arguments(std::env::args_os());
+    let cli = match Cli::read(&words) {
         Ok(cli) => cli,
         Err(error) => {
             let error = cli::with_suggestion(error);
-            let text = error.render().to_string();
-            // Asking for help is not a mistake.
+            ui::clap_message(&error, cli::color(&words));
+            // Help and the version are errors to clap, but not to the user.
             return if error.use_stderr() {
-                ui::say(&text);
                 Exit::Usage.code()
             } else {
-                ui::print(&text);
                 0
             };
         }
@@ -54,7 +65,7 @@ fn remember(cli: &Cli) {
         return typed::remember_helper();
     }
     let text = |name: &str| std::env::var(name).ok();
-    let lab = commands::lab::of_this_process(cli.global.lab);
+    let lab = lab::of_this_process(cli.global.lab);
     let handed_on = text(typed::TOOL).filter(|_| lab == typed::Lab::ByOption);
     let first = std::env::args_os().next();
     let first = first.as_ref().map(|first| first.to_string_lossy());
@@ -71,8 +82,56 @@ fn remember(cli: &Cli) {
     });
 }
 
+/// Call the command; returns the exit code.
 fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
     // Handlers outlive every borrower, detached threads among them.
     let signals: &'static Signals = Box::leak(Box::new(Signals::install()?));
-    commands::dispatch(cli, ui, signals)
+    let Cli { global, command } = cli;
+    // Not every command needs a checkout, a home or settings.
+    let app = || {
+        Ok::<_, Failure>(App {
+            ctx: Ctx::new(global.talos_dir.clone())?,
+            global: global.clone(),
+            ui,
+            signals,
+            undo: &undo::HalfMade,
+        })
+    };
+    match command {
+        Command::Completions { shell } => completions::print(shell, &mut Cli::command()),
+        #[cfg(target_os = "linux")]
+        Command::ExecRoot(args) => exec_root::run(&args, &global, ui, signals),
+        #[cfg(not(target_os = "linux"))]
+        Command::ExecRoot(_) => app()?.ctx.needs_linux("exec-root").map(|()| 0),
+        Command::Internal(InternalCommand::RootStep) => run::serve_root_step(ui, signals),
+        #[cfg(target_os = "linux")]
+        Command::Internal(InternalCommand::RootExec) => run::exec_root::serve_root_exec(signals),
+        #[cfg(target_os = "linux")]
+        Command::Internal(InternalCommand::RootInit) => run::exec_root::serve_root_init(signals),
+        Command::Internal(InternalCommand::Warden) => run::serve_warden(signals),
+        Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
+        command if global.lab => lab::enter(&app()?, command.needs_docker()),
+        Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),
+        Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app()?),
+        Command::Internal(InternalCommand::Gateway {
+            of,
+            cidr,
+            ports,
+            serve,
+        }) => internal::gateway(&app()?, of, &cidr, ports, serve),
+        Command::Build(args) => build::run(&app()?, &args),
+        Command::Builder(command) => builder::run(&app()?, &command),
+        Command::Cluster(command) => cluster::run(&app()?, command),
+        Command::Doctor(args) => doctor::run(&app()?, &args),
+        Command::Embed(args) => embed::run(&app()?, &args),
+        Command::Images { json } => images::run(&app()?, json),
+        Command::Installer(args) => installer::run(&app()?, &args),
+        Command::Lab(command) => lab::run(&app()?, command),
+        Command::Pprof(command) => pprof::run(&app()?, &command),
+        Command::Proxies(command) => proxies::run(&app()?, &command),
+        Command::Registry(command) => registry::run(&app()?, &command),
+        Command::Runs(args) => runs::run(&app()?, &args),
+        Command::Setup(args) => setup::run(&app()?, &args),
+        Command::Test(command) => test::run(&app()?, &command),
+    }
 }

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
 
-use crate::cli::{ExecRootArgs, Global};
+use crate::app::Global;
 use foundation::ctx::host::Host;
 use foundation::failure::{Because, Failure, Result};
 use foundation::run::Signals;
@@ -17,6 +18,36 @@ use foundation::run::exec_root::{
 use foundation::typed;
 use foundation::ui::{self, Ui};
 
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
+        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/\n\n\
+        Without a password:\n  \
+        A line in sudoers allows the helper alone; `--print` shows the path of the program:\n    \
+        USER ALL=(root) NOPASSWD: /PATH/TO/xtask internal root-exec\n  \
+        Give it only to users who may be root: a Go test may do anything as root, and whoever may\n  \
+        start the helper can write one. The helper guards against mistakes, not against this user."
+)]
+pub struct ExecRootArgs {
+    /// What to give to `go test -exec`; runs nothing
+    #[arg(long, conflicts_with = "command")]
+    pub print: bool,
+    /// Network, IPC and host name of its own too; mounts and processes always are
+    #[arg(long)]
+    pub isolate: bool,
+    /// A variable of the environment that the test gets too; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// The test binary and its arguments
+    #[arg(
+        value_name = "BINARY",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "print"
+    )]
+    pub command: Vec<String>,
+}
+
 /// What `go test` gives a package when nobody says otherwise.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 /// A binary ends itself when its time is over; after this much more it is hung.
@@ -24,7 +55,7 @@ const MORE: Duration = Duration::from_secs(30);
 /// With `-timeout 0`.
 const FOR_EVER: Duration = Duration::from_hours(24);
 
-pub(super) fn run(
+pub(crate) fn run(
     args: &ExecRootArgs,
     global: &Global,
     ui: &Ui,

@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::App;
+use crate::app::App;
 use foundation::failure::Result;
 use foundation::record::images::{list_of, read};
 use foundation::typed;
 use foundation::ui;
+use foundation::units::local_time;
 
-pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, json: bool) -> Result<u8> {
     let mut images = read(&list_of(&app.ctx.dirs.state))?;
     images.reverse();
     if json {
@@ -42,7 +43,7 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
         let _ = writeln!(
             out,
             "{}  {}@{}  from {}{dirty} in {}",
-            when(image.at),
+            local_time(image.at),
             image.reference,
             image.digest,
             short,
@@ -51,15 +52,4 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
     }
     ui::print(&out);
     Ok(0)
-}
-
-pub(super) fn when(at: u64) -> String {
-    let time = i64::try_from(at)
-        .ok()
-        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    time.map_or_else(String::new, |time| {
-        time.to_zoned(jiff::tz::TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string()
-    })
 }

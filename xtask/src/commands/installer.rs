@@ -1,22 +1,40 @@
 //! `installer`: the images of an installer in the order and with the variables
 //! of the checkout's Talos, one tag and one registry throughout.
 
+use clap::Args;
 use makefile::Planned;
 use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 
-use super::App;
 use super::build::repository::Repository;
 use super::build::{self, preflight};
-use super::cluster::HalfMade;
-use crate::cli::InstallerArgs;
+use crate::app::App;
 use foundation::ctx::images;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::typed;
 
-pub(super) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask installer\n  cargo xtask installer --tag v1.12.0-dev PKG_KERNEL=127.0.0.1:5005/me/kernel:v1 INSTALLER_ARCH=amd64"
+)]
+pub struct InstallerArgs {
+    /// NAME=VALUE, as for make
+    #[arg(value_name = "NAME=VALUE")]
+    pub words: Vec<String>,
+    /// Where it is pushed [default: 127.0.0.1:5005]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub registry: Option<String>,
+    /// One tag for all its images [default: the Makefile's]
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// Look at nothing on this host first
+    #[arg(long)]
+    pub no_preflight: bool,
+}
+
+pub(crate) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     let (plan, planned) = plan_and_values(app, args)?;
-    if app.carry_out(&plan, &HalfMade)?
+    if app.carry_out(&plan)?
         && let Some(image) =
             value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
     {

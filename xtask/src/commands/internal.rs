@@ -3,21 +3,53 @@
 use std::io::Read;
 
 use camino::Utf8PathBuf;
+use clap::Subcommand;
 use talos::network::Cidr;
 
-use super::App;
-use super::cluster::HalfMade;
+use crate::app::App;
 use foundation::ctx::relay::Relaying;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
 use foundation::run;
 use foundation::typed;
 
+#[derive(Debug, Subcommand)]
+pub enum InternalCommand {
+    /// What `$(MAKE)` is where a shell calls it: the Makefile of this folder
+    Make {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// One step of a plan as root, read from standard input
+    RootStep,
+    /// Let a cluster's nodes reach registries on 127.0.0.1 by their gateway
+    Gateway {
+        /// The cluster's folder
+        #[arg(long, value_name = "DIR")]
+        of: Utf8PathBuf,
+        #[arg(long)]
+        cidr: String,
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// Be the relay, and not what starts it
+        #[arg(long)]
+        serve: bool,
+    },
+    /// One test binary as root, asked for on standard input
+    RootExec,
+    /// PID 1 around a test binary
+    RootInit,
+    /// Run a plan as `--format json` prints it, read from standard input
+    RunPlan,
+    /// End our process group when standard input closes
+    Warden,
+}
+
 /// Run a plan as `--format json` prints it, read from standard input.
 ///
 /// # Errors
 /// The failing step's.
-pub(super) fn run_plan(app: &App<'_>) -> Result<u8> {
+pub(crate) fn run_plan(app: &App<'_>) -> Result<u8> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
@@ -31,7 +63,7 @@ pub(super) fn run_plan(app: &App<'_>) -> Result<u8> {
                 typed!("internal run-plan")
             ))
     })?;
-    app.carry_out(&plan, &HalfMade)?;
+    app.carry_out(&plan)?;
     Ok(0)
 }
 
@@ -39,7 +71,7 @@ pub(super) fn run_plan(app: &App<'_>) -> Result<u8> {
 ///
 /// # Errors
 /// When the words make no sense, or it cannot listen.
-pub(super) fn gateway(
+pub(crate) fn gateway(
     app: &App<'_>,
     state_dir: Utf8PathBuf,
     cidr: &str,

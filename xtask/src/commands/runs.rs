@@ -3,17 +3,26 @@
 use std::fmt::Write;
 
 use camino::Utf8Path;
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::App;
-use crate::cli::RunsArgs;
+use crate::app::App;
 use foundation::failure::{Because, Failure, Result};
 use foundation::files;
 use foundation::record::{own, runs};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
-pub(super) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// `latest` or the beginning of an id: show that run
+    pub run: Option<String>,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(crate) fn run(app: &App<'_>, args: &RunsArgs) -> Result<u8> {
     match &args.run {
         Some(run) => show(app, run, args.json),
         None => Ok(list(app, args.json)),

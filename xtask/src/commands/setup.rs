@@ -4,17 +4,27 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::App;
-use super::doctor::NothingMade;
-use super::registry::args::SetupArgs;
-use super::{builder, lab, proxies, registry};
+use super::{builder, proxies, registry};
+use crate::app::App;
 use foundation::ctx::binfmt::{self, Binfmt};
+use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
 use foundation::ui::{self, Style};
 use foundation::{program, typed};
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --dry-run\n  cargo xtask --lab setup"
+)]
+pub struct SetupArgs {
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The guide's `multiarch/qemu-user-static` has had no release for years; this
 /// one is what docker's own documentation names, and fixes its interpreters.
@@ -50,7 +60,7 @@ const PARTS: [(&str, &str, Ensure); 3] = [
     ),
 ];
 
-pub(super) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
     if app.is_dry() {
         return show(app);
     }
@@ -78,7 +88,7 @@ fn show(app: &App<'_>) -> Result<u8> {
     let mut parts = vec![builder::plan(app)?, registry::plan()?, proxies::plan(app)?];
     let foreign = binfmt::foreign(app.ctx.host.arch);
     let is_ready = matches!(binfmt::probe(foreign), Binfmt::Ready { .. });
-    if !is_ready && !lab::is_inside() {
+    if !is_ready && !is_inside_lab() {
         parts.push(plan_cross_build(foreign));
     }
     for part in parts {
@@ -119,7 +129,7 @@ fn cross_build(app: &App<'_>) -> Result<Part> {
     };
     let plan = plan_cross_build(foreign);
     let for_what = format!("only PLATFORM=linux/{foreign} needs it");
-    if lab::is_inside() {
+    if is_inside_lab() {
         let text = format!("{why}; {for_what}; it is the host's, not the lab's: left alone");
         return Ok(part(false, false, text));
     }
@@ -134,7 +144,7 @@ fn cross_build(app: &App<'_>) -> Result<Part> {
             return Ok(part(false, false, text));
         }
     }
-    app.runner().execute(&plan, &NothingMade)?;
+    app.runner().execute(&plan, app.undo)?;
     match binfmt::probe(foreign) {
         Binfmt::Ready { interpreter } => {
             let text = format!("PLATFORM=linux/{foreign} builds, by {interpreter}");

@@ -30,6 +30,31 @@ fn a_pipe_has_no_colour_unless_it_is_asked_for() {
 }
 
 #[test]
+fn help_and_usage_errors_are_coloured_as_wanted() {
+    let text = |words: &[&str], env: &[(&str, &str)]| {
+        let said = run(Home::new().xtask(words).envs(env.iter().copied()));
+        said.stdout + &said.stderr
+    };
+    let force = ("CLICOLOR_FORCE", "1");
+    for words in [&["help"][..], &["cluster", "up", "--help"], &["clutser"]] {
+        assert!(!text(words, &[]).contains(ESCAPE), "{words:?}");
+        assert!(text(words, &[force]).contains(ESCAPE), "{words:?}");
+        assert!(!text(words, &[("CLICOLOR_FORCE", "0")]).contains(ESCAPE));
+        assert!(!text(words, &[force, ("NO_COLOR", "1")]).contains(ESCAPE));
+        let always = [&["--color=always"][..], words].concat();
+        assert!(
+            text(&always, &[("NO_COLOR", "1")]).contains(ESCAPE),
+            "{words:?}"
+        );
+        let never = [&["--color", "never"][..], words].concat();
+        assert!(!text(&never, &[force]).contains(ESCAPE), "{words:?}");
+    }
+    // What was typed has no style of its own.
+    let said = text(&["--color=always", "\x1b[32mcluster"], &[]);
+    assert!(!said.contains("\x1b[32m"), "{said:?}");
+}
+
+#[test]
 fn a_terminal_has_colour_unless_it_is_not_wanted() {
     let home = Home::new();
     let on_a_terminal = |words: &str, env: &[(&str, &str)]| {
@@ -65,5 +90,6 @@ fn a_terminal_has_colour_unless_it_is_not_wanted() {
         "empty is not set"
     );
     assert_eq!(on_a_terminal("", &[("TERM", "dumb")]), Some(false));
+    assert_eq!(on_a_terminal("", &[("CLICOLOR", "0")]), Some(false));
     assert_eq!(on_a_terminal("--color=never", &[]), Some(false));
 }

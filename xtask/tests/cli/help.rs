@@ -31,7 +31,7 @@ fn help_is_as_it_was_read_last() {
         let said = run(xtask().args(&path).arg("--help"));
         assert_eq!(said.code, Some(0), "{path:?}: {}", said.stderr);
         assert!(
-            said.stdout.lines().all(|line| line.len() <= 130),
+            said.stdout.lines().all(|line| width(line) <= 100),
             "{path:?} is too wide:\n{}",
             said.stdout
         );
@@ -45,6 +45,55 @@ fn help_is_as_it_was_read_last() {
             "{GOLDEN}/{name} is of no command: remove it"
         );
     }
+}
+
+/// In columns, as a terminal shows them.
+fn width(line: &str) -> usize {
+    line.chars().count()
+}
+
+#[test]
+fn help_is_wrapped_at_the_terminals_width() {
+    let mut all = vec![Vec::new()];
+    paths(&xtask::cli::Cli::command(), &[], &mut all);
+    for columns in [60, 80, 120] {
+        for path in &all {
+            let mut command = xtask();
+            let command = command.args(path).arg("--help");
+            let said = run(command.env("COLUMNS", columns.to_string())).stdout;
+            // clap does not wrap the usage line.
+            let mut lines = said.lines().filter(|line| !line.starts_with("Usage: "));
+            let wide = lines.find(|line| width(line) > columns);
+            assert_eq!(wide, None, "{path:?} at {columns} columns:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn only_the_roots_help_lists_the_options_of_every_command() {
+    let root = run(xtask().arg("help")).stdout;
+    assert!(
+        root.contains("Global options:") && root.contains("--dry-run"),
+        "{root}"
+    );
+    for words in [&["cluster"][..], &["cluster", "up"], &["pprof", "open"]] {
+        let said = run(xtask().args(words).arg("--help")).stdout;
+        assert!(!said.contains("--talos-dir"), "{said}");
+        assert!(
+            said.ends_with("\nOptions of every command: `cargo xtask help`\n"),
+            "{said}"
+        );
+        // Hidden, and read all the same.
+        let said = run(xtask().args(words).args(["--dry-run", "--quiet", "--help"]));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn the_service_stands_before_its_profile() {
+    let said = run(xtask().args(["pprof", "--help"])).stdout;
+    let at = |word: &str| said.find(&format!("\n  {word} ")).unwrap();
+    assert!(at("[SERVICE]") < at("[PROFILE]"), "{said}");
 }
 
 #[test]

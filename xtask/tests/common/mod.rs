@@ -48,6 +48,8 @@ fn in_home(home: &Utf8Path) -> Command {
         "TALOSCONFIG",
         "KUBECONFIG",
         "NO_COLOR",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
         "XDG_CACHE_HOME",
         "XDG_STATE_HOME",
         "XTASK_INSIDE_LAB",

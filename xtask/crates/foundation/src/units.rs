@@ -51,6 +51,18 @@ pub fn human_span(seconds: u64) -> String {
     format!("{count} {unit}{plural}")
 }
 
+/// `2026-01-31 09:05:00` in the local time zone, of milliseconds since the epoch.
+pub fn local_time(milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds)
+        .ok()
+        .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok());
+    time.map_or_else(String::new, |time| {
+        time.to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use makefile::{Error, Planned};
 
 use super::repository::Repository;
 use super::{missing, stages};
-use crate::commands::typo::closest;
+use crate::typo::closest;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use makefile::{Item, Origin, Planned, Read};
 
-use super::super::App;
 use super::hidden::Hidden;
 use super::shortened;
+use crate::app::App;
 use foundation::failure::Result;
 use foundation::plan::secrets::{MASK, is_secret};
 use foundation::ui::text::one_line;

@@ -7,10 +7,10 @@ use camino::Utf8Path;
 use makefile::Documented;
 use serde_json::{Value, json};
 
-use super::super::App;
 use super::repository::{Repository, refused};
 use super::shells::{For, Shells};
 use super::stages;
+use crate::app::App;
 use foundation::failure::Result;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style, Ui};

@@ -11,11 +11,10 @@ mod shells;
 mod trust;
 
 use camino::Utf8Path;
+use clap::Args;
 use makefile::{Item, Planned};
 
-use super::App;
-use super::cluster::HalfMade;
-use crate::cli::{BuildArgs, PlanFormat};
+use crate::app::{App, PlanFormat};
 use foundation::failure::Result;
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -23,7 +22,58 @@ use hidden::Hidden;
 use repository::{Repository, refused};
 use shells::{For, Shells};
 
-pub(super) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
+#[derive(Debug, Clone, Default, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask build initramfs kernel WITH_DEBUG=1\n  \
+        cargo xtask build --list\n  cargo xtask build --explain installer\n  \
+        cargo xtask build imager --registry 127.0.0.1:5005 --push\n  \
+        cargo xtask -C ../extensions build hailort PLATFORM=linux/amd64"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+#[expect(clippy::doc_markdown, reason = "doc comments are the help")]
+pub struct BuildArgs {
+    /// Targets and NAME=VALUE, as for make
+    #[arg(value_name = "TARGET|NAME=VALUE")]
+    pub words: Vec<String>,
+    /// Documented targets and the Dockerfile's stages
+    #[arg(long)]
+    pub list: bool,
+    /// With --list: as JSON
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// The chain of targets and each variable with its origin; nothing is run
+    #[arg(long, conflicts_with = "list")]
+    pub explain: bool,
+    /// Look at nothing on this host first
+    #[arg(long)]
+    pub no_preflight: bool,
+    /// With the race detector: WITH_RACE=true
+    #[arg(long, help_heading = "Variables")]
+    pub race: bool,
+    /// With debug symbols and tags: WITH_DEBUG=true
+    #[arg(long, help_heading = "Variables")]
+    pub debug: bool,
+    /// With a shell on the node: WITH_DEBUG_SHELL=true, up to Talos 1.13
+    #[arg(long, help_heading = "Variables")]
+    pub debug_shell: bool,
+    /// Push images: PUSH=true
+    #[arg(long, help_heading = "Variables")]
+    pub push: bool,
+    /// The images' tag: TAG=…
+    #[arg(long, value_name = "TAG", help_heading = "Variables")]
+    pub tag: Option<String>,
+    /// Where images go: IMAGE_REGISTRY=…, or REGISTRY=… in other repositories
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Variables")]
+    pub registry: Option<String>,
+    /// PLATFORM=…, such as linux/amd64,linux/arm64
+    #[arg(long, value_name = "LIST", help_heading = "Variables")]
+    pub platform: Option<String>,
+    /// PROGRESS=…, buildx's own: auto, plain, tty
+    #[arg(long, value_name = "KIND", help_heading = "Variables")]
+    pub progress: Option<String>,
+}
+
+pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     let repository = Repository::find(app)?;
     let words = words(args, &repository);
     if args.list {
@@ -42,17 +92,17 @@ pub(super) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     if !args.no_preflight && !app.is_dry() {
         preflight::check(app, &plan)?;
     }
-    app.carry_out(&plan, &HalfMade)?;
+    app.carry_out(&plan)?;
     Ok(0)
 }
 
 /// `$(MAKE)` inside of a shell line: the environment has the flags of the make
 /// that we stand for, our output is the line's.
-pub(super) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
+pub(crate) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
     let repository = Repository::open(&app.ctx.cwd)?;
     let planned = evaluate(app, &repository, words, false)?;
     let plan = plan_of(app, &repository, words, &planned);
-    app.runner().execute_within(&plan, &HalfMade)?;
+    app.runner().execute_within(&plan, app.undo)?;
     Ok(0)
 }
 

@@ -3,7 +3,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::super::App;
+use crate::app::App;
 use foundation::ctx::buildx::{self, Chosen};
 use foundation::ctx::host::Host;
 use foundation::ctx::images;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use makefile::{Invocation, Makefile};
 
-use super::super::App;
+use crate::app::App;
 use foundation::ctx::cargo_run;
 use foundation::failure::{Failure, Result};
 use foundation::files;

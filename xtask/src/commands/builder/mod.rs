@@ -1,15 +1,14 @@
 //! `builder`: the buildx builder that Talos' builds need, by the guide's own
 //! line. Buildx schedules, we only look and say.
 
-pub mod args;
 mod differ;
 mod show;
 mod usage;
 mod wanted;
 
-use super::App;
-use super::cluster::HalfMade;
-use args::{BuilderCommand, BuilderVerb};
+use clap::{Args, Subcommand};
+
+use crate::app::App;
 use differ::{Cure, differences};
 use foundation::ctx::buildx::{self, Builder};
 use foundation::ctx::docker;
@@ -19,11 +18,67 @@ use foundation::ui;
 use foundation::{program, typed};
 use wanted::Wanted;
 
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask builder                       wanted and there, each difference\n  \
+        cargo xtask builder create                the guide's line, once\n  \
+        cargo xtask builder repair                anew, with the cache it has\n  \
+        cargo xtask builder prune --keep 20GB\n\n\
+        Which driver, with which options, is in `[builder]` of .cargo/xtask.toml."
+)]
+pub struct BuilderCommand {
+    #[command(subcommand)]
+    pub verb: Option<BuilderVerb>,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BuilderVerb {
+    /// What is wanted, what is there, and how they differ (exit code 1)
+    Status {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the builder that Talos' builds need, if it is not there
+    #[command(
+        after_help = "Examples:\n  cargo xtask builder create\n  cargo xtask builder create --dry-run --format sh"
+    )]
+    Create,
+    /// Make it as it is wanted; its cache is kept
+    Repair,
+    /// Remove it
+    Remove {
+        /// Keep its cache for the next one of this name
+        #[arg(long)]
+        keep_state: bool,
+    },
+    /// What its cache holds, by kind
+    Usage {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what its cache could do without
+    #[command(
+        after_help = "Examples:\n  cargo xtask builder prune                 all that no build uses\n  \
+        cargo xtask builder prune --keep 20GB     the oldest first, down to 20 GB"
+    )]
+    Prune {
+        /// How much may stay
+        #[arg(long, value_name = "SIZE")]
+        keep: Option<String>,
+    },
+}
+
 /// Pulls BuildKit's image the first time.
 const START_DEADLINE: u64 = 900;
 const DEADLINE: u64 = 300;
 
-pub(super) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
     let wanted = Wanted::of(&app.ctx)?;
     match &command.verb {
         None => show::status(app, &wanted, command.json),
@@ -46,7 +101,7 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
-    if !app.carry_out(&plan, &HalfMade)? {
+    if !app.carry_out(&plan)? {
         return Ok(None);
     }
     check(&Wanted::of(&app.ctx)?)?;
@@ -103,7 +158,7 @@ fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
             "builder {} is as it is wanted: nothing to repair\n",
             wanted.name
         ));
-    } else if app.carry_out(&plan, &HalfMade)? {
+    } else if app.carry_out(&plan)? {
         check(wanted)?;
         ui::print(&format!(
             "builder {} is repaired; its cache was kept\n",
@@ -121,7 +176,7 @@ fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
     }
     let mut plan = Plan::new(format!("remove the builder {name}"));
     plan.push(removal(wanted, keep_state));
-    if app.carry_out(&plan, &HalfMade)? {
+    if app.carry_out(&plan)? {
         if there(wanted)?.is_some() {
             return Err(Failure::step(format!(
                 "docker reported success, and builder `{name}` still exists"

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::differ::{Difference, differences, limit, state};
 use super::wanted::Wanted;
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::buildx::Builder;
 use foundation::failure::Result;
 use foundation::typed;

@@ -8,8 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::wanted::Wanted;
-use crate::commands::App;
-use crate::commands::cluster::HalfMade;
+use crate::app::App;
 use foundation::ctx::probe;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
@@ -99,7 +98,7 @@ pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Resul
             .effect(Effect::Destroys)
             .deadline(DEADLINE),
     );
-    if app.carry_out(&plan, &HalfMade)? {
+    if app.carry_out(&plan)? {
         let after = total(&ask(wanted)?);
         let freed = before.bytes.saturating_sub(after.bytes);
         ui::print(&format!(

@@ -4,21 +4,29 @@
 
 use std::time::{Duration, Instant};
 
-use super::HalfMade;
+use clap::Args;
+
+use super::Which;
 use super::teardown::{
-    check, first_part, first_plan, foreign_entries, is_begun, look, plan_teardown, seen,
+    self, check, first_part, first_plan, foreign_entries, is_begun, look, plan_teardown, seen,
 };
-use crate::cli::DestroyArgs;
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::Ctx;
-use foundation::ctx::cluster::{ClusterView, NodeView};
+use foundation::ctx::cluster::{ClusterState, ClusterView, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource};
 use foundation::program;
 use foundation::record::lock;
+use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
 use foundation::units::human_span;
+
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    #[command(flatten)]
+    pub which: Which,
+}
 
 /// A launcher has its QEMU within this, or will never.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -140,7 +148,7 @@ pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
 /// Run the plan, then whatever further looks still find.
 fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
     let ctx = &app.ctx;
-    let mut result = app.runner().execute(&first_part(view, plan), &HalfMade);
+    let mut result = app.runner().execute(&first_part(view, plan), app.undo);
     // With the folder goes what cannot be believed.
     let mut doubts = view.doubts.clone();
     for _ in 0..ROUNDS {
@@ -164,7 +172,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
                 failure.what
             ));
         }
-        result = app.runner().execute(&first_part(&now, &rest), &HalfMade);
+        result = app.runner().execute(&first_part(&now, &rest), app.undo);
     }
     let now = ClusterView::look(ctx, &view.name);
     let mut failure = Failure::step(format!(
@@ -216,4 +224,24 @@ fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
         cidr: String::new(),
         ports: Vec::new(),
     })
+}
+
+/// What removes a cluster whose `create` was stopped.
+pub(crate) fn undo(ctx: &Ctx, name: &str, interrupted: bool) -> Undoing {
+    let view = ClusterView::look(ctx, name);
+    let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
+    if whole && !interrupted {
+        return Undoing::Keep(format!(
+            "the cluster stays for you to look at: `{}`",
+            typed!("cluster logs --name {}", name)
+        ));
+    }
+    match teardown::plan_rest(ctx, &settled(ctx, view)) {
+        Ok(rest) if rest.steps.is_empty() => Undoing::Done,
+        Ok(rest) => Undoing::Again(rest),
+        Err(failure) => {
+            let causes = failure.causes.join("; ");
+            Undoing::Keep(format!("not undone: {}: {causes}", failure.what))
+        }
+    }
 }

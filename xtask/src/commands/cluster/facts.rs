@@ -2,12 +2,13 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::installer;
 use super::settings::Settings;
-use super::{installer, relay};
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
 use foundation::ctx::mirrors::{self, Mirror};
+use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::registries;
 use foundation::ctx::relay::Relaying;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
@@ -85,7 +86,7 @@ impl Facts {
             talos_home_env: (talos_home != ctx.dirs.talos_home(false))
                 .then(|| talos_home.to_string()),
             relaying: relaying(settings, &mirrors, &talos_home),
-            exe: relay::own_executable()?,
+            exe: own_executable()?,
             talos_home,
             notes,
             checkout: checkout.dir,

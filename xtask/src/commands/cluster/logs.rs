@@ -6,18 +6,35 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use clap::Args;
 use jiff::tz::TimeZone;
 use talos::console::{BootTracker, Console, Lines, MergedLine, clean, merge};
 
-use super::{choose, look_up};
-use crate::cli::LogsArgs;
-use crate::commands::App;
+use super::{Which, choose, look_up};
+use crate::app::App;
 use foundation::ctx::cluster::NodeView;
 use foundation::failure::{Because, Exit, Result};
 use foundation::files;
 use foundation::record::runs::now_ms;
 use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Keep following
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines
+    #[arg(short = 'N', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Only the present boot of each node
+    #[arg(short, long)]
+    pub boot: bool,
+    /// Nodes by name, by the end of the name, or by address; all without
+    pub nodes: Vec<String>,
+}
 
 /// How often followed consoles are looked at.
 const LOOK: Duration = Duration::from_millis(50);

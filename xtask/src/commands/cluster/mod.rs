@@ -1,34 +1,95 @@
 //! `cluster`: bare, it brings the configured cluster up, or shows its status.
 
 mod contexts;
-mod destroy;
+pub(crate) mod destroy;
 mod facts;
 mod installer;
 mod logs;
 mod reboot;
-pub(in crate::commands) mod relay;
-pub(crate) mod settings;
+pub(crate) mod relay;
+pub(in crate::commands) mod settings;
 mod status;
 mod teardown;
 mod up;
 
+use clap::{Args, Subcommand};
 use talos::names::ClusterName;
 
-use super::App;
-use crate::cli::{ClusterCommand, ClusterVerb, Which};
+use crate::app::App;
+pub use destroy::DestroyArgs;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
-use foundation::ctx::{Ctx, containers};
 use foundation::failure::{Exit, Failure, Result};
-use foundation::plan::{Plan, Resource, Step, Watch};
-use foundation::run::{Observer, Undo, Undoing};
 use foundation::typed;
+pub use logs::LogsArgs;
+pub use reboot::RebootArgs;
+pub use status::StatusArgs;
+pub use up::UpArgs;
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask cluster                       up if it is not, else its status\n  \
+        cargo xtask cluster up --workers 0        one more way to save memory\n  \
+        cargo xtask cluster logs -f               all consoles, merged\n  \
+        cargo xtask cluster reboot --all          after a build: proven boots\n  \
+        cargo xtask --lab cluster                 the same in the lab"
+)]
+pub struct ClusterCommand {
+    #[command(subcommand)]
+    pub verb: Option<ClusterVerb>,
+    #[command(flatten)]
+    pub up: UpArgs,
+    /// With the cluster up: its status as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Create the cluster and wait until its nodes are ready
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster up --controlplanes 1 --workers 1\n  \
+        cargo xtask cluster up --config-patch @patch.yaml -- --with-uefi=false\n  \
+        cargo xtask cluster up --dry-run --format sh > up.sh"
+    )]
+    Up(UpArgs),
+    /// What is up, node by node
+    Status(StatusArgs),
+    /// All clusters of this user
+    List {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// The nodes' consoles, merged, with node and time
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster logs\n  cargo xtask cluster logs -f worker-1\n  \
+        cargo xtask cluster logs --boot -N 50       last 50 lines of the present boot"
+    )]
+    Logs(LogsArgs),
+    /// Power-cycle nodes and prove that they booted
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2"
+    )]
+    Reboot(RebootArgs),
+    /// Take the cluster down and look that nothing is left
+    Destroy(DestroyArgs),
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Which {
+    /// The cluster's name [default: talos-default]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
 
 /// talosctl's default, which the guide keeps.
 const DEFAULT_NAME: &str = settings::NAME;
 /// Console lines shown when a node died.
 const EXCERPT: usize = 15;
 
-pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
     match command.verb {
         None => up::run(app, &command.up, command.json),
         Some(ClusterVerb::Up(args)) => up::run(app, &args, false),
@@ -42,7 +103,7 @@ pub(super) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
 
 /// Destroy a cluster that this run has made.
 pub(in crate::commands) fn destroy_own(app: &App<'_>, which: Which) -> Result<u8> {
-    destroy::run_unasked(app, &crate::cli::DestroyArgs { which })
+    destroy::run_unasked(app, &DestroyArgs { which })
 }
 
 /// The name of a cluster that may be there already: whatever talosctl let
@@ -123,63 +184,4 @@ fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
             EXCERPT,
         ))
         .hint(typed!("cluster destroy --name {}", view.name))
-}
-
-/// A container of ours that a stopped `docker run` may have made; one that runs
-/// is whole.
-fn undo_container(name: &str) -> Undoing {
-    let found = match containers::inspect(&[name]) {
-        Ok(found) => found,
-        Err(failure) => return Undoing::Keep(failure.what),
-    };
-    match found.first() {
-        Some(container) if container.is_ours && container.state == containers::State::Running => {
-            Undoing::Keep(format!("container `{name}` runs, and stays"))
-        }
-        Some(container) if container.is_ours => {
-            let mut plan = Plan::new(format!("remove the container `{name}`"));
-            let gone = Resource::Container {
-                name: name.to_owned(),
-            };
-            let why = "remove what a stopped start has left";
-            plan.push(Step::run(why, ["docker", "rm", "-f", name]).unmakes(gone));
-            Undoing::Do(plan)
-        }
-        _ => Undoing::Done,
-    }
-}
-
-/// How half-made clusters are undone.
-pub(crate) struct HalfMade;
-
-impl Undo for HalfMade {
-    fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing {
-        let name = match made {
-            Resource::Cluster { name, .. } => name,
-            Resource::Relay { state_dir, .. } => return relay::undo(ctx, state_dir),
-            Resource::Container { name } => return undo_container(name),
-            Resource::Lab { .. } => return Undoing::Keep("not a cluster".to_owned()),
-        };
-        let view = ClusterView::look(ctx, name);
-        let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
-        if whole && !interrupted {
-            return Undoing::Keep(format!(
-                "the cluster stays for you to look at: `{}`",
-                typed!("cluster logs --name {}", name)
-            ));
-        }
-        match teardown::plan_rest(ctx, &destroy::settled(ctx, view)) {
-            Ok(rest) if rest.steps.is_empty() => Undoing::Done,
-            Ok(rest) => Undoing::Again(rest),
-            Err(failure) => {
-                let causes = failure.causes.join("; ");
-                Undoing::Keep(format!("not undone: {}: {causes}", failure.what))
-            }
-        }
-    }
-
-    fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {
-        let Watch::ClusterNodes { name, state_dir } = watch;
-        ClusterView::observer(name, state_dir)
-    }
 }

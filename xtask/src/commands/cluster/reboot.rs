@@ -4,18 +4,36 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::{Value, json};
 use talos::console::Boot;
 
-use super::{HalfMade, choose, death_of, look_up};
-use crate::cli::RebootArgs;
-use crate::commands::App;
+use super::{Which, choose, death_of, look_up};
+use crate::app::App;
 use foundation::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+
+#[derive(Debug, Args)]
+pub struct RebootArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Every node
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
+    /// Seconds within which each node must be ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+    /// Nodes by name, by the end of the name, or by address
+    #[arg(required_unless_present = "all")]
+    pub nodes: Vec<String>,
+}
 
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -35,7 +53,7 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
         .map(|node| ConsoleFollower::from_end(&node.name, &node.console))
         .collect();
     let asked = Instant::now();
-    if !app.carry_out(&plan, &HalfMade)? {
+    if !app.carry_out(&plan)? {
         return Ok(0);
     }
     let boots = prove(

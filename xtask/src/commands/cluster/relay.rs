@@ -1,12 +1,13 @@
 //! The relay among the steps of `cluster`: started before the nodes, because
 //! they pull while they are created; ended after them.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde_json::{Value, json};
 
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::relay::{RelayView, Relaying};
 use foundation::failure::Result;
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -44,7 +45,7 @@ pub(in crate::commands) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
     running.iter().map(step).collect()
 }
 
-pub(super) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
+pub(crate) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
     let mut plan = Plan::new("stop the relay");
     plan.steps = stop(ctx, state_dir);
     if plan.steps.is_empty() {
@@ -63,12 +64,8 @@ pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
     };
     let mut plan = Plan::new(format!("mend cluster `{}`", view.name));
     plan.push(start(&own_executable()?, wanted));
-    app.carry_out(&plan, &super::HalfMade)?;
+    app.carry_out(&plan)?;
     Ok(true)
-}
-
-pub(in crate::commands) fn own_executable() -> Result<Utf8PathBuf> {
-    crate::commands::lab::own_executable()
 }
 
 /// For `cluster status`; `null` where the cluster has none.

@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use talos::names::ClusterName;
 use talos::network::Cidr;
 
-use crate::cli::{UpArgs, Which};
+use super::{UpArgs, Which};
 use foundation::ctx::Ctx;
 use foundation::ctx::config::ClusterConfig;
 use foundation::failure::{Failure, Result};

@@ -2,17 +2,28 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::Which;
 use super::relay;
-use crate::cli::{StatusArgs, Which};
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::ctx::relay::RelayView;
 use foundation::failure::Result;
 use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
 use foundation::{program, typed};
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;
@@ -72,7 +83,7 @@ fn cluster_json(view: &ClusterView) -> Value {
         "cidr": view.cidr.map(|cidr| cidr.to_string()),
         "bridge": view.bridge,
         "talos": view.talos,
-        "stand_in": crate::commands::lab::is_inside(),
+        "stand_in": is_inside_lab(),
     })
 }
 
@@ -127,7 +138,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     for node in &view.nodes {
         out.push_str(&node_line(app, node, width));
     }
-    if crate::commands::lab::is_inside() && !view.nodes.is_empty() {
+    if is_inside_lab() && !view.nodes.is_empty() {
         out.push_str("  the nodes run the lab's stand-in, not Talos\n");
     }
     if let Some(relaying) = relay.served() {

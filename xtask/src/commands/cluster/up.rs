@@ -1,19 +1,55 @@
 //! `cluster up`: the guide's "Running Talos cluster".
 
 use camino::Utf8Path;
+use clap::Args;
 use talos::names::{NodeSocket, check_socket_paths};
 use talos::version::Support;
 
 use super::facts::Facts;
 use super::settings::{Settings, Size};
-use super::{HalfMade, relay, status};
-use crate::cli::UpArgs;
-use crate::commands::App;
+use super::{Which, relay, status};
+use crate::app::App;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
 use foundation::record::lock;
 use foundation::typed;
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// The cluster's network [default: 172.20.0.0/24]
+    #[arg(long)]
+    pub cidr: Option<String>,
+    /// 1, 3 or more; two cannot elect a leader [default: 3, less when memory is short]
+    #[arg(long, value_name = "N")]
+    pub controlplanes: Option<u32>,
+    /// Any number [default: 2, less when memory is short]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// Of each node: MiB, or with a unit such as 2GiB
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// The machine configuration's Talos version
+    #[arg(long, value_name = "VERSION")]
+    pub talos_version: Option<String>,
+    /// A patch of the machine configuration, or @FILE; may be repeated
+    #[arg(long, value_name = "PATCH")]
+    pub config_patch: Vec<String>,
+    /// Install to disk and boot from there; without it a rebuilt initramfs is only a reboot away
+    #[arg(long)]
+    pub with_bootloader: bool,
+    /// Wait until Kubernetes is ready too (the default)
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Return when the API answers; talosctl itself waits that long
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Given to `talosctl cluster create` untouched
+    #[arg(last = true, value_name = "TALOSCTL ARGS")]
+    pub talosctl_args: Vec<String>,
+}
 
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
@@ -50,7 +86,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     }
     ctx.needs_linux("cluster up")?;
     let _lock = lock::take_soon(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
-    app.runner().execute(&plan, &HalfMade)?;
+    app.runner().execute(&plan, app.undo)?;
     let view = ClusterView::look(ctx, name);
     super::died(&view, "the cluster came up, but")?;
     Ok(status::report(app, &view, json))
@@ -234,7 +270,3 @@ fn give_back(facts: &Facts) -> Option<Step> {
             .also_ok(&[1]),
     )
 }
-
-#[cfg(test)]
-#[path = "up_tests.rs"]
-mod tests;

@@ -7,17 +7,15 @@ use camino::Utf8PathBuf;
 use talos::TalosVersion;
 use talos::version::Arch;
 
-use crate::cli::UpArgs;
-use crate::commands::App;
+use crate::app::App;
+use crate::commands::cluster::UpArgs;
 use crate::commands::cluster::settings::{Settings, Size};
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
+use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Exit, Failure, Result};
-
-/// Set for everything that runs inside the lab.
-const INSIDE_LAB: &str = "XTASK_INSIDE_LAB";
 
 /// Shared by the checks, which run side by side.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ impl Asked {
         let arch = flag(&settings.talosctl_args, "--arch").unwrap_or(ctx.host.arch);
         Ok(Self {
             arch: Arch::parse(arch),
-            inside_lab: std::env::var_os(INSIDE_LAB).is_some(),
+            inside_lab: is_inside_lab(),
             newest: TalosVersion::newest(),
             talosctl: OnceLock::new(),
             ctx,

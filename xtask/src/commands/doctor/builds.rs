@@ -5,7 +5,6 @@ use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 
 use super::asked::Asked;
 use super::finding::Finding;
-use super::network::who_holds;
 use super::packages::{Need, with_package};
 use super::tools;
 use foundation::ctx::docker::{self, Engine};
@@ -173,7 +172,7 @@ fn held_by_another(port: u16, host: &str, holder: &Listener) -> Finding {
         format!("port-{port}"),
         format!(
             "port {port} is held by {}, which is no registry",
-            who_holds(holder)
+            ports::holder_name(holder)
         ),
     )
     .why(format!("it is the port of the registry for {host}"))
@@ -202,7 +201,7 @@ pub(super) fn air_gapped(_: &Asked) -> Vec<Finding> {
                 .iter()
                 .find(|listener| listener.port == *port && listener.protocol == Protocol::Tcp)?;
             Some(
-                Finding::warn(format!("port-{port}"), format!("port {port} is held by {}", who_holds(holder)))
+                Finding::warn(format!("port-{port}"), format!("port {port} is held by {}", ports::holder_name(holder)))
                     .why("talosctl's air-gapped test tool wants it, and says nothing when it cannot have it")
                     .cure("stop it before you test air-gapped clusters"),
             )

@@ -1,23 +1,8 @@
 //! `--fix`: what can be mended safely, as a plan like any other.
 
 use super::finding::{Finding, Fix};
-use crate::commands::App;
-use foundation::ctx::Ctx;
-use foundation::plan::{Effect, Plan, Resource, Step, Watch};
-use foundation::run::{Observer, Undo, Undoing};
-
-/// Nothing that these plans make could be half made.
-pub(crate) struct NothingMade;
-
-impl Undo for NothingMade {
-    fn undo(&self, _: &Ctx, _: &Resource, _: bool) -> Undoing {
-        Undoing::Keep("nothing was half made".to_owned())
-    }
-
-    fn observe(&self, _: &Ctx, _: &Watch) -> Observer {
-        Box::new(|| None)
-    }
-}
+use crate::app::App;
+use foundation::plan::{Effect, Plan, Step};
 
 /// Packages are asked about: `--yes` answers, and where nobody can be asked
 /// they are left out, and said so.

@@ -19,15 +19,27 @@ mod tools;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::App;
-use crate::cli::DoctorArgs;
+use crate::app::App;
+use crate::commands::cluster::UpArgs;
 use asked::Asked;
 use finding::{Finding, Group, Status};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::run::Signals;
 
-pub(crate) use fix::NothingMade;
-pub(crate) use network::who_holds;
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Mend what can be mended safely
+    #[arg(long)]
+    pub fix: bool,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+    /// Check for the cluster that these would make
+    #[command(flatten)]
+    pub up: UpArgs,
+}
 
 /// No check may keep the others waiting for longer; each probe within one ends
 /// sooner by itself.
@@ -92,7 +104,7 @@ static CHECKS: &[Check] = &[
     on_linux("air-gapped-ports", Group::Builds, builds::air_gapped),
 ];
 
-pub(super) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
     let mut asked = Arc::new(Asked::gather(app, &args.up)?);
     let mut findings = look(&asked, app.signals)?;
     if args.fix {
@@ -101,7 +113,7 @@ pub(super) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
             app.ui.note("there is nothing here that --fix could mend");
         }
         if !plan.steps.is_empty() || app.is_dry() {
-            if !app.carry_out(&plan, &fix::NothingMade)? {
+            if !app.carry_out(&plan)? {
                 return Ok(0);
             }
             asked = Arc::new(Asked::gather(app, &args.up)?);

@@ -87,21 +87,13 @@ fn wanted_ports(asked: &Asked) -> Vec<(u16, Protocol, &'static str)> {
 }
 
 fn held_port(port: u16, what: &str, holder: &Listener) -> Finding {
-    let who = who_holds(holder);
+    let who = ports::holder_name(holder);
     Finding::missing(
         format!("port-{port}"),
         format!("port {port} is taken on every address, by {who}"),
     )
     .why(format!("{what} cannot bind the gateway's"))
     .cure("stop it, or let it listen on the addresses that it needs only")
-}
-
-/// In words; other users' processes are seen by root only.
-pub(crate) fn who_holds(listener: &Listener) -> String {
-    ports::holder(listener.inode).map_or_else(
-        || "a process that only root can see".to_owned(),
-        |process| format!("`{}` (pid {})", process.comm, process.pid),
-    )
 }
 
 /// What would starve the VMs: nodes then wait for ever, and nothing says why.

@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
 
-use super::App;
-use super::doctor::NothingMade;
-use crate::cli::EmbedArgs;
+use crate::app::App;
 use foundation::ctx::{checkout, probe};
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -22,6 +21,15 @@ use foundation::ui;
 use foundation::ui::text::one_line;
 use ours::{check_changes, check_in_the_way, check_links, is_our_folder, is_ours};
 
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// The Talos checkout to copy into
+    pub dir: Utf8PathBuf,
+    /// Replace what is in the way, changes of yours included
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Besides the folder `xtask`; in the order in which they are written: cargo
 /// sees a workspace only with the last.
 const FILES: [&str; 3] = ["Cargo.lock", ".cargo/config.toml", "Cargo.toml"];
@@ -31,7 +39,7 @@ const TARGET: &str = "target";
 /// For git to answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-pub(super) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
     let from = workspace()?;
     let to = talos(&app.ctx.cwd.join(&args.dir))?;
     check_apart(&from, &to)?;
@@ -43,7 +51,7 @@ pub(super) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
     let except = left_out(&from)?;
     let files = files(&from, &except)?;
     let plan = plan_embed(&from, &to, except)?;
-    if app.carry_out(&plan, &NothingMade)? {
+    if app.carry_out(&plan)? {
         ui::print(&next(&to, &hidden(&to, &files)));
     }
     Ok(0)

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::docker_parts::{self, DockerParts};
-use super::down::LabUndo;
 use super::inside;
 use super::locks::Wanted;
 use super::packages;
@@ -14,7 +13,8 @@ use super::parts::Parts;
 use super::place::Place;
 use super::state::{self, Lab};
 use super::up;
-use crate::commands::App;
+use crate::app::App;
+use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Plan, Step};
@@ -55,7 +55,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, lab: Lab) -> Result<Lab> {
     }
     let parts = DockerParts::wanted(place);
     let plan = plan_start(app, place, &lab, &parts)?;
-    app.runner().execute(&plan, &LabUndo)?;
+    app.runner().execute(&plan, app.undo)?;
     Ok(Lab::probe(place))
 }
 
@@ -89,11 +89,11 @@ fn build(app: &App<'_>, place: &Place) -> Result<()> {
             .hint("apt-cache policy docker.io"));
     }
     let mut plan = Plan::new("build the parts of Docker in the lab");
-    docker_parts::plan(&mut plan, &parts, &up::own_executable()?);
+    docker_parts::plan(&mut plan, &parts, &own_executable()?);
     if plan.steps.is_empty() {
         return Ok(());
     }
-    app.runner().execute(&plan, &LabUndo)
+    app.runner().execute(&plan, app.undo)
 }
 
 /// For a dry run of the whole.
@@ -103,7 +103,7 @@ pub(super) fn show(plan: &mut Plan, place: &Place) -> Result<()> {
     let listed = (!parts.docker.is_built).then_some("docker.io");
     plan.steps
         .extend(packages::plan_install(&lacking, listed).steps);
-    docker_parts::plan(plan, &parts, &up::own_executable()?);
+    docker_parts::plan(plan, &parts, &own_executable()?);
     plan.steps.extend(files(place, &parts));
     Ok(())
 }

@@ -1,18 +1,18 @@
 //! `lab down`, and the undo of a start that was stopped: the kernel's kill of
 //! a PID namespace, loop devices, the folder. Then look that nothing is left.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::locks::Wanted;
 use super::place::Place;
 use super::state::{self, Lab, State};
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::processes;
 use foundation::failure::{Failure, Result};
-use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step, Watch};
+use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
 use foundation::record::ledger::Ledger;
-use foundation::run::{Observer, Undo, Undoing};
+use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
 
@@ -43,7 +43,7 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
 pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     place.check_ours()?;
     check_processes()?;
-    app.runner().execute(&plan(app, place), &LabUndo)?;
+    app.runner().execute(&plan(app, place), app.undo)?;
     let left = left(place);
     if left.is_empty() {
         return Ok(());
@@ -160,26 +160,12 @@ fn left(place: &Place) -> Vec<String> {
     left
 }
 
-/// A lab that was stopped while starting is taken down the same way.
-pub(super) struct LabUndo;
-
-impl Undo for LabUndo {
-    fn undo(&self, ctx: &Ctx, made: &Resource, _interrupted: bool) -> Undoing {
-        let Resource::Lab { dir } = made else {
-            return Undoing::Keep("not a lab".to_owned());
-        };
-        let parts = ctx.dirs.cache.join("parts");
-        Undoing::Do(plan_down(
-            ctx,
-            &Place {
-                dir: dir.clone(),
-                parts,
-                shared_parent: false,
-            },
-        ))
-    }
-
-    fn observe(&self, _: &Ctx, _: &Watch) -> Observer {
-        Box::new(|| None)
-    }
+/// A lab that was stopped while it started is taken down the same way.
+pub(crate) fn undo(ctx: &Ctx, dir: &Utf8Path) -> Undoing {
+    let place = Place {
+        dir: dir.to_owned(),
+        parts: ctx.dirs.cache.join("parts"),
+        shared_parent: false,
+    };
+    Undoing::Do(plan_down(ctx, &place))
 }

@@ -6,14 +6,13 @@ use super::docker;
 use super::place::Place;
 use super::start;
 use super::state::{Lab, Made};
-use super::up;
-use crate::cli::LabUpArgs;
-use crate::commands::App;
+use super::up::{self, LabUpArgs};
+use crate::app::App;
+use foundation::ctx::inside_lab::{IN_SHELL, INSIDE_LAB};
+use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::{run, typed};
 
-/// Set for everything inside.
-const INSIDE: &str = "XTASK_INSIDE_LAB";
 /// What is handed on from outside; all else is left behind, above all
 /// `TALOS_HOME`, `TALOSCONFIG`, `KUBECONFIG` and `XDG_*`, which lead out of the lab.
 const HANDED_ON: [&str; 14] = [
@@ -33,18 +32,11 @@ const HANDED_ON: [&str; 14] = [
     "USER",
 ];
 
-/// Its value in a shell: what is typed there must not ask for the lab again.
-const SHELL: &str = "shell";
-
-pub(crate) fn is_inside() -> bool {
-    std::env::var_os(INSIDE).is_some()
-}
-
 /// Where this process runs, for commands that are printed to be typed. Once
 /// `--lab` is given, what goes wrong before the lab is entered is about it too.
 pub(crate) fn of_this_process(asked: bool) -> typed::Lab {
-    match std::env::var_os(INSIDE) {
-        Some(value) if value == SHELL => typed::Lab::Shell,
+    match std::env::var_os(INSIDE_LAB) {
+        Some(value) if value == IN_SHELL => typed::Lab::Shell,
         Some(_) => typed::Lab::ByOption,
         None if asked => typed::Lab::ByOption,
         None => typed::Lab::Outside,
@@ -53,12 +45,12 @@ pub(crate) fn of_this_process(asked: bool) -> typed::Lab {
 
 /// Run this very command line inside, without its `--lab`.
 pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
-    let exe = up::own_executable()?;
+    let exe = own_executable()?;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut inner = vec![exe.into_string()];
     inner.extend(inner_args(&args, &app.ctx.cwd));
     let how = [
-        format!("{INSIDE}=1"),
+        format!("{INSIDE_LAB}=1"),
         format!("{}={}", typed::TOOL, typed::tool()),
     ];
     run_inside(app, place, lab, &how, &inner)
@@ -69,7 +61,7 @@ pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<
     let Some(lab) = up::ensure(app, place, &LabUpArgs::default())? else {
         return Ok(0);
     };
-    let how = [format!("{INSIDE}={SHELL}")];
+    let how = [format!("{INSIDE_LAB}={IN_SHELL}")];
     if !command.is_empty() {
         return run_inside(app, place, &lab, &how, command);
     }
@@ -114,7 +106,7 @@ fn run_inside(
     if !app.ctx.host.is_root() {
         run::become_root(app.ui)?;
     }
-    let exe = up::own_executable()?;
+    let exe = own_executable()?;
     let words = entering(
         app.ctx.host.is_root(),
         init.pid,

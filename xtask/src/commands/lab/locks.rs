@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::place::Place;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Exit, Result};
 use foundation::record::lock::{self, Lock};
 

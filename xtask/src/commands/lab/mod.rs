@@ -7,9 +7,9 @@ mod build;
 mod carried;
 mod docker;
 mod docker_parts;
-mod down;
+pub(crate) mod down;
 mod inside;
-pub(crate) use inside::{is_inside, of_this_process};
+pub(crate) use inside::of_this_process;
 mod locks;
 mod packages;
 mod parts;
@@ -18,12 +18,48 @@ mod start;
 mod state;
 mod status;
 mod up;
-pub(crate) use up::own_executable;
+pub use up::LabUpArgs;
 
-use crate::cli::{Command, LabCommand, LabUpArgs};
-use crate::commands::App;
+use clap::Subcommand;
+
+use crate::app::App;
+use camino::Utf8PathBuf;
+use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::failure::{Failure, Result};
 use place::Place;
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Install and build what the lab lacks, and start it
+    Up(LabUpArgs),
+    /// Stop the lab; nothing of it stays but what was built
+    Down,
+    /// Whether the lab runs, and what it is made of
+    Status {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// A shell inside the lab
+    Shell {
+        /// A command instead of a shell
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Write carried sources to a folder
+    #[command(hide = true)]
+    Unpack {
+        to: Utf8PathBuf,
+        #[arg(required = true)]
+        folders: Vec<String>,
+    },
+    /// Stand in for a process inside, so that signals reach it
+    #[command(hide = true)]
+    Relay {
+        #[arg(last = true, required = true)]
+        argv: Vec<String>,
+    },
+}
 
 /// `cargo xtask lab …`.
 pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
@@ -37,7 +73,7 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
         LabCommand::Relay { argv } => return foundation::run::relay(&argv, app.signals),
         _ => {}
     }
-    if inside::is_inside() {
+    if is_inside_lab() {
         return Err(Failure::usage("this is inside the lab already").hint("leave it first: `exit`"));
     }
     let place = Place::of(&app.ctx)?;
@@ -55,33 +91,20 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
     Ok(0)
 }
 
-/// What builds, pushes or serves images; nobody else waits for Docker.
-fn needs_docker(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Build(_)
-            | Command::Builder(_)
-            | Command::Installer(_)
-            | Command::Registry(_)
-            | Command::Proxies(_)
-            | Command::Setup(_)
-    )
+/// Why `--lab lab …` is refused.
+pub(crate) fn managed_from_outside() -> Failure {
+    Failure::usage("`--lab lab` makes no sense: the lab is managed from outside")
+        .hint("leave `--lab` out")
 }
 
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.
-pub(crate) fn enter(app: &App<'_>, command: &Command) -> Result<u8> {
-    if matches!(command, Command::Lab(_)) {
-        return Err(
-            Failure::usage("`--lab lab` makes no sense: the lab is managed from outside")
-                .hint("leave `--lab` out"),
-        );
-    }
-    if inside::is_inside() {
+pub(crate) fn enter(app: &App<'_>, docker: bool) -> Result<u8> {
+    if is_inside_lab() {
         return Err(Failure::usage("this is inside the lab already").hint("leave `--lab` out"));
     }
     let place = Place::of(&app.ctx)?;
     let args = LabUpArgs {
-        docker: needs_docker(command),
+        docker,
         ..LabUpArgs::default()
     };
     let Some(lab) = up::ensure(app, &place, &args)? else {

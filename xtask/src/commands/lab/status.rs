@@ -10,7 +10,7 @@ use super::parts::{Part, Parts};
 use super::place::Place;
 use super::state::{Lab, State};
 use super::up::TALOSCTL;
-use crate::commands::App;
+use crate::app::App;
 use foundation::typed;
 use foundation::ui::{self, Style, Ui};
 

@@ -1,24 +1,34 @@
 //! `lab up`: install what the host lacks, build what is not built yet, start.
 
-use camino::Utf8PathBuf;
+use clap::Args;
 use talos::TalosVersion;
 
 use super::build;
 use super::docker;
-use super::down::{self, LabUndo};
+use super::down;
 use super::locks::Wanted;
 use super::packages;
 use super::parts::{self, Parts};
 use super::place::Place;
 use super::start;
 use super::state::{Lab, State};
-use crate::cli::LabUpArgs;
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::host::Host;
-use foundation::failure::{Because, Failure, Result};
+use foundation::ctx::own_executable::own_executable;
+use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::program;
 use foundation::typed;
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct LabUpArgs {
+    /// Which talosctl the lab is built with [default: v1.12.0]
+    #[arg(long, value_name = "VERSION")]
+    pub talosctl: Option<String>,
+    /// With Docker, buildx, BuildKit and what a registry needs; commands that build start it anyway
+    #[arg(long)]
+    pub docker: bool,
+}
 
 /// Built when nobody asks for another.
 pub(super) const TALOSCTL: &str = "v1.12.0";
@@ -69,7 +79,7 @@ fn ensure_lab(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<L
     let arch = app.ctx.host.arch;
     let parts = Parts::wanted(place, talosctl, arch);
     let plan = start::plan(place, &parts, arch, &own_executable()?);
-    app.runner().execute(&plan, &LabUndo)?;
+    app.runner().execute(&plan, app.undo)?;
     let lab = Lab::probe(place);
     if lab.running().is_some() {
         return Ok(Some(lab));
@@ -97,7 +107,7 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     if plan.steps.is_empty() {
         return Ok(());
     }
-    app.runner().execute(&plan, &LabUndo)
+    app.runner().execute(&plan, app.undo)
 }
 
 /// Install what lacks, once that is allowed, and look again; `listed` is a
@@ -113,7 +123,7 @@ pub(super) fn install(
         return Ok(());
     }
     may_install(app, lacking)?;
-    app.runner().execute(&plan, &LabUndo)?;
+    app.runner().execute(&plan, app.undo)?;
     let still = look();
     if still.is_empty() {
         return Ok(());
@@ -237,17 +247,4 @@ fn check_host(app: &App<'_>) -> Result<()> {
         "the lab runs on amd64; this is {}",
         app.ctx.host.arch
     )))
-}
-
-pub(crate) fn own_executable() -> Result<Utf8PathBuf> {
-    std::env::current_exe()
-        .because(|| "cannot find our own executable".to_owned())
-        .and_then(|path| {
-            Utf8PathBuf::from_path_buf(path).map_err(|path| {
-                Failure::host(format!(
-                    "the path of this program, {}, is not UTF-8",
-                    path.display()
-                ))
-            })
-        })
 }

@@ -40,18 +40,18 @@ pub struct PprofCommand {
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct FetchArgs {
     /// apid, machined, trustd or dashboard; any name with --port or --endpoint
-    #[arg(required_unless_present = "all", hide_possible_values = true,
+    #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
         value_parser = Offered(&["apid", "machined", "trustd", "dashboard"]))]
     pub service: Option<String>,
     /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
-    #[arg(required_unless_present = "all", hide_possible_values = true,
+    #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
         value_parser = Offered(&super::cluster::KNOWN))]
     pub profile: Option<String>,
     /// Everything of every service at once
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub which: crate::cli::Which,
+    pub which: crate::commands::cluster::Which,
     /// A node by name, end of name or address; may be repeated [default: all]
     #[arg(long, value_name = "NODE")]
     pub node: Vec<String>,

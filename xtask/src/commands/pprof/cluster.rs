@@ -13,8 +13,8 @@ use super::store::{self, Entry, Set};
 use super::summary::Side;
 use super::target::{Target, targets};
 use super::{load, series, watch};
-use crate::commands::App;
-use crate::commands::typo::closest;
+use crate::app::App;
+use crate::typo::closest;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 

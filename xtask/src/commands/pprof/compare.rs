@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::ShowArgs;
 use super::{load, show, store};
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 

@@ -9,7 +9,7 @@ use clap::Args;
 use super::args::ShowArgs;
 use super::load;
 use super::show::{Form, output};
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::Result;
 
 /// The forms of other tools.

@@ -18,7 +18,7 @@ use super::load;
 use super::sources::BUILD_LABEL;
 use super::store;
 use super::target::Target;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::record::files;
 use foundation::typed;

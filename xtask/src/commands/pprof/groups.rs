@@ -13,7 +13,7 @@ use super::kept::{self, Kept, Readable, Room};
 use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 use foundation::ui;

@@ -28,14 +28,14 @@ mod web;
 
 use std::fmt::Write;
 
-use super::App;
+use crate::app::App;
 use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
 use foundation::failure::Result;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
-pub(super) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
+pub(crate) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
         Some(PprofVerb::Open(args)) => open(app, args),
         Some(PprofVerb::List { json }) => list(app, *json),

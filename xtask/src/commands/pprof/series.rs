@@ -14,7 +14,7 @@ use super::leak::{self, Moment};
 use super::store::{self, Entry, Set};
 use super::target::Target;
 use super::{cluster, fetch, groups, load};
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 use foundation::ui;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::ShowArgs;
 use super::load::engine;
 use super::sources::Sources;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Because, Result};
 use foundation::record::files;
 use foundation::ui;

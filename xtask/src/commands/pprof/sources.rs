@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::SourceArgs;
 use super::load::engine;
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::probe;
 use foundation::failure::Result;

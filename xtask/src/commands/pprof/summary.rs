@@ -11,7 +11,7 @@ use super::controllers;
 use super::kept::{Kept, Readable};
 use super::load::engine;
 use super::rank::{Function, rank};
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::Result;
 use foundation::ui::Style;
 use foundation::ui::text::one_line;

@@ -6,8 +6,9 @@ use talos::names::Role;
 use talos::version::TalosVersion;
 
 use super::args::FetchArgs;
-use crate::commands::typo::closest;
-use crate::commands::{App, cluster};
+use crate::app::App;
+use crate::commands::cluster;
+use crate::typo::closest;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
 use foundation::typed;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::leak::{Growing, Verdict};
 use super::summary::WIDEST;
 use super::trend::{Course, Trend, sparks};
-use crate::commands::App;
+use crate::app::App;
 use foundation::ui::Style;
 use foundation::ui::text::one_line;
 

@@ -10,7 +10,7 @@ use super::groups::Groups;
 use super::kept::Kept;
 use super::summary::{Shown, Side, summarize};
 use super::target::Target;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 use foundation::ui::screen::{Event, Key, Screen};

@@ -8,7 +8,7 @@ use super::args::ShowArgs;
 use super::kept;
 use super::leak::Moment;
 use super::load;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Because, Result};
 use foundation::record::files;
 use foundation::ui;

@@ -6,12 +6,12 @@ mod expiry;
 
 use std::fmt::Write;
 
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::App;
-use super::registry::args::{DownArgs, ProxiesCommand, ProxiesVerb};
 use super::registry::stand::{self, Stood};
-use super::registry::{Down, bring_up, lock, table, take_down, up};
+use super::registry::{Down, DownArgs, bring_up, lock, table, take_down, up};
+use crate::app::App;
 use foundation::ctx::containers;
 use foundation::ctx::registries::{self, Spec};
 use foundation::failure::Result;
@@ -19,7 +19,48 @@ use foundation::plan::Plan;
 use foundation::typed;
 use foundation::ui::{self, Style};
 
-pub(super) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask proxies up\n  cargo xtask proxies check\n  \
+        cargo xtask proxies check docker.io/library/alpine:3.22"
+)]
+pub struct ProxiesCommand {
+    #[command(subcommand)]
+    pub verb: Option<ProxiesVerb>,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProxiesVerb {
+    /// Which are up, since when, and how much they have cached
+    Status {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start those that are not up; ones that are there already are used
+    Up,
+    /// Stop them; what is cached stays
+    Down(DownArgs),
+    /// Fetch an image through each, from the address that nodes use
+    #[command(after_help = "Examples:\n  cargo xtask proxies check\n  \
+        cargo xtask proxies check ghcr.io/siderolabs/kubelet:v1.34.0")]
+    Check {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+        /// The cluster whose gateway is asked [default: talos-default]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// HOST/REPOSITORY:TAG, instead of what is cached or known to be there
+        images: Vec<String>,
+    },
+}
+
+pub(crate) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
     match &command.verb {
         None => status(app, command.json),
         Some(ProxiesVerb::Status { json }) => status(app, *json),

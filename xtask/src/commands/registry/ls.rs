@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, Tagged};
 use foundation::failure::{Exit, Failure, Result};
@@ -41,7 +41,7 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
     let mut out = String::new();
     for image in &found {
         let from = noted(image, &spec.host, &pushed).map_or_else(String::new, |noted| {
-            let when = crate::commands::images::when(noted.at);
+            let when = foundation::units::local_time(noted.at);
             format!("{when} from {}", noted.tree)
         });
         let line = format!(

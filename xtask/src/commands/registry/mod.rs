@@ -1,19 +1,17 @@
 //! `registry`: the guide's local registry, which builds push to and nodes
 //! pull from.
 
-pub mod args;
 mod ls;
 mod prune;
-pub(crate) mod stand;
-pub(crate) mod up;
+pub(in crate::commands) mod stand;
+pub(in crate::commands) mod up;
 
 use std::fmt::Write;
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::App;
-use super::cluster::HalfMade;
-use args::{DownArgs, RegistryCommand, RegistryVerb};
+use crate::app::App;
 use foundation::ctx::containers;
 use foundation::ctx::registries;
 use foundation::failure::Result;
@@ -24,7 +22,60 @@ use foundation::ui::text::column_width;
 use foundation::ui::{self, Style};
 use stand::Stood;
 
-pub(super) fn run(app: &App<'_>, command: &RegistryCommand) -> Result<u8> {
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cargo xtask registry up\n  cargo xtask registry ls\n  \
+        cargo xtask registry prune siderolabs/imager:v1.12.0-dirty"
+)]
+pub struct RegistryCommand {
+    #[command(subcommand)]
+    pub verb: Option<RegistryVerb>,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RegistryVerb {
+    /// Whether it is up, since when, and how much it holds
+    Status {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start it on 127.0.0.1:5005; one that is there already is used
+    Up,
+    /// Stop it; what was pushed stays
+    Down(DownArgs),
+    /// Images in it, with digest, size and what they were built from
+    Ls {
+        /// As JSON, for editors, agents, CI
+        #[arg(long)]
+        json: bool,
+        /// Only these, by repository or the end of one
+        repositories: Vec<String>,
+    },
+    /// Free what no tag leads to; named images first
+    #[command(
+        after_help = "Not while something is being pushed: the registry is stopped for it.\n\nExamples:\n  cargo xtask registry prune\n  \
+        cargo xtask registry prune siderolabs/imager:v1.12.0-dirty    that tag, and what only it uses\n  \
+        cargo xtask registry prune siderolabs/installer               all tags of it"
+    )]
+    Prune {
+        /// REPOSITORY or REPOSITORY:TAG, to be deleted
+        images: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct DownArgs {
+    /// Remove it with all that it holds
+    #[arg(long)]
+    pub purge: bool,
+}
+
+pub(crate) fn run(app: &App<'_>, command: &RegistryCommand) -> Result<u8> {
     match &command.verb {
         None => status(app, command.json),
         Some(RegistryVerb::Status { json }) => status(app, *json),
@@ -69,7 +120,7 @@ pub(super) fn bring_up(
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
-    app.runner().execute(&plan, &HalfMade)?;
+    app.runner().execute(&plan, app.undo)?;
     Ok(Some(true))
 }
 
@@ -115,7 +166,7 @@ pub(super) fn take_down(
 ) -> Result<u8> {
     if plan.steps.is_empty() && !app.is_dry() {
         ui::print(said.nothing);
-    } else if app.carry_out(plan, &HalfMade)? {
+    } else if app.carry_out(plan)? {
         up::check_down(stood, purge)?;
         ui::print(if purge { said.purged } else { &said.stopped });
     }

@@ -10,8 +10,7 @@ use std::fmt::Write;
 use super::ls::{is_meant, silent};
 use super::stand::{self, DATA, Stood};
 use super::up;
-use crate::commands::App;
-use crate::commands::cluster::HalfMade;
+use crate::app::App;
 use foundation::ctx::containers::{self, Container, files};
 use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, ApiError, Tagged, names};
@@ -74,9 +73,9 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
         plan.steps.extend(start.steps);
         return app.show(&plan).map(|()| 0);
     }
-    let collected = app.runner().execute(&collect, &HalfMade);
+    let collected = app.runner().execute(&collect, app.undo);
     // However that ended, the registry is wanted again.
-    let started = app.runner().execute(&start, &HalfMade);
+    let started = app.runner().execute(&start, app.undo);
     collected.and(started)?;
     // Nothing is said to be deleted that was not seen to be gone.
     let left = left(&api, &chosen)?;

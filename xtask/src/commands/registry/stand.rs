@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::commands::doctor::who_holds;
 use foundation::ctx::containers::{self, Container, State};
+use foundation::ctx::ports;
 use foundation::ctx::registries::Spec;
 use foundation::ctx::{docker, mirrors};
 use foundation::failure::{Exit, Failure, Result};
@@ -90,7 +90,7 @@ fn holder(port: u16) -> Result<Option<String>> {
     let container = containers::publishing(port)?;
     Ok(match (container, listener) {
         (Some(name), _) => Some(format!("container `{name}`")),
-        (None, Some(listener)) => Some(who_holds(&listener)),
+        (None, Some(listener)) => Some(ports::holder_name(&listener)),
         (None, None) => None,
     })
 }

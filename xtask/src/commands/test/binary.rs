@@ -8,8 +8,8 @@ use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 
 use super::discovered::unread;
 use super::no_time_span;
-use crate::commands::cluster::HalfMade;
-use crate::commands::{App, build};
+use crate::app::App;
+use crate::commands::build;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::probe;
 use foundation::ctx::sources::Sources;
@@ -39,7 +39,7 @@ pub(super) fn rebuilt(
     if !app.is_dry() {
         build::preflight::check(app, &plan)?;
     }
-    app.carry_out_before(&plan, &HalfMade)
+    app.carry_out_before(&plan)
 }
 
 /// Why a binary has to be built anew; none when it is newer than all of it.

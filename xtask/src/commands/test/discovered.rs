@@ -5,8 +5,8 @@ use gotest::{Options, Target, Test, Unread, Workspace};
 
 use super::args::Chosen;
 use super::shards;
-use crate::commands::App;
-use crate::commands::typo::most_alike;
+use crate::app::App;
+use crate::typo::most_alike;
 use foundation::ctx::sources::Sources;
 use foundation::failure::{Failure, Result};
 use foundation::record::discovered;

@@ -1,7 +1,7 @@
 //! What tests against clusters run on besides the cluster: the registries that
 //! its nodes pull from.
 
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::registries::{self, Spec};

@@ -3,16 +3,16 @@
 //! itself would say "no tests to run" and succeed.
 
 use camino::Utf8Path;
+use clap::Args;
 
-use super::args::IntegrationArgs;
+use super::args::ResultArgs;
 use super::binary::{limit, list, rebuilt, suites};
 use super::infrastructure::Registries;
 use super::names::Wanted;
 use super::unit;
 use super::unit::suites::Suites;
-use crate::cli::{ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
-use crate::commands::App;
-use crate::commands::cluster;
+use crate::app::App;
+use crate::commands::cluster::{self, ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::talosctl::{Context, Talosctl};
@@ -20,6 +20,32 @@ use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Step, Watch};
 use foundation::program;
 use foundation::typed;
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct IntegrationArgs {
+    /// Suites, or tests of one: api.ResetSuite, api.ResetSuite/TestResetWithSpec [default: all]
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    #[command(flatten)]
+    pub which: Which,
+    /// All tests; without, the short ones
+    #[arg(long)]
+    pub full: bool,
+    /// On a cluster of their own, made before and destroyed after
+    #[arg(long, conflicts_with_all = ["name", "json"])]
+    pub fresh: bool,
+    /// Show the suites and their tests
+    #[arg(long)]
+    pub list: bool,
+    /// How long it may take [default: 2h, all tests 8h]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    #[command(flatten)]
+    pub results: ResultArgs,
+    /// Flags of the test binary
+    #[arg(last = true, value_name = "TEST FLAGS")]
+    pub test_flags: Vec<String>,
+}
 
 /// What results are filed under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";

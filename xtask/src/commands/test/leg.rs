@@ -8,9 +8,10 @@ use camino::Utf8Path;
 use gotest::Kind;
 use serde::{Deserialize, Serialize};
 
-use super::args::{Chosen, UnitArgs};
+use super::args::Chosen;
+use super::unit::UnitArgs;
 use super::{discovered, shards};
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::probe;
 use foundation::failure::Result;
 

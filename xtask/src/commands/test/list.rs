@@ -2,19 +2,35 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use gotest::{Kind, Need, Test};
 use serde_json::{Value, json};
 
-use super::args::ListArgs;
+use super::args::Chosen;
 use super::discovered;
-use crate::commands::App;
-use crate::commands::typo::most_alike;
+use crate::app::App;
+use crate::typo::most_alike;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Failure, Result};
 use foundation::record::results::History;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// Only those that need this: root, loop, mount, containerd, tool:NAME, …
+    #[arg(long, value_name = "NEED")]
+    pub needs: Vec<String>,
+    /// Tell why a test runs here or not, and how that is known
+    #[arg(long, value_name = "TEST")]
+    pub explain: Option<String>,
+    /// As JSON, for editors, agents, CI
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     let all = discovered::tests(app, &args.chosen)?;

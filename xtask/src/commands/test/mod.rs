@@ -5,22 +5,75 @@ pub mod args;
 mod binary;
 pub(super) mod discovered;
 mod infrastructure;
-mod integration;
+pub mod integration;
 mod leg;
-mod list;
-mod merge;
+pub mod list;
+pub mod merge;
 mod names;
-mod shards;
-mod unit;
-mod upgrade;
+pub mod shards;
+pub mod unit;
+pub mod upgrade;
 
-use super::App;
-use args::TestCommand;
+use clap::Subcommand;
+
+use crate::app::App;
+use std::ffi::OsString;
+
 use camino::Utf8Path;
 use foundation::failure::{Failure, Result};
 use foundation::record::results::{Failed, History};
 
-pub(super) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
+#[derive(Debug, Subcommand)]
+pub enum TestCommand {
+    /// Talos' unit tests, on this host or as the Makefile runs them
+    #[command(
+        after_help = "Examples:\n  cargo xtask test unit ./internal/pkg/...\n  \
+        cargo xtask test unit ./pkg/machinery/config/... -run 'TestValidate' -- -short\n  \
+        cargo xtask test unit --rerun-failed --retries 2\n  \
+        cargo xtask test unit --in buildx"
+    )]
+    Unit(Box<unit::UnitArgs>),
+    /// Tests, subtests and suites, with what each needs; nothing is compiled
+    #[command(
+        after_help = "Examples:\n  cargo xtask test list ./internal/pkg/...\n  \
+        cargo xtask test list --needs loop            those that take a loop device\n  \
+        cargo xtask test list --explain TestGrow      why it runs here, or not\n  \
+        cargo xtask test list --json | jq -r '.tests[] | select(.runs_here | not) | .name'"
+    )]
+    List(list::ListArgs),
+    /// Talos' tests against a cluster that runs; the binary is built when sources changed
+    #[command(
+        after_help = "Examples:\n  cargo xtask test integration                              short ones, as in the guide\n  \
+        cargo xtask test integration api.ResetSuite\n  \
+        cargo xtask test integration api.ResetSuite/TestResetWithSpec\n  \
+        cargo xtask test integration --fresh --full               on a cluster of their own"
+    )]
+    Integration(integration::IntegrationArgs),
+    /// Upgrades of released versions to this tree, apart from all other clusters
+    #[command(after_help = "Examples:\n  cargo xtask test upgrade --list\n  \
+        cargo xtask test upgrade --track 1                        as the Makefile's tracks\n  \
+        cargo xtask test upgrade --dry-run --format sh")]
+    Upgrade(upgrade::UpgradeArgs),
+    /// Unit tests over many machines: a GitHub Actions matrix, or a Kubernetes Job
+    #[command(
+        after_help = "Examples:\n  cargo xtask test shards --n 4 > matrix.json\n  \
+        cargo xtask test shards --n 4 --by-time --times times.json\n  \
+        cargo xtask test shards --n 4 ./pkg/... -- --race --retries 2    options of each leg\n  \
+        cargo xtask test shards --n 4 --for kubernetes --image IMAGE --claim CLAIM | kubectl create -f -\n  \
+        cargo xtask test report --merge legs                      all of them, proven to be whole"
+    )]
+    Shards(shards::ShardsArgs),
+    /// What the legs of `--shard` have reported as one, proven to be all of it
+    #[command(
+        after_help = "Examples:\n  cargo xtask test unit --shard 1/2 --report legs/1.json     each leg, on its machine\n  \
+        cargo xtask test report --merge legs\n  \
+        cargo xtask test report --merge leg-1 leg-2 --junit junit.xml\n\n\
+        Exit code 3: a leg or a test is missing or there twice, or the legs are not of one run"
+    )]
+    Report(merge::ReportArgs),
+}
+
+pub(crate) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
         TestCommand::List(args) => list::run(app, args),
         TestCommand::Unit(args) => unit::run(app, args),
@@ -49,4 +102,23 @@ fn failed_before(app: &App<'_>, checkout: &Utf8Path) -> Option<Failed> {
 
 fn no_time_span(text: &str) -> Failure {
     Failure::usage(format!("`{text}` is no time span")).hint("as Go writes them: 90s, 5m, 1h30m")
+}
+
+/// `-run REGEXP` is what fingers type for tests: one word with one dash, which
+/// clap would read as three letters. What stands behind `--` is not ours.
+pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.collect();
+    let end = words.iter().position(|word| word == "--");
+    let end = end.unwrap_or(words.len());
+    let ours = &mut words[..end];
+    if !ours.iter().any(|word| word == "test") {
+        return words;
+    }
+    for word in ours {
+        let text = word.to_str().unwrap_or_default();
+        if text == "-run" || text.starts_with("-run=") {
+            *word = format!("-{text}").into();
+        }
+    }
+    words
 }

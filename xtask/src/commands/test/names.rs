@@ -7,8 +7,8 @@ use gotest::NamedSuite;
 
 use super::args::ResultArgs;
 use super::unit::suites::{any_of, failed_before};
-use crate::commands::App;
-use crate::commands::typo::most_alike;
+use crate::app::App;
+use crate::typo::most_alike;
 use foundation::ctx::checkout::Checkout;
 use foundation::failure::{Failure, Result};
 

@@ -3,20 +3,66 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 use gotest::{Kind, Test, Weight, split};
 use serde_json::{Value, json};
 
-use super::args::{Engine, Shard, ShardsArgs, TestCommand};
+use super::TestCommand;
+use super::args::{Chosen, Shard};
 use super::discovered;
-use crate::cli::{self, Cli, Command};
-use crate::commands::App;
+use crate::app::{App, Global};
+use clap::{Args, ValueEnum};
 use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Plan, Step};
 use foundation::typed;
 use foundation::ui;
+
+#[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::doc_markdown, reason = "doc comments are the help")]
+pub struct ShardsArgs {
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// How many machines
+    #[arg(long, value_name = "N")]
+    pub n: usize,
+    /// What it is printed for
+    #[arg(
+        long = "for",
+        value_enum,
+        value_name = "ENGINE",
+        default_value = "github"
+    )]
+    pub engine: Engine,
+    /// Write the times of this machine's runs into the file of --times
+    #[arg(long, requires = "times")]
+    pub by_time: bool,
+    /// The folder that legs write their reports into, for `test report --merge`
+    #[arg(long, value_name = "DIR", default_value = "legs")]
+    pub reports: Utf8PathBuf,
+    /// Of the Job
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// The PersistentVolumeClaim that the Job's reports are left on, below its name
+    #[arg(long, value_name = "CLAIM")]
+    pub claim: Option<String>,
+    /// Options of `test unit` for each leg
+    #[arg(last = true, value_name = "OPTIONS")]
+    pub options: Vec<String>,
+}
+
+/// Whose machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A matrix for fromJSON
+    #[default]
+    Github,
+    /// An Indexed Job
+    Kubernetes,
+    /// The packages of each machine
+    List,
+}
 
 pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
     if args.n == 0 {
@@ -40,7 +86,7 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
                 mode: 0o644,
             },
         ));
-        app.carry_out(&plan, &crate::commands::cluster::HalfMade)?;
+        app.carry_out(&plan)?;
     }
     match args.engine {
         Engine::Github => ui::print_json(&github(args)),
@@ -136,6 +182,15 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
     serde_json::from_value(value["seconds"].take()).map_err(|error| bad(error.to_string()))
 }
 
+/// A leg's command as its machine reads it.
+#[derive(Debug, Parser)]
+struct Leg {
+    #[command(flatten)]
+    _global: Global,
+    #[command(subcommand)]
+    command: TestCommand,
+}
+
 /// Each leg's command as a shell takes it.
 ///
 /// # Arguments
@@ -167,14 +222,15 @@ fn check(args: &ShardsArgs) -> Result<()> {
     }
     let line = leg(args, "1/1", "report.json");
     let words = shlex::split(&line).ok_or_else(refused)?;
-    let words = words.into_iter().skip(1).map(Into::into);
-    let cli = Cli::try_parse_from(cli::arguments(words)).map_err(|error| {
+    // From `test` on, which is to clap the program's name.
+    let words = words.into_iter().skip(2).map(Into::into);
+    let leg = Leg::try_parse_from(super::arguments(words)).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
         refused().cause(first.trim_start_matches("error: "))
     })?;
-    match &cli.command {
-        Command::Test(TestCommand::Unit(unit)) => super::unit::check(unit),
+    match &leg.command {
+        TestCommand::Unit(unit) => super::unit::check(unit),
         _ => Err(refused()),
     }
 }

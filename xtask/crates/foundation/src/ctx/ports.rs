@@ -52,6 +52,15 @@ pub fn holder(inode: u64) -> Option<Process> {
         .find(|process| holds(process.pid, &wanted))
 }
 
+/// The holder for a message: ``` `nginx` (pid 7) ```. Only root can see processes
+/// of other users.
+pub fn holder_name(listener: &Listener) -> String {
+    holder(listener.inode).map_or_else(
+        || "a process that only root can see".to_owned(),
+        |process| format!("`{}` (pid {})", process.comm, process.pid),
+    )
+}
+
 fn holds(pid: i32, wanted: &str) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;

@@ -25,6 +25,25 @@ pub enum Color {
     Never,
 }
 
+impl Color {
+    /// Whether output is coloured: `--color` goes before the environment.
+    /// <https://no-color.org> and <https://bixense.com/clicolors>: set and not empty.
+    fn is_wanted(self, terminal: bool) -> bool {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_zero = |name| std::env::var_os(name).is_some_and(|value| value == "0");
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+            Self::Auto => {
+                let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                terminal && !is_dumb && !is_zero("CLICOLOR")
+            }
+        }
+    }
+}
+
 /// Whether the terminal knows no more than to print one line after another.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
@@ -69,18 +88,10 @@ impl Style {
 
 impl Ui {
     pub fn new(color: Color, quiet: bool, yes: bool) -> Self {
-        // https://no-color.org: set and not empty, whatever its value.
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let wanted = |terminal: bool| match color {
-            Color::Auto => terminal && !unwanted,
-            Color::Always => true,
-            Color::Never => false,
-        };
         Self {
             screen: std::io::stdout().is_terminal() && !is_dumb(),
-            color_out: wanted(std::io::stdout().is_terminal()),
-            color_err: wanted(std::io::stderr().is_terminal()),
+            color_out: color.is_wanted(std::io::stdout().is_terminal()),
+            color_err: color.is_wanted(std::io::stderr().is_terminal()),
             quiet,
             yes,
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
@@ -215,6 +226,28 @@ impl Ui {
         std::io::stdin().read_line(&mut answer).ok()?;
         Some(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+/// What clap says about a command line: help and the version for stdout, coloured
+/// as wanted; a usage error for stderr. Of an error only `error:` is coloured,
+/// because the rest quotes what was typed.
+pub fn clap_message(error: &clap::Error, color: Color) {
+    let text = error.render();
+    if !error.use_stderr() {
+        return print(&if color.is_wanted(std::io::stdout().is_terminal()) {
+            text::with_marks(&text.ansi().to_string())
+        } else {
+            text.to_string()
+        });
+    }
+    let text = text.to_string();
+    let prefix = "error:";
+    say(&match text.strip_prefix(prefix) {
+        Some(rest) if color.is_wanted(std::io::stderr().is_terminal()) => {
+            painted(true, Style::Bad, prefix) + rest
+        }
+        _ => text,
+    });
 }
 
 /// For stderr, in one piece.

@@ -154,6 +154,23 @@ pub fn sgr(parameters: &str) -> String {
     format!("{}{parameters}m", token())
 }
 
+/// SGR sequences of a text of our own, such as help, as marks of [`sgr`].
+pub fn with_marks(ansi: &str) -> String {
+    let mut pieces = ansi.split("\x1b[");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let plain = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        if let Some(plain) = plain.strip_prefix('m') {
+            out.push_str(&sgr(&piece[..piece.len() - plain.len() - 1]));
+            out.push_str(plain);
+        } else {
+            out.push_str("\x1b[");
+            out.push_str(piece);
+        }
+    }
+    out
+}
+
 /// What may be written to a terminal: our styles as its sequences, everything
 /// else as [`escape`] shows it.
 pub fn rendered(text: &str) -> Cow<'_, str> {
@@ -179,6 +196,12 @@ pub fn rendered(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_colours_of_help_are_kept() {
+        let help = with_marks("\x1b[1;4mUsage:\x1b[0m x \x1b[2J");
+        assert_eq!(rendered(&help), "\x1b[1;4mUsage:\x1b[0m x \\x1b[2J");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_spelled_out() {

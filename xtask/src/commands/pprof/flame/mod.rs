@@ -13,7 +13,7 @@ use super::args::ShowArgs;
 use super::kept;
 use super::leak::Moment;
 use super::load;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui::screen::Screen;
 use tree::Tree;

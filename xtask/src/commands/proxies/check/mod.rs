@@ -7,9 +7,8 @@ mod ask;
 mod report;
 mod verdict;
 
-use crate::cli::Which;
-use crate::commands::App;
-use crate::commands::cluster::existing_name;
+use crate::app::App;
+use crate::commands::cluster::{Which, existing_name};
 use crate::commands::registry::stand::{self, Stand, Stood};
 use ask::check;
 use foundation::ctx::cluster::ClusterView;

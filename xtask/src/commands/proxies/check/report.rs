@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Checked;
 use super::verdict::Verdict;
-use crate::commands::App;
+use crate::app::App;
 use foundation::typed;
 use foundation::ui::text::column_width;
 use foundation::ui::{self, Style, Ui};

@@ -5,16 +5,30 @@ mod joined;
 mod proof;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
 use serde_json::Value;
 
-use super::args::ReportArgs;
 use super::leg::Leg;
-use crate::commands::App;
+use crate::app::App;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
 use foundation::record::files;
 use foundation::typed;
 use foundation::ui;
+
+#[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::doc_markdown, reason = "doc comments are the help")]
+pub struct ReportArgs {
+    /// Folders with the files of `test unit --report`, as *.json
+    #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
+    pub merge: Vec<Utf8PathBuf>,
+    /// As JSON, as `test unit` has it
+    #[arg(long)]
+    pub json: bool,
+    /// JUnit's XML into a file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<Utf8PathBuf>,
+}
 
 /// The report of one machine.
 #[derive(Debug, Clone)]

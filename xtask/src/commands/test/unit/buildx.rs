@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use gotest::Test;
 use gotest::events::{Package, plain};
 
-use super::super::args::{Chosen, Sudo, UnitArgs};
+use super::super::args::Chosen;
 use super::super::discovered;
 use super::finish;
 use super::flags::Flags;
 use super::report::Report;
 use super::session::Outcome;
-use crate::commands::App;
+use super::{Sudo, UnitArgs};
+use crate::app::App;
 use crate::commands::build;
-use crate::commands::cluster::HalfMade;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
 use foundation::record::own;
@@ -72,7 +72,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     }
     build::preflight::check(app, &plan)?;
     let began = std::time::Instant::now();
-    let (record, ended) = app.runner().execute_recorded(&plan, &HalfMade)?;
+    let (record, ended) = app.runner().execute_recorded(&plan, app.undo)?;
     let (outcomes, cached) = read(&record, plan.steps.len(), &known)?;
     let failed = outcomes.values().flat_map(|outcome| &outcome.runs);
     let failed = failed

@@ -6,7 +6,7 @@ use gotest::events::{Package, Verdict};
 
 use super::super::args::ResultArgs;
 use super::report::Report;
-use crate::commands::App;
+use crate::app::App;
 use foundation::ctx::probe;
 use foundation::failure::{Because, Exit, Result};
 use foundation::record::files;

@@ -19,12 +19,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use clap::{Args, ValueEnum};
 
-use super::args::{Place, Sudo, UnitArgs};
+use super::args::{Chosen, ResultArgs};
 use super::discovered;
 use super::leg::Leg;
 use super::no_time_span;
-use crate::commands::App;
+use crate::app::App;
 use flags::Flags;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Because, Failure, Result};
@@ -41,6 +42,63 @@ use jobs::Shared;
 use report::Report;
 use select::Package;
 use session::{Session, Source};
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UnitArgs {
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// Only tests that match, as for go; `-run` too
+    #[arg(long, value_name = "REGEXP")]
+    pub run: Option<String>,
+    /// Where they run
+    #[arg(long = "in", value_enum, value_name = "PLACE", default_value = "here")]
+    pub place: Place,
+    /// Which of them run as root
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub sudo: Sudo,
+    /// Tests that cannot run here are a failure
+    #[arg(long)]
+    pub strict: bool,
+    /// With the race detector
+    #[arg(long)]
+    pub race: bool,
+    /// Of each package's binary, as for go [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Binaries at once [default: one for each processor]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop after the first package that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+    #[command(flatten)]
+    pub results: ResultArgs,
+    /// Flags of `go test`
+    #[arg(last = true, value_name = "GO TEST FLAGS")]
+    pub go_flags: Vec<String>,
+}
+
+/// Who runs tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sudo {
+    /// Root for those that need it
+    #[default]
+    Auto,
+    /// Those that need root skip themselves or are left out
+    Never,
+    /// Root for all
+    Always,
+}
+
+/// Where tests run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// On this host
+    #[default]
+    Here,
+    /// As the Makefile's unit-tests: in BuildKit, on Talos' rootfs
+    Buildx,
+}
 
 /// What `go test` gives a package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
@@ -161,7 +219,7 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
 /// Import paths of the checkout's packages with tests: binaries of one name
 /// must not meet.
 fn every_package(app: &App<'_>, dir: &Utf8Path) -> Result<Vec<String>> {
-    let tests = discovered::in_checkout(app, dir, &super::args::Chosen::default())?;
+    let tests = discovered::in_checkout(app, dir, &Chosen::default())?;
     let mut all: Vec<String> = tests.into_iter().map(|test| test.package).collect();
     all.dedup();
     Ok(all)

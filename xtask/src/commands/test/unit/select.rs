@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Kind, Need, Test};
 
-use super::super::args::Sudo;
+use super::Sudo;
 use foundation::ctx::abilities::Abilities;
 use foundation::record::results::Failed;
 use foundation::run::gotest::Pool;

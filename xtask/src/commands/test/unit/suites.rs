@@ -14,8 +14,7 @@ use super::jobs::exactly;
 use super::report::Report;
 use super::select::{Function, Package as Chosen};
 use super::session::{Session, Source};
-use crate::commands::App;
-use crate::commands::cluster::HalfMade;
+use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::Plan;
 use foundation::record::results::{Failed, History};
@@ -207,7 +206,7 @@ fn one(
         record: Utf8PathBuf::new(),
     };
     let began = Instant::now();
-    let outcome = app.runner().execute_tests(&plan, &HalfMade, &mut follower);
+    let outcome = app.runner().execute_tests(&plan, app.undo, &mut follower);
     let (mut results, last, record) = follower.end();
     results.seconds = began.elapsed().as_secs_f64();
     let (mut broken, mut interrupted) = (None, false);

@@ -3,7 +3,7 @@
 
 use camino::Utf8Path;
 
-use crate::commands::App;
+use crate::app::App;
 use crate::commands::build::repository::Repository;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;

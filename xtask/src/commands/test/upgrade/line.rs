@@ -89,7 +89,7 @@ mod tests {
 
     use super::super::{DEADLINE, network};
     use super::*;
-    use crate::commands::test::args::UpgradeArgs;
+    use crate::commands::test::upgrade::UpgradeArgs;
     use foundation::plan::{Privilege, Run};
 
     fn planned(version: &str, args: &UpgradeArgs) -> (Run, Privilege) {

@@ -8,27 +8,53 @@ mod line;
 
 use std::net::Ipv4Addr;
 
+use clap::Args;
 use gotest::NamedSuite;
 use talos::network::Cidr;
 use talos::version::LOCAL_REGISTRY_PORT;
 
-use super::args::UpgradeArgs;
+use super::args::ResultArgs;
 use super::infrastructure::Registries;
 use super::names::Wanted;
 use super::unit::suites::Suites;
 use super::{binary, names, unit};
-use crate::cli::InstallerArgs;
-use crate::commands::cluster::{HalfMade, relay};
-use crate::commands::{App, installer};
+use crate::app::App;
+use crate::commands::cluster::relay;
+use crate::commands::installer::{self, InstallerArgs};
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
 use foundation::ctx::mirrors::Mirror;
 use foundation::ctx::network;
+use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::relay::Relaying;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::typed;
 use line::{Home, Line};
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpgradeArgs {
+    /// Suites, as `--list` shows them [default: all]
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// The suites of one of the Makefile's tracks, in its network
+    #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
+    pub track: Option<u32>,
+    /// The network of its clusters [default: 172.20.0.0/24, or the track's]
+    #[arg(long, value_name = "CIDR")]
+    pub cidr: Option<String>,
+    /// Show the suites and their tests
+    #[arg(long)]
+    pub list: bool,
+    /// How long it may take [default: 12h]
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    #[command(flatten)]
+    pub results: ResultArgs,
+    /// Flags of the test binary
+    #[arg(last = true, value_name = "TEST FLAGS")]
+    pub test_flags: Vec<String>,
+}
 
 /// What results are filed under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
@@ -109,7 +135,7 @@ fn wanted(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<Wanted> {
 
 /// What released versions boot, the tests' binary, and the installer of this tree.
 fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
-    app.carry_out_before(&artifacts::plan(app, checkout)?, &HalfMade)?;
+    app.carry_out_before(&artifacts::plan(app, checkout)?)?;
     let path = checkout.version.provision_binary();
     binary::rebuilt(app, checkout, path, path, &TAGS)?;
     if !app.is_dry()
@@ -119,7 +145,7 @@ fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
         check_names(args, &real)?;
     }
     let installer = installer::plan(app, &InstallerArgs::default())?;
-    app.carry_out_before(&installer, &HalfMade)
+    app.carry_out_before(&installer)
 }
 
 /// A cluster whose creation failed is none that the tests tear down.
@@ -148,14 +174,14 @@ fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<Relaying> {
 
 fn start_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
     let mut plan = Plan::new("Let the nodes reach registries");
-    plan.push(relay::start(&relay::own_executable()?, relaying));
-    app.carry_out_before(&plan, &HalfMade)
+    plan.push(relay::start(&own_executable()?, relaying));
+    app.carry_out_before(&plan)
 }
 
 fn stop_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
     let mut plan = Plan::new("The nodes are gone");
     plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
-    app.carry_out_before(&plan, &HalfMade)
+    app.carry_out_before(&plan)
 }
 
 /// The sources do not say which releases and tracks there are.

@@ -1,0 +1,23 @@
+//! The path of this program.
+
+use camino::Utf8PathBuf;
+
+use crate::failure::{Because, Failure, Result};
+
+/// A path that starts this program again, also after a build has replaced its
+/// file; in that case it is valid only while this process runs.
+///
+/// # Errors
+/// When the system does not know the path, or it is not UTF-8.
+pub fn own_executable() -> Result<Utf8PathBuf> {
+    let path = std::env::current_exe().because(|| "cannot find our own executable".to_owned())?;
+    if cfg!(target_os = "linux") && !path.exists() {
+        return Ok(format!("/proc/{}/exe", std::process::id()).into());
+    }
+    Utf8PathBuf::from_path_buf(path).map_err(|path| {
+        Failure::host(format!(
+            "the path of this program, {}, is not UTF-8",
+            path.display()
+        ))
+    })
+}

@@ -1,0 +1,129 @@
+//! What a command gets besides its own arguments: the options that every
+//! command has, the context, the terminal, and a way to run or show a plan.
+#![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
+
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+
+use foundation::ctx::Ctx;
+use foundation::failure::{Because, Result};
+use foundation::plan::{Plan, render_human, render_sh};
+use foundation::run::{self, Runner, Signals, Undo};
+use foundation::ui::{self, Color, Ui};
+
+/// Flags that every command knows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct Global {
+    /// The Talos checkout [env: TALOS_DIR] [default: here, above, or ../talos]
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub talos_dir: Option<Utf8PathBuf>,
+    /// Run the command inside the lab: real parts in namespaces of their own
+    #[arg(long, global = true)]
+    pub lab: bool,
+    /// Show the plan and change nothing
+    #[arg(short = 'n', long, global = true)]
+    pub dry_run: bool,
+    /// How a plan is shown; implies --dry-run
+    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
+    pub format: Option<PlanFormat>,
+    /// Answer yes to every question
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Only errors on stderr
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        global = true
+    )]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For reading
+    Human,
+    /// A script that runs as pasted
+    Sh,
+    /// For editors, agents, CI
+    Json,
+}
+
+/// What a command gets besides its own arguments.
+pub(crate) struct App<'a> {
+    pub(crate) ctx: Ctx,
+    pub(crate) global: Global,
+    pub(crate) ui: &'a Ui,
+    pub(crate) signals: &'static Signals,
+    /// How a stopped plan is undone.
+    pub(crate) undo: &'a dyn Undo,
+}
+
+impl App<'_> {
+    /// Whether plans are shown and not run.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.global.dry_run || self.global.format.is_some()
+    }
+
+    pub(crate) fn runner(&self) -> Runner<'_> {
+        Runner {
+            ctx: &self.ctx,
+            ui: self.ui,
+            signals: self.signals,
+            grace: run::Grace::default(),
+            output_is_ours: true,
+        }
+    }
+
+    /// Show the plan, or run it. Returns whether it was run.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub(crate) fn carry_out(&self, plan: &Plan) -> Result<bool> {
+        if self.is_dry() {
+            self.show(plan)?;
+            return Ok(false);
+        }
+        self.runner().execute(plan, self.undo)?;
+        Ok(true)
+    }
+
+    /// As [`Self::carry_out`], with nothing of it on standard output, which is
+    /// for what follows.
+    ///
+    /// # Errors
+    /// The failing step's.
+    pub(crate) fn carry_out_before(&self, plan: &Plan) -> Result<()> {
+        if self.is_dry() {
+            return self.show(plan);
+        }
+        let runner = Runner {
+            output_is_ours: false,
+            ..self.runner()
+        };
+        runner.execute(plan, self.undo)
+    }
+
+    /// # Errors
+    /// When the plan cannot be written as JSON.
+    pub(crate) fn show(&self, plan: &Plan) -> Result<()> {
+        match self.global.format.unwrap_or(PlanFormat::Human) {
+            PlanFormat::Human => ui::print(&render_human(plan)),
+            PlanFormat::Sh => ui::print(&render_sh(plan)),
+            PlanFormat::Json => {
+                let mut value = serde_json::to_value(plan.masked())
+                    .because(|| "cannot show the plan".to_owned())?;
+                value["schema"] = 1.into();
+                ui::print_json(&value);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! The command line as data. No decision is taken here.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub use crate::app::Global;
+use crate::commands::cluster::ClusterVerb;
+use crate::commands::proxies::ProxiesVerb;
+use crate::commands::test::TestCommand;
+use crate::commands::{
+    build, builder, cluster, doctor, embed, exec_root, installer, internal, lab, pprof, proxies,
+    registry, runs, setup,
+};
+use foundation::ui::Color;
+
+/// One command for the people who develop Talos Linux.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100,
+    after_help = "Try it with no Talos checkout at hand:\n  cargo xtask --lab cluster\n\n\
+        Exit codes: 0 ok, 1 checks or tests failed, 2 usage, 3 host not ready, 4 a step failed, \
+        5 a node died, 124 deadline, 130 interrupted; pass-through commands return the child's own."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Read a command line.
+    ///
+    /// # Errors
+    /// What clap says of it; help that was asked for, too.
+    pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut matches = command().try_get_matches_from(words)?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+
+    /// `--name`: the cluster that is meant.
+    pub fn cluster_name(&self) -> Option<&str> {
+        let which = match &self.command {
+            Command::Cluster(cluster) => match &cluster.verb {
+                None => &cluster.up.which,
+                Some(ClusterVerb::Up(args)) => &args.which,
+                Some(ClusterVerb::Status(args)) => &args.which,
+                Some(ClusterVerb::Logs(args)) => &args.which,
+                Some(ClusterVerb::Reboot(args)) => &args.which,
+                Some(ClusterVerb::Destroy(args)) => &args.which,
+                Some(ClusterVerb::List { .. }) => return None,
+            },
+            Command::Doctor(args) => &args.up.which,
+            Command::Test(TestCommand::Integration(args)) => &args.which,
+            Command::Pprof(pprof) => &pprof.fetch.which,
+            Command::Proxies(proxies) => {
+                return match &proxies.verb {
+                    Some(ProxiesVerb::Check { name, .. }) => name.as_deref(),
+                    _ => None,
+                };
+            }
+            _ => return None,
+        };
+        which.name.as_deref()
+    }
+}
+
+/// For hints: whether the subcommand that `words` begin with takes `--name`.
+pub fn takes_name(words: &[&str]) -> bool {
+    // All subcommands at once take more stack than a thread has that only waits for
+    // a node, and hints are made in those, too.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(16 << 20);
+        let looking = thread.spawn_scoped(scope, || finds_name(words));
+        looking.is_ok_and(|looking| looking.join().unwrap_or_default())
+    })
+}
+
+fn finds_name(words: &[&str]) -> bool {
+    let command = Cli::command();
+    let mut at = &command;
+    for word in words {
+        let Some(below) = at.find_subcommand(word) else {
+            break;
+        };
+        at = below;
+    }
+    at.get_arguments().any(|arg| arg.get_long() == Some("name"))
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a Talos cluster up, look at it, reboot it, take it down
+    Cluster(cluster::ClusterCommand),
+    /// Any target of the checkout's Makefile, without make
+    Build(build::BuildArgs),
+    /// Builder, registry, proxies, cross-build: whatever of it is missing
+    Setup(setup::SetupArgs),
+    /// The buildx builder that builds need
+    Builder(builder::BuilderCommand),
+    /// An installer image of this checkout, pushed to the local registry
+    Installer(installer::InstallerArgs),
+    /// Images that builds have pushed, by digest
+    Images {
+        /// For programs: stable JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The local registry on 127.0.0.1:5005, which builds push to
+    Registry(registry::RegistryCommand),
+    /// Pull-through proxies, which make clusters boot faster
+    Proxies(proxies::ProxiesCommand),
+    /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
+    /// Profiles of all nodes at once, or of any file: who uses what
+    Pprof(Box<pprof::args::PprofCommand>),
+    /// Talos' own tests: what there is, and what each needs
+    #[command(subcommand)]
+    Test(TestCommand),
+    /// Everything this host lacks, each finding with its cure
+    Doctor(doctor::DoctorArgs),
+    /// For `go test -exec`: only the test binary runs as root, contained
+    ExecRoot(exec_root::ExecRootArgs),
+    /// Records of past runs
+    Runs(runs::RunsArgs),
+    /// Copy this workspace into a Talos checkout
+    Embed(embed::EmbedArgs),
+    /// Completions for your shell
+    Completions {
+        /// Of which shell; `source` what is printed
+        shell: clap_complete::Shell,
+    },
+    /// For our own use
+    #[command(hide = true, subcommand)]
+    Internal(internal::InternalCommand),
+}
+
+impl Command {
+    /// Whether the command builds, pushes or serves images, which takes Docker.
+    pub(crate) fn needs_docker(&self) -> bool {
+        matches!(
+            self,
+            Self::Build(_)
+                | Self::Builder(_)
+                | Self::Installer(_)
+                | Self::Registry(_)
+                | Self::Proxies(_)
+                | Self::Setup(_)
+        )
+    }
+}
+
+/// Ends the help of every command but the root.
+const HELP: &str = "\
+{before-help}{about-with-newline}
+{usage-heading} {usage}
+
+{all-args}{after-help}
+
+Options of every command: `cargo xtask help`
+";
+
+/// The command line as it is read: below the root, help leaves out the options
+/// that every command has.
+pub fn command() -> clap::Command {
+    let root = Cli::command();
+    let global = root.get_arguments().filter(|arg| arg.is_global_set());
+    let hidden: Vec<clap::Arg> = global.map(|arg| arg.clone().hide(true)).collect();
+    root.mut_subcommands(|command| {
+        // As clap hands options on: not where the command has one of that name.
+        let has = |arg: &&clap::Arg| {
+            command
+                .get_arguments()
+                .any(|own| own.get_id() == arg.get_id())
+        };
+        let missing: Vec<_> = hidden.iter().filter(|arg| !has(arg)).collect();
+        with_short_help(command.args(missing))
+    })
+}
+
+fn with_short_help(command: clap::Command) -> clap::Command {
+    command.help_template(HELP).mut_subcommands(with_short_help)
+}
+
+/// `--color` of a command line that clap does not accept, help among them.
+pub(crate) fn color(words: &[OsString]) -> Color {
+    let words = words.iter().map_while(|word| word.to_str());
+    let words: Vec<&str> = words.take_while(|word| *word != "--").collect();
+    let mut given = words.iter().enumerate();
+    given
+        .find_map(|(at, word)| match word.strip_prefix("--color")? {
+            "" => words.get(at + 1).copied(),
+            rest => rest.strip_prefix('='),
+        })
+        .and_then(|given| Color::from_str(given, false).ok())
+        .unwrap_or_default()
+}
+
+/// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too
+/// many of them: name the verb that was meant.
+pub fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return error;
+    }
+    let command = Cli::command();
+    let verbs = command
+        .find_subcommand("cluster")
+        .into_iter()
+        .flat_map(clap::Command::get_subcommands);
+    let alike = verbs.map(|verb| (strsim::jaro(word, verb.get_name()), verb.get_name()));
+    // As alike as clap itself wants it.
+    if let Some((_, verb)) = alike
+        .filter(|(alike, _)| *alike > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+    {
+        let verb = ContextValue::Strings(vec![verb.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, verb);
+    }
+    error
+}

@@ -1,0 +1,52 @@
+//! How what a stopped plan has half made is undone: a cluster, a relay, a
+//! container, a lab.
+
+use crate::commands::cluster::{self, relay};
+use crate::commands::lab;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::{Ctx, containers};
+use foundation::plan::{Plan, Resource, Step, Watch};
+use foundation::run::{Observer, Undo, Undoing};
+
+/// A container of ours that a stopped `docker run` may have made; one that runs
+/// is whole.
+fn undo_container(name: &str) -> Undoing {
+    let found = match containers::inspect(&[name]) {
+        Ok(found) => found,
+        Err(failure) => return Undoing::Keep(failure.what),
+    };
+    match found.first() {
+        Some(container) if container.is_ours && container.state == containers::State::Running => {
+            Undoing::Keep(format!("container `{name}` runs, and stays"))
+        }
+        Some(container) if container.is_ours => {
+            let mut plan = Plan::new(format!("remove the container `{name}`"));
+            let gone = Resource::Container {
+                name: name.to_owned(),
+            };
+            let why = "remove what a stopped start has left";
+            plan.push(Step::run(why, ["docker", "rm", "-f", name]).unmakes(gone));
+            Undoing::Do(plan)
+        }
+        _ => Undoing::Done,
+    }
+}
+
+/// How the resources of all plans are undone.
+pub(crate) struct HalfMade;
+
+impl Undo for HalfMade {
+    fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing {
+        match made {
+            Resource::Cluster { name, .. } => cluster::destroy::undo(ctx, name, interrupted),
+            Resource::Relay { state_dir, .. } => relay::undo(ctx, state_dir),
+            Resource::Container { name } => undo_container(name),
+            Resource::Lab { dir } => lab::down::undo(ctx, dir),
+        }
+    }
+
+    fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {
+        let Watch::ClusterNodes { name, state_dir } = watch;
+        ClusterView::observer(name, state_dir)
+    }
+}
