@@ -18,8 +18,8 @@ use app::App;
 use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::{
-    build, builder, cluster, completions, doctor, embed, exec_root, images, installer, lab, pprof,
-    proxies, registry, runs, setup, test,
+    build, builder, cluster, completions, doctor, embed, images, installer, lab, pprof, proxies,
+    registry, runs, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -57,10 +57,13 @@ pub fn main() -> u8 {
 
 /// What commands that are printed to be typed must carry.
 fn remember(cli: &Cli) {
+    #[cfg(target_os = "linux")]
     let is_helper = matches!(
         cli.command,
         Command::Internal(InternalCommand::RootStep | InternalCommand::RootExec)
     );
+    #[cfg(not(target_os = "linux"))]
+    let is_helper = matches!(cli.command, Command::Internal(InternalCommand::RootStep));
     if is_helper {
         return typed::remember_helper();
     }
@@ -100,7 +103,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
     match command {
         Command::Completions { shell } => completions::print(shell, &mut Cli::command()),
         #[cfg(target_os = "linux")]
-        Command::ExecRoot(args) => exec_root::run(&args, &global, ui, signals),
+        Command::ExecRoot(args) => commands::exec_root::run(&args, &global, ui, signals),
         #[cfg(not(target_os = "linux"))]
         Command::ExecRoot(_) => app()?.ctx.needs_linux("exec-root").map(|()| 0),
         Command::Internal(InternalCommand::RootStep) => run::serve_root_step(ui, signals),

@@ -36,8 +36,10 @@ pub enum InternalCommand {
         serve: bool,
     },
     /// One test binary as root, asked for on standard input
+    #[cfg(target_os = "linux")]
     RootExec,
     /// PID 1 around a test binary
+    #[cfg(target_os = "linux")]
     RootInit,
     /// Run a plan as `--format json` prints it, read from standard input
     RunPlan,

@@ -15,6 +15,7 @@ use clap::Args;
 use makefile::{Item, Planned};
 
 use crate::app::{App, PlanFormat};
+use foundation::ctx::own_executable::own_executable;
 use foundation::failure::Result;
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -200,14 +201,11 @@ fn evaluate_without(
 /// What `$(MAKE)` is to a shell: ourselves, or make where the plan is only
 /// shown and may be pasted anywhere.
 fn make_command(app: &App<'_>) -> String {
-    let own = std::env::current_exe()
-        .ok()
-        .and_then(|path| path.into_os_string().into_string().ok());
-    match (
-        app.is_dry() || app.global.format == Some(PlanFormat::Sh),
-        own,
-    ) {
-        (false, Some(own)) => format!("'{}' --quiet internal make --", own.replace('\'', r"'\''")),
+    match own_executable() {
+        Ok(own) if !app.is_dry() => {
+            let own = own.as_str().replace('\'', r"'\''");
+            format!("'{own}' --quiet internal make --")
+        }
         _ => "make".to_owned(),
     }
 }

@@ -28,6 +28,7 @@ use super::no_time_span;
 use crate::app::App;
 use flags::Flags;
 use foundation::ctx::abilities::{Abilities, Root};
+use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
 use foundation::record::files;
@@ -233,9 +234,10 @@ fn planned(shared: &Shared<'_>, packages: &[Package], links: &[Link], from: &str
             binary.map_or_else(Vec::new, |binary| shared.jobs(package, &binary))
         })
         .collect();
-    let own = std::env::current_exe().unwrap_or_default();
+    // The plan of a dry run is shown although our path is not known.
+    let own = own_executable().unwrap_or_default();
     let title = format!("Unit tests of {} package(s)", packages.len());
-    let mut plan = plan::plan(title, links, &jobs, &own.to_string_lossy());
+    let mut plan = plan::plan(title, links, &jobs, own.as_str());
     plan.note(format!("compiled as by {from}"));
     for (package, why) in packages.iter().filter_map(root_note) {
         plan.note(format!("{package} as root: {why}"));

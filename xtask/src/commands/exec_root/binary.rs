@@ -1,15 +1,14 @@
-//! `exec-root`: what `go test -exec` takes, so that only the compiled test
-//! binary is root, never the go command. go runs it in the package's folder,
-//! where neither cargo's alias nor a Talos checkout need be near.
+//! One test binary as root.
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::Args;
 
+use super::ExecRootArgs;
 use crate::app::Global;
 use foundation::ctx::host::Host;
-use foundation::failure::{Because, Failure, Result};
+use foundation::ctx::own_executable::own_executable;
+use foundation::failure::{Failure, Result};
 use foundation::run::Signals;
 use foundation::run::become_root_for_tests;
 use foundation::run::exec_root::{
@@ -17,36 +16,6 @@ use foundation::run::exec_root::{
 };
 use foundation::typed;
 use foundation::ui::{self, Ui};
-
-#[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
-        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/\n\n\
-        Without a password:\n  \
-        A line in sudoers allows the helper alone; `--print` shows the path of the program:\n    \
-        USER ALL=(root) NOPASSWD: /PATH/TO/xtask internal root-exec\n  \
-        Give it only to users who may be root: a Go test may do anything as root, and whoever may\n  \
-        start the helper can write one. The helper guards against mistakes, not against this user."
-)]
-pub struct ExecRootArgs {
-    /// What to give to `go test -exec`; runs nothing
-    #[arg(long, conflicts_with = "command")]
-    pub print: bool,
-    /// Network, IPC and host name of its own too; mounts and processes always are
-    #[arg(long)]
-    pub isolate: bool,
-    /// A variable of the environment that the test gets too; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub env: Vec<String>,
-    /// The test binary and its arguments
-    #[arg(
-        value_name = "BINARY",
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required_unless_present = "print"
-    )]
-    pub command: Vec<String>,
-}
 
 /// What `go test` gives a package when nobody says otherwise.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
@@ -102,10 +71,7 @@ fn check_variable(name: &str) -> Result<()> {
 
 /// For `-exec`, which splits at blanks and knows quotes.
 fn words(args: &ExecRootArgs) -> Result<String> {
-    let own = std::env::current_exe().because(|| "cannot find our own executable".to_owned())?;
-    let own = Utf8PathBuf::from_path_buf(own)
-        .map_err(|path| Failure::host(format!("`{}` is not UTF-8", path.display())))?;
-    let mut words = vec![quoted(own.as_str())?, "exec-root".to_owned()];
+    let mut words = vec![quoted(own_executable()?.as_str())?, "exec-root".to_owned()];
     if args.isolate {
         words.push("--isolate".to_owned());
     }

@@ -1,0 +1,41 @@
+//! `exec-root`: what `go test -exec` takes, so that only the compiled test
+//! binary is root, never the go command. go runs it in the package's folder,
+//! where neither cargo's alias nor a Talos checkout need be near.
+
+#[cfg(target_os = "linux")]
+mod binary;
+
+use clap::Args;
+
+#[cfg(target_os = "linux")]
+pub(crate) use binary::run;
+
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  go test -exec \"$(cargo xtask exec-root --print)\" -v ./internal/app/machined/pkg/controllers/files/\n  \
+        go test -exec \"$(cargo xtask exec-root --print --isolate)\" ./internal/app/machined/pkg/controllers/network/\n\n\
+        Without a password:\n  \
+        A line in sudoers allows the helper alone; `--print` shows the path of the program:\n    \
+        USER ALL=(root) NOPASSWD: /PATH/TO/xtask internal root-exec\n  \
+        Give it only to users who may be root: a Go test may do anything as root, and whoever may\n  \
+        start the helper can write one. The helper guards against mistakes, not against this user."
+)]
+pub struct ExecRootArgs {
+    /// What to give to `go test -exec`; runs nothing
+    #[arg(long, conflicts_with = "command")]
+    pub print: bool,
+    /// Network, IPC and host name of its own too; mounts and processes always are
+    #[arg(long)]
+    pub isolate: bool,
+    /// A variable of the environment that the test gets too; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// The test binary and its arguments
+    #[arg(
+        value_name = "BINARY",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "print"
+    )]
+    pub command: Vec<String>,
+}
