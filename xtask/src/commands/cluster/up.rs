@@ -78,8 +78,9 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     settings.size(None)?;
     let facts = Facts::gather(ctx, &settings, app.is_dry())?;
     let size = settings.size(facts.memory_available)?;
-    check_network_is_free(app, &settings)?;
-    let plan = plan_up(&settings, &size, &facts)?;
+    let unknown = check_network_is_free(app, &settings)?;
+    let mut plan = plan_up(&settings, &size, &facts)?;
+    plan.notes.extend(unknown);
     if app.is_dry() {
         app.show(&plan)?;
         return Ok(0);
@@ -106,11 +107,15 @@ fn in_the_way(view: &ClusterView) -> Failure {
 }
 
 /// Two clusters on one network both "succeed" and share a bridge address (T10).
-fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<()> {
+/// A plan that is only shown has a note where the networks in use are unknown.
+fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<Option<String>> {
     let wanted = settings.cidr;
-    let taken = foundation::ctx::network::taken(&app.ctx, settings.name.as_str())?;
+    let taken = match foundation::ctx::network::taken(&app.ctx, settings.name.as_str()) {
+        Err(failure) if app.is_dry() => return Ok(Some(failure.in_one_line())),
+        taken => taken?,
+    };
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
-        return Ok(());
+        return Ok(None);
     };
     let free = foundation::ctx::network::first_free(&taken, wanted.prefix());
     Err(Failure::host(format!("the network {wanted} is taken"))
