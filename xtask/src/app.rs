@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use foundation::ctx::Ctx;
 use foundation::failure::{Because, Result};
 use foundation::plan::{Plan, render_human, render_sh};
-use foundation::run::{self, Runner, Signals, Undo};
+use foundation::run::{self, Runner, Undo};
+use foundation::signals::Signals;
 use foundation::ui::{self, Color, Ui};
 
 /// Flags that every command knows.

@@ -23,7 +23,8 @@ use commands::{
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
-use foundation::run::{self, Signals};
+use foundation::run;
+use foundation::signals::Signals;
 use foundation::typed::{self, Started};
 use foundation::ui::{self, Ui};
 
@@ -87,11 +88,10 @@ fn remember(cli: &Cli) {
 
 /// Call the command; returns the exit code.
 fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
-    // Handlers outlive every borrower, detached threads among them.
-    let signals: &'static Signals = Box::leak(Box::new(Signals::install()?));
     let Cli { global, command } = cli;
     // Not every command needs a checkout, a home or settings.
     let app = || {
+        let signals = Signals::install()?;
         Ok::<_, Failure>(App {
             ctx: Ctx::new(global.talos_dir.clone())?,
             global: global.clone(),
@@ -103,15 +103,26 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
     match command {
         Command::Completions { shell } => completions::print(shell, &mut Cli::command()),
         #[cfg(target_os = "linux")]
-        Command::ExecRoot(args) => commands::exec_root::run(&args, &global, ui, signals),
+        Command::ExecRoot(args) => {
+            commands::exec_root::run(&args, &global, ui, Signals::install()?)
+        }
         #[cfg(not(target_os = "linux"))]
         Command::ExecRoot(_) => app()?.ctx.needs_linux("exec-root").map(|()| 0),
-        Command::Internal(InternalCommand::RootStep) => run::serve_root_step(ui, signals),
+        Command::Internal(InternalCommand::RootStep) => {
+            run::serve_root_step(ui, Signals::install()?)
+        }
+        // These have one thread: no handler is installed for them.
         #[cfg(target_os = "linux")]
-        Command::Internal(InternalCommand::RootExec) => run::exec_root::serve_root_exec(signals),
+        Command::Internal(InternalCommand::RootExec) => run::exec_root::serve_root_exec(),
         #[cfg(target_os = "linux")]
-        Command::Internal(InternalCommand::RootInit) => run::exec_root::serve_root_init(signals),
-        Command::Internal(InternalCommand::Warden) => run::serve_warden(signals),
+        Command::Internal(InternalCommand::RootInit) => run::exec_root::serve_root_init(),
+        Command::Internal(InternalCommand::Warden) => run::serve_warden(),
+        Command::Internal(InternalCommand::Gateway {
+            of,
+            cidr,
+            ports,
+            serve: true,
+        }) => internal::relay(of, &cidr, ports),
         Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
         command if global.lab => lab::enter(&app()?, command.needs_docker()),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),
@@ -120,8 +131,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             of,
             cidr,
             ports,
-            serve,
-        }) => internal::gateway(&app()?, of, &cidr, ports, serve),
+            serve: false,
+        }) => internal::start_relay(&app()?, of, &cidr, ports),
         Command::Build(args) => build::run(&app()?, &args),
         Command::Builder(command) => builder::run(&app()?, &command),
         Command::Cluster(command) => cluster::run(&app()?, command),

@@ -69,27 +69,34 @@ pub(crate) fn run_plan(app: &App<'_>) -> Result<u8> {
     Ok(0)
 }
 
-/// Start the relay of a cluster, or be it.
+/// Start the relay of a cluster.
 ///
 /// # Errors
 /// When the words make no sense, or it cannot listen.
-pub(crate) fn gateway(
+pub(crate) fn start_relay(
     app: &App<'_>,
     state_dir: Utf8PathBuf,
     cidr: &str,
     ports: Vec<u16>,
-    serve: bool,
 ) -> Result<u8> {
+    run::start_gateway(&app.ctx, &relaying(state_dir, cidr, ports)?)?;
+    Ok(0)
+}
+
+/// Be the relay of a cluster, until the cluster is gone.
+///
+/// # Errors
+/// As [`start_relay`].
+pub(crate) fn relay(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<u8> {
+    run::serve_gateway(&relaying(state_dir, cidr, ports)?)?;
+    Ok(0)
+}
+
+fn relaying(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<Relaying> {
     let cidr = Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))?;
-    let relaying = Relaying {
+    Ok(Relaying {
         state_dir,
         cidr,
         ports,
-    };
-    if serve {
-        run::serve_gateway(&relaying)?;
-    } else {
-        run::start_gateway(&app.ctx, &relaying)?;
-    }
-    Ok(0)
+    })
 }

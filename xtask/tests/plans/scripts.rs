@@ -1,6 +1,7 @@
 //! `--format sh`: for any plan the script leaves the same files as the run, and
 //! succeeds or fails like it.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use foundation::ctx::dirs::Dirs;
 use foundation::ctx::host::Host;
 use foundation::ctx::processes::Process;
 use foundation::plan::{Action, Plan, ProcessIdentity, Resource, Run, Step, Watch, render_sh};
-use foundation::run::{Grace, Observer, Runner, Signals, Undo, Undoing};
+use foundation::run::{Grace, Observer, Runner, Undo, Undoing};
+use foundation::signals::Signals;
 use foundation::ui::{Color, Ui};
 use proptest::prelude::*;
 
@@ -209,7 +211,7 @@ fn run_script(script: &str) -> bool {
 
 #[test]
 fn a_script_does_what_the_run_does() {
-    let signals = Signals::install().unwrap();
+    let signals = Signals::default();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: 96,
         failure_persistence: None,
@@ -227,13 +229,26 @@ fn a_script_does_what_the_run_does() {
     result.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// A bystander with what a plan must know of it.
-fn bystander(script: &str) -> (std::process::Child, ProcessIdentity) {
-    let child = Command::new("bash").args(["-c", script]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+/// A bystander, which on SIGTERM runs `on_term`, with what a plan must know of
+/// it.
+fn bystander(on_term: &str) -> (std::process::Child, ProcessIdentity) {
+    let script = format!("trap '{on_term}' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut child = Command::new("bash")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_line(&mut child);
     let process = Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
     let identity = process.identity(&Host::probe(), "a bystander");
     (child, identity)
+}
+
+fn wait_for_line(child: &mut std::process::Child) {
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.as_mut().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
 }
 
 fn stop(process: ProcessIdentity, grace_seconds: u64) -> String {
@@ -250,11 +265,8 @@ fn stop(process: ProcessIdentity, grace_seconds: u64) -> String {
 
 #[test]
 fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
-    for (script, grace) in [
-        ("sleep 60", 10),
-        ("trap '' TERM; while :; do sleep 0.05; done", 1),
-    ] {
-        let (mut child, process) = bystander(script);
+    for (on_term, grace) in [("exit 0", 10), ("", 1)] {
+        let (mut child, process) = bystander(on_term);
         let began = Instant::now();
         assert!(run_script(&stop(process.clone(), grace)));
         // Not reaped by us until now: a zombie is no reason to wait.
@@ -263,14 +275,14 @@ fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
             "{:?}",
             began.elapsed()
         );
-        assert!(child.try_wait().unwrap().is_some(), "{script}");
+        assert!(child.try_wait().unwrap().is_some(), "{on_term}");
         assert!(run_script(&stop(process, grace)), "already gone is success");
     }
 }
 
 #[test]
 fn a_scripts_stop_spares_another_process_of_the_same_number() {
-    let (mut child, process) = bystander("sleep 60");
+    let (mut child, process) = bystander("exit 0");
     let later = ProcessIdentity {
         start_ticks: process.start_ticks + 1,
         ..process.clone()
@@ -291,9 +303,13 @@ fn a_scripts_stop_spares_another_process_of_the_same_number() {
 fn a_scripts_stop_sees_through_a_nasty_command_name() {
     let home = Home::new();
     let program = home.path("a) Z 1 (\nb");
-    std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
-    let mut child = Command::new(&program).arg("60").spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    std::os::unix::fs::symlink("/bin/bash", &program).unwrap();
+    let mut child = Command::new(&program)
+        .args(["-c", "echo ready; while :; do sleep 0.05; done"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_line(&mut child);
     let process = Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
     assert!(run_script(&stop(
         process.identity(&Host::probe(), "a\nb"),

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod shell;
+pub mod signals;
 pub mod typed;
 pub mod ui;
 pub mod units;

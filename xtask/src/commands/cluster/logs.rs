@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -171,7 +171,7 @@ fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Print
                 }
             }
         }
-        std::thread::sleep(LOOK);
+        app.signals.wait_until(Instant::now() + LOOK);
     }
     Exit::Interrupted.code()
 }

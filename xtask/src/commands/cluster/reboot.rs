@@ -150,7 +150,7 @@ fn prove(
             return Err(late_node(cluster, late, limit));
         }
         if !waiting.is_empty() {
-            std::thread::sleep(LOOK);
+            app.signals.wait_until(Instant::now() + LOOK);
         }
     }
     Ok(proven)

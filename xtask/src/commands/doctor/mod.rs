@@ -24,7 +24,7 @@ use crate::commands::cluster::UpArgs;
 use asked::Asked;
 use finding::{Finding, Group, Status};
 use foundation::failure::{Exit, Failure, Result};
-use foundation::run::Signals;
+use foundation::signals::Signals;
 
 use clap::Args;
 

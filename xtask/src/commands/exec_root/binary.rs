@@ -9,11 +9,11 @@ use crate::app::Global;
 use foundation::ctx::host::Host;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
-use foundation::run::Signals;
 use foundation::run::become_root_for_tests;
 use foundation::run::exec_root::{
     Request, has_dangerous_value, is_dangerous, listed_environment, run as run_as_root,
 };
+use foundation::signals::Signals;
 use foundation::typed;
 use foundation::ui::{self, Ui};
 

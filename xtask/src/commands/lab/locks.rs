@@ -5,17 +5,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::place::Place;
 use crate::app::App;
 use foundation::failure::{Exit, Result};
 use foundation::record::lock::{self, Lock};
 
-const LOOK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const LOOK: Duration = Duration::from_millis(100);
 const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Which lock, and for what.
@@ -82,7 +78,7 @@ impl Wanted {
                 Err(held) if held.exit == Exit::HostNotReady => held,
                 other => return other,
             };
-            if limit.is_some_and(|limit| began.elapsed() > limit) {
+            if app.signals.count() > 0 || limit.is_some_and(|limit| began.elapsed() > limit) {
                 return Err(held);
             }
             if !told && began.elapsed() > BRIEFLY {
@@ -90,9 +86,7 @@ impl Wanted {
                 app.ui.note(&format!("waiting for {holder}"));
                 told = true;
             }
-            let fd = app.signals.fd();
-            let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&LOOK));
-            app.signals.drain();
+            app.signals.wait_until(Instant::now() + LOOK);
         }
     }
 }

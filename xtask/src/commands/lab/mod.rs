@@ -70,7 +70,7 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
             }
             return Ok(0);
         }
-        LabCommand::Relay { argv } => return foundation::run::relay(&argv, app.signals),
+        LabCommand::Relay { argv } => return foundation::run::pass_through(&argv, app.signals),
         _ => {}
     }
     if is_inside_lab() {

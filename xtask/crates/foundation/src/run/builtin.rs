@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
-use super::child::How;
+use super::step::How;
 use super::{bridge, images, registries, removal, stop};
 use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};

@@ -1,298 +1,239 @@
-//! One child process: how it is started, and what its end means.
+//! A child process from its start until it is reaped. Its process group is
+//! killed before the child is reaped: until then the group's number cannot
+//! belong to another group.
 
-use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::{self, Command, ExitStatus};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::io::unix::AsyncFd;
 
-use super::tee::Tee;
-use super::watched::Watched;
-use super::{Observer, Reader, excerpt, signals::Signals, spawn, terminal};
-use crate::ctx::host::Host;
-use crate::failure::{Because, Exit, Failure, Result};
-use crate::plan::Run;
-use crate::typed;
-use crate::ui::Ui;
+use super::spawn;
 
-/// How a child is run and watched.
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
-pub(super) struct How<'a> {
-    pub(super) log: Option<Utf8PathBuf>,
-    pub(super) deadline: Duration,
-    pub(super) observer: Option<&'a mut Observer>,
-    pub(super) signals: &'a Signals,
-    pub(super) ui: &'a Ui,
-    pub(super) grace: Grace,
-    /// The child gets the listed environment and nothing of ours.
-    pub(super) only_listed: bool,
-    /// The count of Ctrl-C at which nothing is waited for any more.
-    pub(super) kill_at: usize,
-    /// A recipe's standard output goes to ours, and to a terminal it may draw.
-    pub(super) output_is_ours: bool,
-    /// What it prints goes to the log alone.
-    pub(super) quiet: bool,
-    /// What it prints goes to the log and here.
-    pub(super) reader: Option<&'a mut dyn Reader>,
-    /// A test binary, as `plan::Run::tests` says.
-    pub(super) tests: bool,
-}
+/// How often a system without pidfds is asked whether a child has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// How long a child has to end after SIGINT, and then after SIGTERM.
+/// What a child can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grace {
-    pub interrupt: Duration,
-    pub terminate: Duration,
+pub(super) enum Ask {
+    Interrupt,
+    /// Print all goroutines and end.
+    Dump,
+    Terminate,
+    Kill,
 }
 
-impl Default for Grace {
-    fn default() -> Self {
-        Self {
-            interrupt: Duration::from_secs(10),
-            terminate: Duration::from_secs(5),
+impl Ask {
+    /// As a helper reads it.
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Interrupt => b'i',
+            Self::Dump => b'q',
+            Self::Terminate => b't',
+            Self::Kill => b'k',
+        }
+    }
+
+    /// What `byte` asks for.
+    pub(super) fn read(byte: u8) -> Option<Self> {
+        [Self::Interrupt, Self::Dump, Self::Terminate, Self::Kill]
+            .into_iter()
+            .find(|ask| ask.byte() == byte)
+    }
+
+    pub(super) fn signal(self) -> Signal {
+        match self {
+            Self::Interrupt => Signal::INT,
+            Self::Dump => Signal::QUIT,
+            Self::Terminate => Signal::TERM,
+            Self::Kill => Signal::KILL,
         }
     }
 }
 
-/// How a child came to its end.
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    /// Its last lines.
-    pub(super) tail: Vec<String>,
-    /// What a root helper said to us.
-    pub(super) answer: Vec<u8>,
-    /// Set when we made it end, and why.
-    pub(super) stopped: Option<Failure>,
+/// The way on which a child is asked to stop.
+pub(super) trait Reach {
+    /// Whether the child's standard output answers this process.
+    const ANSWERS: bool = false;
+
+    fn ask(&mut self, group: Pid, ask: Ask);
+
+    /// Ready when [`Self::exchange`] has something to do.
+    fn poll_ready(&self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    /// Send and receive what can be without waiting.
+    fn exchange(&mut self) {}
+
+    /// End what the child has left, or the child itself if it still runs.
+    fn close(&mut self, group: Pid);
 }
 
-/// After this no deadline is meant.
-pub(super) const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
-/// Run to the end, or to one of the other ends.
-pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
-    let log = how.log.clone();
-    how.output_is_ours &= run.recipe;
-    how.quiet = run.quiet;
-    how.tests = run.tests;
-    let Some((program, rest)) = run.argv.split_first() else {
-        return Err(Failure::step(format!("step \"{why}\" has no command")));
-    };
-    let mut command = spawn::command(program);
-    let marked = |word: &String| {
-        let marks = run.tests && word == "-test.v";
-        if marks {
-            "-test.v=test2json".to_owned()
-        } else {
-            word.clone()
+/// Reached by signals to its process group.
+#[derive(Debug)]
+pub(super) struct Group;
+
+impl Reach for Group {
+    fn ask(&mut self, group: Pid, ask: Ask) {
+        let _ = kill_process_group(group, ask.signal());
+        // A suspended process could not even end.
+        let _ = kill_process_group(group, Signal::CONT);
+    }
+
+    fn close(&mut self, group: Pid) {
+        self.ask(group, Ask::Kill);
+    }
+}
+
+/// What a look at a child shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    /// By which signal.
+    Suspended(i32),
+    Ended,
+}
+
+/// A running child. Dropping it ends the child.
+#[derive(Debug)]
+pub(super) struct Child<R: Reach> {
+    pub(super) reach: R,
+    process: process::Child,
+    end: End,
+    /// Ends the whole group if this process is killed.
+    warden: Option<process::Child>,
+    reaped: bool,
+}
+
+impl Child<Group> {
+    /// Start `command` in a process group of its own, which ends with this
+    /// process. Call it from the main thread, in the context of a runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
+        let process = spawn::spawn(command)?;
+        let warden = spawn::warden(&process);
+        Self::new(process, Group, warden)
+    }
+}
+
+impl<R: Reach> Child<R> {
+    /// A helper that this process may not signal: `reach` is how it learns that
+    /// it is to end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn helper(process: process::Child, reach: R) -> std::io::Result<Self> {
+        Self::new(process, reach, None)
+    }
+
+    fn new(
+        process: process::Child,
+        reach: R,
+        warden: Option<process::Child>,
+    ) -> std::io::Result<Self> {
+        let pid = Pid::from_child(&process);
+        // From here on dropping it ends the child.
+        let mut child = Self {
+            reach,
+            process,
+            end: End { pid, pidfd: None },
+            warden,
+            reaped: false,
+        };
+        child.end = End::of(pid)?;
+        Ok(child)
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.end.pid
+    }
+
+    /// Its standard output and error, where they are pipes.
+    pub(super) fn take_outputs(&mut self) -> [Option<OwnedFd>; 2] {
+        let (out, err) = (self.process.stdout.take(), self.process.stderr.take());
+        [out.map(Into::into), err.map(Into::into)]
+    }
+
+    /// Until it has ended.
+    pub(super) async fn ended(&self) {
+        self.end.wait().await;
+    }
+
+    pub(super) fn look(&self) -> State {
+        look(self.end.pid, WaitIdOptions::STOPPED)
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.reach.ask(self.end.pid, ask);
+    }
+
+    /// Close its [`Reach`], and wait for the child.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn reap(&mut self) -> std::io::Result<ExitStatus> {
+        self.reaped = true;
+        self.reach.close(self.end.pid);
+        let status = self.process.wait();
+        if let Some(mut warden) = self.warden.take() {
+            let _ = warden.wait();
         }
-    };
-    command.args(rest.iter().map(marked)).stdin(Stdio::null());
-    if how.only_listed {
-        command.env_clear();
-    }
-    command.envs(run.env.iter().map(|(name, value)| (name, value)));
-    if let Some(cwd) = &run.cwd {
-        // Else the system's error would read as if the program were missing.
-        if !cwd.is_dir() {
-            return Err(Failure::step(format!(
-                "step \"{why}\" failed: there is no folder `{cwd}`"
-            )));
-        }
-        command.current_dir(cwd);
-    }
-    if run.recipe && wants_terminal(run) && how.ui.is_interactive() {
-        command.stdin(Stdio::inherit());
-        return in_foreground(&mut command, run, why, &how);
-    }
-    let ended = supervise(&mut command, program, how, None)?;
-    let is_fine = |status: ExitStatus| {
         status
-            .code()
-            .is_some_and(|code| code == 0 || run.also_ok.contains(&code))
-    };
-    match ended.stopped {
-        Some(failure) => Err(stopped(failure, why, ended.tail, log.as_deref())),
-        None if is_fine(ended.status) || run.may_fail => Ok(()),
-        None if run.tests => {
-            let exit = Exit::Child(shell_code(ended.status));
-            let ended = format!("the tests ended with {}", ended.status);
-            Err(in_log(Failure::new(exit, ended), log.as_deref()))
+    }
+}
+
+impl<R: Reach> Drop for Child<R> {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.reap();
         }
-        None => Err(ended_badly(
-            why,
-            program,
-            ended.status,
-            ended.tail,
-            log.as_deref(),
-        )),
     }
 }
 
-/// `docker run -it`: it converses with whoever is at the terminal, and ends with
-/// an error where there is none.
-fn wants_terminal(run: &Run) -> bool {
-    let Some(line) = run.argv.last().filter(|line| line.contains("docker ")) else {
-        return false;
-    };
-    let has = |words: &[&str]| line.split_whitespace().any(|word| words.contains(&word));
-    has(&["-it", "-ti"]) || (has(&["-i", "--interactive"]) && has(&["-t", "--tty"]))
+/// The end of a child, which can be awaited and does not reap it.
+#[derive(Debug)]
+pub(super) struct End {
+    pid: Pid,
+    pidfd: Option<AsyncFd<OwnedFd>>,
 }
 
-/// As a shell would start it: the terminal is the child's until it ends, and
-/// nothing of what it prints is ours.
-fn in_foreground(
-    command: &mut std::process::Command,
-    run: &Run,
-    why: &str,
-    how: &How<'_>,
-) -> Result<()> {
-    let program = run.argv.first().map_or("", String::as_str);
-    let status = spawn::spawn_here(command)
-        .map_err(|error| cannot_start(program, &error))?
-        .wait()
-        .because(|| format!("cannot wait for `{program}`"))?;
-    if how.signals.count() > 0 {
-        return Err(super::interrupted());
+impl End {
+    /// # Errors
+    /// The system's.
+    pub(super) fn of(pid: Pid) -> std::io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        let pidfd = {
+            let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+            Some(spawn::awaitable(fd)?)
+        };
+        #[cfg(not(target_os = "linux"))]
+        let pidfd = None;
+        Ok(Self { pid, pidfd })
     }
-    if status.success() || run.may_fail {
-        return Ok(());
-    }
-    Err(ended_badly(why, program, status, Vec::new(), None))
-}
 
-/// Evidence for an end that we brought about.
-pub(super) fn stopped(
-    mut failure: Failure,
-    why: &str,
-    tail: Vec<String>,
-    log: Option<&Utf8Path>,
-) -> Failure {
-    if failure.exit == Exit::Interrupted || failure.exit == Exit::NodeDied {
-        return failure;
-    }
-    failure.what = format!("step \"{why}\" failed: {}", failure.what);
-    if failure.excerpt.is_empty() {
-        failure = excerpt::of(failure, tail);
-    }
-    in_log(failure, log)
-}
-
-pub(super) fn in_log(failure: Failure, log: Option<&Utf8Path>) -> Failure {
-    match log {
-        Some(log) => failure.cause(format!("its whole output is in {log}")),
-        None => failure,
-    }
-}
-
-fn ended_badly(
-    why: &str,
-    program: &str,
-    status: ExitStatus,
-    tail: Vec<String>,
-    log: Option<&Utf8Path>,
-) -> Failure {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    let mut failure = Failure::step(format!(
-        "step \"{why}\" failed: `{name}` ended with {status}"
-    ));
-    failure = excerpt::of(failure, tail);
-    in_log(failure, log)
-}
-
-/// Start `command` and wait for one of its ends. `request` is written to its
-/// standard input, which then stays open until it is to stop, and its standard
-/// output is its answer.
-pub(super) fn supervise(
-    command: &mut std::process::Command,
-    name: &str,
-    mut how: How<'_>,
-    request: Option<&[u8]>,
-) -> Result<Ended> {
-    let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
-    tee.output_is_ours(how.output_is_ours);
-    tee.quiet(how.quiet);
-    tee.reader(how.reader.take());
-    if request.is_some() {
-        command.stdin(Stdio::piped());
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
-    let mut drawn = drawn.map(|terminal| {
-        command.stderr(Stdio::from(terminal.childs));
-        terminal.ours
-    });
-    if how.tests {
-        drawn = Some(one_stream(command).because(|| "cannot make a pipe".to_owned())?);
-    }
-    let child = spawn::spawn(command).map_err(|error| cannot_start(name, &error))?;
-    // Ours of the child's end goes, else it would never be seen to close.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut watched = Watched::new(child, request, drawn)?;
-    let stopped = watched.wait(&mut how, &mut tee);
-    watched.drain(&how, &mut tee);
-    let status = watched
-        .reap()
-        .because(|| format!("cannot wait for `{name}`"))?;
-    let answer = watched.finish(&mut tee);
-    Ok(Ended {
-        status,
-        tail: tee.tail(),
-        answer,
-        stopped,
-    })
-}
-
-/// Both of a child's outputs in the order that it wrote them.
-fn one_stream(command: &mut std::process::Command) -> std::io::Result<OwnedFd> {
-    let (ours, theirs) = std::io::pipe()?;
-    command.stdout(theirs.try_clone()?).stderr(theirs);
-    Ok(ours.into())
-}
-
-pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
-    let failure = Failure::host(format!("cannot start `{name}`"));
-    let is_path = name.contains('/');
-    match error.kind() {
-        ErrorKind::NotFound if is_path && std::path::Path::new(name).exists() => {
-            failure.cause(error).cause(
-                "the file is there, but the interpreter in its first line, or its loader, is not",
-            )
+    pub(super) async fn wait(&self) {
+        while look(self.pid, WaitIdOptions::empty()) != State::Ended {
+            match &self.pidfd {
+                Some(pidfd) => drop(pidfd.readable().await),
+                None => tokio::time::sleep(LOOK).await,
+            }
         }
-        // Denied is also what the system says of a folder on PATH that may not
-        // be searched.
-        ErrorKind::NotFound | ErrorKind::PermissionDenied
-            if !is_path && Host::which(name).is_none() =>
-        {
-            failure
-                .cause("there is no such program on PATH")
-                .hint(typed!("doctor"))
-        }
-        ErrorKind::NotFound => failure.cause(error).hint(typed!("doctor")),
-        _ => failure.cause(error),
     }
 }
 
-/// Run with the terminal: same process group, streams inherited. Returns the
-/// child's own exit code, 128 + N for a signal, as a shell does.
-///
-/// # Errors
-/// When it cannot be started.
-pub fn interactive(argv: &[String]) -> Result<u8> {
-    let (program, rest) = argv
-        .split_first()
-        .ok_or_else(|| Failure::usage("no command"))?;
-    let mut command = spawn::command(program);
-    let status = spawn::spawn_here(command.args(rest))
-        .and_then(|mut child| child.wait())
-        .map_err(|error| cannot_start(program, &error))?;
-    Ok(shell_code(status))
-}
-
-/// An exit status as a shell has it in `$?`.
-pub(super) fn shell_code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    u8::try_from(code).unwrap_or(u8::MAX)
+fn look(pid: Pid, also: WaitIdOptions) -> State {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT | also;
+    match waitid(WaitId::Pid(pid), options) {
+        Ok(None) | Err(Errno::INTR) => State::Running,
+        Ok(Some(status)) if status.stopped() => {
+            State::Suspended(status.stopping_signal().unwrap_or(0))
+        }
+        Ok(Some(_)) | Err(_) => State::Ended,
+    }
 }

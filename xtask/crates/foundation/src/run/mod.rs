@@ -5,45 +5,50 @@
 mod bridge;
 mod builtin;
 mod child;
+mod core;
 mod excerpt;
 pub mod exec_root;
+mod exit_code;
 mod gateway;
 pub mod gotest;
 mod images;
+mod log;
+mod passthrough;
+mod pipe;
 mod progress;
 mod registries;
-mod relay;
 mod removal;
 mod root;
-mod signals;
 mod spawn;
+mod step;
 mod stop;
-mod stream;
 mod tee;
 mod terminal;
 mod undo;
-mod watched;
 
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::ctx::Ctx;
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
 use crate::record::ledger::{Entry, Ledger, Op};
 use crate::record::runs::{Record, now_ms};
+use crate::signals::Signals;
 use crate::ui::Ui;
 
-pub use child::{Grace, interactive};
+pub use core::Grace;
+pub use exit_code::to_test_exit;
 pub use gateway::{serve as serve_gateway, start as start_gateway};
-pub use relay::{relay, replace_process};
+pub use passthrough::{pass_through, replace_process};
 pub use root::{become_root, become_root_for_tests, serve_root_step, serve_warden};
-pub use signals::{Attention, Signals};
 pub use spawn::we_are_xtask;
+pub use step::interactive;
 
-/// A step without a deadline of its own ends here: nothing waits for ever.
+/// The deadline of a step that has none of its own.
 const DEADLINE: Duration = Duration::from_hours(2);
 
 /// The first Ctrl-C asks, the second does not.
@@ -183,6 +188,7 @@ impl Runner<'_> {
         undo: &dyn Undo,
         mut reader: Option<&mut dyn Reader>,
     ) -> Result<()> {
+        let runtime = core::runtime()?;
         let mut progress = progress::Progress::default();
         for (index, step) in plan.steps.iter().enumerate() {
             if !progress.is_due(plan, step) {
@@ -196,6 +202,7 @@ impl Runner<'_> {
                 log: record.step_log(index),
                 run: record.id.clone(),
                 kill_at: KILL_AT,
+                runtime: &runtime,
                 reader: match &mut reader {
                     Some(reader) => Some(&mut **reader),
                     None => None,
@@ -211,7 +218,7 @@ impl Runner<'_> {
                 "failure": result.as_ref().err().map(ToString::to_string),
             }));
             if let Err(failure) = result {
-                return Err(self.after_failure(failure, step, record, undo));
+                return Err(self.after_failure(failure, step, record, (undo, &runtime)));
             }
         }
         Ok(())
@@ -229,11 +236,12 @@ impl Runner<'_> {
             .watch
             .as_ref()
             .map(|watch| undo.observe(self.ctx, watch));
-        let how = child::How {
+        let how = step::How {
             log: Some(attempt.log),
             deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
             observer: observer.as_mut(),
             signals: self.signals,
+            runtime: attempt.runtime,
             ui: self.ui,
             grace: self.grace,
             only_listed: false,
@@ -289,6 +297,7 @@ struct Attempt<'a> {
     /// The record's id, for the ledger.
     run: String,
     kill_at: usize,
+    runtime: &'a Runtime,
     reader: Option<&'a mut dyn Reader>,
 }
 
@@ -298,9 +307,9 @@ fn interrupted() -> Failure {
 }
 
 /// Do one step as the user that we are.
-fn perform(step: &Step, boot_id: &str, how: child::How<'_>) -> Result<()> {
+fn perform(step: &Step, boot_id: &str, how: step::How<'_>) -> Result<()> {
     match &step.action {
-        Action::Run(run) => child::run(run, &step.why, how),
+        Action::Run(run) => step::run(run, &step.why, how),
         other => builtin::perform(other, boot_id, &how),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::child::How;
-use super::{interrupted, watched};
+use super::interrupted;
+use super::step::How;
 use crate::ctx::containers::{self, State};
 use crate::ctx::registry_api::Api;
 use crate::failure::{Failure, Result};
@@ -43,7 +43,7 @@ pub(super) fn wait(registries: &[AwaitedRegistry], how: &How<'_>) -> Result<()> 
         if how.signals.count() > 0 {
             return Err(interrupted());
         }
-        watched::wait_for_news(how.signals, LOOK);
+        how.signals.wait_until(Instant::now() + LOOK);
     }
     if waiting.is_empty() && died.is_empty() {
         return Ok(());

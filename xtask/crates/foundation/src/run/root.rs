@@ -5,19 +5,30 @@
 //! ended. It answers on its standard output: that it has begun, and the failure
 //! where there is one.
 
-use std::io::{BufRead, Read};
+use std::collections::VecDeque;
+use std::io::{BufRead, ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use super::child::{Ended, FOR_EVER, Grace, How, in_log, stopped, supervise};
-use super::signals::Signals;
-use super::{KILL_AT, child, perform, spawn};
+use super::child::{Ask, Child, Reach};
+use super::core::{self, Grace};
+use super::pipe::never_wait;
+use super::step::{self, Ended, How, in_log, stopped, supervise};
+use super::{KILL_AT, perform, spawn};
 use crate::ctx::host::Host;
 use crate::ctx::probe;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
+use crate::signals::{Caught, STOPPING, Signals};
 use crate::typed::by_caller;
 use crate::ui;
 use crate::ui::Ui;
@@ -68,7 +79,7 @@ fn may_start(helper: &str, ui: &Ui) -> Result<()> {
         .hint("run it on a terminal, or type `sudo -v` first"));
     }
     ui.note("some steps need root: asking sudo now");
-    match child::interactive(&["sudo".to_owned(), "-v".to_owned()])? {
+    match step::interactive(&["sudo".to_owned(), "-v".to_owned()])? {
         0 => {}
         _ => return Err(Failure::host("sudo refused").hint("sudo -v")),
     }
@@ -125,10 +136,79 @@ pub(super) fn run_step(step: &Step, mut how: How<'_>) -> Result<()> {
         .args(["-n", "--"])
         .arg(own)
         .args(["internal", "root-step"]);
-    let mut ended = supervise(&mut command, "sudo", how, Some(&request))?;
+    command.stdin(Stdio::piped());
+    let start = |command: &mut Command| {
+        let cannot = || "cannot reach the helper for root".to_owned();
+        let mut process = spawn::spawn_on_lifeline(command)
+            .map_err(|error| step::cannot_start("sudo", &error))?;
+        let lifeline = Lifeline::new(process.stdin.take(), request).because(cannot)?;
+        Child::helper(process, lifeline).because(cannot)
+    };
+    let mut ended = supervise(&mut command, "sudo", how, start)?;
     match ended.stopped.take() {
         Some(failure) => Err(stopped(failure, &step.why, ended.tail, log.as_deref())),
         None => understand(ended, &step.why).map_err(|failure| in_log(failure, log.as_deref())),
+    }
+}
+
+/// The standard input of a helper: the request, then one byte for each time it
+/// is asked to stop. Its end says that this process is gone.
+struct Lifeline {
+    pipe: Option<AsyncFd<OwnedFd>>,
+    pending: VecDeque<u8>,
+}
+
+impl Lifeline {
+    fn new(stdin: Option<ChildStdin>, request: Vec<u8>) -> std::io::Result<Self> {
+        let open = |stdin: ChildStdin| -> std::io::Result<_> {
+            let pipe = OwnedFd::from(stdin);
+            never_wait(&pipe)?;
+            spawn::awaitable(pipe)
+        };
+        Ok(Self {
+            pipe: stdin.map(open).transpose()?,
+            pending: request.into(),
+        })
+    }
+}
+
+impl Reach for Lifeline {
+    const ANSWERS: bool = true;
+
+    /// A user cannot signal the helper, which is as patient with its child as
+    /// this process is with the helper.
+    fn ask(&mut self, _: Pid, ask: Ask) {
+        if ask != Ask::Terminate {
+            self.pending.push_back(b'\n');
+            self.exchange();
+        }
+    }
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &self.pipe {
+            Some(pipe) if !self.pending.is_empty() => pipe.poll_write_ready(context).map(|_| ()),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn exchange(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        while !self.pending.is_empty() {
+            let (chunk, _) = self.pending.as_slices();
+            let written = pipe.try_io(Interest::WRITABLE, |pipe| {
+                Ok(retry_on_intr(|| rustix::io::write(pipe, chunk))?)
+            });
+            match written {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The helper has ended, which is seen elsewhere.
+                Err(_) => return self.pending.clear(),
+            }
+        }
+    }
+
+    fn close(&mut self, _: Pid) {
+        self.pipe = None;
     }
 }
 
@@ -253,9 +333,10 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
         reader: None,
         tests: false,
         log: None,
-        deadline: step.deadline.map_or(FOR_EVER, Duration::from_secs),
+        deadline: step.deadline.map_or(Duration::MAX, Duration::from_secs),
         observer: None,
         signals,
+        runtime: &core::runtime()?,
         ui,
         grace: Grace::default(),
         only_listed: true,
@@ -290,8 +371,11 @@ fn follow_lifeline(signals: &Signals) {
 ///
 /// # Errors
 /// None; the signature is that of commands.
-pub fn serve_warden(signals: &Signals) -> Result<u8> {
-    let _attention = signals.attend();
+pub fn serve_warden() -> Result<u8> {
+    // What is sent to the group must not end the warden before the others.
+    let runtime = core::runtime()?;
+    let _context = runtime.enter();
+    let _caught = Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?;
     let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
     Ok(0)

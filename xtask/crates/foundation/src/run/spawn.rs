@@ -1,15 +1,18 @@
-//! The one module with `unsafe`: what a child does between fork and exec, and
-//! what a signal handler does. Both may only make async-signal-safe calls.
+//! The one module with `unsafe`: what a child does between fork and exec, where
+//! only async-signal-safe calls are allowed, and the two calls that the
+//! libraries call unsafe for callers with other types than ours.
 #![expect(unsafe_code, reason = "the one small reviewed module")]
 #![expect(
     clippy::disallowed_methods,
     reason = "`run` is the room that starts processes"
 )]
 
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::unix::AsyncFd;
 
 use crate::ctx::cargo_run;
 
@@ -124,14 +127,11 @@ pub(super) fn leave_namespaces(which: rustix::thread::UnshareFlags) -> std::io::
     Ok(())
 }
 
-/// Add one to `count` at each `signal`.
+/// `fd`, to be awaited in the current runtime.
 ///
 /// # Errors
-/// When the handler cannot be installed.
-pub(super) fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> std::io::Result<()> {
-    let handler = move || {
-        count.fetch_add(1, Ordering::SeqCst);
-    };
-    // SAFETY: an atomic addition is async-signal-safe.
-    unsafe { signal_hook::low_level::register(signal, handler) }.map(drop)
+/// When it cannot be polled, as a plain file.
+pub(super) fn awaitable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open, and the same, until it is dropped.
+    Ok(unsafe { AsyncFd::register(fd) }?)
 }

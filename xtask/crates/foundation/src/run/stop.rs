@@ -1,11 +1,22 @@
 //! Ending a process that is not our child: only the one that was identified,
 //! through a pidfd, never by a bare pid.
 
-use super::child::How;
+#[cfg(target_os = "linux")]
+use {
+    super::core::{more_than, until},
+    super::spawn,
+    crate::ctx::processes::Process,
+    crate::failure::{Because, Failure},
+    crate::program,
+    rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    std::os::fd::OwnedFd,
+    std::time::{Duration, Instant},
+    tokio::io::unix::AsyncFd,
+};
+
+use super::step::How;
 use crate::failure::Result;
 use crate::plan::ProcessIdentity;
-#[cfg(target_os = "linux")]
-use crate::program;
 
 /// After SIGKILL; a process in the middle of disk work takes its time.
 #[cfg(target_os = "linux")]
@@ -22,11 +33,6 @@ pub(super) fn stop(
     grace_seconds: u64,
     how: &How<'_>,
 ) -> Result<()> {
-    use crate::ctx::processes::Process;
-    use crate::failure::{Because, Failure};
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    use std::time::Duration;
-
     if process.boot_id != boot_id {
         return Ok(());
     }
@@ -58,8 +64,12 @@ pub(super) fn stop(
         ))
         .hint(program!("ls -l /proc/{}/fd/1", process.pid)));
     }
+    let fd = {
+        let _context = how.runtime.enter();
+        spawn::awaitable(fd).because(|| format!("cannot wait for {}", process.what))?
+    };
     for (signal, limit) in [(Signal::TERM, grace_seconds), (Signal::KILL, LAST_WAIT)] {
-        match pidfd_send_signal(&fd, signal) {
+        match pidfd_send_signal(fd.get_ref(), signal) {
             Ok(()) if ends_within(&fd, Duration::from_secs(limit), how)? => return Ok(()),
             Ok(()) => {}
             Err(rustix::io::Errno::SRCH) => return Ok(()),
@@ -72,36 +82,22 @@ pub(super) fn stop(
     )))
 }
 
-/// Signals of our own, such as the end of a child, only interrupt the wait.
+/// Whether the process of the pidfd `fd` ends within `limit`.
+///
+/// # Errors
+/// When the user has asked to stop.
 #[cfg(target_os = "linux")]
-fn ends_within(
-    fd: &std::os::fd::OwnedFd,
-    limit: std::time::Duration,
-    how: &How<'_>,
-) -> Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use std::time::Instant;
-    // A number of seconds from a file must not overflow the clock.
-    let end = Instant::now() + limit.min(super::child::FOR_EVER);
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let wake = how.signals.fd();
-        let mut fds = [
-            PollFd::new(fd, PollFlags::IN),
-            PollFd::new(&wake, PollFlags::IN),
-        ];
-        let polled = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
-        if polled.is_ok() && !fds[0].revents().is_empty() {
-            return Ok(true);
+fn ends_within(fd: &AsyncFd<OwnedFd>, limit: Duration, how: &How<'_>) -> Result<bool> {
+    let end = Instant::now().checked_add(limit);
+    let mut stop = how.signals.subscribe();
+    how.runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = fd.readable() => Ok(true),
+            _ = more_than(&mut stop, 0) => Err(super::interrupted()),
+            () = until(end) => Ok(false),
         }
-        how.signals.drain();
-        if how.signals.count() > 0 {
-            return Err(super::interrupted());
-        }
-        if left.is_zero() {
-            return Ok(false);
-        }
-    }
+    })
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,6 +1,7 @@
 //! After a failed step: undo what it may have half made, and say what is left.
 
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use super::{Attempt, KILL_AT, Runner, Undo, Undoing};
 use crate::failure::{Exit, Failure};
@@ -19,7 +20,7 @@ impl Runner<'_> {
         mut failure: Failure,
         step: &Step,
         record: &mut Record,
-        undo: &dyn Undo,
+        (undo, runtime): (&dyn Undo, &Runtime),
     ) -> Failure {
         let is_killed = self.signals.forgive() >= KILL_AT;
         let Some(made) = &step.makes else {
@@ -58,7 +59,7 @@ impl Runner<'_> {
             }
             let first = done;
             done += plan.steps.len();
-            match self.carry_out_undo(&mut failure, (&plan, first), record, undo) {
+            match self.carry_out_undo(&mut failure, (&plan, first), record, (undo, runtime)) {
                 Undone::Whole if is_last => {
                     self.ui.note("undone");
                     return failure;
@@ -77,7 +78,7 @@ impl Runner<'_> {
         failure: &mut Failure,
         (plan, first): (&Plan, usize),
         record: &mut Record,
-        undo: &dyn Undo,
+        (undo, runtime): (&dyn Undo, &Runtime),
     ) -> Undone {
         let mut end = Undone::Whole;
         for (index, step) in plan.steps.iter().enumerate() {
@@ -86,6 +87,7 @@ impl Runner<'_> {
                 log: record.undo_log(first + index),
                 run: record.id.clone(),
                 kill_at: 1,
+                runtime,
                 reader: None,
             };
             let mut step = step.clone();

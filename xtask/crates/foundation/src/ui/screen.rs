@@ -18,7 +18,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use self::keys::{Parsed, parse};
 use super::text::rendered;
 use crate::failure::{Because, Failure, Result};
-use crate::run::{Attention, Signals};
+use crate::signals::{Attention, Signals};
 
 /// What the user did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?7l\x1b[2J";
 const LEAVE: &str = "\x1b[?7h\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[0m\x1b[?1049l";
 /// How long the rest of an escape sequence may take; alone it is the key.
 const SEQUENCE: Duration = Duration::from_millis(40);
-/// How often the size is looked at.
+/// How often the size and the signals are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The terminal while it is ours.
@@ -192,14 +192,10 @@ impl<'a> Screen<'a> {
 
     /// Whether the terminal is still there.
     fn fill(&mut self, limit: Duration) -> bool {
-        let (terminal, wake) = (self.terminal.as_fd(), self.signals.fd());
-        let mut fds = [
-            PollFd::new(&terminal, PollFlags::IN),
-            PollFd::new(&wake, PollFlags::IN),
-        ];
+        let terminal = self.terminal.as_fd();
+        let mut fds = [PollFd::new(&terminal, PollFlags::IN)];
         let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
         let ready = fds[0].revents();
-        self.signals.drain();
         if !ready.contains(PollFlags::IN) {
             return !ready.intersects(PollFlags::HUP | PollFlags::ERR);
         }

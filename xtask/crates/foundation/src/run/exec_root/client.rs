@@ -3,124 +3,131 @@
 use std::collections::VecDeque;
 use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::task::{Context, Poll};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown,
+};
+use rustix::process::{Pid, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::outputs::{self, Output};
-use super::{Answer, Ask, Line, Request};
+use super::{Answer, Line, Request};
 use crate::failure::{Because, Exit, Failure, Result};
-use crate::run::{Signals, spawn, watched};
+use crate::run::child::{Ask, Child, Reach};
+use crate::run::core::{self, Follow, Limits, Pipes, Stream};
+use crate::run::{exit_code, spawn};
+use crate::signals::{Caught, Signals};
 use crate::ui::Ui;
 
-/// A wake-up may come between the look and the wait.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// What else starts here is not to inherit what is received.
+/// Children must not inherit what is received.
 #[cfg(target_os = "linux")]
 const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
 const RECEIVE: RecvFlags = RecvFlags::empty();
 
-/// A helper at work. Dropping it ends the test and all that it has started.
-#[derive(Debug)]
-pub struct RootTest {
-    child: Child,
-    channel: UnixStream,
-    pending: Vec<u8>,
-    answers: VecDeque<Answer>,
-    /// What the test was asked to write, and what came of it.
-    outputs: Vec<Output>,
-    received: VecDeque<OwnedFd>,
-    undelivered: Option<Failure>,
+/// Start the helper, through sudo for a caller who is not root; its standard
+/// output and error are the test's. Dropping it ends the test and all processes
+/// that the test has started.
+///
+/// # Errors
+/// When it cannot be started.
+pub(in crate::run) fn start(request: &Request, out: Stdio, err: Stdio) -> Result<Child<Channel>> {
+    let cannot = || "cannot ask for a test as root".to_owned();
+    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
+    let (socket, theirs) = UnixStream::pair().because(cannot)?;
+    let own = own.to_string_lossy();
+    let request = resolved(request);
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = spawn::command(&own);
+        // A caller who became root by sudo has root's rights and root's files.
+        command.env_remove("SUDO_UID").env_remove("SUDO_GID");
+        command
+    } else {
+        let mut command = spawn::command("sudo");
+        command.args(["-n", "--", &own]);
+        command
+    };
+    command
+        .args(["internal", "root-exec"])
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(out)
+        .stderr(err);
+    let process = spawn::spawn_on_lifeline(&mut command).map_err(|error| {
+        Failure::host("cannot start the helper of tests as root")
+            .cause(error)
+            .hint("install sudo, or run as root")
+    })?;
+    let mut line = serde_json::to_vec(&request).because(cannot)?;
+    line.push(b'\n');
+    // A helper that has ended already is seen when it is waited for.
+    let _ = (&socket).write_all(&line);
+    socket.set_nonblocking(true).because(cannot)?;
+    let channel = Channel {
+        socket: spawn::awaitable(socket.into()).because(cannot)?,
+        is_open: true,
+        pending: Vec::new(),
+        outputs: outputs::files(&request.arguments, &request.folder),
+        received: VecDeque::new(),
+        told: Told::default(),
+    };
+    Child::helper(process, channel).because(cannot)
 }
 
-impl RootTest {
-    /// Start the helper, through sudo for a caller who is not root; its
-    /// standard output and error are the test's.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn start(request: &Request, out: Stdio, err: Stdio) -> Result<Self> {
-        let cannot = || "cannot ask for a test as root".to_owned();
-        let own =
-            spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
-        let (channel, theirs) = UnixStream::pair().because(cannot)?;
-        let own = own.to_string_lossy();
-        let request = resolved(request);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = spawn::command(&own);
-            // Whoever became root by sudo has root's rights and root's files.
-            command.env_remove("SUDO_UID").env_remove("SUDO_GID");
-            command
-        } else {
-            let mut command = spawn::command("sudo");
-            command.args(["-n", "--", &own]);
-            command
-        };
-        command
-            .args(["internal", "root-exec"])
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(out)
-            .stderr(err);
-        let child = spawn::spawn_on_lifeline(&mut command).map_err(|error| {
-            Failure::host("cannot start the helper of tests as root")
-                .cause(error)
-                .hint("install sudo, or run as root")
-        })?;
-        let mut line = serde_json::to_vec(&request).because(cannot)?;
-        line.push(b'\n');
-        // One that is gone already is seen when it is waited for.
-        let _ = (&channel).write_all(&line);
-        channel.set_nonblocking(true).because(cannot)?;
-        Ok(Self {
-            child,
-            channel,
-            pending: Vec::new(),
-            answers: VecDeque::new(),
-            outputs: outputs::files(&request.arguments, &request.folder),
-            received: VecDeque::new(),
-            undelivered: None,
-        })
-    }
+/// The socket to a helper.
+#[derive(Debug)]
+pub(in crate::run) struct Channel {
+    socket: AsyncFd<OwnedFd>,
+    is_open: bool,
+    pending: Vec<u8>,
+    /// The files that the test was asked to write.
+    outputs: Vec<Output>,
+    received: VecDeque<OwnedFd>,
+    told: Told,
+}
 
-    fn ask(&self, ask: Ask) {
-        let _ = (&self.channel).write(&[ask.byte()]);
-    }
+/// What a helper has answered so far.
+#[derive(Debug, Default)]
+struct Told {
+    begun: bool,
+    left: Vec<String>,
+    /// The exit code, and whether the deadline was over.
+    ended: Option<(u8, bool)>,
+    /// The first answer, or file, that makes the run worthless.
+    broken: Option<Failure>,
+}
 
-    /// SIGINT to the test, SIGKILL when asked again.
-    pub fn interrupt(&self) {
-        self.ask(Ask::Interrupt);
-    }
+/// What became of a test as root.
+#[derive(Debug)]
+pub(in crate::run) struct Outcome {
+    /// The exit code, and whether the deadline was over.
+    pub(in crate::run) ended: Option<(u8, bool)>,
+    /// Commands of processes that were left behind.
+    pub(in crate::run) left: Vec<String>,
+    /// Why the result is not a verdict on the test.
+    pub(in crate::run) broken: Option<Failure>,
+}
 
-    /// SIGQUIT: Go prints all goroutines and ends.
-    pub fn dump(&self) {
-        self.ask(Ask::Dump);
-    }
-
-    /// Readable when there are answers.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.channel.as_fd()
-    }
-
-    /// What it has answered since the last time. Files that it hands over are
-    /// written to where they belong.
-    pub fn answers(&mut self) -> Vec<Answer> {
-        while self.receive() {}
-        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.pending.drain(..=end).collect();
-            match serde_json::from_slice(&line) {
-                Ok(Line::Answer(answer)) => self.answers.push_back(answer),
-                Ok(Line::Output { output }) => self.deliver(output),
-                Err(_) => {}
+impl Channel {
+    /// What the helper, which has ended with `status`, has answered in all.
+    pub(in crate::run) fn outcome(&mut self, status: ExitStatus) -> Outcome {
+        let told = std::mem::take(&mut self.told);
+        let silent = || {
+            if told.begun {
+                Failure::step(format!("the helper of a test as root ended with {status}"))
+            } else {
+                Failure::host(format!("sudo refused a test as root ({status})")).hint("sudo -v")
             }
+        };
+        Outcome {
+            ended: told.ended,
+            left: told.left,
+            broken: told.broken.or_else(|| told.ended.is_none().then(silent)),
         }
-        self.answers.drain(..).collect()
     }
 
     /// Returns whether there was something.
@@ -129,8 +136,15 @@ impl RootTest {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut buffer)];
-        let Ok(message) = recvmsg(&self.channel, &mut slices, &mut control, RECEIVE) else {
-            return false;
+        let message = self.socket.try_io(Interest::READABLE, |socket| {
+            Ok(recvmsg(socket, &mut slices, &mut control, RECEIVE)?)
+        });
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                self.is_open &= error.kind() == std::io::ErrorKind::WouldBlock;
+                return false;
+            }
         };
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -138,9 +152,22 @@ impl RootTest {
             }
         }
         self.pending.extend_from_slice(&buffer[..message.bytes]);
-        message.bytes > 0
+        self.is_open = message.bytes > 0;
+        self.is_open
     }
 
+    fn hear(&mut self, answer: Answer) {
+        match answer {
+            Answer::Begun => self.told.begun = true,
+            Answer::Refused { what, hint } => {
+                self.told.broken = Some(Answer::refusal(&what, hint.as_deref()));
+            }
+            Answer::Left(names) => self.told.left = names,
+            Answer::Ended { code, timed_out } => self.told.ended = Some((code, timed_out)),
+        }
+    }
+
+    /// Write a file of the test to where it belongs.
     fn deliver(&mut self, index: usize) {
         let Some(output) = self.outputs.get(index) else {
             return;
@@ -150,31 +177,39 @@ impl RootTest {
             None => Err(output.lost()),
         };
         if let Err(failure) = delivered {
-            self.undelivered.get_or_insert(failure);
+            self.told.broken.get_or_insert(failure);
         }
-    }
-
-    /// Whether the files that flags name are where they belong, once the helper
-    /// has ended and its last answers were read.
-    ///
-    /// # Errors
-    /// The first that could not be written.
-    pub fn delivered(&mut self) -> Result<()> {
-        self.undelivered.take().map_or(Ok(()), Err)
-    }
-
-    /// # Errors
-    /// The system's.
-    pub fn try_wait(&mut self) -> std::io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
     }
 }
 
-impl Drop for RootTest {
-    /// The helper sees the end of the channel; it tidies up before it ends.
-    fn drop(&mut self) {
-        let _ = self.channel.shutdown(std::net::Shutdown::Both);
-        let _ = self.child.wait();
+impl Reach for Channel {
+    fn ask(&mut self, _: Pid, ask: Ask) {
+        let _ = rustix::io::write(self.socket.get_ref(), &[ask.byte()]);
+    }
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_open {
+            self.socket.poll_read_ready(context).map(|_| ())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn exchange(&mut self) {
+        while self.receive() {}
+        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.pending.drain(..=end).collect();
+            match serde_json::from_slice(&line) {
+                Ok(Line::Answer(answer)) => self.hear(answer),
+                Ok(Line::Output { output }) => self.deliver(output),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The helper sees the end of the socket; it tidies up before it ends.
+    fn close(&mut self, _: Pid) {
+        let _ = shutdown(self.socket.get_ref(), Shutdown::Both);
     }
 }
 
@@ -188,56 +223,44 @@ fn resolved(request: &Request) -> Request {
     request
 }
 
-/// Run one test binary to its end, with our own streams. Returns its exit code.
+/// The test prints to the streams of this process.
+struct Inherited;
+
+impl Follow for Inherited {
+    fn output(&mut self, _: Stream, _: &[u8]) {}
+}
+
+/// Run one test binary to its end, with the streams of this process. Returns
+/// its exit code.
 ///
 /// # Errors
 /// When it was refused, or could not be run.
 pub fn run(request: &Request, ui: &Ui, signals: &Signals) -> Result<u8> {
     let _attention = signals.attend();
-    let dump = Arc::new(AtomicBool::new(false));
-    // `go test` sends it when its own clock has run out.
-    signal_hook::flag::register(signal_hook::consts::SIGQUIT, Arc::clone(&dump))
-        .because(|| "cannot install signal handlers".to_owned())?;
-    let mut test = RootTest::start(request, Stdio::inherit(), Stdio::inherit())?;
-    let (mut seen, mut begun, mut ended) = (0, false, None);
-    let status = loop {
-        let over = test
-            .try_wait()
+    let (outcome, status) = core::runtime()?.block_on(async {
+        // `go test` sends it when its own clock has run out.
+        let dump =
+            Caught::new(&[Signal::QUIT]).because(|| "cannot install signal handlers".to_owned())?;
+        let mut child = start(request, Stdio::inherit(), Stdio::inherit())?;
+        let limits = Limits {
+            dump: Some(dump),
+            ..Limits::new(signals.subscribe())
+        };
+        let (status, _) = core::follow(&mut child, Pipes::default(), limits, &mut Inherited)
+            .await
             .because(|| "cannot wait for a test as root".to_owned())?;
-        for answer in test.answers() {
-            match answer {
-                Answer::Begun => begun = true,
-                Answer::Refused { what, hint } => {
-                    return Err(Answer::refusal(&what, hint.as_deref()));
-                }
-                Answer::Left(names) => ui.note(&left(&names)),
-                Answer::Ended { code, timed_out } => ended = Some((code, timed_out)),
-            }
-        }
-        if let Some(status) = over {
-            break status;
-        }
-        if signals.count() > seen {
-            seen = signals.count();
-            test.interrupt();
-        }
-        if dump.swap(false, Ordering::SeqCst) {
-            test.dump();
-        }
-        watched::wait_for_news(signals, LOOK);
-    };
-    match ended {
-        Some((_, true)) => Err(Failure::new(
+        Ok::<_, Failure>((child.reach.outcome(status), status))
+    })?;
+    if !outcome.left.is_empty() {
+        ui.note(&left(&outcome.left));
+    }
+    match (outcome.broken, outcome.ended) {
+        (_, Some((_, true))) => Err(Failure::new(
             Exit::Deadline,
             format!("the test was stopped after {} s", request.deadline),
         )),
-        Some((code, false)) => test.delivered().map(|()| code),
-        None if begun => Err(Failure::step(format!(
-            "the helper of a test as root ended with {status}"
-        ))),
-        None => {
-            Err(Failure::host(format!("sudo refused a test as root ({status})")).hint("sudo -v"))
-        }
+        (Some(failure), _) => Err(failure),
+        (None, ended) => Ok(ended.map_or_else(|| exit_code::of(status), |(code, _)| code)),
     }
 }
 

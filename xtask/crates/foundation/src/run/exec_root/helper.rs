@@ -3,31 +3,32 @@
 //! It stays in the host's mounts, so what it removes cannot be a mount of the
 //! test's.
 
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use rustix::thread::UnshareFlags;
 use tempfile::TempDir;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Runtime;
 
 use super::init::Start;
 use super::outputs::{self, Folder, Output};
 use super::owner::Owner;
 use super::ownership::{self, Tag};
-use super::{Answer, Ask, Line, Request, binary, has_dangerous_value, is_dangerous, path, refused};
+use super::{Answer, Line, Request, binary, has_dangerous_value, is_dangerous, path, refused};
 use crate::failure::{Because, Exit, Failure, Result};
-use crate::run::{Signals, spawn};
+use crate::run::child::Ask;
+use crate::run::{core, exit_code, spawn};
+use crate::signals::{Caught, STOPPING};
 
-/// At most how long a wake-up is overlooked.
-const LOOK: Duration = Duration::from_millis(200);
 /// A request is far shorter.
 const LONGEST: usize = 1 << 20;
 
@@ -36,12 +37,18 @@ const LONGEST: usize = 1 << 20;
 ///
 /// # Errors
 /// For what is not a request; all else is answered.
-pub fn serve(signals: &'static Signals) -> Result<u8> {
-    let _attention = signals.attend();
+pub fn serve() -> Result<u8> {
     let Some(request) = read_line()? else {
         return Ok(0);
     };
-    match prepare(request).and_then(|prepared| carry_out(prepared, signals)) {
+    // No thread, as ctrlc would start one: it would stay in the namespaces that
+    // the init leaves.
+    let runtime = core::runtime()?;
+    let caught = {
+        let _context = runtime.enter();
+        Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?
+    };
+    match prepare(request).and_then(|prepared| carry_out(prepared, &runtime, caught)) {
         Ok(code) => Ok(code),
         Err(failure) => {
             answer(&Answer::refused(failure));
@@ -136,7 +143,7 @@ fn check_words(request: &Request) -> Result<()> {
     Ok(())
 }
 
-fn carry_out(prepared: Prepared, signals: &Signals) -> Result<u8> {
+fn carry_out(prepared: Prepared, runtime: &Runtime, caught: Caught) -> Result<u8> {
     let Prepared {
         mut request,
         owner,
@@ -162,7 +169,7 @@ fn carry_out(prepared: Prepared, signals: &Signals) -> Result<u8> {
         group: tag.map(Tag::group),
     };
     let mut child = start_init(&start, &ours, theirs)?;
-    let relayed = relay(&mut child, &ours, signals);
+    let relayed = runtime.block_on(relay(&mut child, &ours, caught));
     let status = child
         .wait()
         .because(|| "cannot wait for a test".to_owned())?;
@@ -177,8 +184,7 @@ fn carry_out(prepared: Prepared, signals: &Signals) -> Result<u8> {
         }
     }
     relayed?;
-    let code = super::super::child::shell_code(status);
-    Ok(code)
+    Ok(exit_code::of(status))
 }
 
 /// Folders of one run, which only root can write to.
@@ -285,46 +291,56 @@ fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result
 }
 
 /// Until the init has ended.
-fn relay(child: &mut Child, init: &UnixStream, signals: &Signals) -> Result<()> {
+async fn relay(child: &mut Child, init: &UnixStream, mut caught: Caught) -> Result<()> {
     let cannot = || "cannot listen to a test's init".to_owned();
-    init.set_nonblocking(true).because(cannot)?;
-    let (mut is_asked, mut seen, mut is_open) = (true, 0, true);
-    while is_open {
-        let stdin = std::io::stdin();
-        let wake = signals.fd();
-        let mut fds = vec![
-            PollFd::new(&wake, PollFlags::IN),
-            PollFd::new(init, PollFlags::IN),
-        ];
-        if is_asked {
-            fds.push(PollFd::new(&stdin, PollFlags::IN));
-        }
-        let limit = Timespec::try_from(LOOK).ok();
-        let _ = poll(&mut fds, limit.as_ref());
-        let has_input = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
-        drop(fds);
-        signals.drain();
-        let mut buffer = [0; 4096];
-        if has_input {
-            match rustix::io::read(&stdin, &mut buffer) {
-                Ok(0) | Err(_) => {
-                    // Our caller is gone: so is the test, and all of its.
-                    is_asked = false;
-                    let _ = child.kill();
-                }
-                Ok(read) => drop((&*init).write(&buffer[..read])),
-            }
-        }
-        if signals.count() > seen {
-            seen = signals.count();
-            let _ = (&*init).write(&[Ask::Interrupt.byte()]);
-        }
-        match (&*init).read(&mut buffer) {
-            Ok(0) => is_open = false,
-            Ok(read) => say(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => is_open = false,
+    let answers = socket(init).because(cannot)?;
+    let asks = socket(std::io::stdin()).because(cannot)?;
+    let mut init = init;
+    let mut is_asked = true;
+    loop {
+        tokio::select! {
+            answer = receive(&answers) => match answer {
+                Some(bytes) => say(&bytes),
+                None => return Ok(()),
+            },
+            asked = receive(&asks), if is_asked => if let Some(bytes) = asked {
+                let _ = init.write(&bytes);
+            } else {
+                // The caller is gone: so is the test, and all that it started.
+                is_asked = false;
+                let _ = child.kill();
+            },
+            _ = caught.next() => drop(init.write(&[Ask::Interrupt.byte()])),
         }
     }
-    Ok(())
+}
+
+/// A socket to receive from.
+///
+/// # Errors
+/// When it cannot be polled.
+pub(super) fn socket(fd: impl AsFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    spawn::awaitable(fd.as_fd().try_clone_to_owned()?)
+}
+
+/// The next bytes that come through a socket; none at its end.
+pub(super) async fn receive(socket: &AsyncFd<OwnedFd>) -> Option<Vec<u8>> {
+    loop {
+        let mut buffer = vec![0; 4096];
+        let mut ready = socket.readable().await.ok()?;
+        let received = ready.try_io(|socket| {
+            let flags = RecvFlags::DONTWAIT;
+            let (received, _) = retry_on_intr(|| recv(socket, &mut *buffer, flags))?;
+            Ok(received)
+        });
+        match received {
+            Ok(Ok(received @ 1..)) => {
+                buffer.truncate(received);
+                return Some(buffer);
+            }
+            Ok(_) => return None,
+            // Another wake-up was for this.
+            Err(_) => {}
+        }
+    }
 }

@@ -3,33 +3,34 @@
 //! kernel ends all that is left.
 
 use std::io::ErrorKind;
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
 };
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
+use tokio::io::unix::AsyncFd;
 
-use super::helper::{answer, read_line};
-use super::{Answer, Ask, Request, loopback};
+use super::helper::{answer, read_line, receive, socket};
+use super::{Answer, Request, loopback};
 use crate::ctx::processes::Process;
-use crate::failure::{Exit, Failure, Result};
-use crate::run::child::FOR_EVER;
-use crate::run::{Signals, spawn};
+use crate::failure::{Because, Exit, Failure, Result};
+use crate::run::child::Ask;
+use crate::run::core::{self, until};
+use crate::run::{exit_code, spawn};
+use crate::signals::{Caught, STOPPING};
 
 /// Where a test as root finds programs: nowhere that a user can write.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a test that was asked to end has for it; a dump of many goroutines
 /// takes a while.
 const GRACE: Duration = Duration::from_secs(5);
-/// At most how long a wake-up is overlooked.
-const LOOK: Duration = Duration::from_millis(200);
 /// Of processes that were left, so many are named.
 const NAMED: usize = 20;
 
@@ -49,15 +50,24 @@ pub(super) struct Start {
 ///
 /// # Errors
 /// None but when it names none; all else is answered.
-pub fn serve(signals: &'static Signals) -> Result<u8> {
-    let _attention = signals.attend();
+pub fn serve() -> Result<u8> {
     let Some(start) = read_line::<Start>()? else {
         return Err(by_hand());
     };
-    match namespaces(&start.request).and_then(|()| test(&start)) {
-        Ok(test) => {
+    // No thread: it would stay in the namespaces that this process leaves.
+    let runtime = core::runtime()?;
+    let watched = {
+        let _context = runtime.enter();
+        Watched::new().because(|| "cannot watch a test".to_owned())
+    };
+    let begun = watched.and_then(|watched| {
+        namespaces(&start.request)?;
+        Ok((watched, test(&start)?))
+    });
+    match begun {
+        Ok((watched, test)) => {
             answer(&Answer::Begun);
-            let (code, timed_out) = watch(test, &start.request, signals);
+            let (code, timed_out) = runtime.block_on(watched.end_of(test, &start.request));
             let left = left_behind();
             if !left.is_empty() {
                 answer(&Answer::Left(left));
@@ -147,85 +157,75 @@ fn test(start: &Start) -> Result<Pid> {
     Ok(Pid::from_child(&child))
 }
 
-/// How strongly a test has been asked to end.
-struct Stopping {
-    since: Instant,
-    killed: bool,
+/// What can end a test, or shows its end.
+struct Watched {
+    /// What the helper asks for.
+    asks: AsyncFd<OwnedFd>,
+    /// The end of a child, and requests to stop.
+    caught: Caught,
 }
 
-/// Until the test itself has ended. Returns its exit code, and whether it was
-/// for the deadline.
-fn watch(test: Pid, request: &Request, signals: &Signals) -> (u8, bool) {
-    let end = Instant::now() + Duration::from_secs(request.deadline).min(FOR_EVER);
-    let mut stopping: Option<Stopping> = None;
-    let (mut timed_out, mut seen) = (false, 0);
-    loop {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == test {
-                return (code(status), timed_out);
+impl Watched {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            asks: socket(std::io::stdin())?,
+            caught: Caught::new(&[&STOPPING[..], &[Signal::CHILD]].concat())?,
+        })
+    }
+
+    /// Until the test itself has ended. Returns its exit code, and whether it
+    /// was for the deadline.
+    async fn end_of(mut self, test: Pid, request: &Request) -> (u8, bool) {
+        let deadline = Instant::now().checked_add(Duration::from_secs(request.deadline));
+        let (mut is_stopping, mut kill_at) = (false, None);
+        let (mut timed_out, mut is_asked) = (false, true);
+        loop {
+            if let Some(code) = reaped(test) {
+                return (code, timed_out);
+            }
+            let asks = tokio::select! {
+                biased;
+                signal = self.caught.next() => match signal {
+                    Signal::CHILD => Vec::new(),
+                    _ => vec![Ask::Terminate],
+                },
+                bytes = receive(&self.asks), if is_asked => if let Some(bytes) = bytes {
+                    bytes.into_iter().filter_map(Ask::read).collect()
+                } else {
+                    // The helper is gone: the kernel is about to end this
+                    // process as well.
+                    is_asked = false;
+                    vec![Ask::Terminate]
+                },
+                () = until(deadline), if !is_stopping => {
+                    timed_out = true;
+                    vec![Ask::Dump]
+                }
+                () = until(kill_at) => vec![Ask::Kill],
+            };
+            for ask in asks {
+                let signal = if is_stopping {
+                    Signal::KILL
+                } else {
+                    ask.signal()
+                };
+                let _ = kill_process_group(test, signal);
+                kill_at = (!is_stopping).then(|| Instant::now() + GRACE);
+                is_stopping = true;
             }
         }
-        let mut ask = read_asked();
-        if signals.count() > seen {
-            seen = signals.count();
-            ask = ask.or(Some(Ask::Terminate));
-        }
-        if stopping.is_none() && Instant::now() > end {
-            timed_out = true;
-            ask = Some(Ask::Dump);
-        }
-        if let Some(ask) = ask {
-            let signal = match ask {
-                _ if stopping.is_some() => Signal::KILL,
-                Ask::Interrupt => Signal::INT,
-                Ask::Terminate => Signal::TERM,
-                Ask::Dump => Signal::QUIT,
-            };
-            let _ = kill_process_group(test, signal);
-            stopping.get_or_insert(Stopping {
-                since: Instant::now(),
-                killed: false,
-            });
-        }
-        if let Some(stopping) = &mut stopping
-            && !stopping.killed
-            && stopping.since.elapsed() > GRACE
-        {
-            stopping.killed = true;
-            let _ = kill_process_group(test, Signal::KILL);
-        }
-        let wake = signals.fd();
-        let stdin = std::io::stdin();
-        let mut fds = [
-            PollFd::new(&wake, PollFlags::IN),
-            PollFd::new(&stdin, PollFlags::IN),
-        ];
-        let _ = poll(&mut fds, Timespec::try_from(LOOK).ok().as_ref());
-        signals.drain();
     }
 }
 
-/// What the helper asks for. Its end is seen as our own: we are killed then.
-fn read_asked() -> Option<Ask> {
-    let stdin = std::io::stdin();
-    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    let now = Timespec::try_from(Duration::ZERO).ok();
-    if !matches!(poll(&mut fds, now.as_ref()), Ok(1..)) {
-        return None;
+/// The exit code of the test if it has ended. Whatever else has ended is reaped,
+/// as an init has to.
+fn reaped(test: Pid) -> Option<u8> {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == test {
+            return Some(exit_code::of(ExitStatus::from_raw(status.as_raw())));
+        }
     }
-    let mut byte = [0];
-    match rustix::io::read(&stdin, &mut byte) {
-        Ok(1) => Ask::read(byte[0]),
-        _ => Some(Ask::Terminate),
-    }
-}
-
-fn code(status: WaitStatus) -> u8 {
-    let code = status
-        .exit_status()
-        .or_else(|| Some(128 + status.terminating_signal()?));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+    None
 }
 
 /// Who is still there; the kernel ends them with us.

@@ -44,7 +44,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::typed::by_caller;
 
-pub use client::{RootTest, left, run};
+pub(super) use client::start;
+pub use client::{left, run};
 pub use environment::{has_dangerous_value, is_dangerous, listed_environment};
 #[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
@@ -68,7 +69,9 @@ pub struct Request {
     pub deadline: u64,
 }
 
-/// What the helper answers, a line of JSON each.
+/// What the helper answers, a line of JSON each. In return it gets the byte of
+/// an `Ask` for each time the test is to stop; the end of the stream ends
+/// everything at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -114,33 +117,5 @@ impl Answer {
         let mut failure = Failure::host(by_caller(what));
         failure.hint = hint.map(by_caller);
         failure
-    }
-}
-
-/// What the caller asks for while the test runs, a byte each; the end of the
-/// stream ends everything at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    /// SIGINT, then SIGKILL.
-    Interrupt,
-    /// SIGTERM, then SIGKILL.
-    Terminate,
-    /// SIGQUIT: Go prints all goroutines; then SIGKILL.
-    Dump,
-}
-
-impl Ask {
-    fn byte(self) -> u8 {
-        match self {
-            Self::Interrupt => b'i',
-            Self::Terminate => b't',
-            Self::Dump => b'q',
-        }
-    }
-
-    fn read(byte: u8) -> Option<Self> {
-        [Self::Interrupt, Self::Terminate, Self::Dump]
-            .into_iter()
-            .find(|ask| ask.byte() == byte)
     }
 }

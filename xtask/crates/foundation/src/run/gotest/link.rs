@@ -4,18 +4,24 @@
 //! tests start while others are still being compiled.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::events::{Line, parse_line};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch::Receiver;
 
-use crate::failure::{Because, Result};
+use crate::failure::{Because, Failure, Result};
 use crate::record::files;
-use crate::run::{spawn, stream};
+use crate::run::child::{Ask, Child};
+use crate::run::core::{self, Follow, Limits, Pipes, Stream};
+use crate::run::{spawn, step};
 
 /// The file system's clock may be behind ours by a tick.
 const TICK: Duration = Duration::from_millis(20);
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// Binaries that nobody has run for so long are removed.
 const KEEP: Duration = Duration::from_hours(14 * 24);
 
@@ -38,52 +44,36 @@ pub struct Linked {
     pub failed: Option<String>,
 }
 
-pub(super) struct Linking {
-    link: Link,
-    child: Child,
+/// Follows the go command.
+struct Linking<'a> {
+    link: &'a Link,
     began: SystemTime,
     /// Packages without a binary so far.
     pending: Vec<(String, Utf8PathBuf)>,
-    out: Output,
-    err: Output,
+    out: Vec<u8>,
+    err: Vec<u8>,
     /// By the import path that the compiler gave.
     words: BTreeMap<String, String>,
     other: String,
-}
-
-#[derive(Default)]
-struct Output {
-    pipe: Option<std::os::fd::OwnedFd>,
-    pending: Vec<u8>,
-}
-
-impl Output {
-    fn lines(&mut self, mut see: impl FnMut(&[u8])) {
-        let mut buffer = [0; 16 << 10];
-        while let Some(pipe) = &self.pipe {
-            match rustix::io::read(pipe, &mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(read) => self.pending.extend_from_slice(&buffer[..read]),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(_) => self.pipe = None,
-            }
-        }
-        let mut rest = self.pending.as_slice();
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            see(&rest[..end]);
-            rest = &rest[end + 1..];
-        }
-        if rest.len() > MOST_SAID {
-            see(rest);
-            rest = &[];
-        }
-        self.pending = rest.to_vec();
-    }
+    linked: UnboundedSender<Linked>,
 }
 
 /// Of one package, and of a line: sources decide what a compiler says.
 const MOST_SAID: usize = 1 << 20;
+
+/// See all whole lines, and one that is too long; keep the rest.
+fn lines(pending: &mut Vec<u8>, mut see: impl FnMut(&[u8])) {
+    let mut rest = pending.as_slice();
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        see(&rest[..end]);
+        rest = &rest[end + 1..];
+    }
+    if rest.len() > MOST_SAID {
+        see(rest);
+        rest = &[];
+    }
+    *pending = rest.to_vec();
+}
 
 fn add(said: &mut String, text: &str) {
     if said.len() < MOST_SAID {
@@ -91,94 +81,104 @@ fn add(said: &mut String, text: &str) {
     }
 }
 
-impl Linking {
-    /// # Errors
-    /// When the go command cannot be started.
-    pub(super) fn start(link: Link) -> Result<Self> {
-        for (_, binary) in &link.packages {
-            if let Some(folder) = binary.parent() {
-                files::create_dir(folder).because(|| format!("cannot make `{folder}`"))?;
-            }
+/// Link all packages of `link`, and send each to `linked` as soon as it has its
+/// binary, or never will have one.
+///
+/// # Errors
+/// When the go command cannot be started.
+pub(super) async fn run(
+    link: Link,
+    stop: Receiver<usize>,
+    linked: UnboundedSender<Linked>,
+) -> Result<()> {
+    for (_, binary) in &link.packages {
+        if let Some(folder) = binary.parent() {
+            files::create_dir(folder).because(|| format!("cannot make `{folder}`"))?;
         }
-        let mut command = spawn::command(&link.argv[0]);
-        command
-            .args(&link.argv[1..])
-            .args(link.packages.iter().map(|(package, _)| package))
-            .envs(link.environment.iter().cloned())
-            .current_dir(&link.folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = spawn::spawn(&mut command)
-            .map_err(|error| super::super::child::cannot_start("go", &error))?;
-        let cannot = || "cannot read what go says".to_owned();
-        let (mut out, mut err) = (Output::default(), Output::default());
-        out.pipe = child.stdout.take().map(Into::into);
-        err.pipe = child.stderr.take().map(Into::into);
-        for pipe in [&out.pipe, &err.pipe].into_iter().flatten() {
-            stream::never_wait(pipe).because(cannot)?;
+    }
+    let mut command = spawn::command(&link.argv[0]);
+    command
+        .args(&link.argv[1..])
+        .args(link.packages.iter().map(|(package, _)| package))
+        .envs(link.environment.iter().cloned())
+        .current_dir(&link.folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut linking = Linking {
+        pending: link.packages.clone(),
+        link: &link,
+        began: SystemTime::now() - TICK,
+        out: Vec::new(),
+        err: Vec::new(),
+        words: BTreeMap::new(),
+        other: String::new(),
+        linked,
+    };
+    let mut child = Child::start(&mut command).map_err(|error| step::cannot_start("go", &error))?;
+    let pipes =
+        Pipes::new(child.take_outputs()).because(|| "cannot read what go says".to_owned())?;
+    let limits = Limits {
+        first: Ask::Terminate,
+        look: LOOK,
+        ..Limits::new(stop)
+    };
+    core::follow(&mut child, pipes, limits, &mut linking)
+        .await
+        .because(|| "cannot wait for go".to_owned())?;
+    linking.end();
+    Ok(())
+}
+
+impl Follow for Linking<'_> {
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Out => self.out.extend_from_slice(bytes),
+            Stream::Err => self.err.extend_from_slice(bytes),
         }
-        Ok(Self {
-            pending: link.packages.clone(),
-            link,
-            child,
-            began: SystemTime::now() - TICK,
-            out,
-            err,
-            words: BTreeMap::new(),
-            other: String::new(),
-        })
-    }
-
-    pub(super) fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
-        use std::os::fd::AsFd;
-        let pipes = [&self.out.pipe, &self.err.pipe];
-        pipes.into_iter().flatten().map(AsFd::as_fd)
-    }
-
-    /// Packages that have got their binary, or never will, since the last look,
-    /// and whether the go command has ended.
-    pub(super) fn look(&mut self) -> Result<(Vec<Linked>, bool)> {
         self.read();
-        let status = self
-            .child
-            .try_wait()
-            .because(|| "cannot wait for go".to_owned())?;
-        let mut linked = Vec::new();
+    }
+
+    /// Packages that have got their binary since the last look.
+    fn look(&mut self) -> Option<Failure> {
         let began = self.began;
         self.pending.retain(|(package, binary)| {
             let is_young = std::fs::metadata(binary)
                 .and_then(|metadata| metadata.modified())
                 .is_ok_and(|modified| modified >= began);
             if is_young {
-                linked.push(Linked {
-                    package: package.clone(),
-                    failed: None,
-                });
+                let package = package.clone();
+                let failed = None;
+                let _ = self.linked.send(Linked { package, failed });
             }
             !is_young
         });
-        if status.is_some() {
-            self.read();
-            for (package, binary) in std::mem::take(&mut self.pending) {
-                // One of an earlier state must not be taken for this one's.
-                let _ = files::remove(&binary);
-                let failed = Some(self.said_about(&package));
-                linked.push(Linked { package, failed });
-            }
+        None
+    }
+}
+
+impl Linking<'_> {
+    /// Those without a binary, now that the go command has ended.
+    fn end(mut self) {
+        self.look();
+        for (package, binary) in std::mem::take(&mut self.pending) {
+            // One of an earlier state must not be taken for this one's.
+            let _ = files::remove(&binary);
+            let failed = Some(self.said_about(&package));
+            let _ = self.linked.send(Linked { package, failed });
         }
-        Ok((linked, status.is_some()))
     }
 
     fn read(&mut self) {
         let (words, other) = (&mut self.words, &mut self.other);
-        self.out.lines(|line| match parse_line(line) {
+        lines(&mut self.out, |line| match parse_line(line) {
             Line::Build { package, output } => add(words.entry(package).or_default(), &output),
             Line::Other(text) => add(other, &(text + "\n")),
             _ => {}
         });
-        self.err
-            .lines(|line| add(other, &format!("{}\n", String::from_utf8_lossy(line))));
+        lines(&mut self.err, |line| {
+            add(other, &format!("{}\n", String::from_utf8_lossy(line)));
+        });
     }
 
     /// What concerns it: its own, and what no package of ours is meant by, such
@@ -205,22 +205,6 @@ impl Linking {
         let dependencies = self.words.iter().filter(|(id, _)| !is_others(id));
         let text: String = dependencies.map(|(_, text)| text.as_str()).collect();
         format!("{text}{}", self.other)
-    }
-
-    /// The user wants it to end.
-    pub(super) fn stop(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
-    }
-}
-
-impl Drop for Linking {
-    fn drop(&mut self) {
-        let group = rustix::process::Pid::from_child(&self.child);
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            let _ = self.child.wait();
-        }
     }
 }
 

@@ -1,289 +1,176 @@
 //! One running test binary.
 
-use std::io::{PipeReader, Write};
-use std::os::fd::BorrowedFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use gotest::events::{Event, Exit, Framer, Package, Verdict, What};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::sync::watch::Receiver;
 
 use super::{Finished, Job, Seen};
 use crate::failure::{Because, Failure, Result};
-use crate::run::exec_root::{Answer, Request, RootTest};
-use crate::run::{spawn, stream};
+use crate::run::child::{Ask, Child, Reach};
+use crate::run::core::{self, Follow, Grace, Limits, Pipes, Stopped, Stream};
+use crate::run::exec_root::{self, Request};
+use crate::run::log::Log;
+use crate::run::{exit_code, spawn};
 
 /// For the goroutines of a test that hangs; then it is killed.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a pipe may stay open after the binary has ended: something that
-/// forked away may hold it.
-const DRAIN: Duration = Duration::from_millis(300);
-/// Read at once, and at most so often before others have their turn.
-const BLOCK: usize = 64 << 10;
-const TURN: usize = 16;
-/// A log is evidence, not a disk filler.
-const LOG_LIMIT: usize = 256 << 20;
 
-enum Kind {
-    User {
-        child: Child,
-        warden: Option<Child>,
-    },
-    Root {
-        test: RootTest,
-        begun: bool,
-        ended: Option<(u8, bool)>,
-    },
-}
-
-pub(super) struct Running {
-    pub(super) job: Job,
-    pub(super) began: Instant,
-    kind: Kind,
-    out: Option<PipeReader>,
+/// Takes what a binary prints.
+struct Following<'a> {
     framer: Framer,
     results: Package,
-    log: Option<std::fs::File>,
-    logged: usize,
-    exit: Option<(Exit, Instant)>,
-    /// Since when it has been asked to end, and whether it was killed.
-    stopping: Option<(Instant, bool)>,
-    timed_out: bool,
+    log: Log,
+    see: &'a mut dyn FnMut(Seen<'_>),
+}
+
+impl Follow for Following<'_> {
+    fn output(&mut self, _: Stream, bytes: &[u8]) {
+        // A full disk must not stop the tests.
+        let _ = self.log.write(bytes);
+        let (results, see) = (&mut self.results, &mut *self.see);
+        self.framer
+            .feed(bytes, &mut |event| told(results, event, see));
+    }
+}
+
+/// How a binary came to its end.
+struct End {
+    exit: Exit,
+    stopped: Option<Stopped>,
     broken: Option<Failure>,
     left: Vec<String>,
 }
 
-impl Running {
-    /// # Errors
-    /// When the binary, or the helper for root, cannot be started.
-    pub(super) fn start(job: Job) -> Result<Self> {
-        let cannot = || format!("cannot run the tests of `{}`", job.package);
-        let (out, theirs) = std::io::pipe().because(cannot)?;
-        stream::never_wait(&out).because(cannot)?;
-        let both = theirs.try_clone().because(cannot)?;
-        let kind = if job.as_root {
-            let test = RootTest::start(&request(&job), theirs.into(), both.into())?;
-            Kind::Root {
-                test,
-                begun: false,
-                ended: None,
-            }
-        } else {
-            let mut command = spawn::command(job.binary.as_str());
-            command
-                .args(&job.arguments)
-                .envs(job.environment.iter().cloned())
-                .env("PWD", &job.folder)
-                .current_dir(&job.folder)
-                .stdin(Stdio::null())
-                .stdout(theirs)
-                .stderr(both);
-            let child = spawn::spawn(&mut command).because(cannot)?;
-            let warden = spawn::warden(&child);
-            Kind::User { child, warden }
-        };
-        Ok(Self {
-            began: Instant::now(),
-            kind,
-            out: Some(out),
-            framer: Framer::default(),
-            results: Package::new(job.package.clone()),
-            log: crate::record::own::create(&job.log, 0o600).ok(),
-            logged: 0,
-            exit: None,
-            stopping: None,
-            timed_out: false,
-            broken: None,
+impl End {
+    fn broken(failure: Failure) -> Self {
+        Self {
+            exit: Exit::Unknown,
+            stopped: None,
+            broken: Some(failure),
             left: Vec::new(),
-            job,
-        })
+        }
     }
+}
 
-    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        use std::os::fd::AsFd;
-        let channel = match &self.kind {
-            Kind::Root { test, .. } if self.exit.is_none() => Some(test.fd()),
-            _ => None,
-        };
-        self.out
-            .as_ref()
-            .map(AsFd::as_fd)
-            .into_iter()
-            .chain(channel)
+/// Run `job` to its end; `see` gets what it says of its tests.
+pub(super) async fn run(
+    job: Job,
+    stop: Receiver<usize>,
+    see: &mut dyn FnMut(Seen<'_>),
+) -> Finished {
+    let began = Instant::now();
+    let mut following = Following {
+        framer: Framer::default(),
+        results: Package::new(job.package.clone()),
+        log: Log::create(&job.log).unwrap_or_default(),
+        see,
+    };
+    let ended = if job.as_root {
+        as_root(&job, stop, &mut following).await
+    } else {
+        as_user(&job, stop, &mut following).await
+    };
+    let (is_started, end) = match ended {
+        Ok(end) => (true, end),
+        Err(failure) => (false, End::broken(failure)),
+    };
+    let Following {
+        framer,
+        mut results,
+        see,
+        ..
+    } = following;
+    let last = framer.finish(&mut |event| told(&mut results, event, see));
+    results.seconds = began.elapsed().as_secs_f64();
+    match (end.stopped, end.exit) {
+        _ if !is_started => results.close(Verdict::Incomplete),
+        (Some(Stopped::Deadline), _) => results.close(Verdict::TimedOut),
+        (Some(_), Exit::Signal(_)) => results.close(Verdict::Stopped),
+        (_, exit) => results.end(exit, last),
     }
+    Finished {
+        job,
+        results,
+        broken: end.broken,
+        left: end.left,
+    }
+}
 
-    /// Read what there is. Returns whether there may be more.
-    pub(super) fn read(&mut self, see: &mut dyn FnMut(Seen<'_>)) -> bool {
-        let mut buffer = vec![0; BLOCK];
-        for _ in 0..TURN {
-            let Some(out) = &self.out else { return false };
-            match rustix::io::read(out, &mut buffer) {
-                Ok(0) => {
-                    self.out = None;
-                    return false;
-                }
-                Ok(read) => self.take(&buffer[..read], see),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return false,
-                Err(_) => {
-                    self.out = None;
-                    return false;
-                }
+async fn as_user(job: &Job, stop: Receiver<usize>, following: &mut Following<'_>) -> Result<End> {
+    let cannot = || format!("cannot run the tests of `{}`", job.package);
+    let (ours, theirs) = std::io::pipe().because(cannot)?;
+    let mut child = {
+        let mut command = spawn::command(job.binary.as_str());
+        command
+            .args(&job.arguments)
+            .envs(job.environment.iter().cloned())
+            .env("PWD", &job.folder)
+            .current_dir(&job.folder)
+            .stdin(Stdio::null())
+            .stdout(theirs.try_clone().because(cannot)?)
+            .stderr(theirs);
+        Child::start(&mut command).because(cannot)?
+    };
+    let pipes = Pipes::new([Some(ours.into()), None]).because(cannot)?;
+    let (status, stopped) = follow(&mut child, pipes, job, stop, following).await?;
+    let mut end = End {
+        exit: exit_code::to_exit(status),
+        stopped,
+        broken: None,
+        left: Vec::new(),
+    };
+    if let Some(Stopped::Failed(failure)) = &end.stopped {
+        end.broken = Some(failure.clone());
+    }
+    Ok(end)
+}
+
+async fn as_root(job: &Job, stop: Receiver<usize>, following: &mut Following<'_>) -> Result<End> {
+    let cannot = || format!("cannot run the tests of `{}`", job.package);
+    let (ours, theirs) = std::io::pipe().because(cannot)?;
+    let both = theirs.try_clone().because(cannot)?;
+    let mut child = exec_root::start(&request(job), theirs.into(), both.into())?;
+    let pipes = Pipes::new([Some(ours.into()), None]).because(cannot)?;
+    let (status, mut stopped) = follow(&mut child, pipes, job, stop, following).await?;
+    let outcome = child.reach.outcome(status);
+    let exit = match outcome.ended {
+        Some((code, timed_out)) => {
+            if timed_out {
+                stopped = Some(Stopped::Deadline);
             }
+            exit_code::to_test_exit(code)
         }
-        true
-    }
+        None => Exit::Unknown,
+    };
+    Ok(End {
+        exit,
+        stopped,
+        broken: outcome.broken,
+        left: outcome.left,
+    })
+}
 
-    fn take(&mut self, bytes: &[u8], see: &mut dyn FnMut(Seen<'_>)) {
-        if let Some(log) = &mut self.log
-            && self.logged < LOG_LIMIT
-        {
-            self.logged += bytes.len();
-            // A full disk must not stop the tests.
-            let _ = log.write_all(bytes);
-        }
-        let results = &mut self.results;
-        self.framer
-            .feed(bytes, &mut |event| told(results, event, see));
-    }
-
-    /// Look at its end and its clock. Returns whether it is over.
-    pub(super) fn look(&mut self) -> bool {
-        if self.exit.is_none() {
-            self.look_at_end();
-        }
-        if self.exit.is_none()
-            && self.stopping.is_none()
-            && self.began.elapsed() > self.job.deadline
-        {
-            self.timed_out = true;
-            self.signal(Signal::QUIT);
-            self.stopping = Some((Instant::now(), false));
-        }
-        if let Some((since, false)) = self.stopping
-            && since.elapsed() > GRACE
-        {
-            self.stopping = Some((since, true));
-            self.signal(Signal::KILL);
-        }
-        match &self.exit {
-            Some((_, at)) => self.out.is_none() || at.elapsed() > DRAIN,
-            None => false,
-        }
-    }
-
-    fn look_at_end(&mut self) {
-        let exit = match &mut self.kind {
-            Kind::User { child, .. } => {
-                // Not reaped: its group cannot be another's yet.
-                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-                match waitid(WaitId::Pid(Pid::from_child(child)), options) {
-                    Ok(None) | Err(rustix::io::Errno::INTR) => return,
-                    _ => {}
-                }
-                let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
-                match child.wait() {
-                    Ok(status) => exit_of(status),
-                    Err(_) => Exit::Unknown,
-                }
-            }
-            Kind::Root { test, begun, ended } => {
-                let status = test.try_wait();
-                for answer in test.answers() {
-                    match answer {
-                        Answer::Begun => *begun = true,
-                        Answer::Refused { what, hint } => {
-                            self.broken = Some(Answer::refusal(&what, hint.as_deref()));
-                        }
-                        Answer::Left(names) => self.left = names,
-                        Answer::Ended { code, timed_out } => *ended = Some((code, timed_out)),
-                    }
-                }
-                match (status, &ended) {
-                    (Ok(None), _) => return,
-                    (_, Some((code, timed_out))) => {
-                        self.timed_out |= timed_out;
-                        if let Err(failure) = test.delivered() {
-                            self.broken.get_or_insert(failure);
-                        }
-                        match code {
-                            129.. => Exit::Signal(i32::from(code - 128)),
-                            code => Exit::Code(i32::from(*code)),
-                        }
-                    }
-                    (status, None) => {
-                        let how = status.ok().flatten();
-                        let how = how.map_or_else(String::new, |status| format!(" ({status})"));
-                        let what = if *begun {
-                            Failure::step(format!("the helper of tests as root ended early{how}"))
-                        } else {
-                            Failure::host(format!("sudo refused a test as root{how}"))
-                                .hint("sudo -v")
-                        };
-                        self.broken.get_or_insert(what);
-                        Exit::Unknown
-                    }
-                }
-            }
-        };
-        self.exit = Some((exit, Instant::now()));
-        if let Kind::User { warden, .. } = &mut self.kind
-            && let Some(mut warden) = warden.take()
-        {
-            let _ = warden.wait();
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        match &self.kind {
-            Kind::User { child, .. } if self.exit.is_none() => {
-                let _ = kill_process_group(Pid::from_child(child), signal);
-                let _ = kill_process_group(Pid::from_child(child), Signal::CONT);
-            }
-            Kind::User { .. } => {}
-            Kind::Root { test, .. } if signal == Signal::QUIT => test.dump(),
-            // Asked a second time it is killed.
-            Kind::Root { test, .. } => test.interrupt(),
-        }
-    }
-
-    /// The user wants it to end; at the second time at once.
-    pub(super) fn stop(&mut self) {
-        match self.stopping {
-            None => {
-                self.signal(Signal::INT);
-                self.stopping = Some((Instant::now(), false));
-            }
-            Some((since, _)) => {
-                self.signal(Signal::KILL);
-                self.stopping = Some((since, true));
-            }
-        }
-    }
-
-    pub(super) fn finish(mut self, see: &mut dyn FnMut(Seen<'_>)) -> Finished {
-        self.read(see);
-        let mut results = self.results;
-        let last = self
-            .framer
-            .finish(&mut |event| told(&mut results, event, see));
-        results.seconds = self.began.elapsed().as_secs_f64();
-        let exit = self.exit.map_or(Exit::Unknown, |(exit, _)| exit);
-        if self.timed_out {
-            results.close(Verdict::TimedOut);
-        } else if self.stopping.is_some() && matches!(exit, Exit::Signal(_)) {
-            results.close(Verdict::Stopped);
-        } else {
-            results.end(exit, last);
-        }
-        Finished {
-            job: self.job,
-            results,
-            broken: self.broken,
-            left: self.left,
-        }
-    }
+async fn follow<R: Reach>(
+    child: &mut Child<R>,
+    pipes: Pipes,
+    job: &Job,
+    stop: Receiver<usize>,
+    following: &mut Following<'_>,
+) -> Result<(ExitStatus, Option<Stopped>)> {
+    let limits = Limits {
+        deadline: job.deadline,
+        at_deadline: Ask::Dump,
+        grace: Grace {
+            interrupt: GRACE,
+            terminate: Duration::ZERO,
+        },
+        ..Limits::new(stop)
+    };
+    core::follow(child, pipes, limits, following)
+        .await
+        .because(|| format!("cannot wait for the tests of `{}`", job.package))
 }
 
 /// One event into results, and to whoever follows.
@@ -299,14 +186,6 @@ pub fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) 
             see(Seen::Event(&event));
             results.see(event);
         }
-    }
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Unknown,
     }
 }
 

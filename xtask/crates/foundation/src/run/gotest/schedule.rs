@@ -1,21 +1,25 @@
 //! All links and jobs of a run: what may run beside what, and one loop that
 //! waits for whatever comes next. One thread, which outlives them all.
 
-use std::os::fd::BorrowedFd;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch::{self, Receiver};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::link::{Link, Linked, Linking};
-use super::process::Running;
-use super::{Finished, Job, Pool, Seen};
+use super::link::{self, Link, Linked};
+use super::{Finished, Job, Pool, Seen, process};
 use crate::failure::Result;
-use crate::run::Signals;
+use crate::run::core::{self, more_than};
+use crate::signals::Signals;
 
-/// How often clocks are looked at and the picture is drawn.
+/// How often the picture is drawn.
 const TICK: Duration = Duration::from_millis(100);
-/// Freshly linked binaries are seen by looking at files.
-const LINK_TICK: Duration = Duration::from_millis(20);
 
 /// What the run of a crew ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,57 +51,11 @@ pub struct Crew<'a> {
     pub size: usize,
 }
 
-/// What is to be done, and what is being done.
-struct Work {
-    /// The next one last.
-    links: Vec<Link>,
-    linking: Option<Linking>,
-    waiting: Vec<Job>,
-    /// With their numbers.
-    running: Vec<(usize, Running)>,
-}
-
-impl Work {
-    /// The next link, where none runs.
-    fn start_link(&mut self) -> Result<()> {
-        if self.linking.is_none()
-            && let Some(link) = self.links.pop()
-        {
-            self.linking = Some(Linking::start(link)?);
-        }
-        Ok(())
-    }
-
-    /// What has been linked since the last look.
-    fn linked(&mut self) -> Result<Vec<Linked>> {
-        let Some(now) = &mut self.linking else {
-            return Ok(Vec::new());
-        };
-        let (linked, over) = now.look()?;
-        if over {
-            self.linking = None;
-        }
-        Ok(linked)
-    }
-
-    /// Begin nothing more, and end what runs.
-    fn stop(&mut self) {
-        self.waiting.clear();
-        self.links.clear();
-        if let Some(linking) = &mut self.linking {
-            linking.stop();
-        }
-        for (_, job) in &mut self.running {
-            job.stop();
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.running.is_empty()
-            && self.waiting.is_empty()
-            && self.linking.is_none()
-            && self.links.is_empty()
-    }
+/// A job that runs.
+struct Running<'a> {
+    number: usize,
+    pool: Pool,
+    end: Pin<Box<dyn Future<Output = Finished> + 'a>>,
 }
 
 impl Crew<'_> {
@@ -105,44 +63,40 @@ impl Crew<'_> {
     ///
     /// # Errors
     /// When go cannot be started, or the system refuses to wait.
-    pub fn run(&self, mut links: Vec<Link>, observe: &mut dyn Observe) -> Result<Stop> {
+    pub fn run(&self, links: Vec<Link>, observe: &mut dyn Observe) -> Result<Stop> {
         let _attention = self.signals.attend();
-        links.reverse();
-        let mut work = Work {
-            links,
-            linking: None,
-            waiting: Vec::new(),
-            running: Vec::new(),
-        };
+        core::runtime()?.block_on(self.until_done(links, &RefCell::new(observe)))
+    }
+
+    async fn until_done(
+        &self,
+        links: Vec<Link>,
+        observe: &RefCell<&mut dyn Observe>,
+    ) -> Result<Stop> {
+        let mut links = VecDeque::from(links);
+        let (sender, mut linked) = unbounded_channel();
+        let mut linking: Option<Pin<Box<dyn Future<Output = Result<()>>>>> = None;
+        let mut waiting: Vec<Job> = Vec::new();
+        let mut running: Vec<Running<'_>> = Vec::new();
+        // How often all that runs has been asked to stop.
+        let stop = watch::Sender::new(0);
+        let mut interrupts = self.signals.subscribe();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut numbers, mut seen, mut stopped) = (0, 0, false);
         loop {
-            work.start_link()?;
-            for linked in work.linked()? {
-                if !stopped {
-                    work.waiting.extend(observe.linked(linked));
-                }
+            if linking.is_none()
+                && let Some(link) = links.pop_front()
+            {
+                linking = Some(Box::pin(link::run(link, stop.subscribe(), sender.clone())));
             }
-            while !stopped && let Some(at) = next(&work.waiting, &work.running, self.size) {
-                let job = work.waiting.swap_remove(at);
+            while let Some(at) = next(&waiting, &running, self.size) {
+                let job = waiting.swap_remove(at);
                 numbers += 1;
-                observe.started(&job, numbers);
-                match Running::start(job.clone()) {
-                    Ok(job) => work.running.push((numbers, job)),
-                    Err(failure) => {
-                        let finished = broken(job, failure);
-                        work.waiting.extend(observe.finished(numbers, finished));
-                    }
-                }
+                observe.borrow_mut().started(&job, numbers);
+                running.push(start(job, numbers, stop.subscribe(), observe));
             }
-            let more = self.attend(&mut work, observe);
-            let interrupts = self.signals.count();
-            let enough = observe.wants_to_stop() && !stopped;
-            if interrupts > seen || enough {
-                seen = interrupts;
-                stopped = true;
-                work.stop();
-            }
-            if work.is_done() {
+            if running.is_empty() && linking.is_none() && linked.is_empty() {
                 let interrupted = stopped && self.signals.count() > 0;
                 return Ok(if interrupted {
                     Stop::Interrupted
@@ -150,64 +104,87 @@ impl Crew<'_> {
                     Stop::Done
                 });
             }
-            observe.tick(&work.waiting);
-            if !more {
-                self.wait(&work);
+            let mut is_enough = false;
+            tokio::select! {
+                biased;
+                count = more_than(&mut interrupts, seen) => {
+                    seen = count;
+                    is_enough = true;
+                }
+                ended = ended(&mut linking) => {
+                    linking = None;
+                    ended?;
+                }
+                Some(linked) = linked.recv() => {
+                    if !stopped {
+                        waiting.extend(observe.borrow_mut().linked(linked));
+                    }
+                }
+                (number, finished) = first(&mut running) => {
+                    let again = observe.borrow_mut().finished(number, finished);
+                    if !stopped && self.signals.count() == 0 {
+                        waiting.extend(again);
+                    }
+                }
+                _ = ticks.tick() => {}
             }
-        }
-    }
-
-    /// Read, look, take off what has ended. Returns whether there is more to
-    /// read at once.
-    fn attend(&self, work: &mut Work, observe: &mut dyn Observe) -> bool {
-        let mut more = false;
-        let mut over = Vec::new();
-        for (at, (number, job)) in work.running.iter_mut().enumerate() {
-            more |= job.read(&mut |seen| observe.seen(*number, seen));
-            if job.look() {
-                over.push(at);
+            if is_enough || (!stopped && observe.borrow().wants_to_stop()) {
+                // Begin nothing more, and end what runs.
+                stopped = true;
+                waiting.clear();
+                links.clear();
+                stop.send_modify(|count| *count += 1);
             }
+            observe.borrow_mut().tick(&waiting);
         }
-        for at in over.into_iter().rev() {
-            let (number, job) = work.running.swap_remove(at);
-            let finished = job.finish(&mut |seen| observe.seen(number, seen));
-            let again = observe.finished(number, finished);
-            if self.signals.count() == 0 {
-                work.waiting.extend(again);
-            }
-        }
-        more
-    }
-
-    fn wait(&self, work: &Work) {
-        let wake = self.signals.fd();
-        let outputs = work.running.iter().flat_map(|(_, job)| job.fds());
-        let fds: Vec<BorrowedFd<'_>> = std::iter::once(wake)
-            .chain(outputs)
-            .chain(work.linking.iter().flat_map(Linking::fds))
-            .collect();
-        let mut fds: Vec<PollFd<'_>> = fds
-            .iter()
-            .map(|fd| PollFd::new(fd, PollFlags::IN))
-            .collect();
-        let limit = if work.linking.is_some() {
-            LINK_TICK
-        } else {
-            TICK
-        };
-        let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
-        self.signals.drain();
     }
 }
 
+fn start<'a>(
+    job: Job,
+    number: usize,
+    stop: Receiver<usize>,
+    observe: &'a RefCell<&mut dyn Observe>,
+) -> Running<'a> {
+    Running {
+        number,
+        pool: job.pool,
+        end: Box::pin(async move {
+            let mut see = |seen: Seen<'_>| observe.borrow_mut().seen(number, seen);
+            process::run(job, stop, &mut see).await
+        }),
+    }
+}
+
+/// The end of the go command; pending when it does not run.
+async fn ended(linking: &mut Option<Pin<Box<dyn Future<Output = Result<()>>>>>) -> Result<()> {
+    match linking {
+        Some(linking) => linking.await,
+        None => pending().await,
+    }
+}
+
+/// The first job to end, taken off `running`; pending when none runs.
+async fn first(running: &mut Vec<Running<'_>>) -> (usize, Finished) {
+    let (at, finished) = poll_fn(|context| {
+        for (at, job) in running.iter_mut().enumerate() {
+            if let Poll::Ready(finished) = job.end.as_mut().poll(context) {
+                return Poll::Ready((at, finished));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    (running.swap_remove(at).number, finished)
+}
+
 /// The job to start now: again before new, longest first.
-fn next(waiting: &[Job], running: &[(usize, Running)], size: usize) -> Option<usize> {
+fn next(waiting: &[Job], running: &[Running<'_>], size: usize) -> Option<usize> {
     if running.len() >= size.max(1) {
         return None;
     }
-    let is_taken = |pool: Pool| {
-        pool == Pool::Host && running.iter().any(|(_, job)| job.job.pool == Pool::Host)
-    };
+    let is_taken =
+        |pool: Pool| pool == Pool::Host && running.iter().any(|running| running.pool == Pool::Host);
     let order = |job: &Job| (job.again.is_some(), job.expected);
     waiting
         .iter()
@@ -218,15 +195,4 @@ fn next(waiting: &[Job], running: &[(usize, Running)], size: usize) -> Option<us
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
         })
         .map(|(at, _)| at)
-}
-
-fn broken(job: Job, failure: crate::failure::Failure) -> Finished {
-    let mut results = gotest::events::Package::new(job.package.clone());
-    results.close(gotest::events::Verdict::Incomplete);
-    Finished {
-        job,
-        results,
-        broken: Some(failure),
-        left: Vec::new(),
-    }
 }

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::room::{Room, ends, is_alive};
 use crate::failure::Exit;
 use crate::plan::Run;
-use crate::run::child::{How, run};
+use crate::run::step::{How, run};
 
 #[test]
 fn a_failure_shows_the_last_lines_and_where_the_rest_is() {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::room::Room;
 use crate::failure::{Exit, Failure};
 use crate::run::Observer;
-use crate::run::child::{Grace, How};
+use crate::run::core::Grace;
+use crate::run::step::How;
 
 /// Long enough for bash to have set its traps.
 const STARTED: Duration = Duration::from_millis(700);

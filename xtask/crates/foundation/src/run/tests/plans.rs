@@ -40,7 +40,7 @@ impl Room {
             root,
             ctx,
             ui: Ui::new(Color::Never, true, false),
-            signals: Signals::install().unwrap(),
+            signals: Signals::default(),
         }
     }
 

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::runtime::Runtime;
 
 use crate::failure::Result;
 use crate::plan::Run;
-use crate::run::child::{Grace, How, run};
-use crate::run::signals::Signals;
+use crate::run::core::{self, Grace};
+use crate::run::step::{How, run};
+use crate::signals::Signals;
 use crate::ui::{Color, Ui};
 
 /// Everything a supervised child needs, in a folder of its own.
@@ -15,6 +17,7 @@ pub(super) struct Room {
     pub(super) dir: tempfile::TempDir,
     pub(super) ui: Ui,
     pub(super) signals: Signals,
+    runtime: Runtime,
 }
 
 impl Room {
@@ -22,7 +25,8 @@ impl Room {
         Self {
             dir: tempfile::tempdir().unwrap(),
             ui: Ui::new(Color::Never, true, false),
-            signals: Signals::install().unwrap(),
+            signals: Signals::default(),
+            runtime: core::runtime().unwrap(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Room {
             deadline: Duration::from_secs(30),
             observer: None,
             signals: &self.signals,
+            runtime: &self.runtime,
             ui: &self.ui,
             grace: Grace {
                 interrupt: Duration::from_millis(150),

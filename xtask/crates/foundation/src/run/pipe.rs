@@ -1,119 +1,108 @@
-//! What comes out of a child, read without waiting.
+//! What comes out of a child, read without waiting and handed on in whole
+//! lines.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
+use rustix::io::retry_on_intr;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use super::tee::Tee;
+use super::spawn;
 
 /// Read at once.
 const BLOCK: usize = 64 << 10;
-/// Blocks read before the signals are looked at again.
+/// Blocks read before signals and clocks have their turn.
 const TURN: usize = 32;
-/// A line without its end is shown after this: it may be a prompt.
+/// An incomplete line is shown after this: it may be a prompt.
 const STALE: Duration = Duration::from_millis(200);
 
-/// Our end of a pipe; the child's stays as the child expects it.
-///
-/// # Errors
-/// The system's.
-pub(super) fn never_wait(fd: impl AsFd) -> std::io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(&fd)?;
-    Ok(rustix::fs::fcntl_setfl(
-        &fd,
-        flags | rustix::fs::OFlags::NONBLOCK,
-    )?)
-}
-
-/// One output stream of a child.
-#[derive(Default)]
-pub(super) struct Stream {
-    fd: Option<OwnedFd>,
+/// Our end of a pipe or a terminal; the child's end stays as the child expects
+/// it.
+#[derive(Debug, Default)]
+pub(super) struct Pipe {
+    fd: Option<AsyncFd<OwnedFd>>,
     partial: Vec<u8>,
     read_at: Option<Instant>,
 }
 
-impl Stream {
+impl Pipe {
+    /// Without a descriptor it is closed from the start.
+    ///
     /// # Errors
     /// The system's.
-    pub(super) fn new(fd: Option<impl Into<OwnedFd>>) -> std::io::Result<Self> {
-        let fd = fd.map(Into::into);
-        if let Some(fd) = &fd {
-            never_wait(fd)?;
-        }
+    pub(super) fn new(fd: Option<OwnedFd>) -> std::io::Result<Self> {
+        let open = |fd: OwnedFd| -> std::io::Result<_> {
+            never_wait(&fd)?;
+            spawn::awaitable(fd)
+        };
         Ok(Self {
-            fd,
+            fd: fd.map(open).transpose()?,
             ..Self::default()
         })
     }
 
-    /// To be polled; none once it is closed.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd)
+    pub(super) fn is_open(&self) -> bool {
+        self.fd.is_some()
     }
 
-    /// Take what is there, and at the end what has no line end.
-    pub(super) fn read_into(&mut self, tee: &mut Tee<'_>) {
-        self.read(|chunk| tee.write(chunk));
+    /// Ready when there is something to read; never once it is closed.
+    pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &self.fd {
+            Some(fd) => fd.poll_read_ready(context).map(|_| ()),
+            None => Poll::Pending,
+        }
     }
 
-    /// As [`Self::read_into`], for the standard output.
-    pub(super) fn read_output(&mut self, tee: &mut Tee<'_>) {
-        self.read(|chunk| tee.write_output(chunk));
-    }
-
-    /// As bytes, for a stream that is no log; at most `limit`.
-    pub(super) fn read_to(&mut self, bytes: &mut Vec<u8>, limit: usize) {
-        self.read(|chunk| {
-            let room = limit.saturating_sub(bytes.len());
-            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        });
-    }
-
-    fn read(&mut self, mut sink: impl FnMut(&[u8])) {
+    /// Hand on the lines that are there, and an incomplete one that is stale or
+    /// the last.
+    pub(super) fn read(&mut self, mut sink: impl FnMut(&[u8])) {
         let Some(fd) = &self.fd else { return };
         let mut buffer = vec![0; BLOCK];
+        let mut is_open = true;
         // Bounded, so that a flood cannot keep us from looking at signals.
         for _ in 0..TURN {
-            match rustix::io::read(fd, &mut buffer) {
+            let read = fd.try_io(Interest::READABLE, |fd| {
+                Ok(retry_on_intr(|| rustix::io::read(fd, &mut buffer))?)
+            });
+            match read {
                 Ok(read @ 1..) => {
                     self.read_at = Some(Instant::now());
                     whole_lines(&mut self.partial, &buffer[..read], &mut sink);
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // A terminal whose other end is closed is an error.
                 Ok(0) | Err(_) => {
-                    self.fd = None;
+                    is_open = false;
                     break;
                 }
             }
         }
-        if !self.partial.is_empty()
-            && (self.fd.is_none() || self.read_at.is_none_or(|at| at.elapsed() > STALE))
-        {
+        if !is_open {
+            self.fd = None;
+        }
+        if !is_open || self.read_at.is_none_or(|at| at.elapsed() > STALE) {
+            self.finish(sink);
+        }
+    }
+
+    /// Hand on an incomplete line.
+    pub(super) fn finish(&mut self, mut sink: impl FnMut(&[u8])) {
+        if !self.partial.is_empty() {
             sink(&self.partial);
             self.partial.clear();
         }
     }
+}
 
-    /// As [`Self::finish`], for the standard output.
-    pub(super) fn finish_output(&mut self, tee: &mut Tee<'_>) {
-        self.read_output(tee);
-        if !self.partial.is_empty() {
-            tee.write_output(&self.partial);
-            self.partial.clear();
-        }
-    }
-
-    /// Whatever it still holds is never completed.
-    pub(super) fn finish(&mut self, tee: &mut Tee<'_>) {
-        self.read_into(tee);
-        if !self.partial.is_empty() {
-            tee.write(&self.partial);
-            self.partial.clear();
-        }
-    }
+pub(super) fn never_wait(fd: &OwnedFd) -> std::io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok(rustix::fs::fcntl_setfl(
+        fd,
+        flags | rustix::fs::OFlags::NONBLOCK,
+    )?)
 }
 
 /// Hand on everything up to the last line end; keep the rest.

@@ -1,0 +1,312 @@
+//! The one loop that follows a child to its end: output, signals, deadline,
+//! observer and requests to stop. Steps, test binaries, the helpers for root
+//! and the linking of tests differ only in what they pass to [`follow`].
+
+use std::future::{pending, poll_fn};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::child::{Ask, Child, Reach, State};
+use super::pipe::Pipe;
+use crate::failure::{Because, Failure, Result};
+use crate::signals::Caught;
+
+/// How long a pipe may stay open after the child has ended: a process that it
+/// left behind may hold the pipe.
+const DRAIN: Duration = Duration::from_millis(300);
+
+/// The runtime of a plan. Children die with the thread that starts them, so all
+/// of it is the calling thread's.
+///
+/// # Errors
+/// When the system has no file descriptors left.
+pub(super) fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.because(|| "cannot wait for processes".to_owned())
+}
+
+/// How long a child has to end after SIGINT, and then after SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grace {
+    pub interrupt: Duration,
+    pub terminate: Duration,
+}
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self {
+            interrupt: Duration::from_secs(10),
+            terminate: Duration::from_secs(5),
+        }
+    }
+}
+
+/// When a child is made to end, and how.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) deadline: Duration,
+    /// What is asked for first at the deadline.
+    pub(super) at_deadline: Ask,
+    /// What is asked for first in all other cases.
+    pub(super) first: Ask,
+    pub(super) grace: Grace,
+    /// How often the user has asked to stop.
+    pub(super) stop: watch::Receiver<usize>,
+    /// The count at which the child is killed at once.
+    pub(super) kill_at: usize,
+    /// Signals at which the child is asked to print its goroutines.
+    pub(super) dump: Option<Caught>,
+    /// How often [`Follow::look`] is called.
+    pub(super) look: Duration,
+}
+
+impl Limits {
+    /// No deadline, and the usual manners.
+    pub(super) fn new(stop: watch::Receiver<usize>) -> Self {
+        Self {
+            deadline: Duration::MAX,
+            at_deadline: Ask::Interrupt,
+            first: Ask::Interrupt,
+            grace: Grace::default(),
+            stop,
+            kill_at: 2,
+            dump: None,
+            look: Duration::from_millis(100),
+        }
+    }
+}
+
+/// One of a child's output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+/// What is done with a child's output, and what else is looked at meanwhile.
+pub(super) trait Follow {
+    /// Whole lines, or what has no line end.
+    fn output(&mut self, stream: Stream, bytes: &[u8]);
+
+    /// Several times a second. A failure ends the child.
+    fn look(&mut self) -> Option<Failure> {
+        None
+    }
+
+    fn note(&mut self, _text: &str) {}
+}
+
+/// Why a child was made to end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    Interrupted,
+    Deadline,
+    Failed(Failure),
+}
+
+/// A child that is made to end.
+struct Stopping {
+    why: Stopped,
+    asked: Ask,
+    since: Instant,
+}
+
+impl Stopping {
+    /// When to ask more strongly, and for what.
+    fn next(&self, grace: Grace) -> Option<(Instant, Ask)> {
+        let (patience, ask) = match self.asked {
+            Ask::Interrupt | Ask::Dump => (grace.interrupt, Ask::Terminate),
+            Ask::Terminate => (grace.terminate, Ask::Kill),
+            Ask::Kill => return None,
+        };
+        Some((self.since.checked_add(patience)?, ask))
+    }
+}
+
+/// The outputs of a child.
+#[derive(Debug, Default)]
+pub(super) struct Pipes {
+    out: Pipe,
+    err: Pipe,
+}
+
+impl Pipes {
+    /// # Errors
+    /// The system's.
+    pub(super) fn new([out, err]: [Option<OwnedFd>; 2]) -> std::io::Result<Self> {
+        Ok(Self {
+            out: Pipe::new(out)?,
+            err: Pipe::new(err)?,
+        })
+    }
+
+    async fn ready(&self) {
+        poll_fn(|context| {
+            let out = self.out.poll_ready(context);
+            let err = self.err.poll_ready(context);
+            if out.is_ready() { out } else { err }
+        })
+        .await;
+    }
+
+    /// Errors last: of what came at once they belong at the end.
+    fn read(&mut self, follow: &mut dyn Follow) {
+        self.out.read(|bytes| follow.output(Stream::Out, bytes));
+        self.err.read(|bytes| follow.output(Stream::Err, bytes));
+    }
+
+    /// Until both are closed.
+    async fn drain(&mut self, follow: &mut dyn Follow) {
+        self.read(follow);
+        while self.out.is_open() || self.err.is_open() {
+            self.ready().await;
+            self.read(follow);
+        }
+    }
+
+    fn finish(&mut self, follow: &mut dyn Follow) {
+        self.read(follow);
+        self.out.finish(|bytes| follow.output(Stream::Out, bytes));
+        self.err.finish(|bytes| follow.output(Stream::Err, bytes));
+    }
+}
+
+/// Follow `child` to its end and reap it. Returns its status and, when it was
+/// made to end, why.
+///
+/// # Errors
+/// When the system refuses to wait for it.
+pub(super) async fn follow<R: Reach>(
+    child: &mut Child<R>,
+    mut pipes: Pipes,
+    mut limits: Limits,
+    follow: &mut dyn Follow,
+) -> std::io::Result<(ExitStatus, Option<Stopped>)> {
+    let stopped = until_ended(child, &mut pipes, &mut limits, follow).await;
+    // Nothing may be left to wait for.
+    let _ = timeout(DRAIN, pin!(pipes.drain(follow))).await;
+    child.reach.exchange();
+    let status = child.reap()?;
+    pipes.finish(follow);
+    Ok((status, stopped))
+}
+
+async fn until_ended<R: Reach>(
+    child: &mut Child<R>,
+    pipes: &mut Pipes,
+    limits: &mut Limits,
+    follow: &mut dyn Follow,
+) -> Option<Stopped> {
+    // None where the clock does not go that far.
+    let deadline = Instant::now().checked_add(limits.deadline);
+    let mut looks = interval(limits.look);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping: Option<Stopping> = None;
+    let (mut stops, mut is_suspended) = (0, false);
+    loop {
+        let more = stopping.as_ref().and_then(|now| now.next(limits.grace));
+        let ask = tokio::select! {
+            biased;
+            () = child.ended() => break,
+            count = more_than(&mut limits.stop, stops) => {
+                stops = count;
+                let at_once = stopping.is_some() || count >= limits.kill_at;
+                let ask = if at_once { Ask::Kill } else { limits.first };
+                Some((ask, Some(Stopped::Interrupted)))
+            }
+            () = until(deadline), if stopping.is_none() => {
+                Some((limits.at_deadline, Some(Stopped::Deadline)))
+            }
+            () = dump(&mut limits.dump) => Some((Ask::Dump, None)),
+            () = until(more.map(|(at, _)| at)) => more.map(|(_, ask)| (ask, None)),
+            () = poll_fn(|context| child.reach.poll_ready(context)) => {
+                child.reach.exchange();
+                None
+            }
+            () = pipes.ready() => {
+                pipes.read(follow);
+                // Clocks stand still until this yields.
+                yield_now().await;
+                None
+            }
+            _ = looks.tick() => {
+                // For lines that have become stale.
+                pipes.read(follow);
+                let failed = suspended(child, stopping.is_some(), &mut is_suspended, follow);
+                let seen = follow.look().filter(|_| stopping.is_none());
+                let failed = failed.or(seen);
+                failed.map(|failure| (limits.first, Some(Stopped::Failed(failure))))
+            }
+        };
+        if let Some((ask, why)) = ask {
+            child.ask(ask);
+            let before = stopping.take().map(|stopping| stopping.why);
+            stopping = why.or(before).map(|why| Stopping {
+                why,
+                asked: ask,
+                since: Instant::now(),
+            });
+        }
+    }
+    stopping.map(|stopping| stopping.why)
+}
+
+/// A child that asks on the terminal from the background is suspended by the
+/// system and would never go on. A child that was suspended in another way may
+/// be continued by whoever did it.
+fn suspended<R: Reach>(
+    child: &Child<R>,
+    is_stopping: bool,
+    was_noted: &mut bool,
+    follow: &mut dyn Follow,
+) -> Option<Failure> {
+    let State::Suspended(signal) = child.look() else {
+        return None;
+    };
+    if is_stopping || std::mem::replace(was_noted, true) {
+        return None;
+    }
+    if signal == Signal::TTIN.as_raw() || signal == Signal::TTOU.as_raw() {
+        return Some(
+            Failure::step("it asks something on the terminal, which a step does not have")
+                .hint("answer beforehand: log in, or unlock the key, and try again"),
+        );
+    }
+    let pid = child.pid().as_raw_nonzero();
+    follow.note(&format!(
+        "the step is suspended; `kill -CONT {pid}` continues it"
+    ));
+    None
+}
+
+/// Until the user has asked to stop more than `seen` times. Returns how often.
+pub(super) async fn more_than(stop: &mut watch::Receiver<usize>, seen: usize) -> usize {
+    match stop.wait_for(|count| *count > seen).await {
+        Ok(count) => *count,
+        Err(_) => pending().await,
+    }
+}
+
+/// Until the next of these signals.
+async fn dump(caught: &mut Option<Caught>) {
+    match caught {
+        Some(caught) => drop(caught.next().await),
+        None => pending().await,
+    }
+}
+
+/// Until `at`, or forever.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}

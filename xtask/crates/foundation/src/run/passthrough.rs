@@ -1,0 +1,75 @@
+//! Standing in for a child in another PID namespace: same terminal, same
+//! process group, and both end with the same exit code.
+
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::child::End;
+use super::{core, exit_code, spawn, step};
+use crate::failure::{Because, Failure, Result};
+use crate::signals::{Caught, Signals};
+
+/// Run `argv` and hand on the signals that reach this process alone. Returns
+/// the child's exit code, 128 + N for a signal, as a shell does.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn pass_through(argv: &[String], signals: &Signals) -> Result<u8> {
+    let (program, rest) = argv
+        .split_first()
+        .ok_or_else(|| Failure::usage("no command"))?;
+    let _attention = signals.attend();
+    let runtime = core::runtime()?;
+    let status = runtime.block_on(async {
+        let caught =
+            Caught::new(&handed_on()).because(|| "cannot install signal handlers".to_owned())?;
+        let mut command = spawn::command(program);
+        let mut child = spawn::spawn_here(command.args(rest))
+            .map_err(|error| step::cannot_start(program, &error))?;
+        until_ended(&child, caught)
+            .await
+            .and_then(|()| child.wait())
+            .because(|| "cannot wait for a child".to_owned())
+    })?;
+    Ok(exit_code::of(status))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a child of this process, which nothing else reaps"
+)]
+async fn until_ended(child: &Child, mut caught: Caught) -> std::io::Result<()> {
+    // By number as seen from here: the child does not know its own.
+    let pid = Pid::from_child(child);
+    let end = End::of(pid)?;
+    loop {
+        tokio::select! {
+            biased;
+            () = end.wait() => return Ok(()),
+            signal = caught.next() => {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+}
+
+/// A Ctrl-C reaches every process on the terminal by itself; two would mean "at
+/// once". Without a terminal the child does not get it.
+fn handed_on() -> Vec<Signal> {
+    let mut signals = vec![Signal::TERM, Signal::HUP];
+    if std::fs::File::open("/dev/tty").is_err() {
+        signals.push(Signal::INT);
+    }
+    signals
+}
+
+/// Become `argv`; comes back only when that is impossible.
+pub fn replace_process(argv: &[String]) -> Failure {
+    let Some((program, rest)) = argv.split_first() else {
+        return Failure::usage("no command");
+    };
+    let error = spawn::command(program).args(rest).exec();
+    step::cannot_start(program, &error)
+}

@@ -1,0 +1,291 @@
+//! A step that runs a command: how its child is started, and what the child's
+//! end means.
+
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::runtime::Runtime;
+
+use super::child::{Ask, Child, Reach};
+use super::core::{self, Grace, Limits, Pipes, Stopped};
+use super::tee::Tee;
+use super::{Observer, Reader, excerpt, exit_code, interrupted, spawn, terminal};
+use crate::ctx::host::Host;
+use crate::failure::{Because, Exit, Failure, Result};
+use crate::plan::Run;
+use crate::signals::Signals;
+use crate::typed;
+use crate::ui::Ui;
+
+/// How a child is run and watched.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub(super) struct How<'a> {
+    pub(super) log: Option<Utf8PathBuf>,
+    pub(super) deadline: Duration,
+    pub(super) observer: Option<&'a mut Observer>,
+    pub(super) signals: &'a Signals,
+    pub(super) runtime: &'a Runtime,
+    pub(super) ui: &'a Ui,
+    pub(super) grace: Grace,
+    /// The child gets the listed environment and nothing of ours.
+    pub(super) only_listed: bool,
+    /// The count of Ctrl-C at which nothing is waited for any more.
+    pub(super) kill_at: usize,
+    /// A recipe's standard output goes to ours, and to a terminal it may draw.
+    pub(super) output_is_ours: bool,
+    /// What it prints goes to the log alone.
+    pub(super) quiet: bool,
+    /// What it prints goes to the log and here.
+    pub(super) reader: Option<&'a mut dyn Reader>,
+    /// A test binary, as `plan::Run::tests` says.
+    pub(super) tests: bool,
+}
+
+/// Run to the end, or to one of the other ends.
+pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
+    let log = how.log.clone();
+    how.output_is_ours &= run.recipe;
+    how.quiet = run.quiet;
+    how.tests = run.tests;
+    let Some((program, rest)) = run.argv.split_first() else {
+        return Err(Failure::step(format!("step \"{why}\" has no command")));
+    };
+    let mut command = spawn::command(program);
+    let marked = |word: &String| {
+        let marks = run.tests && word == "-test.v";
+        if marks {
+            "-test.v=test2json".to_owned()
+        } else {
+            word.clone()
+        }
+    };
+    command.args(rest.iter().map(marked)).stdin(Stdio::null());
+    if how.only_listed {
+        command.env_clear();
+    }
+    command.envs(run.env.iter().map(|(name, value)| (name, value)));
+    if let Some(cwd) = &run.cwd {
+        // Else the system's error would read as if the program were missing.
+        if !cwd.is_dir() {
+            return Err(Failure::step(format!(
+                "step \"{why}\" failed: there is no folder `{cwd}`"
+            )));
+        }
+        command.current_dir(cwd);
+    }
+    if run.recipe && wants_terminal(run) && how.ui.is_interactive() {
+        command.stdin(Stdio::inherit());
+        return in_foreground(&mut command, run, why, &how);
+    }
+    let start = |command: &mut Command| {
+        Child::start(command).map_err(|error| cannot_start(program, &error))
+    };
+    let ended = supervise(&mut command, program, how, start)?;
+    let is_fine = |status: ExitStatus| {
+        status
+            .code()
+            .is_some_and(|code| code == 0 || run.also_ok.contains(&code))
+    };
+    match ended.stopped {
+        Some(failure) => Err(stopped(failure, why, ended.tail, log.as_deref())),
+        None if is_fine(ended.status) || run.may_fail => Ok(()),
+        None if run.tests => {
+            let exit = Exit::Child(exit_code::of(ended.status));
+            let ended = format!("the tests ended with {}", ended.status);
+            Err(in_log(Failure::new(exit, ended), log.as_deref()))
+        }
+        None => Err(ended_badly(
+            why,
+            program,
+            ended.status,
+            ended.tail,
+            log.as_deref(),
+        )),
+    }
+}
+
+/// `docker run -it`: it converses with whoever is at the terminal, and ends with
+/// an error where there is none.
+fn wants_terminal(run: &Run) -> bool {
+    let Some(line) = run.argv.last().filter(|line| line.contains("docker ")) else {
+        return false;
+    };
+    let has = |words: &[&str]| line.split_whitespace().any(|word| words.contains(&word));
+    has(&["-it", "-ti"]) || (has(&["-i", "--interactive"]) && has(&["-t", "--tty"]))
+}
+
+/// As a shell would start it: the terminal is the child's until it ends, and
+/// nothing of what it prints is ours.
+fn in_foreground(command: &mut Command, run: &Run, why: &str, how: &How<'_>) -> Result<()> {
+    let program = run.argv.first().map_or("", String::as_str);
+    let status = spawn::spawn_here(command)
+        .map_err(|error| cannot_start(program, &error))?
+        .wait()
+        .because(|| format!("cannot wait for `{program}`"))?;
+    if how.signals.count() > 0 {
+        return Err(interrupted());
+    }
+    if status.success() || run.may_fail {
+        return Ok(());
+    }
+    if how.signals.explain_failure() {
+        return Err(interrupted());
+    }
+    Err(ended_badly(why, program, status, Vec::new(), None))
+}
+
+/// Evidence for an end that we brought about.
+pub(super) fn stopped(
+    mut failure: Failure,
+    why: &str,
+    tail: Vec<String>,
+    log: Option<&Utf8Path>,
+) -> Failure {
+    if failure.exit == Exit::Interrupted || failure.exit == Exit::NodeDied {
+        return failure;
+    }
+    failure.what = format!("step \"{why}\" failed: {}", failure.what);
+    if failure.excerpt.is_empty() {
+        failure = excerpt::of(failure, tail);
+    }
+    in_log(failure, log)
+}
+
+pub(super) fn in_log(failure: Failure, log: Option<&Utf8Path>) -> Failure {
+    match log {
+        Some(log) => failure.cause(format!("its whole output is in {log}")),
+        None => failure,
+    }
+}
+
+fn ended_badly(
+    why: &str,
+    program: &str,
+    status: ExitStatus,
+    tail: Vec<String>,
+    log: Option<&Utf8Path>,
+) -> Failure {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let mut failure = Failure::step(format!(
+        "step \"{why}\" failed: `{name}` ended with {status}"
+    ));
+    failure = excerpt::of(failure, tail);
+    in_log(failure, log)
+}
+
+/// How a supervised child came to its end.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    /// Its last lines.
+    pub(super) tail: Vec<String>,
+    /// What a helper said to this process.
+    pub(super) answer: Vec<u8>,
+    /// Set when it was made to end, and why.
+    pub(super) stopped: Option<Failure>,
+}
+
+/// Start a child with `start` and follow it to its end. `command` is what
+/// `start` runs; its outputs are set here.
+pub(super) fn supervise<R: Reach>(
+    command: &mut Command,
+    name: &str,
+    how: How<'_>,
+    start: impl FnOnce(&mut Command) -> Result<Child<R>>,
+) -> Result<Ended> {
+    let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
+    tee.output_is_ours = how.output_is_ours;
+    tee.quiet = how.quiet;
+    tee.reader = how.reader;
+    tee.observer = how.observer;
+    tee.answer = R::ANSWERS.then(Vec::new);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
+    let mut drawn = drawn.map(|terminal| {
+        command.stderr(Stdio::from(terminal.childs));
+        terminal.ours
+    });
+    if how.tests {
+        drawn = Some(one_stream(command).because(|| "cannot make a pipe".to_owned())?);
+    }
+    let limits = Limits {
+        deadline: how.deadline,
+        at_deadline: if how.tests { Ask::Dump } else { Ask::Interrupt },
+        grace: how.grace,
+        kill_at: how.kill_at,
+        ..Limits::new(how.signals.subscribe())
+    };
+    how.runtime.block_on(async {
+        let mut child = start(command)?;
+        // Ours of the child's end goes, else it would never be seen to close.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let [out, err] = child.take_outputs();
+        let pipes = Pipes::new([out, drawn.or(err)])
+            .because(|| "cannot read a child's output".to_owned())?;
+        let (status, stopped) = core::follow(&mut child, pipes, limits, &mut tee)
+            .await
+            .because(|| format!("cannot wait for `{name}`"))?;
+        let (tail, answer) = tee.into_parts();
+        Ok(Ended {
+            status,
+            tail,
+            answer,
+            stopped: stopped.map(|stopped| match stopped {
+                Stopped::Interrupted => interrupted(),
+                Stopped::Deadline => {
+                    let limit = how.deadline.as_secs();
+                    Failure::new(Exit::Deadline, format!("not done after {limit} s"))
+                }
+                Stopped::Failed(failure) => failure,
+            }),
+        })
+    })
+}
+
+/// Both of a child's outputs in the order that it wrote them.
+fn one_stream(command: &mut Command) -> std::io::Result<OwnedFd> {
+    let (ours, theirs) = std::io::pipe()?;
+    command.stdout(theirs.try_clone()?).stderr(theirs);
+    Ok(ours.into())
+}
+
+pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
+    let failure = Failure::host(format!("cannot start `{name}`"));
+    let is_path = name.contains('/');
+    match error.kind() {
+        ErrorKind::NotFound if is_path && std::path::Path::new(name).exists() => {
+            failure.cause(error).cause(
+                "the file is there, but the interpreter in its first line, or its loader, is not",
+            )
+        }
+        // Denied is also what the system says of a folder on PATH that may not
+        // be searched.
+        ErrorKind::NotFound | ErrorKind::PermissionDenied
+            if !is_path && Host::which(name).is_none() =>
+        {
+            failure
+                .cause("there is no such program on PATH")
+                .hint(typed!("doctor"))
+        }
+        ErrorKind::NotFound => failure.cause(error).hint(typed!("doctor")),
+        _ => failure.cause(error),
+    }
+}
+
+/// Run with the terminal: same process group, streams inherited. Returns the
+/// child's own exit code, 128 + N for a signal, as a shell does.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn interactive(argv: &[String]) -> Result<u8> {
+    let (program, rest) = argv
+        .split_first()
+        .ok_or_else(|| Failure::usage("no command"))?;
+    let mut command = spawn::command(program);
+    let status = spawn::spawn_here(command.args(rest))
+        .and_then(|mut child| child.wait())
+        .map_err(|error| cannot_start(program, &error))?;
+    Ok(exit_code::of(status))
+}
