@@ -173,27 +173,44 @@ fn ctrl_c_while_nothing_runs_ends_us_at_once() {
     }
 }
 
+/// A run that was started as by `nohup`.
+fn without_hang_up(home: &Home, script: &str) -> Harness {
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$0\" internal run-plan"])
+        .arg(home.xtask(&[]).get_program())
+        .env("HOME", &home.root)
+        .current_dir(&home.root);
+    Harness::start(&mut command, &plan([bash(script)]))
+}
+
 #[test]
 fn what_our_parent_ignores_we_ignore() {
     let home = Home::new();
-    let mut command = std::process::Command::new("sh");
-    let xtask = home.xtask(&[]);
-    command
-        .args(["-c", "trap '' HUP; exec \"$0\" internal run-plan"])
-        .arg(xtask.get_program())
-        .env("HOME", &home.root)
-        .current_dir(&home.root);
-    let mut harness = Harness::start(
-        &mut command,
-        &plan([bash("echo $$ >~/child; sleep 1; touch ~/done")]),
-    );
+    let script = "echo $$ >~/child; until [ -e ~/go ]; do sleep 0.05; done; touch ~/done";
+    let mut harness = without_hang_up(&home, script);
     pid_in(&home, "child");
     harness.signal(Signal::HUP);
     std::thread::sleep(Duration::from_millis(200));
     assert!(!harness.has_ended());
+    home.write("go", "");
     let said = harness.end();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(home.path("done").exists());
+}
+
+#[test]
+fn where_hang_ups_are_ignored_other_signals_still_stop_the_run() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = Home::new();
+        let harness = without_hang_up(&home, "echo $$ >~/child; sleep 300");
+        let child = pid_in(&home, "child");
+        harness.signal(Signal::HUP);
+        harness.signal(signal);
+        let said = harness.end();
+        assert_eq!(said.code, Some(130), "{signal:?}: {}", said.stderr);
+        assert!(!is_alive(child));
+    }
 }
 
 #[test]

@@ -74,7 +74,8 @@ fn a_log_that_cannot_be_made_starts_nothing() {
         ..room.how()
     };
     assert!(Room::bash(&format!("touch {mark}"), how).is_err());
-    std::thread::sleep(Duration::from_millis(50));
+    // A whole life of a child later.
+    Room::bash("true", room.how()).unwrap();
     assert!(!mark.exists());
 }
 
@@ -83,7 +84,8 @@ fn what_forks_away_holding_the_pipe_does_not_hold_us() {
     let room = Room::new();
     let (same, own) = (room.path("same"), room.path("own"));
     let script = format!(
-        "sleep 60 & echo $! >{same}; setsid sleep 60 & echo $! >{own}; sleep 0.1; echo done"
+        "sleep 60 & echo $! >{same}; setsid sh -c 'echo $$ >{own}; exec sleep 60' & \
+         until [ -s {own} ]; do sleep 0.01; done; echo done"
     );
     let began = Instant::now();
     Room::bash(&script, room.how()).unwrap();

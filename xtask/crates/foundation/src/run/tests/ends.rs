@@ -2,14 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
+
 use super::room::Room;
 use crate::failure::{Exit, Failure};
 use crate::run::Observer;
 use crate::run::core::Grace;
 use crate::run::step::How;
 
-/// Long enough for bash to have set its traps.
-const STARTED: Duration = Duration::from_millis(700);
+/// Ends a child as its deadline would, as soon as `is_time`.
+fn deadline_when(is_time: impl Fn() -> bool + 'static) -> Observer {
+    Box::new(move || is_time().then(|| Failure::new(Exit::Deadline, "it is time")))
+}
+
+/// The same once there is a file, which the child writes when its traps are set.
+fn deadline_at(mark: Utf8PathBuf) -> Observer {
+    deadline_when(move || mark.exists())
+}
 
 #[test]
 fn a_deadline_ends_the_step_and_says_what_it_last_said() {
@@ -44,18 +53,34 @@ fn no_deadline_overflows_the_clock() {
 }
 
 #[test]
-fn who_ignores_int_and_term_is_killed_after_the_grace() {
+fn a_flood_does_not_keep_a_deadline_waiting() {
     let room = Room::new();
     let how = How {
-        deadline: STARTED,
+        deadline: Duration::from_secs(1),
         ..room.how()
     };
     let began = Instant::now();
-    let failure = Room::bash("trap '' INT TERM; while :; do sleep 0.05; done", how).unwrap_err();
+    let failure = Room::bash("yes", how).unwrap_err();
     assert_eq!(failure.exit, Exit::Deadline);
-    let took = began.elapsed();
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn who_ignores_int_and_term_is_killed_after_the_grace() {
+    let room = Room::new();
+    let ready = room.path("ready");
+    let mut observer = deadline_at(ready.clone());
+    let how = How {
+        observer: Some(&mut observer),
+        ..room.how()
+    };
+    let script = format!("trap '' INT TERM; touch {ready}; while :; do sleep 0.05; done");
+    let failure = Room::bash(&script, how).unwrap_err();
+    assert_eq!(failure.exit, Exit::Deadline);
+    let since = ready.metadata().unwrap().modified().unwrap();
+    let took = since.elapsed().unwrap();
     assert!(
-        took > STARTED + Duration::from_millis(300) && took < Duration::from_secs(3),
+        took > Duration::from_millis(300) && took < Duration::from_secs(3),
         "{took:?}"
     );
 }
@@ -63,17 +88,19 @@ fn who_ignores_int_and_term_is_killed_after_the_grace() {
 #[test]
 fn who_cleans_up_on_int_is_given_the_time() {
     let room = Room::new();
-    let mark = room.path("mark");
+    let (ready, mark) = (room.path("ready"), room.path("mark"));
+    let mut observer = deadline_at(ready.clone());
     let how = How {
-        deadline: STARTED,
+        observer: Some(&mut observer),
         grace: Grace {
             interrupt: Duration::from_secs(10),
             ..room.how().grace
         },
         ..room.how()
     };
-    let script =
-        format!("trap 'sleep 0.3; touch {mark}; exit 1' INT; while :; do sleep 0.05; done");
+    let script = format!(
+        "trap 'sleep 0.3; touch {mark}; exit 1' INT; touch {ready}; while :; do sleep 0.05; done"
+    );
     Room::bash(&script, how).unwrap_err();
     assert!(mark.exists());
 }
@@ -81,17 +108,20 @@ fn who_cleans_up_on_int_is_given_the_time() {
 #[test]
 fn term_comes_between_int_and_kill() {
     let room = Room::new();
-    let mark = room.path("mark");
+    let (ready, mark) = (room.path("ready"), room.path("mark"));
+    let mut observer = deadline_at(ready.clone());
     let how = How {
-        deadline: STARTED,
+        observer: Some(&mut observer),
         grace: Grace {
             terminate: Duration::from_secs(10),
             ..room.how().grace
         },
         ..room.how()
     };
-    let script =
-        format!("trap '' INT; trap 'touch {mark}; exit 1' TERM; while :; do sleep 0.05; done");
+    let script = format!(
+        "trap '' INT; trap 'touch {mark}; exit 1' TERM; touch {ready}; \
+         while :; do sleep 0.05; done"
+    );
     Room::bash(&script, how).unwrap_err();
     assert!(mark.exists());
 }
@@ -99,7 +129,7 @@ fn term_comes_between_int_and_kill() {
 #[test]
 fn a_first_interrupt_asks_and_a_second_kills_at_once() {
     let room = Room::new();
-    let mark = room.path("mark");
+    let (ready, mark) = (room.path("ready"), room.path("mark"));
     let patient = How {
         grace: Grace {
             interrupt: Duration::from_secs(30),
@@ -107,15 +137,10 @@ fn a_first_interrupt_asks_and_a_second_kills_at_once() {
         },
         ..room.how()
     };
-    let script = format!("trap 'echo asked >>{mark}' INT; while :; do sleep 0.05; done");
+    let script =
+        format!("trap 'echo asked >>{mark}' INT; touch {ready}; while :; do sleep 0.05; done");
     let began = Instant::now();
-    let failure = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            room.signals.raise();
-            std::thread::sleep(Duration::from_millis(300));
-            room.signals.raise();
-        });
+    let failure = room.interrupting(&[ready, mark.clone()], || {
         Room::bash(&script, patient).unwrap_err()
     });
     assert_eq!(failure.exit, Exit::Interrupted);
@@ -126,6 +151,7 @@ fn a_first_interrupt_asks_and_a_second_kills_at_once() {
 #[test]
 fn while_undoing_the_first_interrupt_kills() {
     let room = Room::new();
+    let ready = room.path("ready");
     let how = How {
         kill_at: 1,
         grace: Grace {
@@ -134,52 +160,52 @@ fn while_undoing_the_first_interrupt_kills() {
         },
         ..room.how()
     };
+    let script = format!("trap '' INT; touch {ready}; while :; do sleep 0.05; done");
     let began = Instant::now();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(200));
-            room.signals.raise();
-        });
-        Room::bash("trap '' INT; while :; do sleep 0.05; done", how).unwrap_err();
-    });
+    room.interrupting(&[ready], || Room::bash(&script, how).unwrap_err());
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
 fn a_flood_does_not_keep_an_interrupt_waiting() {
     let room = Room::new();
+    let ready = room.path("ready");
     let began = Instant::now();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            room.signals.raise();
-        });
-        let failure = Room::bash("yes", room.how()).unwrap_err();
-        assert_eq!(failure.exit, Exit::Interrupted);
-    });
-    assert!(began.elapsed() < Duration::from_secs(3));
+    let script = format!("(yes | head -c 50000000; touch {ready}; yes)");
+    let failure = room.interrupting(&[ready], || Room::bash(&script, room.how()).unwrap_err());
+    assert_eq!(failure.exit, Exit::Interrupted);
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
 fn who_suspends_itself_is_waited_for_and_can_be_stopped() {
     let room = Room::new();
-    // Continued by somebody else it goes on.
+    // Continued by another process it goes on.
     Room::bash(
-        "(sleep 0.3; kill -CONT $$) & kill -STOP $$; echo on",
+        "(until grep -q '^State:.T' /proc/$$/status; do sleep 0.01; done; kill -CONT $$) & \
+         kill -STOP $$; echo on",
         room.how(),
     )
     .unwrap();
     assert_eq!(room.log(), "on\n");
     let began = Instant::now();
+    let pid = room.path("pid");
+    let script = format!("echo $$ >{pid}; kill -STOP $$; sleep 60");
+    let is_suspended = move || {
+        let pid = std::fs::read_to_string(&pid).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()));
+        status.is_ok_and(|status| status.contains("State:\tT"))
+    };
+    let mut observer = deadline_when(is_suspended);
     let how = How {
-        deadline: Duration::ZERO,
+        observer: Some(&mut observer),
         grace: Grace {
             interrupt: Duration::from_secs(30),
             terminate: Duration::from_secs(30),
         },
         ..room.how()
     };
-    Room::bash("kill -STOP $$; sleep 60", how).unwrap_err();
+    Room::bash(&script, how).unwrap_err();
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "a suspended child cannot hear SIGINT"

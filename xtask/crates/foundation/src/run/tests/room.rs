@@ -64,9 +64,35 @@ impl Room {
         run(&step, "try it", how)
     }
 
+    /// Interrupt `work` once for each of `marks`, as soon as that file is there.
+    pub(super) fn interrupting<T>(&self, marks: &[Utf8PathBuf], work: impl FnOnce() -> T) -> T {
+        interrupting(&self.signals, marks, work)
+    }
+
     pub(super) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.path("log")).unwrap()).into_owned()
     }
+}
+
+/// Raise `signals` once for each of `marks`, as soon as that file is there.
+pub(super) fn interrupting<T>(
+    signals: &Signals,
+    marks: &[Utf8PathBuf],
+    work: impl FnOnce() -> T,
+) -> T {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for mark in marks {
+                let end = Instant::now() + Duration::from_secs(30);
+                while !mark.exists() && Instant::now() < end {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                assert!(mark.exists(), "no {mark}");
+                signals.raise();
+            }
+        });
+        work()
+    })
 }
 
 /// SIGKILL takes effect a moment after it was sent.

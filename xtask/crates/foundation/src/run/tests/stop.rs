@@ -1,14 +1,24 @@
 //! Ending processes that are not our children.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use super::plans::{Fake, Room};
 use super::*;
 use crate::ctx::host::Host;
 use crate::plan::ProcessIdentity;
 
 /// A bystander to be stopped, with its identity.
-fn bystander(script: &str) -> (std::process::Child, ProcessIdentity) {
-    let child = spawn::spawn(spawn::command("bash").args(["-c", script])).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+/// On SIGTERM it runs `on_term`.
+fn bystander(on_term: &str) -> (std::process::Child, ProcessIdentity) {
+    let script = format!("trap '{on_term}' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut command = spawn::command("bash");
+    let command = command.args(["-c", &script]).stdout(Stdio::piped());
+    let mut child = spawn::spawn(command).unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.as_mut().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
     let process =
         crate::ctx::processes::Process::probe(i32::try_from(child.id()).unwrap()).unwrap();
     let identity = process.identity(&Host::probe(), "a bystander");
@@ -31,16 +41,13 @@ fn stop(process: ProcessIdentity, grace_seconds: u64) -> Plan {
 fn a_process_is_stopped_gently_and_then_not() {
     let room = Room::new();
     let nothing = Fake::new(Undoing::Keep(String::new()));
-    for (script, grace) in [
-        ("sleep 60", 10),
-        ("trap '' TERM; while :; do sleep 0.05; done", 1),
-    ] {
-        let (mut child, process) = bystander(script);
+    for (on_term, grace) in [("exit 0", 10), ("", 1)] {
+        let (mut child, process) = bystander(on_term);
         let began = Instant::now();
         room.execute(&stop(process.clone(), grace), &nothing)
             .unwrap();
         assert!(began.elapsed() < Duration::from_secs(5));
-        assert!(child.try_wait().unwrap().is_some(), "{script}");
+        assert!(child.try_wait().unwrap().is_some(), "{on_term}");
         room.execute(&stop(process, grace), &nothing)
             .expect("already gone is success");
     }
@@ -50,8 +57,7 @@ fn a_process_is_stopped_gently_and_then_not() {
 fn the_grace_of_a_process_is_not_cut_short_by_signals_of_our_own() {
     let room = Room::new();
     let mark = room.root.join("mark");
-    let script = format!("trap 'sleep 1; touch {mark}; exit 0' TERM; while :; do sleep 0.05; done");
-    let (mut child, process) = bystander(&script);
+    let (mut child, process) = bystander(&format!("sleep 1; touch {mark}; exit 0"));
     // The end of any other child is such a signal.
     let noise = spawn::spawn(spawn::command("sleep").arg("0.3")).unwrap();
     let nothing = Fake::new(Undoing::Keep(String::new()));
@@ -65,7 +71,7 @@ fn the_grace_of_a_process_is_not_cut_short_by_signals_of_our_own() {
 fn another_process_of_the_same_number_lives_on() {
     let room = Room::new();
     let nothing = Fake::new(Undoing::Keep(String::new()));
-    let (mut child, process) = bystander("sleep 60");
+    let (mut child, process) = bystander("exit 0");
     let later = ProcessIdentity {
         start_ticks: process.start_ticks + 1,
         ..process.clone()
