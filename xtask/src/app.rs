@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use foundation::ctx::Ctx;
 use foundation::failure::{Because, Result};
 use foundation::plan::{Plan, render_human, render_sh};
-use foundation::run::{self, Runner, Undo};
+use foundation::run::{Grace, Options, Runner, Undo};
 use foundation::signals::Signals;
 use foundation::ui::{self, Color, Ui};
 
@@ -78,8 +78,8 @@ impl App<'_> {
             ctx: &self.ctx,
             ui: self.ui,
             signals: self.signals,
-            grace: run::Grace::default(),
-            output_is_ours: true,
+            undo: self.undo,
+            grace: Grace::default(),
         }
     }
 
@@ -88,12 +88,7 @@ impl App<'_> {
     /// # Errors
     /// The failing step's.
     pub(crate) fn carry_out(&self, plan: &Plan) -> Result<bool> {
-        if self.is_dry() {
-            self.show(plan)?;
-            return Ok(false);
-        }
-        self.runner().execute(plan, self.undo)?;
-        Ok(true)
+        self.carry_out_with(plan, Options::default())
     }
 
     /// As [`Self::carry_out`], with nothing of it on standard output, which is
@@ -102,14 +97,20 @@ impl App<'_> {
     /// # Errors
     /// The failing step's.
     pub(crate) fn carry_out_before(&self, plan: &Plan) -> Result<()> {
-        if self.is_dry() {
-            return self.show(plan);
-        }
-        let runner = Runner {
-            output_is_ours: false,
-            ..self.runner()
+        let options = Options {
+            keep_stdout: true,
+            ..Options::default()
         };
-        runner.execute(plan, self.undo)
+        self.carry_out_with(plan, options).map(drop)
+    }
+
+    fn carry_out_with(&self, plan: &Plan, options: Options<'_>) -> Result<bool> {
+        if self.is_dry() {
+            self.show(plan)?;
+            return Ok(false);
+        }
+        self.runner().run(plan, options)?;
+        Ok(true)
     }
 
     /// # Errors

@@ -79,7 +79,7 @@ pub(crate) fn start_relay(
     cidr: &str,
     ports: Vec<u16>,
 ) -> Result<u8> {
-    run::start_gateway(&app.ctx, &relaying(state_dir, cidr, ports)?)?;
+    run::registry_relay::start(&app.ctx, &relaying(state_dir, cidr, ports)?)?;
     Ok(0)
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn start_relay(
 /// # Errors
 /// As [`start_relay`].
 pub(crate) fn relay(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<u8> {
-    run::serve_gateway(&relaying(state_dir, cidr, ports)?)?;
+    run::registry_relay::serve(&relaying(state_dir, cidr, ports)?)?;
     Ok(0)
 }
 

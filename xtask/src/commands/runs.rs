@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::app::App;
 use foundation::failure::{Because, Failure, Result};
 use foundation::files;
-use foundation::record::{own, runs};
+use foundation::record::own;
+use foundation::record::runs::{self, Event, Line};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
@@ -89,23 +90,23 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
         .as_array()
         .map_or(&[][..], Vec::as_slice);
     for (index, step) in steps.iter().enumerate() {
-        let finish = events
-            .iter()
-            .find(|event| event["event"] == "finish" && event["step"] == json!(index + 1));
+        let finish = events.iter().find_map(|line| match &line.event {
+            Event::Finish { step, ms, failure } if *step == index + 1 => Some((ms, failure)),
+            _ => None,
+        });
         let how = match finish {
-            Some(event) if event["failure"].is_null() => app.ui.paint(Style::Good, "ok      "),
+            Some((_, None)) => app.ui.paint(Style::Good, "ok      "),
             Some(_) => app.ui.paint(Style::Bad, "failed  "),
             None => app.ui.paint(Style::Dim, "not run "),
         };
-        let ms = finish.and_then(|event| event["ms"].as_u64());
-        let took = ms.map_or_else(String::new, |ms| format!("{ms} ms"));
+        let took = finish.map_or_else(String::new, |(ms, _)| format!("{ms} ms"));
         let _ = writeln!(
             out,
             "  {:>2}. {how} {took:>9}  {}",
             index + 1,
             one_line(step["why"].as_str().unwrap_or_default())
         );
-        if let Some(failure) = finish.and_then(|event| event["failure"].as_str()) {
+        if let Some((_, Some(failure))) = finish {
             let _ = writeln!(out, "      {}", failure.replace('\n', "\n      "));
         }
     }
@@ -113,7 +114,7 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
     Ok(0)
 }
 
-fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
+fn read(dir: &Utf8Path) -> Result<(Value, Vec<Line>)> {
     let path = dir.join("run.json");
     let meta = text(&path)?
         .ok_or_else(|| Failure::step(format!("there is no `{path}`")))
@@ -121,26 +122,22 @@ fn read(dir: &Utf8Path) -> Result<(Value, Vec<Value>)> {
             serde_json::from_slice(&text)
                 .map_err(|error| Failure::step(format!("`{path}` does not parse")).cause(error))
         })?;
-    let events = text(&dir.join("events.jsonl"))?.unwrap_or_default();
-    Ok((
-        meta,
-        events
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect(),
-    ))
+    Ok((meta, runs::events(dir)?))
 }
 
 fn text(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
     own::read(path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))
 }
 
-fn summary(dir: &Utf8Path, meta: &Value, events: &[Value]) -> Value {
-    let end = events.iter().find(|event| event["event"] == "end");
+fn summary(dir: &Utf8Path, meta: &Value, events: &[Line]) -> Value {
+    let code = events.iter().find_map(|line| match line.event {
+        Event::End { code } => Some(code),
+        _ => None,
+    });
     let words = meta["command"].as_array().map_or(&[][..], Vec::as_slice);
     let words: Vec<&str> = words.iter().skip(1).filter_map(Value::as_str).collect();
     json!({
         "id": meta["id"], "command": words.join(" "), "started": meta["started"],
-        "code": end.map(|end| &end["code"]), "running": end.is_none() && runs::is_live(dir),
+        "code": code, "running": code.is_none() && runs::is_live(dir),
     })
 }

@@ -13,6 +13,7 @@ use foundation::ctx::binfmt::{self, Binfmt};
 use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
+use foundation::run::Options;
 use foundation::ui::{self, Style};
 use foundation::{program, typed};
 
@@ -144,7 +145,7 @@ fn cross_build(app: &App<'_>) -> Result<Part> {
             return Ok(part(false, false, text));
         }
     }
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     match binfmt::probe(foreign) {
         Binfmt::Ready { interpreter } => {
             let text = format!("PLATFORM=linux/{foreign} builds, by {interpreter}");

@@ -12,7 +12,7 @@ use foundation::ctx::dirs::Dirs;
 use foundation::ctx::host::Host;
 use foundation::ctx::processes::Process;
 use foundation::plan::{Action, Plan, ProcessIdentity, Resource, Run, Step, Watch, render_sh};
-use foundation::run::{Grace, Observer, Runner, Undo, Undoing};
+use foundation::run::{Grace, Observer, Options, Runner, Undo, Undoing};
 use foundation::signals::Signals;
 use foundation::ui::{Color, Ui};
 use proptest::prelude::*;
@@ -188,10 +188,10 @@ fn execute(plan: &Plan, home: &Home, signals: &Signals) -> bool {
         ctx: &ctx,
         ui: &ui,
         signals,
-        output_is_ours: true,
+        undo: &NoUndo,
         grace: Grace::default(),
     };
-    let is_ok = runner.execute(plan, &NoUndo).is_ok();
+    let is_ok = runner.run(plan, Options::default()).is_ok();
     std::fs::remove_dir_all(root).unwrap();
     is_ok
 }

@@ -19,6 +19,7 @@ use foundation::ctx::own_executable::own_executable;
 use foundation::failure::Result;
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
+use foundation::run::Options;
 use hidden::Hidden;
 use repository::{Repository, refused};
 use shells::{For, Shells};
@@ -103,7 +104,11 @@ pub(crate) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
     let repository = Repository::open(&app.ctx.cwd)?;
     let planned = evaluate(app, &repository, words, false)?;
     let plan = plan_of(app, &repository, words, &planned);
-    app.runner().execute_within(&plan, app.undo)?;
+    let options = Options {
+        is_part: true,
+        ..Options::default()
+    };
+    app.runner().run(&plan, options)?;
     Ok(0)
 }
 

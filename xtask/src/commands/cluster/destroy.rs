@@ -17,6 +17,7 @@ use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Plan, Resource};
 use foundation::program;
 use foundation::record::lock;
+use foundation::run::Options;
 use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
@@ -148,7 +149,9 @@ pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
 /// Run the plan, then whatever further looks still find.
 fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
     let ctx = &app.ctx;
-    let mut result = app.runner().execute(&first_part(view, plan), app.undo);
+    let mut result = app
+        .runner()
+        .run(&first_part(view, plan), Options::default());
     // With the folder goes what cannot be believed.
     let mut doubts = view.doubts.clone();
     for _ in 0..ROUNDS {
@@ -172,7 +175,9 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
                 failure.what
             ));
         }
-        result = app.runner().execute(&first_part(&now, &rest), app.undo);
+        result = app
+            .runner()
+            .run(&first_part(&now, &rest), Options::default());
     }
     let now = ClusterView::look(ctx, &view.name);
     let mut failure = Failure::step(format!(

@@ -13,6 +13,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
 use foundation::record::lock;
+use foundation::run::Options;
 use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
@@ -87,7 +88,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     }
     ctx.needs_linux("cluster up")?;
     let _lock = lock::take_soon(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     let view = ClusterView::look(ctx, name);
     super::died(&view, "the cluster came up, but")?;
     Ok(status::report(app, &view, json))

@@ -18,6 +18,7 @@ use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Plan, Step};
+use foundation::run::Options;
 use foundation::typed;
 
 /// What the layer was started from; written beside the lab's own marker.
@@ -55,7 +56,7 @@ pub(super) fn ensure(app: &App<'_>, place: &Place, lab: Lab) -> Result<Lab> {
     }
     let parts = DockerParts::wanted(place);
     let plan = plan_start(app, place, &lab, &parts)?;
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     Ok(Lab::probe(place))
 }
 
@@ -93,7 +94,7 @@ fn build(app: &App<'_>, place: &Place) -> Result<()> {
     if plan.steps.is_empty() {
         return Ok(());
     }
-    app.runner().execute(&plan, app.undo)
+    app.runner().run(&plan, Options::default())
 }
 
 /// For a dry run of the whole.

@@ -12,6 +12,7 @@ use foundation::ctx::processes;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
 use foundation::record::ledger::Ledger;
+use foundation::run::Options;
 use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
@@ -43,7 +44,7 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
 pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
     place.check_ours()?;
     check_processes()?;
-    app.runner().execute(&plan(app, place), app.undo)?;
+    app.runner().run(&plan(app, place), Options::default())?;
     let left = left(place);
     if left.is_empty() {
         return Ok(());

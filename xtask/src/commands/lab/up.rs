@@ -18,6 +18,7 @@ use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::program;
+use foundation::run::Options;
 use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
@@ -79,7 +80,7 @@ fn ensure_lab(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<L
     let arch = app.ctx.host.arch;
     let parts = Parts::wanted(place, talosctl, arch);
     let plan = start::plan(place, &parts, arch, &own_executable()?);
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     let lab = Lab::probe(place);
     if lab.running().is_some() {
         return Ok(Some(lab));
@@ -107,7 +108,7 @@ fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
     if plan.steps.is_empty() {
         return Ok(());
     }
-    app.runner().execute(&plan, app.undo)
+    app.runner().run(&plan, Options::default())
 }
 
 /// Install what lacks, once that is allowed, and look again; `listed` is a
@@ -123,7 +124,7 @@ pub(super) fn install(
         return Ok(());
     }
     may_install(app, lacking)?;
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     let still = look();
     if still.is_empty() {
         return Ok(());

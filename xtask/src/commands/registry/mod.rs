@@ -17,6 +17,7 @@ use foundation::ctx::registries;
 use foundation::failure::Result;
 use foundation::plan::Plan;
 use foundation::record::lock::{self, Lock};
+use foundation::run::Options;
 use foundation::typed;
 use foundation::ui::text::column_width;
 use foundation::ui::{self, Style};
@@ -120,7 +121,7 @@ pub(super) fn bring_up(
     if plan.steps.is_empty() {
         return Ok(Some(false));
     }
-    app.runner().execute(&plan, app.undo)?;
+    app.runner().run(&plan, Options::default())?;
     Ok(Some(true))
 }
 

@@ -16,6 +16,7 @@ use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, ApiError, Tagged, names};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Step};
+use foundation::run::Options;
 use foundation::ui;
 use foundation::{program, typed};
 
@@ -73,9 +74,9 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
         plan.steps.extend(start.steps);
         return app.show(&plan).map(|()| 0);
     }
-    let collected = app.runner().execute(&collect, app.undo);
+    let collected = app.runner().run(&collect, Options::default());
     // However that ended, the registry is wanted again.
-    let started = app.runner().execute(&start, app.undo);
+    let started = app.runner().run(&start, Options::default());
     collected.and(started)?;
     // Nothing is said to be deleted that was not seen to be gone.
     let left = left(&api, &chosen)?;

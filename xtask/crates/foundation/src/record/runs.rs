@@ -8,10 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::{Errno, retry_on_intr};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::own;
 use crate::failure::{Because, Failure, Result};
+use crate::files;
 use crate::plan::secrets::{MASK, Secrets};
 use crate::plan::{Action, Plan};
 use crate::typed;
@@ -23,6 +25,46 @@ const KEEP_BYTES: u64 = 1 << 30;
 const EVENTS: &str = "events.jsonl";
 /// Our global options that take a value of their own.
 const WITH_VALUE: [&str; 4] = ["-C", "--talos-dir", "--format", "--color"];
+
+/// What happens in a run. Steps are numbered from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The step's condition does not hold.
+    Skip {
+        step: usize,
+    },
+    Start {
+        step: usize,
+    },
+    Finish {
+        step: usize,
+        /// How long it took.
+        ms: u64,
+        failure: Option<String>,
+    },
+    /// A step of an undo begins.
+    Undo {
+        why: String,
+    },
+    UndoFailed {
+        why: String,
+        failure: String,
+    },
+    End {
+        /// The exit code.
+        code: u8,
+    },
+}
+
+/// A line of a record's `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    #[serde(flatten)]
+    pub event: Event,
+    /// Milliseconds since 1970.
+    pub at: u64,
+}
 
 /// An open record.
 #[derive(Debug)]
@@ -73,9 +115,14 @@ impl Record {
 
     /// One line on one clock; a record that cannot be written must not stop
     /// the work it records.
-    pub fn event(&mut self, mut event: Value) {
-        event["at"] = json!(now_ms());
-        let _ = writeln!(self.events, "{event}");
+    pub fn event(&mut self, event: Event) {
+        let line = Line {
+            event,
+            at: now_ms(),
+        };
+        if let Ok(line) = serde_json::to_string(&line) {
+            let _ = writeln!(self.events, "{line}");
+        }
     }
 
     /// Where step `index` (from 0) writes what its child prints.
@@ -138,6 +185,21 @@ pub fn is_live(dir: &Utf8Path) -> bool {
         return false;
     };
     rustix::fs::flock(&events, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
+/// What happened in the run of this record's folder, without lines that were
+/// written half or by another version.
+///
+/// # Errors
+/// When the record cannot be read.
+pub fn events(dir: &Utf8Path) -> Result<Vec<Line>> {
+    let path = dir.join(EVENTS);
+    let text = own::read(&path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))?;
+    let text = text.unwrap_or_default();
+    let lines = text.split(|byte| *byte == b'\n');
+    Ok(lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect())
 }
 
 /// Ids sort by time and are unique even within one millisecond.
@@ -261,6 +323,36 @@ mod tests {
         assert_eq!(list(state).len(), 3, "the newest two and the live one");
         prune(&runs, 2, KEEP_AGE, 0);
         assert_eq!(list(state), [last, oldest]);
+    }
+
+    #[test]
+    fn events_are_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(dir.path()).unwrap();
+        let mut record = Record::open(state, &["xtask".to_owned()], &Plan::new("t")).unwrap();
+        let written = [
+            Event::Start { step: 1 },
+            Event::Finish {
+                step: 1,
+                ms: 7,
+                failure: None,
+            },
+            Event::UndoFailed {
+                why: "a".to_owned(),
+                failure: "b".to_owned(),
+            },
+            Event::End { code: 4 },
+        ];
+        for event in &written {
+            record.event(event.clone());
+        }
+        let _ = write!(record.events, "{{\"event\":\"torn");
+        let lines = events(&record.dir).unwrap();
+        let read: Vec<&Event> = lines.iter().map(|line| &line.event).collect();
+        assert!(read.into_iter().eq(&written));
+        let text = std::fs::read_to_string(record.dir.join(EVENTS)).unwrap();
+        assert!(text.contains(r#""event":"undo-failed","why":"a","failure":"b","at":"#));
+        assert!(text.contains(r#""failure":null"#));
     }
 
     #[test]

@@ -9,7 +9,6 @@ mod core;
 mod excerpt;
 pub mod exec_root;
 mod exit_code;
-mod gateway;
 pub mod gotest;
 mod images;
 mod log;
@@ -17,6 +16,7 @@ mod passthrough;
 mod pipe;
 mod progress;
 mod registries;
+pub mod registry_relay;
 mod removal;
 mod root;
 mod spawn;
@@ -26,23 +26,22 @@ mod tee;
 mod terminal;
 mod undo;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::json;
+use camino::Utf8PathBuf;
 use tokio::runtime::Runtime;
 
 use crate::ctx::Ctx;
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
 use crate::record::ledger::{Entry, Ledger, Op};
-use crate::record::runs::{Record, now_ms};
+use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
 
 pub use core::Grace;
 pub use exit_code::to_test_exit;
-pub use gateway::{serve as serve_gateway, start as start_gateway};
 pub use passthrough::{pass_through, replace_process};
 pub use root::{become_root, become_root_for_tests, serve_root_step, serve_warden};
 pub use spawn::we_are_xtask;
@@ -76,191 +75,102 @@ pub enum Undoing {
     Keep(String),
 }
 
-/// Reads what a plan's tests print, which then is not shown.
+/// Reads the output of a plan's tests, which is not shown then.
 pub trait Reader {
-    /// Where the record of the run is; before anything else.
-    fn record(&mut self, dir: &Utf8Path);
     fn read(&mut self, bytes: &[u8]);
     /// Several times a second.
     fn tick(&mut self);
 }
 
+/// How one plan is run.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// Standard output is for what follows: recipes print to standard error.
+    pub keep_stdout: bool,
+    /// Another run shows and records the plan: its own record lies apart, so
+    /// that `runs latest` stays the user's.
+    pub is_part: bool,
+    pub reader: Option<&'a mut dyn Reader>,
+    /// Gets the record of the run before the first step.
+    pub recorded: Option<&'a mut dyn FnMut(&Record)>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("keep_stdout", &self.keep_stdout)
+            .field("is_part", &self.is_part)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Runs plans, one at a time.
-#[derive(Debug)]
+#[derive(Clone, Copy)]
 pub struct Runner<'a> {
     pub ctx: &'a Ctx,
     pub ui: &'a Ui,
     pub signals: &'a Signals,
+    pub undo: &'a dyn Undo,
     /// How long a step that is to stop has for it.
     pub grace: Grace,
-    /// What recipes print on their standard output goes to ours.
-    pub output_is_ours: bool,
+}
+
+impl fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
 }
 
 impl Runner<'_> {
     /// Run `plan` from top to bottom, recorded, stopping at the first failure.
     ///
     /// # Errors
-    /// The failing step's, with where its log is.
-    pub fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
-        self.execute_recorded(plan, undo)?.1
-    }
-
-    /// As [`Self::execute`]; also gives the record, for what the steps printed.
-    ///
-    /// # Errors
-    /// When nothing could be started; the failing step's is in the second.
-    pub fn execute_recorded(&self, plan: &Plan, undo: &dyn Undo) -> Result<(Record, Result<()>)> {
-        self.execute_with(plan, undo, None)
-    }
-
-    /// Run `plan`, whose tests `reader` follows.
-    ///
-    /// # Errors
-    /// The failing step's; of a test binary [`Exit::Child`] with its code, 128
-    /// + N for a signal.
-    pub fn execute_tests(
-        &self,
-        plan: &Plan,
-        undo: &dyn Undo,
-        reader: &mut dyn Reader,
-    ) -> Result<()> {
-        self.execute_with(plan, undo, Some(reader))?.1
-    }
-
-    fn execute_with(
-        &self,
-        plan: &Plan,
-        undo: &dyn Undo,
-        mut reader: Option<&mut dyn Reader>,
-    ) -> Result<(Record, Result<()>)> {
+    /// The failing step's, with the path of its log; for a test binary
+    /// [`Exit::Child`] with its code, 128 + N for a signal.
+    pub fn run(&self, plan: &Plan, mut options: Options<'_>) -> Result<()> {
         let _attention = self.signals.attend();
-        let by_sudo = plan.needs_root() && !self.ctx.host.is_root();
-        if by_sudo {
-            // A Ctrl-C at its prompt is an answer too.
-            become_root(self.ui).map_err(|refused| {
-                if self.signals.count() > 0 {
-                    interrupted()
-                } else {
-                    refused
-                }
-            })?;
-        }
-        let _refresh = by_sudo.then(root::Refresh::start);
+        let state = &self.ctx.dirs.state;
+        let (records, refresh) = if options.is_part {
+            (state.join("within"), None)
+        } else {
+            Ledger::of(state).check()?;
+            (state.clone(), self.become_root_for(plan)?)
+        };
         let command: Vec<String> = std::env::args_os()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
-        Ledger::of(&self.ctx.dirs.state).check()?;
-        let mut record = Record::open(&self.ctx.dirs.state, &command, plan)?;
-        if let Some(reader) = &mut reader {
-            reader.record(&record.dir);
+        let mut record = Record::open(&records, &command, plan)?;
+        if let Some(recorded) = &mut options.recorded {
+            recorded(&record);
         }
-        for note in &plan.notes {
-            self.ui.note(note);
-        }
-        let result = self.steps(plan, &mut record, undo, reader);
+        let notes = plan.notes.iter().filter(|_| !options.is_part);
+        notes.for_each(|note| self.ui.note(note));
+        let mut execution = Execution {
+            runner: *self,
+            runtime: core::runtime()?,
+            keep_stdout: options.keep_stdout,
+            record: &mut record,
+        };
+        let result = execution.steps(plan, options.reader);
+        drop(refresh);
         let code = result
             .as_ref()
             .map_or_else(|failure| failure.exit.code(), |()| 0);
-        record.event(json!({"event": "end", "code": code}));
-        Ok((record, result))
+        record.event(Event::End { code });
+        result
     }
 
-    /// Run `plan` as a part of another run, which shows and records it: its
-    /// own record lies apart, so that `runs latest` stays the user's.
-    ///
-    /// # Errors
-    /// The failing step's.
-    pub fn execute_within(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
-        let _attention = self.signals.attend();
-        let command: Vec<String> = std::env::args_os()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
-        let state = self.ctx.dirs.state.join("within");
-        let mut record = Record::open(&state, &command, plan)?;
-        self.steps(plan, &mut record, undo, None)
-    }
-
-    fn steps(
-        &self,
-        plan: &Plan,
-        record: &mut Record,
-        undo: &dyn Undo,
-        mut reader: Option<&mut dyn Reader>,
-    ) -> Result<()> {
-        let runtime = core::runtime()?;
-        let mut progress = progress::Progress::default();
-        for (index, step) in plan.steps.iter().enumerate() {
-            if !progress.is_due(plan, step) {
-                record.event(json!({"event": "skip", "step": index + 1}));
-                continue;
-            }
-            let step = &progress.filled(step);
-            record.event(json!({"event": "start", "step": index + 1}));
-            let began = Instant::now();
-            let attempt = Attempt {
-                log: record.step_log(index),
-                run: record.id.clone(),
-                kill_at: KILL_AT,
-                runtime: &runtime,
-                reader: match &mut reader {
-                    Some(reader) => Some(&mut **reader),
-                    None => None,
-                },
-            };
-            let result = match &step.learns {
-                Some(learns) => self.learn(step, learns, &mut progress),
-                None => self.step(step, attempt, undo),
-            };
-            let result = result.map_err(|failure| failure.masked(&step.secrets()));
-            record.event(json!({
-                "event": "finish", "step": index + 1, "ms": began.elapsed().as_millis(),
-                "failure": result.as_ref().err().map(ToString::to_string),
-            }));
-            if let Err(failure) = result {
-                return Err(self.after_failure(failure, step, record, (undo, &runtime)));
-            }
+    /// Ask sudo before the first step, and keep its credentials fresh.
+    fn become_root_for(&self, plan: &Plan) -> Result<Option<root::Refresh>> {
+        if !plan.needs_root() || self.ctx.host.is_root() {
+            return Ok(None);
         }
-        Ok(())
-    }
-
-    fn step(&self, step: &Step, attempt: Attempt<'_>, undo: &dyn Undo) -> Result<()> {
-        if self.signals.count() > 0 {
-            return Err(interrupted());
+        match become_root(self.ui) {
+            Ok(()) => Ok(Some(root::Refresh::start())),
+            // A Ctrl-C at its prompt is an answer too.
+            Err(_) if self.signals.explain_failure() => Err(interrupted()),
+            Err(refused) => Err(refused),
         }
-        self.ui.step(step);
-        if let Some(made) = &step.makes {
-            self.write_ledger(Op::Intend, made, &attempt.run)?;
-        }
-        let mut observer = step
-            .watch
-            .as_ref()
-            .map(|watch| undo.observe(self.ctx, watch));
-        let how = step::How {
-            log: Some(attempt.log),
-            deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
-            observer: observer.as_mut(),
-            signals: self.signals,
-            runtime: attempt.runtime,
-            ui: self.ui,
-            grace: self.grace,
-            only_listed: false,
-            kill_at: attempt.kill_at,
-            output_is_ours: self.output_is_ours,
-            quiet: false,
-            // Of as short a life as this step's.
-            reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
-            tests: false,
-        };
-        if step.privilege == Privilege::Root && !self.ctx.host.is_root() {
-            root::run_step(step, how)?;
-        } else {
-            perform(step, &self.ctx.host.boot_id, how)?;
-        }
-        if let Some(gone) = &step.unmakes {
-            self.write_ledger(Op::Gone, gone, &attempt.run)?;
-        }
-        Ok(())
     }
 
     /// Take something off the ledger that looking has shown to be gone. What was
@@ -291,13 +201,99 @@ impl Runner<'_> {
     }
 }
 
+/// A run of one plan.
+struct Execution<'a> {
+    runner: Runner<'a>,
+    runtime: Runtime,
+    keep_stdout: bool,
+    record: &'a mut Record,
+}
+
+impl Execution<'_> {
+    fn steps(&mut self, plan: &Plan, mut reader: Option<&mut dyn Reader>) -> Result<()> {
+        let mut progress = progress::Progress::default();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let number = index + 1;
+            if !progress.is_due(plan, step) {
+                self.record.event(Event::Skip { step: number });
+                continue;
+            }
+            let step = &progress.filled(step);
+            self.record.event(Event::Start { step: number });
+            let began = Instant::now();
+            let result = if let Some(learns) = &step.learns {
+                self.runner.learn(step, learns, &mut progress)
+            } else {
+                let reader = reader.as_mut();
+                let attempt = Attempt {
+                    log: self.record.step_log(index),
+                    kill_at: KILL_AT,
+                    reader: reader.map(|reader| &mut **reader as &mut dyn Reader),
+                };
+                self.step(step, attempt)
+            };
+            let result = result.map_err(|failure| failure.masked(&step.secrets()));
+            self.record.event(Event::Finish {
+                step: number,
+                ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                failure: result.as_ref().err().map(ToString::to_string),
+            });
+            if let Err(failure) = result {
+                return Err(self.after_failure(failure, step));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: &Step, attempt: Attempt<'_>) -> Result<()> {
+        let Runner {
+            ctx,
+            ui,
+            signals,
+            undo,
+            grace,
+        } = self.runner;
+        if signals.count() > 0 {
+            return Err(interrupted());
+        }
+        ui.step(step);
+        if let Some(made) = &step.makes {
+            self.runner
+                .write_ledger(Op::Intend, made, &self.record.id)?;
+        }
+        let mut observer = step.watch.as_ref().map(|watch| undo.observe(ctx, watch));
+        let how = step::How {
+            log: Some(attempt.log),
+            deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
+            observer: observer.as_mut(),
+            signals,
+            runtime: &self.runtime,
+            ui,
+            grace,
+            only_listed: false,
+            kill_at: attempt.kill_at,
+            output_is_ours: !self.keep_stdout,
+            quiet: false,
+            // Coerced to the lifetime of this step.
+            reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
+            tests: false,
+        };
+        if step.privilege == Privilege::Root && !ctx.host.is_root() {
+            root::run_step(step, how)?;
+        } else {
+            perform(step, &ctx.host.boot_id, how)?;
+        }
+        if let Some(gone) = &step.unmakes {
+            self.runner.write_ledger(Op::Gone, gone, &self.record.id)?;
+        }
+        Ok(())
+    }
+}
+
 /// One try at a step.
 struct Attempt<'a> {
     log: Utf8PathBuf,
-    /// The record's id, for the ledger.
-    run: String,
     kill_at: usize,
-    runtime: &'a Runtime,
     reader: Option<&'a mut dyn Reader>,
 }
 

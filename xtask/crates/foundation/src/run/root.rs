@@ -370,7 +370,7 @@ fn follow_lifeline(signals: &Signals) {
 /// from our caller closes. See `spawn::warden`.
 ///
 /// # Errors
-/// None; the signature is that of commands.
+/// When the handlers cannot be installed.
 pub fn serve_warden() -> Result<u8> {
     // What is sent to the group must not end the warden before the others.
     let runtime = core::runtime()?;

@@ -1,28 +1,26 @@
 //! After a failed step: undo what it may have half made, and say what is left.
 
-use serde_json::json;
-use tokio::runtime::Runtime;
-
-use super::{Attempt, KILL_AT, Runner, Undo, Undoing};
+use super::{Attempt, Execution, KILL_AT, Runner, Undoing};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Plan, Resource, Step};
 use crate::record::ledger::Op;
-use crate::record::runs::Record;
+use crate::record::runs::Event;
 use crate::{program, typed};
 
 /// How often an undo that wants to look again may do so.
 const ROUNDS: usize = 6;
 
-impl Runner<'_> {
-    /// The failure that is told in the end.
-    pub(super) fn after_failure(
-        &self,
-        mut failure: Failure,
-        step: &Step,
-        record: &mut Record,
-        (undo, runtime): (&dyn Undo, &Runtime),
-    ) -> Failure {
-        let is_killed = self.signals.forgive() >= KILL_AT;
+impl Execution<'_> {
+    /// The failure that is shown in the end.
+    pub(super) fn after_failure(&mut self, mut failure: Failure, step: &Step) -> Failure {
+        let Runner {
+            ctx,
+            ui,
+            signals,
+            undo,
+            ..
+        } = self.runner;
+        let is_killed = signals.forgive() >= KILL_AT;
         let Some(made) = &step.makes else {
             if is_killed {
                 failure.causes.push(format!(
@@ -39,29 +37,28 @@ impl Runner<'_> {
         let interrupted = failure.exit == Exit::Interrupted;
         let mut done = 0;
         for round in 0..ROUNDS {
-            let (plan, is_last) = match undo.undo(self.ctx, made, interrupted) {
+            let (plan, is_last) = match undo.undo(ctx, made, interrupted) {
                 Undoing::Keep(why) => {
                     failure.causes.push(why);
                     return failure;
                 }
                 Undoing::Done => {
-                    self.ui.note("undone");
-                    if let Err(error) = self.write_ledger(Op::Gone, made, &record.id) {
-                        failure.causes.push(error.what);
-                    }
+                    ui.note("undone");
+                    let gone = self.runner.write_ledger(Op::Gone, made, &self.record.id);
+                    failure.causes.extend(gone.err().map(|error| error.what));
                     return failure;
                 }
                 Undoing::Do(plan) => (plan, true),
                 Undoing::Again(plan) => (plan, false),
             };
             if round == 0 {
-                self.ui.note(&format!("undoing: {}", plan.title));
+                ui.note(&format!("undoing: {}", plan.title));
             }
             let first = done;
             done += plan.steps.len();
-            match self.carry_out_undo(&mut failure, (&plan, first), record, (undo, runtime)) {
+            match self.undo(&mut failure, &plan, first) {
                 Undone::Whole if is_last => {
-                    self.ui.note("undone");
+                    ui.note("undone");
                     return failure;
                 }
                 Undone::Partly if is_last => break,
@@ -73,21 +70,14 @@ impl Runner<'_> {
     }
 
     /// `first` is the number of the plan's first step among all of the undo.
-    fn carry_out_undo(
-        &self,
-        failure: &mut Failure,
-        (plan, first): (&Plan, usize),
-        record: &mut Record,
-        (undo, runtime): (&dyn Undo, &Runtime),
-    ) -> Undone {
+    fn undo(&mut self, failure: &mut Failure, plan: &Plan, first: usize) -> Undone {
         let mut end = Undone::Whole;
         for (index, step) in plan.steps.iter().enumerate() {
-            record.event(json!({"event": "undo", "why": step.why}));
+            let why = &step.why;
+            self.record.event(Event::Undo { why: why.clone() });
             let attempt = Attempt {
-                log: record.undo_log(first + index),
-                run: record.id.clone(),
+                log: self.record.undo_log(first + index),
                 kill_at: 1,
-                runtime,
                 reader: None,
             };
             let mut step = step.clone();
@@ -95,16 +85,16 @@ impl Runner<'_> {
                 // Something is left: the ledger must go on saying so.
                 step.unmakes = None;
             }
-            let Err(error) = self.step(&step, attempt, undo) else {
+            let Err(error) = self.step(&step, attempt) else {
                 continue;
             };
             end = Undone::Partly;
-            record.event(
-                json!({"event": "undo-failed", "why": step.why, "failure": error.to_string()}),
-            );
-            let said = [&[error.what][..], &error.causes].concat().join(": ");
-            let why = format!("could not undo \"{}\": {said}", step.why);
-            failure.causes.push(why);
+            self.record.event(Event::UndoFailed {
+                why: why.clone(),
+                failure: error.to_string(),
+            });
+            let cause = format!("could not undo \"{why}\": {}", error.in_one_line());
+            failure.causes.push(cause);
             if error.exit == Exit::Interrupted {
                 failure.exit = Exit::Interrupted;
                 return Undone::Stopped;

@@ -13,12 +13,15 @@ use super::flags::Flags;
 use super::report::Report;
 use super::session::Outcome;
 use super::{Sudo, UnitArgs};
+use camino::Utf8PathBuf;
+
 use crate::app::App;
 use crate::commands::build;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
 use foundation::record::own;
 use foundation::record::runs::Record;
+use foundation::run::Options;
 use foundation::run::gotest::Stop;
 
 /// What the Makefile's target cannot be told is refused.
@@ -61,9 +64,9 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
 pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     check(args, flags)?;
     let words = words(args, flags);
-    let dir = &app.ctx.checkout()?.dir;
-    let known = known(&discovered::in_checkout(app, dir, &Chosen::default())?);
-    let repository = build::repository::Repository::open(dir)?;
+    let checkout = &app.ctx.checkout()?.dir;
+    let known = known(&discovered::in_checkout(app, checkout, &Chosen::default())?);
+    let repository = build::repository::Repository::open(checkout)?;
     let planned = build::evaluate(app, &repository, &words, false)?;
     let plan = build::plan_of(app, &repository, &words, &planned);
     if app.is_dry() {
@@ -72,8 +75,17 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     }
     build::preflight::check(app, &plan)?;
     let began = std::time::Instant::now();
-    let (record, ended) = app.runner().execute_recorded(&plan, app.undo)?;
-    let (outcomes, cached) = read(&record, plan.steps.len(), &known)?;
+    let (mut dir, mut logs) = (Utf8PathBuf::new(), Vec::new());
+    let mut recorded = |record: &Record| {
+        dir.clone_from(&record.dir);
+        logs.extend((0..plan.steps.len()).map(|step| record.step_log(step)));
+    };
+    let options = Options {
+        recorded: Some(&mut recorded),
+        ..Options::default()
+    };
+    let ended = app.runner().run(&plan, options);
+    let (outcomes, cached) = read(&logs, &known)?;
     let failed = outcomes.values().flat_map(|outcome| &outcome.runs);
     let failed = failed
         .filter_map(|run| run.verdict.as_ref())
@@ -95,7 +107,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         interrupted: false,
         leg: None,
     };
-    finish::write_reports(app, &args.results, &report, &record.dir)?;
+    finish::write_reports(app, &args.results, &report, &dir)?;
     app.ui.note(
         "the Makefile's `go test` names tests that failed only; the others are known by package",
     );
@@ -123,12 +135,11 @@ fn words(args: &UnitArgs, flags: &Flags) -> Vec<String> {
 
 /// Results by package from the logs of so many steps, and whether BuildKit
 /// took any of it from its cache.
-fn read(record: &Record, steps: usize, known: &Known) -> Result<(BTreeMap<String, Outcome>, bool)> {
+fn read(logs: &[Utf8PathBuf], known: &Known) -> Result<(BTreeMap<String, Outcome>, bool)> {
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
     let mut cached = false;
-    for step in 0..steps {
-        let path = record.step_log(step);
-        let log = own::read(&path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
+    for path in logs {
+        let log = own::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
         // The step was not run.
         let Some(log) = log else { continue };
         let log = String::from_utf8_lossy(&log);

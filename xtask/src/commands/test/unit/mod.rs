@@ -34,7 +34,7 @@ use foundation::plan::Plan;
 use foundation::record::files;
 use foundation::record::lock::{self, Lock};
 use foundation::record::results::Failed;
-use foundation::record::runs::Record;
+use foundation::record::runs::{Event, Record};
 use foundation::run::become_root_for_tests;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::typed;
@@ -337,7 +337,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         list: (args.run.is_some() || args.results.rerun_failed).then_some(&all),
     };
     let code = finish::exit_code(app, &terms, &report, stop);
-    record.event(serde_json::json!({"event": "end", "code": code}));
+    record.event(Event::End { code });
     Ok(code)
 }
 

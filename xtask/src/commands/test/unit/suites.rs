@@ -18,8 +18,8 @@ use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::Plan;
 use foundation::record::results::{Failed, History};
-use foundation::run::Reader;
 use foundation::run::gotest::{Finished, Job, Observe, Pool, Stop, told};
+use foundation::run::{Options, Reader, to_test_exit};
 use foundation::ui;
 
 /// How far below the test function a suite's tests are.
@@ -203,18 +203,23 @@ fn one(
         number,
         framer: Framer::default(),
         results,
-        record: Utf8PathBuf::new(),
     };
     let began = Instant::now();
-    let outcome = app.runner().execute_tests(&plan, app.undo, &mut follower);
-    let (mut results, last, record) = follower.end();
+    let mut record = Utf8PathBuf::new();
+    let options = Options {
+        reader: Some(&mut follower),
+        recorded: Some(&mut |run| run.dir.clone_into(&mut record)),
+        ..Options::default()
+    };
+    let outcome = app.runner().run(&plan, options);
+    let (mut results, last) = follower.end();
     results.seconds = began.elapsed().as_secs_f64();
     let (mut broken, mut interrupted) = (None, false);
     match outcome {
         Ok(()) => results.end(Ended::Code(0), last),
         Err(failure) => match failure.exit {
             Exit::Child(code) => {
-                results.end(ended(code), last);
+                results.end(to_test_exit(code), last);
                 broken = (suites.lost)();
             }
             Exit::Deadline => results.close(Verdict::TimedOut),
@@ -243,44 +248,30 @@ fn one(
     }
 }
 
-/// A shell's code: 128 + N for signal N.
-fn ended(code: u8) -> Ended {
-    match code {
-        129.. => Ended::Signal(i32::from(code - 128)),
-        code => Ended::Code(i32::from(code)),
-    }
-}
-
 /// From what is printed to results.
 struct Follower<'a, 'b> {
     session: &'a mut Session<'b>,
     number: usize,
     framer: Framer,
     results: Package,
-    record: Utf8PathBuf,
 }
 
 impl Follower<'_, '_> {
-    fn end(self) -> (Package, Option<gotest::events::End>, Utf8PathBuf) {
+    fn end(self) -> (Package, Option<gotest::events::End>) {
         let Self {
             session,
             number,
             framer,
             mut results,
-            record,
         } = self;
         let last = framer.finish(&mut |event| {
             told(&mut results, event, &mut |seen| session.seen(number, seen));
         });
-        (results, last, record)
+        (results, last)
     }
 }
 
 impl Reader for Follower<'_, '_> {
-    fn record(&mut self, dir: &Utf8Path) {
-        dir.clone_into(&mut self.record);
-    }
-
     fn read(&mut self, bytes: &[u8]) {
         let (results, session, number) = (&mut self.results, &mut *self.session, self.number);
         self.framer.feed(bytes, &mut |event| {
@@ -305,7 +296,5 @@ mod tests {
             r"^TestIntegration$/^api\.A$/^TestX$|^TestIntegration$/^api\.B$"
         );
         assert_eq!(any_of(&[]), None);
-        assert_eq!(ended(137), Ended::Signal(9));
-        assert_eq!(ended(2), Ended::Code(2));
     }
 }

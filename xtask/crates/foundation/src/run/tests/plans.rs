@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use camino::Utf8Path;
 
+use super::room::interrupting;
 use super::*;
 use crate::ctx::config::Config;
 use crate::ctx::dirs::Dirs;
@@ -44,18 +45,21 @@ impl Room {
         }
     }
 
-    pub(super) fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
-        let runner = Runner {
+    fn runner<'a>(&'a self, undo: &'a dyn Undo) -> Runner<'a> {
+        Runner {
             ctx: &self.ctx,
             ui: &self.ui,
             signals: &self.signals,
-            output_is_ours: true,
+            undo,
             grace: Grace {
                 interrupt: Duration::from_millis(200),
                 terminate: Duration::from_millis(200),
             },
-        };
-        runner.execute(plan, undo)
+        }
+    }
+
+    pub(super) fn execute(&self, plan: &Plan, undo: &dyn Undo) -> Result<()> {
+        self.runner(undo).run(plan, Options::default())
     }
 
     fn made(&self) -> Resource {
@@ -190,25 +194,14 @@ fn what_is_kept_says_why_and_stays_on_the_ledger() {
     assert_eq!(room.live(), [room.made()]);
 }
 
-/// Raise `times`, with a pause before each.
-fn interrupting<T>(room: &Room, times: usize, work: impl FnOnce() -> T) -> T {
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..times {
-                std::thread::sleep(Duration::from_millis(400));
-                room.signals.raise();
-            }
-        });
-        work()
-    })
-}
-
 #[test]
 fn a_first_interrupt_stops_the_step_and_undoes_it() {
     let room = Room::new();
-    let failure = interrupting(&room, 1, || {
+    let ready = room.root.join("ready");
+    let failure = interrupting(&room.signals, std::slice::from_ref(&ready), || {
         let undo = Fake::new(Undoing::Do(room.undoing("true")));
-        room.execute(&room.making("sleep 60"), &undo).unwrap_err()
+        let plan = room.making(&format!("touch {ready}; sleep 60"));
+        room.execute(&plan, &undo).unwrap_err()
     });
     assert_eq!(failure.exit.code(), 130);
     assert!(!room.root.join("c").exists());
@@ -218,19 +211,18 @@ fn a_first_interrupt_stops_the_step_and_undoes_it() {
 #[test]
 fn a_second_interrupt_undoes_nothing_and_says_what_may_be_left() {
     let room = Room::new();
+    let (ready, asked) = (room.root.join("ready"), room.root.join("asked"));
     let began = Instant::now();
-    let failure = interrupting(&room, 2, || {
-        let plan = room.making("trap '' INT TERM; while :; do sleep 0.05; done");
+    let failure = interrupting(&room.signals, &[ready.clone(), asked.clone()], || {
+        let plan = room.making(&format!(
+            "trap 'touch {asked}' INT; trap '' TERM; touch {ready}; while :; do sleep 0.05; done"
+        ));
+        let undo = Fake::new(Undoing::Do(room.undoing("true")));
         let runner = Runner {
-            ctx: &room.ctx,
-            ui: &room.ui,
-            signals: &room.signals,
-            output_is_ours: true,
             grace: Grace::default(),
+            ..room.runner(&undo)
         };
-        runner
-            .execute(&plan, &Fake::new(Undoing::Do(room.undoing("true"))))
-            .unwrap_err()
+        runner.run(&plan, Options::default()).unwrap_err()
     });
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(failure.exit.code(), 130);
@@ -249,10 +241,14 @@ fn a_second_interrupt_undoes_nothing_and_says_what_may_be_left() {
 #[test]
 fn an_interrupt_while_undoing_ends_at_once() {
     let room = Room::new();
+    let (ready, undoing) = (room.root.join("ready"), room.root.join("undoing"));
     let began = Instant::now();
-    let failure = interrupting(&room, 2, || {
-        let slow = room.undoing("trap '' INT TERM; while :; do sleep 0.05; done");
-        room.execute(&room.making("sleep 60"), &Fake::new(Undoing::Do(slow)))
+    let failure = interrupting(&room.signals, &[ready.clone(), undoing.clone()], || {
+        let slow = room.undoing(&format!(
+            "trap '' INT TERM; touch {undoing}; while :; do sleep 0.05; done"
+        ));
+        let plan = room.making(&format!("touch {ready}; sleep 60"));
+        room.execute(&plan, &Fake::new(Undoing::Do(slow)))
             .unwrap_err()
     });
     assert!(began.elapsed() < Duration::from_secs(5));

@@ -4,17 +4,19 @@
 #[cfg(target_os = "linux")]
 mod serve;
 
-use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::timeout;
 
 #[cfg(target_os = "linux")]
 pub use serve::serve;
 
-use super::spawn;
+use super::{core, spawn};
 use crate::ctx::Ctx;
 use crate::ctx::relay::{RelayView, Relaying};
 use crate::failure::{Because, Failure, Result};
@@ -65,28 +67,30 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
         .stderr(log)
         .spawn()
         .because(|| format!("cannot start `{program}`"))?;
-    let (sender, said) = channel();
-    if let Some(stdout) = child.stdout.take() {
-        // Ends with the line, or with the relay.
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(stdout).read_line(&mut line);
-            let _ = sender.send(line.trim_end() == READY);
-        });
-    }
-    match said.recv_timeout(START_WITHIN) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(RecvTimeoutError::Disconnected) => {
-            let _ = child.wait();
-            Err(refused(relaying, &path))
-        }
-        Err(RecvTimeoutError::Timeout) => {
+    let stdout = child.stdout.take().map(OwnedFd::from);
+    let listens =
+        core::runtime()?.block_on(async { timeout(START_WITHIN, says_ready(stdout)).await });
+    let failure = match listens {
+        Ok(Ok(true)) => return Ok(()),
+        Ok(_) => refused(relaying, &path),
+        Err(_) => {
             let _ = child.kill();
-            let _ = child.wait();
-            Err(refused(relaying, &path)
-                .cause(format!("it did not listen within {START_WITHIN:?}")))
+            refused(relaying, &path).cause(format!("it did not listen within {START_WITHIN:?}"))
         }
-    }
+    };
+    let _ = child.wait();
+    Err(failure)
+}
+
+/// Whether the first line of the relay, or its end, says that it listens.
+async fn says_ready(stdout: Option<OwnedFd>) -> std::io::Result<bool> {
+    let Some(stdout) = stdout else {
+        return Ok(false);
+    };
+    let mut line = String::new();
+    let mut stdout = BufReader::new(Receiver::from_owned_fd(stdout)?);
+    stdout.read_line(&mut line).await?;
+    Ok(line.trim_end() == READY)
 }
 
 fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
