@@ -45,7 +45,7 @@ pub struct FetchArgs {
     pub service: Option<String>,
     /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
     #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
-        value_parser = Offered(&super::cluster::KNOWN))]
+        value_parser = Offered(&super::kind::KNOWN))]
     pub profile: Option<String>,
     /// Everything of every service at once
     #[arg(long)]
@@ -225,67 +225,6 @@ pub struct SourceArgs {
     /// Take this off the paths in the profile first; several with `:`
     #[arg(long = "trim_path", alias = "trim-path", value_name = "PREFIX")]
     pub trim_path: Option<String>,
-}
-
-impl ShowArgs {
-    /// Whether a form was chosen for which nodes are summed.
-    pub fn has_form(&self) -> bool {
-        self.top
-            || self.list.is_some()
-            || self.flame
-            || self.peek.is_some()
-            || self.goroutines
-            || self.export.is_asked()
-            || self.tree
-            || self.traces
-            || self.tags
-            || self.raw
-            || self.comments
-            || self.proto
-            || self.web
-    }
-
-    /// As the engine asks.
-    pub fn query(&self) -> ::pprof::Query {
-        let (filter, value) = (self.filter.clone(), self.value.clone());
-        let granularity = value.granularity();
-        let default = ::pprof::Query::default();
-        // Data is for machines: they leave out what they like.
-        let all = self.json && value.nodefraction.is_none();
-        ::pprof::Query {
-            sample_index: value.sample_index,
-            mean: value.mean,
-            focus: filter.focus,
-            ignore: filter.ignore,
-            hide: filter.hide,
-            show: filter.show,
-            show_from: filter.show_from,
-            prune_from: filter.prune_from,
-            tagfocus: filter.tagfocus,
-            tagignore: filter.tagignore,
-            tagshow: filter.tagshow,
-            taghide: filter.taghide,
-            tagroot: filter.tagroot,
-            tagleaf: filter.tagleaf,
-            granularity,
-            noinlines: value.noinlines,
-            showcolumns: value.showcolumns,
-            trim: !value.no_trim,
-            nodecount: value.nodecount.unwrap_or(0),
-            nodefraction: match value.nodefraction {
-                Some(fraction) => fraction,
-                None if all => 0.0,
-                None => default.nodefraction,
-            },
-            edgefraction: value.edgefraction.unwrap_or(default.edgefraction),
-            cum: value.cum,
-            relative_percentages: value.relative_percentages,
-            drop_negative: value.drop_negative,
-            unit: value.unit.unwrap_or(default.unit),
-            divide_by: value.divide_by,
-            all_frames: filter.all_frames,
-        }
-    }
 }
 
 /// `90`, `90s`, `2m`, `1h`.

@@ -5,10 +5,12 @@ use std::fmt::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::args::{FetchArgs, ShowArgs};
+use super::args::FetchArgs;
 use super::fetch::{self, Answer, Keeping};
 use super::groups::{Groups, shown};
 use super::kept::{Kept, Room};
+use super::kind::Kind;
+use super::present::{Form, Presentation};
 use super::store::{self, Entry, Set};
 use super::summary::Side;
 use super::target::{Target, targets};
@@ -21,7 +23,7 @@ use foundation::ui;
 /// Services that are asked for their lists at once.
 const LISTED_AT_ONCE: usize = 32;
 
-pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8> {
+pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Result<u8> {
     let mut targets = targets(app, args)?;
     if app.is_dry() {
         ui::print(&describe(&targets, args));
@@ -32,14 +34,14 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
     } else if let Some(profile) = &args.profile {
         let meant = meant(profile, &targets)?;
         for target in &mut targets {
-            target.profile.clone_from(&meant);
+            target.kind.clone_from(&meant);
         }
     }
     let _attention = app.signals.attend();
     if args.watch {
         return watch::run(app, &targets, args, show);
     }
-    if args.every.is_some() || args.length.is_some() || show.leak {
+    if args.every.is_some() || args.length.is_some() || show.form == Form::Leak {
         return series::run(app, &targets, args, show);
     }
     let now = jiff::Timestamp::now();
@@ -81,7 +83,7 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &ShowArgs) -> Result<u8
 pub(super) fn reopen(
     app: &App<'_>,
     found: Vec<(Entry, Utf8PathBuf)>,
-    show: &ShowArgs,
+    show: &Presentation,
 ) -> Result<u8> {
     let rounds: BTreeSet<_> = found.iter().map(|(entry, _)| &entry.time).collect();
     if rounds.len() > 1 {
@@ -145,16 +147,19 @@ fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
     let mut all = Vec::new();
     for (target, names) in found {
         // A silent one is asked for one profile, whose failure says why.
-        let mut names = names.unwrap_or_else(|| vec!["heap".into()]);
-        names.retain(|name| is_profile(name) && name != "trace");
-        for name in names {
-            let profile = if name == "profile" {
-                "cpu".into()
-            } else {
-                name
-            };
+        let kinds = names.map_or_else(
+            || vec![Kind::Heap],
+            |names| {
+                names
+                    .iter()
+                    .filter(|name| is_profile(name))
+                    .map(|name| Kind::new(name))
+                    .collect()
+            },
+        );
+        for kind in kinds.into_iter().filter(|kind| *kind != Kind::Trace) {
             let target = Target {
-                profile,
+                kind,
                 ..target.clone()
             };
             if !all.contains(&target) {
@@ -170,33 +175,17 @@ fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
     all
 }
 
-/// What Go's handlers offer; other services have more.
-pub(super) const KNOWN: [&str; 9] = [
-    "heap",
-    "allocs",
-    "cpu",
-    "profile",
-    "goroutine",
-    "block",
-    "mutex",
-    "threadcreate",
-    "trace",
-];
-
 /// A part of a name is enough for those that only the nodes know.
-fn meant(profile: &str, targets: &[Target]) -> Result<String> {
-    if KNOWN.contains(&profile) {
-        return Ok(if profile == "profile" {
-            "cpu".into()
-        } else {
-            profile.into()
-        });
+fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
+    let kind = Kind::new(profile);
+    if kind.is_known() {
+        return Ok(kind);
     }
     let Some(names) = targets.iter().find_map(fetch::offers) else {
-        return Ok(profile.to_owned());
+        return Ok(kind);
     };
     if names.iter().any(|name| name == profile) {
-        return Ok(profile.to_owned());
+        return Ok(kind);
     }
     let part = profile.to_lowercase();
     let found: Vec<&String> = names
@@ -204,7 +193,7 @@ fn meant(profile: &str, targets: &[Target]) -> Result<String> {
         .filter(|name| name.to_lowercase().contains(&part))
         .collect();
     if let [name] = found[..] {
-        return Ok(name.clone());
+        return Ok(Kind::new(name));
     }
     let failure = Failure::usage(format!("the service has no profile `{profile}`"));
     let mut offered: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -273,7 +262,7 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Result<Groups> {
         };
         let before = store::before(&sets, root, &set.id, entry);
         groups
-            .entry((target.service, target.profile))
+            .entry((target.service, target.kind.to_string()))
             .or_default()
             .push(Side {
                 node: target.node,
@@ -285,5 +274,5 @@ fn groups(root: &Utf8Path, set: &Set, answers: Vec<Answer>) -> Result<Groups> {
 }
 
 pub(super) fn group_of(target: &Target) -> (String, String) {
-    (target.service.clone(), target.profile.clone())
+    (target.service.clone(), target.kind.to_string())
 }

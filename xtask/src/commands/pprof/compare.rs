@@ -4,14 +4,14 @@ use ::pprof::{Profile, Source, report};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
-use super::args::ShowArgs;
+use super::present::Presentation;
 use super::{load, show, store};
 use crate::app::App;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 
 /// Print what has changed from the first to the second.
-pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
+pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let [before, after] = files else {
         return Err(Failure::usage(format!(
             "`--diff` compares two profiles, not {}",
@@ -21,14 +21,14 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Resu
     };
     let names = [before.as_str(), after.as_str()];
     let sides = [side(app, before)?, side(app, after)?];
-    let query = args.query();
-    if !args.json {
-        let text = report::compare_text(&sides[0], &sides[1], &query, names);
+    let query = &present.query;
+    if !present.json {
+        let text = report::compare_text(&sides[0], &sides[1], query, names);
         let text = text.map_err(|error| load::engine(&error))?;
         show::warn(app, &text.warnings);
-        return show::output(args, show::Form::Text(&text.text));
+        return show::output(present, show::Content::Text(&text.text));
     }
-    let of = report::compare(&sides[0], &sides[1], &query).map_err(|error| load::engine(&error))?;
+    let of = report::compare(&sides[0], &sides[1], query).map_err(|error| load::engine(&error))?;
     show::warn(app, &of.warnings);
     let row = |row: &report::Compared| {
         json!({
@@ -39,14 +39,14 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Resu
     let rows: Vec<_> = of
         .rows
         .iter()
-        .take(args.value.nodecount.unwrap_or(usize::MAX))
+        .take(present.rows.unwrap_or(usize::MAX))
         .map(row)
         .collect();
     let value = json!({
         "schema": 1, "sample_type": of.sample_type, "unit": of.unit, "scale": of.scale,
         "durations": of.durations, "total": row(&of.total), "rows": rows,
     });
-    show::output(args, show::Form::Json(&value))
+    show::output(present, show::Content::Json(&value))
 }
 
 /// A file, or all nodes of what was fetched.

@@ -6,10 +6,9 @@ use ::pprof::export;
 use ::pprof::flame::Flame;
 use clap::Args;
 
-use super::args::ShowArgs;
 use super::load;
-use super::show::{Form, output};
-use crate::app::App;
+use super::present::{Export, Presentation};
+use super::show::{Content, output};
 use foundation::failure::Result;
 
 /// The forms of other tools.
@@ -31,41 +30,36 @@ pub struct ExportArgs {
     pub svg: bool,
 }
 
-impl ExportArgs {
-    pub(super) fn is_asked(&self) -> bool {
-        self.folded || self.speedscope || self.firefox || self.svg
-    }
-}
-
 /// Calls narrower than this share cannot be seen in a picture.
 const LEAST: f64 = 0.0002;
 
 /// Print or write it.
-pub(super) fn write(_app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let sides = load::Sides::of(profile, &args.compare)?;
+pub(super) fn write(
+    profile: &Profile,
+    title: &str,
+    export: Export,
+    present: &Presentation,
+) -> Result<u8> {
+    let sides = load::Sides::of(profile, &present.compare)?;
     // Other tools leave out what they like.
-    let least = if args.export.svg && !args.value.no_trim {
+    let least = if export == Export::Svg && present.query.trim {
         LEAST
     } else {
         0.0
     };
-    let flame = Flame::new(&sides.named(title), &args.query(), "node", least);
+    let flame = Flame::new(&sides.named(title), &present.query, "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
-    let text = if args.export.folded {
-        export::folded(&flame).map_err(|error| load::engine(&error))?
-    } else if args.export.speedscope {
-        export::speedscope(&flame, title)
-    } else if args.export.firefox {
-        #[allow(clippy::cast_precision_loss)] // milliseconds
-        let started = profile.header.time_nanos as f64 / 1e6;
-        export::firefox(&flame, title, started)
-    } else {
-        export::svg(&flame, title)
+    #[allow(clippy::cast_precision_loss)] // milliseconds
+    let started = profile.header.time_nanos as f64 / 1e6;
+    let text = match export {
+        Export::Folded => export::folded(&flame).map_err(|error| load::engine(&error))?,
+        Export::Speedscope => export::speedscope(&flame, title),
+        Export::Firefox => export::firefox(&flame, title, started),
+        Export::Svg => export::svg(&flame, title),
     };
-    let form = if args.export.speedscope || args.export.firefox {
-        Form::JsonText(&text)
-    } else {
-        Form::Text(&text)
+    let content = match export {
+        Export::Speedscope | Export::Firefox => Content::JsonText(&text),
+        Export::Folded | Export::Svg => Content::Text(&text),
     };
-    output(args, form)
+    output(present, content)
 }

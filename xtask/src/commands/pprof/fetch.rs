@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::FetchArgs;
 use super::kept::{Kept, Room, no_room};
+use super::kind::Kind;
 use super::load;
 use super::sources::BUILD_LABEL;
 use super::store;
@@ -276,7 +277,7 @@ impl Reader {
         let bytes = body
             .read()
             .because(|| format!("cannot read again what `{}` sent", target.address))?;
-        if target.profile == "trace" {
+        if target.kind == Kind::Trace {
             let file = self.save(place, &bytes)?;
             return Ok((None, file, size));
         }

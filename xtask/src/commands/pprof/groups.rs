@@ -8,8 +8,9 @@ use ::pprof::{Query, Source, report};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
-use super::args::ShowArgs;
 use super::kept::{self, Kept, Readable, Room};
+use super::kind::Kind;
+use super::present::{Form, Presentation};
 use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
@@ -34,7 +35,7 @@ fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
 }
 
 /// Nodes side by side, or all of them in the form that is asked for.
-pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8> {
+pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<u8> {
     let sides = groups.iter().flat_map(|((service, _), sides)| {
         let sides = sides.iter();
         sides.map(move |side| {
@@ -47,9 +48,9 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
         })
     });
     // Told last, after what was asked for has been shown.
-    let budgets = budget::check(&args.fail_if, &args.query(), &sides.collect::<Vec<_>>());
-    if args.has_form() {
-        if args.export.is_asked() && groups.len() > 1 {
+    let budgets = budget::check(&present.fail_if, &present.query, &sides.collect::<Vec<_>>());
+    if present.form.sums_nodes() {
+        if matches!(present.form, Form::Export(_)) && groups.len() > 1 {
             return Err(
                 Failure::usage("an export is of one service and one profile").hint(format!(
                     "name both, as in `{}`",
@@ -57,17 +58,15 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
                 )),
             );
         }
-        return summed(app, groups, args).and(budgets).map(|()| 0);
+        return summed(app, groups, present).and(budgets).map(|()| 0);
     }
-    let query = args.query();
+    let query = &present.query;
     let mut summaries = Vec::new();
     for ((service, profile), sides) in &groups {
-        let summary = summarize(sides, &query)?;
-        let goroutines = match profile.as_str() {
-            "goroutine" if !args.controllers => Some(all_goroutines(sides, &query)?),
-            _ => None,
-        };
-        if args.json {
+        let summary = summarize(sides, query)?;
+        let counts = Kind::new(profile) == Kind::Goroutine && present.form != Form::Controllers;
+        let goroutines = counts.then(|| all_goroutines(sides, query)).transpose()?;
+        if present.json {
             let groups = goroutines.as_ref().map(show::goroutines_json);
             summaries.push(json!({
                 "service": service, "profile": profile, "summary": summary.json(),
@@ -76,17 +75,17 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
         } else {
             let title = format!("{service} {profile}");
             let shown = Shown {
-                rows: args.value.nodecount,
-                only_controllers: args.controllers,
+                rows: present.rows,
+                only_controllers: present.form == Form::Controllers,
             };
             ui::print(&summary.text(app, &title, shown));
             if let Some(goroutines) = goroutines {
-                let rows = args.value.nodecount.unwrap_or(GOROUTINES);
+                let rows = present.rows.unwrap_or(GOROUTINES);
                 ui::print(&format!("\n{}", goroutines.text(rows, true)));
             }
         }
     }
-    if args.json {
+    if present.json {
         ui::print_json(&json!({"schema": 1, "summaries": summaries}));
     }
     budgets.map(|()| 0)
@@ -94,19 +93,19 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<u8
 
 /// In a form in which all nodes are one. What matches nothing in one profile
 /// may do so in another.
-fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
+fn summed(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<()> {
     let several = groups.len() > 1;
     let (mut refused, mut shown) = (None, 0);
     for ((service, profile), sides) in groups {
         let title = format!("{service} {profile}");
-        if several && !args.json {
+        if several && !present.json {
             app.ui.progress(&title);
         }
         let merged = kept::merged(sides.into_iter().map(|side| Cow::Owned(side.profile)))?;
-        let done = if args.flame || args.web || args.export.is_asked() {
-            super::draw(app, &merged, &title, args)
+        let done = if present.form.is_picture() {
+            super::draw(app, &merged, &title, present)
         } else {
-            show::show(app, &load::compared(merged, &args.compare)?, args)
+            show::show(app, &load::compared(merged, &present.compare)?, present)
         };
         match done {
             Ok(_) => shown += 1,
@@ -124,7 +123,7 @@ fn summed(app: &App<'_>, groups: Groups, args: &ShowArgs) -> Result<()> {
 }
 
 /// Files of a fetch, or of any origin: side by side by the node's label.
-pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> Result<u8> {
+pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for file in files {
         let moment = series::read(file, None, &mut Room::default())?;
@@ -142,14 +141,14 @@ pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], args: &ShowArgs) -> 
         });
     }
     let name = files[0].file_name().unwrap_or("profile").to_owned();
-    shown(app, Groups::from([((name, String::new()), sides)]), args)
+    shown(app, Groups::from([((name, String::new()), sides)]), present)
 }
 
 /// A series as a picture: each node at each time is a side.
 pub(super) fn timeline(
     app: &App<'_>,
     found: &[(Entry, Utf8PathBuf)],
-    args: &ShowArgs,
+    present: &Presentation,
 ) -> Result<u8> {
     let mut groups: BTreeMap<(&str, &str), Vec<&(Entry, Utf8PathBuf)>> = BTreeMap::new();
     for one in found {
@@ -174,10 +173,10 @@ pub(super) fn timeline(
             moments.push(series::read(file, Some(entry), &mut room)?);
         }
         let title = format!("{service} {profile}");
-        if args.flame {
-            flame::series(app, &moments, &title, args)?;
+        if present.form == Form::Flame {
+            flame::series(app, &moments, &title, present)?;
         } else {
-            web::series(app, &moments, &title, args)?;
+            web::series(app, &moments, &title, present)?;
         }
     }
     Ok(0)

@@ -11,8 +11,10 @@ mod fetch;
 mod flame;
 mod groups;
 mod kept;
+mod kind;
 mod leak;
 mod load;
+mod present;
 mod rank;
 pub mod select;
 mod series;
@@ -29,69 +31,69 @@ mod web;
 use std::fmt::Write;
 
 use crate::app::App;
-use args::{OpenArgs, PprofCommand, PprofVerb, ShowArgs};
+use args::{OpenArgs, PprofCommand, PprofVerb};
 use foundation::failure::Result;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+use present::{Form, Presentation};
 
 pub(crate) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
         Some(PprofVerb::Open(args)) => open(app, args),
         Some(PprofVerb::List { json }) => list(app, *json),
-        None => cluster::run(app, &command.fetch, &command.show),
+        None => cluster::run(app, &command.fetch, &Presentation::from(&command.show)),
     }
 }
 
 fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
+    let present = Presentation::from(&args.show);
     if args.diff {
-        return compare::run(app, &args.profiles, &args.show);
+        return compare::run(app, &args.profiles, &present);
     }
     let root = store::root(&app.ctx.dirs.state);
     if let [name] = &args.profiles[..]
         && !name.exists()
         && let Some(found) = store::find(&root, name.as_str())
     {
-        return cluster::reopen(app, found?, &args.show);
+        return cluster::reopen(app, found?, &present);
     }
-    if args.show.leak {
-        return series::leak(app, &args.profiles, &args.show);
+    if present.form == Form::Leak {
+        return series::leak(app, &args.profiles, &present);
     }
     let name = args.profiles[0].file_name().unwrap_or("profile");
-    let draws = args.show.web || args.show.flame || args.show.export.is_asked();
-    if draws {
+    if present.form.is_picture() {
         let profile = load::merged(&args.profiles)?;
-        return draw(app, &profile, name, &args.show);
+        return draw(app, &profile, name, &present);
     }
-    if args.show.controllers {
-        return groups::compare(app, &args.profiles, &args.show);
+    if present.form == Form::Controllers {
+        return groups::compare(app, &args.profiles, &present);
     }
-    let subject = load::files(&args.profiles, &args.show.compare)?;
-    if args.show.fail_if.is_empty()
+    let subject = load::files(&args.profiles, &present.compare)?;
+    if present.fail_if.is_empty()
         && let load::Subject::Less(difference) = &subject
-        && let Some(code) = show::difference(app, difference, &args.show)?
+        && let Some(code) = show::difference(app, difference, &present)?
     {
         return Ok(code);
     }
     let profile = subject.merged()?;
-    let code = show::show(app, &profile, &args.show)?;
+    let code = show::show(app, &profile, &present)?;
     let name = args.profiles[0].to_string();
-    budget::check(
-        &args.show.fail_if,
-        &args.show.query(),
-        &[(None, name, &profile)],
-    )?;
+    budget::check(&present.fail_if, &present.query, &[(None, name, &profile)])?;
     Ok(code)
 }
 
 /// A picture of stacks, for people or for another tool.
-fn draw(app: &App<'_>, profile: &::pprof::Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    if args.flame {
-        flame::show(app, profile, title, args)
-    } else if args.web {
-        web::write(app, profile, title, args)
-    } else {
-        export::write(app, profile, title, args)
+fn draw(
+    app: &App<'_>,
+    profile: &::pprof::Profile,
+    title: &str,
+    present: &Presentation,
+) -> Result<u8> {
+    match present.form {
+        Form::Export(export) => export::write(profile, title, export, present),
+        Form::Web => web::write(app, profile, title, present),
+        _ => flame::show(app, profile, title, present),
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
-use super::args::{FetchArgs, ShowArgs};
+use super::args::FetchArgs;
 use super::fetch::Keeping;
 use super::kept::{Kept, Readable, Room};
 use super::leak::{self, Moment};
+use super::present::{Form, Presentation};
 use super::store::{self, Entry, Set};
 use super::target::Target;
 use super::{cluster, fetch, groups, load};
@@ -31,7 +32,7 @@ pub(super) fn run(
     app: &App<'_>,
     targets: &[Target],
     args: &FetchArgs,
-    show: &ShowArgs,
+    show: &Presentation,
 ) -> Result<u8> {
     let (every, length) = times(args)?;
     let begun = Instant::now();
@@ -107,11 +108,15 @@ fn moment() -> (String, String) {
 }
 
 /// What was asked for; without a form, what grows.
-pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArgs) -> Result<u8> {
-    if show.flame || show.web {
+pub(super) fn tell(
+    app: &App<'_>,
+    found: &[(Entry, Utf8PathBuf)],
+    show: &Presentation,
+) -> Result<u8> {
+    if matches!(show.form, Form::Flame | Form::Web) {
         return groups::timeline(app, found, show);
     }
-    if show.has_form() || show.controllers {
+    if show.form.sums_nodes() || show.form == Form::Controllers {
         app.ui.note("of a series, this shows the last round");
         return cluster::reopen(app, last(found.iter()), show);
     }
@@ -127,7 +132,7 @@ pub(super) fn tell(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &ShowArg
             moments.push(read(file, Some(entry), &mut room)?);
         }
         // What can only grow has no trend: of it, as of anything, the last.
-        if show.leak || leak::can_leak(&*moments[0].profile.read()?, &show.query()) {
+        if show.form == Form::Leak || leak::can_leak(&*moments[0].profile.read()?, &show.query) {
             judged.push((format!("{service} {profile}"), moments));
         } else {
             others.extend(last(entries.into_iter()));
@@ -150,7 +155,7 @@ fn last<'a>(
 }
 
 /// Files of any origin, told apart by the labels of a fetch.
-pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &ShowArgs) -> Result<u8> {
+pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) -> Result<u8> {
     let (mut moments, mut room) = (Vec::new(), Room::default());
     for file in files {
         moments.push(read(file, None, &mut room)?);
@@ -187,16 +192,16 @@ pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Room) -> R
     })
 }
 
-fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &ShowArgs) -> Result<u8> {
+fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &Presentation) -> Result<u8> {
     let (mut leaks, mut data, mut refused) = (false, Vec::new(), None);
     for (title, moments) in groups {
-        match leak::judge(moments, &show.query()) {
+        match leak::judge(moments, &show.query) {
             Ok(verdict) => {
                 leaks |= verdict.leaks();
                 if show.json {
                     data.push(json!({"profile": title, "verdict": verdict.json()}));
                 } else {
-                    ui::print(&verdict.text(app, &title, show.value.nodecount));
+                    ui::print(&verdict.text(app, &title, show.rows));
                 }
             }
             // `--all` has profiles that cannot leak beside those that can.
@@ -210,7 +215,7 @@ fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &ShowArgs) 
         ui::print_json(&json!({"schema": 1, "leaks": leaks, "groups": data}));
     }
     match refused {
-        Some(failure) if show.leak => Err(failure),
-        _ => Ok(u8::from(show.leak && leaks)),
+        Some(failure) if show.form == Form::Leak => Err(failure),
+        _ => Ok(u8::from(show.form == Form::Leak && leaks)),
     }
 }

@@ -1,12 +1,12 @@
 //! A profile in the form that is asked for.
 
 use ::pprof::report::{self, TimeStyle};
-use ::pprof::{Difference, Profile, Query, Top};
+use ::pprof::{Difference, Profile, Top};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::args::ShowArgs;
 use super::load::engine;
+use super::present::{Form, Presentation};
 use super::sources::Sources;
 use crate::app::App;
 use foundation::failure::{Because, Result};
@@ -14,64 +14,59 @@ use foundation::record::files;
 use foundation::ui;
 
 /// Print or write it.
-pub(super) fn show(app: &App<'_>, profile: &Profile, args: &ShowArgs) -> Result<u8> {
-    let query = args.query();
-    if args.proto {
-        let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
-        return output(args, Form::Bytes(&bytes));
-    }
-    if args.goroutines {
-        return goroutines(app, profile, args, &query);
-    }
-    if args.json {
-        return json(app, profile, args, &query);
-    }
-    if let Some(expression) = &args.list {
-        return list(app, profile, args, expression);
-    }
-    let text = if let Some(expression) = &args.peek {
-        report::peek(profile, &query, expression, &time)
-    } else if args.tree {
-        report::tree(profile, &query, &time)
-    } else if args.traces {
-        report::traces(profile, &query, &time)
-    } else if args.tags {
-        report::tags(profile, &query)
-    } else if args.raw {
-        report::raw(profile, &query, &time)
-    } else if args.comments {
-        return output(args, Form::Text(&report::comments(profile)));
-    } else {
-        report::top_text(profile, &query, &time)
+pub(super) fn show(app: &App<'_>, profile: &Profile, present: &Presentation) -> Result<u8> {
+    let query = &present.query;
+    let text = match &present.form {
+        Form::Proto => {
+            let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
+            return output(present, Content::Bytes(&bytes));
+        }
+        Form::Goroutines => return goroutines(app, profile, present),
+        _ if present.json => {
+            let top = report::top(profile, query).map_err(|error| engine(&error))?;
+            return rows(app, present, &top);
+        }
+        Form::List(expression) => return list(app, profile, present, expression),
+        Form::Comments => return output(present, Content::Text(&report::comments(profile))),
+        Form::Peek(expression) => report::peek(profile, query, expression, &time),
+        Form::Tree => report::tree(profile, query, &time),
+        Form::Traces => report::traces(profile, query, &time),
+        Form::Tags => report::tags(profile, query),
+        Form::Raw => report::raw(profile, query, &time),
+        _ => report::top_text(profile, query, &time),
     };
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
-    output(args, Form::Text(&text.text))
+    output(present, Content::Text(&text.text))
 }
 
 /// The top of a difference, if it can be told without merging the two; none
 /// if that, or another form, needs the whole.
-pub(super) fn difference(app: &App<'_>, of: &Difference, args: &ShowArgs) -> Result<Option<u8>> {
-    if args.has_form() && !args.top || args.goroutines {
+pub(super) fn difference(
+    app: &App<'_>,
+    of: &Difference,
+    present: &Presentation,
+) -> Result<Option<u8>> {
+    if present.form.sums_nodes() && present.form != Form::Top {
         return Ok(None);
     }
-    let query = args.query();
-    if args.json {
-        let top = report::difference_top(of, &query).map_err(|error| engine(&error))?;
-        return top.map(|top| rows(app, args, &top)).transpose();
+    let query = &present.query;
+    if present.json {
+        let top = report::difference_top(of, query).map_err(|error| engine(&error))?;
+        return top.map(|top| rows(app, present, &top)).transpose();
     }
-    let text = report::difference_text(of, &query, &time).map_err(|error| engine(&error))?;
+    let text = report::difference_text(of, query, &time).map_err(|error| engine(&error))?;
     text.map(|text| {
         warn(app, &text.warnings);
-        output(args, Form::Text(&text.text))
+        output(present, Content::Text(&text.text))
     })
     .transpose()
 }
 
-fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> Result<u8> {
-    let sources = Sources::new(app, &args.source);
+fn list(app: &App<'_>, profile: &Profile, present: &Presentation, expression: &str) -> Result<u8> {
+    let sources = Sources::new(app, &present.source);
     let read = |file: &str| sources.read(file);
-    let text = report::list_text(profile, &args.query(), expression, &read);
+    let text = report::list_text(profile, &present.query, expression, &read);
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
     for (theirs, ours) in sources.moved() {
@@ -85,17 +80,21 @@ fn list(app: &App<'_>, profile: &Profile, args: &ShowArgs, expression: &str) -> 
     if let Some(mismatch) = sources.mismatch(profile)? {
         app.ui.note(&mismatch);
     }
-    output(args, Form::Text(&text.text))
+    output(present, Content::Text(&text.text))
 }
 
-fn goroutines(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
-    let found = report::goroutines(profile, query, "node").map_err(|error| engine(&error))?;
+fn goroutines(app: &App<'_>, profile: &Profile, present: &Presentation) -> Result<u8> {
+    let found =
+        report::goroutines(profile, &present.query, "node").map_err(|error| engine(&error))?;
     warn(app, &found.warnings);
-    if args.json {
-        return output(args, Form::Json(&goroutines_json(&found)));
+    if present.json {
+        return output(present, Content::Json(&goroutines_json(&found)));
     }
-    let most = args.value.nodecount.unwrap_or(30);
-    output(args, Form::Text(&found.text(most, !args.value.no_trim)))
+    let most = present.rows.unwrap_or(30);
+    output(
+        present,
+        Content::Text(&found.text(most, present.query.trim)),
+    )
 }
 
 /// Stable: fields are added, never changed.
@@ -116,12 +115,7 @@ pub(super) fn goroutines_json(found: &report::Goroutines) -> serde_json::Value {
     json!({"schema": 1, "total": found.total, "groups": groups})
 }
 
-fn json(app: &App<'_>, profile: &Profile, args: &ShowArgs, query: &Query) -> Result<u8> {
-    let top = report::top(profile, query).map_err(|error| engine(&error))?;
-    rows(app, args, &top)
-}
-
-fn rows(app: &App<'_>, args: &ShowArgs, top: &Top) -> Result<u8> {
+fn rows(app: &App<'_>, present: &Presentation, top: &Top) -> Result<u8> {
     warn(app, &top.warnings);
     let rows: Vec<_> = top
         .rows
@@ -132,7 +126,7 @@ fn rows(app: &App<'_>, args: &ShowArgs, top: &Top) -> Result<u8> {
         "schema": 1, "sample_type": top.sample_type, "unit": top.unit,
         "total": top.total, "rows": rows,
     });
-    output(args, Form::Json(&value))
+    output(present, Content::Json(&value))
 }
 
 pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
@@ -143,7 +137,7 @@ pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
 
 /// What is printed or written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Form<'a> {
+pub(super) enum Content<'a> {
     /// For people: a terminal must not obey it.
     Text(&'a str),
     Json(&'a serde_json::Value),
@@ -152,21 +146,23 @@ pub(super) enum Form<'a> {
     Bytes(&'a [u8]),
 }
 
-pub(super) fn output(args: &ShowArgs, form: Form<'_>) -> Result<u8> {
-    if let Some(path) = &args.output {
-        let written = match form {
-            Form::Text(text) | Form::JsonText(text) => files::replace(path, text.as_bytes(), 0o644),
-            Form::Json(value) => files::replace(path, format!("{value:#}\n").as_bytes(), 0o644),
-            Form::Bytes(bytes) => files::replace(path, bytes, 0o644),
+pub(super) fn output(present: &Presentation, content: Content<'_>) -> Result<u8> {
+    if let Some(path) = &present.output {
+        let written = match content {
+            Content::Text(text) | Content::JsonText(text) => {
+                files::replace(path, text.as_bytes(), 0o644)
+            }
+            Content::Json(value) => files::replace(path, format!("{value:#}\n").as_bytes(), 0o644),
+            Content::Bytes(bytes) => files::replace(path, bytes, 0o644),
         };
         written.because(|| format!("cannot write `{path}`"))?;
         return Ok(0);
     }
-    match form {
-        Form::Text(text) => ui::print(text),
-        Form::Json(value) => ui::print_json(value),
-        Form::JsonText(text) => ui::print(&ui::text::json(text)),
-        Form::Bytes(bytes) => ui::print_bytes(bytes),
+    match content {
+        Content::Text(text) => ui::print(text),
+        Content::Json(value) => ui::print_json(value),
+        Content::JsonText(text) => ui::print(&ui::text::json(text)),
+        Content::Bytes(bytes) => ui::print_bytes(bytes),
     }
     Ok(0)
 }

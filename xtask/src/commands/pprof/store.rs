@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Answer;
+use super::kind::Kind;
 use super::target::Target;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
@@ -70,7 +71,7 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
     let first = &targets[0];
     let one_kind = targets
         .iter()
-        .all(|target| (&target.service, &target.profile) == (&first.service, &first.profile));
+        .all(|target| (&target.service, &target.kind) == (&first.service, &first.kind));
     let what = if one_kind {
         let stem = Target {
             node: String::new(),
@@ -93,7 +94,7 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
 pub(super) fn file_names(targets: &[Target], stamp: &str) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut name = |target: &Target| {
-        let ending = if target.profile == "trace" {
+        let ending = if target.kind == Kind::Trace {
             "trace"
         } else {
             "pb.gz"
@@ -147,7 +148,7 @@ pub(super) fn append(
         let mut entry = Entry {
             node: target.node.clone(),
             service: target.service.clone(),
-            profile: target.profile.clone(),
+            profile: target.kind.to_string(),
             address: target.address.clone(),
             time: time.map(str::to_owned),
             file: None,
@@ -246,7 +247,7 @@ mod tests {
             role: None,
             address: "a:1".into(),
             service: "s".into(),
-            profile: profile.into(),
+            kind: Kind::new(profile),
             talos: None,
         }
     }

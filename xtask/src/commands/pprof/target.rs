@@ -6,6 +6,7 @@ use talos::names::Role;
 use talos::version::TalosVersion;
 
 use super::args::FetchArgs;
+use super::kind::Kind;
 use crate::app::App;
 use crate::commands::cluster;
 use crate::typo::closest;
@@ -22,7 +23,7 @@ pub(super) struct Target {
     /// `HOST:PORT`
     pub(super) address: String,
     pub(super) service: String,
-    pub(super) profile: String,
+    pub(super) kind: Kind,
     /// What the node says that it runs.
     pub(super) talos: Option<String>,
 }
@@ -37,22 +38,16 @@ const LONGEST: usize = 128;
 impl Target {
     /// Path and query of `net/http/pprof`.
     pub(super) fn path(&self, args: &FetchArgs) -> String {
-        // What users call it; its handler is older than the word.
-        let profile = if self.profile == "cpu" {
-            "profile"
-        } else {
-            &self.profile
-        };
         let mut query = Vec::new();
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
         }
         // As text they tell their state, how long they wait and who created
         // them, which profile.proto cannot; changes are counted in it alone.
-        if profile == "goroutine" && query.is_empty() {
+        if self.kind == Kind::Goroutine && query.is_empty() {
             query.push("debug=2".to_owned());
         }
-        if args.gc && profile == "heap" {
+        if args.gc && self.kind == Kind::Heap {
             query.push("gc=1".to_owned());
         }
         let query = if query.is_empty() {
@@ -60,21 +55,21 @@ impl Target {
         } else {
             format!("?{}", query.join("&"))
         };
-        format!("/debug/pprof/{profile}{query}")
+        format!("/debug/pprof/{}{query}", self.kind.handler())
     }
 
     /// How long the node will take to answer.
     pub(super) fn seconds(&self, args: &FetchArgs) -> Option<u64> {
-        match self.profile.as_str() {
-            "cpu" | "profile" | "trace" => Some(args.seconds.unwrap_or(30)),
-            // `--all` is for what is there, not for what changes meanwhile.
-            _ => args.seconds.filter(|_| !args.all),
+        if self.kind.is_recorded() {
+            return Some(args.seconds.unwrap_or(30));
         }
+        // `--all` is for what is there, not for what changes meanwhile.
+        args.seconds.filter(|_| !args.all)
     }
 
     /// `node-service-profile`, fit for a file name.
     pub(super) fn stem(&self) -> String {
-        let text = format!("{}-{}-{}", self.node, self.service, self.profile);
+        let text = format!("{}-{}-{}", self.node, self.service, self.kind);
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let fitting = text
             .chars()
@@ -85,7 +80,7 @@ impl Target {
 
     /// For people.
     pub(super) fn describe(&self) -> String {
-        format!("{} {} {}", self.node, self.service, self.profile)
+        format!("{} {} {}", self.node, self.service, self.kind)
     }
 }
 
@@ -99,7 +94,7 @@ struct Place {
 }
 
 /// Everything to ask, but for what `--all` must first read from the nodes:
-/// there `profile` is empty.
+/// there each service has one target, whose kind is replaced.
 pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
     let (places, talos) = places(app, args)?;
     let services = services(args, &version_of(talos.as_deref()))?;
@@ -115,7 +110,7 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
                 role: place.role,
                 address: format!("{}:{}", place.host, place.port.unwrap_or(*port)),
                 service: service.clone(),
-                profile: args.profile.clone().unwrap_or_default(),
+                kind: args.profile.as_deref().map_or(Kind::Heap, Kind::new),
                 talos: talos.clone(),
             });
         }
@@ -323,7 +318,7 @@ mod tests {
             role: None,
             address: "a:1".into(),
             service: "machined".into(),
-            profile: profile.into(),
+            kind: Kind::new(profile),
             talos: None,
         };
         let mut args = FetchArgs::default();

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::args::{FetchArgs, ShowArgs};
+use super::args::FetchArgs;
 use super::cluster::group_of;
 use super::fetch::{self, Answer, Fetching, Keeping};
 use super::groups::Groups;
 use super::kept::Kept;
+use super::present::{Form, Presentation};
 use super::summary::{Shown, Side, summarize};
 use super::target::Target;
 use crate::app::App;
@@ -25,7 +26,7 @@ type Last = Vec<((String, String, String), Kept)>;
 
 /// What is shown, and what keys change.
 struct View {
-    show: ShowArgs,
+    show: Presentation,
     controllers: bool,
     text: String,
 }
@@ -34,13 +35,13 @@ pub(super) fn run(
     app: &App<'_>,
     targets: &[Target],
     args: &FetchArgs,
-    show: &ShowArgs,
+    show: &Presentation,
 ) -> Result<u8> {
     let every = args.every.unwrap_or(EVERY);
     let end = Instant::now() + args.length.unwrap_or(LONGEST);
     let mut view = View {
         show: show.clone(),
-        controllers: show.controllers,
+        controllers: show.form == Form::Controllers,
         text: String::new(),
     };
     if app.ui.has_screen() {
@@ -133,7 +134,7 @@ fn draw(screen: &mut Screen<'_>, view: &View, said: &str, every: Duration) {
     let keys = format!(
         " every {} s   q quit  c {}  s {}   {said}",
         every.as_secs(),
-        if view.show.value.cum {
+        if view.show.query.cum {
             "by flat"
         } else {
             "by cum"
@@ -152,7 +153,7 @@ impl View {
     /// Whether the key means something.
     fn turn(&mut self, key: char) -> bool {
         match key {
-            'c' => self.show.value.cum = !self.show.value.cum,
+            'c' => self.show.query.cum = !self.show.query.cum,
             's' => self.controllers = !self.controllers,
             _ => return false,
         }
@@ -161,13 +162,13 @@ impl View {
 
     fn render(&mut self, app: &App<'_>, groups: &Groups) -> Result<()> {
         self.text.clear();
-        let query = self.show.query();
+        let query = &self.show.query;
         let shown = Shown {
-            rows: self.show.value.nodecount,
+            rows: self.show.rows,
             only_controllers: self.controllers,
         };
         for ((service, profile), sides) in groups {
-            let summary = summarize(sides, &query)?;
+            let summary = summarize(sides, query)?;
             self.text
                 .push_str(&summary.text(app, &format!("{service} {profile}"), shown));
         }
@@ -186,7 +187,7 @@ fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
         };
         let key = (
             target.service.clone(),
-            target.profile.clone(),
+            target.kind.to_string(),
             target.node.clone(),
         );
         let before = last.iter().position(|(other, _)| *other == key);

@@ -4,10 +4,10 @@ use ::pprof::Profile;
 use ::pprof::flame::Flame;
 use ::pprof::web::{self, Page};
 
-use super::args::ShowArgs;
 use super::kept;
 use super::leak::Moment;
 use super::load;
+use super::present::Presentation;
 use crate::app::App;
 use foundation::failure::{Because, Result};
 use foundation::record::files;
@@ -17,14 +17,19 @@ use foundation::ui;
 const LEAST: f64 = 0.0005;
 
 /// Write the page of a profile; with a base, both sides are kept.
-pub(super) fn write(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let sides = load::Sides::of(profile, &args.compare)?;
+pub(super) fn write(
+    app: &App<'_>,
+    profile: &Profile,
+    title: &str,
+    present: &Presentation,
+) -> Result<u8> {
+    let sides = load::Sides::of(profile, &present.compare)?;
     let page = Page {
         title,
         differ: sides.differ(),
         moments: &[],
     };
-    page_of(app, &sides.named("now"), &page, args)
+    page_of(app, &sides.named("now"), &page, present)
 }
 
 /// The page of a series: each node at each time.
@@ -32,7 +37,7 @@ pub(super) fn series(
     app: &App<'_>,
     moments: &[Moment],
     title: &str,
-    args: &ShowArgs,
+    present: &Presentation,
 ) -> Result<u8> {
     let profiles = kept::together(moments.iter().map(|of| &of.profile))?;
     let sides = moments.iter().zip(&profiles);
@@ -49,20 +54,20 @@ pub(super) fn series(
         differ: false,
         moments: &times,
     };
-    page_of(app, &sides.collect::<Vec<_>>(), &page, args)
+    page_of(app, &sides.collect::<Vec<_>>(), &page, present)
 }
 
 fn page_of(
     app: &App<'_>,
     profiles: &[(&str, &Profile)],
     page: &Page<'_>,
-    args: &ShowArgs,
+    present: &Presentation,
 ) -> Result<u8> {
-    let least = if args.value.no_trim { 0.0 } else { LEAST };
-    let flame = Flame::new(profiles, &args.query(), "node", least);
+    let least = if present.query.trim { LEAST } else { 0.0 };
+    let flame = Flame::new(profiles, &present.query, "node", least);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let text = web::page(&flame, page);
-    let path = if let Some(path) = &args.output {
+    let path = if let Some(path) = &present.output {
         app.ctx.cwd.join(path)
     } else {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -39,7 +39,7 @@ fn target(address: String) -> Target {
         role: Some(talos::names::Role::Worker),
         address,
         service: "machined".into(),
-        profile: "heap".into(),
+        kind: Kind::Heap,
         talos: Some("v1.13.0-3-gabc1234".into()),
     }
 }
@@ -285,7 +285,7 @@ fn the_request_is_what_net_http_pprof_serves() {
         ..FetchArgs::default()
     };
     let mut cpu = target(address);
-    cpu.profile = "cpu".into();
+    cpu.kind = Kind::Cpu;
     let dir = tempfile::tempdir().unwrap();
     let _ = ask_all(&[cpu], &args, &root(&dir));
     let request = receiver.recv().unwrap();

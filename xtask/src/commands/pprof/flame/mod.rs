@@ -9,10 +9,10 @@ use std::time::Duration;
 use ::pprof::Profile;
 use ::pprof::flame::Flame;
 
-use super::args::ShowArgs;
 use super::kept;
 use super::leak::Moment;
 use super::load;
+use super::present::Presentation;
 use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui::screen::Screen;
@@ -25,9 +25,14 @@ const LEAST: f64 = 0.00005;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A profile, its nodes as sides; with a base, both sides.
-pub(super) fn show(app: &App<'_>, profile: &Profile, title: &str, args: &ShowArgs) -> Result<u8> {
-    let sides = load::Sides::of(profile, &args.compare)?;
-    let flame = Flame::new(&sides.named("now"), &args.query(), "node", LEAST);
+pub(super) fn show(
+    app: &App<'_>,
+    profile: &Profile,
+    title: &str,
+    present: &Presentation,
+) -> Result<u8> {
+    let sides = load::Sides::of(profile, &present.compare)?;
+    let flame = Flame::new(&sides.named("now"), &present.query, "node", LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let colour = app.ui.has_colour();
     explore(
@@ -41,7 +46,7 @@ pub(super) fn series(
     app: &App<'_>,
     moments: &[Moment],
     title: &str,
-    args: &ShowArgs,
+    present: &Presentation,
 ) -> Result<u8> {
     let names: Vec<String> = moments.iter().map(side_name).collect();
     let profiles = kept::together(moments.iter().map(|moment| &moment.profile))?;
@@ -49,7 +54,7 @@ pub(super) fn series(
     let sides: Vec<(&str, &Profile)> = sides
         .map(|(name, profile)| (name.as_str(), &**profile))
         .collect();
-    let flame = Flame::new(&sides, &args.query(), "node", LEAST);
+    let flame = Flame::new(&sides, &present.query, "node", LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let mut view = View::new(Tree::new(flame), title, false, app.ui.has_colour());
     view.show_last();

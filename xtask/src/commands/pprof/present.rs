@@ -1,0 +1,151 @@
+//! How profiles are presented, read once from the flags.
+
+use ::pprof::Query;
+use camino::Utf8PathBuf;
+
+use super::args::{CompareArgs, ShowArgs, SourceArgs};
+
+/// What becomes of the profiles of a command.
+#[derive(Debug, Clone)]
+pub(super) struct Presentation {
+    pub(super) form: Form,
+    pub(super) query: Query,
+    /// As data, where the form has data.
+    pub(super) json: bool,
+    /// A file in place of standard output.
+    pub(super) output: Option<Utf8PathBuf>,
+    /// The greatest number of rows.
+    pub(super) rows: Option<usize>,
+    pub(super) compare: CompareArgs,
+    pub(super) source: SourceArgs,
+    /// Bounds such as `inuse_space(machined) > 80MiB`.
+    pub(super) fail_if: Vec<String>,
+}
+
+/// One way to show a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nodes side by side: the default.
+    Nodes,
+    Controllers,
+    Leak,
+    Top,
+    Peek(String),
+    Tree,
+    Goroutines,
+    List(String),
+    Traces,
+    Tags,
+    Raw,
+    Comments,
+    Proto,
+    Flame,
+    Web,
+    Export(Export),
+}
+
+/// The format of another tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Export {
+    Folded,
+    Speedscope,
+    Firefox,
+    Svg,
+}
+
+impl Form {
+    fn new(args: &ShowArgs) -> Self {
+        let export = &args.export;
+        let flags = [
+            (args.controllers, Self::Controllers),
+            (args.leak, Self::Leak),
+            (args.top, Self::Top),
+            (args.tree, Self::Tree),
+            (args.goroutines, Self::Goroutines),
+            (args.traces, Self::Traces),
+            (args.tags, Self::Tags),
+            (args.raw, Self::Raw),
+            (args.comments, Self::Comments),
+            (args.proto, Self::Proto),
+            (args.flame, Self::Flame),
+            (args.web, Self::Web),
+            (export.folded, Self::Export(Export::Folded)),
+            (export.speedscope, Self::Export(Export::Speedscope)),
+            (export.firefox, Self::Export(Export::Firefox)),
+            (export.svg, Self::Export(Export::Svg)),
+        ];
+        let given = flags.into_iter().find(|(given, _)| *given);
+        let given = given.map(|(_, form)| form);
+        given
+            .or_else(|| args.peek.clone().map(Self::Peek))
+            .or_else(|| args.list.clone().map(Self::List))
+            .unwrap_or(Self::Nodes)
+    }
+
+    /// Whether all nodes are shown as one.
+    pub(super) fn sums_nodes(&self) -> bool {
+        !matches!(self, Self::Nodes | Self::Controllers | Self::Leak)
+    }
+
+    /// Whether the form is a picture of stacks.
+    pub(super) fn is_picture(&self) -> bool {
+        matches!(self, Self::Flame | Self::Web | Self::Export(_))
+    }
+}
+
+impl From<&ShowArgs> for Presentation {
+    fn from(args: &ShowArgs) -> Self {
+        Self {
+            form: Form::new(args),
+            query: query(args),
+            json: args.json,
+            output: args.output.clone(),
+            rows: args.value.nodecount,
+            compare: args.compare.clone(),
+            source: args.source.clone(),
+            fail_if: args.fail_if.clone(),
+        }
+    }
+}
+
+/// The engine's query of the flags.
+fn query(args: &ShowArgs) -> Query {
+    let (filter, value) = (args.filter.clone(), args.value.clone());
+    let granularity = value.granularity();
+    let default = Query::default();
+    // Data is for machines: they leave out what they like.
+    let all = args.json && value.nodefraction.is_none();
+    Query {
+        sample_index: value.sample_index,
+        mean: value.mean,
+        focus: filter.focus,
+        ignore: filter.ignore,
+        hide: filter.hide,
+        show: filter.show,
+        show_from: filter.show_from,
+        prune_from: filter.prune_from,
+        tagfocus: filter.tagfocus,
+        tagignore: filter.tagignore,
+        tagshow: filter.tagshow,
+        taghide: filter.taghide,
+        tagroot: filter.tagroot,
+        tagleaf: filter.tagleaf,
+        granularity,
+        noinlines: value.noinlines,
+        showcolumns: value.showcolumns,
+        trim: !value.no_trim,
+        nodecount: value.nodecount.unwrap_or(0),
+        nodefraction: match value.nodefraction {
+            Some(fraction) => fraction,
+            None if all => 0.0,
+            None => default.nodefraction,
+        },
+        edgefraction: value.edgefraction.unwrap_or(default.edgefraction),
+        cum: value.cum,
+        relative_percentages: value.relative_percentages,
+        drop_negative: value.drop_negative,
+        unit: value.unit.unwrap_or(default.unit),
+        divide_by: value.divide_by,
+        all_frames: filter.all_frames,
+    }
+}
