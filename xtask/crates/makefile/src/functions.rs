@@ -1,100 +1,152 @@
-//! make's functions on text alone.
+//! The functions of make: one table, and the bodies that work on text alone.
 
-use crate::budget::LONGEST;
+use crate::limits::MAX_VALUE;
 
-/// Functions that are known; the rest of make's are named by [`UNSUPPORTED`].
-pub(crate) const NAMES: &[&str] = &[
-    "addprefix",
-    "addsuffix",
-    "and",
-    "dir",
-    "filter",
-    "filter-out",
-    "findstring",
-    "firstword",
-    "foreach",
-    "if",
-    "lastword",
-    "notdir",
-    "or",
-    "patsubst",
-    "shell",
-    "sort",
-    "strip",
-    "subst",
-    "word",
-    "words",
-    "abspath",
-    "basename",
-    "call",
-    "error",
-    "eval",
-    "file",
-    "flavor",
-    "guile",
-    "info",
-    "intcmp",
-    "join",
-    "let",
-    "origin",
-    "realpath",
-    "suffix",
-    "value",
-    "warning",
-    "wildcard",
-    "wordlist",
-];
+/// A function of GNU make.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    /// The least number of arguments that make accepts.
+    pub(crate) fewest: usize,
+    /// The number of arguments that the text is split into; the last keeps its commas.
+    pub(crate) most: usize,
+    pub(crate) body: Body,
+}
 
-/// Of make's functions those that neither Talos, pkgs nor extensions use.
-pub(crate) const UNSUPPORTED: &[&str] = &[
-    "abspath", "basename", "call", "error", "eval", "file", "flavor", "guile", "info", "intcmp",
-    "join", "let", "origin", "realpath", "suffix", "value", "warning", "wildcard", "wordlist",
-];
+/// A function of the values of its arguments. More arguments than the least
+/// number may be absent.
+pub(crate) type Text = fn(&[String]) -> Result<String>;
 
-/// How many arguments a function splits its text into; the last keeps commas.
-pub(crate) fn most_arguments(name: &str) -> usize {
-    match name {
-        "subst" | "patsubst" | "foreach" | "if" => 3,
-        "addprefix" | "addsuffix" | "filter" | "filter-out" | "findstring" | "word" => 2,
-        "and" | "or" => usize::MAX,
-        _ => 1,
+/// How a function is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body {
+    /// All arguments are expanded first.
+    Text(Text),
+    /// Arguments are expanded one by one until the predicate holds for a value,
+    /// which is the result, as is the last value: `and`, `or`.
+    Until(fn(&str) -> bool),
+    Foreach,
+    If,
+    Shell,
+    /// Neither Talos, pkgs nor extensions use it.
+    Unsupported,
+}
+
+const fn function(name: &'static str, fewest: usize, most: usize, body: Body) -> Function {
+    Function {
+        name,
+        fewest,
+        most,
+        body,
     }
 }
 
-/// The fewest arguments that make accepts.
-pub(crate) fn fewest_arguments(name: &str) -> usize {
-    match name {
-        "subst" | "patsubst" | "foreach" => 3,
-        "if" | "addprefix" | "addsuffix" | "filter" | "filter-out" | "findstring" | "word" => 2,
-        _ => 1,
-    }
+const fn unsupported(name: &'static str) -> Function {
+    function(name, 1, 1, Body::Unsupported)
 }
 
-/// What is wrong with a call.
+const FUNCTIONS: &[Function] = &[
+    function("addprefix", 2, 2, Body::Text(add_prefix)),
+    function("addsuffix", 2, 2, Body::Text(add_suffix)),
+    function("and", 1, usize::MAX, Body::Until(str::is_empty)),
+    function("dir", 1, 1, Body::Text(dir)),
+    function(
+        "filter",
+        2,
+        2,
+        Body::Text(|of| filter(&of[0], &of[1], true)),
+    ),
+    function(
+        "filter-out",
+        2,
+        2,
+        Body::Text(|of| filter(&of[0], &of[1], false)),
+    ),
+    function(
+        "findstring",
+        2,
+        2,
+        Body::Text(|of| Ok(find_string(&of[0], &of[1]).to_owned())),
+    ),
+    function(
+        "firstword",
+        1,
+        1,
+        Body::Text(|of| Ok(words(&of[0]).next().unwrap_or_default().to_owned())),
+    ),
+    function("foreach", 3, 3, Body::Foreach),
+    function("if", 2, 3, Body::If),
+    function(
+        "lastword",
+        1,
+        1,
+        Body::Text(|of| Ok(words(&of[0]).next_back().unwrap_or_default().to_owned())),
+    ),
+    function("notdir", 1, 1, Body::Text(not_dir)),
+    function("or", 1, usize::MAX, Body::Until(|value| !value.is_empty())),
+    function("patsubst", 3, 3, Body::Text(patsubst)),
+    function("shell", 1, 1, Body::Shell),
+    function("sort", 1, 1, Body::Text(sort)),
+    function("strip", 1, 1, Body::Text(|of| join(words(&of[0])))),
+    function("subst", 3, 3, Body::Text(subst)),
+    function("word", 2, 2, Body::Text(word)),
+    function(
+        "words",
+        1,
+        1,
+        Body::Text(|of| Ok(words(&of[0]).count().to_string())),
+    ),
+    unsupported("abspath"),
+    unsupported("basename"),
+    unsupported("call"),
+    unsupported("error"),
+    unsupported("eval"),
+    unsupported("file"),
+    unsupported("flavor"),
+    unsupported("guile"),
+    unsupported("info"),
+    unsupported("intcmp"),
+    unsupported("join"),
+    unsupported("let"),
+    unsupported("origin"),
+    unsupported("realpath"),
+    unsupported("suffix"),
+    unsupported("value"),
+    unsupported("warning"),
+    unsupported("wildcard"),
+    unsupported("wordlist"),
+];
+
+/// The function of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+/// Why a call has no value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// An argument, in a sentence.
+    /// An argument is wrong, as the message says.
     Argument(String),
-    /// The result would be longer than [`LONGEST`].
+    /// The result would be longer than [`MAX_VALUE`].
     TooLong,
 }
 
 type Result<T> = std::result::Result<T, Wrong>;
 
-/// A result that grows to [`LONGEST`] and no further.
+/// A result that is limited to [`MAX_VALUE`] bytes.
 #[derive(Default)]
 struct Out(String);
 
 impl Out {
     fn push(&mut self, text: &str) -> Result<()> {
-        if self.0.len() + text.len() > LONGEST {
+        if self.0.len() + text.len() > MAX_VALUE {
             return Err(Wrong::TooLong);
         }
         self.0.push_str(text);
         Ok(())
     }
 
-    /// One word of several pieces, with a blank between it and the last.
+    /// Appends a word made of `pieces`, separated from the last by a blank.
     fn word(&mut self, pieces: &[&str]) -> Result<()> {
         if !self.0.is_empty() {
             self.push(" ")?;
@@ -113,7 +165,7 @@ fn join<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<String> {
     Ok(out.0)
 }
 
-/// What a call costs in the budget's steps.
+/// The cost of a call in steps of the budget.
 pub(crate) fn steps(name: &str, arguments: &[String]) -> usize {
     let bytes: usize = arguments.iter().map(String::len).sum();
     let pairs = match (name, arguments) {
@@ -127,63 +179,63 @@ pub(crate) fn steps(name: &str, arguments: &[String]) -> usize {
     (bytes / 16).saturating_add(pairs)
 }
 
-/// Call a function on its expanded arguments; what is wrong with them else.
-pub(crate) fn call(name: &str, arguments: &[String]) -> Result<String> {
-    let argument = |index: usize| arguments.get(index).map_or("", String::as_str);
-    let (a, b) = (argument(0), argument(1));
-    Ok(match name {
-        "strip" => join(words(a))?,
-        "subst" => subst(a, b, argument(2))?,
-        "patsubst" => patsubst(a, b, argument(2))?,
-        "filter" => filter(a, b, true)?,
-        "filter-out" => filter(a, b, false)?,
-        "findstring" => if b.contains(a) { a } else { "" }.to_owned(),
-        "firstword" => words(a).next().unwrap_or_default().to_owned(),
-        "lastword" => words(a).next_back().unwrap_or_default().to_owned(),
-        "words" => words(a).count().to_string(),
-        "word" => {
-            let index = a.trim().parse().ok().filter(|index: &usize| *index > 0);
-            let index = index.ok_or_else(|| {
-                Wrong::Argument(format!(
-                    "`$(word {a},…)`: the first argument must be a number from 1 on"
-                ))
-            })?;
-            words(b).nth(index - 1).unwrap_or_default().to_owned()
-        }
-        "sort" => {
-            let mut sorted: Vec<&str> = words(a).collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            join(sorted.into_iter())?
-        }
-        "addprefix" => {
-            let mut out = Out::default();
-            words(b).try_for_each(|word| out.word(&[a, word]))?;
-            out.0
-        }
-        "addsuffix" => {
-            let mut out = Out::default();
-            words(b).try_for_each(|word| out.word(&[word, a]))?;
-            out.0
-        }
-        "dir" => join(words(a).map(|word| word.rfind('/').map_or("./", |slash| &word[..=slash])))?,
-        "notdir" => {
-            join(words(a).map(|word| word.rfind('/').map_or(word, |slash| &word[slash + 1..])))?
-        }
-        _ => return Err(Wrong::Argument(format!("function `{name}`"))),
-    })
+fn find_string<'a>(wanted: &'a str, text: &str) -> &'a str {
+    if text.contains(wanted) { wanted } else { "" }
 }
 
-fn subst(from: &str, to: &str, text: &str) -> Result<String> {
+fn word(arguments: &[String]) -> Result<String> {
+    let (number, text) = (&arguments[0], &arguments[1]);
+    let index = number
+        .trim()
+        .parse()
+        .ok()
+        .filter(|index: &usize| *index > 0);
+    let index = index.ok_or_else(|| {
+        Wrong::Argument(format!(
+            "`$(word {number},…)`: the first argument must be a number from 1 on"
+        ))
+    })?;
+    Ok(words(text).nth(index - 1).unwrap_or_default().to_owned())
+}
+
+fn sort(arguments: &[String]) -> Result<String> {
+    let mut sorted: Vec<&str> = words(&arguments[0]).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    join(sorted.into_iter())
+}
+
+fn add_prefix(arguments: &[String]) -> Result<String> {
+    let mut out = Out::default();
+    words(&arguments[1]).try_for_each(|word| out.word(&[&arguments[0], word]))?;
+    Ok(out.0)
+}
+
+fn add_suffix(arguments: &[String]) -> Result<String> {
+    let mut out = Out::default();
+    words(&arguments[1]).try_for_each(|word| out.word(&[word, &arguments[0]]))?;
+    Ok(out.0)
+}
+
+fn dir(arguments: &[String]) -> Result<String> {
+    join(words(&arguments[0]).map(|word| word.rfind('/').map_or("./", |slash| &word[..=slash])))
+}
+
+fn not_dir(arguments: &[String]) -> Result<String> {
+    join(words(&arguments[0]).map(|word| word.rfind('/').map_or(word, |slash| &word[slash + 1..])))
+}
+
+fn subst(arguments: &[String]) -> Result<String> {
+    let (from, to, text) = (&arguments[0], &arguments[1], &arguments[2]);
     let mut out = Out::default();
     if from.is_empty() {
-        // make appends to the end where there is nothing to look for.
+        // make appends to the end when the text to replace is empty.
         out.push(text)?;
         out.push(to)?;
         return Ok(out.0);
     }
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(from) {
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once(from.as_str()) {
         out.push(before)?;
         out.push(to)?;
         rest = after;
@@ -192,10 +244,10 @@ fn subst(from: &str, to: &str, text: &str) -> Result<String> {
     Ok(out.0)
 }
 
-/// The words of `text` that are, or are not, as one of `patterns` says.
+/// The words of `text` that match one of `patterns`, or that match none.
 fn filter(patterns: &str, text: &str, wanted: bool) -> Result<String> {
     let mut patterns = words(patterns);
-    // Most filters have a handful; a list of millions would not fit.
+    // Most filters have few patterns; millions would not fit into memory when split.
     let read: Vec<_> = patterns.by_ref().take(1000).map(percent).collect();
     let rest: Vec<&str> = patterns.collect();
     let fits = |word: &str| {
@@ -235,8 +287,9 @@ fn matches((before, after): &(String, Option<String>), word: &str) -> bool {
     }
 }
 
-/// `$(patsubst …)`; a substitution reference is one too.
-fn patsubst(pattern: &str, to: &str, text: &str) -> Result<String> {
+/// `$(patsubst PATTERN,TO,TEXT)`, and the substitution reference `$(NAME:FROM=TO)`.
+pub(crate) fn patsubst(arguments: &[String]) -> Result<String> {
+    let (pattern, to, text) = (&arguments[0], &arguments[1], &arguments[2]);
     let (before, after) = percent(pattern);
     let Some(after) = after else {
         return replace_words(&before, to, text);
@@ -274,6 +327,13 @@ mod tests {
         call(name, &arguments).unwrap()
     }
 
+    fn call(name: &str, arguments: &[String]) -> Result<String> {
+        match find(name).unwrap().body {
+            Body::Text(body) => body(arguments),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
     #[test]
     fn words_in_and_out() {
         assert_eq!(of("strip", &["  a \t b\n"]), "a b");
@@ -294,7 +354,7 @@ mod tests {
         let long = "b".repeat(1 << 20);
         for (name, arguments) in [
             ("subst", &["a", &long, &many][..]),
-            ("subst", &["", &"c".repeat(LONGEST), &many]),
+            ("subst", &["", &"c".repeat(MAX_VALUE), &many]),
             ("patsubst", &["%", &long, &many]),
             ("patsubst", &["a", &long, &many]),
             ("addprefix", &[&long, &many]),

@@ -12,39 +12,34 @@
 //! make 4.3; where it matters a comment names the function of its source.
 
 mod assign;
-mod budget;
-mod call;
 mod condition;
 mod decide;
 mod documented;
 mod error;
-mod expand;
-mod explain;
-mod export;
 mod flags;
 mod functions;
+mod limits;
 mod lines;
+mod make;
 mod outcome;
 mod parse;
 mod prefix;
-mod read;
 mod rules;
 mod slots;
-mod statements;
 mod stems;
 mod syntax;
-mod update;
 mod variables;
 mod words;
+mod world;
 
-pub use budget::SHOWN_COMMAND;
 pub use decide::{Changed, Decisions};
 pub use documented::Documented;
 pub use error::{Error, Place};
-pub use explain::{Read, Step};
-pub use outcome::{Capture, Condition, Item, Line, Planned, Prerequisite};
+pub use limits::SHOWN_COMMAND;
+pub use make::{plan, targets};
+pub use outcome::{Capture, Condition, Item, Line, Planned, Prerequisite, Read, Step};
 pub use parse::Makefile;
-pub use read::{Ask, Invocation, Reply, World, plan, targets};
 pub use slots::{Segment, contains as contains_slot, fill, segments};
 pub use variables::Origin;
 pub use words::split as split_words;
+pub use world::{Ask, Invocation, Reply, World};

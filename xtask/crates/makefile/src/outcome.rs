@@ -1,35 +1,35 @@
-//! What evaluation gives: what make would start, in its order.
+//! The result of an evaluation: what make would start, in its order.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Place};
-use crate::explain::{Read, Step};
+use crate::variables::Origin;
 
 /// The work for some goals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Planned {
     pub items: Vec<Item>,
-    /// Named by slots in the texts of later items.
+    /// Values that are known only while the plan runs; texts refer to them by slots.
     pub captures: Vec<Capture>,
     pub conditions: Vec<Condition>,
-    /// Targets in the order in which make would look at them.
+    /// Targets in the order in which make would consider them.
     pub chain: Vec<Step>,
-    /// Variables that had a part in it.
+    /// Variables that the lines depend on.
     pub reads: Vec<Read>,
-    /// What make would say on the way, such as a dropped circular dependency.
+    /// Messages that make would print, such as a dropped circular dependency.
     pub notes: Vec<String>,
 }
 
-/// One thing to do, top to bottom.
+/// One thing to do; a plan runs its items in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     Line(Line),
-    /// Learn the value of `Planned::captures[slot]` now.
+    /// Compute the value of `Planned::captures[slot]`.
     Capture {
         slot: usize,
         condition: Option<usize>,
     },
-    /// Here make would stop, unless `path` exists by then.
+    /// Fail with `error` unless `path` exists by then.
     Require {
         path: String,
         error: Error,
@@ -40,41 +40,65 @@ pub enum Item {
 /// A line for `/bin/sh -c`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// May have slots.
+    /// May contain slots.
     pub text: String,
-    /// `@`: make would not echo it.
+    /// Prefix `@`: make does not print it.
     pub silent: bool,
-    /// `-`: a failure is no failure.
+    /// Prefix `-`: a failure is ignored.
     pub ignores_failure: bool,
-    /// What make exports beyond its own environment; may have slots. Sorted.
+    /// Exported variables that differ from the environment of the first make, sorted
+    /// by name. Values may contain slots.
     pub environment: Vec<(String, String)>,
     pub target: String,
-    /// The recipe line.
+    /// Place of the recipe line.
     pub place: Place,
-    /// How many makes deep; 0 for the first.
+    /// `MAKELEVEL`: 0 for the first make.
     pub level: usize,
-    /// Only to be run if `Planned::conditions[condition]` holds.
+    /// Index into `Planned::conditions`: the line runs only if it holds.
     pub condition: Option<usize>,
 }
 
-/// A `$(shell …)` whose output is learnt while running.
+/// A `$(shell …)` whose output is known only while the plan runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capture {
-    /// May have slots of earlier captures.
+    /// May contain slots of earlier captures.
     pub command: String,
     pub environment: Vec<(String, String)>,
     pub place: Place,
-    /// Whose recipe asks; none while the file is read.
+    /// Target of the recipe; none while the file is read.
     pub target: Option<String>,
-    /// Whether its value goes through a shell's word splitting before the line
-    /// that uses it: then only a value without shell characters is safe.
+    /// Whether a shell splits the value into words before the line that uses it:
+    /// then only a value without shell characters is safe.
     pub unquoted: bool,
 }
 
-/// When the recipe of a target runs. Decided at its first line, not before.
+/// A target that the evaluation updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// `MAKELEVEL` of the make that updates it.
+    pub level: usize,
+    pub target: String,
+    /// The pattern, if the recipe is that of a pattern rule.
+    pub pattern: Option<String>,
+    /// Place of its recipe, else of its rule.
+    pub place: Option<Place>,
+}
+
+/// A variable that some line depends on, directly or through others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    pub name: String,
+    /// May contain slots.
+    pub value: String,
+    pub origin: Origin,
+    /// `MAKELEVEL` of the make that read it.
+    pub level: usize,
+}
+
+/// When the recipe of a target runs, decided at its first line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// The target whose recipe called the make that this is in.
+    /// Condition of the recipe that called this make.
     pub within: Option<usize>,
     /// The file that the recipe makes; none when it always runs.
     pub target: Option<String>,
@@ -87,6 +111,6 @@ pub struct Prerequisite {
     pub path: String,
     /// The condition of its own recipe, if it has one.
     pub made_by: Option<usize>,
-    /// Always newer.
+    /// Counts as newer than every file.
     pub phony: bool,
 }

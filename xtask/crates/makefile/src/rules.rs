@@ -1,13 +1,11 @@
-//! Rules: which targets there are, what they need, which recipe is theirs.
+//! Rules: targets with their prerequisites and recipes.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::assign;
-use crate::budget::ENTRY;
 use crate::error::{Error, Place, Result};
 use crate::lines::reference_end;
-use crate::read::Make;
 use crate::stems::{self, Stem};
 
 /// A recipe: its lines, not expanded, with their places.
@@ -16,7 +14,7 @@ pub(crate) struct Recipe {
     pub(crate) lines: Vec<(Place, String)>,
 }
 
-/// What is known about a target or a pattern.
+/// The rules of a target or of a pattern, merged.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Target {
     pub(crate) prerequisites: Vec<String>,
@@ -25,14 +23,71 @@ pub(crate) struct Target {
     pub(crate) place: Option<Place>,
 }
 
-/// A rule whose recipe may still come.
+/// A rule whose recipe may still follow.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    targets: Vec<String>,
-    prerequisites: Vec<String>,
-    order_only: Vec<String>,
-    recipe: Option<Recipe>,
-    place: Place,
+    pub(crate) targets: Vec<String>,
+    pub(crate) prerequisites: Vec<String>,
+    pub(crate) order_only: Vec<String>,
+    pub(crate) recipe: Option<Recipe>,
+    pub(crate) place: Place,
+}
+
+impl Pending {
+    /// Parses an expanded `TARGETS: PREREQUISITES | ORDER-ONLY`, with the recipe line
+    /// that followed it after a `;`. None when the text is blank or has no target.
+    ///
+    /// # Errors
+    /// A text that is not a rule, or a form of rule outside of the subset.
+    pub(crate) fn parse(text: &str, inline: Option<&str>, place: &Place) -> Result<Option<Self>> {
+        let Some((targets, rest)) = text.split_once(':') else {
+            return if text.trim().is_empty() {
+                Ok(None)
+            } else {
+                Err(Error::malformed(place, "missing separator"))
+            };
+        };
+        check_form(targets, rest, place)?;
+        let words =
+            |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(plain_name).collect() };
+        let (prerequisites, order_only) = rest.split_once('|').unwrap_or((rest, ""));
+        let rule = Self {
+            targets: words(targets),
+            prerequisites: words(prerequisites),
+            order_only: words(order_only),
+            recipe: inline.map(|line| Recipe {
+                lines: vec![(place.clone(), line.to_owned())],
+            }),
+            place: place.clone(),
+        };
+        check_names(&rule)?;
+        Ok((!rule.targets.is_empty()).then_some(rule))
+    }
+
+    /// Adds a line that began with a tab to the rule before it.
+    ///
+    /// # Errors
+    /// There is no rule, and the line is neither blank nor a comment.
+    pub(crate) fn add_recipe_line(
+        pending: Option<&mut Self>,
+        text: &str,
+        place: &Place,
+    ) -> Result<()> {
+        match pending {
+            Some(rule) => {
+                let recipe = rule
+                    .recipe
+                    .get_or_insert_with(|| Recipe { lines: Vec::new() });
+                recipe.lines.push((place.clone(), text.to_owned()));
+                Ok(())
+            }
+            None if text.trim().is_empty() || text.trim_start().starts_with('#') => Ok(()),
+            None => Err(Error::unsupported(
+                place,
+                "a line that begins with a tab outside of a recipe",
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +96,7 @@ pub(crate) struct Rules {
     pub(crate) patterns: Vec<(String, Target)>,
     pub(crate) phony: std::collections::BTreeSet<String>,
     order: Vec<String>,
-    /// Explicit targets and their prerequisites: what a search goes through.
+    /// Number of explicit targets and their prerequisites: what a search compares.
     pub(crate) mentioned: usize,
 }
 
@@ -51,14 +106,14 @@ impl Rules {
         self.order.iter().cloned().chain(patterns).collect()
     }
 
-    /// What `make` alone makes.
+    /// The goal of `make` without arguments.
     pub(crate) fn default_goal(&self) -> Option<&String> {
         self.order
             .iter()
             .find(|name| !name.starts_with('.') || name.contains('/'))
     }
 
-    /// Patterns with a recipe that fit `target`, shortest stem first.
+    /// Patterns with a recipe that match `target`, shortest stem first.
     pub(crate) fn fitting(&self, target: &str) -> Vec<(&String, &Target, Stem)> {
         let mut fitting: Vec<_> = self
             .patterns
@@ -69,7 +124,7 @@ impl Rules {
         fitting
     }
 
-    fn add(&mut self, rule: Pending) {
+    pub(crate) fn add(&mut self, rule: Pending) {
         let recipe = rule.recipe.map(Rc::new);
         for name in rule.targets {
             if name.contains('%') {
@@ -126,109 +181,13 @@ impl Rules {
     }
 }
 
-impl Make<'_, '_> {
-    /// Record a rule that is now complete.
-    pub(crate) fn record(&mut self, pending: Option<Pending>) -> Result<()> {
-        if let Some(rule) = pending {
-            if rule.targets.iter().any(|target| target == ".PHONY") && rule.recipe.is_some() {
-                return Err(Error::unsupported(&rule.place, "a recipe for `.PHONY`"));
-            }
-            self.pay(&rule)?;
-            self.rules.add(rule);
-        }
-        Ok(())
-    }
-
-    /// Each target has its own list of prerequisites, and it goes into what is
-    /// there already.
-    fn pay(&mut self, rule: &Pending) -> Result<()> {
-        let names = rule.prerequisites.iter().chain(&rule.order_only);
-        let size: usize = names.clone().map(|name| name.len() + ENTRY).sum();
-        let own: usize = rule.targets.iter().map(|name| name.len() + 4 * ENTRY).sum();
-        let size = size.saturating_mul(rule.targets.len()).saturating_add(own);
-        let there = |name: &String| match self.rules.explicit.get(name) {
-            Some(target) => (target.prerequisites.len() + target.order_only.len()) / 4,
-            None if name.contains('%') => self.rules.patterns.len(),
-            None => 0,
-        };
-        let there: usize = rule.targets.iter().map(there).sum();
-        let each = rule.targets.len().saturating_mul(names.count());
-        self.hold(size, &rule.place)?;
-        self.spend(there.saturating_add(each), &rule.place)
-    }
-
-    /// A line that began with a tab.
-    pub(crate) fn recipe_line(
-        pending: &mut Option<Pending>,
-        text: &str,
-        place: &Place,
-    ) -> Result<()> {
-        match pending {
-            Some(rule) => {
-                let recipe = rule
-                    .recipe
-                    .get_or_insert_with(|| Recipe { lines: Vec::new() });
-                recipe.lines.push((place.clone(), text.to_owned()));
-                Ok(())
-            }
-            None if text.trim().is_empty() || text.trim_start().starts_with('#') => Ok(()),
-            None => Err(Error::unsupported(
-                place,
-                "a line that begins with a tab outside of a recipe",
-            )),
-        }
-    }
-
-    /// `TARGETS: PREREQUISITES | ORDER-ONLY ; RECIPE`, expanded. Nothing when
-    /// no target is left after expansion.
-    pub(crate) fn rule(&mut self, text: &str, place: &Place) -> Result<Option<Pending>> {
-        let (text, inline) = split_inline(text);
-        if let Some(colon) = find_outside(text, ':')
-            && assign::parse(&text[colon + 1..]).is_some()
-        {
-            return Err(Error::unsupported(place, "a variable of one target"));
-        }
-        let expanded = self.expand(text, place)?;
-        self.needs_now(&[&expanded], "a rule", place)?;
-        let Some((targets, rest)) = expanded.split_once(':') else {
-            // A line that expands to nothing is no rule, and no mistake.
-            return if expanded.trim().is_empty() {
-                Ok(None)
-            } else {
-                Err(Error::malformed(place, "missing separator"))
-            };
-        };
-        check_form(targets, rest, place)?;
-        let count = expanded.split_ascii_whitespace().count();
-        self.hold(expanded.len() + count * ENTRY, place)?;
-        let words =
-            |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(plain).collect() };
-        let (prerequisites, order_only) = rest.split_once('|').unwrap_or((rest, ""));
-        let rule = Pending {
-            targets: words(targets),
-            prerequisites: words(prerequisites),
-            order_only: words(order_only),
-            recipe: inline.map(|line| Recipe {
-                lines: vec![(place.clone(), line.to_owned())],
-            }),
-            place: place.clone(),
-        };
-        check_names(&rule)?;
-        Ok((!rule.targets.is_empty()).then_some(rule))
-    }
-}
-
-/// make drops `./` in front of names.
-fn plain(name: &str) -> String {
+/// Drops `./` at the beginning of a name, as make does.
+pub(crate) fn plain_name(name: &str) -> String {
     let mut name = name;
     while let Some(rest) = name.strip_prefix("./").filter(|rest| !rest.is_empty()) {
         name = rest.trim_start_matches('/');
     }
     name.to_owned()
-}
-
-pub(crate) fn plain_name(name: &str) -> String {
-    plain(name)
 }
 
 fn check_form(targets: &str, rest: &str, place: &Place) -> Result<()> {
@@ -314,9 +273,19 @@ fn find_outside(text: &str, wanted: char) -> Option<usize> {
     None
 }
 
-fn split_inline(text: &str) -> (&str, Option<&str>) {
-    match find_outside(text, ';') {
+/// Splits `RULE ; RECIPE`; references are not expanded yet.
+///
+/// # Errors
+/// `TARGET: NAME = VALUE`, which is outside of the subset.
+pub(crate) fn split_inline<'a>(text: &'a str, place: &Place) -> Result<(&'a str, Option<&'a str>)> {
+    let (rule, inline) = match find_outside(text, ';') {
         Some(at) => (&text[..at], Some(text[at + 1..].trim_start())),
         None => (text, None),
+    };
+    if let Some(colon) = find_outside(rule, ':')
+        && assign::parse(&rule[colon + 1..]).is_some()
+    {
+        return Err(Error::unsupported(place, "a variable of one target"));
     }
+    Ok((rule, inline))
 }

@@ -1,5 +1,7 @@
 //! Values as they are written: literal text, variables, function calls.
 
+use crate::functions::{self, Function};
+use crate::limits::MAX_NESTING;
 use crate::lines::reference_end;
 
 /// A piece of a value.
@@ -15,9 +17,6 @@ pub(crate) enum Piece<'a> {
     Unclosed(&'a str),
 }
 
-/// References within references: a Makefile of people has four.
-pub(crate) const DEEPEST: usize = 100;
-
 /// Whether references stand deeper in one another than evaluation goes, seen in
 /// one pass: each level that is looked into costs a pass over all that is below.
 pub(crate) fn is_too_deep(text: &str) -> bool {
@@ -29,7 +28,7 @@ pub(crate) fn is_too_deep(text: &str) -> bool {
             b')' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST {
+        if depth > MAX_NESTING {
             return true;
         }
     }
@@ -87,13 +86,13 @@ fn is_closed(inside: &str, open: char, close: char) -> bool {
     count(open) == count(close)
 }
 
-/// Split a call into its name and the rest after the blank, if `inside` is one.
-pub(crate) fn call(inside: &str) -> Option<(&str, &str)> {
+/// Splits a call of a function into the function and its arguments.
+pub(crate) fn call(inside: &str) -> Option<(&'static Function, &str)> {
     let end = inside.find(|c: char| !(c.is_ascii_lowercase() || c == '-'))?;
     let rest = &inside[end..];
     let arguments = rest.strip_prefix([' ', '\t'])?;
-    (end > 0 && crate::functions::NAMES.contains(&&inside[..end]))
-        .then(|| (&inside[..end], arguments.trim_start_matches([' ', '\t'])))
+    let function = functions::find(&inside[..end])?;
+    Some((function, arguments.trim_start_matches([' ', '\t'])))
 }
 
 /// Arguments of a call, not expanded; the last keeps further commas.
@@ -145,7 +144,7 @@ pub(crate) fn substitution(inside: &str) -> Option<(&str, &str, &str)> {
 /// is nested deeper than evaluation goes.
 pub(crate) fn names(text: &str, found: &mut dyn FnMut(&str)) {
     if !is_too_deep(text) {
-        names_within(text, DEEPEST, found);
+        names_within(text, MAX_NESTING, found);
     }
 }
 
@@ -207,6 +206,7 @@ mod tests {
             arguments("a,(b,c),d,e", Some(')'), 3),
             ["a", "(b,c)", "d,e"]
         );
+        let call = |inside| call(inside).map(|(function, text)| (function.name, text));
         assert_eq!(call("subst ,, "), Some(("subst", ",, ")));
         assert_eq!(call("substitute x"), None);
         assert_eq!(substitution("X:.c=.o"), Some(("X", ".c", ".o")));

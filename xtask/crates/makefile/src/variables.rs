@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::budget::ENTRY;
 use crate::error::Place;
+use crate::limits::ENTRY;
 
 /// Where a variable's value came from, weakest first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! Expansion: variables and functions to text.
 
-use crate::budget::LONGEST;
+use super::Make;
 use crate::error::{Error, Place, Result};
-use crate::functions::Wrong;
-use crate::read::{Ask, Make, Reply};
-use crate::syntax::{self, DEEPEST, Piece};
-use crate::{functions, slots};
+use crate::functions::{self, Body, Function, Wrong};
+use crate::limits::{MAX_NESTING, MAX_VALUE};
+use crate::slots;
+use crate::syntax::{self, Piece};
+use crate::world::{Ask, Reply};
 
 /// Variables that GNU make sets by itself and that this reader does not: to
 /// take them for empty would be a guess.
@@ -68,16 +69,16 @@ const BUILT_IN: &[&str] = &[
 
 impl Make<'_, '_> {
     /// `text` with every reference replaced by its value.
-    pub(crate) fn expand(&mut self, text: &str, place: &Place) -> Result<String> {
+    pub(super) fn expand(&mut self, text: &str, place: &Place) -> Result<String> {
         self.spend_bytes(text.len(), place)?;
         if !text.contains('$') {
             self.hold(text.len(), place)?;
             return Ok(text.to_owned());
         }
-        if self.nesting >= DEEPEST || (self.nesting == 0 && syntax::is_too_deep(text)) {
+        if self.nesting >= MAX_NESTING || (self.nesting == 0 && syntax::is_too_deep(text)) {
             return Err(Error::malformed(
                 place,
-                format!("references nested {DEEPEST} deep"),
+                format!("references nested {MAX_NESTING} deep"),
             ));
         }
         self.nesting += 1;
@@ -107,7 +108,7 @@ impl Make<'_, '_> {
                     ));
                 }
             }
-            if out.len() > LONGEST {
+            if out.len() > MAX_VALUE {
                 return Err(self.too_long(place));
             }
         }
@@ -116,8 +117,8 @@ impl Make<'_, '_> {
 
     fn reference(&mut self, inside: &str, close: Option<char>, place: &Place) -> Result<String> {
         if close.is_some() {
-            if let Some((name, text)) = syntax::call(inside) {
-                return self.function(name, text, close, place);
+            if let Some((function, text)) = syntax::call(inside) {
+                return self.function(function, text, close, place);
             }
             if let Some((name, from, to)) = syntax::substitution(inside) {
                 let name = self.expand(name, place)?;
@@ -130,14 +131,16 @@ impl Make<'_, '_> {
                 } else {
                     (format!("%{from}"), format!("%{to}"))
                 };
-                return self.call_function("patsubst", &[from, to, value], place);
+                let values = [from, to, value];
+                self.spend(functions::steps("patsubst", &values), place)?;
+                return self.text_function(functions::patsubst, &values, place);
             }
         }
         let name = self.expand(inside, place)?;
         self.variable(&name, place)
     }
 
-    pub(crate) fn variable(&mut self, name: &str, place: &Place) -> Result<String> {
+    pub(super) fn variable(&mut self, name: &str, place: &Place) -> Result<String> {
         if let Some((_, value)) = self.automatic.iter().rev().find(|(known, _)| known == name) {
             let value = value.clone();
             self.hold(value.len(), place)?;
@@ -180,28 +183,27 @@ impl Make<'_, '_> {
 
     fn function(
         &mut self,
-        name: &str,
+        function: &Function,
         text: &str,
         close: Option<char>,
         place: &Place,
     ) -> Result<String> {
-        if functions::UNSUPPORTED.contains(&name) {
-            return Err(Error::unsupported(place, format!("function `{name}`")));
-        }
-        let arguments = syntax::arguments(text, close, functions::most_arguments(name));
-        if arguments.len() < functions::fewest_arguments(name) {
+        let name = function.name;
+        let arguments = syntax::arguments(text, close, function.most);
+        if arguments.len() < function.fewest && !matches!(function.body, Body::Unsupported) {
             return Err(Error::malformed(
                 place,
                 format!("too few arguments to function `{name}`"),
             ));
         }
-        match name {
-            "shell" => {
+        match function.body {
+            Body::Unsupported => Err(Error::unsupported(place, format!("function `{name}`"))),
+            Body::Shell => {
                 let command = self.expand(arguments[0], place)?;
                 self.shell(&command, place)
             }
-            "foreach" => self.foreach(&arguments, place),
-            "if" => {
+            Body::Foreach => self.foreach(&arguments, place),
+            Body::If => {
                 let otherwise = arguments.get(2).copied().unwrap_or_default();
                 let taken = if self.is_true(arguments[0], place)? {
                     arguments[1]
@@ -210,18 +212,18 @@ impl Make<'_, '_> {
                 };
                 self.expand(taken, place)
             }
-            "and" | "or" => {
+            Body::Until(is_last) => {
                 let mut value = String::new();
                 for argument in arguments {
                     value = self.expand(argument.trim(), place)?;
                     self.needs_now(&[&value], &format!("function `{name}`"), place)?;
-                    if value.is_empty() == (name == "and") {
+                    if is_last(&value) {
                         break;
                     }
                 }
                 Ok(value)
             }
-            _ => {
+            Body::Text(body) => {
                 let mut values = Vec::with_capacity(arguments.len());
                 for argument in arguments {
                     values.push(self.expand(argument, place)?);
@@ -229,15 +231,19 @@ impl Make<'_, '_> {
                 for value in &values {
                     self.needs_now(&[value], &format!("function `{name}`"), place)?;
                 }
-                self.call_function(name, &values, place)
+                self.spend(functions::steps(name, &values), place)?;
+                self.text_function(body, &values, place)
             }
         }
     }
 
-    /// A function on text alone.
-    fn call_function(&mut self, name: &str, values: &[String], place: &Place) -> Result<String> {
-        self.spend(functions::steps(name, values), place)?;
-        let out = functions::call(name, values).map_err(|wrong| match wrong {
+    fn text_function(
+        &mut self,
+        body: functions::Text,
+        values: &[String],
+        place: &Place,
+    ) -> Result<String> {
+        let out = body(values).map_err(|wrong| match wrong {
             Wrong::Argument(what) => Error::malformed(place, what),
             Wrong::TooLong => self.too_long(place),
         })?;
@@ -265,7 +271,7 @@ impl Make<'_, '_> {
                 out.push(' ');
             }
             out.push_str(&expanded?);
-            if out.len() > LONGEST {
+            if out.len() > MAX_VALUE {
                 return Err(self.too_long(place));
             }
         }
@@ -274,7 +280,7 @@ impl Make<'_, '_> {
 
     /// The output of `command`: trailing newlines cut, others blanks
     /// (`fold_newlines`).
-    pub(crate) fn shell(&mut self, command: &str, place: &Place) -> Result<String> {
+    pub(super) fn shell(&mut self, command: &str, place: &Place) -> Result<String> {
         let command = self.with_make(command, place)?;
         self.count_shell(&command, place)?;
         let ask = Ask {
@@ -294,7 +300,7 @@ impl Make<'_, '_> {
                 place,
                 format!("a private-use character in the output of `{command}`"),
             )),
-            Reply::Text(output) if output.len() > LONGEST => Err(self.too_long(place)),
+            Reply::Text(output) if output.len() > MAX_VALUE => Err(self.too_long(place)),
             Reply::Text(output) => {
                 self.hold(output.len(), place)?;
                 Ok(output.trim_end_matches(['\n', '\r']).replace('\n', " "))
@@ -304,20 +310,20 @@ impl Make<'_, '_> {
     }
 
     /// `text` for a shell, which has to be able to call make.
-    pub(crate) fn with_make(&mut self, text: &str, place: &Place) -> Result<String> {
+    pub(super) fn with_make(&mut self, text: &str, place: &Place) -> Result<String> {
         if !text.contains(slots::MAKE) {
             return Ok(text.to_owned());
         }
         let calls = text.matches(slots::MAKE).count();
         let longer = calls.saturating_mul(self.session.make_command.len());
-        if text.len().saturating_add(longer) > LONGEST {
+        if text.len().saturating_add(longer) > MAX_VALUE {
             return Err(self.too_long(place));
         }
         Ok(text.replace(slots::MAKE, &self.session.make_command))
     }
 
     /// Refuse to decide by what is known only while running.
-    pub(crate) fn needs_now(&self, texts: &[&str], construct: &str, place: &Place) -> Result<()> {
+    pub(super) fn needs_now(&self, texts: &[&str], construct: &str, place: &Place) -> Result<()> {
         match texts.iter().find_map(|text| slots::first(text)) {
             None => Ok(()),
             Some(slot) => Err(Error::TooEarly {

@@ -1,99 +1,85 @@
-//! One make: its variables, its rules, and the reading of the file.
+//! One make: the evaluator with its variables and rules.
+//!
+//! [`Make`] is one process of make in an evaluation; `$(MAKE)` in a recipe starts
+//! another that shares the [`Session`]. Its methods are in the modules below:
+//! `statements` reads the file, `expand` replaces references, `update` walks the
+//! targets, `submake` follows `$(MAKE)`, `export` computes environments, `reads`
+//! reports which variables mattered, `budget` limits memory and time.
+
+mod budget;
+mod expand;
+mod export;
+mod reads;
+mod statements;
+mod submake;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::flags::Flags;
 use crate::outcome::Planned;
 use crate::parse::Makefile;
 use crate::rules::Rules;
+use crate::slots;
 use crate::variables::Variables;
-use crate::{slots, update};
-
-/// What evaluation asks of the world.
-pub trait World {
-    /// The standard output of a `$(shell …)`.
-    fn shell(&self, ask: &Ask<'_>) -> Reply;
-    /// Whether a file or folder is there; the path is as the Makefile has it.
-    fn exists(&self, path: &str) -> bool;
-}
-
-/// A `$(shell …)`.
-#[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
-    pub command: &'a str,
-    /// Asked by a recipe: what it says may depend on the lines before it.
-    pub in_recipe: bool,
-    /// Of the make that asks. GNU make 4.3 does not export to `$(shell)`.
-    pub environment: &'a BTreeMap<String, String>,
-    pub directory: &'a str,
-}
-
-/// The answer to an [`Ask`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    Text(String),
-    /// Known only when its turn comes: the value becomes a slot.
-    Later,
-}
-
-/// A command line of make.
-#[derive(Debug, Clone, Default)]
-pub struct Invocation {
-    /// Absolute; what `$(CURDIR)` is.
-    pub directory: String,
-    /// The whole environment that make would have been started with.
-    pub environment: BTreeMap<String, String>,
-    /// Goals and `NAME=VALUE`, in any order.
-    pub arguments: Vec<String>,
-    /// What `$(MAKE)` is where a shell has to call it.
-    pub make_command: String,
-}
+use crate::world::{Invocation, World};
+use budget::Budget;
 
 /// What all makes of one evaluation share.
-pub(crate) struct Session<'w> {
-    pub(crate) world: &'w dyn World,
-    pub(crate) makefile: &'w Makefile,
-    pub(crate) directory: String,
-    pub(crate) make_command: String,
-    /// What the first make was started with: lines say what differs.
-    pub(crate) base: BTreeMap<String, String>,
-    pub(crate) planned: Planned,
-    pub(crate) budget: Budget,
+struct Session<'w> {
+    world: &'w dyn World,
+    makefile: &'w Makefile,
+    directory: String,
+    make_command: String,
+    /// The environment of the first make: lines list only the difference to it.
+    base: BTreeMap<String, String>,
+    planned: Planned,
+    budget: Budget,
 }
 
-pub(crate) struct Make<'s, 'w> {
-    pub(crate) session: &'s mut Session<'w>,
-    pub(crate) level: usize,
-    /// How many makes of ours are above; `level` counts those outside too.
-    pub(crate) depth: usize,
-    pub(crate) environment: BTreeMap<String, String>,
-    pub(crate) flags: Flags,
-    pub(crate) variables: Variables,
-    pub(crate) rules: Rules,
-    /// `$@` and its like, and the variables of `foreach`; the last wins.
-    pub(crate) automatic: Vec<(String, String)>,
+struct Make<'s, 'w> {
+    session: &'s mut Session<'w>,
+    /// `MAKELEVEL`.
+    level: usize,
+    /// Number of makes above this one in the evaluation; `level` also counts
+    /// those outside of it.
+    depth: usize,
+    environment: BTreeMap<String, String>,
+    flags: Flags,
+    variables: Variables,
+    rules: Rules,
+    /// Automatic variables such as `$@`, and the variables of `foreach`; the
+    /// last of a name is valid.
+    automatic: Vec<(String, String)>,
     /// Recursive variables that are being expanded.
-    pub(crate) expanding: Vec<String>,
-    /// References within references that are open.
-    pub(crate) nesting: usize,
-    pub(crate) goals: Vec<String>,
-    /// Whose recipe called this make.
-    pub(crate) within: Option<usize>,
+    expanding: Vec<String>,
+    /// Number of open references within references.
+    nesting: usize,
+    goals: Vec<String>,
+    /// The condition of the recipe that called this make.
+    within: Option<usize>,
     /// The target and condition of the recipe that is being expanded.
-    pub(crate) recipe: Option<(String, Option<usize>)>,
-    pub(crate) made: BTreeMap<String, update::Made>,
-    pub(crate) under_way: Vec<String>,
-    /// Which variables went into which.
-    pub(crate) uses: BTreeMap<String, BTreeSet<String>>,
-    pub(crate) assigning: Option<String>,
-    pub(crate) matter: BTreeSet<String>,
-    /// All lines are made: what is read now is only told.
-    pub(crate) reporting: bool,
+    recipe: Option<(String, Option<usize>)>,
+    made: BTreeMap<String, Made>,
+    under_way: Vec<String>,
+    /// For each variable the variables in its value.
+    uses: BTreeMap<String, BTreeSet<String>>,
+    assigning: Option<String>,
+    /// Variables that recipes read.
+    read_by_recipes: BTreeSet<String>,
+    /// True when all lines are planned: expansions now serve the report only.
+    reporting: bool,
 }
 
-/// Evaluate `makefile` as `make ARGUMENTS` would.
+/// The result of updating a target.
+#[derive(Debug, Clone, Copy, Default)]
+struct Made {
+    condition: Option<usize>,
+    phony: bool,
+}
+
+/// Evaluates `makefile` as `make ARGUMENTS` does.
 ///
 /// # Errors
 /// A construct outside the subset that has an effect here, and what make
@@ -106,11 +92,11 @@ pub fn plan(makefile: &Makefile, invocation: &Invocation, world: &dyn World) -> 
     Ok(session.planned)
 }
 
-/// Names of all explicit targets and of all patterns, in the file's order,
-/// with the variables of `invocation`.
+/// Returns the names of all explicit targets and then of all patterns, in the
+/// order of the file, with the variables of `invocation`.
 ///
 /// # Errors
-/// As [`plan`], for what is read.
+/// As for [`plan`], while reading.
 pub fn targets(
     makefile: &Makefile,
     invocation: &Invocation,
@@ -158,7 +144,7 @@ fn start<'s, 'w>(session: &'s mut Session<'w>, invocation: &Invocation) -> Resul
     for argument in &invocation.arguments {
         if slots::is_reserved(argument) || argument.contains('\n') {
             return Err(Error::Usage(format!(
-                "`{}`: a newline cannot be given to make, which would take each line for a command",
+                "`{}`: arguments of make cannot contain newlines, make would run each line as a command",
                 argument.escape_debug()
             )));
         }
@@ -177,7 +163,7 @@ fn start<'s, 'w>(session: &'s mut Session<'w>, invocation: &Invocation) -> Resul
 }
 
 impl<'s, 'w> Make<'s, 'w> {
-    pub(crate) fn new(
+    fn new(
         session: &'s mut Session<'w>,
         level: usize,
         depth: usize,
@@ -204,12 +190,12 @@ impl<'s, 'w> Make<'s, 'w> {
             under_way: Vec::new(),
             uses: BTreeMap::new(),
             assigning: None,
-            matter: BTreeSet::new(),
+            read_by_recipes: BTreeSet::new(),
             reporting: false,
         }
     }
 
-    pub(crate) fn in_recipe(&self) -> bool {
+    fn in_recipe(&self) -> bool {
         self.recipe.is_some()
     }
 }

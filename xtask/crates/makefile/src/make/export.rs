@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::{ENTRY, STEP};
+use super::Make;
 use crate::error::{Place, Result};
+use crate::limits::{ENTRY, STEP};
 use crate::outcome::{Capture, Item};
-use crate::read::Make;
 use crate::slots;
 use crate::variables::Origin;
 
 impl Make<'_, '_> {
     /// The variables that a shell line gets from this make, whole.
-    pub(crate) fn exported(&mut self, place: &Place) -> Result<BTreeMap<String, String>> {
+    pub(super) fn exported(&mut self, place: &Place) -> Result<BTreeMap<String, String>> {
         let size = self.environment.iter();
         let size = size.map(|(name, value)| name.len() + value.len() + ENTRY);
         let size = size.sum();
@@ -55,7 +55,7 @@ impl Make<'_, '_> {
 
     /// A slot for the output of `command`; one per recipe and command. A report
     /// asks for nothing more than the recipes did.
-    pub(crate) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
+    pub(super) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
         let target = self.recipe.as_ref().map(|(target, _)| target.clone());
         let condition = self
             .recipe
@@ -103,7 +103,7 @@ impl Make<'_, '_> {
     }
 
     /// What of `environment` the first make was not started with.
-    pub(crate) fn difference(
+    pub(super) fn difference(
         &self,
         environment: &BTreeMap<String, String>,
     ) -> Vec<(String, String)> {
@@ -116,7 +116,7 @@ impl Make<'_, '_> {
 }
 
 /// What such an environment takes.
-pub(crate) fn size_of(environment: &[(String, String)]) -> usize {
+pub(super) fn size_of(environment: &[(String, String)]) -> usize {
     let sizes = environment.iter();
     let sizes = sizes.map(|(name, value)| name.len() + value.len() + ENTRY);
     sizes.sum()

@@ -1,34 +1,14 @@
-//! Why a line is as it is: the targets on the way, the variables in it.
+//! Which variables the lines of the plan depend on.
 
-use crate::budget::ENTRY;
+use super::Make;
 use crate::error::{Place, Result};
-use crate::read::Make;
+use crate::limits::ENTRY;
+use crate::outcome::Read;
 use crate::variables::Origin;
 
-/// A target that evaluation went through.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    pub level: usize,
-    pub target: String,
-    /// The pattern whose recipe is used, where it is one.
-    pub pattern: Option<String>,
-    /// Its recipe, or its rule.
-    pub place: Option<Place>,
-}
-
-/// A variable that some line depends on, directly or through others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
-    pub name: String,
-    /// May have slots.
-    pub value: String,
-    pub origin: Origin,
-    /// The make that read it.
-    pub level: usize,
-}
-
 impl Make<'_, '_> {
-    pub(crate) fn note_read(&mut self, name: &str, place: &Place) -> Result<()> {
+    /// Records that the variable `name` is read at `place`.
+    pub(super) fn note_read(&mut self, name: &str, place: &Place) -> Result<()> {
         let within = self.expanding.last().or(self.assigning.as_ref());
         if let Some(within) = within
             && !self
@@ -40,17 +20,17 @@ impl Make<'_, '_> {
             self.keep(within.len() + name.len() + 2 * ENTRY, place)?;
             self.uses.entry(within).or_default().insert(name.to_owned());
         }
-        if self.in_recipe() && !self.matter.contains(name) {
+        if self.in_recipe() && !self.read_by_recipes.contains(name) {
             self.keep(name.len() + ENTRY, place)?;
-            self.matter.insert(name.to_owned());
+            self.read_by_recipes.insert(name.to_owned());
         }
         Ok(())
     }
 
-    /// Report what the recipes depended on, through other variables too.
-    pub(crate) fn report_reads(&mut self) -> Result<()> {
+    /// Reports the variables that the recipes depend on, directly or through others.
+    pub(super) fn report_reads(&mut self) -> Result<()> {
         self.reporting = true;
-        let mut all = std::mem::take(&mut self.matter);
+        let mut all = std::mem::take(&mut self.read_by_recipes);
         let mut open: Vec<String> = all.iter().cloned().collect();
         while let Some(name) = open.pop() {
             for used in self.uses.get(&name).into_iter().flatten() {

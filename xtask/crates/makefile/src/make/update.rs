@@ -2,25 +2,17 @@
 
 use std::rc::Rc;
 
-use crate::budget::{ENTRY, STEP};
+use super::export::size_of;
+use super::{Made, Make};
 use crate::error::{Error, Place, Result};
-use crate::explain::Step;
-use crate::export::size_of;
-use crate::outcome::{Condition, Item, Line, Prerequisite};
+use crate::limits::{ENTRY, STEP};
+use crate::outcome::{Condition, Item, Line, Prerequisite, Step};
 use crate::prefix::{Prefix, collapse_in_references, split_commands};
-use crate::read::Make;
 use crate::rules::{Recipe, plain_name};
 
-/// What became of a target.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Made {
-    condition: Option<usize>,
-    phony: bool,
-}
-
-/// How a target is made.
+/// The rule that updates a target.
 #[derive(Default)]
-struct How {
+struct TargetRule {
     recipe: Option<Rc<Recipe>>,
     place: Option<Place>,
     pattern: Option<String>,
@@ -31,7 +23,7 @@ struct How {
 
 impl Make<'_, '_> {
     /// All goals, one after the other.
-    pub(crate) fn run(&mut self) -> Result<()> {
+    pub(super) fn run(&mut self) -> Result<()> {
         let mut goals: Vec<String> = self.goals.iter().map(|goal| plain_name(goal)).collect();
         if goals.is_empty() {
             let default = self.rules.default_goal().cloned();
@@ -53,7 +45,7 @@ impl Make<'_, '_> {
         let place = self.place_of(name, needed_by);
         self.keep(2 * name.len() + STEP, &place)?;
         self.spend_search(name, &place)?;
-        let Some(how) = self.how(name, phony)? else {
+        let Some(rule_) = self.rule_for(name, phony)? else {
             self.require(name, needed_by);
             return Ok(self.settle(
                 name,
@@ -66,10 +58,10 @@ impl Make<'_, '_> {
         self.session.planned.chain.push(Step {
             level: self.level,
             target: name.to_owned(),
-            pattern: how.pattern.clone(),
-            place: how.place.clone(),
+            pattern: rule_.pattern.clone(),
+            place: rule_.place.clone(),
         });
-        let needs = how.prerequisites.iter().chain(&how.order_only);
+        let needs = rule_.prerequisites.iter().chain(&rule_.order_only);
         let size: usize = needs.map(|needed| needed.len() + ENTRY).sum();
         self.spend_bytes(size, &place)?;
         self.descend(name)?;
@@ -78,7 +70,12 @@ impl Make<'_, '_> {
         self.hold(size.saturating_mul(3), &place)?;
         self.under_way.push(name.to_owned());
         let mut prerequisites = Vec::new();
-        for (index, needed) in how.prerequisites.iter().chain(&how.order_only).enumerate() {
+        for (index, needed) in rule_
+            .prerequisites
+            .iter()
+            .chain(&rule_.order_only)
+            .enumerate()
+        {
             if self.under_way.contains(needed) {
                 let note = format!("circular {name} <- {needed} dependency dropped");
                 self.keep(note.len() + ENTRY, &place)?;
@@ -86,7 +83,7 @@ impl Make<'_, '_> {
                 continue;
             }
             let made = self.update(needed, Some(name))?;
-            if index < how.prerequisites.len() {
+            if index < rule_.prerequisites.len() {
                 prerequisites.push(Prerequisite {
                     path: needed.clone(),
                     made_by: made.condition,
@@ -107,8 +104,8 @@ impl Make<'_, '_> {
             });
             Some(conditions.len() - 1)
         };
-        if let Some(recipe) = &how.recipe {
-            self.follow(name, &how, recipe, condition)?;
+        if let Some(recipe) = &rule_.recipe {
+            self.plan_recipe(name, &rule_, recipe, condition)?;
         }
         self.release_to(mark);
         self.ascend();
@@ -125,7 +122,7 @@ impl Make<'_, '_> {
         })
     }
 
-    /// What [`Self::how`] looks through for a target without a recipe of its own.
+    /// What [`Self::rule_for`] looks through for a target without a recipe of its own.
     fn spend_search(&mut self, name: &str, place: &Place) -> Result<()> {
         let explicit = self.rules.explicit.get(name);
         if explicit.is_some_and(|target| target.recipe.is_some()) {
@@ -166,17 +163,17 @@ impl Make<'_, '_> {
     }
 
     /// The rule for `name`: explicit, else a pattern; none when there is none.
-    fn how(&self, name: &str, phony: bool) -> Result<Option<How>> {
-        let mut how = How::default();
+    fn rule_for(&self, name: &str, phony: bool) -> Result<Option<TargetRule>> {
+        let mut rule_ = TargetRule::default();
         let explicit = self.rules.explicit.get(name);
         if let Some(target) = explicit {
-            how.prerequisites.clone_from(&target.prerequisites);
-            how.order_only.clone_from(&target.order_only);
-            how.recipe.clone_from(&target.recipe);
-            how.place.clone_from(&target.place);
+            rule_.prerequisites.clone_from(&target.prerequisites);
+            rule_.order_only.clone_from(&target.order_only);
+            rule_.recipe.clone_from(&target.recipe);
+            rule_.place.clone_from(&target.place);
         }
-        if how.recipe.is_some() || phony {
-            return Ok((explicit.is_some() || phony).then_some(how));
+        if rule_.recipe.is_some() || phony {
+            return Ok((explicit.is_some() || phony).then_some(rule_));
         }
         for (pattern, rule, stem) in self.rules.fitting(name) {
             let filled = |names: &[String]| -> Vec<String> {
@@ -197,15 +194,15 @@ impl Make<'_, '_> {
                 }
                 continue;
             }
-            how.prerequisites.splice(0..0, needs);
-            how.order_only.splice(0..0, order_only);
-            how.recipe.clone_from(&rule.recipe);
-            how.place.clone_from(&rule.place);
-            how.pattern = Some(pattern.clone());
-            how.stem = Some(stem.text());
-            return Ok(Some(how));
+            rule_.prerequisites.splice(0..0, needs);
+            rule_.order_only.splice(0..0, order_only);
+            rule_.recipe.clone_from(&rule.recipe);
+            rule_.place.clone_from(&rule.place);
+            rule_.pattern = Some(pattern.clone());
+            rule_.stem = Some(stem.text());
+            return Ok(Some(rule_));
         }
-        Ok(explicit.is_some().then_some(how))
+        Ok(explicit.is_some().then_some(rule_))
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -222,14 +219,14 @@ impl Make<'_, '_> {
 
     /// Expand a recipe and give its lines. make expands all of them before it
     /// starts the first (`new_job`).
-    fn follow(
+    fn plan_recipe(
         &mut self,
         name: &str,
-        how: &How,
+        rule_: &TargetRule,
         recipe: &Recipe,
         condition: Option<usize>,
     ) -> Result<()> {
-        let mut needs: Vec<&String> = how.prerequisites.iter().collect();
+        let mut needs: Vec<&String> = rule_.prerequisites.iter().collect();
         let mut seen = std::collections::BTreeSet::new();
         needs.retain(|need| seen.insert(*need));
         let all: Vec<&str> = needs.iter().map(|need| need.as_str()).collect();
@@ -237,19 +234,22 @@ impl Make<'_, '_> {
         let mut set =
             |automatic: &str, value: String| self.automatic.push((automatic.to_owned(), value));
         set("@", name.to_owned());
-        set("<", how.prerequisites.first().cloned().unwrap_or_default());
+        set(
+            "<",
+            rule_.prerequisites.first().cloned().unwrap_or_default(),
+        );
         set("^", all.join(" "));
-        if let Some(stem) = &how.stem {
+        if let Some(stem) = &rule_.stem {
             set("*", stem.clone());
         }
         self.recipe = Some((name.to_owned(), condition));
-        let result = self.lines(name, recipe, condition);
+        let result = self.plan_lines(name, recipe, condition);
         self.recipe = None;
         self.automatic.truncate(depth);
         result
     }
 
-    fn lines(&mut self, name: &str, recipe: &Recipe, condition: Option<usize>) -> Result<()> {
+    fn plan_lines(&mut self, name: &str, recipe: &Recipe, condition: Option<usize>) -> Result<()> {
         let mut expanded = Vec::with_capacity(recipe.lines.len());
         for (place, raw) in &recipe.lines {
             expanded.push((
@@ -278,7 +278,7 @@ impl Make<'_, '_> {
                 if command.trim().is_empty() {
                     continue;
                 }
-                if self.call(
+                if self.submake(
                     command,
                     prefix.ignores_failure,
                     &environment,

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::ENTRY;
+use super::Make;
 use crate::error::{Error, Place, Result};
-use crate::read::Make;
+use crate::limits::{ENTRY, MAX_MAKES};
 use crate::{slots, words};
-
-/// Deeper than any chain of the three repositories; endless ones end here.
-const DEEPEST: usize = 24;
 
 impl Make<'_, '_> {
     /// Evaluate `command` if it only calls `$(MAKE)`. False when a shell has to
     /// see it: loops, substitutions, or a failure that is to be ignored.
-    pub(crate) fn call(
+    pub(super) fn submake(
         &mut self,
         command: &str,
         ignores_failure: bool,
@@ -27,12 +24,12 @@ impl Make<'_, '_> {
         let mark = self.held();
         self.spend_bytes(command.len(), place)?;
         self.hold(command.len().saturating_mul(4), place)?;
-        let called = self.call_words(command, environment, place, condition);
+        let called = self.submake_words(command, environment, place, condition);
         self.release_to(mark);
         called
     }
 
-    fn call_words(
+    fn submake_words(
         &mut self,
         command: &str,
         environment: &BTreeMap<String, String>,
@@ -62,9 +59,9 @@ impl Make<'_, '_> {
             self.needs_now(&[goal], "a goal of `$(MAKE)`", place)?;
         }
         self.mark_unquoted(command);
-        if self.depth >= DEEPEST {
+        if self.depth >= MAX_MAKES {
             return Err(Error::TooDeep {
-                depth: DEEPEST,
+                depth: MAX_MAKES,
                 goals: goals.join(" "),
             });
         }

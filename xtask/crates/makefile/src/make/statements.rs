@@ -1,18 +1,19 @@
 //! Reading the file: conditions, assignments, and where rules begin and end.
 
+use super::Make;
 use crate::assign::Op;
 use crate::condition::Test;
 use crate::error::{Error, Place, Result};
 use crate::flags::Override;
+use crate::limits::ENTRY;
 use crate::parse::Statement;
-use crate::read::Make;
-use crate::rules::Pending;
+use crate::rules::{Pending, split_inline};
 use crate::slots;
 use crate::variables::Origin;
 
 impl Make<'_, '_> {
     /// Set what make sets and read the whole file.
-    pub(crate) fn read(&mut self) -> Result<()> {
+    pub(super) fn read(&mut self) -> Result<()> {
         self.set_up()?;
         let makefile = self.session.makefile;
         // For each open `if`: whether its lines count, whether a branch was
@@ -48,7 +49,9 @@ impl Make<'_, '_> {
                         .ok_or_else(|| Error::malformed(&place, "`endif` without a condition"))?;
                 }
                 _ if !counts => {}
-                Statement::Recipe(text) => Self::recipe_line(&mut pending, text, &place)?,
+                Statement::Recipe(text) => {
+                    Pending::add_recipe_line(pending.as_mut(), text, &place)?;
+                }
                 other => {
                     self.record(pending.take())?;
                     let (mark, stored) = (self.held(), self.variables.bytes());
@@ -225,5 +228,45 @@ impl Make<'_, '_> {
         };
         self.variables.set(name, value, recursive, origin);
         Ok(())
+    }
+
+    /// Adds a complete rule.
+    fn record(&mut self, pending: Option<Pending>) -> Result<()> {
+        if let Some(rule) = pending {
+            if rule.targets.iter().any(|target| target == ".PHONY") && rule.recipe.is_some() {
+                return Err(Error::unsupported(&rule.place, "a recipe for `.PHONY`"));
+            }
+            self.spend_rule(&rule)?;
+            self.rules.add(rule);
+        }
+        Ok(())
+    }
+
+    /// Counts the cost of a rule: each target gets its own list of prerequisites,
+    /// which is inserted into the existing one.
+    fn spend_rule(&mut self, rule: &Pending) -> Result<()> {
+        let names = rule.prerequisites.iter().chain(&rule.order_only);
+        let size: usize = names.clone().map(|name| name.len() + ENTRY).sum();
+        let own: usize = rule.targets.iter().map(|name| name.len() + 4 * ENTRY).sum();
+        let size = size.saturating_mul(rule.targets.len()).saturating_add(own);
+        let there = |name: &String| match self.rules.explicit.get(name) {
+            Some(target) => (target.prerequisites.len() + target.order_only.len()) / 4,
+            None if name.contains('%') => self.rules.patterns.len(),
+            None => 0,
+        };
+        let there: usize = rule.targets.iter().map(there).sum();
+        let each = rule.targets.len().saturating_mul(names.count());
+        self.hold(size, &rule.place)?;
+        self.spend(there.saturating_add(each), &rule.place)
+    }
+
+    /// Expands and parses `TARGETS: PREREQUISITES | ORDER-ONLY ; RECIPE`.
+    fn rule(&mut self, text: &str, place: &Place) -> Result<Option<Pending>> {
+        let (text, inline) = split_inline(text, place)?;
+        let expanded = self.expand(text, place)?;
+        self.needs_now(&[&expanded], "a rule", place)?;
+        let count = expanded.split_ascii_whitespace().count();
+        self.hold(expanded.len() + count * ENTRY, place)?;
+        Pending::parse(&expanded, inline, place)
     }
 }

@@ -1,0 +1,43 @@
+//! The input of an evaluation: the call of make, and access to shells and files.
+
+use std::collections::BTreeMap;
+
+/// The evaluation's access to shells and files.
+pub trait World {
+    /// Returns the standard output of a `$(shell …)`.
+    fn shell(&self, ask: &Ask<'_>) -> Reply;
+    /// Whether a file or folder exists; `path` is written as in the Makefile.
+    fn exists(&self, path: &str) -> bool;
+}
+
+/// A `$(shell …)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub command: &'a str,
+    /// True within a recipe: the output may depend on the lines before it.
+    pub in_recipe: bool,
+    /// The environment of the make itself: GNU make 4.3 does not export to `$(shell)`.
+    pub environment: &'a BTreeMap<String, String>,
+    pub directory: &'a str,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Text(String),
+    /// The output is not known before the plan runs: the value becomes a slot.
+    Later,
+}
+
+/// The arguments and surroundings of one call of make.
+#[derive(Debug, Clone, Default)]
+pub struct Invocation {
+    /// Absolute path, the value of `$(CURDIR)`.
+    pub directory: String,
+    /// The whole environment that make would have been started with.
+    pub environment: BTreeMap<String, String>,
+    /// Goals and `NAME=VALUE`, in any order.
+    pub arguments: Vec<String>,
+    /// The value of `$(MAKE)` in lines that a shell runs.
+    pub make_command: String,
+}
