@@ -1,182 +1,160 @@
-//! Valid profiles out: what other tools open. Written as profile.proto's
-//! fields directly, in their order: a large profile is never held as messages.
+//! Writes profiles in profile.proto, as other tools open them. The concatenation of
+//! encoded messages is the encoding of the merged message, so each entry of a table
+//! is encoded as a profile of its own: a large profile never exists as messages.
 
 use std::io::Write;
 
+use prost::Message;
+
 use crate::error::{Error, Result};
-use crate::profile::{Header, Location, Profile, Sample, ValueType};
-use crate::wire::put_varint;
+use crate::profile::{Profile, Sample, Text, ValueType};
+use crate::proto;
 
-/// A message's fields as they are written.
-#[derive(Debug, Default)]
-pub struct Fields(Vec<u8>);
-
-impl Fields {
-    /// A number; as proto3 has it, zero is not written.
-    pub fn number(&mut self, field: u64, value: u64) {
-        if value != 0 {
-            put_varint(&mut self.0, field << 3);
-            put_varint(&mut self.0, value);
-        }
-    }
-
-    /// As [`Self::number`].
-    pub fn signed(&mut self, field: u64, value: i64) {
-        self.number(field, value.cast_unsigned());
-    }
-
-    fn text(&mut self, field: u64, text: u32) {
-        self.number(field, u64::from(text));
-    }
-
-    pub fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        put_varint(&mut self.0, field << 3 | 2);
-        put_varint(&mut self.0, bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    /// Numbers in one field; none is no field.
-    pub fn packed(&mut self, field: u64, numbers: impl Iterator<Item = u64>) {
-        let mut packed = Vec::new();
-        self.packed_by(field, numbers, &mut packed);
-    }
-
-    fn packed_by(&mut self, field: u64, numbers: impl Iterator<Item = u64>, spare: &mut Vec<u8>) {
-        spare.clear();
-        numbers.for_each(|number| put_varint(spare, number));
-        if !spare.is_empty() {
-            self.bytes(field, spare);
-        }
-    }
-
-    /// A message within.
-    pub fn message(&mut self, field: u64, put: impl FnOnce(&mut Self)) {
-        let mut inner = Self::default();
-        put(&mut inner);
-        self.bytes(field, &inner.0);
-    }
-
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0
-    }
-
-    fn value_type(&mut self, field: u64, of: ValueType) {
-        self.message(field, |inner| {
-            inner.text(1, of.kind);
-            inner.text(2, of.unit);
-        });
-    }
-}
-
-/// Everything that the profile has, as profile.proto.
+/// Encodes the whole profile as profile.proto.
 ///
 /// # Errors
-/// Malformed samples.
+/// A sample is malformed.
 pub fn encode(profile: &Profile) -> Result<Vec<u8>> {
-    let mut out = Fields(Vec::with_capacity(profile.bytes.len()));
-    for of in &profile.header.sample_types {
-        out.value_type(1, *of);
-    }
+    let mut out = Out(Vec::with_capacity(profile.bytes.len()));
+    let types = profile.header.sample_types.iter();
+    out.put(&proto::Profile {
+        sample_type: types.map(|of| value_type(*of)).collect(),
+        ..proto::Profile::default()
+    })?;
     samples(profile, &mut out)?;
-    tables(profile, &mut out);
-    header(&profile.header, &mut out);
+    tables(profile, &mut out)?;
+    out.put(&header(profile))?;
     Ok(out.0)
 }
 
-fn samples(profile: &Profile, out: &mut Fields) -> Result<()> {
+struct Out(Vec<u8>);
+
+impl Out {
+    fn put(&mut self, part: &proto::Profile) -> Result<()> {
+        part.encode(&mut self.0)
+            .map_err(|error| Error::Invalid(error.to_string()))
+    }
+}
+
+fn value_type(of: ValueType) -> proto::ValueType {
+    proto::ValueType {
+        r#type: of.kind.into(),
+        unit: of.unit.into(),
+    }
+}
+
+fn samples(profile: &Profile, out: &mut Out) -> Result<()> {
     let mut sample = Sample::default();
-    let (mut message, mut label) = (Fields::default(), Fields::default());
-    let mut spare = Vec::new();
+    let mut part = proto::Profile {
+        sample: vec![proto::Sample::default()],
+        ..proto::Profile::default()
+    };
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
-        message.0.clear();
+        // Its vectors are kept: an allocation per sample would be felt.
+        let message = &mut part.sample[0];
+        message.location_id.clear();
         let ids = sample.locations.iter();
         let ids = ids.map(|place| profile.locations[*place as usize].id);
-        message.packed_by(1, ids, &mut spare);
-        let values = sample.values.iter().map(|value| value.cast_unsigned());
-        message.packed_by(2, values, &mut spare);
-        for of in &sample.labels {
-            label.0.clear();
-            label.text(1, of.key);
-            label.text(2, of.str);
-            label.signed(3, of.num);
-            label.text(4, of.unit);
-            message.bytes(3, &label.0);
-        }
-        out.bytes(2, &message.0);
+        message.location_id.extend(ids);
+        message.value.clone_from(&sample.values);
+        message.label.clear();
+        let labels = sample.labels.iter().map(|of| proto::Label {
+            key: of.key.into(),
+            str: of.str.into(),
+            num: of.num,
+            num_unit: of.unit.into(),
+        });
+        message.label.extend(labels);
+        out.put(&part)?;
     }
     Ok(())
 }
 
-fn tables(profile: &Profile, out: &mut Fields) {
-    let mut message = Fields::default();
+fn tables(profile: &Profile, out: &mut Out) -> Result<()> {
     for of in &profile.mappings {
-        message.0.clear();
-        message.number(1, of.id);
-        message.number(2, of.start);
-        message.number(3, of.limit);
-        message.number(4, of.offset);
-        message.text(5, of.file);
-        message.text(6, of.build_id);
-        for (field, has) in (7..).zip(of.has) {
-            message.number(field, u64::from(has));
-        }
-        out.bytes(3, &message.0);
+        let [
+            has_functions,
+            has_filenames,
+            has_line_numbers,
+            has_inline_frames,
+        ] = of.has;
+        out.put(&proto::Profile {
+            mapping: vec![proto::Mapping {
+                id: of.id,
+                memory_start: of.start,
+                memory_limit: of.limit,
+                file_offset: of.offset,
+                filename: of.file.into(),
+                build_id: of.build_id.into(),
+                has_functions,
+                has_filenames,
+                has_line_numbers,
+                has_inline_frames,
+            }],
+            ..proto::Profile::default()
+        })?;
     }
     for of in &profile.locations {
-        message.0.clear();
-        location(profile, of, &mut message);
-        out.bytes(4, &message.0);
+        let lines = profile.lines(of).iter().map(|line| proto::Line {
+            function_id: profile.functions[line.function as usize].id,
+            line: line.line,
+            column: line.column,
+        });
+        out.put(&proto::Profile {
+            location: vec![proto::Location {
+                id: of.id,
+                mapping_id: profile.mapping(of).map_or(0, |mapping| mapping.id),
+                address: of.address,
+                line: lines.collect(),
+                is_folded: of.folded,
+            }],
+            ..proto::Profile::default()
+        })?;
     }
     for of in &profile.functions {
-        message.0.clear();
-        message.number(1, of.id);
-        message.text(2, of.name);
-        message.text(3, of.system_name);
-        message.text(4, of.file);
-        message.signed(5, of.start_line);
-        out.bytes(5, &message.0);
+        out.put(&proto::Profile {
+            function: vec![proto::Function {
+                id: of.id,
+                name: of.name.into(),
+                system_name: of.system_name.into(),
+                filename: of.file.into(),
+                start_line: of.start_line,
+            }],
+            ..proto::Profile::default()
+        })?;
     }
-    // The empty string is there even where no table was.
-    let count = u32::try_from(profile.strings.len()).unwrap_or(u32::MAX);
+    // The empty string is written even if the profile has no table of strings.
+    let count = Text::try_from(profile.strings.len()).unwrap_or(Text::MAX);
     for place in 0..count.max(1) {
-        out.bytes(6, profile.text_bytes(place));
+        out.put(&proto::Profile {
+            string_table: vec![profile.text_bytes(place).to_vec()],
+            ..proto::Profile::default()
+        })?;
+    }
+    Ok(())
+}
+
+fn header(profile: &Profile) -> proto::Profile {
+    let of = &profile.header;
+    proto::Profile {
+        drop_frames: of.drop_frames.into(),
+        keep_frames: of.keep_frames.into(),
+        time_nanos: of.time_nanos,
+        duration_nanos: of.duration_nanos,
+        period_type: Some(value_type(of.period_type)),
+        period: of.period,
+        comment: of.comments.iter().map(|text| i64::from(*text)).collect(),
+        default_sample_type: of.default_sample_type.into(),
+        doc_url: of.doc_url.into(),
+        ..proto::Profile::default()
     }
 }
 
-fn location(profile: &Profile, of: &Location, message: &mut Fields) {
-    message.number(1, of.id);
-    message.number(2, profile.mapping(of).map_or(0, |mapping| mapping.id));
-    message.number(3, of.address);
-    let mut inner = Fields::default();
-    for line in profile.lines(of) {
-        inner.0.clear();
-        inner.number(1, profile.functions[line.function as usize].id);
-        inner.signed(2, line.line);
-        inner.signed(3, line.column);
-        message.bytes(4, &inner.0);
-    }
-    message.number(5, u64::from(of.folded));
-}
-
-fn header(of: &Header, out: &mut Fields) {
-    out.text(7, of.drop_frames);
-    out.text(8, of.keep_frames);
-    out.signed(9, of.time_nanos);
-    out.signed(10, of.duration_nanos);
-    out.value_type(11, of.period_type);
-    out.signed(12, of.period);
-    let comments = of.comments.iter().map(|comment| u64::from(*comment));
-    out.packed(13, comments);
-    out.text(14, of.default_sample_type);
-    out.text(15, of.doc_url);
-}
-
-/// A profile's file: protocol buffer in gzip.
+/// Encodes the whole profile as profile.proto in gzip, the form of a profile's file.
 ///
 /// # Errors
-/// Malformed samples.
+/// A sample is malformed.
 pub fn compress(profile: &Profile) -> Result<Vec<u8>> {
     let bytes = encode(profile)?;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

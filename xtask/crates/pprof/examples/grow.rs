@@ -8,12 +8,9 @@
     reason = "a tool for measuring, not a part of the product"
 )]
 
-#[path = "../tests/messages/mod.rs"]
-mod messages;
-
 use std::io::Write;
 
-use messages::{Label, Profile, Sample};
+use pprof::proto::{Label, Profile, Sample};
 use prost::Message;
 
 fn main() {

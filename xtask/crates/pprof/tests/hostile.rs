@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
-mod messages;
-
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 
-use messages::{self as message, Label, Line, Location, Sample, ValueType};
+use pprof::proto::{self as message, Label, Line, Location, Sample, ValueType};
 use pprof::{Error, Limits, Query, report};
 use proptest::prelude::*;
 use prost::Message;

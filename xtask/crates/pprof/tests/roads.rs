@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
-mod messages;
-
 use std::io::Write;
 
-use messages::{Function, Label, Line, Location, Profile, Sample, ValueType};
+use pprof::proto::{Function, Label, Line, Location, Profile, Sample, ValueType};
 use pprof::{Query, report};
 use prost::Message;
 

@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
-mod messages;
-
 use std::collections::BTreeMap;
 
-use messages as message;
 use pprof::flame::Flame;
+use pprof::proto as message;
 use pprof::report::{groups, stacks};
 use pprof::{Base, Difference, Profile, Query};
 use prost::Message;

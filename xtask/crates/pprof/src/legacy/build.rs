@@ -2,10 +2,9 @@
 
 use std::collections::hash_map::Entry;
 
+use pprof_engine::proto::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use pprof_engine::{Error, Limits, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
-
-use super::message::{Function, Label, Location, Mapping, Profile, Sample, ValueType};
 
 /// Tables that grow, each entry once.
 pub(super) struct Builder {
@@ -57,7 +56,7 @@ impl Builder {
 
     fn kind(&mut self, (kind, unit): (&str, &str)) -> ValueType {
         ValueType {
-            kind: self.text(kind),
+            r#type: self.text(kind),
             unit: self.text(unit),
         }
     }
@@ -103,7 +102,9 @@ impl Builder {
                 self.profile.function.push(Function {
                     id: next,
                     name,
+                    system_name: name,
                     filename: file,
+                    ..Function::default()
                 });
                 *entry.insert(next)
             }
@@ -115,16 +116,16 @@ impl Builder {
         let function_id = self.function(name, file);
         let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
         if let Some(location) = self.profile.location.get_mut(place)
-            && location.line.is_none()
+            && location.line.is_empty()
         {
-            location.line = Some((function_id, line));
+            location.line = self::line(function_id, line);
         }
     }
 
     pub(super) fn is_named(&self, location: u64) -> bool {
         let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
         let location = self.profile.location.get(place);
-        location.is_some_and(|location| location.line.is_some())
+        location.is_some_and(|location| !location.line.is_empty())
     }
 
     /// The location of an address that a stack has.
@@ -141,7 +142,7 @@ impl Builder {
             Entry::Vacant(entry) => {
                 self.profile.location.push(Location {
                     id: next,
-                    line: Some((function_id, line)),
+                    line: self::line(function_id, line),
                     ..Location::default()
                 });
                 *entry.insert(next)
@@ -224,8 +225,24 @@ impl Builder {
     pub(super) fn finish(mut self) -> Profile {
         let named = !self.profile.function.is_empty();
         if !self.addresses.is_empty() {
-            self.profile.mapping.push(Mapping { named });
+            // One that has all addresses.
+            self.profile.mapping.push(Mapping {
+                id: 1,
+                memory_limit: u64::MAX,
+                has_functions: named,
+                has_filenames: named,
+                has_line_numbers: named,
+                ..Mapping::default()
+            });
         }
         self.profile
     }
+}
+
+fn line(function_id: u64, line: i64) -> Vec<Line> {
+    vec![Line {
+        function_id,
+        line,
+        ..Line::default()
+    }]
 }

@@ -3,7 +3,7 @@
 
 use super::Text;
 use super::build::Builder;
-use super::message::Label;
+use pprof_engine::proto::Label;
 use pprof_engine::{Limits, Result};
 
 /// Keys of the labels, and the unit of the wait.

@@ -7,11 +7,11 @@
 mod build;
 mod counts;
 mod goroutines;
-mod message;
 mod names;
 
 pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
 use pprof_engine::{Error, Limits, Result, is_text};
+use prost::Message;
 
 /// So much of it shows whether it is text.
 const HEAD: usize = 256;
@@ -30,7 +30,7 @@ pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
     } else {
         counts::Form::of(&first)?.and_then(|form| form.read(text, limits))
     };
-    Some(built.map(|builder| builder.finish().encode()))
+    Some(built.map(|builder| builder.finish().encode_to_vec()))
 }
 
 /// Lines as they are numbered for people; what is no UTF-8 is replaced.

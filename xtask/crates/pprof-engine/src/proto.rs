@@ -1,15 +1,17 @@
-//! The messages of profile.proto as prost reads and writes them: a second
-//! opinion on what ours reads and writes. Field numbers are those of
-//! github.com/google/pprof/proto/profile.proto; all strings are indices into
-//! `string_table`, whose first entry is empty.
+//! The messages of profile.proto: the one definition of the format that is written.
+//! Names and numbers are those of github.com/google/pprof/proto/profile.proto; all
+//! strings are indices into `string_table`, whose first entry is empty.
+//!
+//! Reading is the exception: `decode` and `incoming` read samples in place, without
+//! messages, because a profile may have millions.
 
-#![expect(clippy::struct_field_names, reason = "as in profile.proto")]
+#![allow(clippy::struct_field_names, reason = "as in profile.proto")]
 
 use prost::Message;
 
 /// A whole profile.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Profile {
+pub struct Profile {
     #[prost(message, repeated, tag = "1")]
     pub sample_type: Vec<ValueType>,
     #[prost(message, repeated, tag = "2")]
@@ -43,9 +45,9 @@ pub(crate) struct Profile {
     pub doc_url: i64,
 }
 
-/// What a sample's value counts.
+/// The type and the unit of a value, such as `inuse_space` in `bytes`.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(crate) struct ValueType {
+pub struct ValueType {
     #[prost(int64, tag = "1")]
     pub r#type: i64,
     #[prost(int64, tag = "2")]
@@ -54,7 +56,7 @@ pub(crate) struct ValueType {
 
 /// A stack, leaf first, with one value per sample type.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct Sample {
+pub struct Sample {
     #[prost(uint64, repeated, tag = "1")]
     pub location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]
@@ -63,9 +65,9 @@ pub(crate) struct Sample {
     pub label: Vec<Label>,
 }
 
-/// `str`, or `num` in `num_unit`.
+/// A label with the value `str`, or `num` in `num_unit`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
-pub(crate) struct Label {
+pub struct Label {
     #[prost(int64, tag = "1")]
     pub key: i64,
     #[prost(int64, tag = "2")]
@@ -79,7 +81,7 @@ pub(crate) struct Label {
 /// A file mapped into the process.
 #[expect(clippy::struct_excessive_bools, reason = "as in profile.proto")]
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(crate) struct Mapping {
+pub struct Mapping {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
@@ -104,7 +106,7 @@ pub(crate) struct Mapping {
 
 /// An address; `line[0]` is the innermost inlined call, the last its caller.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub(crate) struct Location {
+pub struct Location {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
@@ -119,7 +121,7 @@ pub(crate) struct Location {
 
 /// A place in the source.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(crate) struct Line {
+pub struct Line {
     #[prost(uint64, tag = "1")]
     pub function_id: u64,
     #[prost(int64, tag = "2")]
@@ -130,7 +132,7 @@ pub(crate) struct Line {
 
 /// A function's names and file.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub(crate) struct Function {
+pub struct Function {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(int64, tag = "2")]
