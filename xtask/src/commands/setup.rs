@@ -34,7 +34,7 @@ const INSTALLER: &str = "tonistiigi/binfmt";
 const DEADLINE: u64 = 600;
 
 /// How a part stands in the end.
-struct Part {
+struct PartStatus {
     name: &'static str,
     changed: bool,
     text: String,
@@ -67,7 +67,7 @@ pub(crate) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
     }
     let mut done = Vec::new();
     for (name, text, ensure) in PARTS {
-        done.push(Part {
+        done.push(PartStatus {
             name,
             changed: ensure(app)?.unwrap_or(false),
             text: text.to_owned(),
@@ -101,9 +101,9 @@ fn show(app: &App<'_>) -> Result<u8> {
 }
 
 /// Host-wide, so it is asked about; in the lab it is only told.
-fn cross_build(app: &App<'_>) -> Result<Part> {
+fn cross_build(app: &App<'_>) -> Result<PartStatus> {
     let foreign = binfmt::foreign(app.ctx.host.arch);
-    let part = |changed: bool, ready: bool, text: String| Part {
+    let part = |changed: bool, ready: bool, text: String| PartStatus {
         name: "cross-build",
         changed,
         text,
@@ -182,7 +182,7 @@ fn plan_cross_build(foreign: &str) -> Plan {
     plan
 }
 
-fn to_json(parts: &[Part]) -> Value {
+fn to_json(parts: &[PartStatus]) -> Value {
     let parts: Vec<Value> = parts
         .iter()
         .map(|part| {
@@ -192,7 +192,7 @@ fn to_json(parts: &[Part]) -> Value {
     json!({"schema": 1, "parts": parts})
 }
 
-fn to_text(app: &App<'_>, parts: &[Part]) -> String {
+fn to_text(app: &App<'_>, parts: &[PartStatus]) -> String {
     let mut out = String::new();
     for part in parts {
         let (style, word) = match (part.ready, part.changed) {

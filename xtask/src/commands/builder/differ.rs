@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::wanted::Wanted;
+use super::spec::BuilderSpec;
 use foundation::ctx::buildx::{Builder, Node};
 use foundation::units::human_size;
 
@@ -16,13 +16,13 @@ pub(super) struct Difference {
     pub(super) what: String,
     pub(super) wanted: String,
     pub(super) there: String,
-    pub(super) cure: Cure,
+    pub(super) cure: Repair,
 }
 
 /// From the least to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Cure {
+pub(super) enum Repair {
     /// `docker buildx use`.
     Use,
     /// Its container is started by asking for it.
@@ -31,13 +31,13 @@ pub(super) enum Cure {
     Recreate,
 }
 
-pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
+pub(super) fn differences(wanted: &BuilderSpec, there: &Builder) -> Vec<Difference> {
     let mut found = Found::default();
     found.compare(
         "driver",
         wanted.driver.name(),
         &there.driver,
-        Cure::Recreate,
+        Repair::Recreate,
     );
     let nothing = Node::default();
     let node = there.nodes.first().unwrap_or(&nothing);
@@ -46,10 +46,15 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
             .driver_opts
             .as_ref()
             .and_then(|options| options.get(name));
-        found.compare(name, value, has.map_or("", String::as_str), Cure::Recreate);
+        found.compare(
+            name,
+            value,
+            has.map_or("", String::as_str),
+            Repair::Recreate,
+        );
     }
     if let Some(endpoint) = &wanted.endpoint {
-        found.compare("endpoint", endpoint, &node.endpoint, Cure::Recreate);
+        found.compare("endpoint", endpoint, &node.endpoint, Repair::Recreate);
     }
     if let Some(entitlement) = wanted.entitlement {
         let has = if grants(node, entitlement) {
@@ -57,14 +62,14 @@ pub(super) fn differences(wanted: &Wanted, there: &Builder) -> Vec<Difference> {
         } else {
             ""
         };
-        found.compare("entitlement", entitlement, has, Cure::Recreate);
+        found.compare("entitlement", entitlement, has, Repair::Recreate);
     }
-    found.compare("state", "running", state(node), Cure::Start);
+    found.compare("state", "running", state(node), Repair::Start);
     if node.status == "running" {
         found.compare_running(wanted, node);
     }
     if !there.current && std::env::var_os("BUILDX_BUILDER").is_none() {
-        found.compare("used by builds", "yes", "no", Cure::Use);
+        found.compare("used by builds", "yes", "no", Repair::Use);
     }
     found.differences
 }
@@ -75,7 +80,7 @@ struct Found {
 }
 
 impl Found {
-    fn compare(&mut self, what: &str, wanted: &str, there: &str, cure: Cure) {
+    fn compare(&mut self, what: &str, wanted: &str, there: &str, cure: Repair) {
         if wanted != there {
             self.differences.push(Difference {
                 what: what.to_owned(),
@@ -87,13 +92,13 @@ impl Found {
     }
 
     /// What a node tells only while it runs.
-    fn compare_running(&mut self, wanted: &Wanted, node: &Node) {
+    fn compare_running(&mut self, wanted: &BuilderSpec, node: &Node) {
         if let (Some((bytes, _)), Some(has)) = (&wanted.max_used_space, limit(node)) {
             self.compare(
                 "cache limit",
                 &human_size(*bytes),
                 &human_size(has),
-                Cure::Recreate,
+                Repair::Recreate,
             );
         }
         if let Some(version) = version(&node.version).filter(|version| *version < OLDEST_BUILDKIT) {
@@ -101,7 +106,7 @@ impl Found {
                 "BuildKit",
                 &format!("{}.{} or newer", OLDEST_BUILDKIT.0, OLDEST_BUILDKIT.1),
                 &format!("{}.{}", version.0, version.1),
-                Cure::Recreate,
+                Repair::Recreate,
             );
         }
     }
@@ -151,8 +156,8 @@ mod tests {
     use foundation::ctx::buildx::GcRule;
     use foundation::ctx::config::BuilderDriver;
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn wanted() -> BuilderSpec {
+        BuilderSpec {
             name: "local1".to_owned(),
             driver: BuilderDriver::DockerContainer,
             options: vec![("network".to_owned(), "host".to_owned())],
@@ -184,7 +189,7 @@ mod tests {
         }
     }
 
-    fn told(wanted: &Wanted, there: &Builder) -> Vec<(String, Cure)> {
+    fn told(wanted: &BuilderSpec, there: &Builder) -> Vec<(String, Repair)> {
         let found = differences(wanted, there);
         found
             .into_iter()
@@ -210,7 +215,7 @@ mod tests {
         there.nodes[0].driver_opts = None;
         there.nodes[0].flags = Some(vec!["--allow-insecure-entitlement=network.host".to_owned()]);
         there.nodes[0].status = "stopped".to_owned();
-        let recreate = Cure::Recreate;
+        let recreate = Repair::Recreate;
         assert_eq!(
             told(&wanted(), &there),
             [
@@ -220,8 +225,8 @@ mod tests {
                     "entitlement: none, not security.insecure".to_owned(),
                     recreate
                 ),
-                ("state: stopped, not running".to_owned(), Cure::Start),
-                ("used by builds: no, not yes".to_owned(), Cure::Use),
+                ("state: stopped, not running".to_owned(), Repair::Start),
+                ("used by builds: no, not yes".to_owned(), Repair::Use),
             ]
         );
     }

@@ -3,20 +3,20 @@
 
 mod differ;
 mod show;
+mod spec;
 mod usage;
-mod wanted;
 
 use clap::{Args, Subcommand};
 
 use crate::app::App;
-use differ::{Cure, differences};
+use differ::{Repair, differences};
 use foundation::ctx::buildx::{self, Builder};
 use foundation::ctx::docker;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::ui;
 use foundation::{program, typed};
-use wanted::Wanted;
+use spec::BuilderSpec;
 
 #[derive(Debug, Args)]
 #[command(
@@ -79,7 +79,7 @@ const START_DEADLINE: u64 = 900;
 const DEADLINE: u64 = 300;
 
 pub(crate) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
-    let wanted = Wanted::of(&app.ctx)?;
+    let wanted = BuilderSpec::of(&app.ctx)?;
     match &command.verb {
         None => show::status(app, &wanted, command.json),
         Some(BuilderVerb::Status { json }) => show::status(app, &wanted, command.json || *json),
@@ -104,7 +104,7 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     if !app.carry_out(&plan)? {
         return Ok(None);
     }
-    check(&Wanted::of(&app.ctx)?)?;
+    check(&BuilderSpec::of(&app.ctx)?)?;
     Ok(Some(true))
 }
 
@@ -112,7 +112,7 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
 ///
 /// # Errors
 /// What differs.
-fn check(wanted: &Wanted) -> Result<()> {
+fn check(wanted: &BuilderSpec) -> Result<()> {
     let name = &wanted.name;
     let Some(there) = there(wanted)? else {
         return Err(Failure::step(format!(
@@ -135,11 +135,11 @@ fn check(wanted: &Wanted) -> Result<()> {
 /// # Errors
 /// When there is another builder of that name.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
-    let wanted = Wanted::of(&app.ctx)?;
+    let wanted = BuilderSpec::of(&app.ctx)?;
     plan_create(&wanted, there(&wanted)?.as_ref())
 }
 
-fn create(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
+fn create(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
     let name = &wanted.name;
     match ensure(app)? {
         Some(true) => ui::print(&format!("builder {name} is ready\n")),
@@ -151,7 +151,7 @@ fn create(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
     Ok(0)
 }
 
-fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
+fn repair(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
     let plan = plan_repair(wanted, there(wanted)?.as_ref());
     if plan.steps.is_empty() {
         ui::print(&format!(
@@ -168,7 +168,7 @@ fn repair(app: &App<'_>, wanted: &Wanted) -> Result<u8> {
     Ok(0)
 }
 
-fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
+fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
     let name = &wanted.name;
     if there(wanted)?.is_none() {
         ui::print(&format!("no builder {name}: nothing to remove\n"));
@@ -194,7 +194,7 @@ fn remove(app: &App<'_>, wanted: &Wanted, keep_state: bool) -> Result<u8> {
 }
 
 /// The builder of the wanted name.
-fn there(wanted: &Wanted) -> Result<Option<Builder>> {
+fn there(wanted: &BuilderSpec) -> Result<Option<Builder>> {
     if docker::client().is_none() {
         return Err(Failure::host("there is no `docker` on PATH").hint(typed!("doctor")));
     }
@@ -210,7 +210,7 @@ fn there(wanted: &Wanted) -> Result<Option<Builder>> {
 }
 
 /// What `create` does: all of it, or what lets a builder that is there work.
-fn plan_create(wanted: &Wanted, there: Option<&Builder>) -> Result<Plan> {
+fn plan_create(wanted: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
     let name = &wanted.name;
     let Some(there) = there else {
         let mut plan = Plan::new(format!("make the builder {name}"));
@@ -220,7 +220,7 @@ fn plan_create(wanted: &Wanted, there: Option<&Builder>) -> Result<Plan> {
     let differ = differences(wanted, there);
     let others: Vec<_> = differ
         .iter()
-        .filter(|it| it.cure == Cure::Recreate)
+        .filter(|it| it.cure == Repair::Recreate)
         .collect();
     if others.is_empty() {
         return Ok(plan_repair(wanted, Some(there)));
@@ -239,30 +239,30 @@ fn plan_create(wanted: &Wanted, there: Option<&Builder>) -> Result<Plan> {
     Err(failure)
 }
 
-fn plan_repair(wanted: &Wanted, there: Option<&Builder>) -> Plan {
+fn plan_repair(wanted: &BuilderSpec, there: Option<&Builder>) -> Plan {
     let mut plan = Plan::new(format!("repair the builder {}", wanted.name));
     let Some(there) = there else {
         plan.steps = creation(wanted);
         return plan;
     };
     let differ = differences(wanted, there);
-    let cures: Vec<Cure> = differ.iter().map(|it| it.cure).collect();
-    if cures.contains(&Cure::Recreate) {
+    let cures: Vec<Repair> = differ.iter().map(|it| it.cure).collect();
+    if cures.contains(&Repair::Recreate) {
         plan.push(removal(wanted, true));
         plan.steps.extend(creation(wanted));
         return plan;
     }
-    if cures.contains(&Cure::Start) {
+    if cures.contains(&Repair::Start) {
         plan.push(start(wanted));
     }
-    if cures.contains(&Cure::Use) {
+    if cures.contains(&Repair::Use) {
         let argv = ["docker", "buildx", "use", &wanted.name];
         plan.push(Step::run("have builds use it", argv).deadline(DEADLINE));
     }
     plan
 }
 
-fn creation(wanted: &Wanted) -> Vec<Step> {
+fn creation(wanted: &BuilderSpec) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some((bytes, path)) = &wanted.max_used_space {
         let contents = format!(
@@ -283,7 +283,7 @@ fn creation(wanted: &Wanted) -> Vec<Step> {
     steps
 }
 
-fn start(wanted: &Wanted) -> Step {
+fn start(wanted: &BuilderSpec) -> Step {
     let argv = ["docker", "buildx", "inspect", "--bootstrap", &wanted.name];
     let why = "start BuildKit now, so that what hinders it is said now";
     let mut step = Step::run(why, argv).deadline(START_DEADLINE);
@@ -294,7 +294,7 @@ fn start(wanted: &Wanted) -> Step {
     step
 }
 
-fn removal(wanted: &Wanted, keep_state: bool) -> Step {
+fn removal(wanted: &BuilderSpec, keep_state: bool) -> Step {
     let mut argv = vec!["docker", "buildx", "rm"];
     if keep_state {
         argv.push("--keep-state");

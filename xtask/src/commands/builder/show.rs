@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::differ::{Difference, differences, limit, state};
-use super::wanted::Wanted;
+use super::spec::BuilderSpec;
 use crate::app::App;
 use foundation::ctx::buildx::Builder;
 use foundation::failure::Result;
@@ -14,7 +14,7 @@ use foundation::ui::{self, Style};
 use foundation::units::human_size;
 
 /// Exit code 1 where it is not as it is wanted.
-pub(super) fn status(app: &App<'_>, wanted: &Wanted, as_json: bool) -> Result<u8> {
+pub(super) fn status(app: &App<'_>, wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
     let there = super::there(wanted)?;
     let differ = there.as_ref().map(|there| differences(wanted, there));
     let is_fine = differ.as_ref().is_some_and(Vec::is_empty);
@@ -27,7 +27,7 @@ pub(super) fn status(app: &App<'_>, wanted: &Wanted, as_json: bool) -> Result<u8
 }
 
 fn to_json(
-    wanted: &Wanted,
+    wanted: &BuilderSpec,
     there: Option<&Builder>,
     differ: Option<&[Difference]>,
     is_fine: bool,
@@ -63,7 +63,7 @@ fn to_json(
 
 fn to_text(
     app: &App<'_>,
-    wanted: &Wanted,
+    wanted: &BuilderSpec,
     there: Option<&Builder>,
     differ: Option<&[Difference]>,
 ) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::wanted::Wanted;
+use super::spec::BuilderSpec;
 use crate::app::App;
 use foundation::ctx::probe;
 use foundation::failure::{Failure, Result};
@@ -38,7 +38,7 @@ struct Sum {
     reclaimable: u64,
 }
 
-pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
+pub(super) fn usage(wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
     let sums = ask(wanted)?;
     let all = total(&sums);
     if as_json {
@@ -69,7 +69,7 @@ pub(super) fn usage(wanted: &Wanted, as_json: bool) -> Result<u8> {
     Ok(0)
 }
 
-pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Result<u8> {
+pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> Result<u8> {
     if let Some(keep) = keep.filter(|keep| parse_size(keep).is_none()) {
         return Err(Failure::usage(format!("`{keep}` is no size"))
             .hint(typed!("builder prune --keep 20GB")));
@@ -110,7 +110,7 @@ pub(super) fn prune(app: &App<'_>, wanted: &Wanted, keep: Option<&str>) -> Resul
     Ok(0)
 }
 
-fn ask(wanted: &Wanted) -> Result<BTreeMap<String, Sum>> {
+fn ask(wanted: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
     let name = &wanted.name;
     if super::there(wanted)?.is_none() {
         return Err(

@@ -3,8 +3,8 @@
 
 use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use super::tools;
 use foundation::ctx::docker::{self, Engine};
@@ -18,8 +18,8 @@ const AIR_GAPPED: [u16; 4] = [8001, 8002, 8003, 8004];
 /// quay.io's: in the guide, not in the script.
 const QUAY: (&str, u16) = ("quay.io", 5002);
 
-pub(super) fn docker(asked: &Asked) -> Vec<Finding> {
-    let root = asked.ctx.host.is_root();
+pub(super) fn docker(inputs: &Inputs) -> Vec<Finding> {
+    let root = inputs.ctx.host.is_root();
     let Some(path) = docker::client() else {
         let finding = Finding::warn("docker-client", "no `docker`").why(FOR_BUILDS);
         return vec![with_package(finding, Need::Docker, root)];
@@ -72,7 +72,7 @@ fn engine(engine: &Engine, docker_host: Option<&str>, has_engine: bool, root: bo
     }
 }
 
-pub(super) fn buildx(asked: &Asked) -> Vec<Finding> {
+pub(super) fn buildx(inputs: &Inputs) -> Vec<Finding> {
     // Without a client there is nothing to be a plugin of.
     if docker::client().is_none() {
         return Vec::new();
@@ -80,14 +80,14 @@ pub(super) fn buildx(asked: &Asked) -> Vec<Finding> {
     vec![docker::buildx().map_or_else(
         || {
             let finding = Finding::warn("docker-buildx", "no `docker buildx`").why(FOR_BUILDS);
-            with_package(finding, Need::Buildx, asked.ctx.host.is_root())
+            with_package(finding, Need::Buildx, inputs.ctx.host.is_root())
         },
         |version| Finding::ok("docker-buildx", format!("buildx {version}")),
     )]
 }
 
-pub(super) fn tools(asked: &Asked) -> Vec<Finding> {
-    let root = asked.ctx.host.is_root();
+pub(super) fn tools(inputs: &Inputs) -> Vec<Finding> {
+    let root = inputs.ctx.host.is_root();
     let mut lacking = Vec::new();
     for (name, need) in [("make", Need::Make), ("git", Need::Git)] {
         if tools::program(name).is_none() {
@@ -95,7 +95,7 @@ pub(super) fn tools(asked: &Asked) -> Vec<Finding> {
             lacking.push(with_package(finding, need, root));
         }
     }
-    let crane = asked.version().installer_flow() == InstallerFlow::BaseAndImager;
+    let crane = inputs.version().installer_flow() == InstallerFlow::BaseAndImager;
     if crane && tools::program("crane").is_none() {
         lacking.push(
             Finding::warn("crane", "no `crane`")
@@ -115,8 +115,8 @@ pub(super) fn tools(asked: &Asked) -> Vec<Finding> {
 }
 
 /// A registry that answers is what these ports are for.
-pub(super) fn registries(asked: &Asked) -> Vec<Finding> {
-    let version = asked.version();
+pub(super) fn registries(inputs: &Inputs) -> Vec<Finding> {
+    let version = inputs.version();
     let mut wanted: Vec<(String, u16)> = version
         .registry_proxies()
         .iter()
@@ -132,11 +132,11 @@ pub(super) fn registries(asked: &Asked) -> Vec<Finding> {
         .collect();
     // Each may take its time; they are asked side by side.
     let answers: Vec<bool> = std::thread::scope(|scope| {
-        let asked: Vec<_> = held
+        let inputs: Vec<_> = held
             .iter()
             .map(|((_, port), _)| scope.spawn(|| mirrors::is_registry(*port)))
             .collect();
-        asked
+        inputs
             .into_iter()
             .map(|thread| thread.join().unwrap_or(false))
             .collect()
@@ -192,7 +192,7 @@ fn holder_of(listeners: &[Listener], port: u16) -> Option<&Listener> {
 
 /// talosctl's tool drops the error when one is taken (facts: `debug
 /// air-gapped`), so this is the only place that says it.
-pub(super) fn air_gapped(_: &Asked) -> Vec<Finding> {
+pub(super) fn air_gapped(_: &Inputs) -> Vec<Finding> {
     let listeners = ports::listeners();
     let held: Vec<Finding> = AIR_GAPPED
         .iter()

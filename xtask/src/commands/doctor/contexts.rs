@@ -1,17 +1,17 @@
 //! Contexts that clusters which are gone have left in talosconfig and
 //! kubeconfig.
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::kubeconfig::Kubeconfig;
 use foundation::program;
 
 /// `cluster destroy` of talosctl leaves its contexts, and the next create of
 /// that name makes `NAME-1` (T14).
-pub(super) fn look(asked: &Asked) -> Vec<Finding> {
-    let ctx = &asked.ctx;
-    let asked_name = asked.settings.name.as_str();
+pub(super) fn look(inputs: &Inputs) -> Vec<Finding> {
+    let ctx = &inputs.ctx;
+    let asked_name = inputs.settings.name.as_str();
     // Contexts of a cluster that cannot be seen are not left over.
     let existing = match ClusterView::try_names(ctx) {
         Ok(existing) => existing,
@@ -76,11 +76,11 @@ fn left_contexts(
     prefix: &str,
     contexts: &[String],
     existing: &[String],
-    asked: &str,
+    inputs: &str,
 ) -> Vec<String> {
     let mut bases: Vec<&str> = existing.iter().map(String::as_str).collect();
-    if !bases.contains(&asked) {
-        bases.push(asked);
+    if !bases.contains(&inputs) {
+        bases.push(inputs);
     }
     let mut left = Vec::new();
     for base in bases {

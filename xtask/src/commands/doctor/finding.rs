@@ -29,7 +29,7 @@ pub(super) enum Group {
     Machines,
     Root,
     Network,
-    Room,
+    Capacity,
     Leftovers,
     Builds,
 }
@@ -41,7 +41,7 @@ impl Group {
             Self::Machines => "Virtual machines",
             Self::Root => "Root and its tools",
             Self::Network => "Network",
-            Self::Room => "Memory, disk, paths",
+            Self::Capacity => "Memory, disk, paths",
             Self::Leftovers => "Left behind",
             Self::Builds => "Builds",
         }

@@ -5,8 +5,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use talos::names::ClusterName;
 use talos::network::Cidr;
 
-use super::asked::Asked;
 use super::finding::{Finding, Fix};
+use super::inputs::Inputs;
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::leftovers::{self, Nodes};
@@ -19,8 +19,8 @@ use foundation::shell::quote;
 use foundation::ui::text::one_line;
 use foundation::{program, typed};
 
-pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
-    let names = match ClusterView::try_names(&asked.ctx) {
+pub(super) fn clusters(inputs: &Inputs) -> Vec<Finding> {
+    let names = match ClusterView::try_names(&inputs.ctx) {
         Ok(names) => names,
         Err(failure) => {
             return vec![Finding::warn("clusters", failure.what).why(failure.causes.join("; "))];
@@ -28,8 +28,8 @@ pub(super) fn clusters(asked: &Asked) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = names
         .iter()
-        .map(|name| ClusterView::look(&asked.ctx, name))
-        .filter_map(|view| cluster(&view, asked.settings.name.as_str()))
+        .map(|name| ClusterView::look(&inputs.ctx, name))
+        .filter_map(|view| cluster(&view, inputs.settings.name.as_str()))
         .collect();
     findings.extend(orphan_bridges(&names));
     if findings.is_empty() {
@@ -49,7 +49,7 @@ fn shown(name: &str) -> String {
     one_line(name).into_owned()
 }
 
-fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
+fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
     let name = &shown(&view.name);
     let destroy = typed!("cluster destroy --name {}", view.name);
     // What is not this user's cluster is not proposed for removal.
@@ -69,7 +69,7 @@ fn cluster(view: &ClusterView, asked: &str) -> Option<Finding> {
     }
     // One of the asked name is in the way of `cluster up`; others are not.
     let finding = |id, text| {
-        if view.name == asked {
+        if view.name == inputs {
             Finding::missing(id, text)
         } else {
             Finding::warn(id, text)
@@ -114,8 +114,8 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
 }
 
 /// Entries of the ledger whose thing is not there any more.
-pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
-    let entries = match Ledger::of(&asked.ctx.dirs.state).live() {
+pub(super) fn ledger(inputs: &Inputs) -> Vec<Finding> {
+    let entries = match Ledger::of(&inputs.ctx.dirs.state).live() {
         Ok(entries) => entries,
         Err(failure) => {
             let finding = Finding::warn("ledger", failure.in_one_line());
@@ -126,12 +126,12 @@ pub(super) fn ledger(asked: &Asked) -> Vec<Finding> {
     let findings: Vec<Finding> = entries
         .into_iter()
         .filter_map(|entry| match &entry.resource {
-            Resource::Cluster { .. } => cluster_entry(&asked.ctx, &entry.resource),
-            Resource::Lab { dir } => lab_entry(&asked.ctx, dir, &entry.resource),
+            Resource::Cluster { .. } => cluster_entry(&inputs.ctx, &entry.resource),
+            Resource::Lab { dir } => lab_entry(&inputs.ctx, dir, &entry.resource),
             Resource::Relay { state_dir, .. } => {
-                relay_entry(&asked.ctx, state_dir, &entry.resource)
+                relay_entry(&inputs.ctx, state_dir, &entry.resource)
             }
-            Resource::Container { name } => container_entry(&asked.ctx, name, &entry.resource),
+            Resource::Container { name } => container_entry(&inputs.ctx, name, &entry.resource),
         })
         .collect();
     if findings.is_empty() {
@@ -329,12 +329,12 @@ fn forget(dir: &Utf8Path, resource: &Resource) -> Fix {
 }
 
 /// For a plain user only: root's files are no trouble to root.
-pub(super) fn ownership(asked: &Asked) -> Vec<Finding> {
-    let host = &asked.ctx.host;
+pub(super) fn ownership(inputs: &Inputs) -> Vec<Finding> {
+    let host = &inputs.ctx.host;
     if host.is_root() {
         return Vec::new();
     }
-    let found = ownership::root_owned(&asked.talos_home(), &asked.ctx.dirs.home, host.uid);
+    let found = ownership::root_owned(&inputs.talos_home(), &inputs.ctx.dirs.home, host.uid);
     if found.is_empty() {
         return vec![Finding::ok(
             "ownership",

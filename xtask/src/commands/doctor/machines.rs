@@ -5,8 +5,8 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::version::{Arch, CNI_PLUGINS, Firmware};
 
-use super::asked::Asked;
 use super::finding::{Finding, Fix};
+use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use super::tools;
 use foundation::ctx::kvm::{self, Kvm};
@@ -24,9 +24,9 @@ fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {
     })
 }
 
-pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
-    let Some(arch) = asked.arch else {
-        let name = asked.flag("--arch").unwrap_or(asked.ctx.host.arch);
+pub(super) fn qemu(inputs: &Inputs) -> Vec<Finding> {
+    let Some(arch) = inputs.arch else {
+        let name = inputs.flag("--arch").unwrap_or(inputs.ctx.host.arch);
         return vec![
             Finding::missing("qemu", format!("Talos has no VMs for `{name}`"))
                 .cure("-- --arch amd64, or --arch arm64"),
@@ -38,7 +38,7 @@ pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
         return vec![with_package(
             finding,
             Need::Qemu(arch),
-            asked.ctx.host.is_root(),
+            inputs.ctx.host.is_root(),
         )];
     };
     match probe::run(&[path.as_str(), "--version"], None, Duration::from_secs(3)) {
@@ -54,24 +54,24 @@ pub(super) fn qemu(asked: &Asked) -> Vec<Finding> {
             vec![with_package(
                 finding,
                 Need::Qemu(arch),
-                asked.ctx.host.is_root(),
+                inputs.ctx.host.is_root(),
             )]
         }
     }
 }
 
-pub(super) fn firmware(asked: &Asked) -> Vec<Finding> {
-    let Some(arch) = asked.arch else {
+pub(super) fn firmware(inputs: &Inputs) -> Vec<Finding> {
+    let Some(arch) = inputs.arch else {
         return Vec::new();
     };
-    let firmware = asked.version().firmware(arch);
-    if firmware.optional && !asked.switch("--with-uefi", true) {
+    let firmware = inputs.version().firmware(arch);
+    if firmware.optional && !inputs.switch("--with-uefi", true) {
         return vec![Finding::ok(
             "uefi-firmware",
             "no UEFI firmware is needed: `--with-uefi=false`",
         )];
     }
-    let extra = asked.flags("--extra-uefi-search-paths");
+    let extra = inputs.flags("--extra-uefi-search-paths");
     let found = search(Utf8Path::new("/"), &firmware, &extra);
     let (code, variables) = match found {
         (Some(code), Some(variables)) => {
@@ -87,10 +87,10 @@ pub(super) fn firmware(asked: &Asked) -> Vec<Finding> {
     };
     let finding = Finding::missing(
         "uefi-firmware",
-        format!("{lacking} where {} looks for it", asked.line()),
+        format!("{lacking} where {} looks for it", inputs.line()),
     )
     .why(format!("it looks in {}", firmware.directories.join(", ")));
-    let mut finding = with_package(finding, Need::Firmware(arch), asked.ctx.host.is_root());
+    let mut finding = with_package(finding, Need::Firmware(arch), inputs.ctx.host.is_root());
     if firmware.optional {
         let cure = finding.cure.unwrap_or_default();
         finding.cure = Some(format!("{cure}; or boot without: `-- --with-uefi=false`"));
@@ -115,26 +115,26 @@ fn search(
     )
 }
 
-pub(super) fn kvm(asked: &Asked) -> Vec<Finding> {
-    let Some(arch) = asked.arch else {
+pub(super) fn kvm(inputs: &Inputs) -> Vec<Finding> {
+    let Some(arch) = inputs.arch else {
         return Vec::new();
     };
-    if asked.inside_lab {
+    if inputs.inside_lab {
         return vec![Finding::ok(
             "kvm",
             "KVM is not used: the lab emulates its nodes",
         )];
     }
-    if arch.go_name() != asked.ctx.host.arch {
+    if arch.go_name() != inputs.ctx.host.arch {
         let text = format!("KVM is not used: {} is emulated here", arch.go_name());
         return vec![Finding::ok("kvm", text)];
     }
-    let root = asked.ctx.root_prefix();
+    let root = inputs.ctx.root_prefix();
     let found = match (kvm::look(Utf8Path::new("/")), qemu_path(arch)) {
         (Kvm::Usable | Kvm::NoPermission, Some(qemu)) => kvm::try_with_qemu(root, &qemu, arch),
         (other, _) => other,
     };
-    vec![kvm_finding(&found, asked.ctx.host.is_root())]
+    vec![kvm_finding(&found, inputs.ctx.host.is_root())]
 }
 
 fn kvm_finding(found: &Kvm, root: bool) -> Finding {
@@ -171,14 +171,14 @@ fn kvm_finding(found: &Kvm, root: bool) -> Finding {
     }
 }
 
-pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
-    let mut folders: Vec<Utf8PathBuf> = asked
+pub(super) fn cni(inputs: &Inputs) -> Vec<Finding> {
+    let mut folders: Vec<Utf8PathBuf> = inputs
         .flags("--cni-bin-path")
         .into_iter()
         .map(Utf8PathBuf::from)
         .collect();
     if folders.is_empty() {
-        folders.push(asked.talos_home().join("cni/bin"));
+        folders.push(inputs.talos_home().join("cni/bin"));
     }
     let lacking = lacking_plugins(&folders);
     let shown: Vec<&str> = folders.iter().map(|folder| folder.as_str()).collect();
@@ -189,10 +189,10 @@ pub(super) fn cni(asked: &Asked) -> Vec<Finding> {
             format!("CNI plugins in `{shown}`"),
         )];
     }
-    let arch = asked.ctx.host.arch;
-    let bundle = asked
+    let arch = inputs.ctx.host.arch;
+    let bundle = inputs
         .flag("--cni-bundle-url")
-        .map_or_else(|| asked.version().cni_bundle_url(arch), str::to_owned);
+        .map_or_else(|| inputs.version().cni_bundle_url(arch), str::to_owned);
     let text = format!("CNI plugins {} are not in `{shown}`", lacking.join(", "));
     vec![
         Finding::warn("cni-plugins", text)
@@ -212,16 +212,20 @@ fn lacking_plugins(folders: &[Utf8PathBuf]) -> Vec<&'static str> {
 }
 
 /// Only where a TPM is asked for.
-pub(super) fn swtpm(asked: &Asked) -> Vec<Finding> {
+pub(super) fn swtpm(inputs: &Inputs) -> Vec<Finding> {
     let wanted = ["--with-tpm2", "--with-tpm1_2"]
         .iter()
-        .any(|flag| asked.switch(flag, false));
+        .any(|flag| inputs.switch(flag, false));
     match (wanted, tools::program("swtpm")) {
         (false, _) => Vec::new(),
         (true, Some(path)) => vec![Finding::ok("swtpm", format!("`{path}`"))],
         (true, None) => {
             let finding = Finding::missing("swtpm", "no `swtpm`, and a TPM is asked for");
-            vec![with_package(finding, Need::Swtpm, asked.ctx.host.is_root())]
+            vec![with_package(
+                finding,
+                Need::Swtpm,
+                inputs.ctx.host.is_root(),
+            )]
         }
     }
 }

@@ -4,16 +4,16 @@
 use foundation::files;
 use std::fmt::Write;
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 
 /// Of the Makefile's `?=` in every line; they name images.
 const KNOWN: [&str; 6] = ["USERNAME", "TAG", "SHA", "REGISTRY", "PLATFORM", "PUSH"];
 /// A value is shown up to here: it may be anything.
 const SHOWN: usize = 40;
 
-pub(super) fn look(asked: &Asked) -> Vec<Finding> {
-    let path = asked.checkout().map(|found| found.dir.join("Makefile"));
+pub(super) fn look(inputs: &Inputs) -> Vec<Finding> {
+    let path = inputs.checkout().map(|found| found.dir.join("Makefile"));
     let text = match path
         .map(|path| files::text(&path, files::MEDIUM))
         .transpose()

@@ -1,18 +1,18 @@
 //! `doctor`: everything at once that stands between this host and a cluster,
 //! each finding with its cure. Changes nothing but through `--fix`'s plan.
 
-mod asked;
 mod builds;
+mod capacity;
 mod contexts;
 mod finding;
 mod fix;
+mod inputs;
 mod leftovers;
 mod machines;
 mod make_variables;
 mod network;
 mod packages;
 mod report;
-mod room;
 mod talos;
 mod tools;
 
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use crate::app::App;
 use crate::commands::cluster::UpArgs;
-use asked::Asked;
 use finding::{Finding, Group, Status};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::signals::Signals;
+use inputs::Inputs;
 
 use clap::Args;
 
@@ -53,10 +53,10 @@ struct Check {
     group: Group,
     /// Speaks of what only Linux has.
     linux: bool,
-    look: fn(&Asked) -> Vec<Finding>,
+    look: fn(&Inputs) -> Vec<Finding>,
 }
 
-const fn on_linux(name: &'static str, group: Group, look: fn(&Asked) -> Vec<Finding>) -> Check {
+const fn on_linux(name: &'static str, group: Group, look: fn(&Inputs) -> Vec<Finding>) -> Check {
     Check {
         name,
         group,
@@ -65,7 +65,7 @@ const fn on_linux(name: &'static str, group: Group, look: fn(&Asked) -> Vec<Find
     }
 }
 
-const fn anywhere(name: &'static str, group: Group, look: fn(&Asked) -> Vec<Finding>) -> Check {
+const fn anywhere(name: &'static str, group: Group, look: fn(&Inputs) -> Vec<Finding>) -> Check {
     Check {
         linux: false,
         ..on_linux(name, group, look)
@@ -89,9 +89,9 @@ static CHECKS: &[Check] = &[
     on_linux("gateway-ports", Group::Network, network::gateway_ports),
     on_linux("firewall", Group::Network, network::firewall),
     on_linux("forwarding", Group::Network, network::forwarding),
-    on_linux("memory", Group::Room, room::memory),
-    anywhere("disks", Group::Room, room::disks),
-    anywhere("socket-paths", Group::Room, room::sockets),
+    on_linux("memory", Group::Capacity, capacity::memory),
+    anywhere("disks", Group::Capacity, capacity::disks),
+    anywhere("socket-paths", Group::Capacity, capacity::sockets),
     on_linux("clusters", Group::Leftovers, leftovers::clusters),
     on_linux("ledger", Group::Leftovers, leftovers::ledger),
     on_linux("ownership", Group::Leftovers, leftovers::ownership),
@@ -105,8 +105,8 @@ static CHECKS: &[Check] = &[
 ];
 
 pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
-    let mut asked = Arc::new(Asked::gather(app, &args.up)?);
-    let mut findings = look(&asked, app.signals)?;
+    let mut inputs = Arc::new(Inputs::gather(app, &args.up)?);
+    let mut findings = look(&inputs, app.signals)?;
     if args.fix {
         let plan = fix::plan(app, &findings);
         if findings.iter().all(|finding| finding.fix.is_none()) {
@@ -116,8 +116,8 @@ pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
             if !app.carry_out(&plan)? {
                 return Ok(0);
             }
-            asked = Arc::new(Asked::gather(app, &args.up)?);
-            findings = look(&asked, app.signals)?;
+            inputs = Arc::new(Inputs::gather(app, &args.up)?);
+            findings = look(&inputs, app.signals)?;
         }
     }
     report::print(app.ui, &findings, args.json);
@@ -129,17 +129,17 @@ pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
 
 /// All checks side by side. One that does not come back is a finding itself,
 /// and ends with the process.
-fn look(asked: &Arc<Asked>, signals: &Signals) -> Result<Vec<Finding>> {
-    let linux = asked.ctx.host.os == "linux";
+fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
+    let linux = inputs.ctx.host.os == "linux";
     let checks: Vec<&'static Check> = CHECKS
         .iter()
         .filter(|check| linux || !check.linux)
         .collect();
     let (sender, receiver) = mpsc::channel();
     for (index, check) in checks.iter().copied().enumerate() {
-        let (sender, asked) = (sender.clone(), Arc::clone(asked));
+        let (sender, inputs) = (sender.clone(), Arc::clone(inputs));
         // Nobody may be left to receive it.
-        std::thread::spawn(move || drop(sender.send((index, (check.look)(&asked)))));
+        std::thread::spawn(move || drop(sender.send((index, (check.look)(&inputs)))));
     }
     drop(sender);
     let mut found: Vec<Option<Vec<Finding>>> = vec![None; checks.len()];
@@ -172,10 +172,10 @@ fn unanswered(name: &str) -> Finding {
     Finding::warn(name, text).why("something that it asked hangs")
 }
 
-fn system(asked: &Asked) -> Vec<Finding> {
-    let host = &asked.ctx.host;
+fn system(inputs: &Inputs) -> Vec<Finding> {
+    let host = &inputs.ctx.host;
     if host.os == "linux" {
-        let inside = if asked.inside_lab {
+        let inside = if inputs.inside_lab {
             ", inside the lab"
         } else {
             ""

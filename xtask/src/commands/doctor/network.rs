@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use super::tools;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::firewall::{self, Block, Forward};
@@ -13,13 +13,13 @@ use foundation::ctx::ports::{self, Listener, Protocol};
 use foundation::{program, typed};
 
 /// Two clusters on one network both "succeed" and share an address (T10).
-pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
-    let wanted = asked.settings.cidr;
+pub(super) fn cidr(inputs: &Inputs) -> Vec<Finding> {
+    let wanted = inputs.settings.cidr;
     if tools::program("ip").is_none() {
         let text = format!("cannot tell whether {wanted} is free without `ip`");
         return vec![Finding::warn("cidr", text)];
     }
-    let taken = match network::taken(&asked.ctx, asked.settings.name.as_str()) {
+    let taken = match network::taken(&inputs.ctx, inputs.settings.name.as_str()) {
         Ok(taken) => taken,
         Err(unknown) => {
             let mut finding =
@@ -42,16 +42,16 @@ pub(super) fn cidr(asked: &Asked) -> Vec<Finding> {
 }
 
 /// What talosctl's helpers bind on the gateway.
-pub(super) fn gateway_ports(asked: &Asked) -> Vec<Finding> {
-    let Some(gateway) = asked.settings.cidr.gateway().map(IpAddr::V4) else {
+pub(super) fn gateway_ports(inputs: &Inputs) -> Vec<Finding> {
+    let Some(gateway) = inputs.settings.cidr.gateway().map(IpAddr::V4) else {
         return Vec::new();
     };
-    let view = ClusterView::look(&asked.ctx, asked.settings.name.as_str());
+    let view = ClusterView::look(&inputs.ctx, inputs.settings.name.as_str());
     if !view.members.is_empty() {
         let text = "the gateway's ports are the running cluster's own";
         return vec![Finding::ok("gateway-ports", text)];
     }
-    let wanted = wanted_ports(asked);
+    let wanted = wanted_ports(inputs);
     let listeners = ports::listeners();
     let held: Vec<Finding> = wanted
         .iter()
@@ -70,8 +70,8 @@ pub(super) fn gateway_ports(asked: &Asked) -> Vec<Finding> {
     held
 }
 
-fn wanted_ports(asked: &Asked) -> Vec<(u16, Protocol, &'static str)> {
-    let kubernetes = asked
+fn wanted_ports(inputs: &Inputs) -> Vec<(u16, Protocol, &'static str)> {
+    let kubernetes = inputs
         .flag("--control-plane-port")
         .and_then(|port| port.parse().ok())
         .unwrap_or(6443);
@@ -80,7 +80,7 @@ fn wanted_ports(asked: &Asked) -> Vec<(u16, Protocol, &'static str)> {
         Protocol::Tcp,
         "the load balancer for Kubernetes",
     )];
-    if asked.version().serves_dns() && asked.flag("--nameservers").is_none() {
+    if inputs.version().serves_dns() && inputs.flag("--nameservers").is_none() {
         wanted.push((53, Protocol::Udp, "the nodes' DNS"));
     }
     wanted
@@ -97,10 +97,10 @@ fn held_port(port: u16, what: &str, holder: &Listener) -> Finding {
 }
 
 /// What would starve the VMs: nodes then wait for ever, and nothing says why.
-pub(super) fn firewall(asked: &Asked) -> Vec<Finding> {
-    let (cidr, bridge) = (asked.settings.cidr, asked.settings.name.bridge());
-    let root = asked.ctx.root_prefix();
-    let sudo = if asked.ctx.host.is_root() {
+pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
+    let (cidr, bridge) = (inputs.settings.cidr, inputs.settings.name.bridge());
+    let root = inputs.ctx.root_prefix();
+    let sudo = if inputs.ctx.host.is_root() {
         ""
     } else {
         "sudo "
@@ -182,7 +182,7 @@ fn forward(found: &Forward, cidr: &str, sudo: &str) -> Finding {
 }
 
 /// For information: talosctl and its plugins set what they need.
-pub(super) fn forwarding(_: &Asked) -> Vec<Finding> {
+pub(super) fn forwarding(_: &Inputs) -> Vec<Finding> {
     let is_on = |path: &str| {
         std::fs::read_to_string(path).map_or("absent", |text| match text.trim() {
             "0" => "off",

@@ -2,19 +2,19 @@
 
 use talos::version::Support;
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use foundation::{program, typed};
 
-pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
-    if let Some(failure) = asked.why_no_checkout() {
+pub(super) fn checkout(inputs: &Inputs) -> Vec<Finding> {
+    if let Some(failure) = inputs.why_no_checkout() {
         let mut finding = Finding::missing("checkout", failure.what.clone());
         finding.why = failure.causes.first().cloned();
         finding.cure.clone_from(&failure.hint);
         return vec![finding];
     }
-    let Some(checkout) = asked.checkout() else {
+    let Some(checkout) = inputs.checkout() else {
         return Vec::new();
     };
     let version = &checkout.version;
@@ -43,13 +43,13 @@ pub(super) fn checkout(asked: &Asked) -> Vec<Finding> {
     vec![found, line]
 }
 
-pub(super) fn talosctl(asked: &Asked) -> Vec<Finding> {
-    let Some(found) = asked.talosctl() else {
-        return vec![no_talosctl(asked)];
+pub(super) fn talosctl(inputs: &Inputs) -> Vec<Finding> {
+    let Some(found) = inputs.talosctl() else {
+        return vec![no_talosctl(inputs)];
     };
     let Talosctl { path, version } = found;
     let fine = Finding::ok("talosctl", format!("talosctl {version} at `{path}`"));
-    let Some(checkout) = asked.checkout() else {
+    let Some(checkout) = inputs.checkout() else {
         return vec![fine];
     };
     if version.line() == checkout.version.line() {
@@ -68,10 +68,10 @@ pub(super) fn talosctl(asked: &Asked) -> Vec<Finding> {
     vec![fine, other]
 }
 
-fn no_talosctl(asked: &Asked) -> Finding {
-    let need = asked
+fn no_talosctl(inputs: &Inputs) -> Finding {
+    let need = inputs
         .checkout()
-        .map(|checkout| Talosctl::need(&asked.ctx, checkout));
+        .map(|checkout| Talosctl::need(&inputs.ctx, checkout));
     match need {
         Some(Err(failure)) => {
             let mut finding = Finding::missing("talosctl", failure.what);
@@ -91,20 +91,20 @@ fn no_talosctl(asked: &Asked) -> Finding {
 }
 
 /// What nodes boot from the checkout, unless the arguments say something else.
-pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
-    let Some(checkout) = asked.checkout() else {
+pub(super) fn artifacts(inputs: &Inputs) -> Vec<Finding> {
+    let Some(checkout) = inputs.checkout() else {
         return Vec::new();
     };
-    let other = OTHER_BOOT.iter().find(|flag| asked.flag(flag).is_some());
+    let other = OTHER_BOOT.iter().find(|flag| inputs.flag(flag).is_some());
     if let Some(flag) = other {
         return vec![Finding::ok(
             "artifact-kernel",
             format!("`{flag}` says what nodes boot"),
         )];
     }
-    let arch = asked
+    let arch = inputs
         .arch
-        .map_or(asked.ctx.host.arch, |arch| arch.go_name());
+        .map_or(inputs.ctx.host.arch, |arch| arch.go_name());
     let wanted = [
         ("artifact-kernel", "kernel", format!("vmlinuz-{arch}")),
         (
@@ -123,7 +123,7 @@ pub(super) fn artifacts(asked: &Asked) -> Vec<Finding> {
                 "nodes boot it; `{}` makes it",
                 typed!("build {}", target)
             ))
-            .cure(if arch == asked.ctx.host.arch {
+            .cure(if arch == inputs.ctx.host.arch {
                 checkout.build(target)
             } else {
                 checkout.build(&format!("{target} PLATFORM=linux/{arch}"))

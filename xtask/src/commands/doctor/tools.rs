@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use foundation::ctx::host::Host;
 use foundation::ctx::probe;
@@ -23,8 +23,8 @@ pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
 }
 
 /// talosctl makes bridges, namespaces and packet filter rules: as root only.
-pub(super) fn root(asked: &Asked) -> Vec<Finding> {
-    if asked.ctx.host.is_root() {
+pub(super) fn root(inputs: &Inputs) -> Vec<Finding> {
+    if inputs.ctx.host.is_root() {
         return vec![Finding::ok("root", "you are root")];
     }
     if Host::which("sudo").is_none() {
@@ -56,18 +56,18 @@ fn sudo(granted: bool, stderr: &str) -> Finding {
     }
 }
 
-pub(super) fn iptables(asked: &Asked) -> Vec<Finding> {
+pub(super) fn iptables(inputs: &Inputs) -> Vec<Finding> {
     tool(
-        asked,
+        inputs,
         "iptables",
         Need::Iptables,
         "talosctl refuses to create without it",
     )
 }
 
-pub(super) fn ip(asked: &Asked) -> Vec<Finding> {
+pub(super) fn ip(inputs: &Inputs) -> Vec<Finding> {
     tool(
-        asked,
+        inputs,
         "ip",
         Need::Ip,
         "which networks are taken, and what a cluster left, is asked of it",
@@ -75,9 +75,9 @@ pub(super) fn ip(asked: &Asked) -> Vec<Finding> {
 }
 
 /// Present and able to start: a program whose libraries are gone is not there.
-fn tool(asked: &Asked, name: &str, need: Need, why: &str) -> Vec<Finding> {
+fn tool(inputs: &Inputs, name: &str, need: Need, why: &str) -> Vec<Finding> {
     let id = name.to_owned();
-    let root = asked.ctx.host.is_root();
+    let root = inputs.ctx.host.is_root();
     let Some(path) = program(name) else {
         let finding = Finding::missing(id, format!("no `{name}`")).why(why);
         return vec![with_package(finding, need, root)];

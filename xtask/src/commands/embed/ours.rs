@@ -11,12 +11,12 @@ use foundation::files;
 
 #[derive(Deserialize)]
 struct Manifest {
-    package: Option<Package>,
+    package: Option<CargoPackage>,
     workspace: Option<Workspace>,
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct CargoPackage {
     name: String,
 }
 

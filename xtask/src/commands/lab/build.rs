@@ -230,16 +230,16 @@ pub(super) fn prune(plan: &mut Plan, part: &Part) {
 #[expect(clippy::disallowed_methods, reason = "tests prepare folders")]
 mod tests {
     use super::*;
-    use crate::commands::lab::place::Place;
+    use crate::commands::lab::folder::LabFolder;
 
     fn parts(root: &tempfile::TempDir, tag: &str) -> Parts {
         let root = Utf8Path::from_path(root.path()).unwrap();
-        let place = Place {
+        let lab_folder = LabFolder {
             dir: root.join("lab"),
             parts: root.join("parts"),
             shared_parent: false,
         };
-        Parts::wanted(&place, tag, "amd64")
+        Parts::wanted(&lab_folder, tag, "amd64")
     }
 
     fn planned(parts: &Parts) -> String {

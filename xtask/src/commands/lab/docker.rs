@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::docker_parts::{self, DockerParts};
+use super::folder::LabFolder;
 use super::inside;
-use super::locks::Wanted;
+use super::locks::LockRequest;
 use super::packages;
 use super::parts::Parts;
-use super::place::Place;
 use super::state::{self, Lab};
 use super::up;
 use crate::app::App;
@@ -42,28 +42,28 @@ const START_DEADLINE: u64 = 120;
 /// # Errors
 /// When the host lacks what it is made of, or a step fails; what was built
 /// stays, and the next call goes on from there.
-pub(super) fn ensure(app: &App<'_>, place: &Place, lab: Lab) -> Result<Lab> {
-    if is_up(place) {
+pub(super) fn ensure(app: &App<'_>, lab_folder: &LabFolder, lab: Lab) -> Result<Lab> {
+    if is_up(lab_folder) {
         return Ok(lab);
     }
-    let _starting = Wanted::lab(app, place, "lab up --docker").wait(app)?;
-    if is_up(place) {
-        return Ok(Lab::probe(place));
+    let _starting = LockRequest::lab(app, lab_folder, "lab up --docker").wait(app)?;
+    if is_up(lab_folder) {
+        return Ok(Lab::probe(lab_folder));
     }
     {
-        let _building = Wanted::docker_parts(place).wait(app)?;
-        build(app, place)?;
+        let _building = LockRequest::docker_parts(lab_folder).wait(app)?;
+        build(app, lab_folder)?;
     }
-    let parts = DockerParts::wanted(place);
-    let plan = plan_start(app, place, &lab, &parts)?;
+    let parts = DockerParts::wanted(lab_folder);
+    let plan = plan_start(app, lab_folder, &lab, &parts)?;
     app.runner().run(&plan, Options::default())?;
-    Ok(Lab::probe(place))
+    Ok(Lab::probe(lab_folder))
 }
 
 /// Said by the end of the start and by the engine's process: the folder
 /// outlives a killed engine.
-pub(super) fn is_up(place: &Place) -> bool {
-    place.dir.join(READY).exists() && state::runs_with(&place.dir.join(SETTINGS))
+pub(super) fn is_up(lab_folder: &LabFolder) -> bool {
+    lab_folder.dir.join(READY).exists() && state::runs_with(&lab_folder.dir.join(SETTINGS))
 }
 
 /// What the layer in `dir` was started from.
@@ -72,8 +72,8 @@ pub(super) fn made(dir: &Utf8Path) -> Option<DockerMade> {
     serde_json::from_str(&text).ok()
 }
 
-fn build(app: &App<'_>, place: &Place) -> Result<()> {
-    let before = DockerParts::wanted(place);
+fn build(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
+    let before = DockerParts::wanted(lab_folder);
     let lacking = packages::lacking_for_docker();
     up::check_can_build(
         before.needs_go(),
@@ -83,7 +83,7 @@ fn build(app: &App<'_>, place: &Place) -> Result<()> {
     )?;
     let listed = (!before.docker.is_built).then_some("docker.io");
     up::install(app, &lacking, listed, packages::lacking_for_docker)?;
-    let parts = DockerParts::wanted(place);
+    let parts = DockerParts::wanted(lab_folder);
     if !parts.is_docker_known() {
         return Err(Failure::host("apt knows no package `docker.io`")
             .cause("the lab's Docker comes from Debian's archive")
@@ -98,47 +98,52 @@ fn build(app: &App<'_>, place: &Place) -> Result<()> {
 }
 
 /// For a dry run of the whole.
-pub(super) fn show(plan: &mut Plan, place: &Place) -> Result<()> {
-    let parts = DockerParts::wanted(place);
+pub(super) fn show(plan: &mut Plan, lab_folder: &LabFolder) -> Result<()> {
+    let parts = DockerParts::wanted(lab_folder);
     let lacking = packages::lacking_for_docker();
     let listed = (!parts.docker.is_built).then_some("docker.io");
     plan.steps
         .extend(packages::plan_install(&lacking, listed).steps);
     docker_parts::plan(plan, &parts, &own_executable()?);
-    plan.steps.extend(files(place, &parts));
+    plan.steps.extend(files(lab_folder, &parts));
     Ok(())
 }
 
-fn plan_start(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> Result<Plan> {
+fn plan_start(
+    app: &App<'_>,
+    lab_folder: &LabFolder,
+    lab: &Lab,
+    parts: &DockerParts,
+) -> Result<Plan> {
     let mut plan = Plan::new("start Docker in the lab");
-    let mut steps = files(place, parts);
-    steps.push(checkout(app, place, lab, parts)?);
+    let mut steps = files(lab_folder, parts);
+    steps.push(checkout(app, lab_folder, lab, parts)?);
     plan.steps.extend(steps);
     let start = parts.script("start");
     let argv = [
         &start,
-        &place.dir,
+        &lab_folder.dir,
         &parts.root(),
         &parts.images.dir,
         &parts.crane.dir,
     ]
     .map(ToString::to_string);
-    let words = inside::as_root_inside(place, lab, &argv)?;
+    let words = inside::as_root_inside(lab_folder, lab, &argv)?;
     let why = "start Docker in the lab's namespaces, and give it its images";
     plan.push(Step::run(why, words).as_root().deadline(START_DEADLINE));
     Ok(plan)
 }
 
 /// What is compiled elsewhere is copied from this lab's parts.
-fn checkout(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> Result<Step> {
+fn checkout(app: &App<'_>, lab_folder: &LabFolder, lab: &Lab, parts: &DockerParts) -> Result<Step> {
     let Some((_, made)) = lab.running() else {
         return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
-    let plain = Parts::wanted(place, &made.talosctl, app.ctx.host.arch);
+    let plain = Parts::wanted(lab_folder, &made.talosctl, app.ctx.host.arch);
     let argv = [
         parts.script("checkout"),
         parts.talos_mini(),
-        place.checkout(),
+        lab_folder.checkout(),
         Utf8PathBuf::from(&made.talosctl),
         parts.root().join("bin/busybox"),
         plain.vmlinuz(),
@@ -150,9 +155,9 @@ fn checkout(app: &App<'_>, place: &Place, lab: &Lab, parts: &DockerParts) -> Res
 }
 
 /// Written by the user, in the user's folder.
-fn files(place: &Place, parts: &DockerParts) -> Vec<Step> {
+fn files(lab_folder: &LabFolder, parts: &DockerParts) -> Vec<Step> {
     let write = |why: &str, name: &str, contents: String| {
-        let (path, mode) = (place.dir.join(name), 0o644);
+        let (path, mode) = (lab_folder.dir.join(name), 0o644);
         Step::new(
             why,
             Action::WriteFile {
@@ -167,7 +172,7 @@ fn files(place: &Place, parts: &DockerParts) -> Vec<Step> {
         path: parts.path(),
     };
     let plugin = parts.buildx.dir.join("docker-buildx");
-    let plugins = place.dir.join(".docker/cli-plugins");
+    let plugins = lab_folder.dir.join(".docker/cli-plugins");
     let link = ["ln", "-sf", "-t", plugins.as_str(), "--", plugin.as_str()];
     vec![
         write(
@@ -178,12 +183,12 @@ fn files(place: &Place, parts: &DockerParts) -> Vec<Step> {
         write(
             "git trusts the lab's checkout, whoever owns it",
             ".gitconfig",
-            format!("[safe]\n\tdirectory = {}\n", place.checkout()),
+            format!("[safe]\n\tdirectory = {}\n", lab_folder.checkout()),
         ),
         write(
             "Docker's settings: everything of it in the lab's folder and cgroup",
             SETTINGS,
-            format!("{:#}\n", settings(place, parts)),
+            format!("{:#}\n", settings(lab_folder, parts)),
         ),
         Step::new(
             "where the docker client looks for plugins",
@@ -197,8 +202,8 @@ fn files(place: &Place, parts: &DockerParts) -> Vec<Step> {
 
 /// The socket is where every client looks: `/run` is the lab's own. Other
 /// settings on this host, such as those of /etc/docker, are not read.
-fn settings(place: &Place, parts: &DockerParts) -> serde_json::Value {
-    let dir = place.dir.join(FOLDER);
+fn settings(lab_folder: &LabFolder, parts: &DockerParts) -> serde_json::Value {
+    let dir = lab_folder.dir.join(FOLDER);
     json!({
         "hosts": ["unix:///run/docker.sock"],
         "data-root": dir.join("data"),
@@ -207,7 +212,7 @@ fn settings(place: &Place, parts: &DockerParts) -> serde_json::Value {
         "bip": "172.17.0.1/16",
         "pidfile": dir.join("pid"),
         "init-path": parts.root().join("usr/bin/tini-static"),
-        "cgroup-parent": place.cgroup(),
+        "cgroup-parent": lab_folder.cgroup(),
         // systemd's would be asked over a socket that is not in the lab.
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "runtimes": {"lab": {"path": parts.script("runc")}},
@@ -219,8 +224,8 @@ fn settings(place: &Place, parts: &DockerParts) -> serde_json::Value {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place {
+    fn place() -> LabFolder {
+        LabFolder {
             dir: "/d/lab".into(),
             parts: "/p".into(),
             shared_parent: false,
@@ -229,9 +234,9 @@ mod tests {
 
     #[test]
     fn everything_of_docker_is_in_the_labs_folder_and_cgroup() {
-        let place = place();
-        let parts = DockerParts::wanted(&place);
-        let settings = settings(&place, &parts);
+        let lab_folder = place();
+        let parts = DockerParts::wanted(&lab_folder);
+        let settings = settings(&lab_folder, &parts);
         for key in ["data-root", "exec-root", "pidfile"] {
             assert!(
                 settings[key]
@@ -241,7 +246,7 @@ mod tests {
                 "{key}"
             );
         }
-        assert_eq!(settings["cgroup-parent"], place.cgroup());
+        assert_eq!(settings["cgroup-parent"], lab_folder.cgroup());
     }
 
     #[test]

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::build::{begin, finish, go, prune, quietly, words};
 use super::carried::{self, DOCKER, TALOS_MINI};
+use super::folder::LabFolder;
 use super::packages;
 use super::parts::{self, Part};
-use super::place::Place;
 use foundation::plan::{Plan, Step};
 
 /// Pinned: these were seen to work together with Debian's engine.
@@ -47,8 +47,8 @@ pub(super) struct DockerParts {
 }
 
 impl DockerParts {
-    pub(super) fn wanted(place: &Place) -> Self {
-        let root = &place.parts;
+    pub(super) fn wanted(lab_folder: &LabFolder) -> Self {
+        let root = &lab_folder.parts;
         // One that is there stays good, as the kernel does.
         let docker = parts::versions(root, "docker")
             .pop()

@@ -3,8 +3,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::locks::Wanted;
-use super::place::Place;
+use super::folder::LabFolder;
+use super::locks::LockRequest;
 use super::state::{self, Lab, State};
 use crate::app::App;
 use foundation::ctx::Ctx;
@@ -23,17 +23,17 @@ const GRACE_SECONDS: u64 = 2;
 
 /// # Errors
 /// When something of the lab cannot be removed.
-pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
+pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
     check_processes()?;
     if app.is_dry() {
-        return app.show(&plan(app, place));
+        return app.show(&plan(app, lab_folder));
     }
-    if plan(app, place).steps.is_empty() {
+    if plan(app, lab_folder).steps.is_empty() {
         ui::print("no lab: nothing to take down\n");
         return Ok(());
     }
-    let _lock = Wanted::lab(app, place, "lab down").take(app)?;
-    take_down(app, place)?;
+    let _lock = LockRequest::lab(app, lab_folder, "lab down").take(app)?;
+    take_down(app, lab_folder)?;
     ui::print(
         "the lab is down: no process, mount, link or file of it is left; what was built stays\n",
     );
@@ -41,11 +41,12 @@ pub(super) fn run(app: &App<'_>, place: &Place) -> Result<()> {
 }
 
 /// Run the plan and look. The caller holds the lab's lock.
-pub(super) fn take_down(app: &App<'_>, place: &Place) -> Result<()> {
-    place.check_ours()?;
+pub(super) fn take_down(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
+    lab_folder.check_ours()?;
     check_processes()?;
-    app.runner().run(&plan(app, place), Options::default())?;
-    let left = left(place);
+    app.runner()
+        .run(&plan(app, lab_folder), Options::default())?;
+    let left = left(lab_folder);
     if left.is_empty() {
         return Ok(());
     }
@@ -63,14 +64,14 @@ fn check_processes() -> Result<()> {
     })
 }
 
-pub(super) fn plan(app: &App<'_>, place: &Place) -> Plan {
-    plan_down(&app.ctx, place)
+pub(super) fn plan(app: &App<'_>, lab_folder: &LabFolder) -> Plan {
+    plan_down(&app.ctx, lab_folder)
 }
 
 /// Network namespace, bridges, taps, rules and mounts need no step: they go
 /// with the last process of their namespace.
-fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
-    let lab = Lab::probe(place);
+fn plan_down(ctx: &Ctx, lab_folder: &LabFolder) -> Plan {
+    let lab = Lab::probe(lab_folder);
     let mut plan = Plan::new("take the lab down");
     let ending = |process: &foundation::ctx::processes::Process, why: &str, what: &str| {
         let process = process.identity(&ctx.host, what);
@@ -91,18 +92,18 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
             &helper.comm,
         ));
     }
-    for device in state::loops(&place.dir) {
+    for device in state::loops(&lab_folder.dir) {
         // One that went with its mount is "no such device": looked at afterwards.
         let why = "detach a loop device on a file of the lab: no namespace holds these";
         let step = Step::run(why, ["losetup", "-d", device.as_str()]);
         plan.push(step.as_root().effect(Effect::Destroys).also_ok(&[1]));
     }
-    let cgroups = state::cgroups(place);
+    let cgroups = state::cgroups(lab_folder);
     if !cgroups.is_empty() {
         plan.push(remove_cgroups(&cgroups));
     }
     let resource = Resource::Lab {
-        dir: place.dir.clone(),
+        dir: lab_folder.dir.clone(),
     };
     let is_in_ledger = || {
         Ledger::of(&ctx.dirs.state)
@@ -115,7 +116,7 @@ fn plan_down(ctx: &Ctx, place: &Place) -> Plan {
     };
     if lab.state != State::Absent || is_in_ledger() {
         let action = Action::RemoveOwned {
-            path: place.dir.clone(),
+            path: lab_folder.dir.clone(),
             owned: Owned::Lab,
         };
         // Not ours where sudo made what is in it.
@@ -143,30 +144,30 @@ fn remove_cgroups(folders: &[Utf8PathBuf]) -> Step {
 }
 
 /// What a look finds after the plan, in words.
-fn left(place: &Place) -> Vec<String> {
-    let lab = Lab::probe(place);
+fn left(lab_folder: &LabFolder) -> Vec<String> {
+    let lab = Lab::probe(lab_folder);
     let processes = lab.init.iter().chain(&lab.helpers);
     let mut left: Vec<String> = processes
         .map(|process| format!("process {} ({})", process.pid, process.argv.join(" ")))
         .collect();
-    left.extend(state::loops(&place.dir));
+    left.extend(state::loops(&lab_folder.dir));
     left.extend(
-        state::cgroups(place)
+        state::cgroups(lab_folder)
             .into_iter()
             .map(Utf8PathBuf::into_string),
     );
-    if std::fs::symlink_metadata(&place.dir).is_ok() {
-        left.push(place.dir.to_string());
+    if std::fs::symlink_metadata(&lab_folder.dir).is_ok() {
+        left.push(lab_folder.dir.to_string());
     }
     left
 }
 
 /// A lab that was stopped while it started is taken down the same way.
 pub(crate) fn undo(ctx: &Ctx, dir: &Utf8Path) -> Undoing {
-    let place = Place {
+    let lab_folder = LabFolder {
         dir: dir.to_owned(),
         parts: ctx.dirs.cache.join("parts"),
         shared_parent: false,
     };
-    Undoing::Do(plan_down(ctx, &place))
+    Undoing::Do(plan_down(ctx, &lab_folder))
 }

@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::docker;
-use super::place::Place;
+use super::folder::LabFolder;
 use super::start;
 use super::state::{Lab, Made};
 use super::up::{self, LabUpArgs};
@@ -44,7 +44,7 @@ pub(crate) fn of_this_process(asked: bool) -> typed::Lab {
 }
 
 /// Run this very command line inside, without its `--lab`.
-pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
+pub(super) fn ourselves(app: &App<'_>, lab_folder: &LabFolder, lab: &Lab) -> Result<u8> {
     let exe = own_executable()?;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut inner = vec![exe.into_string()];
@@ -53,17 +53,17 @@ pub(super) fn ourselves(app: &App<'_>, place: &Place, lab: &Lab) -> Result<u8> {
         format!("{INSIDE_LAB}=1"),
         format!("{}={}", typed::TOOL, typed::tool()),
     ];
-    run_inside(app, place, lab, &how, &inner)
+    run_inside(app, lab_folder, lab, &how, &inner)
 }
 
 /// `lab shell [-- COMMAND]`.
-pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<u8> {
-    let Some(lab) = up::ensure(app, place, &LabUpArgs::default())? else {
+pub(super) fn shell(app: &App<'_>, lab_folder: &LabFolder, command: &[String]) -> Result<u8> {
+    let Some(lab) = up::ensure(app, lab_folder, &LabUpArgs::default())? else {
         return Ok(0);
     };
     let how = [format!("{INSIDE_LAB}={IN_SHELL}")];
     if !command.is_empty() {
-        return run_inside(app, place, &lab, &how, command);
+        return run_inside(app, lab_folder, &lab, &how, command);
     }
     if app.ui.is_interactive() {
         app.ui
@@ -74,7 +74,7 @@ pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<
         .filter(|shell| Utf8Path::new(shell).is_file());
     run_inside(
         app,
-        place,
+        lab_folder,
         &lab,
         &how,
         &[shell.unwrap_or_else(|| "sh".to_owned())],
@@ -84,7 +84,7 @@ pub(super) fn shell(app: &App<'_>, place: &Place, command: &[String]) -> Result<
 /// Replaces this process: who kills it kills what runs inside.
 fn run_inside(
     app: &App<'_>,
-    place: &Place,
+    lab_folder: &LabFolder,
     lab: &Lab,
     how: &[String],
     argv: &[String],
@@ -94,8 +94,11 @@ fn run_inside(
     };
     let outside = std::env::var("PATH").unwrap_or_default();
     let mut env = vec![
-        format!("HOME={}", place.dir),
-        format!("PATH={}", start::path_inside(&paths(place, made), &outside)),
+        format!("HOME={}", lab_folder.dir),
+        format!(
+            "PATH={}",
+            start::path_inside(&paths(lab_folder, made), &outside)
+        ),
     ];
     env.extend_from_slice(how);
     env.extend(
@@ -110,7 +113,7 @@ fn run_inside(
     let words = entering(
         app.ctx.host.is_root(),
         init.pid,
-        &place.checkout(),
+        &lab_folder.checkout(),
         &env,
         &exe,
         argv,
@@ -122,25 +125,29 @@ fn run_inside(
 ///
 /// # Errors
 /// When the lab has gone away.
-pub(super) fn as_root_inside(place: &Place, lab: &Lab, argv: &[String]) -> Result<Vec<String>> {
+pub(super) fn as_root_inside(
+    lab_folder: &LabFolder,
+    lab: &Lab,
+    argv: &[String],
+) -> Result<Vec<String>> {
     let Some((init, made)) = lab.running() else {
         return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
     let outside = std::env::var("PATH").unwrap_or_default();
-    let path = start::path_inside(&paths(place, made), &outside);
-    let mut words = nsenter(init.pid, &place.dir);
+    let path = start::path_inside(&paths(lab_folder, made), &outside);
+    let mut words = nsenter(init.pid, &lab_folder.dir);
     words.remove(1);
-    words.push(format!("HOME={}", place.dir));
+    words.push(format!("HOME={}", lab_folder.dir));
     words.push(format!("PATH={path}"));
     words.extend_from_slice(argv);
     Ok(words)
 }
 
 /// Folders for the PATH inside; Docker's only once it was started.
-fn paths(place: &Place, made: &Made) -> Vec<Utf8PathBuf> {
+fn paths(lab_folder: &LabFolder, made: &Made) -> Vec<Utf8PathBuf> {
     let mut paths = made.path.clone();
     paths.extend(
-        docker::made(&place.dir)
+        docker::made(&lab_folder.dir)
             .into_iter()
             .flat_map(|docker| docker.path),
     );

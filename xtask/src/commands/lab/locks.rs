@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
-use super::place::Place;
+use super::folder::LabFolder;
 use crate::app::App;
 use foundation::failure::{Exit, Result};
 use foundation::record::lock::{self, Lock};
@@ -16,17 +16,17 @@ const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Which lock, and for what.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct LockRequest {
     dir: Utf8PathBuf,
     name: String,
     doing: &'static str,
 }
 
-impl Wanted {
+impl LockRequest {
     /// Held while a lab is started or taken down.
-    pub(super) fn lab(app: &App<'_>, place: &Place, doing: &'static str) -> Self {
+    pub(super) fn lab(app: &App<'_>, lab_folder: &LabFolder, doing: &'static str) -> Self {
         let mut hasher = DefaultHasher::new();
-        place.dir.as_str().hash(&mut hasher);
+        lab_folder.dir.as_str().hash(&mut hasher);
         Self {
             dir: app.ctx.dirs.state.clone(),
             name: format!("lab-{:08x}", hasher.finish() >> 32),
@@ -35,9 +35,9 @@ impl Wanted {
     }
 
     /// Held while parts are built: they are shared by all labs of a user.
-    pub(super) fn parts(place: &Place) -> Self {
+    pub(super) fn parts(lab_folder: &LabFolder) -> Self {
         Self {
-            dir: place.parts.clone(),
+            dir: lab_folder.parts.clone(),
             name: ".parts".to_owned(),
             doing: "lab up",
         }
@@ -45,9 +45,9 @@ impl Wanted {
 
     /// Held while the parts of Docker are built, which takes minutes that a
     /// plain lab need not wait.
-    pub(super) fn docker_parts(place: &Place) -> Self {
+    pub(super) fn docker_parts(lab_folder: &LabFolder) -> Self {
         Self {
-            dir: place.parts.clone(),
+            dir: lab_folder.parts.clone(),
             name: ".docker-parts".to_owned(),
             doing: "lab up --docker",
         }

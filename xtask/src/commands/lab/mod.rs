@@ -10,10 +10,10 @@ mod docker_parts;
 pub(crate) mod down;
 mod inside;
 pub(crate) use inside::of_this_process;
+mod folder;
 mod locks;
 mod packages;
 mod parts;
-mod place;
 mod start;
 mod state;
 mod status;
@@ -24,9 +24,9 @@ use clap::Subcommand;
 
 use crate::app::App;
 use camino::Utf8PathBuf;
+use folder::LabFolder;
 use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::failure::{Failure, Result};
-use place::Place;
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -76,16 +76,16 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
     if is_inside_lab() {
         return Err(Failure::usage("this is inside the lab already").hint("leave it first: `exit`"));
     }
-    let place = Place::of(&app.ctx)?;
+    let lab_folder = LabFolder::of(&app.ctx)?;
     match command {
         LabCommand::Up(args) => {
-            if up::ensure(app, &place, &args)?.is_some() {
-                status::run(app, &place, false);
+            if up::ensure(app, &lab_folder, &args)?.is_some() {
+                status::run(app, &lab_folder, false);
             }
         }
-        LabCommand::Down => down::run(app, &place)?,
-        LabCommand::Status { json } => status::run(app, &place, json),
-        LabCommand::Shell { command } => return inside::shell(app, &place, &command),
+        LabCommand::Down => down::run(app, &lab_folder)?,
+        LabCommand::Status { json } => status::run(app, &lab_folder, json),
+        LabCommand::Shell { command } => return inside::shell(app, &lab_folder, &command),
         LabCommand::Unpack { .. } | LabCommand::Relay { .. } => {}
     }
     Ok(0)
@@ -102,16 +102,16 @@ pub(crate) fn enter(app: &App<'_>, docker: bool) -> Result<u8> {
     if is_inside_lab() {
         return Err(Failure::usage("this is inside the lab already").hint("leave `--lab` out"));
     }
-    let place = Place::of(&app.ctx)?;
+    let lab_folder = LabFolder::of(&app.ctx)?;
     let args = LabUpArgs {
         docker,
         ..LabUpArgs::default()
     };
-    let Some(lab) = up::ensure(app, &place, &args)? else {
+    let Some(lab) = up::ensure(app, &lab_folder, &args)? else {
         app.ui.note(
             "that is the plan for `lab up`; the plan of the command itself needs the lab running",
         );
         return Ok(0);
     };
-    inside::ourselves(app, &place, &lab)
+    inside::ourselves(app, &lab_folder, &lab)
 }

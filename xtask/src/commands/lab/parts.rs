@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use super::carried::{self, GUEST, TOOLS};
+use super::folder::LabFolder;
 use super::packages;
-use super::place::Place;
 use foundation::ctx::probe;
 
 /// A slot: only the package lists know, and they may have to be fetched first.
@@ -71,8 +71,8 @@ impl Part {
 
 impl Parts {
     /// What a lab with this talosctl (a tag, `v1.12.0`) is made of.
-    pub(super) fn wanted(place: &Place, talosctl: &str, arch: &str) -> Self {
-        let root = &place.parts;
+    pub(super) fn wanted(lab_folder: &LabFolder, talosctl: &str, arch: &str) -> Self {
+        let root = &lab_folder.parts;
         let kernel = kernel_version(root, arch);
         let guest = carried::hash(&[GUEST], &[arch]);
         let initramfs = carried::hash(&[GUEST], &[&kernel, talosctl, arch]);

@@ -4,9 +4,9 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
+use super::folder::{LabFolder, MARKER};
 use super::packages::SBIN;
 use super::parts::Parts;
-use super::place::{MARKER, Place};
 use super::state::Made;
 use foundation::plan::{Action, Plan, Resource, Step};
 
@@ -14,15 +14,15 @@ use foundation::plan::{Action, Plan, Resource, Step};
 const START_DEADLINE: u64 = 30;
 
 /// `exe` is this program, which must stay reachable inside.
-pub(super) fn plan(place: &Place, parts: &Parts, arch: &str, exe: &Utf8Path) -> Plan {
+pub(super) fn plan(lab_folder: &LabFolder, parts: &Parts, arch: &str, exe: &Utf8Path) -> Plan {
     let mut plan = Plan::new("start the lab");
     let mut steps = Vec::new();
-    if place.shared_parent {
+    if lab_folder.shared_parent {
         let why = "a private folder: the cache folder's path is too long for unix sockets";
-        let argv = ["mkdir", "-m", "0700", "--", place.dir.as_str()];
+        let argv = ["mkdir", "-m", "0700", "--", lab_folder.dir.as_str()];
         steps.push(Step::run(why, argv));
     }
-    for (why, path, contents) in files(place, parts) {
+    for (why, path, contents) in files(lab_folder, parts) {
         steps.push(Step::new(
             why,
             Action::WriteFile {
@@ -32,7 +32,7 @@ pub(super) fn plan(place: &Place, parts: &Parts, arch: &str, exe: &Utf8Path) -> 
             },
         ));
     }
-    let out = place.checkout().join("_out");
+    let out = lab_folder.checkout().join("_out");
     steps.push(Step::new(
         "where builds write to",
         Action::CreateDir { path: out.clone() },
@@ -42,15 +42,15 @@ pub(super) fn plan(place: &Place, parts: &Parts, arch: &str, exe: &Utf8Path) -> 
     let argv = [
         "sh",
         start.as_str(),
-        place.dir.as_str(),
-        place.parts.as_str(),
+        lab_folder.dir.as_str(),
+        lab_folder.parts.as_str(),
         exe.as_str(),
     ];
     let why = "start the lab's namespaces and wait until they are ready";
     steps.push(Step::run(why, argv).as_root().deadline(START_DEADLINE));
     // Every step says what it makes, so that whichever is stopped is undone.
     let made = Resource::Lab {
-        dir: place.dir.clone(),
+        dir: lab_folder.dir.clone(),
     };
     plan.steps = steps
         .into_iter()
@@ -60,8 +60,8 @@ pub(super) fn plan(place: &Place, parts: &Parts, arch: &str, exe: &Utf8Path) -> 
 }
 
 /// Why, where, what; the marker first, because it makes the folder ours.
-fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 5] {
-    let checkout = place.checkout();
+fn files(lab_folder: &LabFolder, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 5] {
+    let checkout = lab_folder.checkout();
     let made = Made {
         schema: 1,
         talosctl: format!("v{}", parts.talosctl.version),
@@ -72,7 +72,7 @@ fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 
     [
         (
             "what this lab is made of; marks the folder as ours",
-            place.dir.join(MARKER),
+            lab_folder.dir.join(MARKER),
             format!("{:#}\n", json!(made)),
         ),
         (
@@ -88,11 +88,11 @@ fn files(place: &Place, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 
         (
             "cluster settings that suit the lab",
             checkout.join(".cargo/xtask.toml"),
-            settings(&parts.tools.dir.join("cni"), &place.cgroup()),
+            settings(&parts.tools.dir.join("cni"), &lab_folder.cgroup()),
         ),
         (
             "a shell in the lab says where it is",
-            place.dir.join(".bashrc"),
+            lab_folder.dir.join(".bashrc"),
             "# Written by `cargo xtask lab up`.\nPS1='(lab) \\w \\$ '\n".to_owned(),
         ),
     ]
@@ -183,13 +183,13 @@ mod tests {
     use foundation::plan::Privilege;
 
     fn planned(shared_parent: bool) -> Plan {
-        let place = Place {
+        let lab_folder = LabFolder {
             dir: "/d".into(),
             parts: "/p".into(),
             shared_parent,
         };
-        let parts = Parts::wanted(&place, "v1.13.0", "amd64");
-        plan(&place, &parts, "amd64", Utf8Path::new("/x/xtask"))
+        let parts = Parts::wanted(&lab_folder, "v1.13.0", "amd64");
+        plan(&lab_folder, &parts, "amd64", Utf8Path::new("/x/xtask"))
     }
 
     #[test]
@@ -207,13 +207,13 @@ mod tests {
 
     #[test]
     fn the_checkout_is_what_commands_outside_of_the_lab_understand() {
-        let place = Place {
+        let lab_folder = LabFolder {
             dir: "/d".into(),
             parts: "/p".into(),
             shared_parent: false,
         };
-        let parts = Parts::wanted(&place, "v1.13.0", "amd64");
-        let files = files(&place, &parts);
+        let parts = Parts::wanted(&lab_folder, "v1.13.0", "amd64");
+        let files = files(&lab_folder, &parts);
         let of = |end: &str| {
             &files
                 .iter()

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::place::{MARKER, Place};
+use super::folder::{LabFolder, MARKER};
 use foundation::ctx::processes::{self, Process};
 use foundation::files;
 
@@ -45,18 +45,18 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    pub(super) fn probe(place: &Place) -> Self {
-        let (init, helpers) = find(&place.dir);
-        let marker = files::read_text(&place.dir.join(MARKER), files::SMALL);
+    pub(super) fn probe(lab_folder: &LabFolder) -> Self {
+        let (init, helpers) = find(&lab_folder.dir);
+        let marker = files::read_text(&lab_folder.dir.join(MARKER), files::SMALL);
         let made = marker
             .ok()
             .flatten()
             .and_then(|text| serde_json::from_str(&text).ok());
-        let ready = place.dir.join("ready").exists();
+        let ready = lab_folder.dir.join("ready").exists();
         let state = match (&init, helpers.is_empty()) {
             (Some(_), _) if ready => State::Running,
             (Some(_), _) | (None, false) => State::Starting,
-            (None, true) if fs::symlink_metadata(&place.dir).is_ok() => State::Stale,
+            (None, true) if fs::symlink_metadata(&lab_folder.dir).is_ok() => State::Stale,
             (None, true) => State::Absent,
         };
         Self {
@@ -108,9 +108,9 @@ pub(super) fn runs_with(settings: &Utf8Path) -> bool {
 }
 
 /// Cgroup folders of what Docker ran: the kernel keeps empty ones.
-pub(super) fn cgroups(place: &Place) -> Vec<Utf8PathBuf> {
+pub(super) fn cgroups(lab_folder: &LabFolder) -> Vec<Utf8PathBuf> {
     let root = Utf8Path::new("/sys/fs/cgroup");
-    let name = place.cgroup();
+    let name = lab_folder.cgroup();
     let name = name.trim_start_matches('/');
     // One hierarchy, or one for each controller.
     let mut found = vec![root.join(name)];
@@ -204,16 +204,16 @@ mod tests {
     fn a_process_of_a_user_with_our_arguments_is_not_a_lab() {
         let root = tempfile::tempdir().unwrap();
         let dir = Utf8PathBuf::from_path_buf(root.path().to_owned()).unwrap();
-        let place = Place {
+        let lab_folder = LabFolder {
             dir: dir.clone(),
             parts: "/p".into(),
             shared_parent: false,
         };
-        assert_eq!(Lab::probe(&place).state, State::Stale);
+        assert_eq!(Lab::probe(&lab_folder).state, State::Stale);
         fs::write(dir.join("ready"), "").unwrap();
-        assert_eq!(Lab::probe(&place).state, State::Stale);
+        assert_eq!(Lab::probe(&lab_folder).state, State::Stale);
         drop(root);
-        assert_eq!(Lab::probe(&place).state, State::Absent);
+        assert_eq!(Lab::probe(&lab_folder).state, State::Absent);
         assert!(loops(&dir).is_empty());
     }
 }

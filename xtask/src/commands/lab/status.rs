@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::docker;
 use super::docker_parts::DockerParts;
+use super::folder::LabFolder;
 use super::parts::{Part, Parts};
-use super::place::Place;
 use super::state::{Lab, State};
 use super::up::TALOSCTL;
 use crate::app::App;
@@ -17,30 +17,30 @@ use foundation::ui::{self, Style, Ui};
 /// Said wherever the lab is shown.
 const STAND_IN: &str = "its nodes run a stand-in with Talos' API and console, not Talos";
 
-pub(super) fn run(app: &App<'_>, place: &Place, as_json: bool) {
-    let lab = Lab::probe(place);
+pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, as_json: bool) {
+    let lab = Lab::probe(lab_folder);
     let talosctl = lab
         .made
         .as_ref()
         .map_or(TALOSCTL, |made| made.talosctl.as_str());
-    let parts = Parts::wanted(place, talosctl, app.ctx.host.arch);
-    let docker = DockerParts::wanted(place);
+    let parts = Parts::wanted(lab_folder, talosctl, app.ctx.host.arch);
+    let docker = DockerParts::wanted(lab_folder);
     if as_json {
-        let mut value = json(place, &lab, &parts);
-        value["docker"] = json!({"running": docker::is_up(place), "parts": docker.json()});
+        let mut value = json(lab_folder, &lab, &parts);
+        value["docker"] = json!({"running": docker::is_up(lab_folder), "parts": docker.json()});
         ui::print_json(&value);
     } else {
-        ui::print(&text(app.ui, place, &lab, &parts, &docker));
+        ui::print(&text(app.ui, lab_folder, &lab, &parts, &docker));
     }
 }
 
-fn json(place: &Place, lab: &Lab, parts: &Parts) -> Value {
+fn json(lab_folder: &LabFolder, lab: &Lab, parts: &Parts) -> Value {
     let made = lab.made.as_ref();
     json!({
         "schema": 1,
         "lab": {
             "state": lab.state,
-            "dir": place.dir,
+            "dir": lab_folder.dir,
             "init_pid": lab.init.as_ref().map(|init| init.pid),
             "talosctl": made.map(|made| &made.talosctl),
             "kernel": made.map(|made| &made.kernel),
@@ -51,7 +51,7 @@ fn json(place: &Place, lab: &Lab, parts: &Parts) -> Value {
     })
 }
 
-fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts, docker: &DockerParts) -> String {
+fn text(ui: &Ui, lab_folder: &LabFolder, lab: &Lab, parts: &Parts, docker: &DockerParts) -> String {
     let (style, word) = match lab.state {
         State::Absent => (Style::Dim, "absent"),
         State::Starting => (Style::Warn, "starting"),
@@ -62,14 +62,14 @@ fn text(ui: &Ui, place: &Place, lab: &Lab, parts: &Parts, docker: &DockerParts) 
     if let Some(init) = &lab.init {
         let _ = write!(out, "  init {}", init.pid);
     }
-    let _ = writeln!(out, "  {}", place.dir);
+    let _ = writeln!(out, "  {}", lab_folder.dir);
     let _ = writeln!(out, "           {}", ui.paint(Style::Dim, STAND_IN));
     let line = |part: &Part| {
         let state = if part.is_built { "built" } else { "missing" };
         format!("{:<10} {:<24} {state}\n", part.name, part.version)
     };
     out.extend(parts.all().map(line));
-    let (style, word) = if docker::is_up(place) {
+    let (style, word) = if docker::is_up(lab_folder) {
         (Style::Good, "running")
     } else {
         (Style::Dim, "not needed so far")

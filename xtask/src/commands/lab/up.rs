@@ -6,10 +6,10 @@ use talos::TalosVersion;
 use super::build;
 use super::docker;
 use super::down;
-use super::locks::Wanted;
+use super::folder::LabFolder;
+use super::locks::LockRequest;
 use super::packages;
 use super::parts::{self, Parts};
-use super::place::Place;
 use super::start;
 use super::state::{Lab, State};
 use crate::app::App;
@@ -40,63 +40,67 @@ pub(super) const TALOSCTL: &str = "v1.12.0";
 /// # Errors
 /// When the host cannot run a lab, or a step fails; then nothing half made
 /// stays.
-pub(super) fn ensure(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<Lab>> {
-    let lab = ensure_lab(app, place, args)?;
+pub(super) fn ensure(
+    app: &App<'_>,
+    lab_folder: &LabFolder,
+    args: &LabUpArgs,
+) -> Result<Option<Lab>> {
+    let lab = ensure_lab(app, lab_folder, args)?;
     match lab {
-        Some(lab) if args.docker => docker::ensure(app, place, lab).map(Some),
+        Some(lab) if args.docker => docker::ensure(app, lab_folder, lab).map(Some),
         lab => Ok(lab),
     }
 }
 
-fn ensure_lab(app: &App<'_>, place: &Place, args: &LabUpArgs) -> Result<Option<Lab>> {
+fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result<Option<Lab>> {
     let wanted = wanted_talosctl(args)?;
-    let lab = Lab::probe(place);
+    let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
         check_talosctl(&lab, wanted.as_deref())?;
         return Ok(Some(lab));
     }
     check_host(app)?;
-    place.check_ours()?;
+    lab_folder.check_ours()?;
     let talosctl = wanted.as_deref().unwrap_or(TALOSCTL);
     if app.is_dry() {
-        show(app, place, talosctl, args.docker)?;
+        show(app, lab_folder, talosctl, args.docker)?;
         return Ok(None);
     }
-    let _starting = Wanted::lab(app, place, "lab up").wait(app)?;
+    let _starting = LockRequest::lab(app, lab_folder, "lab up").wait(app)?;
     // Whoever held the lock may have done it all.
-    let lab = Lab::probe(place);
+    let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
         check_talosctl(&lab, wanted.as_deref())?;
         return Ok(Some(lab));
     }
     if lab.state != State::Absent {
         app.ui.note("removing what is left of an earlier lab");
-        down::take_down(app, place)?;
+        down::take_down(app, lab_folder)?;
     }
     {
-        let _building = Wanted::parts(place).wait(app)?;
-        build_parts(app, place, talosctl)?;
+        let _building = LockRequest::parts(lab_folder).wait(app)?;
+        build_parts(app, lab_folder, talosctl)?;
     }
     let arch = app.ctx.host.arch;
-    let parts = Parts::wanted(place, talosctl, arch);
-    let plan = start::plan(place, &parts, arch, &own_executable()?);
+    let parts = Parts::wanted(lab_folder, talosctl, arch);
+    let plan = start::plan(lab_folder, &parts, arch, &own_executable()?);
     app.runner().run(&plan, Options::default())?;
-    let lab = Lab::probe(place);
+    let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
         return Ok(Some(lab));
     }
     Err(Failure::step("the lab has started and is gone again").hint(typed!("lab down")))
 }
 
-fn build_parts(app: &App<'_>, place: &Place, talosctl: &str) -> Result<()> {
+fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
-    let before = Parts::wanted(place, talosctl, arch);
+    let before = Parts::wanted(lab_folder, talosctl, arch);
     check_tools(&before, &lacking)?;
     let kernel = parts::kernel_package(arch);
     let listed = (!before.kernel.is_built).then_some(kernel.as_str());
     install(app, &lacking, listed, packages::lacking)?;
-    let parts = Parts::wanted(place, talosctl, arch);
+    let parts = Parts::wanted(lab_folder, talosctl, arch);
     if !parts.is_kernel_known() {
         let package = parts::kernel_package(arch);
         return Err(Failure::host(format!("apt knows no package `{package}`"))
@@ -191,22 +195,25 @@ fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
 }
 
 /// All that would be done, with slots where only a step can tell.
-fn show(app: &App<'_>, place: &Place, talosctl: &str, docker: bool) -> Result<()> {
+fn show(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str, docker: bool) -> Result<()> {
     let arch = app.ctx.host.arch;
     let lacking = packages::lacking();
-    let parts = Parts::wanted(place, talosctl, arch);
+    let parts = Parts::wanted(lab_folder, talosctl, arch);
     check_tools(&parts, &lacking)?;
     let mut plan = Plan::new("bring the lab up");
-    for part in [down::plan(app, place), plan_install(&lacking, &parts, arch)] {
+    for part in [
+        down::plan(app, lab_folder),
+        plan_install(&lacking, &parts, arch),
+    ] {
         plan.notes.extend(part.notes);
         plan.steps.extend(part.steps);
     }
     let exe = own_executable()?;
     build::plan(&mut plan, &parts, &exe);
     plan.steps
-        .extend(start::plan(place, &parts, arch, &exe).steps);
+        .extend(start::plan(lab_folder, &parts, arch, &exe).steps);
     if docker {
-        docker::show(&mut plan, place)?;
+        docker::show(&mut plan, lab_folder)?;
     }
     app.show(&plan)
 }

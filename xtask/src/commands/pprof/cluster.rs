@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::FetchArgs;
 use super::fetch::{self, Answer, Keeping};
 use super::groups::{Groups, shown};
-use super::kept::{Kept, Room};
+use super::kept::{Kept, Memory};
 use super::kind::Kind;
 use super::present::{Form, Presentation};
 use super::store::{self, Entry, Set};
@@ -91,7 +91,7 @@ pub(super) fn reopen(
     }
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root)?;
-    let (mut groups, mut memory) = (Groups::new(), Room::default());
+    let (mut groups, mut memory) = (Groups::new(), Memory::default());
     for (entry, file) in found {
         let id = file
             .parent()

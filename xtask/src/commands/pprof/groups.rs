@@ -8,7 +8,7 @@ use ::pprof::{Query, Source, report};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
-use super::kept::{self, Kept, Readable, Room};
+use super::kept::{self, Kept, Memory, Readable};
 use super::kind::Kind;
 use super::present::{Form, Presentation};
 use super::store::Entry;
@@ -126,7 +126,7 @@ fn summed(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<()> {
 pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for file in files {
-        let moment = series::read(file, None, &mut Room::default())?;
+        let moment = series::read(file, None, &mut Memory::default())?;
         let sources = by_node.entry(moment.node).or_default();
         sources.push(Source::new(moment.profile.read()?.into_owned()));
     }
@@ -168,7 +168,7 @@ pub(super) fn timeline(
         }
         let drawn: BTreeSet<_> = times.into_iter().step_by(step).collect();
         entries.retain(|(entry, _)| drawn.contains(&entry.time));
-        let (mut moments, mut room) = (Vec::new(), Room::default());
+        let (mut moments, mut room) = (Vec::new(), Memory::default());
         for (entry, file) in entries {
             moments.push(series::read(file, Some(entry), &mut room)?);
         }

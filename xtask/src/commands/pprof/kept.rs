@@ -17,17 +17,17 @@ const MERGED: usize = 512 << 20;
 
 /// What is left of [`HELD`].
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Memory {
     left: usize,
 }
 
-impl Default for Room {
+impl Default for Memory {
     fn default() -> Self {
         Self { left: HELD }
     }
 }
 
-impl Room {
+impl Memory {
     /// For what is only saved, and looked at later.
     pub(super) fn none() -> Self {
         Self { left: 0 }
@@ -187,7 +187,7 @@ mod tests {
         let file: Utf8PathBuf =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz").into();
         let size = heap().memory();
-        let mut room = Room { left: size * 2 };
+        let mut room = Memory { left: size * 2 };
         let kept: Vec<Kept> = (0..3).map(|_| room.keep(heap(), file.clone())).collect();
         assert!(matches!(
             kept[..],

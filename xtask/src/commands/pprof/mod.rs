@@ -24,7 +24,6 @@ mod store;
 mod summary;
 mod target;
 mod trend;
-mod verdict;
 mod watch;
 mod web;
 

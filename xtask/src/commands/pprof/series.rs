@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args::FetchArgs;
 use super::fetch::Keeping;
-use super::kept::{Kept, Readable, Room};
+use super::kept::{Kept, Memory, Readable};
 use super::leak::{self, Moment};
 use super::present::{Form, Presentation};
 use super::store::{self, Entry, Set};
@@ -127,7 +127,7 @@ pub(super) fn tell(
     }
     let (mut judged, mut others) = (Vec::new(), Vec::new());
     for ((service, profile), entries) in groups {
-        let (mut moments, mut room) = (Vec::new(), Room::default());
+        let (mut moments, mut room) = (Vec::new(), Memory::default());
         for (entry, file) in &entries {
             moments.push(read(file, Some(entry), &mut room)?);
         }
@@ -156,7 +156,7 @@ fn last<'a>(
 
 /// Files of any origin, told apart by the labels of a fetch.
 pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) -> Result<u8> {
-    let (mut moments, mut room) = (Vec::new(), Room::default());
+    let (mut moments, mut room) = (Vec::new(), Memory::default());
     for file in files {
         moments.push(read(file, None, &mut room)?);
     }
@@ -171,7 +171,7 @@ pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) ->
 
 /// A profile with its time and its node, from its file alone if need be.
 #[allow(clippy::cast_precision_loss)] // milliseconds are left
-pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Room) -> Result<Moment> {
+pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Memory) -> Result<Moment> {
     let profile = load::read(file)?;
     let labels = profile.label_values("node");
     let labels = labels.map_err(|error| load::engine(&error))?;

@@ -86,7 +86,7 @@ impl Target {
 
 /// A node, or an endpoint in its place.
 #[derive(Debug, Clone)]
-struct Place {
+struct Endpoint {
     node: String,
     role: Option<Role>,
     host: String,
@@ -124,9 +124,10 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>)> {
+fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Endpoint>, Option<String>)> {
     if !args.endpoint.is_empty() {
-        let places: Result<Vec<Place>> = args.endpoint.iter().map(|text| endpoint(text)).collect();
+        let places: Result<Vec<Endpoint>> =
+            args.endpoint.iter().map(|text| endpoint(text)).collect();
         return Ok((places?, None));
     }
     let name = cluster::existing_name(app, &args.which)?;
@@ -146,7 +147,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Place>, Option<String>
     let places = chosen
         .into_iter()
         .filter_map(|node| {
-            Some(Place {
+            Some(Endpoint {
                 node: node.name.clone(),
                 role: node.role,
                 host: node.ip.map(|ip| match ip {
@@ -167,7 +168,7 @@ fn version_of(told: Option<&str>) -> TalosVersion {
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that somebody pasted.
-fn endpoint(text: &str) -> Result<Place> {
+fn endpoint(text: &str) -> Result<Endpoint> {
     let bare = text.strip_prefix("http://").unwrap_or(text);
     let bare = bare.split('/').next().unwrap_or(bare);
     let refuse = || {
@@ -184,7 +185,7 @@ fn endpoint(text: &str) -> Result<Place> {
         return Err(refuse());
     }
     let v6 = host.contains(':') && !host.starts_with('[');
-    Ok(Place {
+    Ok(Endpoint {
         node: bare.to_owned(),
         role: None,
         host: if v6 {

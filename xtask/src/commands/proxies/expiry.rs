@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::commands::registry::stand::DATA;
+use crate::commands::registry::view::DATA;
 use foundation::ctx::containers::files;
 use foundation::ctx::registry_api::Api;
 use foundation::units::human_span;

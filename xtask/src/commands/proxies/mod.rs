@@ -9,7 +9,7 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::registry::stand::{self, Stood};
+use super::registry::view::{self, RegistryView};
 use super::registry::{Down, DownArgs, bring_up, lock, table, take_down, up};
 use crate::app::App;
 use foundation::ctx::containers;
@@ -97,18 +97,18 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
 /// # Errors
 /// When docker does not answer, or a stranger is in the way.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
-    let stood = stand::look(&specs(app)?)?;
-    stand::check(&stood)?;
-    Ok(up::plan_up("pull-through proxies on 127.0.0.1", &stood))
+    let views = view::look(&specs(app)?)?;
+    view::check(&views)?;
+    Ok(up::plan_up("pull-through proxies on 127.0.0.1", &views))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "proxies down")?;
-    let stood = stand::look(&specs(app)?)?;
+    let views = view::look(&specs(app)?)?;
     let volumes = up::volumes_to_purge(args.purge)?;
     let plan = up::plan_down(
         "stop the pull-through proxies",
-        &stood,
+        &views,
         &volumes,
         args.purge,
     )?;
@@ -120,24 +120,24 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
             typed!("proxies up")
         ),
     };
-    take_down(app, &plan, &stood, args.purge, &said)
+    take_down(app, &plan, &views, args.purge, &said)
 }
 
 /// Of one that runs; what a stopped one has cached is looked at when it runs.
-fn cache(stood: &Stood) -> Option<std::result::Result<expiry::Cache, String>> {
-    let container = stood.container().filter(|_| stood.answers)?;
-    Some(expiry::look(&container.name, stood.spec.port))
+fn cache(view: &RegistryView) -> Option<std::result::Result<expiry::Cache, String>> {
+    let container = view.container().filter(|_| view.answers)?;
+    Some(expiry::look(&container.name, view.spec.port))
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
-    let stood = stand::look(&specs(app)?)?;
+    let views = view::look(&specs(app)?)?;
     let volumes = containers::volume_sizes();
     if as_json {
-        let proxies: Vec<Value> = stood
+        let proxies: Vec<Value> = views
             .iter()
-            .map(|stood| {
-                let mut value = stood.to_json(&volumes);
-                value["cache"] = match cache(stood) {
+            .map(|view| {
+                let mut value = view.to_json(&volumes);
+                value["cache"] = match cache(view) {
                     Some(Ok(cache)) => cache.to_json(),
                     _ => Value::Null,
                 };
@@ -147,8 +147,8 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
         ui::print_json(&json!({"schema": 1, "proxies": proxies}));
         return Ok(0);
     }
-    let mut out = table(app, &stood, &volumes);
-    for one in &stood {
+    let mut out = table(app, &views, &volumes);
+    for one in &views {
         let text = match cache(one) {
             Some(Ok(cache)) => cache.describe(),
             Some(Err(why)) => Some(format!("what it has cached is not known: {why}")),
@@ -158,7 +158,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
             let _ = writeln!(out, "  {}: {text}", one.spec.name);
         }
     }
-    let next = if stood.iter().all(|stood| stood.answers) {
+    let next = if views.iter().all(|view| view.answers) {
         typed!("proxies check")
     } else {
         typed!("proxies up")

@@ -3,8 +3,8 @@
 
 mod ls;
 mod prune;
-pub(in crate::commands) mod stand;
 pub(in crate::commands) mod up;
+pub(in crate::commands) mod view;
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ use foundation::run::Options;
 use foundation::typed;
 use foundation::ui::text::column_width;
 use foundation::ui::{self, Style};
-use stand::Stood;
+use view::RegistryView;
 
 #[derive(Debug, Args)]
 #[command(
@@ -130,16 +130,16 @@ pub(super) fn bring_up(
 /// # Errors
 /// When docker does not answer, or a stranger is in the way.
 pub(super) fn plan() -> Result<Plan> {
-    let stood = stand::look(&[registries::local()])?;
-    stand::check(&stood)?;
-    Ok(up::plan_up("the local registry on 127.0.0.1:5005", &stood))
+    let views = view::look(&[registries::local()])?;
+    view::check(&views)?;
+    Ok(up::plan_up("the local registry on 127.0.0.1:5005", &views))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "registry down")?;
-    let stood = stand::look(&[registries::local()])?;
+    let views = view::look(&[registries::local()])?;
     let volumes = up::volumes_to_purge(args.purge)?;
-    let plan = up::plan_down("stop the local registry", &stood, &volumes, args.purge)?;
+    let plan = up::plan_down("stop the local registry", &views, &volumes, args.purge)?;
     let said = Down {
         nothing: "no registry of ours runs: nothing to do\n",
         purged: "the registry is gone, with all that it held\n",
@@ -148,7 +148,7 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
             typed!("registry up")
         ),
     };
-    take_down(app, &plan, &stood, args.purge, &said)
+    take_down(app, &plan, &views, args.purge, &said)
 }
 
 /// What is said when it is done.
@@ -161,30 +161,30 @@ pub(super) struct Down {
 pub(super) fn take_down(
     app: &App<'_>,
     plan: &Plan,
-    stood: &[Stood],
+    views: &[RegistryView],
     purge: bool,
     said: &Down,
 ) -> Result<u8> {
     if plan.steps.is_empty() && !app.is_dry() {
         ui::print(said.nothing);
     } else if app.carry_out(plan)? {
-        up::check_down(stood, purge)?;
+        up::check_down(views, purge)?;
         ui::print(if purge { said.purged } else { &said.stopped });
     }
     Ok(0)
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
-    let stood = stand::look(&[registries::local()])?;
+    let views = view::look(&[registries::local()])?;
     let volumes = containers::volume_sizes();
     if as_json {
-        let registry: Vec<_> = stood.iter().map(|stood| stood.to_json(&volumes)).collect();
+        let registry: Vec<_> = views.iter().map(|view| view.to_json(&volumes)).collect();
         ui::print_json(&json!({"schema": 1, "registry": registry.first()}));
         return Ok(0);
     }
-    let mut out = table(app, &stood, &volumes);
-    let next = match stood.first() {
-        Some(stood) if stood.answers => typed!("registry ls"),
+    let mut out = table(app, &views, &volumes);
+    let next = match views.first() {
+        Some(view) if view.answers => typed!("registry ls"),
         _ => typed!("registry up"),
     };
     let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
@@ -193,22 +193,22 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
 }
 
 /// One line each, with what should be known about it below.
-pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> String {
-    let width = column_width(all.iter().map(|stood| &stood.spec.host));
+pub(super) fn table(app: &App<'_>, all: &[RegistryView], volumes: &[(String, u64)]) -> String {
+    let width = column_width(all.iter().map(|view| &view.spec.host));
     let mut out = String::new();
-    for stood in all {
-        let style = match stood.state() {
+    for view in all {
+        let style = match view.state() {
             "running" => Style::Good,
             "other" => Style::Warn,
             "absent" | "stopped" => Style::Dim,
             _ => Style::Bad,
         };
-        let spec = &stood.spec;
-        let state = app.ui.paint(style, &format!("{:<10}", stood.state()));
-        let size = stood
+        let spec = &view.spec;
+        let state = app.ui.paint(style, &format!("{:<10}", view.state()));
+        let size = view
             .size(volumes)
             .map_or_else(String::new, foundation::units::human_size);
-        let age = stood
+        let age = view
             .container()
             .map_or_else(String::new, |container| age(&container.created));
         let upstream = spec
@@ -220,7 +220,7 @@ pub(super) fn table(app: &App<'_>, all: &[Stood], volumes: &[(String, u64)]) -> 
             spec.host, spec.port
         );
         let _ = writeln!(out, "{}", line.trim_end());
-        for remark in stood.remarks() {
+        for remark in view.remarks() {
             let _ = writeln!(out, "  {} {remark}", app.ui.paint(Style::Warn, "!"));
         }
     }

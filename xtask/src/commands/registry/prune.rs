@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::ls::{is_meant, silent};
-use super::stand::{self, DATA, Stood};
 use super::up;
+use super::view::{self, DATA, RegistryView};
 use crate::app::App;
 use foundation::ctx::containers::{self, Container, files};
 use foundation::ctx::registries;
@@ -27,7 +27,7 @@ const COLLECT_DEADLINE: u64 = 1800;
 
 /// What is going to be deleted.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Chosen {
+struct Selected {
     /// Repository and digest.
     manifests: Vec<(String, String)>,
     /// Repository and tag of what was named.
@@ -37,15 +37,17 @@ struct Chosen {
 pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     let _lock = super::lock(app, "registry prune")?;
     let spec = registries::local();
-    let stood = stand::look(std::slice::from_ref(&spec))?;
-    let (Some(stood), Some(container)) = (stood.first(), stood.first().and_then(Stood::container))
-    else {
+    let views = view::look(std::slice::from_ref(&spec))?;
+    let (Some(view), Some(container)) = (
+        views.first(),
+        views.first().and_then(RegistryView::container),
+    ) else {
         return Err(
             Failure::new(Exit::HostNotReady, "there is no registry of ours")
                 .hint(typed!("registry up")),
         );
     };
-    if !stood.answers {
+    if !view.answers {
         return Err(silent(&spec.host, &"its container does not run"));
     }
     if !container.volumes.iter().any(|(_, at)| at == DATA) {
@@ -67,7 +69,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
         Refused::Failed(failure) => failure,
         Refused::Api(error) => silent(&spec.host, &error),
     })?;
-    let before = stood.size(&containers::volume_sizes());
+    let before = view.size(&containers::volume_sizes());
     let (collect, start) = plans(&spec.host, container, &chosen, spec.port);
     if app.is_dry() {
         let mut plan = collect;
@@ -80,7 +82,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     collected.and(started)?;
     // Nothing is said to be deleted that was not seen to be gone.
     let left = left(&api, &chosen)?;
-    let after = stood.size(&containers::volume_sizes());
+    let after = view.size(&containers::volume_sizes());
     ui::print(&report(&chosen, &left, before, after));
     if left.is_empty() {
         return Ok(0);
@@ -98,7 +100,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
 ///
 /// # Errors
 /// When it does not say.
-fn left(api: &Api, chosen: &Chosen) -> Result<Vec<String>> {
+fn left(api: &Api, chosen: &Selected) -> Result<Vec<String>> {
     let tags = chosen.tags.iter().map(|of| (of, ':'));
     let manifests = chosen.manifests.iter().map(|of| (of, '@'));
     let mut left = Vec::new();
@@ -137,7 +139,7 @@ impl From<ApiError> for Refused {
 }
 
 /// All manifests that are stored, less those that the remaining tags lead to.
-fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Chosen, Refused> {
+fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Selected, Refused> {
     let tagged = api.tagged()?;
     let going = going(&tagged, images)?;
     let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -161,7 +163,7 @@ fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Chosen,
         kept.get(repository)
             .is_some_and(|digests| digests.contains(digest))
     };
-    Ok(Chosen {
+    Ok(Selected {
         manifests: stored
             .into_iter()
             .filter(|(repository, digest)| !is_kept(repository, digest))
@@ -257,7 +259,7 @@ fn stored_manifest(path: &str) -> Option<(String, String)> {
 }
 
 /// What frees, and what brings the registry back.
-fn plans(address: &str, container: &Container, chosen: &Chosen, port: u16) -> (Plan, Plan) {
+fn plans(address: &str, container: &Container, chosen: &Selected, port: u16) -> (Plan, Plan) {
     let name = container.name.as_str();
     let mut collect = Plan::new("free what no tag leads to");
     if !chosen.manifests.is_empty() {
@@ -305,7 +307,7 @@ fn plans(address: &str, container: &Container, chosen: &Chosen, port: u16) -> (P
     (collect, start)
 }
 
-fn report(chosen: &Chosen, left: &[String], before: Option<u64>, after: Option<u64>) -> String {
+fn report(chosen: &Selected, left: &[String], before: Option<u64>, after: Option<u64>) -> String {
     use foundation::units::human_size;
     let mut out = String::new();
     for (repository, tag) in &chosen.tags {
@@ -362,7 +364,7 @@ mod tests {
     #[test]
     fn what_is_left_is_not_said_to_be_deleted() {
         let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
-        let chosen = Chosen {
+        let chosen = Selected {
             manifests: vec![pair("u/x", "sha256:1"), pair("u/y", "sha256:2")],
             tags: vec![pair("u/x", "a"), pair("u/y", "a")],
         };

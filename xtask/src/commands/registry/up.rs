@@ -1,7 +1,7 @@
 //! Registries up and down, as plans: the guide's `docker run`, on 127.0.0.1
 //! alone and with a volume of its own.
 
-use super::stand::{DATA, Stand, Stood, UPSTREAM};
+use super::view::{DATA, RegistryState, RegistryView, UPSTREAM};
 use foundation::ctx::containers::{self, Container, LABEL, State};
 use foundation::ctx::registries::Spec;
 use foundation::failure::{Failure, Result};
@@ -16,15 +16,17 @@ const RUN_DEADLINE: u64 = 600;
 const STOP_DEADLINE: u64 = 60;
 
 /// The steps that bring up what is not; none where all is well.
-pub(crate) fn plan_up(title: &str, stood: &[Stood]) -> Plan {
+pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
     let mut plan = Plan::new(title);
     let mut awaited = Vec::new();
-    for one in stood {
+    for one in views {
         let spec = &one.spec;
         let before = plan.steps.len();
-        match &one.stand {
-            Stand::Absent => plan.push(run(spec)),
-            Stand::Ours(container) if container.is_ours && !is_as_wanted(container, spec) => {
+        match &one.state {
+            RegistryState::Absent => plan.push(run(spec)),
+            RegistryState::Ours(container)
+                if container.is_ours && !is_as_wanted(container, spec) =>
+            {
                 let why = format!(
                     "`{}` is not as wanted: make it anew; its volume stays",
                     spec.name
@@ -32,7 +34,7 @@ pub(crate) fn plan_up(title: &str, stood: &[Stood]) -> Plan {
                 plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys));
                 plan.push(run(spec));
             }
-            Stand::Ours(container) if container.state == State::Stopped => {
+            RegistryState::Ours(container) if container.state == State::Stopped => {
                 let why = format!("start {}, which is there already", what(spec));
                 plan.push(docker(&why, &["start", &spec.name], Effect::Changes));
             }
@@ -122,12 +124,12 @@ pub(super) fn docker(why: &str, words: &[&str], effect: Effect) -> Step {
 /// When something made by hand would be removed.
 pub(crate) fn plan_down(
     title: &str,
-    stood: &[Stood],
+    views: &[RegistryView],
     volumes: &[String],
     purge: bool,
 ) -> Result<Plan> {
     let mut plan = Plan::new(title);
-    for one in stood {
+    for one in views {
         let spec = &one.spec;
         match one.container() {
             Some(container) if purge && !container.is_ours => {
@@ -179,8 +181,8 @@ pub(crate) fn volumes_to_purge(purge: bool) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// What is not, or that docker does not say.
-pub(crate) fn check_down(stood: &[Stood], purge: bool) -> Result<()> {
-    let specs: Vec<&Spec> = stood.iter().map(|one| &one.spec).collect();
+pub(crate) fn check_down(views: &[RegistryView], purge: bool) -> Result<()> {
+    let specs: Vec<&Spec> = views.iter().map(|one| &one.spec).collect();
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
     let mut left: Vec<String> = found
@@ -234,11 +236,12 @@ mod tests {
         }
     }
 
-    fn stood(stand: Stand) -> [Stood; 1] {
-        let answers = matches!(&stand, Stand::Ours(container) if container.state == State::Running);
-        [Stood {
+    fn views(state: RegistryState) -> [RegistryView; 1] {
+        let answers =
+            matches!(&state, RegistryState::Ours(container) if container.state == State::Running);
+        [RegistryView {
             spec: foundation::ctx::registries::local(),
-            stand,
+            state,
             answers,
             reason: None,
         }]
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn it_listens_on_loopback_alone_and_may_delete() {
-        let plan = plan_up("t", &stood(Stand::Absent));
+        let plan = plan_up("t", &views(RegistryState::Absent));
         assert_eq!(
             commands(&plan),
             [
@@ -268,7 +271,11 @@ mod tests {
 
     #[test]
     fn one_that_is_silent_is_waited_for() {
-        let mut silent = stood(Stand::Ours(container(true, State::Restarting, "127.0.0.1")));
+        let mut silent = views(RegistryState::Ours(container(
+            true,
+            State::Restarting,
+            "127.0.0.1",
+        )));
         silent[0].answers = false;
         let plan = plan_up("t", &silent);
         assert_eq!(plan.steps.len(), 1);
@@ -281,20 +288,32 @@ mod tests {
     #[test]
     fn what_is_up_is_left_alone_whoever_made_it() {
         for (is_ours, address) in [(true, "127.0.0.1"), (false, "")] {
-            let up = stood(Stand::Ours(container(is_ours, State::Running, address)));
+            let up = views(RegistryState::Ours(container(
+                is_ours,
+                State::Running,
+                address,
+            )));
             assert_eq!(plan_up("t", &up).steps, []);
         }
-        let other = stood(Stand::Other { who: "x".into() });
+        let other = views(RegistryState::Other { who: "x".into() });
         assert_eq!(plan_up("t", &other).steps, []);
     }
 
     #[test]
     fn what_was_made_by_hand_is_started_and_never_removed() {
-        let by_hand = stood(Stand::Ours(container(false, State::Stopped, "0.0.0.0")));
+        let by_hand = views(RegistryState::Ours(container(
+            false,
+            State::Stopped,
+            "0.0.0.0",
+        )));
         assert_eq!(commands(&plan_up("t", &by_hand)), ["docker start local"]);
         plan_down("t", &by_hand, &[], true).unwrap_err();
         assert_eq!(plan_down("t", &by_hand, &[], false).unwrap().steps, []);
-        let running = stood(Stand::Ours(container(false, State::Running, "0.0.0.0")));
+        let running = views(RegistryState::Ours(container(
+            false,
+            State::Running,
+            "0.0.0.0",
+        )));
         assert_eq!(
             commands(&plan_down("t", &running, &[], false).unwrap()),
             ["docker stop local"]
@@ -303,7 +322,11 @@ mod tests {
 
     #[test]
     fn ours_is_made_anew_where_it_is_not_as_wanted_and_keeps_its_volume() {
-        let public = stood(Stand::Ours(container(true, State::Running, "0.0.0.0")));
+        let public = views(RegistryState::Ours(container(
+            true,
+            State::Running,
+            "0.0.0.0",
+        )));
         let commands = commands(&plan_up("t", &public));
         assert_eq!(commands[0], "docker rm -f local");
         assert!(commands[1].contains("-v talos-xtask-local:"));

@@ -6,7 +6,7 @@ use clap::Args;
 
 /// Which tests.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Chosen {
+pub struct Selection {
     /// Packages as for go: ./pkg/..., import paths [default: all of the workspace]
     #[arg(value_name = "PKG")]
     pub packages: Vec<String>,

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use gotest::{Options, Target, Test, Unread, Workspace};
 
-use super::args::Chosen;
+use super::args::Selection;
 use super::shards;
 use crate::app::App;
 use crate::typo::most_alike;
@@ -15,7 +15,7 @@ use foundation::record::discovered;
 ///
 /// # Errors
 /// No checkout, or a package pattern that matches nothing.
-pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Chosen) -> Result<Vec<Test>> {
+pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Selection) -> Result<Vec<Test>> {
     let checkout = app.ctx.checkout()?;
     in_checkout(app, &checkout.dir, chosen)
 }
@@ -27,7 +27,7 @@ pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Chosen) -> Result<Vec<T
 pub(in crate::commands) fn in_checkout(
     app: &App<'_>,
     dir: &Utf8Path,
-    chosen: &Chosen,
+    chosen: &Selection,
 ) -> Result<Vec<Test>> {
     let source = Sources {
         root: dir.to_owned(),

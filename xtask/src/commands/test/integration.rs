@@ -8,9 +8,8 @@ use clap::Args;
 use super::args::ResultArgs;
 use super::binary::{limit, list, rebuilt, suites};
 use super::infrastructure::Registries;
-use super::names::Wanted;
-use super::unit;
-use super::unit::suites::Suites;
+use super::names::SelectedTests;
+use super::results::suites::{self, Suites};
 use crate::app::App;
 use crate::commands::cluster::{self, ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
 use foundation::ctx::checkout::Checkout;
@@ -73,9 +72,9 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         args.timeout.as_deref(),
         if args.full { FULL } else { SHORT },
     )?;
-    let wanted = Wanted::of(&args.suites, &suites)?;
+    let wanted = SelectedTests::of(&args.suites, &suites)?;
     let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
-        return Ok(unit::suites::nothing_failed());
+        return Ok(suites::nothing_failed());
     };
     let which = if args.fresh {
         Which {
@@ -131,7 +130,7 @@ fn against(
     app: &App<'_>,
     args: &IntegrationArgs,
     checkout: &Checkout,
-    wanted: Wanted,
+    wanted: SelectedTests,
     (name, limit): (&str, u64),
 ) -> Result<u8> {
     let talosctl = if app.is_dry() {
@@ -165,7 +164,7 @@ fn against(
         plan: &plan,
         lost: &lost,
     };
-    unit::suites::run(app, &args.results, &suites)
+    suites::run(app, &args.results, &suites)
 }
 
 fn verb(verb: ClusterVerb) -> ClusterCommand {

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use gotest::Kind;
 use serde::{Deserialize, Serialize};
 
-use super::args::Chosen;
+use super::args::Selection;
 use super::unit::UnitArgs;
 use super::{discovered, shards};
 use crate::app::App;
@@ -58,7 +58,7 @@ impl Leg {
         let Some(shard) = args.chosen.shard else {
             return Ok(None);
         };
-        let chosen = Chosen {
+        let chosen = Selection {
             shard: None,
             ..args.chosen.clone()
         };

@@ -6,7 +6,7 @@ use clap::Args;
 use gotest::{Kind, Need, Test};
 use serde_json::{Value, json};
 
-use super::args::Chosen;
+use super::args::Selection;
 use super::discovered;
 use crate::app::App;
 use crate::typo::most_alike;
@@ -20,7 +20,7 @@ use foundation::ui::{self, Style};
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    pub chosen: Chosen,
+    pub chosen: Selection,
     /// Only those that need this: root, loop, mount, containerd, tool:NAME, …
     #[arg(long, value_name = "NEED")]
     pub needs: Vec<String>,

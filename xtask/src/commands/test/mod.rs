@@ -10,6 +10,7 @@ mod leg;
 pub mod list;
 pub mod merge;
 mod names;
+mod results;
 pub mod shards;
 pub mod unit;
 pub mod upgrade;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use gotest::NamedSuite;
 
 use super::args::ResultArgs;
-use super::unit::suites::{any_of, failed_before};
+use super::results::suites::{any_of, failed_before};
 use crate::app::App;
 use crate::typo::most_alike;
 use foundation::ctx::checkout::Checkout;
@@ -14,7 +14,7 @@ use foundation::failure::{Failure, Result};
 
 /// What is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct SelectedTests {
     /// `-test.run`; none: all.
     pub(super) pattern: Option<String>,
     /// `TestIntegration/api.ResetSuite/TestReset`, but those whose names only a
@@ -22,7 +22,7 @@ pub(super) struct Wanted {
     pub(super) tests: Vec<String>,
 }
 
-impl Wanted {
+impl SelectedTests {
     /// # Errors
     /// Exit code 2 for a name that is no test's.
     pub(super) fn of(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
@@ -171,7 +171,7 @@ mod tests {
 
     fn of(words: &[&str]) -> Result<Option<String>> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        Ok(Wanted::of(&words, &known())?.pattern)
+        Ok(SelectedTests::of(&words, &known())?.pattern)
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
     fn what_is_meant_is_known_by_name() {
         let tests = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            Wanted::of(&words, &known()).unwrap().tests
+            SelectedTests::of(&words, &known()).unwrap().tests
         };
         let all = [
             "TestIntegration/api.EtcdSuite/TestLeave",

@@ -9,7 +9,7 @@ use gotest::{Kind, Test, Weight, split};
 use serde_json::{Value, json};
 
 use super::TestCommand;
-use super::args::{Chosen, Shard};
+use super::args::{Selection, Shard};
 use super::discovered;
 use crate::app::{App, Global};
 use clap::{Args, ValueEnum};
@@ -23,7 +23,7 @@ use foundation::ui;
 #[expect(clippy::doc_markdown, reason = "doc comments are the help")]
 pub struct ShardsArgs {
     #[command(flatten)]
-    pub chosen: Chosen,
+    pub chosen: Selection,
     /// How many machines
     #[arg(long, value_name = "N")]
     pub n: usize,

@@ -57,7 +57,7 @@ impl Spool {
         drop(used);
     }
 
-    /// Room for one more body.
+    /// Memory for one more body.
     pub(super) fn body(self: &Arc<Self>) -> Body {
         Body {
             file: spooled_tempfile_in(SMALL, &self.dir),

@@ -2,7 +2,7 @@
 
 use super::Checked;
 use super::verdict::Verdict;
-use crate::commands::registry::stand::{self, Stood};
+use crate::commands::registry::view::{self, RegistryView};
 use foundation::ctx::containers::{self, files};
 use foundation::ctx::registry_api::{Api, ApiError, Manifest};
 use foundation::typed;
@@ -23,15 +23,15 @@ const BLOBS: usize = 32;
 /// Of a proxy's log, where it refused.
 const LOG_LINES: usize = 30;
 
-pub(super) fn check(stood: &Stood, at: &str, image: Option<(String, String)>) -> Checked {
-    let spec = &stood.spec;
+pub(super) fn check(view: &RegistryView, at: &str, image: Option<(String, String)>) -> Checked {
+    let spec = &view.spec;
     let address = format!("{at}:{}", spec.port);
     let api = Api::at(&address);
     let is_proxy = spec.upstream.is_some();
-    let container = stood.container().map(|container| container.name.as_str());
+    let container = view.container().map(|container| container.name.as_str());
     let mut asked = None;
     let verdict = if let Err(error) = api.ping() {
-        down(stood, &error)
+        down(view, &error)
     } else {
         asked = image.or_else(|| something(&api, &spec.host, container));
         asked
@@ -39,7 +39,7 @@ pub(super) fn check(stood: &Stood, at: &str, image: Option<(String, String)>) ->
             .map_or(Verdict::Answers, |(repository, reference)| {
                 let before = container.map(|name| cached(&api, name, repository));
                 let verdict = fetch(&api, repository, reference, is_proxy, before.as_ref());
-                explain(verdict, stood)
+                explain(verdict, view)
             })
     };
     Checked {
@@ -50,11 +50,11 @@ pub(super) fn check(stood: &Stood, at: &str, image: Option<(String, String)>) ->
     }
 }
 
-fn down(stood: &Stood, error: &ApiError) -> Verdict {
+fn down(view: &RegistryView, error: &ApiError) -> Verdict {
     match error {
         ApiError::NotHttp(why) => Verdict::Mismatch(format!("nodes are told http://, and {why}")),
         // Loopback answers, the gateway does not.
-        _ if stood.answers => Verdict::Down(format!(
+        _ if view.answers => Verdict::Down(format!(
             "{error}; it answers on 127.0.0.1: the relay is not there, `{}` starts it again",
             typed!("cluster up")
         )),
@@ -175,16 +175,14 @@ fn blobs(api: &Api, repository: &str, found: &Manifest) -> Result<(), String> {
 }
 
 /// A proxy tells its clients nothing of why; its log does.
-fn explain(verdict: Verdict, stood: &Stood) -> Verdict {
-    let (Some(why), Some(container), Some(upstream)) = (
-        verdict.why(),
-        stood.container(),
-        stood.spec.upstream.as_ref(),
-    ) else {
+fn explain(verdict: Verdict, view: &RegistryView) -> Verdict {
+    let (Some(why), Some(container), Some(upstream)) =
+        (verdict.why(), view.container(), view.spec.upstream.as_ref())
+    else {
         return verdict;
     };
     let upstream = container
-        .variable(stand::UPSTREAM)
+        .variable(view::UPSTREAM)
         .map_or(upstream.as_str(), |actual| actual)
         .to_owned();
     let log = containers::last_lines(&container.name, LOG_LINES);

@@ -9,7 +9,7 @@ mod verdict;
 
 use crate::app::App;
 use crate::commands::cluster::{Which, existing_name};
-use crate::commands::registry::stand::{self, Stand, Stood};
+use crate::commands::registry::view::{self, RegistryState, RegistryView};
 use ask::check;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::registries;
@@ -54,14 +54,15 @@ pub(super) fn run(
         ));
     }
     let at = gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string());
-    let stood = stand::look(&all)?;
-    let is_meant = |stood: &&Stood| {
+    let views = view::look(&all)?;
+    let is_meant = |view: &&RegistryView| {
         // The registry that is pushed to need not be there.
-        let is_needed = stood.spec.upstream.is_some() || !matches!(stood.stand, Stand::Absent);
-        (images.is_empty() && is_needed) || wanted.iter().any(|(host, ..)| *host == stood.spec.host)
+        let is_needed =
+            view.spec.upstream.is_some() || !matches!(view.state, RegistryState::Absent);
+        (images.is_empty() && is_needed) || wanted.iter().any(|(host, ..)| *host == view.spec.host)
     };
-    let stood: Vec<&Stood> = stood.iter().filter(is_meant).collect();
-    let checked = check_all(&stood, &wanted, &at);
+    let chosen: Vec<&RegistryView> = views.iter().filter(is_meant).collect();
+    let checked = check_all(&chosen, &wanted, &at);
     report(app, &checked, as_json);
     let is_bad = checked
         .iter()
@@ -70,22 +71,22 @@ pub(super) fn run(
 }
 
 /// Each mirror, by each image that is wanted of it, or else by one that it has.
-fn check_all(stood: &[&Stood], wanted: &[Image], at: &str) -> Vec<Checked> {
+fn check_all(views: &[&RegistryView], wanted: &[Image], at: &str) -> Vec<Checked> {
     // Upstreams that do not answer take their time: side by side.
     std::thread::scope(|scope| {
-        let threads: Vec<_> = stood
+        let threads: Vec<_> = views
             .iter()
-            .flat_map(|stood| {
-                let named = wanted.iter().filter(|(host, ..)| *host == stood.spec.host);
+            .flat_map(|view| {
+                let named = wanted.iter().filter(|(host, ..)| *host == view.spec.host);
                 let mut asked: Vec<Option<(String, String)>> = named
                     .map(|(_, repository, tag)| Some((repository.clone(), tag.clone())))
                     .collect();
                 if asked.is_empty() {
                     asked.push(None);
                 }
-                asked.into_iter().map(move |image| (*stood, image))
+                asked.into_iter().map(move |image| (*view, image))
             })
-            .map(|(stood, image)| scope.spawn(move || check(stood, at, image)))
+            .map(|(views, image)| scope.spawn(move || check(views, at, image)))
             .collect();
         threads
             .into_iter()

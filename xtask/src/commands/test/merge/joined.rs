@@ -7,13 +7,13 @@ use std::fmt::Write;
 use gotest::events::{Package, State, Test, Verdict};
 use serde_json::{Map, Value, json};
 
-use super::Part;
+use super::LegReport;
 use crate::commands::test::leg::Options;
 use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
 /// As of one machine, with the commit of all; the time is the longest leg's.
-pub(super) fn json(parts: &[Part]) -> Value {
+pub(super) fn json(parts: &[LegReport]) -> Value {
     let mut counts = Map::new();
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
     let mut longest = 0.0_f64;

@@ -32,7 +32,7 @@ pub struct ReportArgs {
 
 /// The report of one machine.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct LegReport {
     pub(super) file: Utf8PathBuf,
     pub(super) leg: Leg,
     /// All of it, as `test unit --report` wrote it.
@@ -88,7 +88,7 @@ const MOST_TEXT: u64 = 128 << 20;
 
 /// Every report in a folder. A file that cannot be read is no less a loss than
 /// one that is not there.
-fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
+fn read(dir: &Utf8Path) -> Result<Vec<LegReport>> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("cannot read `{dir}`")).cause(error);
     let mut files = Vec::new();
@@ -118,7 +118,7 @@ fn read(dir: &Utf8Path) -> Result<Vec<Part>> {
         }
         let leg = serde_json::from_value(report["shard"].clone())
             .map_err(|_| bad("it does not say which leg of `--shard` it is".to_owned()))?;
-        parts.push(Part { file, leg, report });
+        parts.push(LegReport { file, leg, report });
     }
     if parts.is_empty() {
         return Err(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Part;
+use super::LegReport;
 use crate::commands::test::leg::Leg;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 /// # Errors
 /// Exit code 3, with the legs and tests that are missing, there twice, or of
 /// another run.
-pub(super) fn whole(parts: &[Part]) -> Result<()> {
+pub(super) fn whole(parts: &[LegReport]) -> Result<()> {
     let Some(first) = parts.first() else {
         return Err(Failure::usage("there is nothing to merge"));
     };
@@ -58,7 +58,7 @@ pub(super) fn unproven(leg: &Leg) -> Vec<&'static str> {
     notes
 }
 
-fn one_run(first: &Part, parts: &[Part]) -> Result<()> {
+fn one_run(first: &LegReport, parts: &[LegReport]) -> Result<()> {
     for part in parts {
         let (a, b) = (&first.leg, &part.leg);
         let commit = |leg: &Leg| leg.commit.clone().unwrap_or_else(|| "none".to_owned());
@@ -86,7 +86,7 @@ fn one_run(first: &Part, parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
-fn all_legs(of: usize, parts: &[Part]) -> Result<()> {
+fn all_legs(of: usize, parts: &[LegReport]) -> Result<()> {
     if of > MOST_LEGS {
         return Err(Failure::host(format!(
             "the reports say that there are {of} legs, and no run has more than {MOST_LEGS}"
@@ -132,7 +132,7 @@ fn pairs(list: &Value) -> impl Iterator<Item = (&str, &str)> {
 
 /// Test functions of one leg: those that it should have, and no others.
 /// `seen`: the leg of each package so far.
-fn tests<'a>(part: &'a Part, seen: &mut BTreeMap<&'a str, String>, wrong: &mut Vec<String>) {
+fn tests<'a>(part: &'a LegReport, seen: &mut BTreeMap<&'a str, String>, wrong: &mut Vec<String>) {
     let leg = &part.leg;
     let name = leg.name();
     if part.report["interrupted"] == true {

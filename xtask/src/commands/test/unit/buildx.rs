@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use gotest::Test;
 use gotest::events::{Package, plain};
 
-use super::super::args::Chosen;
+use super::super::args::Selection;
 use super::super::discovered;
-use super::finish;
 use super::flags::Flags;
-use super::report::Report;
-use super::session::Outcome;
 use super::{Sudo, UnitArgs};
 use camino::Utf8PathBuf;
 
 use crate::app::App;
 use crate::commands::build;
+use crate::commands::test::results::finish;
+use crate::commands::test::results::report::Report;
+use crate::commands::test::results::session::Outcome;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
 use foundation::record::own;
@@ -65,7 +65,11 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     check(args, flags)?;
     let words = words(args, flags);
     let checkout = &app.ctx.checkout()?.dir;
-    let known = known(&discovered::in_checkout(app, checkout, &Chosen::default())?);
+    let known = known(&discovered::in_checkout(
+        app,
+        checkout,
+        &Selection::default(),
+    )?);
     let repository = build::repository::Repository::open(checkout)?;
     let planned = build::evaluate(app, &repository, &words, false)?;
     let plan = build::plan_of(app, &repository, &words, &planned);

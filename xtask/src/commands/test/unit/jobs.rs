@@ -7,8 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flags::Flags;
 use super::recipe::Recipe;
-use super::select::Package;
-use super::session::Source;
+use crate::commands::test::results::selected::SelectedPackage;
+use crate::commands::test::results::session::Source;
+use crate::commands::test::results::suites;
 use foundation::record::results::{History, key};
 use foundation::run::exec_root::listed_environment;
 use foundation::run::gotest::{Job, Link, Pool};
@@ -54,7 +55,7 @@ impl Shared<'_> {
     ///
     /// # Arguments
     /// `all`: import paths of the whole checkout, which decide the folder.
-    pub(super) fn links(&self, packages: &[&Package], all: &[&str]) -> Vec<Link> {
+    pub(super) fn links(&self, packages: &[&SelectedPackage], all: &[&str]) -> Vec<Link> {
         let mut slots: BTreeMap<usize, Vec<(String, Utf8PathBuf)>> = BTreeMap::new();
         for package in packages {
             let base = base(&package.name);
@@ -92,7 +93,7 @@ impl Shared<'_> {
 
     /// `-test.run` and `-test.skip`; none where nothing is to be run. What we
     /// do not know of runs as the user.
-    fn filter(&self, package: &Package, pool: Option<Pool>) -> Option<Vec<String>> {
+    fn filter(&self, package: &SelectedPackage, pool: Option<Pool>) -> Option<Vec<String>> {
         let mine: Vec<&str> = package
             .in_pool(pool)
             .map(|root| root.name.as_str())
@@ -109,7 +110,7 @@ impl Shared<'_> {
         }
         let mut skip: Vec<String> = self.flags.skip.iter().cloned().collect();
         for (part, _) in package.in_pool(pool).flat_map(|root| &root.parts_left_out) {
-            let parts: Vec<String> = part.split('/').map(exactly).collect();
+            let parts: Vec<String> = part.split('/').map(suites::exactly).collect();
             skip.push(parts.join("/"));
         }
         let mut filter = Vec::new();
@@ -131,7 +132,7 @@ impl Shared<'_> {
 
     fn job(
         &self,
-        package: &Package,
+        package: &SelectedPackage,
         binary: &Utf8Path,
         pool: Option<Pool>,
         filter: Vec<String>,
@@ -202,7 +203,7 @@ impl Shared<'_> {
 impl Source for Shared<'_> {
     /// The starts of one package's binary: as the user, as root with a network
     /// of its own, as root on the host.
-    fn jobs(&self, package: &Package, binary: &Utf8Path) -> Vec<Job> {
+    fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job> {
         let mut jobs = Vec::new();
         for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
             if let Some(filter) = self.filter(package, pool) {
@@ -214,7 +215,7 @@ impl Source for Shared<'_> {
 
     fn again(&self, job: &Job, root: &str, time: u32) -> Job {
         let mut again = job.clone();
-        again.arguments = self.arguments(vec![format!("-test.run={}", exactly(root))]);
+        again.arguments = self.arguments(vec![format!("-test.run={}", suites::exactly(root))]);
         again.again = Some((root.to_owned(), time));
         again.expected = self
             .history
@@ -245,19 +246,6 @@ fn base(import_path: &str) -> &str {
     }
 }
 
-/// A regular expression for one name.
-pub(super) fn exactly(name: &str) -> String {
-    let mut out = String::from("^");
-    for character in name.chars() {
-        if "\\.+*?()|[]{}^$".contains(character) {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out.push('$');
-    out
-}
-
 fn one_of(names: &[&str]) -> Option<String> {
     // Names of Go functions have no characters that mean something else.
     (!names.is_empty()).then(|| format!("^({})$", names.join("|")))
@@ -281,8 +269,8 @@ mod tests {
 
     #[test]
     fn names_are_quoted() {
-        assert_eq!(exactly("TestA"), "^TestA$");
-        assert_eq!(exactly("a.b+(c)"), r"^a\.b\+\(c\)$");
+        assert_eq!(suites::exactly("TestA"), "^TestA$");
+        assert_eq!(suites::exactly("a.b+(c)"), r"^a\.b\+\(c\)$");
         assert_eq!(one_of(&["A", "B"]).unwrap(), "^(A|B)$");
         assert_eq!(one_of(&[]), None);
     }

@@ -2,18 +2,11 @@
 //! `unit-tests` runs them.
 
 mod buildx;
-mod finish;
 mod flags;
 mod jobs;
-mod live;
 mod plan;
 mod recipe;
-mod report;
-mod said;
 mod select;
-mod session;
-pub(super) mod suites;
-mod summary;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,10 +14,14 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 
-use super::args::{Chosen, ResultArgs};
+use super::args::{ResultArgs, Selection};
 use super::discovered;
 use super::leg::Leg;
 use super::no_time_span;
+use super::results::report::Report;
+use super::results::selected::SelectedPackage;
+use super::results::session::{Session, Source};
+use super::results::{finish, live};
 use crate::app::App;
 use flags::Flags;
 use foundation::ctx::abilities::{Abilities, Root};
@@ -40,20 +37,17 @@ use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::typed;
 use foundation::ui;
 use jobs::Shared;
-use report::Report;
-use select::Package;
-use session::{Session, Source};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnitArgs {
     #[command(flatten)]
-    pub chosen: Chosen,
+    pub chosen: Selection,
     /// Only tests that match, as for go; `-run` too
     #[arg(long, value_name = "REGEXP")]
     pub run: Option<String>,
     /// Where they run
     #[arg(long = "in", value_enum, value_name = "PLACE", default_value = "here")]
-    pub place: Place,
+    pub place: Location,
     /// Which of them run as root
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub sudo: Sudo,
@@ -93,7 +87,7 @@ pub enum Sudo {
 
 /// Where tests run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Place {
+pub enum Location {
     /// On this host
     #[default]
     Here,
@@ -107,7 +101,7 @@ const GOS_LIMIT: Duration = Duration::from_mins(10);
 pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let flags = sorted(args)?;
-    if args.place == Place::Buildx {
+    if args.place == Location::Buildx {
         return buildx::run(app, args, &flags);
     }
     app.ctx.needs_linux("test unit")?;
@@ -171,7 +165,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
 pub(super) fn check(args: &UnitArgs) -> Result<()> {
     let flags = sorted(args)?;
     timeout(&flags)?;
-    if args.place == Place::Buildx {
+    if args.place == Location::Buildx {
         buildx::check(args, &flags)?;
     }
     Ok(())
@@ -220,13 +214,13 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
 /// Import paths of the checkout's packages with tests: binaries of one name
 /// must not meet.
 fn every_package(app: &App<'_>, dir: &Utf8Path) -> Result<Vec<String>> {
-    let tests = discovered::in_checkout(app, dir, &Chosen::default())?;
+    let tests = discovered::in_checkout(app, dir, &Selection::default())?;
     let mut all: Vec<String> = tests.into_iter().map(|test| test.package).collect();
     all.dedup();
     Ok(all)
 }
 
-fn planned(shared: &Shared<'_>, packages: &[Package], links: &[Link], from: &str) -> Plan {
+fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], from: &str) -> Plan {
     let jobs: Vec<Job> = packages
         .iter()
         .flat_map(|package| {
@@ -245,7 +239,7 @@ fn planned(shared: &Shared<'_>, packages: &[Package], links: &[Link], from: &str
     plan
 }
 
-fn root_note(package: &Package) -> Option<(&str, String)> {
+fn root_note(package: &SelectedPackage) -> Option<(&str, String)> {
     let mut roots = package
         .roots
         .iter()
@@ -274,7 +268,7 @@ struct What<'a> {
     args: &'a UnitArgs,
     /// Of several machines.
     leg: Option<Leg>,
-    packages: Vec<Package>,
+    packages: Vec<SelectedPackage>,
     links: Vec<Link>,
     before: Option<Failed>,
     plan: Plan,
@@ -295,7 +289,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
     shared.logs.clone_from(&record.dir);
     let size = jobs_at_once(args);
-    let packages: BTreeMap<String, Package> = what
+    let packages: BTreeMap<String, SelectedPackage> = what
         .packages
         .into_iter()
         .map(|package| (package.name.clone(), package))

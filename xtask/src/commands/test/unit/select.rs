@@ -2,38 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use gotest::{Kind, Need, Test};
 
 use super::Sudo;
+use crate::commands::test::results::selected::{Function, SelectedPackage};
 use foundation::ctx::abilities::Abilities;
 use foundation::record::results::Failed;
 use foundation::run::gotest::Pool;
-
-/// A package with tests.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Package {
-    /// Import path.
-    pub(super) name: String,
-    pub(super) folder: Utf8PathBuf,
-    /// Its test functions.
-    pub(super) roots: Vec<Function>,
-    /// Only these are run; none: all.
-    pub(super) only: Option<Vec<String>>,
-}
-
-/// A test function, with its suite's methods and subtests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Function {
-    pub(super) name: String,
-    /// None: as the user, beside all others.
-    pub(super) pool: Option<Pool>,
-    /// Why it is root's.
-    pub(super) why: Option<String>,
-    pub(super) left_out: Option<String>,
-    /// Subtests and methods that are left out, each with its reason.
-    pub(super) parts_left_out: Vec<(String, String)>,
-}
 
 /// By package, in their order.
 pub(super) fn packages(
@@ -41,8 +17,8 @@ pub(super) fn packages(
     tests: &[Test],
     sudo: Sudo,
     abilities: &mut Abilities,
-) -> Vec<Package> {
-    let mut packages: BTreeMap<&str, Package> = BTreeMap::new();
+) -> Vec<SelectedPackage> {
+    let mut packages: BTreeMap<&str, SelectedPackage> = BTreeMap::new();
     let mut roots: HashMap<(&str, &str), usize> = HashMap::new();
     for test in tests {
         let package = packages.entry(&test.package).or_default();
@@ -123,7 +99,7 @@ fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String
 }
 
 /// Only what failed the last time.
-pub(super) fn only_failed(packages: Vec<Package>, failed: &Failed) -> Vec<Package> {
+pub(super) fn only_failed(packages: Vec<SelectedPackage>, failed: &Failed) -> Vec<SelectedPackage> {
     packages
         .into_iter()
         .filter_map(|mut package| {
@@ -138,29 +114,4 @@ pub(super) fn only_failed(packages: Vec<Package>, failed: &Failed) -> Vec<Packag
             Some(package)
         })
         .collect()
-}
-
-impl Package {
-    /// What is left out of it: name and reason.
-    pub(super) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.roots.iter().flat_map(|root| {
-            let whole = root
-                .left_out
-                .as_deref()
-                .map(|why| (root.name.as_str(), why));
-            let parts = root
-                .parts_left_out
-                .iter()
-                .filter(|_| root.left_out.is_none())
-                .map(|(name, why)| (name.as_str(), why.as_str()));
-            whole.into_iter().chain(parts)
-        })
-    }
-
-    /// Test functions that run in `pool`.
-    pub(super) fn in_pool(&self, pool: Option<Pool>) -> impl Iterator<Item = &Function> {
-        self.roots
-            .iter()
-            .filter(move |root| root.left_out.is_none() && root.pool == pool)
-    }
 }

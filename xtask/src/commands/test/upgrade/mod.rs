@@ -15,9 +15,9 @@ use talos::version::LOCAL_REGISTRY_PORT;
 
 use super::args::ResultArgs;
 use super::infrastructure::Registries;
-use super::names::Wanted;
-use super::unit::suites::Suites;
-use super::{binary, names, unit};
+use super::names::SelectedTests;
+use super::results::suites::{self, Suites};
+use super::{binary, names};
 use crate::app::App;
 use crate::commands::cluster::relay;
 use crate::commands::installer::{self, InstallerArgs};
@@ -76,7 +76,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
     let wanted = wanted(args, &suites)?;
     let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
-        return Ok(unit::suites::nothing_failed());
+        return Ok(suites::nothing_failed());
     };
     let network = network(args)?;
     let registries = Registries::before(app, &checkout)?;
@@ -112,7 +112,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         start_relay(app, relaying)?;
     }
     let before = network::bridges();
-    let code = unit::suites::run(app, &args.results, &suites);
+    let code = suites::run(app, &args.results, &suites);
     if !app.is_dry() {
         note_bridges_since(app, &before);
     }
@@ -123,8 +123,8 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
 }
 
 /// The suites that are named, or all of a track.
-fn wanted(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<Wanted> {
-    let mut wanted = Wanted::of(&args.suites, suites)?;
+fn wanted(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<SelectedTests> {
+    let mut wanted = SelectedTests::of(&args.suites, suites)?;
     if let Some(track) = args.track {
         wanted.pattern = Some(format!("TestIntegration/.+-TR{track}"));
         // Which they are is in the names that a run says.

@@ -8,9 +8,10 @@
     reason = "tests make their own small worlds"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../in_lab/mod.rs"]
 mod in_lab;
-#[path = "cluster/profiles.rs"]
 mod profiles;
 
 use std::process::Stdio;

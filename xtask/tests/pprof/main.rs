@@ -6,20 +6,13 @@
     reason = "tests make their own small worlds"
 )]
 
-#[path = "pprof/browser.rs"]
 mod browser;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "pprof/fetching.rs"]
 mod fetching;
-#[path = "pprof/forms.rs"]
 mod forms;
-#[path = "pprof/node.rs"]
 mod node;
-#[path = "pprof/page.rs"]
 mod page;
-#[path = "pprof/screen.rs"]
 mod screen;
-#[path = "pprof/series.rs"]
 mod series;
-#[path = "pprof/sources.rs"]
 mod sources;

@@ -10,8 +10,8 @@
     reason = "tests make their own small worlds"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "upgrade/releases.rs"]
 mod releases;
 
 use std::process::Command;

@@ -5,12 +5,9 @@
     reason = "tests make, start and signal what is their own"
 )]
 
-#[path = "plans/cluster.rs"]
 mod cluster;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "plans/fake.rs"]
 mod fake;
-#[path = "plans/refused.rs"]
 mod refused;
-#[path = "plans/scripts.rs"]
 mod scripts;

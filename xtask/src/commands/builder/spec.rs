@@ -14,7 +14,7 @@ const NAME: &str = "local1";
 const ENTITLEMENT: &str = "security.insecure";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct BuilderSpec {
     pub(super) name: String,
     pub(super) driver: BuilderDriver,
     /// `--driver-opt`s in the order in which they are given.
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub(super) max_used_space: Option<(u64, Utf8PathBuf)>,
 }
 
-impl Wanted {
+impl BuilderSpec {
     /// # Errors
     /// Settings that cannot be meant.
     pub(super) fn of(ctx: &Ctx) -> Result<Self> {
@@ -142,8 +142,8 @@ fn wrong(cause: &str) -> Failure {
 mod tests {
     use super::*;
 
-    pub(crate) fn guides() -> Wanted {
-        Wanted {
+    pub(crate) fn guides() -> BuilderSpec {
+        BuilderSpec {
             name: NAME.to_owned(),
             driver: BuilderDriver::DockerContainer,
             options: vec![("network".to_owned(), "host".to_owned())],

@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use gotest::events::{Counts, Package, State, Verdict};
 use serde_json::{Value, json};
 
-use super::super::leg::Leg;
-use super::select::Package as Chosen;
+use super::selected::SelectedPackage;
 use super::session::Outcome;
+use crate::commands::test::leg::Leg;
 use foundation::record::results::{Failed, Outcome as Remembered};
 
 /// All of a run.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
-    pub(super) outcomes: &'a BTreeMap<String, Outcome>,
-    pub(super) chosen: &'a BTreeMap<String, Chosen>,
-    pub(super) seconds: f64,
-    pub(super) interrupted: bool,
+pub(in crate::commands::test) struct Report<'a> {
+    pub(in crate::commands::test) outcomes: &'a BTreeMap<String, Outcome>,
+    pub(in crate::commands::test) chosen: &'a BTreeMap<String, SelectedPackage>,
+    pub(in crate::commands::test) seconds: f64,
+    pub(in crate::commands::test) interrupted: bool,
     /// Of several machines.
-    pub(super) leg: Option<&'a Leg>,
+    pub(in crate::commands::test) leg: Option<&'a Leg>,
 }
 
 impl Report<'_> {
     /// Subtests count too. What is flaky has not failed.
-    pub(super) fn counts(&self) -> Counts {
+    pub(in crate::commands::test) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for outcome in self.outcomes.values() {
             let forgiven = outcome.forgiven();
@@ -43,13 +43,13 @@ impl Report<'_> {
         sum
     }
 
-    pub(super) fn runs(&self) -> impl Iterator<Item = &Package> {
+    pub(in crate::commands::test) fn runs(&self) -> impl Iterator<Item = &Package> {
         self.outcomes.values().flat_map(|outcome| &outcome.runs)
     }
 
     /// Whether nothing was run; a function whose suites are all others has run
     /// nothing either.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::commands::test) fn is_empty(&self) -> bool {
         let mut runs = self.runs();
         !runs.any(|run| {
             let mut names = run.tests.iter().map(|test| &test.name);
@@ -58,11 +58,11 @@ impl Report<'_> {
     }
 
     /// Import path and test function.
-    pub(super) fn failed(&self) -> Vec<(&str, &str)> {
+    pub(in crate::commands::test) fn failed(&self) -> Vec<(&str, &str)> {
         self.each(|outcome| outcome.failed())
     }
 
-    pub(super) fn flaky(&self) -> Vec<(&str, &str)> {
+    pub(in crate::commands::test) fn flaky(&self) -> Vec<(&str, &str)> {
         self.each(|outcome| outcome.flaky())
     }
 
@@ -76,7 +76,7 @@ impl Report<'_> {
     }
 
     /// Package, test, reason.
-    pub(super) fn left_out(&self) -> Vec<(&str, &str, &str)> {
+    pub(in crate::commands::test) fn left_out(&self) -> Vec<(&str, &str, &str)> {
         let each = self.chosen.iter();
         each.flat_map(|(package, chosen)| {
             let left_out = chosen.left_out();
@@ -86,7 +86,7 @@ impl Report<'_> {
     }
 
     /// Tests of binaries that ended early which never began.
-    pub(super) fn not_run(&self) -> Vec<(&str, &str)> {
+    pub(in crate::commands::test) fn not_run(&self) -> Vec<(&str, &str)> {
         let mut out = Vec::new();
         for (package, outcome) in self.outcomes {
             let cut = outcome.failed_by_itself().is_some_and(Verdict::cut_short);
@@ -107,7 +107,7 @@ impl Report<'_> {
         out
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::commands::test) fn json(&self) -> Value {
         let counts = self.counts();
         let packages: Vec<Value> = self
             .outcomes
@@ -143,7 +143,7 @@ impl Report<'_> {
         value
     }
 
-    pub(super) fn junit(&self) -> String {
+    pub(in crate::commands::test) fn junit(&self) -> String {
         let outcomes = self.outcomes.iter();
         let forgiven: BTreeMap<&str, _> = outcomes
             .map(|(package, outcome)| (package.as_str(), outcome.forgiven()))
@@ -154,7 +154,7 @@ impl Report<'_> {
     }
 
     /// Test functions, methods and whole packages.
-    pub(super) fn remembered(&self) -> Vec<Remembered> {
+    pub(in crate::commands::test) fn remembered(&self) -> Vec<Remembered> {
         let mut out = Vec::new();
         for (name, outcome) in self.outcomes {
             let forgiven = outcome.forgiven();
@@ -177,7 +177,7 @@ impl Report<'_> {
     }
 
     /// What `--rerun-failed` runs next. What was not run this time stays.
-    pub(super) fn next_failed(&self, before: Option<Failed>) -> Failed {
+    pub(in crate::commands::test) fn next_failed(&self, before: Option<Failed>) -> Failed {
         let mut failed = before.unwrap_or_default();
         for (name, outcome) in self.outcomes {
             if outcome.runs.is_empty() && outcome.broken.is_none() {

@@ -13,7 +13,7 @@ use ::pprof::{Error, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::FetchArgs;
-use super::kept::{Kept, Room, no_room};
+use super::kept::{Kept, Memory, no_room};
 use super::kind::Kind;
 use super::load;
 use super::sources::BUILD_LABEL;
@@ -65,7 +65,7 @@ pub(super) struct Keeping {
     dir: Option<Utf8PathBuf>,
     stamp: String,
     /// Of those that are looked at when all have come.
-    room: Room,
+    room: Memory,
 }
 
 impl Keeping {
@@ -74,14 +74,14 @@ impl Keeping {
         Self {
             dir: Some(dir.to_owned()),
             stamp: stamp.to_owned(),
-            room: Room::default(),
+            room: Memory::default(),
         }
     }
 
     /// Saved, and looked at later.
     pub(super) fn put_away(dir: &Utf8Path, stamp: &str) -> Self {
         Self {
-            room: Room::none(),
+            room: Memory::none(),
             ..Self::saved(dir, stamp)
         }
     }
@@ -91,7 +91,7 @@ impl Keeping {
         Self {
             dir: None,
             stamp: String::new(),
-            room: Room::default(),
+            room: Memory::default(),
         }
     }
 }

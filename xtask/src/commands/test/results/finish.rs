@@ -4,9 +4,9 @@
 use camino::Utf8Path;
 use gotest::events::{Package, Verdict};
 
-use super::super::args::ResultArgs;
 use super::report::Report;
 use crate::app::App;
+use crate::commands::test::args::ResultArgs;
 use foundation::ctx::probe;
 use foundation::failure::{Because, Exit, Result};
 use foundation::record::files;
@@ -15,7 +15,7 @@ use foundation::run::gotest::Stop;
 use foundation::ui;
 
 /// Reports and memory; none of them changes what came of the tests.
-pub(super) fn write(
+pub(in crate::commands::test) fn write(
     app: &App<'_>,
     args: &ResultArgs,
     report: &Report<'_>,
@@ -62,7 +62,7 @@ fn of_another_go(checkout: &Utf8Path) -> Option<String> {
 }
 
 /// For people, and for programs where they are asked for.
-pub(super) fn write_reports(
+pub(in crate::commands::test) fn write_reports(
     app: &App<'_>,
     args: &ResultArgs,
     report: &Report<'_>,
@@ -90,15 +90,20 @@ pub(super) fn write_reports(
 }
 
 /// What a run is judged by.
-pub(super) struct Terms<'a> {
-    pub(super) results: &'a ResultArgs,
+pub(in crate::commands::test) struct Terms<'a> {
+    pub(in crate::commands::test) results: &'a ResultArgs,
     /// Tests that cannot run here are a failure.
-    pub(super) strict: bool,
+    pub(in crate::commands::test) strict: bool,
     /// Some tests were asked for: what shows all that there are.
-    pub(super) list: Option<&'a str>,
+    pub(in crate::commands::test) list: Option<&'a str>,
 }
 
-pub(super) fn exit_code(app: &App<'_>, terms: &Terms<'_>, report: &Report<'_>, stop: Stop) -> u8 {
+pub(in crate::commands::test) fn exit_code(
+    app: &App<'_>,
+    terms: &Terms<'_>,
+    report: &Report<'_>,
+    stop: Stop,
+) -> u8 {
     if stop == Stop::Interrupted {
         return Exit::Interrupted.code();
     }

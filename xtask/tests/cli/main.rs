@@ -6,14 +6,10 @@
     reason = "tests make, start and signal what is their own"
 )]
 
-#[path = "cli/checkout.rs"]
 mod checkout;
-#[path = "cli/colour.rs"]
 mod colour;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "cli/help.rs"]
 mod help;
-#[path = "cli/typed.rs"]
 mod typed;
-#[path = "cli/usage.rs"]
 mod usage;

@@ -7,8 +7,8 @@
     reason = "tests start and signal their own processes"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "test_unit/watched.rs"]
 mod watched;
 
 use std::os::unix::fs::MetadataExt;

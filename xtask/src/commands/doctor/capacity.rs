@@ -3,8 +3,8 @@
 use camino::Utf8Path;
 use talos::names::{MAX_SOCKET_PATH, NodeSocket, check_socket_paths};
 
-use super::asked::Asked;
 use super::finding::Finding;
+use super::inputs::Inputs;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::disk::{self, Room};
 use foundation::ctx::host::Host;
@@ -17,18 +17,18 @@ const DISK_MIB: u64 = 6144;
 const CACHE_MIB: u64 = 2048;
 const OUT_MIB: u64 = 4096;
 
-pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
+pub(super) fn memory(inputs: &Inputs) -> Vec<Finding> {
     let Some(memory) = Host::memory() else {
         return Vec::new();
     };
-    let view = ClusterView::look(&asked.ctx, asked.settings.name.as_str());
+    let view = ClusterView::look(&inputs.ctx, inputs.settings.name.as_str());
     if !view.members.is_empty() {
         let text = format!("cluster `{}` has its memory already", view.name);
         return vec![Finding::ok("memory", text)];
     }
-    let size = &asked.size;
+    let size = &inputs.size;
     let (needed, available) = (
-        asked.settings.mib(size.controlplanes, size.workers),
+        inputs.settings.mib(size.controlplanes, size.workers),
         memory.available / MIB,
     );
     let cluster = format!(
@@ -59,24 +59,24 @@ pub(super) fn memory(asked: &Asked) -> Vec<Finding> {
     vec![Finding::ok("memory", text)]
 }
 
-pub(super) fn disks(asked: &Asked) -> Vec<Finding> {
-    let mut findings = vec![state_disk(asked)];
+pub(super) fn disks(inputs: &Inputs) -> Vec<Finding> {
+    let mut findings = vec![state_disk(inputs)];
     findings.extend(enough(
         "disk-cache",
-        &asked.ctx.dirs.cache,
+        &inputs.ctx.dirs.cache,
         CACHE_MIB,
         "the lab's parts",
     ));
-    if let Some(checkout) = asked.checkout() {
+    if let Some(checkout) = inputs.checkout() {
         findings.extend(enough("disk-out", &checkout.out(), OUT_MIB, "builds"));
     }
     findings
 }
 
 /// talosctl allocates each node's disk beforehand, unless told not to.
-fn state_disk(asked: &Asked) -> Finding {
+fn state_disk(inputs: &Inputs) -> Finding {
     let id = "disk-state";
-    let dir = asked.state_dir();
+    let dir = inputs.state_dir();
     let Some(room) = disk::room(&dir) else {
         return Finding::warn(
             id,
@@ -86,14 +86,14 @@ fn state_disk(asked: &Asked) -> Finding {
     if dir.is_dir() {
         return Finding::ok(id, format!("{} free on `{}`", gib(room.free), room.on));
     }
-    let each = asked
+    let each = inputs
         .flag("--disk")
         .and_then(|mib| mib.parse().ok())
         .unwrap_or(DISK_MIB);
     let needed = each
-        .saturating_mul(u64::from(asked.nodes()))
+        .saturating_mul(u64::from(inputs.nodes()))
         .saturating_mul(MIB);
-    node_disks(&room, needed, asked.switch("--disk-preallocate", true))
+    node_disks(&room, needed, inputs.switch("--disk-preallocate", true))
 }
 
 fn node_disks(room: &Room, needed: u64, preallocate: bool) -> Finding {
@@ -137,12 +137,12 @@ fn gib(bytes: u64) -> String {
 }
 
 /// QEMU would die of it after talosctl has reported success (T6).
-pub(super) fn sockets(asked: &Asked) -> Vec<Finding> {
-    let dir = asked.state_dir();
-    let nodes = asked
+pub(super) fn sockets(inputs: &Inputs) -> Vec<Finding> {
+    let dir = inputs.state_dir();
+    let nodes = inputs
         .settings
         .name
-        .nodes(asked.size.controlplanes, asked.size.workers);
+        .nodes(inputs.size.controlplanes, inputs.size.workers);
     let longest = nodes
         .iter()
         .flat_map(|node| NodeSocket::ALWAYS.map(|socket| dir.join(socket.file(node))))

@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// What is going on.
 #[derive(Debug)]
-pub(super) struct Live<'a> {
+pub(in crate::commands::test) struct Live<'a> {
     ui: &'a Ui,
     /// Whether there is a terminal to draw on.
     draws: bool,
@@ -26,11 +26,11 @@ pub(super) struct Live<'a> {
     last: Option<Instant>,
     began: Instant,
     running: BTreeMap<usize, Job>,
-    pub(super) passed: usize,
-    pub(super) failed: usize,
-    pub(super) skipped: usize,
+    pub(in crate::commands::test) passed: usize,
+    pub(in crate::commands::test) failed: usize,
+    pub(in crate::commands::test) skipped: usize,
     /// Packages whose binaries are not linked yet.
-    pub(super) to_link: usize,
+    pub(in crate::commands::test) to_link: usize,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Job {
 const MOST_RUNNING: usize = 500;
 
 impl<'a> Live<'a> {
-    pub(super) fn new(ui: &'a Ui) -> Self {
+    pub(in crate::commands::test) fn new(ui: &'a Ui) -> Self {
         Self {
             ui,
             draws: ui.can_draw(),
@@ -62,7 +62,13 @@ impl<'a> Live<'a> {
         }
     }
 
-    pub(super) fn started(&mut self, number: usize, package: &str, as_root: bool, expected: f64) {
+    pub(in crate::commands::test) fn started(
+        &mut self,
+        number: usize,
+        package: &str,
+        as_root: bool,
+        expected: f64,
+    ) {
         let job = Job {
             package: package.to_owned(),
             as_root,
@@ -73,11 +79,11 @@ impl<'a> Live<'a> {
         self.running.insert(number, job);
     }
 
-    pub(super) fn ended(&mut self, number: usize) {
+    pub(in crate::commands::test) fn ended(&mut self, number: usize) {
         self.running.remove(&number);
     }
 
-    pub(super) fn event(&mut self, number: usize, event: &Event) {
+    pub(in crate::commands::test) fn event(&mut self, number: usize, event: &Event) {
         let (Some(job), Some(test)) = (self.running.get_mut(&number), &event.test) else {
             return;
         };
@@ -94,7 +100,7 @@ impl<'a> Live<'a> {
     }
 
     /// One of those tests that are counted as they end.
-    pub(super) fn count(&mut self, state: Option<State>) {
+    pub(in crate::commands::test) fn count(&mut self, state: Option<State>) {
         match state {
             Some(State::Passed) => self.passed += 1,
             Some(State::Failed) => self.failed += 1,
@@ -103,14 +109,14 @@ impl<'a> Live<'a> {
         }
     }
 
-    pub(super) fn test_ended(&mut self, number: usize, test: &str) {
+    pub(in crate::commands::test) fn test_ended(&mut self, number: usize, test: &str) {
         if let Some(job) = self.running.get_mut(&number) {
             job.tests.retain(|(name, _)| name != test);
         }
     }
 
     /// Take the picture away, for text that stays.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::commands::test) fn clear(&mut self) {
         if self.drawn > 0 {
             self.ui.draw(self.drawn, "");
             self.drawn = 0;
@@ -118,7 +124,7 @@ impl<'a> Live<'a> {
     }
 
     /// `left`: seconds of work that wait, and how many can run at once.
-    pub(super) fn tick(&mut self, left: f64, size: usize) {
+    pub(in crate::commands::test) fn tick(&mut self, left: f64, size: usize) {
         let is_due = self.last.is_none_or(|last| last.elapsed() >= EVERY);
         if !self.draws || !is_due {
             return;
@@ -231,19 +237,19 @@ impl Job {
 }
 
 /// Without the part that all packages share.
-pub(super) fn short(package: &str) -> &str {
+pub(in crate::commands::test) fn short(package: &str) -> &str {
     package
         .strip_prefix("github.com/siderolabs/talos/")
         .unwrap_or(package)
 }
 
 /// As [`short`], for people.
-pub(super) fn shown(package: &str) -> Cow<'_, str> {
+pub(in crate::commands::test) fn shown(package: &str) -> Cow<'_, str> {
     one_line(short(package))
 }
 
 /// `1m05s`, `3.2s`.
-pub(super) fn clock(seconds: f64) -> String {
+pub(in crate::commands::test) fn clock(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");
     }

@@ -14,7 +14,7 @@ pub(crate) const DATA: &str = "/var/lib/registry";
 
 /// What is there of one registry.
 #[derive(Debug, Clone)]
-pub(crate) enum Stand {
+pub(crate) enum RegistryState {
     Absent,
     /// The container of that name, which publishes that port.
     Ours(Container),
@@ -33,9 +33,9 @@ pub(crate) enum Stand {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Stood {
+pub(crate) struct RegistryView {
     pub(crate) spec: Spec,
-    pub(crate) stand: Stand,
+    pub(crate) state: RegistryState,
     /// As a registry does.
     pub(crate) answers: bool,
     /// Why its container does not, as its log has it.
@@ -46,7 +46,7 @@ pub(crate) struct Stood {
 ///
 /// # Errors
 /// When docker does not answer.
-pub(crate) fn look(specs: &[Spec]) -> Result<Vec<Stood>> {
+pub(crate) fn look(specs: &[Spec]) -> Result<Vec<RegistryView>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
     specs
@@ -55,9 +55,9 @@ pub(crate) fn look(specs: &[Spec]) -> Result<Vec<Stood>> {
             let container = found.iter().find(|found| found.name == spec.name);
             let answers = mirrors::is_registry(spec.port);
             let lives = container.is_some_and(|found| found.state != State::Stopped);
-            Ok(Stood {
+            Ok(RegistryView {
                 spec: spec.clone(),
-                stand: stand(spec, container, answers)?,
+                state: state_of(spec, container, answers)?,
                 answers,
                 reason: (lives && !answers)
                     .then(|| containers::telling_lines(&spec.name).pop())
@@ -67,20 +67,22 @@ pub(crate) fn look(specs: &[Spec]) -> Result<Vec<Stood>> {
         .collect()
 }
 
-fn stand(spec: &Spec, container: Option<&Container>, answers: bool) -> Result<Stand> {
+fn state_of(spec: &Spec, container: Option<&Container>, answers: bool) -> Result<RegistryState> {
     Ok(match container {
-        Some(container) if !container.publishes(spec.port) => Stand::NotIt {
+        Some(container) if !container.publishes(spec.port) => RegistryState::NotIt {
             why: format!(
                 "container `{}` ({}) does not publish port {}",
                 container.name, container.image, spec.port
             ),
         },
-        Some(container) if container.state != State::Stopped => Stand::Ours(container.clone()),
+        Some(container) if container.state != State::Stopped => {
+            RegistryState::Ours(container.clone())
+        }
         stopped => match (holder(spec.port)?, stopped) {
-            (Some(who), _) if !answers => Stand::Taken { who },
-            (Some(who), _) => Stand::Other { who },
-            (None, Some(container)) => Stand::Ours(container.clone()),
-            (None, None) => Stand::Absent,
+            (Some(who), _) if !answers => RegistryState::Taken { who },
+            (Some(who), _) => RegistryState::Other { who },
+            (None, Some(container)) => RegistryState::Ours(container.clone()),
+            (None, None) => RegistryState::Absent,
         },
     })
 }
@@ -95,25 +97,27 @@ fn holder(port: u16) -> Result<Option<String>> {
     })
 }
 
-impl Stood {
+impl RegistryView {
     pub(crate) fn container(&self) -> Option<&Container> {
-        match &self.stand {
-            Stand::Ours(container) => Some(container),
+        match &self.state {
+            RegistryState::Ours(container) => Some(container),
             _ => None,
         }
     }
 
     /// In a word, stable for programs.
     pub(crate) fn state(&self) -> &'static str {
-        match &self.stand {
-            Stand::Absent => "absent",
-            Stand::Ours(container) if container.state == State::Running && !self.answers => {
+        match &self.state {
+            RegistryState::Absent => "absent",
+            RegistryState::Ours(container)
+                if container.state == State::Running && !self.answers =>
+            {
                 "silent"
             }
-            Stand::Ours(container) => container.state.as_str(),
-            Stand::Other { .. } => "other",
-            Stand::Taken { .. } => "taken",
-            Stand::NotIt { .. } => "not-it",
+            RegistryState::Ours(container) => container.state.as_str(),
+            RegistryState::Other { .. } => "other",
+            RegistryState::Taken { .. } => "taken",
+            RegistryState::NotIt { .. } => "not-it",
         }
     }
 
@@ -134,8 +138,8 @@ impl Stood {
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         let spec = &self.spec;
-        match &self.stand {
-            Stand::Ours(container) => {
+        match &self.state {
+            RegistryState::Ours(container) => {
                 if !container.is_ours {
                     remarks.push("made by hand, and used as it is".to_owned());
                 }
@@ -152,17 +156,17 @@ impl Stood {
                     remarks.push(format!("it pulls from {text}, and should from {wanted}"));
                 }
             }
-            Stand::Other { who } => {
+            RegistryState::Other { who } => {
                 remarks.push(format!("{who} answers there, and is used as it is"));
             }
-            Stand::Taken { who } => {
+            RegistryState::Taken { who } => {
                 remarks.push(format!(
                     "port {} is held by {who}, which is no registry",
                     spec.port
                 ));
             }
-            Stand::NotIt { why } => remarks.push(why.clone()),
-            Stand::Absent => {}
+            RegistryState::NotIt { why } => remarks.push(why.clone()),
+            RegistryState::Absent => {}
         }
         remarks.extend(self.reason.iter().map(|line| format!("its log: {line}")));
         remarks
@@ -195,7 +199,7 @@ pub(crate) const UPSTREAM: &str = "REGISTRY_PROXY_REMOTEURL";
 ///
 /// # Errors
 /// When anything is.
-pub(crate) fn check(stood: &[Stood]) -> Result<()> {
+pub(crate) fn check(views: &[RegistryView]) -> Result<()> {
     if let Some(host) = docker::engine_elsewhere()? {
         return Err(Failure::new(
             Exit::HostNotReady,
@@ -204,25 +208,25 @@ pub(crate) fn check(stood: &[Stood]) -> Result<()> {
         .cause("what it publishes on 127.0.0.1 is not on this machine's, where builds push and clusters pull")
         .hint("docker context use default; unset DOCKER_HOST"));
     }
-    let in_the_way: Vec<String> = stood
+    let in_the_way: Vec<String> = views
         .iter()
-        .filter_map(|stood| {
-            let text = match &stood.stand {
-                Stand::Taken { who } => format!("held by {who}, which is no registry"),
-                Stand::NotIt { why } => why.clone(),
+        .filter_map(|view| {
+            let text = match &view.state {
+                RegistryState::Taken { who } => format!("held by {who}, which is no registry"),
+                RegistryState::NotIt { why } => why.clone(),
                 _ => return None,
             };
             Some(format!(
                 "127.0.0.1:{} for {}: {text}",
-                stood.spec.port, stood.spec.host
+                view.spec.port, view.spec.host
             ))
         })
         .collect();
     if in_the_way.is_empty() {
         return Ok(());
     }
-    let is_name = stood.iter().find_map(|stood| match &stood.stand {
-        Stand::NotIt { .. } => Some(stood.spec.name.clone()),
+    let is_name = views.iter().find_map(|view| match &view.state {
+        RegistryState::NotIt { .. } => Some(view.spec.name.clone()),
         _ => None,
     });
     let mut failure = Failure::new(

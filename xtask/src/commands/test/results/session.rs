@@ -1,27 +1,31 @@
-//! A run as it goes: what comes of each package, what is run again, what is
-//! said about it at once.
+//! A run as it goes: the outcome of each package, tests that run again, and
+//! what is printed meanwhile: the output of a failed test, once and in full, and
+//! a line for each package and suite.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
 
 use camino::Utf8Path;
 use gotest::events::{Package, State, Verdict};
 
-use super::super::args::ResultArgs;
-use super::live::{Live, short, shown};
-use super::select::Package as Chosen;
+use super::live::{Live, clock, short, shown};
+use super::selected::SelectedPackage;
+use crate::commands::test::args::ResultArgs;
 use foundation::failure::Failure;
+use foundation::run::exec_root::left;
 use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
-use foundation::ui::Ui;
+use foundation::ui::text::one_line;
+use foundation::ui::{Style, Ui};
 
 /// What came of one package.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(in crate::commands::test) struct Outcome {
     /// The first run of each of its jobs.
-    pub(super) runs: Vec<Package>,
+    pub(in crate::commands::test) runs: Vec<Package>,
     /// Tests that were run again: the results by test function.
-    pub(super) again: BTreeMap<String, Vec<Package>>,
+    pub(in crate::commands::test) again: BTreeMap<String, Vec<Package>>,
     /// Its tests could not be run at all.
-    pub(super) broken: Option<Failure>,
+    pub(in crate::commands::test) broken: Option<Failure>,
     /// Jobs that have not ended.
     pending: usize,
 }
@@ -29,7 +33,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Test functions that failed and did not pass later; what was cut off when
     /// that broke on which tests run has not failed.
-    pub(super) fn failed(&self) -> Vec<&str> {
+    pub(in crate::commands::test) fn failed(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
         let tests = self.runs.iter().flat_map(|run| &run.tests);
         let by_itself: HashSet<&str> = tests
@@ -44,13 +48,13 @@ impl Outcome {
     }
 
     /// Test functions that failed first and passed later.
-    pub(super) fn flaky(&self) -> Vec<&str> {
+    pub(in crate::commands::test) fn flaky(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
         roots.filter(|root| self.is_flaky(root)).collect()
     }
 
     /// Of these tests those that did not come to a good end.
-    pub(super) fn not_passed(&self, tests: &[String]) -> Vec<String> {
+    pub(in crate::commands::test) fn not_passed(&self, tests: &[String]) -> Vec<String> {
         let all = self.runs.iter().flat_map(|run| &run.tests);
         let good: HashSet<&str> = all
             .filter(|it| matches!(it.state, State::Passed | State::Skipped))
@@ -65,13 +69,13 @@ impl Outcome {
 
     /// Of what failed, by its root: whether it or all that it failed for passed
     /// later.
-    pub(super) fn forgiven(&self) -> impl Fn(&str) -> bool {
+    pub(in crate::commands::test) fn forgiven(&self) -> impl Fn(&str) -> bool {
         let (flaky, failed) = (at_or_above(&self.flaky()), at_or_above(&self.failed()));
         move |root| flaky.contains(root) && !failed.contains(root)
     }
 
     /// Names of all tests that began.
-    pub(super) fn began(&self) -> HashSet<&str> {
+    pub(in crate::commands::test) fn began(&self) -> HashSet<&str> {
         let tests = self.runs.iter().flat_map(|run| &run.tests);
         tests.map(|test| test.name.as_str()).collect()
     }
@@ -85,7 +89,7 @@ impl Outcome {
     }
 
     /// Whether something failed that no test of it can be blamed for.
-    pub(super) fn failed_by_itself(&self) -> Option<&Verdict> {
+    pub(in crate::commands::test) fn failed_by_itself(&self) -> Option<&Verdict> {
         let verdicts = self.runs.iter().filter_map(|run| run.verdict.as_ref());
         let mut bad = verdicts.filter(|verdict| verdict.cut_short());
         bad.next().or_else(|| {
@@ -109,39 +113,39 @@ fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
 const MOST_AGAIN: usize = 500;
 
 /// Where starts of binaries come from.
-pub(super) trait Source {
+pub(in crate::commands::test) trait Source {
     /// Those of one package's binary.
-    fn jobs(&self, package: &Chosen, binary: &Utf8Path) -> Vec<Job>;
+    fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job>;
 
     /// The same binary for one test; `time` from 1.
     fn again(&self, job: &Job, root: &str, time: u32) -> Job;
 }
 
-pub(super) struct Session<'a> {
-    pub(super) args: &'a ResultArgs,
-    pub(super) ui: &'a Ui,
-    pub(super) source: &'a dyn Source,
+pub(in crate::commands::test) struct Session<'a> {
+    pub(in crate::commands::test) args: &'a ResultArgs,
+    pub(in crate::commands::test) ui: &'a Ui,
+    pub(in crate::commands::test) source: &'a dyn Source,
     /// Whether the first package that fails is the last.
-    pub(super) fail_fast: bool,
-    pub(super) packages: &'a BTreeMap<String, Chosen>,
-    pub(super) binaries: BTreeMap<String, camino::Utf8PathBuf>,
-    pub(super) outcomes: BTreeMap<String, Outcome>,
-    pub(super) live: Live<'a>,
-    pub(super) size: usize,
+    pub(in crate::commands::test) fail_fast: bool,
+    pub(in crate::commands::test) packages: &'a BTreeMap<String, SelectedPackage>,
+    pub(in crate::commands::test) binaries: BTreeMap<String, camino::Utf8PathBuf>,
+    pub(in crate::commands::test) outcomes: BTreeMap<String, Outcome>,
+    pub(in crate::commands::test) live: Live<'a>,
+    pub(in crate::commands::test) size: usize,
     /// What was said of a test at once, so that it is said once.
-    pub(super) said: BTreeMap<usize, HashSet<String>>,
+    pub(in crate::commands::test) said: BTreeMap<usize, HashSet<String>>,
     /// A package that cannot be built, and the compiler's words about it: what
     /// is wrong with all is said once.
-    pub(super) unbuilt: Option<(String, String)>,
+    pub(in crate::commands::test) unbuilt: Option<(String, String)>,
     jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(
+    pub(in crate::commands::test) fn new(
         args: &'a ResultArgs,
         ui: &'a Ui,
         source: &'a dyn Source,
-        packages: &'a BTreeMap<String, Chosen>,
+        packages: &'a BTreeMap<String, SelectedPackage>,
         to_link: usize,
         size: usize,
     ) -> Self {
@@ -311,5 +315,192 @@ impl Observe for Session<'_> {
                 outcome.pending == 0
                     && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())
             })
+    }
+}
+
+/// Failed tests of one run of a package whose words are said.
+const MOST_SAID: usize = 1000;
+
+impl Session<'_> {
+    /// Text that stays; below it the picture goes on.
+    pub(in crate::commands::test) fn say(&mut self, text: &str) {
+        self.live.clear();
+        if self.args.json {
+            self.ui.report(text);
+        } else {
+            foundation::ui::print(text);
+        }
+    }
+
+    /// A test's words, whole, with a line before that says whose they are.
+    pub(in crate::commands::test) fn say_failed(
+        &mut self,
+        number: usize,
+        package: &Package,
+        root: &str,
+        again: Option<u32>,
+    ) {
+        let test = package.tests.iter().rev().find(|test| test.name == root);
+        let seconds = test.map_or(0.0, |test| test.seconds);
+        let output = || package.output_of(root);
+        self.say_failed_with(number, package, root, again, (seconds, &output));
+    }
+
+    fn say_failed_with(
+        &mut self,
+        number: usize,
+        package: &Package,
+        root: &str,
+        again: Option<u32>,
+        (seconds, output): (f64, &dyn Fn() -> String),
+    ) {
+        match self.said.get(&number).map_or(0, HashSet::len) {
+            // Each is looked for among all; the summary names them all.
+            MOST_SAID => return self.say("… and more: the summary names them\n"),
+            said if said > MOST_SAID => return,
+            _ => {}
+        }
+        let state = match again {
+            None => "FAIL".to_owned(),
+            Some(time) => format!("FAIL again (run {})", time + 1),
+        };
+        let title = format!(
+            "{state} {} {} ({})",
+            shown(&package.name),
+            one_line(root),
+            clock(seconds)
+        );
+        let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+        indent(&mut text, &output());
+        self.say(&text);
+    }
+
+    pub(in crate::commands::test) fn paint(&self, style: Style, text: &str) -> String {
+        if self.args.json {
+            text.to_owned()
+        } else {
+            self.ui.paint(style, text)
+        }
+    }
+
+    /// One line about a package's run, and what failed without having ended.
+    pub(in crate::commands::test) fn say_package(&mut self, number: usize, finished: &Finished) {
+        let results = &finished.results;
+        let again = finished.job.again.as_ref().map(|(_, time)| *time);
+        let not_passed = results.not_passed();
+        for root in results.failed_roots() {
+            if self.said.entry(number).or_default().insert(root.to_owned()) {
+                let tests = not_passed.get(root).map_or(&[][..], Vec::as_slice);
+                let own = tests.iter().rev().find(|test| test.name == root);
+                let seconds = own.map_or(0.0, |test| test.seconds);
+                let output = || tests.iter().map(|test| test.output.text()).collect();
+                self.say_failed_with(number, results, root, again, (seconds, &output));
+            }
+        }
+        self.said.remove(&number);
+        let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
+        if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
+            let title = format!("FAIL {}: {}", shown(&results.name), verdict.describe());
+            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+            indent(&mut text, &results.output.text());
+            self.say(&text);
+        }
+        if !finished.left.is_empty() {
+            let text = format!("{}: {}\n", shown(&results.name), left(&finished.left));
+            self.say(&text);
+        }
+        if again.is_none() {
+            self.say_line(finished, &verdict);
+        }
+    }
+
+    /// Why a package cannot be built; what is wrong with all is said once.
+    pub(in crate::commands::test) fn say_unbuilt(&mut self, package: &str, words: String) {
+        let title = format!("FAIL {}  cannot be built", shown(package));
+        let text = match &self.unbuilt {
+            Some((other, said)) if *said == words => {
+                let title = format!("{title}, as {}", shown(other));
+                format!("{}\n", self.paint(Style::Bad, &title))
+            }
+            _ => {
+                let mut text = format!("{}\n", self.paint(Style::Bad, &title));
+                indent(&mut text, &words);
+                self.unbuilt = Some((package.to_owned(), words));
+                text
+            }
+        };
+        self.say(&text);
+    }
+
+    fn say_line(&mut self, finished: &Finished, verdict: &Verdict) {
+        let results = &finished.results;
+        let counts = results.counts();
+        let mut line = if verdict.is_ok() {
+            self.paint(Style::Good, "ok  ")
+        } else {
+            self.paint(Style::Bad, "FAIL")
+        };
+        let _ = write!(line, " {}", shown(&results.name));
+        if finished.job.as_root {
+            line.push_str(" [root]");
+        }
+        let _ = write!(line, "  {}", clock(results.seconds));
+        for (count, word) in [
+            (counts.passed, "passed"),
+            (counts.failed, "failed"),
+            (counts.skipped, "skipped"),
+        ] {
+            if count > 0 {
+                let _ = write!(line, "  {count} {word}");
+            }
+        }
+        if !matches!(verdict, Verdict::Passed | Verdict::Failed) {
+            let _ = write!(line, "  {}", verdict.describe());
+        }
+        line.push('\n');
+        self.say(&line);
+    }
+
+    /// One line about a suite, of those that hours of others may follow.
+    pub(in crate::commands::test) fn say_suite(&mut self, results: &Package, suite: &str) {
+        let Some(test) = results.tests.iter().rev().find(|it| it.name == suite) else {
+            return;
+        };
+        let mut line = match test.state {
+            State::Failed => self.paint(Style::Bad, "FAIL"),
+            State::Skipped => "skip".to_owned(),
+            _ => self.paint(Style::Good, "ok  "),
+        };
+        let name = suite.rsplit('/').next().unwrap_or(suite);
+        let _ = write!(line, " {}  {}", one_line(name), clock(test.seconds));
+        let of_suite = |test: &&gotest::events::Test| {
+            test.name.starts_with(&format!("{suite}/")) && results.root(&test.name) == test.name
+        };
+        for (state, word) in [
+            (State::Passed, "passed"),
+            (State::Failed, "failed"),
+            (State::Skipped, "skipped"),
+        ] {
+            let tests = results.tests.iter().filter(of_suite);
+            let count = tests.filter(|test| test.state == state).count();
+            if count > 0 {
+                let _ = write!(line, "  {count} {word}");
+            }
+        }
+        if let Some(reason) = &test.reason {
+            let _ = write!(line, "  {reason}");
+        }
+        line.push('\n');
+        self.say(&line);
+    }
+}
+
+/// Everything that was said, without the marks of the testing package's lines.
+pub(in crate::commands::test) fn indent(out: &mut String, text: &str) {
+    for line in text.lines() {
+        if line.starts_with("=== ") && !line.starts_with("=== Failed") {
+            continue;
+        }
+        let _ = writeln!(out, "    {line}");
     }
 }

@@ -14,7 +14,7 @@ use foundation::ui::{Style, Ui};
 const SLOWEST: usize = 5;
 
 impl Report<'_> {
-    pub(super) fn people(&self, ui: &Ui) -> String {
+    pub(in crate::commands::test) fn people(&self, ui: &Ui) -> String {
         let mut out = String::new();
         self.reasons(ui, &mut out);
         self.slowest(ui, &mut out);

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::events::{Exit as Ended, Framer, Package, Verdict};
 
-use super::super::args::ResultArgs;
 use super::finish::{self, Terms};
-use super::jobs::exactly;
 use super::report::Report;
-use super::select::{Function, Package as Chosen};
+use super::selected::{Function, SelectedPackage};
 use super::session::{Session, Source};
 use crate::app::App;
+use crate::commands::test::args::ResultArgs;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::Plan;
 use foundation::record::results::{Failed, History};
@@ -80,8 +79,8 @@ pub(in crate::commands::test) fn run(
         app.show(&plan)?;
         return Ok(0);
     }
-    let before = super::super::failed_before(app, suites.checkout);
-    let history = super::super::history(app);
+    let before = crate::commands::test::failed_before(app, suites.checkout);
+    let history = crate::commands::test::history(app);
     let again = Again { suites, history };
     let chosen = BTreeMap::from([(suites.package.to_owned(), chosen(suites))]);
     let mut session = Session::new(args, app.ui, &again, &chosen, 0, 1);
@@ -123,7 +122,7 @@ pub(in crate::commands::test) fn nothing_failed() -> u8 {
     0
 }
 
-fn chosen(suites: &Suites<'_>) -> Chosen {
+fn chosen(suites: &Suites<'_>) -> SelectedPackage {
     let function = |name: &String| Function {
         name: name.clone(),
         pool: None,
@@ -131,7 +130,7 @@ fn chosen(suites: &Suites<'_>) -> Chosen {
         left_out: None,
         parts_left_out: Vec::new(),
     };
-    Chosen {
+    SelectedPackage {
         name: suites.package.to_owned(),
         folder: suites.checkout.to_owned(),
         roots: suites.tests.iter().map(function).collect(),
@@ -166,7 +165,7 @@ impl Again<'_> {
 }
 
 impl Source for Again<'_> {
-    fn jobs(&self, _: &Chosen, _: &Utf8Path) -> Vec<Job> {
+    fn jobs(&self, _: &SelectedPackage, _: &Utf8Path) -> Vec<Job> {
         Vec::new()
     }
 
@@ -282,6 +281,19 @@ impl Reader for Follower<'_, '_> {
     fn tick(&mut self) {
         self.session.tick(&[]);
     }
+}
+
+/// A regular expression for one name.
+pub(in crate::commands::test) fn exactly(name: &str) -> String {
+    let mut out = String::from("^");
+    for character in name.chars() {
+        if "\\.+*?()|[]{}^$".contains(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('$');
+    out
 }
 
 #[cfg(test)]

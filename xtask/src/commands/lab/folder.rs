@@ -21,7 +21,7 @@ pub(super) const MARKER: &str = "lab.json";
 
 /// The folders of one lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LabFolder {
     /// The lab's own; HOME of everything inside.
     pub(super) dir: Utf8PathBuf,
     /// What was built, shared by all labs of this user.
@@ -31,7 +31,7 @@ pub(crate) struct Place {
     pub(super) shared_parent: bool,
 }
 
-impl Place {
+impl LabFolder {
     /// # Errors
     /// When `XTASK_LAB_DIR` cannot hold a lab, or the fallback in /tmp is
     /// somebody else's.
@@ -183,8 +183,8 @@ fn check_private(dir: &Utf8Path, uid: u32) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn place(dir: &Utf8Path) -> Place {
-        Place {
+    fn place(dir: &Utf8Path) -> LabFolder {
+        LabFolder {
             dir: dir.to_owned(),
             parts: "/p".into(),
             shared_parent: false,

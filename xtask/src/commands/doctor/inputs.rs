@@ -19,7 +19,7 @@ use foundation::failure::{Exit, Failure, Result};
 
 /// Shared by the checks, which run side by side.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Inputs {
     pub(super) ctx: Ctx,
     pub(super) settings: Settings,
     pub(super) size: Size,
@@ -27,11 +27,11 @@ pub(super) struct Asked {
     pub(super) arch: Option<Arch>,
     pub(super) inside_lab: bool,
     newest: TalosVersion,
-    /// Asked once, by whoever needs it first: it costs a process.
+    /// Inputs once, by whoever needs it first: it costs a process.
     talosctl: OnceLock<Option<Talosctl>>,
 }
 
-impl Asked {
+impl Inputs {
     /// # Errors
     /// Only what cannot be meant: all else is a finding.
     pub(super) fn gather(app: &App<'_>, args: &UpArgs) -> Result<Self> {
