@@ -33,17 +33,16 @@ const SHARED: &[(&str, &str, &str)] = &[
 ];
 
 /// Lower first: a module imports only what stands before it.
-const FOUNDATION: [&str; 10] = [
-    "units", "shell", "failure", "typed", "files", "plan", "ctx", "record", "ui", "run",
+const FOUNDATION: [&str; 11] = [
+    "units", "shell", "failure", "signals", "typed", "files", "plan", "ctx", "record", "ui", "run",
 ];
 
 /// Known faults of the foundation: from, to.
 const KNOWN: &[(&str, &str)] = &[
     // The ledger names what a look at a cluster must find.
     ("ctx", "record"),
-    // `Observer` and `Signals` are lower than what runs steps.
+    // `Observer` is lower than what runs steps.
     ("ctx", "run"),
-    ("ui", "run"),
 ];
 
 /// Names of modules that the sources below `folder` import by `path`, such as
