@@ -17,6 +17,7 @@ use clap::CommandFactory;
 use app::App;
 use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
+use commands::lab::LabCommand;
 use commands::{
     build, builder, cluster, completions, doctor, embed, images, installer, lab, pprof, proxies,
     registry, runs, setup, test,
@@ -124,6 +125,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             serve: true,
         }) => internal::relay(of, &cidr, ports),
         Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
+        // Where it runs no thread can be started.
+        Command::Lab(LabCommand::Relay { argv }) => run::pass_through(&argv),
         command if global.lab => lab::enter(&app()?, command.needs_docker()),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app()?),

@@ -41,8 +41,6 @@ const FOUNDATION: [&str; 11] = [
 const KNOWN: &[(&str, &str)] = &[
     // The ledger names what a look at a cluster must find.
     ("ctx", "record"),
-    // `Observer` is lower than what runs steps.
-    ("ctx", "run"),
 ];
 
 /// Names of modules that the sources below `folder` import by `path`, such as

@@ -63,15 +63,11 @@ pub enum LabCommand {
 
 /// `cargo xtask lab …`.
 pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
-    match command {
-        LabCommand::Unpack { to, folders } => {
-            for folder in folders {
-                carried::unpack(&folder, &to)?;
-            }
-            return Ok(0);
+    if let LabCommand::Unpack { to, folders } = command {
+        for folder in folders {
+            carried::unpack(&folder, &to)?;
         }
-        LabCommand::Relay { argv } => return foundation::run::pass_through(&argv, app.signals),
-        _ => {}
+        return Ok(0);
     }
     if is_inside_lab() {
         return Err(Failure::usage("this is inside the lab already").hint("leave it first: `exit`"));

@@ -40,6 +40,7 @@ use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
 
+pub use crate::ctx::cluster::Observer;
 pub use core::Grace;
 pub use exit_code::to_test_exit;
 pub use passthrough::{pass_through, replace_process};
@@ -52,9 +53,6 @@ const DEADLINE: Duration = Duration::from_hours(2);
 
 /// The first Ctrl-C asks, the second does not.
 const KILL_AT: usize = 2;
-
-/// Looks while a child runs; a failure ends the child at once.
-pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
 
 /// What a command must know to say how its half-made things are undone.
 pub trait Undo {

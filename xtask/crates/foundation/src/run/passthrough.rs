@@ -9,22 +9,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::child::End;
 use super::{core, exit_code, spawn, step};
 use crate::failure::{Because, Failure, Result};
-use crate::signals::{Caught, Signals};
+use crate::signals::{Caught, STOPPING};
 
 /// Run `argv` and hand on the signals that reach this process alone. Returns
 /// the child's exit code, 128 + N for a signal, as a shell does.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn pass_through(argv: &[String], signals: &Signals) -> Result<u8> {
+pub fn pass_through(argv: &[String]) -> Result<u8> {
     let (program, rest) = argv
         .split_first()
         .ok_or_else(|| Failure::usage("no command"))?;
-    let _attention = signals.attend();
-    let runtime = core::runtime()?;
-    let status = runtime.block_on(async {
+    let status = core::runtime()?.block_on(async {
+        // In this thread: whoever starts children in another PID namespace
+        // cannot start threads.
         let caught =
-            Caught::new(&handed_on()).because(|| "cannot install signal handlers".to_owned())?;
+            Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?;
         let mut command = spawn::command(program);
         let mut child = spawn::spawn_here(command.args(rest))
             .map_err(|error| step::cannot_start(program, &error))?;
@@ -44,25 +44,18 @@ async fn until_ended(child: &Child, mut caught: Caught) -> std::io::Result<()> {
     // By number as seen from here: the child does not know its own.
     let pid = Pid::from_child(child);
     let end = End::of(pid)?;
+    // A Ctrl-C reaches every process on a terminal by itself, and two would mean
+    // "at once".
+    let has_terminal = std::fs::File::open("/dev/tty").is_ok();
     loop {
         tokio::select! {
             biased;
             () = end.wait() => return Ok(()),
-            signal = caught.next() => {
+            signal = caught.next() => if signal != Signal::INT || !has_terminal {
                 let _ = kill_process(pid, signal);
             }
         }
     }
-}
-
-/// A Ctrl-C reaches every process on the terminal by itself; two would mean "at
-/// once". Without a terminal the child does not get it.
-fn handed_on() -> Vec<Signal> {
-    let mut signals = vec![Signal::TERM, Signal::HUP];
-    if std::fs::File::open("/dev/tty").is_err() {
-        signals.push(Signal::INT);
-    }
-    signals
 }
 
 /// Become `argv`; comes back only when that is impossible.

@@ -27,6 +27,7 @@ use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
 pub use members::Member;
+pub use observer::Observer;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
 

@@ -10,8 +10,10 @@ use super::console::death_of;
 use super::{ClusterView, ConsoleFollower, NodeView, console_tail};
 use crate::ctx::processes;
 use crate::failure::{Exit, Failure};
-use crate::run::Observer;
 use crate::typed;
+
+/// Looks while a child runs; a failure ends the child at once.
+pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
