@@ -9,6 +9,7 @@
 //! not, since nobody would feel it but everybody would wait for it to compile.
 
 pub mod export;
+mod json;
 mod legacy;
 pub mod report;
 pub mod web;

@@ -1,90 +1,87 @@
 //! One page with everything in it: no server, no network, to open or to send.
 
-use std::fmt::Write;
-
 use pprof_engine::flame::Flame;
+use serde::Serialize;
+
+use crate::json;
 
 const PAGE: &str = include_str!("page.html");
 const PLACE: &str = "/*DATA*/null";
 
-/// What a page says beside its flame graph.
+/// The contents of a page besides its flame graph.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
     pub title: &'a str,
-    /// The first side is compared with the second.
+    /// Whether the first side is compared with the second.
     pub differ: bool,
-    /// Of a series: what each side is. Else empty.
+    /// For a series: node and time of each side. Otherwise empty.
     pub moments: &'a [Moment],
 }
 
 /// A node at a time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Moment {
     pub node: String,
-    /// Since 1970.
+    /// Seconds since 1970.
+    #[serde(rename = "time")]
     pub seconds: f64,
 }
 
-/// The page of a flame graph.
+/// Returns the page of a flame graph, as HTML.
 pub fn page(flame: &Flame, page: &Page<'_>) -> String {
     let mut title = String::new();
     text(&mut title, page.title);
-    PAGE.replacen(PLACE, &data(flame, page), 1)
+    PAGE.replacen(PLACE, &json::to_string(&data(flame, page)), 1)
         .replacen("<!--TITLE-->", &title, 1)
 }
 
-/// What the page's script draws, in JSON.
-fn data(flame: &Flame, page: &Page<'_>) -> String {
-    let Page {
-        title,
-        differ,
-        moments,
-    } = *page;
-    let mut data = String::with_capacity(flame.calls.len() * 16);
-    data.push_str("{\"title\":");
-    quote(&mut data, title);
-    data.push_str(",\"type\":");
-    quote(&mut data, &flame.sample_type);
-    data.push_str(",\"unit\":");
-    quote(&mut data, &flame.unit);
-    let _ = write!(data, ",\"differ\":{differ},\"elided\":{}", flame.elided);
-    // Of another number than the sides, they could not be told apart.
-    let moments = if moments.len() == flame.sides.len() {
-        moments
+/// What the script of the page draws.
+#[derive(Serialize)]
+struct Data<'a> {
+    title: &'a str,
+    r#type: &'a str,
+    unit: &'a str,
+    differ: bool,
+    elided: usize,
+    moments: &'a [Moment],
+    sides: &'a [String],
+    names: Vec<&'a String>,
+    /// One entry per call, as in `level` and in each of `totals`.
+    name: Vec<usize>,
+    level: Vec<u32>,
+    /// One list per side.
+    totals: Vec<Vec<i64>>,
+}
+
+fn data<'a>(flame: &'a Flame, page: &Page<'a>) -> Data<'a> {
+    // A list of another length could not be matched with the sides.
+    let moments = if page.moments.len() == flame.sides.len() {
+        page.moments
     } else {
         &[]
     };
-    list(&mut data, "moments", moments.iter(), |out, moment| {
-        out.push_str("{\"node\":");
-        quote(out, &moment.node);
-        let _ = write!(out, ",\"time\":{:.3}}}", moment.seconds);
-    });
-    list(&mut data, "sides", flame.sides.iter(), |out, side| {
-        quote(out, side);
-    });
     let (names, places) = drawn(flame);
-    list(&mut data, "names", names.iter(), |out, name| {
-        quote(out, name);
-    });
-    list(&mut data, "name", flame.calls.iter(), |out, call| {
-        let _ = write!(out, "{}", places[call.name as usize].unwrap_or(0));
-    });
-    list(&mut data, "level", flame.calls.iter(), |out, call| {
-        let _ = write!(out, "{}", call.level);
-    });
-    list(&mut data, "totals", 0..flame.sides.len(), |out, side| {
-        out.push('[');
-        for (place, call) in flame.calls.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            let _ = write!(out, "{comma}{}", call.totals[side]);
-        }
-        out.push(']');
-    });
-    data.push('}');
-    data
+    let calls = flame.calls.iter();
+    let totals = |side: usize| calls.clone().map(|call| call.totals[side]).collect();
+    Data {
+        title: page.title,
+        r#type: &flame.sample_type,
+        unit: &flame.unit,
+        differ: page.differ,
+        elided: flame.elided,
+        moments,
+        sides: &flame.sides,
+        names,
+        name: calls
+            .clone()
+            .map(|call| places[call.name as usize].unwrap_or(0))
+            .collect(),
+        level: calls.clone().map(|call| call.level).collect(),
+        totals: (0..flame.sides.len()).map(totals).collect(),
+    }
 }
 
-/// Only names that are drawn, and for each of all its place among them.
+/// The names that are drawn, and for each name its index among them.
 fn drawn(flame: &Flame) -> (Vec<&String>, Vec<Option<usize>>) {
     let mut places = vec![None; flame.names.len()];
     let mut names = Vec::new();
@@ -96,40 +93,6 @@ fn drawn(flame: &Flame) -> (Vec<&String>, Vec<Option<usize>>) {
         }
     }
     (names, places)
-}
-
-fn list<T>(
-    out: &mut String,
-    key: &str,
-    items: impl Iterator<Item = T>,
-    mut item: impl FnMut(&mut String, T),
-) {
-    let _ = write!(out, ",\"{key}\":[");
-    for (place, of) in items.enumerate() {
-        if place > 0 {
-            out.push(',');
-        }
-        item(out, of);
-    }
-    out.push(']');
-}
-
-/// JSON that is safe within a script: names come from strangers' profiles.
-pub(crate) fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 fn text(out: &mut String, text: &str) {
@@ -147,17 +110,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_leaves_its_quotes_or_its_script() {
-        let mut out = String::new();
-        quote(&mut out, "a\"b\\c</script><!--\n\u{2028}");
-        assert_eq!(out, r#""a\"b\\c\u003c/script\u003e\u003c!--\u000a\u2028""#);
-    }
-
-    #[test]
     fn the_page_has_its_places() {
         assert_eq!(PAGE.matches(PLACE).count(), 1);
         assert_eq!(PAGE.matches("<!--TITLE-->").count(), 1);
-        // Its own policy keeps it from asking anybody, whatever is in it.
+        // The page's own policy forbids all requests, whatever its contents.
         let policy = "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; ";
         let rest = PAGE.replacen(policy, "", 1);
         assert!(PAGE.contains(policy) && !rest.contains("http"));

@@ -30,7 +30,7 @@ pub fn folded(flame: &Flame) -> Result<String> {
         } else {
             0
         };
-        for node in &Tree::of(flame, place).nodes {
+        for node in &Tree::of_side(flame, place).nodes {
             path.truncate(base + node.level as usize - 1);
             path.push(&names[node.name as usize]);
             if node.own > 0 {

@@ -1,6 +1,5 @@
-//! A flame graph's tree in the forms that other tools open, each side on its
-//! own. What has become less than nothing, as in a difference, has no width
-//! there and is left out.
+//! Exports a flame graph's tree to the formats of other tools, each side on its own.
+//! They have no negative values: calls that lost weight in a difference are left out.
 
 mod firefox;
 mod folded;
@@ -13,26 +12,26 @@ use pprof_engine::flame::Flame;
 pub use speedscope::speedscope;
 pub use svg::svg;
 
-/// One side of a flame graph: calls before their callees, nothing negative.
+/// One side of a flame graph: callers before their callees, no negative values.
 struct Tree {
     nodes: Vec<Node>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// In `Flame::names`.
+    /// Index into `Flame::names`.
     name: u32,
-    /// In `Tree::nodes`; none is called by the root itself.
+    /// Index into `Tree::nodes`; none for callees of the root.
     caller: Option<usize>,
     level: u32,
     own: i64,
-    /// With all that it calls.
+    /// Includes all callees.
     total: i64,
 }
 
 impl Tree {
-    /// The root of the flame graph is everything, not a call: it is left out.
-    fn of(flame: &Flame, side: usize) -> Self {
+    /// The tree of one side. The root of the flame graph is not a call and is left out.
+    fn of_side(flame: &Flame, side: usize) -> Self {
         let mut nodes: Vec<Node> = Vec::with_capacity(flame.calls.len());
         let mut above: Vec<usize> = Vec::new();
         for call in flame.calls.iter().skip(1) {
@@ -69,7 +68,7 @@ impl Tree {
         roots.fold(0_i64, |sum, node| sum.saturating_add(node.total))
     }
 
-    /// Without what weighs nothing: places as they are then, and the nodes.
+    /// The nodes with weight; their callers are indices into the result.
     fn kept(&self) -> Vec<Node> {
         let mut places = vec![usize::MAX; self.nodes.len()];
         let mut kept = Vec::new();
@@ -84,32 +83,6 @@ impl Tree {
         }
         kept
     }
-}
-
-/// Comma before all but the first.
-fn comma(out: &mut String, place: usize) {
-    if place > 0 {
-        out.push(',');
-    }
-}
-
-fn number(out: &mut String, value: impl std::fmt::Display) {
-    use std::fmt::Write;
-    let _ = write!(out, "{value}");
-}
-
-/// A JSON list.
-fn list<T>(
-    out: &mut String,
-    items: impl IntoIterator<Item = T>,
-    mut item: impl FnMut(&mut String, T),
-) {
-    out.push('[');
-    for (place, of) in items.into_iter().enumerate() {
-        comma(out, place);
-        item(out, of);
-    }
-    out.push(']');
 }
 
 #[cfg(test)]

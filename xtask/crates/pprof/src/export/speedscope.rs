@@ -1,75 +1,103 @@
 //! speedscope's own JSON
-//! (github.com/jlfwong/speedscope, src/lib/file-format-spec.ts): evented,
-//! since each call is written once then and not once for each stack.
+//! (github.com/jlfwong/speedscope, src/lib/file-format-spec.ts), in its evented
+//! form, which has each call once and not once per stack.
 
-use super::{Node, Tree, comma, list, number};
-use crate::web::quote;
 use pprof_engine::flame::Flame;
+use serde::Serialize;
 
-/// A file with a profile for each side.
+use super::{Node, Tree};
+use crate::json;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    exporter: &'static str,
+    name: &'a str,
+    active_profile_index: usize,
+    shared: Shared<'a>,
+    profiles: Vec<Profile<'a>>,
+}
+
+#[derive(Serialize)]
+struct Shared<'a> {
+    frames: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Frame<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile<'a> {
+    r#type: &'static str,
+    name: &'a str,
+    unit: &'static str,
+    start_value: i64,
+    end_value: i64,
+    events: Vec<Event>,
+}
+
+/// The opening (`O`) or closing (`C`) of a call.
+#[derive(Serialize)]
+struct Event {
+    r#type: char,
+    frame: u32,
+    at: i64,
+}
+
+/// Writes a file with one profile per side of the flame graph.
 pub fn speedscope(flame: &Flame, title: &str) -> String {
-    let mut out = String::from(
-        "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"exporter\":\"xtask pprof\",\"name\":",
-    );
-    quote(&mut out, title);
-    out.push_str(",\"activeProfileIndex\":0,\"shared\":{\"frames\":");
-    list(&mut out, &flame.names, |out, name| {
-        out.push_str("{\"name\":");
-        quote(out, name);
-        out.push('}');
+    let frames = flame.names.iter().map(|name| Frame { name });
+    let profiles = flame.sides.iter().enumerate().map(|(place, name)| {
+        let tree = Tree::of_side(flame, place);
+        Profile {
+            r#type: "evented",
+            name,
+            unit: unit(&flame.unit),
+            start_value: 0,
+            end_value: tree.total(),
+            events: events(&tree.kept()),
+        }
     });
-    out.push_str("},\"profiles\":");
-    list(
-        &mut out,
-        flame.sides.iter().enumerate(),
-        |out, (place, side)| {
-            let tree = Tree::of(flame, place);
-            out.push_str("{\"type\":\"evented\",\"name\":");
-            quote(out, side);
-            out.push_str(",\"unit\":");
-            quote(out, unit(&flame.unit));
-            out.push_str(",\"startValue\":0,\"endValue\":");
-            number(out, tree.total());
-            out.push_str(",\"events\":[");
-            events(out, &tree.kept());
-            out.push_str("]}");
+    let file = File {
+        schema: "https://www.speedscope.app/file-format-schema.json",
+        exporter: "xtask pprof",
+        name: title,
+        active_profile_index: 0,
+        shared: Shared {
+            frames: frames.collect(),
         },
-    );
-    out.push_str("}\n");
-    out
+        profiles: profiles.collect(),
+    };
+    json::to_string(&file) + "\n"
 }
 
 /// Calls open and close one after the other; a call's own share comes last.
-fn events(out: &mut String, nodes: &[Node]) {
+fn events(nodes: &[Node]) -> Vec<Event> {
+    let event = |r#type, frame, at| Event { r#type, frame, at };
+    let mut events = Vec::with_capacity(nodes.len() * 2);
     let mut open: Vec<(u32, i64)> = Vec::new();
-    let (mut at, mut count) = (0_i64, 0);
-    let mut event = |out: &mut String, kind: char, frame: u32, at: i64| {
-        comma(out, count);
-        count += 1;
-        out.push_str("{\"type\":\"");
-        out.push(kind);
-        out.push_str("\",\"frame\":");
-        number(out, frame);
-        out.push_str(",\"at\":");
-        number(out, at);
-        out.push('}');
-    };
+    let mut at = 0_i64;
     for node in nodes {
         while open.len() >= node.level as usize {
             if let Some((frame, end)) = open.pop() {
-                event(out, 'C', frame, end);
+                events.push(event('C', frame, end));
                 at = end;
             }
         }
-        event(out, 'O', node.name, at);
+        events.push(event('O', node.name, at));
         open.push((node.name, at.saturating_add(node.total)));
     }
-    while let Some((frame, end)) = open.pop() {
-        event(out, 'C', frame, end);
-    }
+    let closing = open.into_iter().rev();
+    events.extend(closing.map(|(frame, end)| event('C', frame, end)));
+    events
 }
 
-/// The units that speedscope knows; all else is a number.
+/// speedscope's name of the unit; `none` for units that it does not know.
 fn unit(unit: &str) -> &'static str {
     let known = [
         "nanoseconds",

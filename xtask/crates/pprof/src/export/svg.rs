@@ -24,7 +24,7 @@ pub fn svg(flame: &Flame, title: &str) -> String {
         .iter()
         .enumerate()
         .map(|(place, side)| {
-            let tree = Tree::of(flame, place);
+            let tree = Tree::of_side(flame, place);
             (side, tree.kept(), tree.total())
         })
         .collect();

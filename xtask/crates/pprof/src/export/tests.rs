@@ -80,7 +80,7 @@ fn trees_have_nothing_negative() {
     for call in &mut flame.calls {
         call.totals[0] = -call.totals[0];
     }
-    let tree = Tree::of(&flame, 0);
+    let tree = Tree::of_side(&flame, 0);
     assert!(
         tree.nodes
             .iter()
