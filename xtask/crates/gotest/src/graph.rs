@@ -8,8 +8,7 @@ use std::rc::Rc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::analyze::{self, Calls, Found, Unit};
-use crate::discover::Needed;
-use crate::need::Need;
+use crate::need::{Need, Needed};
 use crate::program::{FunctionId, Program};
 
 /// Of one function; no test of people needs as many things.

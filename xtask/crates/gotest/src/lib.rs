@@ -28,9 +28,9 @@ mod workspace;
 pub const RULES: &str = "4";
 
 pub use constraint::Target;
-pub use discover::{Discovered, Needed, Options, Test, discover};
+pub use discover::{Discovered, Options, discover};
 pub use names::Kind;
-pub use need::Need;
+pub use need::{Need, Needed, Test};
 pub use reach::newest_source;
 pub use shards::{Weight, split};
 pub use suites::{NamedSuite, named_suites};

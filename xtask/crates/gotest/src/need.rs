@@ -1,10 +1,40 @@
-//! What a test needs of the host, and the calls that say so.
+//! Tests, their needs of the host, and the calls that imply a need.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that not every host has. Written as one word in JSON.
+use crate::names::Kind;
+
+/// One test, suite method, subtest, benchmark, fuzz target or example.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// Import path.
+    pub package: String,
+    /// As in `go test -run` and in the output of `go test -v`: `TestA/b`.
+    pub name: String,
+    pub kind: Kind,
+    /// Path relative to the root of the checkout.
+    pub file: String,
+    /// 1-based.
+    pub line: usize,
+    /// Sorted; empty when only names were asked for.
+    pub needs: Vec<Needed>,
+}
+
+/// A need of a test, with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needed {
+    pub need: Need,
+    /// Whether the test skips itself when the need is not met; otherwise it fails.
+    pub skips: bool,
+    /// `file:line`, or the reason of an override.
+    pub because: String,
+    /// The chain of calls from the test to the evidence.
+    pub through: Vec<String>,
+}
+
+/// Something that not every host has. Serialized as one word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub enum Need {

@@ -1,7 +1,6 @@
 //! Needs that the sources do not say, or say wrongly: a short list with reasons.
 
-use crate::discover::{Needed, Test};
-use crate::need::Need;
+use crate::need::{Need, Needed, Test};
 
 const TEXT: &str = include_str!("overrides.txt");
 

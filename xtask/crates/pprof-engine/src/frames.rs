@@ -1,8 +1,6 @@
 //! From locations to the nodes of a report: what is told apart is decided by
 //! the granularity.
 
-mod path;
-
 use std::hash::Hash;
 
 use hashbrown::HashMap;
@@ -13,8 +11,6 @@ use crate::error::Result;
 use crate::profile::{Location, Profile};
 use crate::query::{Granularity, Query};
 use crate::view::View;
-pub use path::base;
-use path::clean;
 
 /// What a node is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -267,9 +263,58 @@ impl Builder<'_> {
     }
 }
 
+/// The last element of a path, like `path.Base` of Go.
+pub fn base(path: &str) -> &str {
+    let trimmed = path.trim_end_matches('/');
+    trimmed.rsplit('/').next().unwrap_or(trimmed)
+}
+
+/// Cleans a path like `path.Clean` of Go, except that an empty path stays empty.
+fn clean(path: &str) -> String {
+    let path = ["/proc/self/cwd/./", "/proc/self/cwd/"]
+        .iter()
+        .find_map(|prefix| path.strip_prefix(prefix))
+        .unwrap_or(path);
+    if path.is_empty() {
+        return String::new();
+    }
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".into(),
+        (false, false) => joined,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_go_cleans_them() {
+        for (path, want) in [
+            ("", ""),
+            ("/a//b/./c/../d", "/a/b/d"),
+            ("../x", "../x"),
+            ("/..", "/"),
+            ("a/..", "."),
+            ("/proc/self/cwd/./x.c", "x.c"),
+        ] {
+            assert_eq!(clean(path), want, "{path}");
+        }
+    }
 
     #[test]
     fn nodes_are_named_by_what_is_known() {

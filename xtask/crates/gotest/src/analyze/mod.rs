@@ -1,17 +1,60 @@
-//! What one function does: whom it calls, what it needs itself, which subtests
-//! and suites it runs. One walk over its statements, with the types and values
-//! of local names as far as they can be told.
+//! Analyzes one function: its calls, its own needs, its subtests and suites, in one
+//! walk over its statements, with the types and values of local names as far as they
+//! are known.
 
 mod calls;
-mod guards;
-mod types;
-mod unit;
+
+use std::rc::Rc;
 
 use crate::ast::{Expr, FuncLit, Signature, Stmt};
+use crate::evidence;
+use crate::need::Need;
 use crate::program::{FunctionId, Program, Ty};
 use crate::values::Value;
 
-pub(crate) use unit::{Calls, Found, Subtest, Suite, Unit};
+/// A need and its place in the sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) need: Need,
+    pub(crate) file: usize,
+    pub(crate) at: usize,
+    /// Whether the test skips itself when the need is not met; otherwise it fails.
+    pub(crate) skips: bool,
+    /// Whether the place is always reached.
+    pub(crate) certain: bool,
+}
+
+/// A call of a function, or a use of it as a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) id: FunctionId,
+    /// Whether the place is always reached.
+    pub(crate) certain: bool,
+}
+
+/// The result for a function, or for the closure of a subtest.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unit {
+    pub(crate) calls: Vec<Calls>,
+    pub(crate) needs: Vec<Found>,
+    pub(crate) subtests: Vec<Subtest>,
+    pub(crate) suites: Vec<Suite>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Subtest {
+    /// The first argument of `Run`.
+    pub(crate) name: String,
+    pub(crate) at: usize,
+    pub(crate) unit: Rc<Unit>,
+}
+
+/// `suite.Run(t, …)` of a declared type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Suite {
+    pub(crate) package: usize,
+    pub(crate) ty: String,
+}
 
 /// A local name.
 #[derive(Debug, Clone)]
@@ -312,5 +355,110 @@ impl<'p> Walk<'p> {
             walk.parameters(&literal.signature);
             walk.statements(&literal.body);
         });
+    }
+
+    /// `if … { t.Skip(…) }`: what the condition asks for is needed.
+    fn guard(&mut self, cond: &'p Expr<'p>, then: &'p [Stmt<'p>]) {
+        let Some((at, message)) = then.iter().find_map(|statement| self.skipping(statement)) else {
+            return;
+        };
+        for need in evidence::of_guard(self, cond, &message) {
+            self.unit.needs.push(Found {
+                need,
+                file: self.file,
+                at,
+                skips: true,
+                certain: true,
+            });
+        }
+    }
+
+    /// Where a statement leaves the test, and with which words.
+    fn skipping(&self, statement: &'p Stmt<'p>) -> Option<(usize, String)> {
+        let Stmt::Expr(Expr::Call(call)) = statement else {
+            return None;
+        };
+        let message = || {
+            let literals = call.args.iter().filter_map(|arg| match arg {
+                Expr::Str(text) => Some(crate::lex::unquote(text)),
+                _ => None,
+            });
+            literals.collect::<Vec<_>>().join(" ")
+        };
+        let Expr::Sel(of, name) = &call.fun else {
+            return None;
+        };
+        let ours = matches!(self.ty(of), Ty::Named(package, ty)
+            if self.program.method(package, ty, name).is_some());
+        match *name {
+            _ if ours => None,
+            "Skip" | "Skipf" | "SkipNow" => Some((call.at, message())),
+            // A test that says so when it fails.
+            "Fatal" | "Fatalf" if message().contains("root") => Some((call.at, message())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ty(&self, expr: &'p Expr<'p>) -> Ty<'p> {
+        if !self.steps() {
+            return Ty::Unknown;
+        }
+        match expr {
+            Expr::Name(name) => match self.local(name) {
+                Some(local) => local.ty.clone(),
+                None => self.program.lookup(self.file, name),
+            },
+            Expr::Sel(of, name) => {
+                let of = self.ty(of);
+                // `pkg.Type` of another module's package: a call of it converts.
+                self.program.member(&of, name)
+            }
+            Expr::Call(_) => self.result(expr, 0),
+            Expr::Composite(Some(ty), _) | Expr::Assert(_, Some(ty)) => {
+                self.program.resolve(self.file, ty)
+            }
+            Expr::Star(inner) => match self.ty(inner) {
+                Ty::Type(ty) => *ty,
+                ty => ty,
+            },
+            Expr::Index(of, _) => match self.ty(of) {
+                Ty::Elements(inner) => *inner,
+                // A generic function with its types.
+                other => other,
+            },
+            Expr::Func(literal) => Ty::Closure(self.file, &literal.signature),
+            Expr::Unary("<-", inner) => match self.ty(inner) {
+                Ty::Elements(inner) => *inner,
+                _ => Ty::Unknown,
+            },
+            Expr::List(_) | Expr::Map(_) => self.program.resolve(self.file, expr),
+            _ => Ty::Unknown,
+        }
+    }
+
+    /// The type of one result of a call; of any other expression its own.
+    fn result(&self, expr: &'p Expr<'p>, index: usize) -> Ty<'p> {
+        let Expr::Call(call) = expr else {
+            return if index == 0 {
+                self.ty(expr)
+            } else {
+                Ty::Unknown
+            };
+        };
+        let of = |file: usize, signature: &'p Signature<'p>| {
+            let field = signature.results.get(index);
+            field.map_or(Ty::Unknown, |field| self.program.resolve(file, &field.ty))
+        };
+        match self.ty(&call.fun) {
+            Ty::Function(id) => of(id.file, &self.program.function(id).signature),
+            Ty::Closure(file, signature) => of(file, signature),
+            Ty::Type(ty) => *ty,
+            Ty::Builtin("new" | "make") => call
+                .args
+                .first()
+                .map_or(Ty::Unknown, |ty| self.program.resolve(self.file, ty)),
+            Ty::Builtin("append") => call.args.first().map_or(Ty::Unknown, |list| self.ty(list)),
+            _ => Ty::Unknown,
+        }
     }
 }

@@ -4,11 +4,10 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::{Needed, Test};
 use crate::analyze::Unit;
 use crate::graph::Graph;
 use crate::names::{self, Kind};
-use crate::need::Need;
+use crate::need::{Need, Needed, Test};
 use crate::overrides;
 use crate::program::{FunctionId, Program};
 use crate::values::rewritten;

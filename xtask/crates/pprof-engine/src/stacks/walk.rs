@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::parts::in_parts;
-use super::{Stacks, Totals, Weighing, repeats};
+use super::{Stacks, Totals, Weighing, in_parts, repeats};
 use crate::distinct::Stack;
 use crate::error::Result;
 use crate::profile::{Profile, Sample};

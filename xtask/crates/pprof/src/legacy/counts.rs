@@ -6,7 +6,6 @@ use regex::Regex;
 use rustc_hash::FxHashSet;
 
 use super::build::Builder;
-use super::names::{describe, name_hidden};
 use super::{Text, wrong};
 
 /// Allocators are not what allocates; pprof's list, as far as Go has them.
@@ -285,5 +284,52 @@ impl Rates {
             cycles
         };
         vec![count.wrapping_mul(self.period), delay]
+    }
+}
+
+/// Names of frames that Go hides: those of the runtime at the leaf, and the end of a
+/// goroutine at the root.
+const HIDDEN: &str = "runtime.(hidden)";
+const GOEXIT: &str = "runtime.goexit";
+
+/// Reads a comment beneath a sample: `\t0x4f\tname+0x1f\tfile:line`, or labels.
+/// `stack` has the addresses that it may describe.
+fn describe(to: &mut Builder, comment: &str, stack: &FxHashSet<u64>) {
+    if let Some(labels) = comment.strip_prefix(" labels: ") {
+        let labels = super::goroutines::labels(to, labels);
+        to.label_last(labels);
+        return;
+    }
+    let mut parts = comment.split('\t').filter(|part| !part.is_empty());
+    let address = parts.next().and_then(|address| address.strip_prefix("0x"));
+    let Some(address) = address.and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
+        return;
+    };
+    let Some(location) = to.known(address).filter(|known| stack.contains(known)) else {
+        return;
+    };
+    let (Some(name), Some(place)) = (parts.next(), parts.next()) else {
+        // Go itself does not know the name.
+        to.nameless.insert(location);
+        return;
+    };
+    let name = name.rsplit_once("+0x").map_or(name, |(name, _)| name);
+    let (file, line) = place.rsplit_once(':').unwrap_or((place, "0"));
+    to.name(location, name, file, line.parse().unwrap_or(0));
+}
+
+/// Names the locations without a comment in stacks in which others have one: they
+/// are the runtime's.
+fn name_hidden(to: &mut Builder) {
+    for stack in to.stacks() {
+        if !stack.iter().any(|location| to.is_named(*location)) {
+            continue;
+        }
+        for (place, location) in stack.iter().enumerate() {
+            let is_root = place + 1 == stack.len();
+            if !to.is_named(*location) && !to.nameless.contains(location) {
+                to.name(*location, if is_root { GOEXIT } else { HIDDEN }, "", 0);
+            }
+        }
     }
 }

@@ -7,7 +7,6 @@
 mod build;
 mod counts;
 mod goroutines;
-mod names;
 
 pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
 use pprof_engine::{Error, Limits, Result, is_text};

@@ -2,13 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use crate::constraint::Target;
 use crate::file::{self, File};
 use crate::graph::Graph;
-use crate::names::Kind;
-use crate::need::Need;
+use crate::need::Test;
 use crate::parallel;
 use crate::parse::Cut;
 use crate::program::{Program, SourceFile};
@@ -17,34 +14,6 @@ use crate::workspace::{LARGEST_SOURCE, Source, Unread, Workspace, join};
 mod rows;
 
 use rows::Rows;
-
-/// One test, suite method, subtest, benchmark, fuzz target or example.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Test {
-    /// Import path.
-    pub package: String,
-    /// As `go test -run` takes it and `go test -v` prints it: `TestA/b`.
-    pub name: String,
-    pub kind: Kind,
-    /// From the checkout's root.
-    pub file: String,
-    /// 1-based.
-    pub line: usize,
-    /// Sorted; empty when only names were asked for.
-    pub needs: Vec<Needed>,
-}
-
-/// A need and how it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Needed {
-    pub need: Need,
-    /// The test skips itself without it; else it fails.
-    pub skips: bool,
-    /// `file:line`, or the reason of an override.
-    pub because: String,
-    /// The functions on the way there, the test's own first.
-    pub through: Vec<String>,
-}
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]

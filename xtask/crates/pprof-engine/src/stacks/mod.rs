@@ -2,23 +2,19 @@
 //! frames are looked at, since labels make many samples of few stacks. Where
 //! stacks do not repeat, samples are read one by one and nothing is kept.
 
-mod parts;
-mod repeats;
-mod totals;
 mod walk;
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use crate::distinct::{Distinct, Stack};
 use crate::error::Result;
 use crate::labelsets::PerLabels;
 use crate::merge::BASE_LABEL;
 use crate::profile::{Label, Profile, Sample, Samples, Span};
+use crate::samples::RawLabels;
 use crate::table::Table;
 use crate::view::View;
-use parts::{FEW, in_parts};
-pub(crate) use repeats::repeats;
-use totals::Totals;
 
 /// What a sample counts in a question.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +107,7 @@ impl<'p> Stacks<'p> {
             return Ok(self.scan_table(table, range));
         }
         let mut totals = Totals::default();
-        let room = range.len().min(FEW);
+        let room = range.len().min(SEQUENTIAL);
         let mut distinct = repeats.then(|| Distinct::new(self.profile, room));
         self.each_sample(range, |index, light, kept| {
             if kept || !self.weighing.relative {
@@ -227,4 +223,104 @@ impl<'p> Stacks<'p> {
         }
         Ok(())
     }
+}
+
+/// The sums that percentages refer to: of all samples, and of the base of a difference.
+#[derive(Default)]
+struct Totals {
+    all: [i64; 2],
+    base: [i64; 2],
+    /// Whether any value is below zero.
+    negative: bool,
+}
+
+impl Totals {
+    fn add(&mut self, weight: i64, divisor: i64, is_base: bool) {
+        let size = weight.wrapping_abs();
+        self.negative |= weight < 0;
+        self.all[0] = self.all[0].wrapping_add(size);
+        self.all[1] = self.all[1].wrapping_add(divisor);
+        if is_base {
+            self.base[0] = self.base[0].wrapping_add(size);
+            self.base[1] = self.base[1].wrapping_add(divisor);
+        }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.negative |= other.negative;
+        for (sum, of) in [(&mut self.all, other.all), (&mut self.base, other.base)] {
+            *sum = [sum[0].wrapping_add(of[0]), sum[1].wrapping_add(of[1])];
+        }
+    }
+
+    fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    fn total(&self) -> i64 {
+        let [total, divisor] = if self.base[0] > 0 {
+            self.base
+        } else {
+            self.all
+        };
+        if divisor == 0 {
+            return total;
+        }
+        total.wrapping_div(divisor)
+    }
+}
+
+/// Up to this number of samples equal stacks are always summed.
+const FEW_SAMPLES: usize = 1 << 13;
+
+/// Whether there may be far fewer stacks than samples: then equal stacks are summed
+/// first, and where they do not repeat, looking for them costs more than it spares.
+/// Writers of profiles sum equal samples, so only labels make equal stacks repeat.
+///
+/// # Errors
+/// Malformed samples.
+pub(crate) fn repeats(profile: &Profile) -> Result<bool> {
+    let count = profile.sample_count();
+    if let Samples::Table(table) = &profile.samples {
+        return Ok(table.stacks.len() <= count / 2);
+    }
+    if count <= FEW_SAMPLES {
+        return Ok(true);
+    }
+    Ok(match profile.raw(0, |_, _| {})?.labels {
+        RawLabels::Wire(span) => span.len > 0,
+        RawLabels::Set(_) | RawLabels::Apart => true,
+    })
+}
+
+/// Up to this number of samples one thread does all the work.
+const SEQUENTIAL: usize = 1 << 14;
+
+/// Runs `work` on ranges that together are `0..count`: one range per core, or one
+/// range on this thread for few samples. Results are in the order of the ranges.
+fn in_parts<S: Send>(
+    count: usize,
+    work: impl Fn(Range<usize>) -> Result<S> + Sync,
+) -> Result<Vec<S>> {
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+    let parts = if count <= SEQUENTIAL { 1 } else { cores() };
+    let done: Vec<Mutex<Option<Result<S>>>> = (0..parts).map(|_| Mutex::new(None)).collect();
+    at_once(parts, &|part| {
+        let stretch = count * part / parts..count * (part + 1) / parts;
+        let result = work(stretch);
+        *done[part].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    let done = done.into_iter();
+    done.filter_map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
+}
+
+/// Not generic, so that it is compiled once.
+fn at_once(parts: usize, work: &(dyn Fn(usize) + Sync)) {
+    std::thread::scope(|scope| {
+        for part in 1..parts {
+            scope.spawn(move || work(part));
+        }
+        work(0);
+    });
 }
