@@ -9,6 +9,7 @@
 pub mod ctx;
 pub mod failure;
 pub mod files;
+pub mod hash;
 pub mod plan;
 pub mod record;
 pub mod run;

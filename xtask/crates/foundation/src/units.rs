@@ -1,4 +1,6 @@
-//! Numbers as people read them.
+//! Numbers as people read and write them.
+
+use std::time::Duration;
 
 /// `1.3 GB`: powers of ten, as docker and registries count.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -14,7 +16,8 @@ pub fn human_size(bytes: u64) -> String {
     format!("{number:.1} TB")
 }
 
-/// Bytes of `40GB`, `1.293GB`, `100GiB` or `512`: docker's and people's sizes.
+/// Bytes of `40GB`, `1.293GB`, `100GiB`, `2G` or `512`: GB is 10^9 bytes, as docker
+/// counts; GiB and G are 2^30. None if it is not a size.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -25,10 +28,10 @@ pub fn parse_size(text: &str) -> Option<u64> {
         "mb" => 1e6,
         "gb" => 1e9,
         "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        "tib" => 1_099_511_627_776.0,
+        "kib" | "k" => 1024.0,
+        "mib" | "m" => 1_048_576.0,
+        "gib" | "g" => 1_073_741_824.0,
+        "tib" | "t" => 1_099_511_627_776.0,
         _ => return None,
     };
     #[expect(
@@ -37,6 +40,17 @@ pub fn parse_size(text: &str) -> Option<u64> {
         reason = "no disk is as large; it is not negative"
     )]
     Some((number * unit).round() as u64)
+}
+
+/// `90s`, `10m`, `1h30m` as Go writes durations; a number alone is seconds.
+///
+/// # Errors
+/// What clap prints when it is neither.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds
+        .or_else(|| talos::duration(text))
+        .ok_or_else(|| "a duration is written as `90s`, `10m` or `1h30m`".to_owned())
 }
 
 /// `3 days`, of seconds.
@@ -76,11 +90,23 @@ mod tests {
             ("40GB", 40_000_000_000),
             ("1.5GiB", 1_610_612_736),
             ("7", 7),
+            ("2G", 2_147_483_648),
+            ("2 GiB", 2_147_483_648),
+            ("2GB", 2_000_000_000),
         ] {
             assert_eq!(parse_size(text), Some(size));
         }
         for wrong in ["", "GB", "40 elephants", "-1GB", "N/A"] {
             assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_gos_or_seconds() {
+        assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
+        for wrong in ["", "5x", "-1", "-1s", "1.5", "99999999999999999999"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }
 

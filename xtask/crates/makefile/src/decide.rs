@@ -82,6 +82,7 @@ mod tests {
         Condition {
             within: None,
             target: Some(target.into()),
+            is_file: true,
             prerequisites: needs
                 .iter()
                 .map(|(path, made_by, phony)| Prerequisite {

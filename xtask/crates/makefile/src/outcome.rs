@@ -102,6 +102,10 @@ pub struct Condition {
     pub within: Option<usize>,
     /// The file that the recipe makes; none when it always runs.
     pub target: Option<String>,
+    /// Whether the target is known to be a file: it exists, or its name has a
+    /// folder. A name alone that does not exist is a task in all but a declaration.
+    #[serde(default)]
+    pub is_file: bool,
     pub prerequisites: Vec<Prerequisite>,
 }
 

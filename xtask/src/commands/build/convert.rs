@@ -84,7 +84,9 @@ pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan
 fn absolute(condition: &Condition, dir: &Utf8Path) -> Condition {
     let mut condition = condition.clone();
     if let Some(target) = &mut condition.target {
-        *target = dir.join(&*target).into_string();
+        let path = dir.join(&*target);
+        condition.is_file |= path.exists();
+        *target = path.into_string();
     }
     for needed in &mut condition.prerequisites {
         needed.path = dir.join(&needed.path).into_string();

@@ -16,6 +16,7 @@ use foundation::plan::{Action, Plan, Step};
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+use foundation::units::parse_duration;
 
 #[derive(Debug, Args)]
 pub struct RebootArgs {
@@ -24,9 +25,9 @@ pub struct RebootArgs {
     /// Every node
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
-    /// Seconds within which each node must be ready
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    pub timeout: u64,
+    /// Time within which each node must be ready, as `90s` or `10m`; a number alone is seconds
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+    pub timeout: Duration,
     /// As JSON, for editors, agents, CI
     #[arg(long)]
     pub json: bool,
@@ -56,13 +57,7 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     if !app.carry_out(&plan)? {
         return Ok(0);
     }
-    let boots = prove(
-        app,
-        &view.name,
-        &mut waiting,
-        asked,
-        Duration::from_secs(args.timeout),
-    )?;
+    let boots = prove(app, &view.name, &mut waiting, asked, args.timeout)?;
     if args.json {
         let nodes: Vec<Value> = boots
             .iter()

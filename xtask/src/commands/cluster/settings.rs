@@ -9,6 +9,7 @@ use super::{UpArgs, Which};
 use foundation::ctx::Ctx;
 use foundation::ctx::config::ClusterConfig;
 use foundation::failure::{Failure, Result};
+use foundation::units::parse_size;
 
 /// talosctl's default, which the guide keeps.
 pub(crate) const NAME: &str = "talos-default";
@@ -16,6 +17,11 @@ pub(crate) const NAME: &str = "talos-default";
 const CIDR: &str = "172.20.0.0/24";
 /// The guide's size, where memory allows it.
 const GUIDE_SIZE: (u32, u32) = (3, 2);
+const MIB: u64 = 1 << 20;
+/// Less does not boot Talos.
+const LEAST_MIB: u64 = 256;
+/// A slip of the finger: 1 TiB for one node.
+const MOST_MIB: u64 = 1 << 20;
 /// talosctl's default of `--memory` and `--memory-workers`, in all lines.
 const MEMORY_MIB: u64 = 2048;
 /// Left to the host when the size is ours to choose.
@@ -168,30 +174,26 @@ fn check_counts(controlplanes: Option<u32>) -> Result<()> {
     }
 }
 
-/// MiB: a bare number as talosctl takes it, or with a unit.
+/// MiB: a number alone as talosctl takes it, or a size with a unit.
 fn memory(text: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = text else { return Ok(None) };
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let mib_per_unit = match &text[digits.len()..] {
-        "" | "M" | "MB" | "MiB" => Some(1),
-        "G" | "GB" | "GiB" => Some(1024),
-        _ => None,
+    let mib = match text.parse::<u64>() {
+        Ok(mib) => Some(mib),
+        Err(_) => parse_size(text).map(|bytes| bytes / MIB),
     };
-    let mib = digits
-        .parse::<u64>()
-        .ok()
-        .zip(mib_per_unit)
-        .and_then(|(n, unit)| n.checked_mul(unit));
     match mib {
-        Some(mib) if mib >= 256 => Ok(Some(mib)),
+        Some(mib) if mib > MOST_MIB => Err(invalid_memory(text)),
+        Some(mib) if mib >= LEAST_MIB => Ok(Some(mib)),
         Some(_) => Err(
             Failure::usage(format!("no node boots with `{text}` of memory")).hint("--memory 2GiB"),
         ),
-        None => Err(
-            Failure::usage(format!("`{text}` is not an amount of memory"))
-                .hint("--memory 2GiB or --memory 2048"),
-        ),
+        None => Err(invalid_memory(text)),
     }
+}
+
+fn invalid_memory(text: &str) -> Failure {
+    Failure::usage(format!("invalid memory size `{text}`"))
+        .hint("--memory 2GiB, --memory 2GB or --memory 2048 (MiB)")
 }
 
 /// `@FILE` is read by talosctl, which runs elsewhere: make it absolute, and say
@@ -285,6 +287,9 @@ pub(crate) mod tests {
     fn memory_is_mib_or_has_a_unit() {
         assert_eq!(memory(Some("2048")).unwrap(), Some(2048));
         assert_eq!(memory(Some("2GiB")).unwrap(), Some(2048));
+        assert_eq!(memory(Some("2G")).unwrap(), Some(2048));
+        // Decimal, as everywhere: 2 * 10^9 bytes.
+        assert_eq!(memory(Some("2GB")).unwrap(), Some(1907));
         assert_eq!(memory(None).unwrap(), None);
         for wrong in [
             "",

@@ -2,12 +2,11 @@
 //! cargo nor this repository is: the guest, the CNI plugin, the QEMU wrapper,
 //! the lab's init.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use camino::{Utf8Path, Utf8PathBuf};
 use include_dir::{Dir, include_dir};
 
 use foundation::failure::{Because, Failure, Result};
+use foundation::hash::Name;
 use foundation::record::files;
 
 static CARRIED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/lab");
@@ -21,18 +20,14 @@ pub(super) const TALOS_MINI: &str = "talos-mini";
 /// What a lab runs with, each in a folder of its own.
 pub(super) const TOOLS: [&str; 3] = ["cni", "init", "path"];
 
-/// A name for the content of `folders` and whatever `more` says. Not a
-/// cryptographic one: it only tells our own versions apart, and a new compiler
-/// may at worst lead to one more build.
+/// Twelve hexadecimal digits for the contents of `folders`, and for `more`.
 pub(super) fn hash(folders: &[&str], more: &[&str]) -> String {
-    let mut hasher = DefaultHasher::new();
-    for folder in folders {
-        for (path, contents) in files_in(folder) {
-            (path.as_str(), contents).hash(&mut hasher);
-        }
-    }
-    more.hash(&mut hasher);
-    format!("{:012x}", hasher.finish() >> 16)
+    let files = folders.iter().flat_map(|folder| files_in(folder));
+    let name = files.fold(Name::default(), |name, (path, contents)| {
+        name.part(path.as_str()).part(contents)
+    });
+    let name = more.iter().fold(name, Name::part);
+    name.digits(12)
 }
 
 /// Write a carried folder to `to/FOLDER`.

@@ -2,7 +2,6 @@
 //! outlive it.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
@@ -10,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use foundation::ctx::Ctx;
 use foundation::failure::{Because, Failure, Result};
+use foundation::hash::Name;
 
 /// The longest socket that talosctl binds below HOME for the default cluster.
 const LONGEST_SOCKET: &str = ".talos/clusters/talos-default/talos-default-controlplane-1.monitor";
@@ -74,9 +74,12 @@ impl LabFolder {
 
     /// The cgroup of everything that Docker runs in this lab.
     pub(super) fn cgroup(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.dir.as_str().hash(&mut hasher);
-        format!("/talos-lab-{:08x}", hasher.finish() >> 32)
+        format!("/talos-lab-{}", self.name())
+    }
+
+    /// Tells this lab from others of this host.
+    pub(super) fn name(&self) -> String {
+        Name::default().part(self.dir.as_str()).digits(8)
     }
 
     /// Whether the folder may be removed: ours, or nothing in it yet.

@@ -1,7 +1,6 @@
 //! Two runs may want the lab at once: one makes it, the other waits and finds
 //! it made.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -25,11 +24,9 @@ pub(super) struct LockRequest {
 impl LockRequest {
     /// Held while a lab is started or taken down.
     pub(super) fn lab(app: &App<'_>, lab_folder: &LabFolder, doing: &'static str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        lab_folder.dir.as_str().hash(&mut hasher);
         Self {
             dir: app.ctx.dirs.state.clone(),
-            name: format!("lab-{:08x}", hasher.finish() >> 32),
+            name: format!("lab-{}", lab_folder.name()),
             doing,
         }
     }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::export::ExportArgs;
 use super::select::{FilterArgs, Offered, ValueArgs};
+use foundation::units::parse_duration;
 
 #[derive(Debug, Args)]
 #[command(
@@ -74,10 +75,10 @@ pub struct FetchArgs {
     #[arg(long)]
     pub allow_missing: bool,
     /// A series: fetch again and again, save each, say what grows
-    #[arg(long, value_name = "TIME", value_parser = span, help_heading = "Series")]
+    #[arg(long, value_name = "TIME", value_parser = interval, help_heading = "Series")]
     pub every: Option<Duration>,
     /// How long the series is [default: ten times --every]
-    #[arg(long = "for", value_name = "TIME", value_parser = span, help_heading = "Series")]
+    #[arg(long = "for", value_name = "TIME", value_parser = interval, help_heading = "Series")]
     pub length: Option<Duration>,
     /// Show and refresh every --every [default: 5s], save nothing; q quits
     #[arg(long, help_heading = "Series", conflicts_with_all = ["all", "dir", "seconds"])]
@@ -227,20 +228,12 @@ pub struct SourceArgs {
     pub trim_path: Option<String>,
 }
 
-/// `90`, `90s`, `2m`, `1h`.
-fn span(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("a time is as `30s`, `10m` or `2h`".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "no number in it".to_owned())?;
-    match number.checked_mul(seconds) {
-        Some(0) => Err("one second at least".into()),
-        Some(seconds) if seconds <= 24 * 3600 => Ok(Duration::from_secs(seconds)),
-        _ => Err("one day at most".into()),
+/// A duration from one second to one day.
+fn interval(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if (Duration::from_secs(1)..=Duration::from_hours(24)).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("it is at least one second and at most one day".to_owned())
     }
 }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
 
 use super::discovered::unread;
-use super::no_time_span;
+use super::invalid_duration;
 use crate::app::App;
 use crate::commands::build;
 use foundation::ctx::checkout::Checkout;
@@ -15,6 +15,7 @@ use foundation::ctx::probe;
 use foundation::ctx::sources::Sources;
 use foundation::failure::Result;
 use foundation::ui;
+use foundation::units::parse_duration;
 
 /// Where their sources are.
 const FOLDER: &str = "internal/integration";
@@ -125,10 +126,11 @@ pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<Strin
 /// How long a run may take, in seconds.
 ///
 /// # Errors
-/// What is no time span.
+/// If `text` is not a duration.
 pub(super) fn limit(text: Option<&str>, usual: u64) -> Result<u64> {
     let Some(text) = text else { return Ok(usual) };
-    let span = talos::duration(text).map(|limit| limit.as_secs());
-    span.filter(|seconds| *seconds > 0)
-        .ok_or_else(|| no_time_span(text))
+    let span = parse_duration(text).map(|limit| limit.as_secs());
+    span.ok()
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| invalid_duration(text))
 }

@@ -101,8 +101,8 @@ fn failed_before(app: &App<'_>, checkout: &Utf8Path) -> Option<Failed> {
     })
 }
 
-fn no_time_span(text: &str) -> Failure {
-    Failure::usage(format!("`{text}` is no time span")).hint("as Go writes them: 90s, 5m, 1h30m")
+fn invalid_duration(text: &str) -> Failure {
+    Failure::usage(format!("invalid duration `{text}`")).hint("write 90s, 5m or 1h30m")
 }
 
 /// `-run REGEXP` is what fingers type for tests: one word with one dash, which

@@ -283,12 +283,7 @@ pub fn digest(path: &Utf8Path) -> Result<Option<String>> {
 }
 
 pub fn digest_of(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let hash = hmac_sha256::Hash::hash(bytes);
-    hash.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
+    crate::hash::hex(&hmac_sha256::Hash::hash(bytes))
 }
 
 #[cfg(test)]

@@ -53,12 +53,7 @@ fn names(plan: &Plan) -> impl Fn(usize) -> String {
 fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
     let condition = plan.conditions.get(step.only_if?)?;
     let target = condition.target.as_ref()?;
-    // A name without a folder is a task in all but a declaration.
-    let is_file = step
-        .why
-        .split_once(' ')
-        .is_some_and(|(name, _)| name.contains('/'));
-    if !is_file && !std::path::Path::new(target).exists() {
+    if !condition.is_file {
         return None;
     }
     let needs: Vec<&str> = condition

@@ -2,7 +2,6 @@
 //! failed, and which failed the last time in a checkout.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use super::own;
 use super::runs::now_ms;
 use crate::failure::{Because, Failure, Result};
 use crate::files;
+use crate::hash::Name;
 
 /// More than all of Talos' tests; the oldest go first.
 const MOST: usize = 100_000;
@@ -167,14 +167,10 @@ impl Failed {
 }
 
 fn failed_path(state: &Utf8Path, checkout: &Utf8Path) -> Utf8PathBuf {
-    state.join(format!("tests/failed-{}.json", key(&[checkout.as_str()])))
-}
-
-/// Sixteen hexadecimal digits that name `words`.
-pub fn key(words: &[&str]) -> String {
-    let mut hasher = DefaultHasher::new();
-    words.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    state.join(format!(
+        "tests/failed-{}.json",
+        Name::default().part(checkout.as_str()).digits(16)
+    ))
 }
 
 #[cfg(test)]

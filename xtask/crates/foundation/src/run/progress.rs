@@ -123,6 +123,7 @@ mod tests {
         plan.conditions = vec![Condition {
             within: None,
             target: Some(target.to_owned()),
+            is_file: true,
             prerequisites: vec![Prerequisite {
                 path: needs.to_owned(),
                 made_by: None,

@@ -100,6 +100,7 @@ impl Make<'_, '_> {
             conditions.push(Condition {
                 within: self.within,
                 target: Some(name.to_owned()),
+                is_file: name.contains('/'),
                 prerequisites,
             });
             Some(conditions.len() - 1)

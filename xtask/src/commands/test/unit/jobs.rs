@@ -10,7 +10,8 @@ use super::recipe::Recipe;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::session::Source;
 use crate::commands::test::results::suites;
-use foundation::record::results::{History, key};
+use foundation::hash::Name;
+use foundation::record::results::History;
 use foundation::run::exec_root::listed_environment;
 use foundation::run::gotest::{Job, Link, Pool};
 
@@ -47,7 +48,8 @@ impl Shared<'_> {
         let flags = self.build_flags().join("\0");
         let environment = format!("{:?}", self.recipe.environment);
         let words = [self.checkout.as_str(), &flags, &environment];
-        self.store.join(key(&words))
+        self.store
+            .join(words.iter().fold(Name::default(), Name::part).digits(16))
     }
 
     /// As few go commands as there are packages of one name: each writes into a

@@ -16,8 +16,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::{ResultArgs, Selection};
 use super::discovered;
+use super::invalid_duration;
 use super::leg::Leg;
-use super::no_time_span;
 use super::results::report::Report;
 use super::results::selected::SelectedPackage;
 use super::results::session::{Session, Source};
@@ -195,7 +195,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     let Some(text) = &flags.timeout else {
         return Ok(GOS_LIMIT);
     };
-    talos::duration(text).ok_or_else(|| no_time_span(text))
+    talos::duration(text).ok_or_else(|| invalid_duration(text))
 }
 
 /// Who may become root, said before anything is compiled.

@@ -109,6 +109,7 @@ mod tests {
         let condition = |within, target: &str, prerequisites| Condition {
             within,
             target: Some(target.to_owned()),
+            is_file: true,
             prerequisites,
         };
         plan.conditions = vec![
