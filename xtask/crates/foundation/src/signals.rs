@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::failure::{Because, Exit, Result};
 
-/// What asks a run to stop.
+/// The signals that ask a run to stop.
 pub(crate) const STOPPING: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// The thread that counts may be later than the end of a child that got the
 /// same signal from the terminal.

@@ -7,8 +7,8 @@ use crate::ctx::probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 
-/// Remove the bridge, unless its name is not one that talosctl gives, or
-/// something of others has come onto it.
+/// Remove the bridge. Refuses a name that talosctl does not give to bridges, and
+/// a bridge with an interface of another owner.
 ///
 /// # Errors
 /// For these reasons, when `ip` does not answer, and when it fails.
@@ -24,7 +24,7 @@ pub(super) fn remove(name: &str) -> Result<()> {
     if !bridge.foreign.is_empty() {
         return Err(Failure::step(format!("bridge `{name}` was left alone"))
             .cause(format!(
-                "on it is `{}`, which is not of this cluster",
+                "it has the interface `{}`, which is not part of this cluster",
                 bridge.foreign.join("`, `")
             ))
             .hint(program!("ip link show master {}", name)));

@@ -1,4 +1,4 @@
-//! Built-in steps: what would need a shell otherwise.
+//! Built-in steps, which would need a shell otherwise.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
-use super::step::How;
+use super::step::StepContext;
 use super::{bridge, images, registries, removal, stop};
 use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};
@@ -15,8 +15,8 @@ use crate::plan::Action;
 use crate::record::{files, tree};
 use crate::typed;
 
-/// Carry out one built-in as the user that we are.
-pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<()> {
+/// Perform one built-in step as the current user.
+pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>) -> Result<()> {
     match action {
         Action::Run(_) => Err(Failure::step("a command is not a built-in")),
         Action::WriteFile {
@@ -38,22 +38,22 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
             tree,
             list,
         } => {
-            images::record(references, metadata.as_deref(), tree, list, how.ui);
+            images::record(references, metadata.as_deref(), tree, list, context.ui);
             Ok(())
         }
-        Action::WaitRegistries { registries } => registries::wait(registries, how),
+        Action::WaitRegistries { registries } => registries::wait(registries, context),
         Action::DeleteManifests { address, manifests } => registries::delete(address, manifests),
         Action::CreateDir { path } => {
             files::create_dir(path).because(|| format!("cannot create `{path}`"))
         }
-        // What root removes for a user is looked at: `RemoveOwned`.
-        Action::Remove { path } if how.only_listed => Err(Failure::step(format!(
-            "`{path}` was left alone: root removes only what is a cluster's or a lab's"
+        // Root removes a user's paths only by `RemoveOwned`, which checks them.
+        Action::Remove { path } if context.only_listed => Err(Failure::step(format!(
+            "`{path}` was left alone: root removes only paths of clusters and labs"
         ))),
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
         }
-        Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(how))
+        Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(context))
             .because(|| format!("`{path}` was left alone")),
         Action::RemoveFile { path, sha256 } => {
             removal::remove_file(path, sha256).because(|| format!("cannot remove `{path}`"))
@@ -68,7 +68,7 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
         Action::Stop {
             process,
             grace_seconds,
-        } => stop::stop(process, boot_id, *grace_seconds, how),
+        } => stop::stop(process, boot_id, *grace_seconds, context),
         Action::HardReboot {
             node,
             control,
@@ -77,10 +77,12 @@ pub(super) fn perform(action: &Action, boot_id: &str, how: &How<'_>) -> Result<(
     }
 }
 
-/// Whose paths may be removed: as the helper of a user under sudo, those of the
-/// user that sudo names.
-fn served(how: &How<'_>) -> u32 {
-    let asked = std::env::var("SUDO_UID").ok().filter(|_| how.only_listed);
+/// The user whose paths may be removed. A helper under sudo works for the user
+/// that sudo names.
+fn served(context: &StepContext<'_>) -> u32 {
+    let asked = std::env::var("SUDO_UID")
+        .ok()
+        .filter(|_| context.only_listed);
     asked
         .and_then(|uid| uid.parse().ok())
         .unwrap_or_else(owned_path::user)
@@ -121,8 +123,8 @@ fn is_on_this_host(url: &str) -> bool {
     address.is_some_and(|address| UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
-/// `q` makes QEMU end with 0, whereupon the launcher starts it anew. One
-/// client at a time is served, so a second would hang without the timeouts.
+/// `q` makes QEMU exit with 0, and its launcher then starts it again. QEMU serves
+/// one client at a time: without the timeouts a second client would hang.
 fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
     let mut socket = UnixStream::connect(monitor)?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -140,7 +142,7 @@ fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Ok(()),
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                     return Err(std::io::Error::other(
-                        "no answer within 5 s; another client may have it",
+                        "no response within 5 s; another client may be connected",
                     ));
                 }
                 _ => return Err(error),

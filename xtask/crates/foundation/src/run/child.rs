@@ -16,7 +16,7 @@ use super::spawn;
 /// How often a system without pidfds is asked whether a child has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a child can be asked for.
+/// A request to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
     Interrupt,
@@ -37,7 +37,7 @@ impl Ask {
         }
     }
 
-    /// What `byte` asks for.
+    /// The request that `byte` stands for.
     pub(super) fn read(byte: u8) -> Option<Self> {
         [Self::Interrupt, Self::Dump, Self::Terminate, Self::Kill]
             .into_iter()
@@ -89,7 +89,7 @@ impl Reach for Group {
     }
 }
 
-/// What a look at a child shows.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Running,

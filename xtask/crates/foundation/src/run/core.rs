@@ -53,9 +53,9 @@ impl Default for Grace {
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) deadline: Duration,
-    /// What is asked for first at the deadline.
+    /// The first request at the deadline.
     pub(super) at_deadline: Ask,
-    /// What is asked for first in all other cases.
+    /// The first request in all other cases.
     pub(super) first: Ask,
     pub(super) grace: Grace,
     /// How often the user has asked to stop.
@@ -91,7 +91,7 @@ pub(super) enum Stream {
     Err,
 }
 
-/// What is done with a child's output, and what else is looked at meanwhile.
+/// Takes a child's output, and looks at other things meanwhile.
 pub(super) trait Follow {
     /// Whole lines, or what has no line end.
     fn output(&mut self, stream: Stream, bytes: &[u8]);
@@ -259,9 +259,8 @@ async fn until_ended<R: Reach>(
     stopping.map(|stopping| stopping.why)
 }
 
-/// A child that asks on the terminal from the background is suspended by the
-/// system and would never go on. A child that was suspended in another way may
-/// be continued by whoever did it.
+/// The system suspends a child that reads from the terminal in the background, and
+/// it would never go on. A child that was suspended otherwise may be continued.
 fn suspended<R: Reach>(
     child: &Child<R>,
     is_stopping: bool,

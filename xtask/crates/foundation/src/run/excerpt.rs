@@ -1,24 +1,24 @@
-//! Of a child's last lines, those that say why it failed.
+//! The lines of a failed child's output that explain the failure.
 
 use crate::failure::Failure;
 
-/// How many of a step's lines are shown.
+/// The number of lines shown.
 const SHOWN: usize = 12;
 
-/// What buildx says at the end of a failed build.
+/// The end of a failed build's output, as buildx prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FailedStep<'a> {
     /// `[stage 2/3] RUN …`.
     step: &'a str,
-    /// What it printed.
+    /// The output of that step.
     lines: &'a [String],
     /// `Dockerfile:12`.
     place: Option<&'a str>,
     error: Option<&'a str>,
 }
 
-/// Add the evidence: the step of the Dockerfile and its lines where buildx
-/// names one, else the last lines of all.
+/// Add the failed Dockerfile step and its lines if buildx names one, else the
+/// last lines.
 pub(super) fn of(mut failure: Failure, tail: Vec<String>) -> Failure {
     let Some(failed) = failed_step(&tail) else {
         let surplus = tail.len().saturating_sub(SHOWN);

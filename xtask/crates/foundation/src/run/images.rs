@@ -1,5 +1,5 @@
-//! After a push: which digest the image has. A digest that cannot be learnt is
-//! a warning: the image is pushed all the same.
+//! Records the digests of pushed images. An unknown digest is only a warning,
+//! since the push itself succeeded.
 
 use camino::Utf8Path;
 use serde_json::Value;

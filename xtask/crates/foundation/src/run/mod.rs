@@ -1,6 +1,6 @@
-//! Carrying out a plan: execute, tee, supervise, record. With `record` the
-//! only place that changes the world. Knows no command and makes no decision
-//! about what to do, only about how a step ends.
+//! Running a plan: start each step, log it, watch it, record it. Only this
+//! module and `record` change the world. It does not know the commands, and
+//! decides how a step ends but never what is done.
 
 mod bridge;
 mod builtin;
@@ -51,25 +51,25 @@ pub use step::interactive;
 /// The deadline of a step that has none of its own.
 const DEADLINE: Duration = Duration::from_hours(2);
 
-/// The first Ctrl-C asks, the second does not.
+/// The first Ctrl-C asks a step to end, the second kills it.
 const KILL_AT: usize = 2;
 
-/// What a command must know to say how its half-made things are undone.
+/// How resources are undone and watched; commands implement it.
 pub trait Undo {
     /// The plan that removes what a stopped step may have half made.
     fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing;
     fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer;
 }
 
-/// What becomes of something half made.
+/// How to undo a resource that a failed step may have made in part.
 #[derive(Debug)]
 pub enum Undoing {
     Do(Plan),
-    /// Do this and ask again: things may go, or show, only then.
+    /// Run this plan and call [`Undo::undo`] again: the result decides.
     Again(Plan),
-    /// Looking shows that nothing is left.
+    /// Nothing is left of it.
     Done,
-    /// It stays, for the stated reason.
+    /// It is kept, for the stated reason.
     Keep(String),
 }
 
@@ -109,7 +109,7 @@ pub struct Runner<'a> {
     pub ui: &'a Ui,
     pub signals: &'a Signals,
     pub undo: &'a dyn Undo,
-    /// How long a step that is to stop has for it.
+    /// How long a step has to end after it was asked to.
     pub grace: Grace,
 }
 
@@ -171,8 +171,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Take something off the ledger that looking has shown to be gone. What was
-    /// never on it stays off it.
+    /// Remove a resource from the ledger that no longer exists. Does nothing for
+    /// a resource that the ledger does not have.
     ///
     /// # Errors
     /// When the ledger cannot be written.
@@ -260,7 +260,7 @@ impl Execution<'_> {
                 .write_ledger(Op::Intend, made, &self.record.id)?;
         }
         let mut observer = step.watch.as_ref().map(|watch| undo.observe(ctx, watch));
-        let how = step::How {
+        let context = step::StepContext {
             log: Some(attempt.log),
             deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
             observer: observer.as_mut(),
@@ -271,15 +271,13 @@ impl Execution<'_> {
             only_listed: false,
             kill_at: attempt.kill_at,
             output_is_ours: !self.keep_stdout,
-            quiet: false,
             // Coerced to the lifetime of this step.
             reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
-            tests: false,
         };
         if step.privilege == Privilege::Root && !ctx.host.is_root() {
-            root::run_step(step, how)?;
+            root::run_step(step, context)?;
         } else {
-            perform(step, &ctx.host.boot_id, how)?;
+            perform(step, &ctx.host.boot_id, context)?;
         }
         if let Some(gone) = &step.unmakes {
             self.runner.write_ledger(Op::Gone, gone, &self.record.id)?;
@@ -288,7 +286,7 @@ impl Execution<'_> {
     }
 }
 
-/// One try at a step.
+/// One attempt at a step.
 struct Attempt<'a> {
     log: Utf8PathBuf,
     kill_at: usize,
@@ -300,11 +298,11 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted")
 }
 
-/// Do one step as the user that we are.
-fn perform(step: &Step, boot_id: &str, how: step::How<'_>) -> Result<()> {
+/// Perform one step as the current user.
+fn perform(step: &Step, boot_id: &str, context: step::StepContext<'_>) -> Result<()> {
     match &step.action {
-        Action::Run(run) => step::run(run, &step.why, how),
-        other => builtin::perform(other, boot_id, &how),
+        Action::Run(run) => step::run(run, &step.why, context),
+        other => builtin::perform(other, boot_id, &context),
     }
 }
 

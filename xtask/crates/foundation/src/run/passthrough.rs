@@ -21,7 +21,7 @@ pub fn pass_through(argv: &[String]) -> Result<u8> {
         .split_first()
         .ok_or_else(|| Failure::usage("no command"))?;
     let status = core::runtime()?.block_on(async {
-        // In this thread: whoever starts children in another PID namespace
+        // In this thread: a process whose children enter another PID namespace
         // cannot start threads.
         let caught =
             Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?;
@@ -44,7 +44,7 @@ async fn until_ended(child: &Child, mut caught: Caught) -> std::io::Result<()> {
     // By number as seen from here: the child does not know its own.
     let pid = Pid::from_child(child);
     let end = End::of(pid)?;
-    // A Ctrl-C reaches every process on a terminal by itself, and two would mean
+    // A Ctrl-C reaches every process on a terminal, and a second one would mean
     // "at once".
     let has_terminal = std::fs::File::open("/dev/tty").is_ok();
     loop {

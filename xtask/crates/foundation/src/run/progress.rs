@@ -1,5 +1,5 @@
-//! What a plan has learnt so far: which conditions hold, which values slots
-//! have.
+//! The state of a running plan: which conditions hold, and the values of its
+//! slots.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,19 +19,19 @@ const LIMIT: Duration = Duration::from_mins(10);
 pub(super) struct Progress {
     decisions: Decisions,
     values: BTreeMap<usize, String>,
-    /// Of the values those that are not shown.
+    /// The values that must not be shown.
     secret: Vec<String>,
 }
 
 impl Progress {
-    /// Whether the step's condition holds; looked at when its turn comes.
+    /// Whether the step's condition holds, evaluated just before the step.
     pub(super) fn is_due(&mut self, plan: &Plan, step: &Step) -> bool {
         let changed = |path: &str| std::fs::metadata(path).ok()?.modified().ok();
         step.only_if
             .is_none_or(|condition| self.decisions.runs(&plan.conditions, condition, &changed))
     }
 
-    /// The step with what has been learnt in place of its slots.
+    /// The step with its slots replaced by their values.
     pub(super) fn filled(&self, step: &Step) -> Step {
         let mut step = step.clone();
         let fill = |text: &mut String| {
@@ -98,7 +98,7 @@ impl Runner<'_> {
         };
         if learns.plain && !value.chars().all(is_plain) {
             return Err(Failure::step(format!(
-                "`{}` printed `{shown}`, which a shell would read anew",
+                "`{}` printed `{shown}`, which a shell would expand again",
                 argv.join(" "),
             ))
             .cause("the value goes through the command line of a nested make, where blanks and quotes would be lost"));
@@ -147,7 +147,7 @@ mod tests {
         std::fs::write(path("source"), "").unwrap();
         let mut progress = Progress::default();
         assert!(progress.is_due(&plan, &step("x")));
-        // Its own recipe made it; the next line of that recipe is due all the same.
+        // Its own recipe made it; the next line of that recipe still has to run.
         std::fs::write(path("target"), "").unwrap();
         assert!(progress.is_due(&plan, &step("y")));
         assert!(!Progress::default().is_due(&plan, &step("x")));

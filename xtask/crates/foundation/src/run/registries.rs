@@ -1,22 +1,22 @@
-//! Built-in steps about registries: wait until one answers, delete from one.
+//! Built-in steps for registries: wait until they respond, delete manifests.
 
 use std::time::{Duration, Instant};
 
 use super::interrupted;
-use super::step::How;
+use super::step::StepContext;
 use crate::ctx::containers::{self, State};
 use crate::ctx::registry_api::Api;
 use crate::failure::{Failure, Result};
 use crate::plan::AwaitedRegistry;
 use crate::{program, typed};
 
-/// One with a large cache is up in a second.
+/// A registry with a large cache starts within a second.
 const WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// All of them; each that ends says so at once, and the others go on.
-pub(super) fn wait(registries: &[AwaitedRegistry], how: &How<'_>) -> Result<()> {
-    let end = Instant::now() + WITHIN.min(how.deadline);
+/// Wait for all of them. A registry that has exited is not waited for.
+pub(super) fn wait(registries: &[AwaitedRegistry], context: &StepContext<'_>) -> Result<()> {
+    let end = Instant::now() + WITHIN.min(context.deadline);
     let mut waiting: Vec<&AwaitedRegistry> = registries.iter().collect();
     let mut died = Vec::new();
     loop {
@@ -40,10 +40,10 @@ pub(super) fn wait(registries: &[AwaitedRegistry], how: &How<'_>) -> Result<()> 
         if waiting.is_empty() || Instant::now() > end {
             break;
         }
-        if how.signals.count() > 0 {
+        if context.signals.count() > 0 {
             return Err(interrupted());
         }
-        how.signals.wait_until(Instant::now() + LOOK);
+        context.signals.wait_until(Instant::now() + LOOK);
     }
     if waiting.is_empty() && died.is_empty() {
         return Ok(());
@@ -51,22 +51,22 @@ pub(super) fn wait(registries: &[AwaitedRegistry], how: &How<'_>) -> Result<()> 
     Err(not_up(&waiting, &died))
 }
 
-fn not_up(silent: &[&AwaitedRegistry], died: &[AwaitedRegistry]) -> Failure {
-    let all: Vec<&str> = silent
+fn not_up(running: &[&AwaitedRegistry], died: &[AwaitedRegistry]) -> Failure {
+    let all: Vec<&str> = running
         .iter()
         .map(|registry| registry.container.as_str())
         .chain(died.iter().map(|registry| registry.container.as_str()))
         .collect();
-    let mut failure = Failure::step(format!("no registry answers from {}", all.join(", ")));
-    for registry in silent {
+    let mut failure = Failure::step(format!("no response from {}", all.join(", ")));
+    for registry in running {
         failure = failure.cause(format!(
-            "{} lives, and is silent at 127.0.0.1:{}",
+            "{} is running but does not respond on 127.0.0.1:{}",
             registry.container, registry.port
         ));
     }
     for registry in died {
         failure = failure.cause(format!(
-            "{} ends as soon as it has started",
+            "{} exits right after it starts",
             registry.container
         ));
         failure = failure.excerpt(containers::telling_lines(&registry.container));
@@ -77,7 +77,7 @@ fn not_up(silent: &[&AwaitedRegistry], died: &[AwaitedRegistry]) -> Failure {
     }
 }
 
-/// Only what has no tag is asked for, so that nothing is taken from anybody.
+/// Only untagged manifests are requested, so no image in use is deleted.
 pub(super) fn delete(address: &str, manifests: &[(String, String)]) -> Result<()> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(15)))
@@ -95,11 +95,9 @@ pub(super) fn delete(address: &str, manifests: &[(String, String)]) -> Result<()
             // 404: gone already.
             Ok(response) if matches!(response.status().as_u16(), 202 | 404) => {}
             Ok(response) if response.status().as_u16() == 405 => {
-                return Err(failed(
-                    "the registry was started without leave to delete".to_owned(),
-                ));
+                return Err(failed("the registry does not allow deletion".to_owned()));
             }
-            Ok(response) => return Err(failed(format!("it answers {}", response.status()))),
+            Ok(response) => return Err(failed(format!("it responded with {}", response.status()))),
             Err(error) => return Err(failed(error.to_string())),
         }
     }

@@ -1,5 +1,5 @@
-//! Removing folders and files that were shown to be ours a moment ago: by
-//! descriptor, from where the look found them, and never into a mount.
+//! Removes folders and files after checking that they are ours: by descriptor,
+//! starting at the checked parent, and never across a mount point.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +27,7 @@ pub(super) fn remove(path: &Utf8Path, owned: Owned, user: u32) -> Result<()> {
         return gone_is_fine(unlinkat(&found.parent, name, AtFlags::empty()));
     };
     empty(&folder, DEEPEST)?;
-    // Whatever has come into its place since is no empty folder, or is one.
+    // What may be in its place by now is removed only if it is an empty folder.
     gone_is_fine(unlinkat(&found.parent, name, AtFlags::REMOVEDIR))
 }
 
@@ -79,17 +79,17 @@ fn gone_is_fine(result: rustix::io::Result<()>) -> Result<()> {
 /// Fail unless `path` has the contents that the plan was made for.
 ///
 /// # Errors
-/// When it has others, or nothing is there, and the system's.
+/// When the contents differ or the file is missing, and the system's.
 pub(super) fn require(path: &Utf8Path, sha256: &str) -> Result<()> {
     match digest(path)? {
         Some(found) if found == sha256 => Ok(()),
-        Some(_) => Err(Error::other("it was changed since this was decided")),
+        Some(_) => Err(Error::other("it was changed since the plan was made")),
         None => Err(ErrorKind::NotFound.into()),
     }
 }
 
-/// Remove a file whose contents are still those that the plan was made for. A
-/// link stays: what it points at may be of others.
+/// Remove a file if its contents are still those that the plan was made for. A
+/// link is kept: its target may belong to another user.
 ///
 /// # Errors
 /// When it was changed, and the system's.
@@ -142,7 +142,7 @@ mod tests {
         remove(&folder, Owned::Cluster, own()).unwrap();
     }
 
-    /// Between the plan and this step somebody puts a link in the folder's place.
+    /// Between the plan and this step a link takes the folder's place.
     #[test]
     fn a_folder_that_has_become_a_link_stays() {
         let (_dir, root) = home();

@@ -1,9 +1,8 @@
-//! Root for one step: the step as JSON to a helper under sudo, whose standard
-//! input then is our lifeline. A set-uid exec clears the parent-death signal
-//! and a user cannot signal root's processes, so the helper is asked to stop
-//! through that pipe, and stops by itself when the pipe closes, however we
-//! ended. It answers on its standard output: that it has begun, and the failure
-//! where there is one.
+//! Runs one step as root: a helper under sudo reads the step as JSON from its
+//! standard input. A set-uid exec clears the parent-death signal, and a user
+//! cannot signal root's processes, so the same pipe asks the helper to stop, and
+//! the helper also stops when the pipe closes, however this process ended. The
+//! helper reports its start, and its failure, on its standard output.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, ErrorKind, Read};
@@ -22,9 +21,10 @@ use tokio::io::unix::AsyncFd;
 use super::child::{Ask, Child, Reach};
 use super::core::{self, Grace};
 use super::pipe::never_wait;
-use super::step::{self, Ended, How, in_log, stopped, supervise};
+use super::step::{self, Ended, StepContext, in_log, stopped, supervise};
 use super::{KILL_AT, perform, spawn};
 use crate::ctx::host::Host;
+use crate::ctx::own_executable::own_executable;
 use crate::ctx::probe;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
@@ -33,21 +33,21 @@ use crate::typed::by_caller;
 use crate::ui;
 use crate::ui::Ui;
 
-/// The helper's first word.
+/// The first line of the helper's answer.
 const BEGUN: &str = "begun";
-/// It may ask a server who may do what.
+/// sudo may have to ask a server for its rules.
 const SUDOS_LIMIT: Duration = Duration::from_mins(1);
-/// Longer than any step; a file's contents may be in it.
+/// In bytes. Larger than any step, which may contain a file.
 const LONGEST: u64 = 64 << 20;
-/// Shorter than any lifetime that sudo's cached credentials usually have.
+/// Shorter than the usual lifetime of sudo's cached credentials.
 const REFRESH: Duration = Duration::from_mins(1);
 
-/// For goroutines to be printed by the helper's clock before ours runs out.
+/// The helper's deadline comes first: only the helper can make tests print their
+/// goroutines.
 const LATER: Duration = Duration::from_mins(1);
 
-/// See to it that sudo runs our helper of steps as root. Where it wants the
-/// password, ask now, in the foreground, so that no later step stops at a prompt
-/// that nobody sees.
+/// Make sure that sudo runs the helper for steps. If sudo needs a password, ask
+/// now and in the foreground: a later prompt would be invisible.
 ///
 /// # Errors
 /// Exit code 3 when there is no sudo or it refuses.
@@ -55,7 +55,7 @@ pub fn become_root(ui: &Ui) -> Result<()> {
     may_start("root-step", ui)
 }
 
-/// As [`become_root`], of the helper of tests.
+/// As [`become_root`], for the helper of tests.
 ///
 /// # Errors
 /// As there.
@@ -65,8 +65,10 @@ pub fn become_root_for_tests(ui: &Ui) -> Result<()> {
 
 fn may_start(helper: &str, ui: &Ui) -> Result<()> {
     if Host::which("sudo").is_none() {
-        return Err(Failure::host("steps need root, and there is no `sudo`")
-            .hint("run as root, or install sudo"));
+        return Err(
+            Failure::host("steps need root, and `sudo` is not installed")
+                .hint("run as root, or install sudo"),
+        );
     }
     let Err(said) = try_to_start(helper)? else {
         return Ok(());
@@ -90,20 +92,19 @@ fn may_start(helper: &str, ui: &Ui) -> Result<()> {
     })
 }
 
-/// By starting it with nothing to do, the one command that a narrow sudoers rule
-/// must allow. The inner error is what sudo says.
+/// Starts the helper without a request, since a narrow sudoers rule allows only
+/// this command. The inner error is the output of sudo.
 fn try_to_start(helper: &str) -> Result<Result<(), String>> {
-    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
-    let own = own.to_string_lossy();
-    let words = ["sudo", "-n", "--", &*own, "internal", helper];
+    let own = own_executable()?;
+    let words = ["sudo", "-n", "--", own.as_str(), "internal", helper];
     Ok(match probe::run(&words, None, SUDOS_LIMIT) {
         Some(output) if output.success => Ok(()),
         Some(output) => Err(output.stderr.trim().to_owned()),
-        None => Err("no answer from sudo".to_owned()),
+        None => Err("no response from sudo".to_owned()),
     })
 }
 
-/// Keeps sudo's credentials from going stale while steps take long.
+/// Refreshes sudo's credentials during long steps.
 pub(super) struct Refresh {
     _end: mpsc::Sender<()>,
 }
@@ -121,13 +122,13 @@ impl Refresh {
     }
 }
 
-/// Our side: hand the step over and supervise the helper.
-pub(super) fn run_step(step: &Step, mut how: How<'_>) -> Result<()> {
+/// The caller's side: send the step to the helper and supervise it.
+pub(super) fn run_step(step: &Step, mut context: StepContext<'_>) -> Result<()> {
     if step.runs_tests() {
-        how.deadline = how.deadline.saturating_add(LATER);
+        context.deadline = context.deadline.saturating_add(LATER);
     }
-    let log = how.log.clone();
-    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
+    let log = context.log.clone();
+    let own = own_executable()?;
     let mut request = serde_json::to_vec(&as_request(step))
         .because(|| "cannot hand a step to root".to_owned())?;
     request.push(b'\n');
@@ -144,7 +145,7 @@ pub(super) fn run_step(step: &Step, mut how: How<'_>) -> Result<()> {
         let lifeline = Lifeline::new(process.stdin.take(), request).because(cannot)?;
         Child::helper(process, lifeline).because(cannot)
     };
-    let mut ended = supervise(&mut command, "sudo", how, start)?;
+    let mut ended = supervise(&mut command, None, "sudo", context, start)?;
     match ended.stopped.take() {
         Some(failure) => Err(stopped(failure, &step.why, ended.tail, log.as_deref())),
         None => understand(ended, &step.why).map_err(|failure| in_log(failure, log.as_deref())),
@@ -235,9 +236,9 @@ fn understand(ended: Ended, why: &str) -> Result<()> {
     Err(failure)
 }
 
-/// sudo forgets the environment: the child gets HOME, PATH and what is listed.
-/// The deadline is ours to keep, but that of tests: we cannot make them print
-/// their goroutines.
+/// sudo resets the environment: the child gets HOME, PATH and the listed
+/// variables. This process keeps the deadline, except that of tests: only the
+/// helper can make them print their goroutines.
 fn as_request(step: &Step) -> Step {
     let mut step = step.clone();
     if !step.runs_tests() {
@@ -259,7 +260,7 @@ fn as_request(step: &Step) -> Step {
     step
 }
 
-/// A failure on its way from the helper.
+/// A failure as the helper sends it.
 #[derive(Serialize, Deserialize)]
 struct Told {
     exit: u8,
@@ -305,13 +306,13 @@ impl From<Told> for Failure {
     }
 }
 
-/// The helper's side, as root: read one step, do it, stop when told to or when
-/// the lifeline closes. Returns the exit code; what went wrong is said on
-/// standard output, for the other side to show. Without a step there is nothing
-/// to do: so whether sudo would let us can be tried.
+/// The helper's side, as root: read one step from standard input and perform it;
+/// stop when asked to or when the input closes. A failure goes to standard
+/// output, for the caller to show. Without a step it succeeds, which tests
+/// whether sudo allows the helper. Returns the exit code.
 ///
 /// # Errors
-/// When there is no step to be done.
+/// When the input is not a step.
 pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     let attention = signals.attend();
     let mut line = String::new();
@@ -324,14 +325,11 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     let boot_id = Host::probe().boot_id;
     drop(input);
     answer(BEGUN);
-    // Detached: it ends with the pipe, which our caller holds open for as long
-    // as we live.
+    // Detached: it ends when the caller closes the pipe.
     std::thread::spawn(move || follow_lifeline(signals));
-    let how = How {
+    let context = StepContext {
         output_is_ours: false,
-        quiet: false,
         reader: None,
-        tests: false,
         log: None,
         deadline: step.deadline.map_or(Duration::MAX, Duration::from_secs),
         observer: None,
@@ -342,7 +340,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
         only_listed: true,
         kill_at: KILL_AT,
     };
-    let result = perform(&step, &boot_id, how);
+    let result = perform(&step, &boot_id, context);
     drop(attention);
     let Err(failure) = result else { return Ok(0) };
     let code = failure.exit.code();
@@ -350,12 +348,13 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
     Ok(code)
 }
 
-/// Nobody reads when our caller is gone: then it is for nobody.
+/// Errors are ignored: the caller may have exited.
 fn answer(line: &str) {
     ui::print(&format!("{}\n", ui::text::json(line)));
 }
 
-/// One byte for each Ctrl-C of the user; its end says that our caller is gone.
+/// Each byte is a Ctrl-C of the user; the end of the input means that the caller
+/// has exited.
 fn follow_lifeline(signals: &Signals) {
     let mut byte = [0];
     while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {
@@ -366,13 +365,13 @@ fn follow_lifeline(signals: &Signals) {
     }
 }
 
-/// The warden of a process group, as one of it: ends the group when the pipe
-/// from our caller closes. See `spawn::warden`.
+/// The warden of its own process group: kills the group when the pipe from the
+/// caller closes. See `spawn::warden`.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn serve_warden() -> Result<u8> {
-    // What is sent to the group must not end the warden before the others.
+    // A signal to the group must not end the warden first.
     let runtime = core::runtime()?;
     let _context = runtime.enter();
     let _caught = Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?;

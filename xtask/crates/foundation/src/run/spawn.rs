@@ -15,27 +15,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::unix::AsyncFd;
 
 use crate::ctx::cargo_run;
+use crate::ctx::own_executable::own_executable;
 
-/// Whether this process is the `xtask` binary, which can start itself anew; a
-/// test's is not.
+/// Whether this process is the `xtask` binary, which can start itself again; a
+/// test binary cannot.
 static IS_XTASK: AtomicBool = AtomicBool::new(false);
 
-/// Said by `main`, once.
+/// Called by `main`, once.
 pub fn we_are_xtask() {
     IS_XTASK.store(true, Ordering::Relaxed);
 }
 
-/// Our own executable, also after a build has replaced its file.
-pub(super) fn own_executable() -> std::io::Result<std::path::PathBuf> {
-    let path = std::env::current_exe()?;
-    if cfg!(target_os = "linux") && !path.exists() {
-        return Ok(format!("/proc/{}/exe", std::process::id()).into());
-    }
-    Ok(path)
-}
-
-/// Start `command` in a process group of its own; it is killed when the
-/// thread that calls this ends, so call it from the main thread only.
+/// Start `command` in its own process group. It is killed when the calling
+/// thread ends, so call this from the main thread only.
 ///
 /// # Errors
 /// The system's.
@@ -45,8 +37,8 @@ pub(super) fn spawn(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// Start `command` in a process group of its own. It has a lifeline from us, and
-/// tidies up before it ends when that closes.
+/// Start a helper in its own process group. It cleans up and ends when its
+/// lifeline, a pipe or socket from this process, closes.
 ///
 /// # Errors
 /// The system's.
@@ -55,8 +47,8 @@ pub(super) fn spawn_on_lifeline(command: &mut Command) -> std::io::Result<Child>
     command.spawn()
 }
 
-/// Start `command` in our process group, for the terminal's sake; it too is
-/// killed when the thread that calls this ends.
+/// Start `command` in the current process group, so that it may use the
+/// terminal. It is killed when the calling thread ends.
 ///
 /// # Errors
 /// The system's.
@@ -65,10 +57,10 @@ pub(super) fn spawn_here(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// The parent-death signal reaches `child` alone. This process is one of its
-/// group and ends them all when the pipe from us closes, however we ended; the
-/// end of the group is its end too. None where it cannot be had: it is a second
-/// net.
+/// Start a process in the group of `child` that kills the whole group when this
+/// process ends, however it ends: the parent-death signal reaches only `child`.
+/// It ends with the group. None if it cannot be started, since it is only a
+/// second safety net.
 pub(super) fn warden(child: &Child) -> Option<Child> {
     if !IS_XTASK.load(Ordering::Relaxed) {
         return None;
@@ -83,7 +75,7 @@ pub(super) fn warden(child: &Child) -> Option<Child> {
     command.spawn().ok()
 }
 
-/// A command as `run` may make one.
+/// A command that does not pass on the environment of `cargo run`.
 pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     cargo_run::hide_from(&mut command);
@@ -112,8 +104,8 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}
 
-/// Leave namespaces for new ones. Of the PID namespace only children become
-/// part.
+/// Move this process to new namespaces. Only its children enter a new PID
+/// namespace.
 ///
 /// # Errors
 /// The system's.
@@ -122,7 +114,7 @@ pub(super) fn leave_namespaces(which: rustix::thread::UnshareFlags) -> std::io::
     if which.contains(rustix::thread::UnshareFlags::FILES) {
         return Err(std::io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: what is unsafe of it is the descriptor table, which stays shared.
+    // SAFETY: only unsharing the descriptor table is unsafe, and it stays shared.
     unsafe { rustix::thread::unshare_unsafe(which) }?;
     Ok(())
 }

@@ -20,9 +20,8 @@ use crate::signals::Signals;
 use crate::typed;
 use crate::ui::Ui;
 
-/// How a child is run and watched.
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
-pub(super) struct How<'a> {
+/// What a step is run with.
+pub(super) struct StepContext<'a> {
     pub(super) log: Option<Utf8PathBuf>,
     pub(super) deadline: Duration,
     pub(super) observer: Option<&'a mut Observer>,
@@ -30,26 +29,21 @@ pub(super) struct How<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) ui: &'a Ui,
     pub(super) grace: Grace,
-    /// The child gets the listed environment and nothing of ours.
+    /// The child gets only the listed environment.
     pub(super) only_listed: bool,
-    /// The count of Ctrl-C at which nothing is waited for any more.
+    /// The number of Ctrl-C at which the child is killed at once.
     pub(super) kill_at: usize,
-    /// A recipe's standard output goes to ours, and to a terminal it may draw.
+    /// Recipes may write to this process's standard output, and draw on its
+    /// terminal.
     pub(super) output_is_ours: bool,
-    /// What it prints goes to the log alone.
-    pub(super) quiet: bool,
-    /// What it prints goes to the log and here.
+    /// Gets the output in place of the terminal.
     pub(super) reader: Option<&'a mut dyn Reader>,
-    /// A test binary, as `plan::Run::tests` says.
-    pub(super) tests: bool,
 }
 
-/// Run to the end, or to one of the other ends.
-pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
-    let log = how.log.clone();
-    how.output_is_ours &= run.recipe;
-    how.quiet = run.quiet;
-    how.tests = run.tests;
+/// Run the command of a step until it ends or is made to end.
+pub(super) fn run(run: &Run, why: &str, mut context: StepContext<'_>) -> Result<()> {
+    let log = context.log.clone();
+    context.output_is_ours &= run.recipe;
     let Some((program, rest)) = run.argv.split_first() else {
         return Err(Failure::step(format!("step \"{why}\" has no command")));
     };
@@ -63,12 +57,12 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
         }
     };
     command.args(rest.iter().map(marked)).stdin(Stdio::null());
-    if how.only_listed {
+    if context.only_listed {
         command.env_clear();
     }
     command.envs(run.env.iter().map(|(name, value)| (name, value)));
     if let Some(cwd) = &run.cwd {
-        // Else the system's error would read as if the program were missing.
+        // The system's error would read as if the program were missing.
         if !cwd.is_dir() {
             return Err(Failure::step(format!(
                 "step \"{why}\" failed: there is no folder `{cwd}`"
@@ -76,14 +70,14 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
         }
         command.current_dir(cwd);
     }
-    if run.recipe && wants_terminal(run) && how.ui.is_interactive() {
+    if run.recipe && wants_terminal(run) && context.ui.is_interactive() {
         command.stdin(Stdio::inherit());
-        return in_foreground(&mut command, run, why, &how);
+        return in_foreground(&mut command, run, why, &context);
     }
     let start = |command: &mut Command| {
         Child::start(command).map_err(|error| cannot_start(program, &error))
     };
-    let ended = supervise(&mut command, program, how, start)?;
+    let ended = supervise(&mut command, Some(run), program, context, start)?;
     let is_fine = |status: ExitStatus| {
         status
             .code()
@@ -107,8 +101,7 @@ pub(super) fn run(run: &Run, why: &str, mut how: How<'_>) -> Result<()> {
     }
 }
 
-/// `docker run -it`: it converses with whoever is at the terminal, and ends with
-/// an error where there is none.
+/// Whether it is `docker run -it`, which fails without a terminal.
 fn wants_terminal(run: &Run) -> bool {
     let Some(line) = run.argv.last().filter(|line| line.contains("docker ")) else {
         return false;
@@ -117,27 +110,32 @@ fn wants_terminal(run: &Run) -> bool {
     has(&["-it", "-ti"]) || (has(&["-i", "--interactive"]) && has(&["-t", "--tty"]))
 }
 
-/// As a shell would start it: the terminal is the child's until it ends, and
-/// nothing of what it prints is ours.
-fn in_foreground(command: &mut Command, run: &Run, why: &str, how: &How<'_>) -> Result<()> {
+/// Run with the terminal, as a shell does: the child owns it until it ends, and
+/// its output is not logged.
+fn in_foreground(
+    command: &mut Command,
+    run: &Run,
+    why: &str,
+    context: &StepContext<'_>,
+) -> Result<()> {
     let program = run.argv.first().map_or("", String::as_str);
     let status = spawn::spawn_here(command)
         .map_err(|error| cannot_start(program, &error))?
         .wait()
         .because(|| format!("cannot wait for `{program}`"))?;
-    if how.signals.count() > 0 {
+    if context.signals.count() > 0 {
         return Err(interrupted());
     }
     if status.success() || run.may_fail {
         return Ok(());
     }
-    if how.signals.explain_failure() {
+    if context.signals.explain_failure() {
         return Err(interrupted());
     }
     Err(ended_badly(why, program, status, Vec::new(), None))
 }
 
-/// Evidence for an end that we brought about.
+/// The failure of a child that was made to end, with its last lines and log.
 pub(super) fn stopped(
     mut failure: Failure,
     why: &str,
@@ -181,7 +179,7 @@ pub(super) struct Ended {
     pub(super) status: ExitStatus,
     /// Its last lines.
     pub(super) tail: Vec<String>,
-    /// What a helper said to this process.
+    /// The answer of a helper.
     pub(super) answer: Vec<u8>,
     /// Set when it was made to end, and why.
     pub(super) stopped: Option<Failure>,
@@ -191,35 +189,37 @@ pub(super) struct Ended {
 /// `start` runs; its outputs are set here.
 pub(super) fn supervise<R: Reach>(
     command: &mut Command,
+    run: Option<&Run>,
     name: &str,
-    how: How<'_>,
+    context: StepContext<'_>,
     start: impl FnOnce(&mut Command) -> Result<Child<R>>,
 ) -> Result<Ended> {
-    let mut tee = Tee::open(how.log.as_deref(), how.ui)?;
-    tee.output_is_ours = how.output_is_ours;
-    tee.quiet = how.quiet;
-    tee.reader = how.reader;
-    tee.observer = how.observer;
+    let is_test = run.is_some_and(|run| run.tests);
+    let mut tee = Tee::open(context.log.as_deref(), context.ui)?;
+    tee.output_is_ours = context.output_is_ours;
+    tee.quiet = run.is_some_and(|run| run.quiet);
+    tee.reader = context.reader;
+    tee.observer = context.observer;
     tee.answer = R::ANSWERS.then(Vec::new);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let drawn = how.output_is_ours.then(terminal::like_ours).flatten();
+    let drawn = context.output_is_ours.then(terminal::like_ours).flatten();
     let mut drawn = drawn.map(|terminal| {
         command.stderr(Stdio::from(terminal.childs));
         terminal.ours
     });
-    if how.tests {
+    if is_test {
         drawn = Some(one_stream(command).because(|| "cannot make a pipe".to_owned())?);
     }
     let limits = Limits {
-        deadline: how.deadline,
-        at_deadline: if how.tests { Ask::Dump } else { Ask::Interrupt },
-        grace: how.grace,
-        kill_at: how.kill_at,
-        ..Limits::new(how.signals.subscribe())
+        deadline: context.deadline,
+        at_deadline: if is_test { Ask::Dump } else { Ask::Interrupt },
+        grace: context.grace,
+        kill_at: context.kill_at,
+        ..Limits::new(context.signals.subscribe())
     };
-    how.runtime.block_on(async {
+    context.runtime.block_on(async {
         let mut child = start(command)?;
-        // Ours of the child's end goes, else it would never be seen to close.
+        // Close our copy of the child's end, or the pipe would never close.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let [out, err] = child.take_outputs();
         let pipes = Pipes::new([out, drawn.or(err)])
@@ -235,7 +235,7 @@ pub(super) fn supervise<R: Reach>(
             stopped: stopped.map(|stopped| match stopped {
                 Stopped::Interrupted => interrupted(),
                 Stopped::Deadline => {
-                    let limit = how.deadline.as_secs();
+                    let limit = context.deadline.as_secs();
                     Failure::new(Exit::Deadline, format!("not done after {limit} s"))
                 }
                 Stopped::Failed(failure) => failure,
@@ -244,7 +244,7 @@ pub(super) fn supervise<R: Reach>(
     })
 }
 
-/// Both of a child's outputs in the order that it wrote them.
+/// One pipe for both outputs, which keeps their order.
 fn one_stream(command: &mut Command) -> std::io::Result<OwnedFd> {
     let (ours, theirs) = std::io::pipe()?;
     command.stdout(theirs.try_clone()?).stderr(theirs);
@@ -257,11 +257,10 @@ pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
         ErrorKind::NotFound if is_path && std::path::Path::new(name).exists() => {
             failure.cause(error).cause(
-                "the file is there, but the interpreter in its first line, or its loader, is not",
+                "the file exists, but the interpreter in its first line, or its loader, does not",
             )
         }
-        // Denied is also what the system says of a folder on PATH that may not
-        // be searched.
+        // A folder on PATH that may not be searched is also "permission denied".
         ErrorKind::NotFound | ErrorKind::PermissionDenied
             if !is_path && Host::which(name).is_none() =>
         {
@@ -274,8 +273,8 @@ pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
     }
 }
 
-/// Run with the terminal: same process group, streams inherited. Returns the
-/// child's own exit code, 128 + N for a signal, as a shell does.
+/// Run `argv` in the foreground with inherited streams. Returns the child's exit
+/// code, 128 + N for a signal, as a shell does.
 ///
 /// # Errors
 /// When it cannot be started.

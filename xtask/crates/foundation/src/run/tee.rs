@@ -1,5 +1,5 @@
-//! What a child prints, given to the step's log, the terminal and the error
-//! message that may follow.
+//! The output of a step's child, which goes to the log, the terminal, and the
+//! error message that may follow.
 
 use std::collections::VecDeque;
 
@@ -12,8 +12,8 @@ use super::{Observer, Reader};
 use crate::failure::{Because, Failure, Result};
 use crate::ui::Ui;
 
-/// Last lines kept, among which those for the error message are, and how much
-/// of each.
+/// How many last lines are kept for an error message, and how many characters of
+/// each.
 const TAIL: usize = 100;
 const TAIL_WIDTH: usize = 400;
 /// A helper answers with a few lines.
@@ -24,9 +24,9 @@ pub(super) struct Tee<'a> {
     log: Log,
     ui: &'a Ui,
     tail: VecDeque<String>,
-    /// The standard output is data for ours.
+    /// The standard output is data for that of this process.
     pub(super) output_is_ours: bool,
-    /// Only the log is written.
+    /// Nothing goes to the terminal.
     pub(super) quiet: bool,
     /// Gets the output in place of the terminal.
     pub(super) reader: Option<&'a mut dyn Reader>,

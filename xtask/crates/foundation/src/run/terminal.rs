@@ -1,20 +1,20 @@
-//! A terminal of its own for a child's standard error: buildx draws its
-//! progress only on one, and we still read every byte for the log.
+//! A pseudo-terminal for the standard error of a child: buildx draws its progress
+//! only on a terminal, and all of it must still go to the log.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// Both ends; the child's is closed here once it has been started.
+/// Both ends; this process closes the child's end after the start.
 pub(super) struct Terminal {
     pub(super) ours: OwnedFd,
     pub(super) childs: OwnedFd,
 }
 
-/// One as wide and high as ours. None where our standard error is no terminal,
-/// or none can be had: then a pipe does.
-#[expect(clippy::disallowed_methods, reason = "asked about, not written to")]
+/// A pseudo-terminal of the size of ours. None if standard error is not a
+/// terminal, or if none can be opened: a pipe is used then.
+#[expect(clippy::disallowed_methods, reason = "only its size is read")]
 pub(super) fn like_ours() -> Option<Terminal> {
     let stderr = std::io::stderr();
     if !rustix::termios::isatty(stderr.as_fd()) {
@@ -28,7 +28,7 @@ fn open(like: impl AsFd) -> std::io::Result<Terminal> {
     #[cfg(target_os = "linux")]
     let flags = flags | OpenptFlags::CLOEXEC;
     let ours = openpt(flags)?;
-    // Again, for systems that cannot open it so.
+    // Again, for systems whose `openpt` does not know the flag.
     rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC)?;
     grantpt(&ours)?;
     unlockpt(&ours)?;

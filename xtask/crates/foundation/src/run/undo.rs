@@ -1,4 +1,4 @@
-//! After a failed step: undo what it may have half made, and say what is left.
+//! Undoes what a failed step may have made, and reports what is left.
 
 use super::{Attempt, Execution, KILL_AT, Runner, Undoing};
 use crate::failure::{Exit, Failure};
@@ -7,11 +7,12 @@ use crate::record::ledger::Op;
 use crate::record::runs::Event;
 use crate::{program, typed};
 
-/// How often an undo that wants to look again may do so.
+/// How often an undo may check again.
 const ROUNDS: usize = 6;
 
 impl Execution<'_> {
-    /// The failure that is shown in the end.
+    /// Undo the step's resource. Returns the failure to be shown, with what is
+    /// left.
     pub(super) fn after_failure(&mut self, mut failure: Failure, step: &Step) -> Failure {
         let Runner {
             ctx,
@@ -31,7 +32,7 @@ impl Execution<'_> {
             return failure;
         };
         if is_killed {
-            // Asked twice: at once, not in good order.
+            // The user asked twice: stop now, without an undo.
             return left(failure, made, "stopped at once, with nothing undone");
         }
         let interrupted = failure.exit == Exit::Interrupted;
@@ -69,7 +70,8 @@ impl Execution<'_> {
         left(failure, made, "not all could be undone")
     }
 
-    /// `first` is the number of the plan's first step among all of the undo.
+    /// Run one plan of an undo, whose first step has the number `first` among all
+    /// of its steps.
     fn undo(&mut self, failure: &mut Failure, plan: &Plan, first: usize) -> Undone {
         let mut end = Undone::Whole;
         for (index, step) in plan.steps.iter().enumerate() {
@@ -82,7 +84,7 @@ impl Execution<'_> {
             };
             let mut step = step.clone();
             if end != Undone::Whole {
-                // Something is left: the ledger must go on saying so.
+                // Something is left: it must stay on the ledger.
                 step.unmakes = None;
             }
             let Err(error) = self.step(&step, attempt) else {

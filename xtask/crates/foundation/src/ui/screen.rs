@@ -1,8 +1,7 @@
-//! The whole terminal, for a while: raw keys and the mouse come in, lines of
-//! text go out, and whatever happens the terminal is given back as it was.
-//! On rustix and a page of escape codes: a framework for widgets would add a
-//! quarter to the time in which this binary compiles, and has no widget that
-//! we would use.
+//! Full-screen use of the terminal: raw keys and the mouse come in, lines of text
+//! go out, and the terminal is always restored. Written with rustix and a page of
+//! escape codes: a widget framework would add a quarter to the compile time of
+//! this binary, and has no widget that it needs.
 
 mod keys;
 
@@ -31,7 +30,7 @@ pub enum Event {
     Wheel(i16),
     /// The terminal has another size.
     Resize,
-    /// Nothing within the time that was given.
+    /// Nothing within the given time.
     Tick,
     /// SIGTERM or the like, or the terminal has gone.
     Stop,
@@ -56,22 +55,23 @@ pub enum Key {
     CtrlC,
 }
 
-/// Another screen, no cursor, clicks as numbers, no wrapping.
+/// Alternate screen, no cursor, mouse reports as numbers, no wrapping.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h\x1b[?7l\x1b[2J";
 const LEAVE: &str = "\x1b[?7h\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[0m\x1b[?1049l";
-/// How long the rest of an escape sequence may take; alone it is the key.
+/// How long to wait for the rest of an escape sequence; without it, it is the
+/// Escape key.
 const SEQUENCE: Duration = Duration::from_millis(40);
 /// How often the size and the signals are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The terminal while it is ours.
+/// The terminal in full-screen use.
 #[derive(Debug)]
 pub struct Screen<'a> {
     terminal: File,
     before: Termios,
     signals: &'a Signals,
     size: (u16, u16),
-    /// What is on it, row by row.
+    /// The rows on the screen.
     shown: Vec<String>,
     input: Vec<u8>,
     _attention: Attention<'a>,
@@ -79,7 +79,7 @@ pub struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     /// # Errors
-    /// Where there is no terminal, exit code 2.
+    /// Exit code 2 when there is no terminal.
     pub fn open(signals: &'a Signals) -> Result<Self> {
         let none = || {
             Failure::usage("this needs a terminal")
@@ -88,7 +88,7 @@ impl<'a> Screen<'a> {
         if super::is_dumb() {
             return Err(none());
         }
-        // Not our standard streams: a profile may come from them.
+        // Not the standard streams: a profile may come from them.
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
         let terminal = rustix::fs::open("/dev/tty", flags, rustix::fs::Mode::empty());
         let terminal = File::from(terminal.map_err(|_| none())?);
@@ -117,9 +117,8 @@ impl<'a> Screen<'a> {
         self.size
     }
 
-    /// Show these rows, in styles of [`super::text::sgr`]; only those that
-    /// changed are written. A terminal that
-    /// has gone is told by the next event.
+    /// Show these rows, in styles of [`super::text::sgr`]; only changed rows are
+    /// written. The next event reports a terminal that is gone.
     pub fn draw(&mut self, rows: &[String]) {
         let mut out = String::new();
         for row in 0..usize::from(self.size.1) {
@@ -127,7 +126,7 @@ impl<'a> Screen<'a> {
             if self.shown.get(row).is_some_and(|shown| shown == text) {
                 continue;
             }
-            // One row, whatever is in it.
+            // Keep it in one row.
             let text = rendered(text).replace(['\n', '\r', '\t'], " ");
             let _ = write!(out, "\x1b[{};1H\x1b[0m{text}\x1b[0m\x1b[K", row + 1);
         }
@@ -174,7 +173,7 @@ impl<'a> Screen<'a> {
                     self.input.drain(..used);
                 }
                 Parsed::More if self.input.is_empty() => return None,
-                // The rest of a sequence comes at once or not at all.
+                // The rest of a sequence arrives at once or never.
                 Parsed::More => {
                     let had = self.input.len();
                     if !self.fill(SEQUENCE) || self.input.len() == had {

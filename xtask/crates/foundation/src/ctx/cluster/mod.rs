@@ -27,9 +27,9 @@ use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
 pub use members::Member;
-pub use observer::Observer;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
+pub use observer::Observer;
 
 /// What can be said of a cluster in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

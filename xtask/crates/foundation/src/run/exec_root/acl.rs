@@ -1,5 +1,5 @@
-//! Access control lists (`acl(5)`): whom they let write, beside the owner and
-//! the owning group. The mode shows only that somebody of them may.
+//! Access control lists (`acl(5)`): whether they let users or groups write besides
+//! the owner and the owning group. The mode shows only the sum of all entries.
 
 use std::os::fd::AsFd;
 
@@ -28,8 +28,7 @@ pub(super) fn others_may_write(fd: impl AsFd, owner: Owner) -> bool {
     }
 }
 
-/// Whether the mask allows it too is for the caller to see: it is what the mode
-/// shows as the group's bits.
+/// The caller checks the mask, which the mode shows as the group's bits.
 fn allows_others(list: &[u8], owner: Owner) -> Option<bool> {
     let (version, entries) = list.split_first_chunk::<4>()?;
     let (entries, rest) = entries.as_chunks::<8>();

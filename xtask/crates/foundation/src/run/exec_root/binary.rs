@@ -1,5 +1,5 @@
-//! Is this file a test binary that the go command has just linked for this
-//! user? Decided on an open file, and on the copy of it that is run.
+//! Checks that a file is a test binary that the go command has linked for this
+//! user: on the open file, and on the copy that is run.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -21,14 +21,14 @@ const LARGEST: u64 = 2 << 30;
 /// Open the test binary at `path`, which must be absolute.
 ///
 /// # Errors
-/// With what about it, or about a folder above it, is not as it must be.
+/// When the file or a folder above it does not meet a requirement.
 pub(super) fn open(at: &Utf8Path, owner: Owner) -> Result<OwnedFd> {
     check_place(at)?;
     let (Some(folder), Some(name)) = (at.parent(), at.file_name()) else {
         return Err(refused(format!("`{at}` has no name")));
     };
     let folder = path::folder(folder, |at, fd| check_folder(at, fd, owner))?;
-    // A pipe of that name would be waited for.
+    // Opening a pipe would block.
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file =
         openat(&folder, name, flags, Mode::empty()).map_err(|error| path::cannot(at, error))?;
@@ -86,8 +86,8 @@ fn check_place(path: &Utf8Path) -> Result<()> {
     )))
 }
 
-/// Only root and the owner may put things there. `/tmp` is everybody's, but
-/// nobody can replace what another has there.
+/// Only root and the owner may write there. Everyone may write to `/tmp`, but
+/// cannot replace the files of another user.
 fn check_folder(at: &Utf8Path, fd: &OwnedFd, owner: Owner) -> Result<()> {
     let stat = stat(fd, at)?;
     let is_sticky = stat.st_mode & 0o1000 != 0 && stat.st_uid == 0;

@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::outputs::{self, Output};
 use super::{Answer, Line, Request};
+use crate::ctx::own_executable::own_executable;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::child::{Ask, Child, Reach};
 use crate::run::core::{self, Follow, Limits, Pipes, Stream};
@@ -38,18 +39,17 @@ const RECEIVE: RecvFlags = RecvFlags::empty();
 /// When it cannot be started.
 pub(in crate::run) fn start(request: &Request, out: Stdio, err: Stdio) -> Result<Child<Channel>> {
     let cannot = || "cannot ask for a test as root".to_owned();
-    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
+    let own = own_executable()?;
     let (socket, theirs) = UnixStream::pair().because(cannot)?;
-    let own = own.to_string_lossy();
     let request = resolved(request);
     let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = spawn::command(&own);
-        // A caller who became root by sudo has root's rights and root's files.
+        let mut command = spawn::command(own.as_str());
+        // A caller who became root by sudo works as root, on root's files.
         command.env_remove("SUDO_UID").env_remove("SUDO_GID");
         command
     } else {
         let mut command = spawn::command("sudo");
-        command.args(["-n", "--", &own]);
+        command.args(["-n", "--", own.as_str()]);
         command
     };
     command
@@ -64,7 +64,7 @@ pub(in crate::run) fn start(request: &Request, out: Stdio, err: Stdio) -> Result
     })?;
     let mut line = serde_json::to_vec(&request).because(cannot)?;
     line.push(b'\n');
-    // A helper that has ended already is seen when it is waited for.
+    // A helper that has ended already is noticed when it is waited for.
     let _ = (&socket).write_all(&line);
     socket.set_nonblocking(true).because(cannot)?;
     let channel = Channel {
@@ -97,7 +97,7 @@ struct Told {
     left: Vec<String>,
     /// The exit code, and whether the deadline was over.
     ended: Option<(u8, bool)>,
-    /// The first answer, or file, that makes the run worthless.
+    /// The first failure that makes the result unusable.
     broken: Option<Failure>,
 }
 
@@ -108,7 +108,7 @@ pub(in crate::run) struct Outcome {
     pub(in crate::run) ended: Option<(u8, bool)>,
     /// Commands of processes that were left behind.
     pub(in crate::run) left: Vec<String>,
-    /// Why the result is not a verdict on the test.
+    /// Why the result says nothing about the test.
     pub(in crate::run) broken: Option<Failure>,
 }
 
@@ -213,7 +213,7 @@ impl Reach for Channel {
     }
 }
 
-/// With paths as the helper takes them: by no link.
+/// With paths that do not lead through links, as the helper requires.
 fn resolved(request: &Request) -> Request {
     let mut request = request.clone();
     if let Ok(folder) = request.folder.canonicalize_utf8() {
@@ -264,7 +264,7 @@ pub fn run(request: &Request, ui: &Ui, signals: &Signals) -> Result<u8> {
     }
 }
 
-/// For people.
+/// The note about processes that a test has left behind.
 pub fn left(names: &[String]) -> String {
     format!(
         "the test left {} process(es) behind, which were killed: {}",

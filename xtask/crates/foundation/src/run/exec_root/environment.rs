@@ -1,8 +1,8 @@
-//! The environment of a test as root: what Go's runtime and tests read, and
-//! nothing that makes a program load, find or write other files. Checked by the
-//! caller for the sake of its messages, and by the helper because it must hold.
+//! The environment of a test as root: variables that Go's runtime and tests read,
+//! and none that makes a program load, find or write other files. The caller
+//! checks it for early error messages, the helper for safety.
 
-/// What is let through without being asked for.
+/// Variables that are always passed on.
 const LISTED: &[&str] = &[
     "CI",
     "GODEBUG",
@@ -19,7 +19,7 @@ const LISTED: &[&str] = &[
     "TZ",
 ];
 
-/// Never, whoever asks. The first part is what sudo removes from every
+/// Variables that are never passed on. sudo removes the first part from every
 /// environment (`initial_badenv_table` in its `plugins/sudoers/env.c`); what
 /// has a prefix in [`BANNED_PREFIXES`] is not repeated.
 const BANNED: &[&str] = &[
@@ -57,7 +57,7 @@ const BANNED: &[&str] = &[
     "PWD",
     "TMPDIR",
     "USER",
-    // What the C library keeps from set-user-ID programs (`ld.so(8)`).
+    // The C library ignores these in set-user-ID programs (`ld.so(8)`).
     "GCONV_PATH",
     "GETCONF_DIR",
     "GLIBC_TUNABLES",
@@ -99,8 +99,8 @@ const BANNED_PREFIXES: &[&str] = &[
     "PERL", "PHP", "PYTHON", "RUBY", "SUDO_", "XDG_", "_RLD",
 ];
 
-/// Whether no value of it is given to a test as root: not the name of a
-/// variable (`NAME=X` as a name would be another's), or one that loads code.
+/// Whether a variable is never passed to a test as root: its name is invalid
+/// (`NAME=X` would set another variable), or it can load code.
 pub fn is_dangerous(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let is_name = starts_well
@@ -114,8 +114,8 @@ pub fn is_dangerous(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether this value is not given: a function of bash, and what sudo checks
-/// of names that programs take for parts of paths and formats.
+/// Whether a value is not passed on: a bash function, or what sudo rejects in
+/// variables that programs use in paths and formats.
 pub fn has_dangerous_value(name: &str, value: &str) -> bool {
     let is_path_or_format = |value: &str| value.contains(['%', '/']);
     value.starts_with("()")
@@ -132,7 +132,7 @@ pub fn has_dangerous_value(name: &str, value: &str) -> bool {
         }
 }
 
-/// As sudo has it (`tz_is_sane`): a file of the system's time zones only.
+/// As in sudo (`tz_is_sane`): only a file of the system's time zones.
 fn is_time_zone(value: &str) -> bool {
     let path = value.strip_prefix(':').unwrap_or(value);
     let is_systems = !path.starts_with('/') || path.starts_with("/usr/share/zoneinfo/");

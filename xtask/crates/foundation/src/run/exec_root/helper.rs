@@ -1,7 +1,6 @@
-//! The helper, as root: opens, copies and checks the binary, starts its init,
-//! hands on what is asked and answered, and tidies up when all of it is over.
-//! It stays in the host's mounts, so what it removes cannot be a mount of the
-//! test's.
+//! The helper, as root: checks and copies the binary, starts its init, passes
+//! requests and answers on, and cleans up. It stays in the host's mount
+//! namespace, so it cannot remove files through a mount of the test.
 
 use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
@@ -24,6 +23,7 @@ use super::outputs::{self, Folder, Output};
 use super::owner::Owner;
 use super::ownership::{self, Tag};
 use super::{Answer, Line, Request, binary, has_dangerous_value, is_dangerous, path, refused};
+use crate::ctx::own_executable::own_executable;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::child::Ask;
 use crate::run::{core, exit_code, spawn};
@@ -32,11 +32,11 @@ use crate::signals::{Caught, STOPPING};
 /// A request is far shorter.
 const LONGEST: usize = 1 << 20;
 
-/// Serve one request that comes on standard input, a socket. Without one there
-/// is nothing to do: so whether sudo would let us can be tried.
+/// Serve one request from standard input, a socket. Without a request it
+/// succeeds, which tests whether sudo allows the helper.
 ///
 /// # Errors
-/// For what is not a request; all else is answered.
+/// When the input is not a request; every other error is an answer.
 pub fn serve() -> Result<u8> {
     let Some(request) = read_line()? else {
         return Ok(0);
@@ -57,8 +57,8 @@ pub fn serve() -> Result<u8> {
     }
 }
 
-/// One line of standard input, read byte by byte and without a buffer: what
-/// follows is not ours to take. None where the input ends before it.
+/// One line of standard input, read byte by byte: what follows is for another
+/// reader. None if the input ends first.
 pub(super) fn read_line<T: serde::de::DeserializeOwned>() -> Result<Option<T>> {
     let mut line = Vec::new();
     let mut byte = [0];
@@ -76,8 +76,8 @@ pub(super) fn read_line<T: serde::de::DeserializeOwned>() -> Result<Option<T>> {
         .map_err(|error| Failure::usage("not a request").cause(error))
 }
 
-/// On the socket that is our standard input; nobody reads when the caller is
-/// gone.
+/// Send an answer on the socket that is standard input. Errors are ignored: the
+/// caller may have exited.
 pub(super) fn answer(answer: &Answer) {
     say(&line(&Line::Answer(answer.clone())));
 }
@@ -94,7 +94,7 @@ fn say(mut bytes: &[u8]) {
     }
 }
 
-/// A request that was found good.
+/// A request that has passed all checks.
 struct Prepared {
     request: Request,
     owner: Owner,
@@ -155,7 +155,7 @@ fn carry_out(prepared: Prepared, runtime: &Runtime, caught: Caught) -> Result<u8
     binary::copy(&request.binary, binary, room.new_binary()?)?;
     let results = path::folder(&room.results, |_, _| Ok(()))?;
     request.arguments = outputs::redirected(&request.arguments, &outputs, &room.results);
-    // What root asks for is root's anyway.
+    // Files of a test for root stay root's.
     let tag = if owner.is_root() {
         None
     } else {
@@ -187,14 +187,14 @@ fn carry_out(prepared: Prepared, runtime: &Runtime, caught: Caught) -> Result<u8
     Ok(exit_code::of(status))
 }
 
-/// Folders of one run, which only root can write to.
+/// The folders of one run; only root can write to them.
 struct Room {
     _dirs: [TempDir; 2],
     /// HOME and TMPDIR of the test.
     scratch: Utf8PathBuf,
-    /// Alone in its folder.
+    /// In a folder without other files.
     binary: Utf8PathBuf,
-    /// Where the files go that the test is asked for.
+    /// Where the test writes its output files.
     results: Utf8PathBuf,
 }
 
@@ -216,8 +216,8 @@ impl Room {
         })
     }
 
-    /// Short: sockets are made below, and their paths must fit 107 bytes. Of
-    /// others it can be searched, as /tmp can.
+    /// A short path, since the path of a socket below it must fit into 107 bytes.
+    /// Other users can search it, as they can /tmp.
     fn dir() -> Result<(TempDir, Utf8PathBuf)> {
         let dir = tempfile::Builder::new()
             .prefix("xr")
@@ -241,7 +241,7 @@ impl Room {
     }
 }
 
-/// To the caller, open for reading, where the test has made it.
+/// Send an output file to the caller, open for reading, if the test has made it.
 fn hand_on(results: &OwnedFd, index: usize) {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let Ok(file) = openat(results, outputs::name(index), flags, Mode::empty()) else {
@@ -265,7 +265,7 @@ fn hand_on(results: &OwnedFd, index: usize) {
     }
 }
 
-/// The init, in a PID namespace of its own; it makes the others itself.
+/// Start the init in a new PID namespace; it makes the other namespaces itself.
 fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result<Child> {
     spawn::leave_namespaces(UnshareFlags::NEWPID).map_err(|error| {
         Failure::host("cannot make a PID namespace for a test")
@@ -274,8 +274,8 @@ fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result
                 "in a container: run it with --privileged, or leave these tests out: --sudo never",
             )
     })?;
-    let own = spawn::own_executable().because(|| "cannot find our own executable".to_owned())?;
-    let mut command = spawn::command(&own.to_string_lossy());
+    let own = own_executable()?;
+    let mut command = spawn::command(own.as_str());
     command
         .args(["internal", "root-init"])
         .env_clear()
@@ -285,12 +285,12 @@ fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result
     let mut line = serde_json::to_vec(start).unwrap_or_default();
     line.push(b'\n');
     let mut channel = channel;
-    // One that has died already is seen at once.
+    // An init that has died already is noticed at once.
     let _ = channel.write_all(&line);
     Ok(child)
 }
 
-/// Until the init has ended.
+/// Pass requests and answers on until the init has ended.
 async fn relay(child: &mut Child, init: &UnixStream, mut caught: Caught) -> Result<()> {
     let cannot = || "cannot listen to a test's init".to_owned();
     let answers = socket(init).because(cannot)?;
@@ -306,7 +306,7 @@ async fn relay(child: &mut Child, init: &UnixStream, mut caught: Caught) -> Resu
             asked = receive(&asks), if is_asked => if let Some(bytes) = asked {
                 let _ = init.write(&bytes);
             } else {
-                // The caller is gone: so is the test, and all that it started.
+                // The caller has exited: end the test and all that it started.
                 is_asked = false;
                 let _ = child.kill();
             },
@@ -339,7 +339,7 @@ pub(super) async fn receive(socket: &AsyncFd<OwnedFd>) -> Option<Vec<u8>> {
                 return Some(buffer);
             }
             Ok(_) => return None,
-            // Another wake-up was for this.
+            // A spurious wake-up.
             Err(_) => {}
         }
     }

@@ -1,6 +1,6 @@
-//! PID 1 of a test's namespaces: makes mounts and network its own, starts the
-//! test from the helper's copy, reaps, keeps the deadline. When it ends the
-//! kernel ends all that is left.
+//! PID 1 of a test's namespaces: makes the mount and network namespaces, starts
+//! the test from the helper's copy, reaps, and keeps the deadline. When it ends,
+//! the kernel kills what is left in the PID namespace.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -26,30 +26,30 @@ use crate::run::core::{self, until};
 use crate::run::{exit_code, spawn};
 use crate::signals::{Caught, STOPPING};
 
-/// Where a test as root finds programs: nowhere that a user can write.
+/// The PATH of a test as root: no folder that a user can write to.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How long a test that was asked to end has for it; a dump of many goroutines
+/// How long a test has to end after it was asked to; a dump of many goroutines
 /// takes a while.
 const GRACE: Duration = Duration::from_secs(5);
-/// Of processes that were left, so many are named.
+/// How many of the processes left behind are named.
 const NAMED: usize = 20;
 
-/// What the helper has found good.
+/// A request that the helper has checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) request: Request,
-    /// The copy of the request's.
+    /// The helper's copy of the binary.
     pub(super) binary: Utf8PathBuf,
     /// HOME and TMPDIR.
     pub(super) scratch: Utf8PathBuf,
-    /// Of the test, and so of what it makes; root's where there is none.
+    /// The group of the test and of the files that it makes; root's if none.
     pub(super) group: Option<u32>,
 }
 
 /// Run the test that standard input names.
 ///
 /// # Errors
-/// None but when it names none; all else is answered.
+/// When standard input does not name a test; every other error is an answer.
 pub fn serve() -> Result<u8> {
     let Some(start) = read_line::<Start>()? else {
         return Err(by_hand());
@@ -83,7 +83,7 @@ pub fn serve() -> Result<u8> {
 }
 
 fn by_hand() -> Failure {
-    Failure::usage("this is started by our own helper only")
+    Failure::usage("only the helper of tests as root starts this")
 }
 
 fn namespaces(request: &Request) -> Result<()> {
@@ -114,8 +114,8 @@ fn namespaces(request: &Request) -> Result<()> {
     })
 }
 
-/// Where /tmp is mounted without execution, the copy can be run all the same:
-/// the owner's own binary, which lay somewhere else, could be run, too.
+/// Allow execution of the copy even if /tmp is mounted `noexec`: the owner could
+/// run the original as well.
 fn allow_execution(folder: &Utf8Path) {
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     if mount_bind(folder.as_str(), folder.as_str()).is_ok() {
@@ -157,11 +157,11 @@ fn test(start: &Start) -> Result<Pid> {
     Ok(Pid::from_child(&child))
 }
 
-/// What can end a test, or shows its end.
+/// The sources of requests to stop, and of the end of the test.
 struct Watched {
-    /// What the helper asks for.
+    /// Requests of the helper.
     asks: AsyncFd<OwnedFd>,
-    /// The end of a child, and requests to stop.
+    /// Signals: the end of a child, and requests to stop.
     caught: Caught,
 }
 
@@ -192,7 +192,7 @@ impl Watched {
                 bytes = receive(&self.asks), if is_asked => if let Some(bytes) = bytes {
                     bytes.into_iter().filter_map(Ask::read).collect()
                 } else {
-                    // The helper is gone: the kernel is about to end this
+                    // The helper has ended: the kernel is about to kill this
                     // process as well.
                     is_asked = false;
                     vec![Ask::Terminate]
@@ -217,8 +217,8 @@ impl Watched {
     }
 }
 
-/// The exit code of the test if it has ended. Whatever else has ended is reaped,
-/// as an init has to.
+/// Reap all children that have ended, as an init must. Returns the exit code of
+/// the test if it is among them.
 fn reaped(test: Pid) -> Option<u8> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == test {
@@ -228,7 +228,7 @@ fn reaped(test: Pid) -> Option<u8> {
     None
 }
 
-/// Who is still there; the kernel ends them with us.
+/// The names of the processes that are left; the kernel kills them with this one.
 fn left_behind() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();

@@ -1,18 +1,18 @@
-//! One test binary as root, and nothing else: `go test -exec`. The caller's
-//! side asks a helper, through sudo where it must; the helper opens and checks
-//! the binary, and starts an init of a PID and mount namespace, whose end is
-//! the end of everything that the test has started.
+//! Runs one test binary as root, and nothing else: `go test -exec`. The client
+//! starts a helper, through sudo unless it is root; the helper checks the binary
+//! and starts an init in new PID and mount namespaces. When the init ends, so
+//! does every process that the test has started.
 //!
 //! ```text
 //! client (user) ── socket on the helper's stdin ── helper (root, host's mounts)
 //!                                                    └ init (PID 1, own mounts) ─ test
 //! ```
 //!
-//! This contains mistakes, not malice: a Go test may do as root whatever it
-//! likes, and whoever may have one run by the helper may write one. What the
-//! helper itself does is safe for others: it takes no claim of a request for
-//! true, changes nothing that existed before, and gives away only what the test
-//! has made (`ownership.rs`, `outputs.rs`).
+//! This contains mistakes, not malice: a Go test may do anything as root, and a
+//! user who may use the helper can write such a test. The helper itself is safe
+//! for other users: it trusts no claim of a request, changes nothing that existed
+//! before, and changes the owner only of files that the test has made
+//! (`ownership.rs`, `outputs.rs`).
 
 #[cfg(target_os = "linux")]
 mod acl;
@@ -28,7 +28,7 @@ mod init;
 mod loopback;
 #[cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, reason = "the helper's part of it is Linux's")
+    allow(dead_code, reason = "the helper needs Linux")
 )]
 mod outputs;
 #[cfg(target_os = "linux")]
@@ -52,7 +52,7 @@ pub use helper::serve as serve_root_exec;
 #[cfg(target_os = "linux")]
 pub use init::serve as serve_root_init;
 
-/// What is to be run. For whom, sudo says.
+/// What to run. The user is the one that sudo names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Absolute.
@@ -61,9 +61,9 @@ pub struct Request {
     pub arguments: Vec<String>,
     /// The package's folder.
     pub folder: Utf8PathBuf,
-    /// All that the test gets besides HOME, PATH and TMPDIR.
+    /// The whole environment, besides HOME, PATH and TMPDIR.
     pub environment: Vec<(String, String)>,
-    /// Network, IPC and host name of its own too.
+    /// Also isolate network, IPC and host name.
     pub isolate: bool,
     /// Seconds after which the test is stopped.
     pub deadline: u64,
@@ -75,17 +75,17 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// The binary is what it should be and is about to start.
+    /// The binary has passed all checks and is about to start.
     Begun,
-    /// It will not be run, or could not be.
+    /// The binary will not be run, or could not be.
     Refused { what: String, hint: Option<String> },
-    /// Commands of processes that were there when the test had ended.
+    /// Commands of processes that still ran when the test had ended.
     Left(Vec<String>),
     /// An exit code, or 128 + N for signal N.
     Ended { code: u8, timed_out: bool },
 }
 
-/// A line of the helper's.
+/// One line from the helper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -112,7 +112,7 @@ impl Answer {
         Self::Refused { what, hint }
     }
 
-    /// What [`Self::Refused`] says, as the caller would say it.
+    /// The failure of a [`Self::Refused`], with hints for the caller.
     pub(super) fn refusal(what: &str, hint: Option<&str>) -> Failure {
         let mut failure = Failure::host(by_caller(what));
         failure.hint = hint.map(by_caller);

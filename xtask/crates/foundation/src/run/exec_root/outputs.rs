@@ -1,12 +1,11 @@
 //! Files that flags of a test binary name, such as `-test.cpuprofile`. The test
-//! writes them into a folder of the helper's. When it is over the helper hands
-//! them, open for reading, to the caller's side, which writes them to where they
-//! were asked for: with the rights of the user, by the user's own process. Root
-//! never opens a path that such a flag names.
+//! writes them to a folder of the helper. At the end the helper sends them, open
+//! for reading, to the client, which writes them to the requested paths with the
+//! user's rights. Root never opens a path that such a flag names.
 //!
-//! Flags that name folders are another matter: tests read there, too, and what
-//! they make is given back as in the package's folder (`ownership.rs`). Such a
-//! folder must be the user's.
+//! Flags that name folders are different: tests also read there, and new files
+//! are given to the user as in the package's folder (`ownership.rs`). Such a
+//! folder must belong to the user.
 
 use std::fs::OpenOptions;
 use std::io::{Error, Write};
@@ -27,7 +26,7 @@ const PROFILES: &[&str] = &[
     "mutexprofile",
     "trace",
 ];
-/// And not this.
+/// But not this one.
 const LOG: &str = "testlogfile";
 /// Below it are the names of [`PROFILES`], and with `-test.artifacts` a folder.
 const OUTPUT_FOLDER: &str = "outputdir";
@@ -37,25 +36,25 @@ pub(super) const ARTIFACT_FOLDER: &str = "_artifacts";
 const FUZZ_FOLDER: &str = "fuzzcachedir";
 const COVERAGE_FOLDER: &str = "gocoverdir";
 
-/// Everything that a test writes there is lost anyway.
+/// What a test writes there is discarded.
 const NOWHERE: &str = "/dev/null";
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Output {
     flag: String,
-    /// Where it was asked for.
+    /// The requested path.
     target: Utf8PathBuf,
     /// Which argument holds it.
     argument: usize,
 }
 
-/// A folder of the user's that the test works in.
+/// A folder of the user in which the test works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folder {
     pub(super) flag: &'static str,
     pub(super) path: Utf8PathBuf,
-    /// Only what is below this name is the test's.
+    /// Only files below this name belong to the test.
     pub(super) only: Option<&'static str>,
     argument: usize,
 }
@@ -162,13 +161,13 @@ pub(super) fn folders(arguments: &[String], folder: &Utf8Path) -> Vec<Folder> {
         .collect()
 }
 
-/// `arguments` with folders as the helper takes them: by no link. A fuzz test
-/// makes the folder of its cache itself; then it would be root's.
+/// `arguments` with folders whose paths do not lead through links. A fuzz test
+/// would make the folder of its cache as root: it is made here.
 pub(super) fn resolved(arguments: &[String], folder: &Utf8Path) -> Vec<String> {
     let mut resolved = arguments.to_vec();
     for named in folders(arguments, folder) {
         if named.flag == "-test.fuzzcachedir" {
-            // The test says what is wrong with it.
+            // The test reports an error about it.
             #[expect(clippy::disallowed_methods, reason = "`run` makes a test's folder")]
             let _ = std::fs::create_dir_all(&named.path);
         }
@@ -202,11 +201,11 @@ fn replace(word: &mut String, value: &Utf8Path) {
 }
 
 impl Output {
-    /// Write it to where it was asked for, as the user that we are.
+    /// Write it to the requested path, as the current user.
     ///
     /// # Errors
-    /// The system's; and where there is a file already that is not a plain
-    /// one of ours.
+    /// The system's, and when the path exists but is not a regular file of the
+    /// current user.
     pub(super) fn deliver(&self, from: OwnedFd) -> Result<()> {
         let mut from = std::fs::File::from(from);
         self.copy(&mut from).because(|| {
@@ -239,7 +238,7 @@ impl Output {
     }
 
     pub(super) fn lost(&self) -> Failure {
-        Failure::step(format!("`{}` was not handed on", self.flag))
+        Failure::step(format!("the file of `{}` was not received", self.flag))
     }
 }
 

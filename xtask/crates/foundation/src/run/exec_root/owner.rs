@@ -1,5 +1,5 @@
-//! For whom the helper works: the user whom sudo names, whatever a request
-//! says. Root without sudo asks for itself.
+//! The user for whom the helper works: the one that sudo names, never one that a
+//! request names; root if sudo was not used.
 
 use rustix::process::{getegid, geteuid};
 
@@ -45,14 +45,14 @@ impl Owner {
         self.uid == 0
     }
 
-    /// Whether nobody else is in group `gid`. Only a group that carries the
-    /// user's number, as many systems give one to each user, can be that.
+    /// Whether the user is the only member of group `gid`. Only a group with the
+    /// number of the user, which many systems make for each user, can be that.
     pub(super) fn is_alone_in(self, gid: u32) -> bool {
         if gid != self.gid || self.gid != self.uid {
             return false;
         }
         let read = |path: &str| files::read_text(path.into(), files::MEDIUM);
-        // A host without these has its users elsewhere: then nobody can tell.
+        // A host without these files has its users elsewhere: unknown.
         match (read("/etc/passwd"), read("/etc/group")) {
             (Ok(Some(passwd)), Ok(Some(group))) => !self.has_company(gid, &passwd, &group),
             _ => false,

@@ -1,20 +1,20 @@
-//! What a test makes in the user's folders becomes the user's.
+//! Gives the files that a test makes in the user's folders to the user.
 //!
-//! When and where something was made does not tell who made it: other processes
-//! of root's work in those folders, too. So the kernel writes it down: a test
-//! for a user runs with a group id that no other process has, drawn for this
-//! run, and new files and folders carry the group of the process that made
-//! them. Only those are given to the user, only below folders of the user's,
-//! and each through a descriptor that was opened without following links.
+//! The time and place of a new file do not show its maker: other processes of
+//! root use those folders as well. So the kernel records it: a test for a user
+//! runs with a random group id that no other process has, and new files and
+//! folders get the group of the process that made them. Only those are given to
+//! the user, only below folders of the user, and each through a descriptor that
+//! was opened without following links.
 //!
-//! Everything else stays as it is, also a few things of the test's: what it
-//! gave another group or owner itself, what has another name elsewhere, and
-//! what it made in folders whose files get the folder's group (set-group-ID).
+//! Everything else keeps its owner, including some files of the test: files whose
+//! group or owner the test changed itself, files with a second hard link, and
+//! files in folders that pass their own group on (set-group-ID).
 //!
-//! An overlay over the package's folder would tell the same, but what tests
-//! write would be hidden from daemons of the host, and deletions would have to
-//! be repeated as the user. A mount that maps root's id to the user's does not
-//! work on an overlay, which the root of most containers is.
+//! An overlay over the package's folder would show the same, but it would hide
+//! new files from daemons of the host, and deletions would have to be repeated
+//! as the user. A mount that maps root's id to the user's does not work on an
+//! overlay, which is the root file system of most containers.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -27,12 +27,12 @@ use super::owner::Owner;
 use super::path;
 use crate::failure::{Because, Result};
 
-/// Deeper than any testdata.
+/// Levels of folders; more than any testdata has.
 const DEEPEST: usize = 32;
-/// More entries than any package's folder.
+/// Entries in all; more than any package's folder has.
 const MOST: usize = 200_000;
 
-/// Group ids that nobody gives to users, services or containers; see the table
+/// Group ids that are not used for users, services or containers; see the table
 /// at <https://systemd.io/UIDS-GIDS/>.
 const FIRST: u32 = 0x7000_0000;
 const COUNT: u32 = 0x0fff_ffff;
@@ -89,7 +89,7 @@ struct Giving {
 
 impl Giving {
     fn entry(&mut self, parent: &OwnedFd, name: &[u8], depth: usize) {
-        // Looked at and given through one descriptor.
+        // Checked and changed through one descriptor.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let Ok(entry) = openat(parent, name, flags, Mode::empty()) else {
             return;

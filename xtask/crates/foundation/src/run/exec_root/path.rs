@@ -1,5 +1,5 @@
-//! A path opened from `/` on, one name at a time and never through a link: what
-//! was looked at on the way is what the last descriptor belongs to.
+//! Opens a path from `/`, one name at a time and never through a link, so that the
+//! last descriptor belongs to the folders that were checked on the way.
 
 use std::os::fd::OwnedFd;
 

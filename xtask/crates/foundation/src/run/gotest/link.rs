@@ -1,7 +1,6 @@
-//! Linking test binaries: one `go test -c` for many packages, into a store
-//! where the go command finds them again and leaves those that are fresh as
-//! they are. Each is known as linked when its file is there and young, so its
-//! tests start while others are still being compiled.
+//! Links test binaries: one `go test -c` for many packages, into a store where the
+//! go command finds and keeps binaries that are up to date. A package is linked
+//! as soon as its file is new, so its tests start while others still compile.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -22,7 +21,7 @@ use crate::run::{spawn, step};
 const TICK: Duration = Duration::from_millis(20);
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// Binaries that nobody has run for so long are removed.
+/// Binaries that were not used for this time are removed.
 const KEEP: Duration = Duration::from_hours(14 * 24);
 
 /// One `go test -c`.
@@ -36,11 +35,11 @@ pub struct Link {
     pub packages: Vec<(String, Utf8PathBuf)>,
 }
 
-/// A package that has been dealt with.
+/// A package that is linked, or cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linked {
     pub package: String,
-    /// The compiler's words, where there is no binary.
+    /// The compiler's output if there is no binary.
     pub failed: Option<String>,
 }
 
@@ -58,26 +57,27 @@ struct Linking<'a> {
     linked: UnboundedSender<Linked>,
 }
 
-/// Of one package, and of a line: sources decide what a compiler says.
-const MOST_SAID: usize = 1 << 20;
+/// In bytes, for one package and for one line: sources decide how much a compiler
+/// prints.
+const LONGEST: usize = 1 << 20;
 
-/// See all whole lines, and one that is too long; keep the rest.
+/// Take all whole lines, and a line that is too long; keep the rest.
 fn lines(pending: &mut Vec<u8>, mut see: impl FnMut(&[u8])) {
     let mut rest = pending.as_slice();
     while let Some(end) = memchr::memchr(b'\n', rest) {
         see(&rest[..end]);
         rest = &rest[end + 1..];
     }
-    if rest.len() > MOST_SAID {
+    if rest.len() > LONGEST {
         see(rest);
         rest = &[];
     }
     *pending = rest.to_vec();
 }
 
-fn add(said: &mut String, text: &str) {
-    if said.len() < MOST_SAID {
-        said.push_str(text);
+fn add(errors: &mut String, text: &str) {
+    if errors.len() < LONGEST {
+        errors.push_str(text);
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn run(
     };
     let mut child = Child::start(&mut command).map_err(|error| step::cannot_start("go", &error))?;
     let pipes =
-        Pipes::new(child.take_outputs()).because(|| "cannot read what go says".to_owned())?;
+        Pipes::new(child.take_outputs()).because(|| "cannot read the output of go".to_owned())?;
     let limits = Limits {
         first: Ask::Terminate,
         look: LOOK,
@@ -158,13 +158,13 @@ impl Follow for Linking<'_> {
 }
 
 impl Linking<'_> {
-    /// Those without a binary, now that the go command has ended.
+    /// Report the packages without a binary, now that the go command has ended.
     fn end(mut self) {
         self.look();
         for (package, binary) in std::mem::take(&mut self.pending) {
-            // One of an earlier state must not be taken for this one's.
+            // A binary of earlier sources must not be used.
             let _ = files::remove(&binary);
-            let failed = Some(self.said_about(&package));
+            let failed = Some(self.errors_of(&package));
             let _ = self.linked.send(Linked { package, failed });
         }
     }
@@ -181,9 +181,9 @@ impl Linking<'_> {
         });
     }
 
-    /// What concerns it: its own, and what no package of ours is meant by, such
-    /// as a dependency.
-    fn said_about(&self, package: &str) -> String {
+    /// The errors of a package: its own or, without any, those of packages that
+    /// are not linked here, such as dependencies.
+    fn errors_of(&self, package: &str) -> String {
         let mine = |id: &str| {
             id == package
                 || id.ends_with(&format!("[{package}.test]"))
@@ -208,7 +208,7 @@ impl Linking<'_> {
     }
 }
 
-/// Remove builds of other flags and checkouts that have not been used for long.
+/// Remove builds, of other flags and checkouts, that were not used for long.
 pub fn prune_store(store: &Utf8Path) {
     let Ok(entries) = store.read_dir_utf8() else {
         return;

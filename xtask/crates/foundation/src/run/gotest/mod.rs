@@ -1,6 +1,5 @@
-//! Running Go's test binaries: linking them, then many at once, each in its
-//! pool, watched to its end. Knows how a process ends, not what to run or what
-//! results mean.
+//! Links and runs Go's test binaries, many at once, each in its pool. It knows how
+//! a process ends, but not what to run or what results mean.
 
 mod link;
 mod process;
@@ -22,9 +21,10 @@ pub use schedule::{Crew, Observe, Stop};
 pub enum Pool {
     /// Beside all others.
     Plain,
-    /// Root in a network of its own: beside all others.
+    /// As root in a separate network: beside all others.
     Isolated,
-    /// Root in the host's network, loop devices, containerd: one at a time.
+    /// As root in the host's network, with loop devices, or with containerd: one
+    /// at a time.
     Host,
 }
 
@@ -34,21 +34,21 @@ pub struct Job {
     /// Import path.
     pub package: String,
     pub binary: Utf8PathBuf,
-    /// The package's folder, where tests expect to be.
+    /// The package's folder, the working folder of its tests.
     pub folder: Utf8PathBuf,
-    /// All of them begin with `-test.` but those of the user's own.
+    /// All begin with `-test.`, except the user's own.
     pub arguments: Vec<String>,
-    /// Added to ours; for root all that it gets.
+    /// Added to the current environment; as root, the whole environment.
     pub environment: Vec<(String, String)>,
     pub as_root: bool,
     pub pool: Pool,
-    /// After this it is made to print its goroutines, and then killed.
+    /// After this time it must print its goroutines, and then it is killed.
     pub deadline: Duration,
-    /// Seconds that it took before; longer ones start first.
+    /// Seconds of an earlier run; longer jobs start first.
     pub expected: f64,
-    /// The run of one test again, and which time that is.
+    /// The test that is run again, and the number of this attempt.
     pub again: Option<(String, u32)>,
-    /// Where its whole output goes.
+    /// The file for its whole output.
     pub log: Utf8PathBuf,
 }
 
@@ -57,16 +57,16 @@ pub struct Job {
 pub struct Finished {
     pub job: Job,
     pub results: Package,
-    /// It could not be run, which is no verdict on its tests.
+    /// Set if the job could not be run, which says nothing about its tests.
     pub broken: Option<Failure>,
-    /// Processes that were left behind and killed.
+    /// Processes that the job left behind, which were killed.
     pub left: Vec<String>,
 }
 
-/// What a running binary has just said, output left out.
+/// An event of a running binary, without its output.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
     Event(&'a Event),
-    /// A test has ended; the results hold what it said.
+    /// A test has ended; the results have its output.
     Ended(&'a str, &'a Package),
 }

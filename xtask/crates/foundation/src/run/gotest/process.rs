@@ -14,7 +14,7 @@ use crate::run::exec_root::{self, Request};
 use crate::run::log::Log;
 use crate::run::{exit_code, spawn};
 
-/// For the goroutines of a test that hangs; then it is killed.
+/// Time for a hanging test to print its goroutines, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Takes what a binary prints.
@@ -54,7 +54,7 @@ impl End {
     }
 }
 
-/// Run `job` to its end; `see` gets what it says of its tests.
+/// Run `job` to its end; `see` gets its events.
 pub(super) async fn run(
     job: Job,
     stop: Receiver<usize>,
@@ -173,7 +173,7 @@ async fn follow<R: Reach>(
         .because(|| format!("cannot wait for the tests of `{}`", job.package))
 }
 
-/// One event into results, and to whoever follows.
+/// Add one event to the results, and pass it to `see`.
 pub fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) {
     match (&event.what, &event.test) {
         (What::End(..), Some(test)) => {
@@ -196,7 +196,7 @@ fn request(job: &Job) -> Request {
         folder: job.folder.clone(),
         environment: job.environment.clone(),
         isolate: job.pool == super::Pool::Isolated,
-        // Ours comes first: it says that it was the clock.
+        // The deadline of this side comes first: only it knows the reason.
         deadline: job.deadline.saturating_add(2 * GRACE).as_secs(),
     }
 }

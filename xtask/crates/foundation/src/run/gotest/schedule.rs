@@ -1,5 +1,5 @@
-//! All links and jobs of a run: what may run beside what, and one loop that
-//! waits for whatever comes next. One thread, which outlives them all.
+//! All links and jobs of a run: which may run at the same time, and one loop that
+//! waits for all of them, in one thread that outlives them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,10 +18,10 @@ use crate::failure::Result;
 use crate::run::core::{self, more_than};
 use crate::signals::Signals;
 
-/// How often the picture is drawn.
+/// How often [`Observe::tick`] is called.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What the run of a crew ended with.
+/// How the run of a crew ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// All is done.
@@ -29,17 +29,17 @@ pub enum Stop {
     Interrupted,
 }
 
-/// Who follows a run, and says what comes of it.
+/// Follows a run and decides what is run next.
 pub trait Observe {
     /// A package can be run, or cannot be built: the jobs to run for it.
     fn linked(&mut self, linked: Linked) -> Vec<Job>;
     fn started(&mut self, job: &Job, number: usize);
     fn seen(&mut self, number: usize, seen: Seen<'_>);
-    /// Returns more to run: tests again.
+    /// Returns more jobs to run: tests again.
     fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job>;
     /// Several times a second.
     fn tick(&mut self, waiting: &[Job]);
-    /// Whether enough has failed.
+    /// Whether to stop, since enough tests have failed.
     fn wants_to_stop(&self) -> bool;
 }
 
@@ -59,7 +59,7 @@ struct Running<'a> {
 }
 
 impl Crew<'_> {
-    /// Until all is done, or the user has had enough.
+    /// Run until all is done, or the user interrupts.
     ///
     /// # Errors
     /// When go cannot be started, or the system refuses to wait.

@@ -1,5 +1,6 @@
-//! The relay of a cluster: its nodes reach the registries on this machine's
-//! loopback by the cluster's gateway. Here it is started; `serve` is it.
+//! The registry relay of a cluster: nodes reach the registries on this machine's
+//! loopback through the cluster's gateway. This module starts the relay; `serve`
+//! is the relay itself.
 
 #[cfg(target_os = "linux")]
 mod serve;
@@ -18,19 +19,20 @@ pub use serve::serve;
 
 use super::{core, spawn};
 use crate::ctx::Ctx;
+use crate::ctx::own_executable::own_executable;
 use crate::ctx::relay::{RelayView, Relaying};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::record::own;
 use crate::typed;
 
-/// What the relay says once it listens.
+/// The line that the relay prints once it listens.
 const READY: &str = "ready";
-/// It binds a handful of ports, or cannot.
+/// Binding a handful of ports takes no time.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
-/// Start the relay and return once it listens. It outlives us: the ledger names
-/// it. One that runs already and does the same is left alone.
+/// Start the relay and return once it listens. It outlives this process, and is
+/// on the ledger. Does nothing if the same relay runs already.
 ///
 /// # Errors
 /// When another relay of that cluster runs, or this one cannot listen.
@@ -55,10 +57,7 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
     let log = own::make_folder(folder)
         .and_then(|_| own::create(&path, 0o600))
         .because(|| format!("cannot write `{path}`"))?;
-    let program = spawn::own_executable()
-        .ok()
-        .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
-        .ok_or_else(|| Failure::step("cannot find our own executable"))?;
+    let program = own_executable()?;
     let mut child = spawn::command(program.as_str())
         .args(relaying.args(true))
         .current_dir("/")
@@ -82,7 +81,7 @@ pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
     Err(failure)
 }
 
-/// Whether the first line of the relay, or its end, says that it listens.
+/// Whether the first line of the relay says that it listens.
 async fn says_ready(stdout: Option<OwnedFd>) -> std::io::Result<bool> {
     let Some(stdout) = stdout else {
         return Ok(false);
@@ -94,17 +93,17 @@ async fn says_ready(stdout: Option<OwnedFd>) -> std::io::Result<bool> {
 }
 
 fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
-    let said = own::read(log, files::MEDIUM).ok().flatten();
-    let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+    let text = own::read(log, files::MEDIUM).ok().flatten();
+    let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     Failure::step(format!(
         "the relay cannot listen at {}",
         relaying.describe()
     ))
-    .excerpt(said.lines().map(str::to_owned))
+    .excerpt(text.lines().map(str::to_owned))
     .hint(typed!("doctor"))
 }
 
-/// Where the relay of that cluster says what went wrong.
+/// The log of that cluster's relay.
 fn log(ctx: &Ctx, state_dir: &Utf8Path) -> Utf8PathBuf {
     let name = state_dir.file_name().unwrap_or("cluster");
     ctx.dirs.state.join(format!("relays/{name}.log"))

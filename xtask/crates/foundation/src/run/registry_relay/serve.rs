@@ -1,7 +1,6 @@
-//! The relay itself: what comes to a port of the gateway goes to the same port
-//! of 127.0.0.1. One thread does all of it. It ends when its cluster's folder is
-//! gone, so that it cannot outlive a cluster that was taken down by other means
-//! than ours.
+//! The relay itself: connections to a port of the gateway go to the same port of
+//! 127.0.0.1, all in one thread. It ends when its cluster's folder is gone, so it
+//! cannot outlive a cluster that was destroyed by other means.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,25 +29,25 @@ use crate::ui;
 
 const BACKLOG: i32 = 128;
 const BUFFER: usize = 64 << 10;
-/// Loopback answers at once or not at all.
+/// Loopback accepts at once or not at all.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// How often the cluster's folder is looked for.
+/// How often the cluster's folder is checked.
 const LOOK: Duration = Duration::from_secs(1);
 /// `cluster create` makes its folder within seconds of its start.
 const FOLDER_WITHIN: Duration = Duration::from_mins(15);
-/// Connections that fail fill the log no further than this.
+/// How many failed connections are logged.
 const LOGGED: usize = 1000;
 
-/// How much of the relay one node can hold.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// At once, over all ports.
+    /// Connections at once, over all ports.
     all: usize,
-    /// Of them from one address. A node pulls three layers at a time per image,
-    /// and keeps some connections to each registry for later.
+    /// Connections from one address. A node pulls three layers at a time per image,
+    /// and keeps idle connections to each registry.
     per_peer: usize,
-    /// Without a byte in either direction. A registry that fetches a large layer
-    /// itself before it answers is quiet for minutes.
+    /// How long a connection may be idle in both directions. A registry that first
+    /// fetches a large layer itself sends nothing for minutes.
     idle: Duration,
 }
 
@@ -58,14 +57,14 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_mins(10),
 };
 
-/// Listen, say so on standard output, and relay until the cluster is gone.
+/// Listen, print that on standard output, and relay until the cluster is gone.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound: all or nothing.
 pub fn serve(relaying: &Relaying) -> Result<()> {
-    // A session of our own: not ended with the run that starts us.
+    // A new session: it must not end with the run that starts it.
     let _ = rustix::process::setsid();
-    // Everybody is in a network that is wide enough.
+    // A wide network would contain every address.
     let gateway = relaying
         .cidr
         .gateway()
@@ -103,7 +102,7 @@ pub fn serve(relaying: &Relaying) -> Result<()> {
     })
 }
 
-/// As many files as we may have open, but for those that are no connections.
+/// How many connections may be open: the limit of files, less those in other use.
 fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -118,7 +117,7 @@ fn descriptors() -> usize {
     now.saturating_sub(64)
 }
 
-/// The bridge with that address is made later, by talosctl: hence the freebind.
+/// talosctl makes the bridge with that address later: hence the freebind.
 fn listener(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
     let socket = socket_with(
         AddressFamily::INET,
@@ -133,7 +132,7 @@ fn listener(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
     Ok(std::net::TcpListener::from(socket))
 }
 
-/// A folder that cannot be looked at is not gone.
+/// A folder that cannot be read is not gone.
 fn is_gone(relaying: &Relaying) -> bool {
     match relaying.state_dir.symlink_metadata() {
         Ok(found) => !found.is_dir(),
@@ -141,7 +140,7 @@ fn is_gone(relaying: &Relaying) -> bool {
     }
 }
 
-/// Of a cluster that `was_there` already, or is still to be made.
+/// Wait until the cluster is gone; without `was_there` it is still to be made.
 async fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
     let began = Instant::now();
     let mut missed = 0;
@@ -152,7 +151,7 @@ async fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
             continue;
         }
         missed += 1;
-        // Twice: a look may fall between a removal and a new cluster.
+        // Twice: a check may fall between a removal and a new cluster.
         if (was_there && missed > 1) || (!was_there && began.elapsed() > FOLDER_WITHIN) {
             return;
         }
@@ -187,14 +186,14 @@ impl Relay {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                // Out of descriptors, perhaps: not in a busy loop.
+                // Perhaps out of descriptors: do not spin.
                 Err(_) => sleep(Duration::from_millis(100)).await,
             }
         }
     }
 
-    /// Nodes and this machine only: others may have a route to the bridge. And
-    /// each only so often that the others are served as well.
+    /// Accept only nodes and this machine, since others may have a route to the
+    /// bridge, and limit each so that the others are served as well.
     fn admit(self: &Rc<Self>, peer: SocketAddr) -> Option<Place> {
         let SocketAddr::V4(peer) = peer else {
             return None;
@@ -214,7 +213,7 @@ impl Relay {
     }
 }
 
-/// One of the connections that a peer may have; given up when dropped.
+/// One of a peer's connections; released when dropped.
 #[derive(Debug)]
 struct Place {
     relay: Rc<Relay>,
@@ -250,7 +249,7 @@ async fn relay(mut client: TcpStream, port: u16, idle: Duration) -> io::Result<(
     let registry = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
     let mut registry = timeout(CONNECT_WITHIN, registry).await??;
     for socket in [&client, &registry] {
-        // A node that is power-cycled says nothing to its connections.
+        // A node that is power-cycled does not close its connections.
         set_socket_keepalive(socket, true)?;
         set_tcp_keepidle(socket, Duration::from_secs(30))?;
         set_tcp_keepintvl(socket, Duration::from_secs(10))?;
@@ -261,7 +260,7 @@ async fn relay(mut client: TcpStream, port: u16, idle: Duration) -> io::Result<(
     let (asked, answers) = client.split();
     let (answered, asks) = registry.split();
     let both = async {
-        // Errors are the peers' own affair: either ends both directions.
+        // An error in one direction ends both.
         let _ = tokio::try_join!(pump(asked, asks, &moved), pump(answered, answers, &moved));
     };
     tokio::select! {
@@ -271,7 +270,7 @@ async fn relay(mut client: TcpStream, port: u16, idle: Duration) -> io::Result<(
     Ok(())
 }
 
-/// Until nothing has moved in either direction for `idle`.
+/// Wait until no byte has moved in either direction for `idle`.
 async fn quiet_for(idle: Duration, moved: &Cell<Instant>) {
     loop {
         let end = moved.get() + idle;
@@ -282,11 +281,11 @@ async fn quiet_for(idle: Duration, moved: &Cell<Instant>) {
     }
 }
 
-/// One direction, to its end; then the other side is told.
+/// Copy one direction to its end, and then close the writing side.
 async fn pump(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &Cell<Instant>) -> io::Result<()> {
     let mut buffer = Vec::new();
     loop {
-        // One that is quiet has no buffer.
+        // An idle connection has no buffer.
         from.readable().await?;
         buffer.resize(BUFFER, 0);
         match from.try_read(&mut buffer) {

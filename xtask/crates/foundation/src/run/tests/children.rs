@@ -8,12 +8,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::room::{Room, ends, is_alive};
 use crate::failure::Exit;
 use crate::plan::Run;
-use crate::run::step::{How, run};
+use crate::run::step::{StepContext, run};
 
 #[test]
 fn a_failure_shows_the_last_lines_and_where_the_rest_is() {
     let room = Room::new();
-    let failure = Room::bash("seq 1 50; echo to-stderr >&2; exit 7", room.how()).unwrap_err();
+    let failure = Room::bash("seq 1 50; echo to-stderr >&2; exit 7", room.context()).unwrap_err();
     assert_eq!(failure.exit, Exit::Step);
     let text = failure.to_string();
     assert!(
@@ -40,7 +40,7 @@ fn a_missing_program_a_missing_interpreter_and_a_missing_folder_are_told_apart()
             cwd: cwd.map(Utf8PathBuf::from),
             ..Run::default()
         };
-        run(&step, "try it", room.how()).unwrap_err()
+        run(&step, "try it", room.context()).unwrap_err()
     };
     let missing = start("no-such-program", None);
     assert_eq!(missing.exit, Exit::HostNotReady);
@@ -48,7 +48,7 @@ fn a_missing_program_a_missing_interpreter_and_a_missing_folder_are_told_apart()
     let script = room.path("script");
     // By another process: see `ETXTBSY` of execve(2).
     let write = format!("printf '#!/no/such/interpreter\\n' >{script}; chmod +x {script}");
-    Room::bash(&write, room.how()).unwrap();
+    Room::bash(&write, room.context()).unwrap();
     assert!(
         start(script.as_str(), None)
             .to_string()
@@ -60,7 +60,9 @@ fn a_missing_program_a_missing_interpreter_and_a_missing_folder_are_told_apart()
         "{nowhere}"
     );
     assert_eq!(
-        run(&Run::default(), "try it", room.how()).unwrap_err().exit,
+        run(&Run::default(), "try it", room.context())
+            .unwrap_err()
+            .exit,
         Exit::Step
     );
 }
@@ -69,13 +71,13 @@ fn a_missing_program_a_missing_interpreter_and_a_missing_folder_are_told_apart()
 fn a_log_that_cannot_be_made_starts_nothing() {
     let room = Room::new();
     let mark = room.path("mark");
-    let how = How {
+    let context = StepContext {
         log: Some(room.path("no/such/folder/log")),
-        ..room.how()
+        ..room.context()
     };
-    assert!(Room::bash(&format!("touch {mark}"), how).is_err());
+    assert!(Room::bash(&format!("touch {mark}"), context).is_err());
     // A whole life of a child later.
-    Room::bash("true", room.how()).unwrap();
+    Room::bash("true", room.context()).unwrap();
     assert!(!mark.exists());
 }
 
@@ -88,7 +90,7 @@ fn what_forks_away_holding_the_pipe_does_not_hold_us() {
          until [ -s {own} ]; do sleep 0.01; done; echo done"
     );
     let began = Instant::now();
-    Room::bash(&script, room.how()).unwrap();
+    Room::bash(&script, room.context()).unwrap();
     assert!(
         began.elapsed() < Duration::from_secs(2),
         "{:?}",
@@ -108,7 +110,7 @@ fn output_without_line_end_or_utf8_and_an_early_close_lose_nothing() {
     let room = Room::new();
     let failure = Room::bash(
         r"printf 'bad \377 bytes\nno end'; exec >&- 2>&-; sleep 0.4; exit 3",
-        room.how(),
+        room.context(),
     )
     .unwrap_err();
     assert_eq!(
@@ -121,7 +123,11 @@ fn output_without_line_end_or_utf8_and_an_early_close_lose_nothing() {
 #[test]
 fn a_forked_holder_of_the_pipe_does_not_swallow_a_line_without_end() {
     let room = Room::new();
-    Room::bash("printf 'no end'; setsid sleep 1 & sleep 0.05", room.how()).unwrap();
+    Room::bash(
+        "printf 'no end'; setsid sleep 1 & sleep 0.05",
+        room.context(),
+    )
+    .unwrap();
     assert_eq!(room.log(), "no end");
 }
 
@@ -129,7 +135,7 @@ fn a_forked_holder_of_the_pipe_does_not_swallow_a_line_without_end() {
 fn a_flood_is_quick_and_its_log_is_bounded() {
     let room = Room::new();
     let began = Instant::now();
-    Room::bash("yes 'a line of a flood that nobody wants to read' | head -c 200000000; echo; echo last >&2; exit 0", room.how())
+    Room::bash("yes 'a line of a flood that nobody wants to read' | head -c 200000000; echo; echo last >&2; exit 0", room.context())
         .unwrap();
     assert!(
         began.elapsed() < Duration::from_secs(20),
@@ -148,9 +154,9 @@ fn further_exit_codes_are_success_where_the_step_says_so() {
         also_ok: vec![3],
         ..Run::default()
     };
-    run(&step("exit 3"), "try it", room.how()).unwrap();
-    run(&step("exit 4"), "try it", room.how()).unwrap_err();
-    run(&step("kill -KILL $$"), "try it", room.how()).unwrap_err();
+    run(&step("exit 3"), "try it", room.context()).unwrap();
+    run(&step("exit 4"), "try it", room.context()).unwrap_err();
+    run(&step("kill -KILL $$"), "try it", room.context()).unwrap_err();
 }
 
 #[test]
@@ -161,10 +167,10 @@ fn only_the_listed_environment_where_that_is_wanted() {
         env: vec![("ONE".to_owned(), "a b".to_owned())],
         ..Run::default()
     };
-    let how = How {
+    let context = StepContext {
         only_listed: true,
-        ..room.how()
+        ..room.context()
     };
-    run(&step, "try it", how).unwrap();
+    run(&step, "try it", context).unwrap();
     assert_eq!(room.log(), "ONE=a b\n");
 }

@@ -8,7 +8,7 @@ use super::room::Room;
 use crate::failure::{Exit, Failure};
 use crate::run::Observer;
 use crate::run::core::Grace;
-use crate::run::step::How;
+use crate::run::step::StepContext;
 
 /// Ends a child as its deadline would, as soon as `is_time`.
 fn deadline_when(is_time: impl Fn() -> bool + 'static) -> Observer {
@@ -23,12 +23,12 @@ fn deadline_at(mark: Utf8PathBuf) -> Observer {
 #[test]
 fn a_deadline_ends_the_step_and_says_what_it_last_said() {
     let room = Room::new();
-    let how = How {
+    let context = StepContext {
         deadline: Duration::from_secs(1),
-        ..room.how()
+        ..room.context()
     };
     let began = Instant::now();
-    let failure = Room::bash("echo working; sleep 60", how).unwrap_err();
+    let failure = Room::bash("echo working; sleep 60", context).unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(3));
     assert_eq!(failure.exit.code(), 124);
     let text = failure.to_string();
@@ -45,22 +45,22 @@ fn a_deadline_ends_the_step_and_says_what_it_last_said() {
 #[test]
 fn no_deadline_overflows_the_clock() {
     let room = Room::new();
-    let how = How {
+    let context = StepContext {
         deadline: Duration::from_secs(u64::MAX),
-        ..room.how()
+        ..room.context()
     };
-    Room::bash("true", how).unwrap();
+    Room::bash("true", context).unwrap();
 }
 
 #[test]
 fn a_flood_does_not_keep_a_deadline_waiting() {
     let room = Room::new();
-    let how = How {
+    let context = StepContext {
         deadline: Duration::from_secs(1),
-        ..room.how()
+        ..room.context()
     };
     let began = Instant::now();
-    let failure = Room::bash("yes", how).unwrap_err();
+    let failure = Room::bash("yes", context).unwrap_err();
     assert_eq!(failure.exit, Exit::Deadline);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
@@ -70,12 +70,12 @@ fn who_ignores_int_and_term_is_killed_after_the_grace() {
     let room = Room::new();
     let ready = room.path("ready");
     let mut observer = deadline_at(ready.clone());
-    let how = How {
+    let context = StepContext {
         observer: Some(&mut observer),
-        ..room.how()
+        ..room.context()
     };
     let script = format!("trap '' INT TERM; touch {ready}; while :; do sleep 0.05; done");
-    let failure = Room::bash(&script, how).unwrap_err();
+    let failure = Room::bash(&script, context).unwrap_err();
     assert_eq!(failure.exit, Exit::Deadline);
     let since = ready.metadata().unwrap().modified().unwrap();
     let took = since.elapsed().unwrap();
@@ -90,18 +90,18 @@ fn who_cleans_up_on_int_is_given_the_time() {
     let room = Room::new();
     let (ready, mark) = (room.path("ready"), room.path("mark"));
     let mut observer = deadline_at(ready.clone());
-    let how = How {
+    let context = StepContext {
         observer: Some(&mut observer),
         grace: Grace {
             interrupt: Duration::from_secs(10),
-            ..room.how().grace
+            ..room.context().grace
         },
-        ..room.how()
+        ..room.context()
     };
     let script = format!(
         "trap 'sleep 0.3; touch {mark}; exit 1' INT; touch {ready}; while :; do sleep 0.05; done"
     );
-    Room::bash(&script, how).unwrap_err();
+    Room::bash(&script, context).unwrap_err();
     assert!(mark.exists());
 }
 
@@ -110,19 +110,19 @@ fn term_comes_between_int_and_kill() {
     let room = Room::new();
     let (ready, mark) = (room.path("ready"), room.path("mark"));
     let mut observer = deadline_at(ready.clone());
-    let how = How {
+    let context = StepContext {
         observer: Some(&mut observer),
         grace: Grace {
             terminate: Duration::from_secs(10),
-            ..room.how().grace
+            ..room.context().grace
         },
-        ..room.how()
+        ..room.context()
     };
     let script = format!(
         "trap '' INT; trap 'touch {mark}; exit 1' TERM; touch {ready}; \
          while :; do sleep 0.05; done"
     );
-    Room::bash(&script, how).unwrap_err();
+    Room::bash(&script, context).unwrap_err();
     assert!(mark.exists());
 }
 
@@ -130,12 +130,12 @@ fn term_comes_between_int_and_kill() {
 fn a_first_interrupt_asks_and_a_second_kills_at_once() {
     let room = Room::new();
     let (ready, mark) = (room.path("ready"), room.path("mark"));
-    let patient = How {
+    let patient = StepContext {
         grace: Grace {
             interrupt: Duration::from_secs(30),
             terminate: Duration::from_secs(30),
         },
-        ..room.how()
+        ..room.context()
     };
     let script =
         format!("trap 'echo asked >>{mark}' INT; touch {ready}; while :; do sleep 0.05; done");
@@ -152,17 +152,17 @@ fn a_first_interrupt_asks_and_a_second_kills_at_once() {
 fn while_undoing_the_first_interrupt_kills() {
     let room = Room::new();
     let ready = room.path("ready");
-    let how = How {
+    let context = StepContext {
         kill_at: 1,
         grace: Grace {
             interrupt: Duration::from_secs(30),
             terminate: Duration::from_secs(30),
         },
-        ..room.how()
+        ..room.context()
     };
     let script = format!("trap '' INT; touch {ready}; while :; do sleep 0.05; done");
     let began = Instant::now();
-    room.interrupting(&[ready], || Room::bash(&script, how).unwrap_err());
+    room.interrupting(&[ready], || Room::bash(&script, context).unwrap_err());
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
@@ -172,7 +172,9 @@ fn a_flood_does_not_keep_an_interrupt_waiting() {
     let ready = room.path("ready");
     let began = Instant::now();
     let script = format!("(yes | head -c 50000000; touch {ready}; yes)");
-    let failure = room.interrupting(&[ready], || Room::bash(&script, room.how()).unwrap_err());
+    let failure = room.interrupting(&[ready], || {
+        Room::bash(&script, room.context()).unwrap_err()
+    });
     assert_eq!(failure.exit, Exit::Interrupted);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
@@ -184,7 +186,7 @@ fn who_suspends_itself_is_waited_for_and_can_be_stopped() {
     Room::bash(
         "(until grep -q '^State:.T' /proc/$$/status; do sleep 0.01; done; kill -CONT $$) & \
          kill -STOP $$; echo on",
-        room.how(),
+        room.context(),
     )
     .unwrap();
     assert_eq!(room.log(), "on\n");
@@ -197,15 +199,15 @@ fn who_suspends_itself_is_waited_for_and_can_be_stopped() {
         status.is_ok_and(|status| status.contains("State:\tT"))
     };
     let mut observer = deadline_when(is_suspended);
-    let how = How {
+    let context = StepContext {
         observer: Some(&mut observer),
         grace: Grace {
             interrupt: Duration::from_secs(30),
             terminate: Duration::from_secs(30),
         },
-        ..room.how()
+        ..room.context()
     };
-    Room::bash(&script, how).unwrap_err();
+    Room::bash(&script, context).unwrap_err();
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "a suspended child cannot hear SIGINT"
@@ -215,7 +217,7 @@ fn who_suspends_itself_is_waited_for_and_can_be_stopped() {
 #[test]
 fn who_asks_on_the_terminal_from_the_background_is_told_apart() {
     let room = Room::new();
-    let failure = Room::bash("kill -TTIN $$; sleep 60", room.how()).unwrap_err();
+    let failure = Room::bash("kill -TTIN $$; sleep 60", room.context()).unwrap_err();
     assert_eq!(failure.exit, Exit::Step);
     assert!(
         failure
@@ -233,11 +235,11 @@ fn a_death_that_the_observer_reports_ends_the_child() {
         looks += 1;
         (looks > 2).then(|| Failure::new(Exit::NodeDied, "node `n` died"))
     });
-    let how = How {
+    let context = StepContext {
         observer: Some(&mut observer),
-        ..room.how()
+        ..room.context()
     };
-    let failure = Room::bash("sleep 60", how).unwrap_err();
+    let failure = Room::bash("sleep 60", context).unwrap_err();
     assert_eq!(failure.to_string(), "node `n` died");
     assert_eq!(failure.exit.code(), 5);
 }

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::failure::Result;
 use crate::plan::Run;
 use crate::run::core::{self, Grace};
-use crate::run::step::{How, run};
+use crate::run::step::{StepContext, run};
 use crate::signals::Signals;
 use crate::ui::{Color, Ui};
 
@@ -34,8 +34,8 @@ impl Room {
         Utf8Path::from_path(self.dir.path()).unwrap().join(name)
     }
 
-    pub(super) fn how(&self) -> How<'_> {
-        How {
+    pub(super) fn context(&self) -> StepContext<'_> {
+        StepContext {
             log: Some(self.path("log")),
             deadline: Duration::from_secs(30),
             observer: None,
@@ -49,19 +49,17 @@ impl Room {
             only_listed: false,
             kill_at: 2,
             output_is_ours: true,
-            quiet: false,
             reader: None,
-            tests: false,
         }
     }
 
     /// Run a script with bash under `how`.
-    pub(super) fn bash(script: &str, how: How<'_>) -> Result<()> {
+    pub(super) fn bash(script: &str, context: StepContext<'_>) -> Result<()> {
         let step = Run {
             argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
             ..Run::default()
         };
-        run(&step, "try it", how)
+        run(&step, "try it", context)
     }
 
     /// Interrupt `work` once for each of `marks`, as soon as that file is there.

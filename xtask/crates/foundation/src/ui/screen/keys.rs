@@ -4,7 +4,7 @@ use super::{Event, Key};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// With the bytes that it took.
+    /// The event, and the number of bytes that it took.
     Event(Event, usize),
     /// Bytes that mean nothing to us.
     Nothing(usize),
@@ -143,7 +143,7 @@ mod tests {
                 Event::Wheel(3),
             ]
         );
-        // What we do not know is passed over whole; half a sequence waits.
+        // Unknown sequences are skipped as a whole; half a sequence waits.
         assert_eq!(events(b"\x1b[200~x"), [key(Key::Char('x'))]);
         assert_eq!(parse(b"\x1b[<0;1"), Parsed::More);
         assert_eq!(parse(b"\x1b"), Parsed::More);
