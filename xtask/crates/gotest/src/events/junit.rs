@@ -1,113 +1,93 @@
-//! XML in the shape of `JUnit`, as Jenkins, GitLab and GitHub's actions read it.
+//! XML of `JUnit`, as Jenkins, GitLab and GitHub's actions read it.
 
-use std::fmt::Write;
+use std::time::Duration;
 
-use super::{Package, State, Test};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
-/// All packages as one document. `flaky` says of a test function whether it
-/// failed first and passed later.
+use super::{Package, State, Test, Verdict};
+
+/// Writes all packages as one document. `flaky` says of a package and a test function
+/// whether it failed first and passed when it was run again.
 pub fn junit<'a>(
     packages: impl Iterator<Item = &'a Package>,
     flaky: impl Fn(&str, &str) -> bool,
 ) -> String {
-    let mut suites = String::new();
-    let (mut tests, mut failures, mut seconds) = (0, 0, 0.0);
+    let mut report = Report::unnamed();
+    let mut time = Duration::ZERO;
     for package in packages {
-        let counts = package.counts();
-        let by_itself = package.failed_by_itself();
-        let forgiven = package.tests.iter().filter(|test| {
-            test.state.is_failure() && flaky(&package.name, package.root(&test.name))
-        });
-        let (all, bad) = (
-            counts.total + usize::from(by_itself),
-            counts.failed - forgiven.count() + usize::from(by_itself),
-        );
-        tests += all;
-        failures += bad;
-        seconds += package.seconds;
-        let _ = writeln!(
-            suites,
-            r#"  <testsuite name="{}" tests="{all}" failures="{bad}" errors="0" skipped="{}" time="{:.3}">"#,
-            escaped(&package.name),
-            counts.skipped,
-            package.seconds,
-        );
+        let seconds = seconds(package.seconds);
+        time = time.saturating_add(seconds);
+        let mut suite = TestSuite::new(printable(&package.name));
+        suite.set_time(seconds);
         for test in &package.tests {
-            case(&mut suites, package, test, &flaky);
+            let is_flaky = flaky(&package.name, package.root(&test.name));
+            suite.add_test_case(case(package, test, is_flaky));
         }
-        if by_itself && let Some(verdict) = &package.verdict {
-            let _ = write!(
-                suites,
-                r#"    <testcase classname="{}" name="(package)" time="0">
-      <failure message="{}" type="{}">{}</failure>
-    </testcase>
-"#,
-                escaped(&package.name),
-                escaped(&verdict.describe()),
-                verdict.word(),
-                escaped(&package.output.text()),
-            );
+        if package.failed_by_itself()
+            && let Some(verdict) = &package.verdict
+        {
+            let message = verdict.describe();
+            let status = failure(verdict.word(), &message, &package.output.text());
+            let mut case = TestCase::new("(package)", status);
+            case.set_classname(printable(&package.name));
+            suite.add_test_case(case);
         }
-        suites.push_str("  </testsuite>\n");
+        report.add_test_suite(suite);
     }
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{tests}\" \
-         failures=\"{failures}\" errors=\"0\" time=\"{seconds:.3}\">\n{suites}</testsuites>\n"
-    )
+    report.set_time(time);
+    // Writing to memory cannot fail.
+    report.to_string().unwrap_or_default()
 }
 
-fn case(out: &mut String, package: &Package, test: &Test, flaky: &impl Fn(&str, &str) -> bool) {
-    let _ = write!(
-        out,
-        r#"    <testcase classname="{}" name="{}" time="{:.3}""#,
-        escaped(&package.name),
-        escaped(&test.name),
-        test.seconds,
-    );
-    let output = || escaped(&test.output.text());
-    let inner = match test.state {
-        State::Passed => None,
-        State::Skipped => Some(format!(
-            r#"<skipped message="{}"/>"#,
-            escaped(test.reason.as_deref().unwrap_or_default())
-        )),
-        _ if flaky(&package.name, package.root(&test.name)) => Some(format!(
-            r#"<flakyFailure message="passed when it was run again" type="flaky">{}</flakyFailure>"#,
-            output()
-        )),
-        State::Failed => Some(format!(
-            r#"<failure message="failed" type="failed">{}</failure>"#,
-            output()
-        )),
+fn case(package: &Package, test: &Test, is_flaky: bool) -> TestCase {
+    let status = match test.state {
+        State::Passed => TestCaseStatus::success(),
+        State::Skipped => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(printable(test.reason.as_deref().unwrap_or_default()));
+            status
+        }
+        _ if is_flaky => {
+            let mut run = TestRerun::new(NonSuccessKind::Failure);
+            run.set_message("passed when it was run again");
+            run.set_type("flaky");
+            run.set_description(printable(&test.output.text()));
+            let mut status = TestCaseStatus::success();
+            status.add_rerun(run);
+            status
+        }
+        State::Failed => failure("failed", "failed", &test.output.text()),
         State::Aborted | State::Running | State::Paused => {
-            let verdict = package.verdict.as_ref();
-            let why = verdict.map_or_else(String::new, super::Verdict::describe);
-            Some(format!(
-                r#"<failure message="{}" type="aborted">{}</failure>"#,
-                escaped(&why),
-                output()
-            ))
+            let why = package.verdict.as_ref().map(Verdict::describe);
+            failure("aborted", &why.unwrap_or_default(), &test.output.text())
         }
     };
-    match inner {
-        Some(inner) => {
-            let _ = writeln!(out, ">\n      {inner}\n    </testcase>");
-        }
-        None => out.push_str("/>\n"),
-    }
+    let mut case = TestCase::new(printable(&test.name), status);
+    case.set_classname(printable(&package.name));
+    case.set_time(seconds(test.seconds));
+    case
 }
 
-/// As XML 1.0 takes it: no control bytes, which no escape can express either,
-/// and no terminal's colours.
-fn escaped(text: &str) -> String {
+fn failure(kind: &str, message: &str, output: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_type(kind);
+    status.set_message(printable(message));
+    status.set_description(printable(output));
+    status
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Removes what XML 1.0 cannot hold, even escaped: control characters, and with them
+/// the colours of terminals. `XmlString` does so too, but takes all that follows an
+/// unfinished escape sequence for a part of it.
+fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
             '\n' | '\t' => out.push(character),
             '\x1b' if characters.peek() == Some(&'[') => {
                 characters.next();
@@ -117,7 +97,7 @@ fn escaped(text: &str) -> String {
                 {}
             }
             '\u{fffe}' | '\u{ffff}' => {}
-            control if control < ' ' => {}
+            control if control.is_control() => {}
             other => out.push(other),
         }
     }
@@ -127,13 +107,45 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::{End, Event, Exit, What};
+
+    fn package(output: &str) -> Package {
+        let mut package = Package::new("a/b");
+        let names = ["TestA", "TestB"];
+        for (name, end) in names.into_iter().zip([End::Fail, End::Pass]) {
+            let event = |what| Event {
+                test: Some(name.to_owned()),
+                what,
+            };
+            package.see(event(What::Run));
+            package.see(event(What::Output(output.into())));
+            package.see(event(What::End(end, Some(0.25))));
+        }
+        package.end(Exit::Code(1), Some(End::Fail));
+        package
+    }
 
     #[test]
     fn what_xml_cannot_hold_is_left_out() {
-        assert_eq!(
-            escaped("a\x00b\x1b[31mred\x1b[0m <&\">\n"),
-            "abred &lt;&amp;&quot;&gt;\n"
-        );
-        assert_eq!(escaped("\x1b"), "");
+        let output = "a\x00b\x1b[31mred\x1b[0m <&\">\n";
+        assert_eq!(printable(output), "abred <&\">\n");
+        assert_eq!(printable("\x1b"), "");
+        let xml = junit([package(output)].iter(), |_, _| false);
+        assert!(xml.contains("abred &lt;&amp;"), "{xml}");
+        let xml = junit([package("a \x1b] title of a terminal")].iter(), |_, _| {
+            false
+        });
+        assert!(xml.contains("title of a terminal"), "{xml}");
+    }
+
+    #[test]
+    fn a_flaky_test_is_not_a_failure() {
+        let counts = |flaky: bool| {
+            let xml = junit([package("said")].iter(), |_, root| flaky && root == "TestA");
+            assert!(xml.contains("said") && xml.contains("tests=\"2\""), "{xml}");
+            assert_eq!(xml.contains("<flakyFailure "), flaky, "{xml}");
+            xml.matches("failures=\"0\"").count()
+        };
+        assert_eq!((counts(false), counts(true)), (0, 2));
     }
 }
