@@ -1,35 +1,35 @@
-//! A line of `go test -json`, Go 1.20 and later. What it means is in
-//! `go doc test2json` and `go help buildjson`.
+//! Lines of `go test -json`, of Go 1.20 and later, described in `go doc test2json` and
+//! `go help buildjson`.
 
 use serde::Deserialize;
 
 use super::{End, Event, What};
 
-/// What one line says.
+/// A line of the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
-    /// In a package.
+    /// An event in the package of that import path.
     Event(String, Event),
     /// The package begins.
     Start(String),
-    /// The package has ended, with its seconds and what could not be built.
+    /// The package ends; `failed_build` is the import path that could not be built.
     End {
         package: String,
         end: End,
         seconds: Option<f64>,
         failed_build: Option<String>,
     },
-    /// The compiler's words about a package.
+    /// Output of the compiler.
     Build { package: String, output: String },
     /// The package cannot be built.
     BuildFailed { package: String },
-    /// It is no event: what somebody printed in between, or one that was cut.
+    /// Not an event: output printed in between, or an event that was cut off.
     Other(String),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Said {
+struct Fields {
     action: String,
     #[serde(default)]
     package: Option<String>,
@@ -51,38 +51,38 @@ struct Said {
     path: Option<String>,
 }
 
-/// Read one line, without its newline.
+/// Reads one line, without its newline.
 pub fn parse_line(line: &[u8]) -> Line {
     let other = || Line::Other(String::from_utf8_lossy(line).into_owned());
-    let Ok(said) = serde_json::from_slice::<Said>(line) else {
+    let Ok(fields) = serde_json::from_slice::<Fields>(line) else {
         return other();
     };
-    let output = said.output.unwrap_or_default();
-    if let Some(package) = said.import_path {
-        return match said.action.as_str() {
+    let output = fields.output.unwrap_or_default();
+    if let Some(package) = fields.import_path {
+        return match fields.action.as_str() {
             "build-output" => Line::Build { package, output },
             "build-fail" => Line::BuildFailed { package },
             _ => other(),
         };
     }
-    let Some(package) = said.package else {
+    let Some(package) = fields.package else {
         return other();
     };
-    let end = match said.action.as_str() {
+    let end = match fields.action.as_str() {
         "pass" => Some(End::Pass),
         "fail" => Some(End::Fail),
         "skip" => Some(End::Skip),
         "bench" => Some(End::Bench),
         _ => None,
     };
-    let seconds = said.elapsed;
-    let what = match (said.action.as_str(), end) {
-        (_, Some(end)) if said.test.is_none() && end != End::Bench => {
+    let seconds = fields.elapsed;
+    let what = match (fields.action.as_str(), end) {
+        (_, Some(end)) if fields.test.is_none() && end != End::Bench => {
             return Line::End {
                 package,
                 end,
                 seconds,
-                failed_build: said.failed_build,
+                failed_build: fields.failed_build,
             };
         }
         (_, Some(end)) => What::End(end, seconds),
@@ -91,13 +91,16 @@ pub fn parse_line(line: &[u8]) -> Line {
         ("pause", _) => What::Pause,
         ("cont", _) => What::Continue,
         ("output", _) => What::Output(output.into_bytes()),
-        ("attr", _) => {
-            What::Attribute(said.key.unwrap_or_default(), said.value.unwrap_or_default())
+        ("attr", _) => What::Attribute(
+            fields.key.unwrap_or_default(),
+            fields.value.unwrap_or_default(),
+        ),
+        ("artifacts", _) => {
+            What::Attribute("artifacts".to_owned(), fields.path.unwrap_or_default())
         }
-        ("artifacts", _) => What::Attribute("artifacts".to_owned(), said.path.unwrap_or_default()),
         _ => return other(),
     };
-    let test = said.test;
+    let test = fields.test;
     Line::Event(package, Event { test, what })
 }
 
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_kept() {
+    fn a_line_that_is_not_an_event_is_kept() {
         for line in [
             "",
             "FAIL",

@@ -41,7 +41,8 @@ impl Kept {
     }
 
     /// How much of it is gone, in bytes.
-    pub fn left_out(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
 

@@ -1,9 +1,9 @@
-//! How a run of Go tests goes: what a test binary prints, or what `go test
-//! -json` says, as events, and the events as results.
+//! The run of Go tests: the output of a test binary as events, and events as results.
 //!
-//! [`Framer`] reads a binary that was started with `-test.v=test2json`, as
-//! cmd/internal/test2json does; [`parse_line`] reads a line of `go test -json`.
-//! [`Tally`] makes results of either; [`plain`] reads what is neither.
+//! [`Framer`] reads a binary that was started with `-test.v=test2json`, like
+//! cmd/internal/test2json; [`parse_line`] reads a line of
+//! `go test -json`, [`Package`] collects events, [`plain`] reads the output
+//! of `go test` without `-v`.
 
 mod frame;
 mod json;
@@ -11,8 +11,11 @@ mod junit;
 mod kept;
 mod plain;
 mod state;
+#[cfg(any(test, fuzzing))]
 mod stream;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use frame::Framer;
@@ -21,14 +24,15 @@ pub use junit::junit;
 pub use kept::Kept;
 pub use plain::plain;
 pub use state::{State, Test};
+#[cfg(any(test, fuzzing))]
 pub use stream::Stream;
-pub use tally::{Counts, Package, Tally};
+pub use tally::{Counts, Package};
 pub use verdict::{Exit, Verdict};
 
-/// One thing that happened in one package.
+/// An event in a package.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// None for the package itself.
+    /// The test, or none for the package itself.
     pub test: Option<String>,
     pub what: What,
 }
@@ -39,15 +43,15 @@ pub enum What {
     Run,
     Pause,
     Continue,
-    /// As printed; a line, or a part of one.
+    /// A line of output, or a part of one.
     Output(Vec<u8>),
-    /// How a test ended, with its seconds.
+    /// The end of a test, and how many seconds it took.
     End(End, Option<f64>),
-    /// `T.Attr`, or where `T.ArtifactDir` is (key `artifacts`).
+    /// Key and value of `T.Attr`; with the key `artifacts`, the path of `T.ArtifactDir`.
     Attribute(String, String),
 }
 
-/// The word that a test ended with.
+/// The result that a test printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Pass,

@@ -1,8 +1,10 @@
-//! A whole `go test -json` stream as results.
+//! Results from a whole stream of `go test -json`. The product runs test binaries
+//! itself; this reader holds [`Package`] against recorded streams and the counts of
+//! gotestsum.
 
 use rustc_hash::FxHashMap;
 
-use super::{End, Exit, Kept, Line, Tally, Verdict, What, parse_line};
+use super::{Counts, End, Exit, Kept, Line, Package, Verdict, What, parse_line};
 
 /// Lines of no event that are kept; the rest is counted.
 const OTHERS: usize = 200;
@@ -12,6 +14,9 @@ const LONGEST_OTHER: usize = 1000;
 const LONGEST: usize = 1 << 20;
 /// Packages whose compiler's words are kept.
 const MOST_BUILT: usize = 1000;
+
+/// Packages of a stream.
+const MOST_PACKAGES: usize = 50_000;
 
 /// Reads bytes as they come.
 #[derive(Debug, Default)]
@@ -25,8 +30,26 @@ pub struct Stream {
     /// More of the pending line came than is kept.
     is_cut: bool,
     exits: FxHashMap<String, Exit>,
+    marks: FxHashMap<String, Marks>,
     /// The compiler's words by the import path that it gave.
     built: FxHashMap<String, Kept>,
+}
+
+/// What the lines of a package outside of its tests have.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    /// The go command could not build the package.
+    is_unbuilt: bool,
+    /// A line is `FAIL`.
+    has_fail: bool,
+}
+
+impl Marks {
+    fn look(&mut self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        self.is_unbuilt |= text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
+        self.has_fail |= text.lines().any(|line| line == "FAIL");
+    }
 }
 
 impl Stream {
@@ -77,6 +100,9 @@ impl Stream {
                 // The go command's own word about the process comes last but for
                 // its verdict, as if the last test had said it.
                 if let What::Output(bytes) = &event.what {
+                    if event.test.is_none() {
+                        self.marks.entry(package.clone()).or_default().look(bytes);
+                    }
                     if let Some(exit) = exit_of(bytes) {
                         self.exits.insert(package.clone(), exit);
                     } else if !bytes.starts_with(b"FAIL") {
@@ -113,6 +139,7 @@ impl Stream {
 
     fn end(&mut self, name: &str, end: End, seconds: Option<f64>, failed_build: Option<&String>) {
         let exit = self.exits.remove(name);
+        let marks = self.marks.get(name).copied().unwrap_or_default();
         let built = failed_build.and_then(|id| self.built.get(id));
         let package = self.tally.package(name);
         package.seconds = seconds.unwrap_or_default();
@@ -122,11 +149,11 @@ impl Stream {
         if end != End::Fail {
             return package.end(Exit::Code(0), Some(End::Pass));
         }
-        if failed_build.is_some() || package.marks.is_unbuilt {
+        if failed_build.is_some() || marks.is_unbuilt {
             return package.close(Verdict::BuildFailed);
         }
         // A binary that failed as it should says so last but for go's words.
-        let last = package.marks.said_fail.then_some(End::Fail);
+        let last = marks.has_fail.then_some(End::Fail);
         // The go command keeps quiet about the code where there is output.
         let quiet = if last.is_none() && package.seems_to_have_panicked() {
             Exit::Code(2)
@@ -156,4 +183,36 @@ fn exit_of(line: &[u8]) -> Option<Exit> {
     ];
     let number = known.iter().find(|(known, _)| *known == name);
     Some(Exit::Signal(number.map_or(0, |(_, number)| *number)))
+}
+
+/// The results of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub packages: Vec<Package>,
+    index: FxHashMap<String, usize>,
+}
+
+impl Tally {
+    /// One beyond the limit stands for all that follow.
+    pub fn package(&mut self, name: &str) -> &mut Package {
+        let is_more = self.packages.len() >= MOST_PACKAGES && !self.index.contains_key(name);
+        let name = if is_more { "(more packages)" } else { name };
+        let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
+            self.packages.push(Package::new(name));
+            self.packages.len() - 1
+        });
+        &mut self.packages[at]
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for package in &self.packages {
+            let counts = package.counts();
+            sum.total += counts.total;
+            sum.passed += counts.passed;
+            sum.failed += counts.failed + usize::from(package.failed_by_itself());
+            sum.skipped += counts.skipped;
+        }
+        sum
+    }
 }

@@ -12,8 +12,6 @@ const MOST_TESTS: usize = 300_000;
 const MOST_HELD: usize = 256 << 20;
 /// Bytes of the names of its tests; each is kept twice.
 const MOST_NAMED: usize = 64 << 20;
-/// Packages of a stream.
-const MOST_PACKAGES: usize = 50_000;
 /// Where the reason of a skip is looked for, at the end of what it said.
 const LONGEST_REASON: usize = 64 << 10;
 
@@ -34,7 +32,8 @@ pub struct Package {
     /// exit code says so.
     panic: Option<String>,
     raced: bool,
-    pub(super) marks: Marks,
+    /// Whether some tests are missing in `tests`.
+    is_full: bool,
     /// Bytes of all output that is kept, and of all names.
     held: usize,
     named: usize,
@@ -43,17 +42,6 @@ pub struct Package {
     /// How far below a test function that lies which fails and is run again: 0
     /// for itself, 2 for `TestIntegration/api.ResetSuite/TestReset`.
     pub depth: usize,
-}
-
-/// What was seen of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Marks {
-    /// The go command says that it could not build it.
-    pub(super) is_unbuilt: bool,
-    /// A line of its own says `FAIL`.
-    pub(super) said_fail: bool,
-    /// Some tests are not among its tests.
-    is_full: bool,
 }
 
 /// How many. Subtests count, as `go test -json` tells of them.
@@ -106,17 +94,13 @@ impl Package {
 
     /// What belongs to no test.
     pub(super) fn said(&mut self, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
-        self.marks.is_unbuilt |=
-            text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
-        self.marks.said_fail |= text.lines().any(|line| line == "FAIL");
         keep(&mut self.output, bytes, &mut self.held);
     }
 
     fn begin(&mut self, name: String) {
         if self.tests.len() >= MOST_TESTS || self.named >= MOST_NAMED {
-            if !self.marks.is_full {
-                self.marks.is_full = true;
+            if !self.is_full {
+                self.is_full = true;
                 let note = format!(
                     "[no more than {} tests are told of one by one]\n",
                     self.tests.len()
@@ -330,36 +314,4 @@ fn reason(output: &Kept) -> Option<String> {
         _ => line,
     };
     Some(said.to_owned())
-}
-
-/// The results of a run.
-#[derive(Debug, Clone, Default)]
-pub struct Tally {
-    pub packages: Vec<Package>,
-    index: FxHashMap<String, usize>,
-}
-
-impl Tally {
-    /// One beyond the limit stands for all that follow.
-    pub fn package(&mut self, name: &str) -> &mut Package {
-        let is_more = self.packages.len() >= MOST_PACKAGES && !self.index.contains_key(name);
-        let name = if is_more { "(more packages)" } else { name };
-        let at = *self.index.entry(name.to_owned()).or_insert_with(|| {
-            self.packages.push(Package::new(name));
-            self.packages.len() - 1
-        });
-        &mut self.packages[at]
-    }
-
-    pub fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
-        for package in &self.packages {
-            let counts = package.counts();
-            sum.total += counts.total;
-            sum.passed += counts.passed;
-            sum.failed += counts.failed + usize::from(package.failed_by_itself());
-            sum.skipped += counts.skipped;
-        }
-        sum
-    }
 }
