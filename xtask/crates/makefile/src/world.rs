@@ -18,7 +18,6 @@ pub struct Ask<'a> {
     pub in_recipe: bool,
     /// The environment of the make itself: GNU make 4.3 does not export to `$(shell)`.
     pub environment: &'a BTreeMap<String, String>,
-    pub directory: &'a str,
 }
 
 /// The answer to an [`Ask`].

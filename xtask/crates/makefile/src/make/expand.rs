@@ -287,7 +287,6 @@ impl Make<'_, '_> {
             command: &command,
             in_recipe: self.in_recipe(),
             environment: &self.environment,
-            directory: &self.session.directory,
         };
         // What waits for a slot cannot be asked now.
         let reply = if slots::contains(&command) {
