@@ -12,7 +12,10 @@ mod status;
 mod teardown;
 mod up;
 
+use std::net::IpAddr;
+
 use clap::{Args, Subcommand};
+use glob::Pattern;
 use talos::names::ClusterName;
 
 use crate::app::App;
@@ -129,8 +132,11 @@ fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     Ok(view)
 }
 
-/// The nodes that `wanted` names: by name, end of name or address; all where
-/// nothing is named.
+/// The nodes that `wanted` names: by name, end of name, address, or a pattern of
+/// these such as `worker-*`; all nodes if it is empty.
+///
+/// # Errors
+/// For a word that matches no node, or a pattern that is not one.
 pub(in crate::commands) fn choose<'a>(
     view: &'a ClusterView,
     wanted: &[String],
@@ -140,25 +146,37 @@ pub(in crate::commands) fn choose<'a>(
     }
     let mut chosen: Vec<&NodeView> = Vec::new();
     for word in wanted {
-        let is_meant = |node: &&NodeView| {
-            node.name == *word
-                || node
-                    .name
-                    .strip_prefix(&view.name)
-                    .is_some_and(|rest| rest == format!("-{word}"))
-                || node.ip.is_some_and(|ip| ip.to_string() == *word)
-        };
-        let node = view.nodes.iter().find(is_meant).ok_or_else(|| {
-            let names: Vec<&str> = view.nodes.iter().map(|node| node.name.as_str()).collect();
-            Failure::usage(format!("cluster `{}` has no node `{word}`", view.name))
-                .cause(format!("its nodes: {}", names.join(", ")))
-                .hint("the end of a name will do: worker-1")
+        let pattern = Pattern::new(word).map_err(|error| {
+            Failure::usage(format!("invalid pattern `{word}`"))
+                .cause(error)
+                .hint("`*` stands for any characters, as in 'worker-*'")
         })?;
-        if !chosen.iter().any(|other| other.name == node.name) {
-            chosen.push(node);
+        let is_chosen = |node: &&NodeView| is_named(&pattern, &view.name, &node.name, node.ip);
+        let mut nodes = view.nodes.iter().filter(is_chosen).peekable();
+        if nodes.peek().is_none() {
+            let names: Vec<&str> = view.nodes.iter().map(|node| node.name.as_str()).collect();
+            return Err(
+                Failure::usage(format!("cluster `{}` has no node `{word}`", view.name))
+                    .cause(format!("its nodes: {}", names.join(", ")))
+                    .hint("the end of a name (worker-1) or a pattern ('worker-*') is enough"),
+            );
+        }
+        for node in nodes {
+            if !chosen.iter().any(|other| other.name == node.name) {
+                chosen.push(node);
+            }
         }
     }
     Ok(chosen)
+}
+
+/// Whether a node is meant by its name, the end of it, or its address.
+fn is_named(pattern: &Pattern, cluster: &str, node: &str, ip: Option<IpAddr>) -> bool {
+    let suffix = node.strip_prefix(cluster);
+    let suffix = suffix.and_then(|rest| rest.strip_prefix('-'));
+    let ip = ip.map(|ip| ip.to_string());
+    let mut names = [Some(node), suffix, ip.as_deref()].into_iter().flatten();
+    names.any(|name| pattern.matches(name))
 }
 
 /// Exit code 5 with the console's last lines, when a node of `view` is down.
@@ -184,4 +202,36 @@ fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
             EXCERPT,
         ))
         .hint(typed!("cluster destroy --name {}", view.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_named_by_name_suffix_address_or_pattern() {
+        let ip: IpAddr = "172.20.0.3".parse().unwrap();
+        let is = |word: &str| {
+            let pattern = Pattern::new(word).unwrap();
+            is_named(
+                &pattern,
+                "talos-default",
+                "talos-default-worker-1",
+                Some(ip),
+            )
+        };
+        for word in [
+            "talos-default-worker-1",
+            "worker-1",
+            "172.20.0.3",
+            "worker-*",
+            "w*[12]",
+            "*",
+        ] {
+            assert!(is(word), "{word}");
+        }
+        for word in ["worker", "orker-1", "172.20.0", "control*", "worker-??", ""] {
+            assert!(!is(word), "{word}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Cmd, Shell, cmd};
 
 use super::carried::{GUEST, TOOLS};
 use super::packages::{self, CNI_PLUGINS};
 use super::parts::{Part, Parts};
+use foundation::failure::{Because, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
 
 /// What Go is given besides the user's own settings: no workspace above the
@@ -23,27 +25,37 @@ const BUILD_DEADLINE: u64 = 3600;
 const DEADLINE: u64 = 600;
 
 /// The steps for what is not there yet. `exe` is this program.
-pub(super) fn plan(plan: &mut Plan, parts: &Parts, exe: &Utf8Path) {
+///
+/// # Errors
+/// When the current folder is gone.
+pub(super) fn plan(plan: &mut Plan, parts: &Parts, exe: &Utf8Path) -> Result<()> {
+    let sh = &shell()?;
     if !parts.tools.is_built {
-        tools(plan, &parts.tools, exe);
+        tools(sh, plan, &parts.tools, exe);
     }
     if !parts.kernel.is_built {
-        kernel(plan, &parts.kernel);
+        kernel(sh, plan, &parts.kernel);
     }
     if !parts.guest.is_built {
-        guest(plan, &parts.guest, exe);
+        guest(sh, plan, &parts.guest, exe);
     }
     if !parts.initramfs.is_built {
-        initramfs(plan, parts);
+        initramfs(sh, plan, parts);
     }
     if !parts.talosctl.is_built {
-        talosctl(plan, &parts.talosctl);
+        talosctl(sh, plan, &parts.talosctl);
     }
     for part in [&parts.guest, &parts.initramfs] {
         if !part.is_built {
             prune(plan, part);
         }
     }
+    Ok(())
+}
+
+/// What `cmd!` takes; it runs nothing here.
+pub(super) fn shell() -> Result<Shell> {
+    Shell::new().because(|| "cannot tell the current folder".to_owned())
 }
 
 pub(super) fn begin(plan: &mut Plan, part: &Part) {
@@ -59,66 +71,62 @@ pub(super) fn begin(plan: &mut Plan, part: &Part) {
 
 pub(super) fn finish(plan: &mut Plan, part: &Part) {
     let why = format!("`{}` is complete: give it its name", part.name);
-    let argv = ["mv", "-T", "--", part.staging().as_str(), part.dir.as_str()].map(str::to_owned);
-    plan.push(Step::run(why, argv).effect(Effect::Creates));
+    let (from, to) = (part.staging(), &part.dir);
+    let words = ["mv", "-T", "--", from.as_str(), to.as_str()];
+    plan.push(Step::run(why, words).effect(Effect::Creates));
 }
 
-/// `{out}` and the like are put in word by word, so that a path may hold blanks.
-pub(super) fn words(line: &str, slots: &[(&str, &str)]) -> Vec<String> {
-    let fill = |word: &str| {
-        let slot = slots.iter().find(|(name, _)| *name == word);
-        slot.map_or(word, |(_, value)| value).to_owned()
-    };
-    line.split(' ').map(fill).collect()
+/// The words of a command line: `cmd!` is how they are written, a step of a plan
+/// is how they are run.
+pub(super) fn argv(cmd: Cmd<'_>) -> Vec<String> {
+    let command = std::process::Command::from(cmd);
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
 }
 
-fn tools(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
+fn tools(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     begin(plan, part);
     let to = part.staging();
-    let mut unpack = vec![exe.as_str(), "lab", "unpack", to.as_str()];
-    unpack.extend(TOOLS);
     plan.push(Step::run(
         "write the lab's own tools, carried in this program",
-        unpack,
+        argv(cmd!(sh, "{exe} lab unpack {to} {TOOLS...}")),
     ));
     let folder = packages::cni_folder().unwrap_or_else(|| "<CNI folder>".into());
-    let mut link = words("ln -s -t {to}", &[("{to}", to.join("cni").as_str())]);
-    link.extend(CNI_PLUGINS.map(|name| folder.join(name).into_string()));
+    let (plugins, to) = (CNI_PLUGINS.map(|name| folder.join(name)), to.join("cni"));
     plan.push(Step::run(
         "put the distribution's CNI plugins beside the tap plugin",
-        link,
+        argv(cmd!(sh, "ln -s -t {to} {plugins...}")),
     ));
     finish(plan, part);
 }
 
 /// Nothing is installed on the host: the package is only unpacked.
-fn kernel(plan: &mut Plan, part: &Part) {
+fn kernel(sh: &Shell, plan: &mut Plan, part: &Part) {
     begin(plan, part);
     let at = part.staging();
     let package = format!("linux-image-{}", part.version);
-    let mut step = |why: &str, argv: Vec<String>| {
-        plan.push(Step::run(why, argv).cwd(at.clone()).deadline(DEADLINE));
+    let mut step = |why: &str, cmd: Cmd<'_>| {
+        plan.push(Step::run(why, argv(cmd)).cwd(at.clone()).deadline(DEADLINE));
     };
-    let download = words("apt-get download {package}", &[("{package}", &package)]);
     step(
         "download the kernel's package; it is not installed",
-        download,
+        cmd!(sh, "apt-get download {package}"),
     );
-    let unpack = "dpkg-deb -x ./*.deb root && rm -- ./*.deb";
     step(
         "unpack the kernel",
-        words("sh -c {unpack}", &[("{unpack}", unpack)]),
+        cmd!(sh, "sh -c 'dpkg-deb -x ./*.deb root && rm -- ./*.deb'"),
     );
     finish(plan, part);
 }
 
-fn guest(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
+fn guest(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     begin(plan, part);
     let to = part.staging();
-    let unpack = [exe.as_str(), "lab", "unpack", to.as_str(), GUEST];
     plan.push(Step::run(
         "write the stand-in guest's sources, carried in this program",
-        unpack,
+        argv(cmd!(sh, "{exe} lab unpack {to} {GUEST}")),
     ));
     for (program, why) in [
         (
@@ -128,76 +136,68 @@ fn guest(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
         ("pack", "build the program that packs its initramfs"),
     ] {
         let (out, source) = (to.join(program), format!("./cmd/{program}"));
-        let slots = [
-            ("{flags}", "-s -w"),
-            ("{out}", out.as_str()),
-            ("{source}", source.as_str()),
-        ];
-        let argv = words(
-            "go build -v -trimpath -ldflags {flags} -o {out} {source}",
-            &slots,
+        let build = cmd!(
+            sh,
+            "go build -v -trimpath -ldflags '-s -w' -o {out} {source}"
         );
-        plan.push(quietly(go(why, argv, &to.join(GUEST))));
+        plan.push(quietly(go(why, build, &to.join(GUEST))));
     }
     finish(plan, part);
 }
 
-fn initramfs(plan: &mut Plan, parts: &Parts) {
+fn initramfs(sh: &Shell, plan: &mut Plan, parts: &Parts) {
     let part = &parts.initramfs;
     begin(plan, part);
     let (kernel, guest) = (&parts.kernel, &parts.guest.dir);
     let tag = format!("v{}", parts.talosctl.version);
-    let slots = [
-        ("{pack}", guest.join("pack")),
-        ("{root}", kernel.dir.join("root")),
-        ("{kver}", kernel.version.clone().into()),
-        ("{init}", guest.join("init")),
-        ("{tag}", tag.into()),
-        ("{out}", part.staging().join("initramfs")),
-    ];
-    let slots: Vec<(&str, &str)> = slots
-        .iter()
-        .map(|(name, path)| (*name, path.as_str()))
-        .collect();
-    let line = "{pack} -kernel-root {root} -kver {kver} -init {init} -version {tag} -o {out}";
+    let (pack, init) = (guest.join("pack"), guest.join("init"));
+    let (root, out) = (kernel.dir.join("root"), part.staging().join("initramfs"));
+    let version = &kernel.version;
+    let line = cmd!(
+        sh,
+        "{pack} -kernel-root {root} -kver {version} -init {init} -version {tag} -o {out}"
+    );
     let why = "pack the guest and the modules it needs into an initramfs";
-    plan.push(Step::run(why, words(line, &slots)).deadline(DEADLINE));
+    plan.push(Step::run(why, argv(line)).deadline(DEADLINE));
     finish(plan, part);
 }
 
 /// A module of its own: talosctl's has replace directives, which `go install
 /// PACKAGE@VERSION` refuses.
-fn talosctl(plan: &mut Plan, part: &Part) {
+fn talosctl(sh: &Shell, plan: &mut Plan, part: &Part) {
     begin(plan, part);
     let at = part.staging();
-    let mut step = |why: &str, argv: Vec<String>| plan.push(quietly(go(why, argv, &at)));
+    let mut step = |why: &str, cmd: Cmd<'_>| plan.push(quietly(go(why, cmd, &at)));
     step(
         "a Go module to build talosctl from",
-        words("go mod init lab.invalid/talosctl", &[]),
+        cmd!(sh, "go mod init lab.invalid/talosctl"),
     );
     if part.version.starts_with("1.11.") {
         // Replace directives count only in the main module: this is Talos' own
         // (go.mod of release-1.11).
         let yaml = "gopkg.in/yaml.v3=github.com/unix4ever/yaml@v0.0.0-20220527175918-f17b0f05cf2c";
-        let argv = words("go mod edit -replace {yaml}", &[("{yaml}", yaml)]);
-        step("the YAML library that this Talos line replaces", argv);
+        step(
+            "the YAML library that this Talos line replaces",
+            cmd!(sh, "go mod edit -replace {yaml}"),
+        );
     }
     let wanted = format!("{TALOSCTL}@v{}", part.version);
     step(
         "fetch talosctl's sources",
-        words("go get -tool {wanted}", &[("{wanted}", &wanted)]),
+        cmd!(sh, "go get -tool {wanted}"),
     );
-    let slots = [("{flags}", "-s -w"), ("{talosctl}", TALOSCTL)];
-    let build = "go build -v -tags grpcnotrace -ldflags {flags} -o talosctl {talosctl}";
     step(
         "build talosctl: the first time takes some minutes",
-        words(build, &slots),
+        cmd!(
+            sh,
+            "go build -v -tags grpcnotrace -ldflags '-s -w' -o talosctl {TALOSCTL}"
+        ),
     );
     finish(plan, part);
 }
 
-pub(super) fn go(why: &str, argv: Vec<String>, at: &Utf8Path) -> Step {
-    let step = Step::run(why, argv).cwd(at).deadline(BUILD_DEADLINE);
+pub(super) fn go(why: &str, cmd: Cmd<'_>, at: &Utf8Path) -> Step {
+    let step = Step::run(why, argv(cmd)).cwd(at).deadline(BUILD_DEADLINE);
     GO_ENV
         .iter()
         .fold(step, |step, (name, value)| step.env(*name, *value))
@@ -244,7 +244,7 @@ mod tests {
 
     fn planned(parts: &Parts) -> String {
         let mut made = Plan::new("t");
-        plan(&mut made, parts, Utf8Path::new("/x/xtask"));
+        plan(&mut made, parts, Utf8Path::new("/x/xtask")).unwrap();
         let steps = made
             .steps
             .iter()
@@ -298,9 +298,7 @@ mod tests {
 
     #[test]
     fn a_blank_in_a_path_stays_in_its_word() {
-        assert_eq!(
-            words("mv {from} x", &[("{from}", "/a b")]),
-            ["mv", "/a b", "x"]
-        );
+        let (sh, from) = (shell().unwrap(), "/a b");
+        assert_eq!(argv(cmd!(sh, "mv {from} x")), ["mv", "/a b", "x"]);
     }
 }

@@ -90,7 +90,7 @@ fn build(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
             .hint("apt-cache policy docker.io"));
     }
     let mut plan = Plan::new("build the parts of Docker in the lab");
-    docker_parts::plan(&mut plan, &parts, &own_executable()?);
+    docker_parts::plan(&mut plan, &parts, &own_executable()?)?;
     if plan.steps.is_empty() {
         return Ok(());
     }
@@ -104,7 +104,7 @@ pub(super) fn show(plan: &mut Plan, lab_folder: &LabFolder) -> Result<()> {
     let listed = (!parts.docker.is_built).then_some("docker.io");
     plan.steps
         .extend(packages::plan_install(&lacking, listed).steps);
-    docker_parts::plan(plan, &parts, &own_executable()?);
+    docker_parts::plan(plan, &parts, &own_executable()?)?;
     plan.steps.extend(files(lab_folder, &parts));
     Ok(())
 }
@@ -253,7 +253,7 @@ mod tests {
     fn a_build_names_every_part_once_and_nothing_is_installed() {
         let parts = DockerParts::wanted(&place());
         let mut plan = Plan::new("t");
-        docker_parts::plan(&mut plan, &parts, Utf8Path::new("/x"));
+        docker_parts::plan(&mut plan, &parts, Utf8Path::new("/x")).unwrap();
         let steps = serde_json::to_string(&plan.steps).unwrap();
         for part in parts.all() {
             let made = format!("mv\",\"-T\",\"--\",\"{}", part.staging());

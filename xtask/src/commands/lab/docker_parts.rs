@@ -3,12 +3,14 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
+use xshell::{Cmd, Shell, cmd};
 
-use super::build::{begin, finish, go, prune, quietly, words};
+use super::build::{argv, begin, finish, go, prune, quietly, shell};
 use super::carried::{self, DOCKER, TALOS_MINI};
 use super::folder::LabFolder;
 use super::packages;
 use super::parts::{self, Part};
+use foundation::failure::Result;
 use foundation::plan::{Plan, Step};
 
 /// Pinned: these were seen to work together with Debian's engine.
@@ -110,79 +112,80 @@ impl DockerParts {
 }
 
 /// The steps for what is not there yet. `exe` is this program.
-pub(super) fn plan(plan: &mut Plan, parts: &DockerParts, exe: &Utf8Path) {
+///
+/// # Errors
+/// When the current folder is gone.
+pub(super) fn plan(plan: &mut Plan, parts: &DockerParts, exe: &Utf8Path) -> Result<()> {
+    let sh = &shell()?;
     if !parts.scripts.is_built {
-        scripts(plan, &parts.scripts, exe);
+        scripts(sh, plan, &parts.scripts, exe);
     }
     if !parts.docker.is_built {
-        docker(plan, &parts.docker);
+        docker(sh, plan, &parts.docker);
     }
     if !parts.crane.is_built {
         let programs = [("crane", "cmd/crane")];
-        programs_of(plan, &parts.crane, CRANE, &programs, "");
+        programs_of(sh, plan, &parts.crane, CRANE, &programs, "");
     }
     if !parts.buildx.is_built {
         let programs = [("docker-buildx", "cmd/buildx")];
-        programs_of(plan, &parts.buildx, BUILDX, &programs, "");
+        programs_of(sh, plan, &parts.buildx, BUILDX, &programs, "");
     }
     if !parts.buildkit.is_built {
         let programs = [("buildkitd", "cmd/buildkitd"), ("buildctl", "cmd/buildctl")];
         // Without the tag `RUN --security=insecure` is an unknown flag.
-        programs_of(plan, &parts.buildkit, BUILDKIT, &programs, "dfrunsecurity");
+        programs_of(
+            sh,
+            plan,
+            &parts.buildkit,
+            BUILDKIT,
+            &programs,
+            "dfrunsecurity",
+        );
     }
     if !parts.images.is_built {
         images(plan, parts);
         prune(plan, &parts.images);
     }
+    Ok(())
 }
 
-fn scripts(plan: &mut Plan, part: &Part, exe: &Utf8Path) {
+fn scripts(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     begin(plan, part);
     let to = part.staging();
     plan.push(Step::run(
         "write how the lab starts Docker and what it builds from, carried in this program",
-        [
-            exe.as_str(),
-            "lab",
-            "unpack",
-            to.as_str(),
-            DOCKER,
-            TALOS_MINI,
-        ],
+        argv(cmd!(sh, "{exe} lab unpack {to} {DOCKER} {TALOS_MINI}")),
     ));
     finish(plan, part);
     prune(plan, part);
 }
 
 /// Nothing is installed on the host: packages are only unpacked.
-fn docker(plan: &mut Plan, part: &Part) {
+fn docker(sh: &Shell, plan: &mut Plan, part: &Part) {
     begin(plan, part);
     let at = part.staging();
-    let mut argv = vec!["apt-get", "download"];
-    argv.extend(PACKAGES);
-    argv.extend(
-        PACKAGES_WHERE_LISTED
-            .into_iter()
-            .filter(|package| packages::is_listed(package)),
-    );
-    let mut step = |why: &str, argv: Vec<&str>| {
-        plan.push(quietly(
-            Step::run(why, argv).cwd(at.clone()).deadline(DEADLINE),
-        ));
+    let listed = PACKAGES_WHERE_LISTED
+        .into_iter()
+        .filter(|package| packages::is_listed(package));
+    let mut step = |why: &str, cmd: Cmd<'_>| {
+        let step = Step::run(why, argv(cmd));
+        plan.push(quietly(step.cwd(at.clone()).deadline(DEADLINE)));
     };
     step(
         "download Docker's packages; they are not installed, no Docker of yours is touched",
-        argv,
+        cmd!(sh, "apt-get download {PACKAGES...} {listed...}"),
     );
     let unpack =
         "for package in ./*.deb; do dpkg-deb -x \"$package\" root || exit; done; rm -- ./*.deb";
-    step("unpack Docker", vec!["sh", "-c", unpack]);
+    step("unpack Docker", cmd!(sh, "sh -c {unpack}"));
     finish(plan, part);
 }
 
 /// Programs of a Go module, from a module of our own: buildx's has replace
 /// directives, which `go install PACKAGE@VERSION` refuses.
 fn programs_of(
+    sh: &Shell,
     plan: &mut Plan,
     part: &Part,
     (module, version): (&str, &str),
@@ -192,33 +195,28 @@ fn programs_of(
     begin(plan, part);
     let at = part.staging();
     let name = part.name;
-    let mut step = |why: String, argv: Vec<String>| plan.push(quietly(go(&why, argv, &at)));
-    let init = words(
-        "go mod init {module}",
-        &[("{module}", &format!("lab.invalid/{name}"))],
+    let mut step = |why: String, cmd: Cmd<'_>| plan.push(quietly(go(&why, cmd, &at)));
+    step(
+        format!("a Go module to build {name} from"),
+        cmd!(sh, "go mod init lab.invalid/{name}"),
     );
-    step(format!("a Go module to build {name} from"), init);
-    let mut get = words("go get -tool", &[]);
-    get.extend(
-        programs
-            .iter()
-            .map(|(_, path)| format!("{module}/{path}@v{version}")),
+    let sources = programs
+        .iter()
+        .map(|(_, path)| format!("{module}/{path}@v{version}"));
+    step(
+        format!("fetch {name}'s sources"),
+        cmd!(sh, "go get -tool {sources...}"),
     );
-    step(format!("fetch {name}'s sources"), get);
     for (program, path) in programs {
         let source = format!("{module}/{path}");
         // For those that keep their version there; the linker passes over crane.
         let flags = format!("-s -w -X {module}/version.Version=v{version}");
-        let slots = [
-            ("{flags}", flags.as_str()),
-            ("{tags}", tags),
-            ("{out}", program),
-            ("{source}", &source),
-        ];
-        let line = "go build -v -trimpath -tags {tags} -ldflags {flags} -o {out} {source}";
         step(
             format!("build {program}: the first time takes a minute or two"),
-            words(line, &slots),
+            cmd!(
+                sh,
+                "go build -v -trimpath -tags {tags} -ldflags {flags} -o {program} {source}"
+            ),
         );
     }
     finish(plan, part);
@@ -228,8 +226,8 @@ fn images(plan: &mut Plan, parts: &DockerParts) {
     begin(plan, &parts.images);
     let script = parts.script("pack-images");
     let (root, out) = (parts.root(), parts.images.staging());
-    let argv = [&script, &root, &parts.buildkit.dir, &out].map(|path| path.as_str());
+    let words = [&script, &root, &parts.buildkit.dir, &out].map(|path| path.as_str());
     let why = "the images of BuildKit and the registry, from what was built and unpacked";
-    plan.push(Step::run(why, argv).deadline(DEADLINE));
+    plan.push(Step::run(why, words).deadline(DEADLINE));
     finish(plan, &parts.images);
 }

@@ -148,19 +148,12 @@ fn depended_kernel(depends: &str) -> Option<String> {
 
 /// Versions of one part that are there, in order.
 pub(super) fn versions(root: &Utf8Path, name: &str) -> Vec<String> {
-    let Ok(entries) = root.read_dir_utf8() else {
-        return Vec::new();
-    };
-    let mut found: Vec<String> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            Some(
-                entry
-                    .file_name()
-                    .strip_prefix(name)?
-                    .strip_prefix('-')?
-                    .to_owned(),
-            )
+    let pattern = format!("{}/{name}-*", glob::Pattern::escape(root.as_str()));
+    let paths = glob::glob(&pattern).into_iter().flatten().flatten();
+    let mut found: Vec<String> = paths
+        .filter_map(|path| {
+            let part = path.file_name()?.to_str()?.strip_prefix(name)?;
+            part.strip_prefix('-').map(str::to_owned)
         })
         .collect();
     found.sort();

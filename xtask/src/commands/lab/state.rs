@@ -150,18 +150,22 @@ fn ends_as_one(status: &str) -> bool {
 /// Loop devices backed by a file under `dir`, which no namespace holds. Others
 /// are never touched.
 pub(super) fn loops(dir: &Utf8Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir("/sys/block") else {
-        return Vec::new();
-    };
     let real = dir.canonicalize_utf8().unwrap_or_else(|_| dir.to_owned());
-    let mut found: Vec<String> = entries
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            let backing =
-                fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).ok()?;
+    let files = glob::glob("/sys/block/loop*/loop/backing_file").into_iter();
+    let mut found: Vec<String> = files
+        .flatten()
+        .filter_map(|file| {
+            let backing = fs::read_to_string(file.as_ref().ok()?).ok()?;
             // The kernel adds " (deleted)" behind the path.
             let backing = Utf8Path::new(backing.trim_end());
             let ours = backing.starts_with(&real) || backing.starts_with(dir);
+            let name = file
+                .ok()?
+                .components()
+                .nth(3)?
+                .as_os_str()
+                .to_str()?
+                .to_owned();
             ours.then(|| format!("/dev/{name}"))
         })
         .collect();

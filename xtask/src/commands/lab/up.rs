@@ -108,7 +108,7 @@ fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<
             .hint(program!("apt-cache depends {}", package)));
     }
     let mut plan = Plan::new("build the parts of the lab");
-    build::plan(&mut plan, &parts, &own_executable()?);
+    build::plan(&mut plan, &parts, &own_executable()?)?;
     if plan.steps.is_empty() {
         return Ok(());
     }
@@ -209,7 +209,7 @@ fn show(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str, docker: bool) -> 
         plan.steps.extend(part.steps);
     }
     let exe = own_executable()?;
-    build::plan(&mut plan, &parts, &exe);
+    build::plan(&mut plan, &parts, &exe)?;
     plan.steps
         .extend(start::plan(lab_folder, &parts, arch, &exe).steps);
     if docker {
