@@ -1,7 +1,7 @@
 //! Some nodes misbehave: what the others sent is kept, and the failure names
 //! the node.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 
@@ -212,14 +212,16 @@ fn an_interrupt_keeps_what_has_come() {
         std::thread::sleep(std::time::Duration::from_mins(1));
     });
     let mut command = ask(&home, &["machined", "heap"], &[&healthy, &stuck]);
-    let child = command
+    let mut child = command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     asked.recv().unwrap();
-    // Long enough for the healthy one on loopback.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    // A line with the time that it took: the healthy one has come.
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = stderr.lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(&healthy) && line.ends_with(" s")));
     let pid = child.id().to_string();
     let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
     assert!(sent.success());

@@ -5,15 +5,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use camino::Utf8Path;
 use gotest::events::{Package, State, Verdict};
 
 use super::live::{Live, clock, short, shown};
-use super::selected::SelectedPackage;
 use crate::commands::test::args::ResultArgs;
 use foundation::failure::Failure;
+use foundation::record::results::History;
 use foundation::run::exec_root::left;
-use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
+use foundation::run::gotest::{Attempt, Finished, Seen};
 use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
@@ -112,23 +111,10 @@ fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
 /// them again takes as many starts.
 const MOST_AGAIN: usize = 500;
 
-/// Where starts of binaries come from.
-pub(in crate::commands::test) trait Source {
-    /// Those of one package's binary.
-    fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job>;
-
-    /// The same binary for one test; `time` from 1.
-    fn again(&self, job: &Job, root: &str, time: u32) -> Job;
-}
-
 pub(in crate::commands::test) struct Session<'a> {
     pub(in crate::commands::test) args: &'a ResultArgs,
     pub(in crate::commands::test) ui: &'a Ui,
-    pub(in crate::commands::test) source: &'a dyn Source,
-    /// Whether the first package that fails is the last.
-    pub(in crate::commands::test) fail_fast: bool,
-    pub(in crate::commands::test) packages: &'a BTreeMap<String, SelectedPackage>,
-    pub(in crate::commands::test) binaries: BTreeMap<String, camino::Utf8PathBuf>,
+    pub(in crate::commands::test) history: &'a History,
     pub(in crate::commands::test) outcomes: BTreeMap<String, Outcome>,
     pub(in crate::commands::test) live: Live<'a>,
     pub(in crate::commands::test) size: usize,
@@ -137,15 +123,15 @@ pub(in crate::commands::test) struct Session<'a> {
     /// A package that cannot be built, and the compiler's words about it: what
     /// is wrong with all is said once.
     pub(in crate::commands::test) unbuilt: Option<(String, String)>,
-    jobs: BTreeMap<usize, (String, Option<(String, u32)>)>,
+    /// What runs, by number.
+    attempts: BTreeMap<usize, Attempt>,
 }
 
 impl<'a> Session<'a> {
     pub(in crate::commands::test) fn new(
         args: &'a ResultArgs,
         ui: &'a Ui,
-        source: &'a dyn Source,
-        packages: &'a BTreeMap<String, SelectedPackage>,
+        history: &'a History,
         to_link: usize,
         size: usize,
     ) -> Self {
@@ -154,16 +140,13 @@ impl<'a> Session<'a> {
         Self {
             args,
             ui,
-            source,
-            fail_fast: false,
-            packages,
-            binaries: BTreeMap::new(),
+            history,
             outcomes: BTreeMap::new(),
             live,
             size,
             said: BTreeMap::new(),
             unbuilt: None,
-            jobs: BTreeMap::new(),
+            attempts: BTreeMap::new(),
         }
     }
 
@@ -178,69 +161,74 @@ impl<'a> Session<'a> {
 
     /// Not for what could be worse than a test's mood: races, panics, packages
     /// that ended early.
-    fn again(&self, finished: &Finished) -> Vec<Job> {
+    fn again(&self, finished: &Finished) -> Vec<Attempt> {
         let verdict = finished.results.verdict.as_ref();
         if finished.broken.is_some() {
             return Vec::new();
         }
-        match &finished.job.again {
+        match &finished.attempt.again {
             None if verdict == Some(&Verdict::Failed) && self.args.retries > 0 => {
                 let roots = finished.results.failed_roots();
                 if roots.len() > MOST_AGAIN {
                     self.ui.note(&format!(
                         "{} tests of {} failed: they are not run again",
                         roots.len(),
-                        shown(&finished.job.package)
+                        shown(&finished.attempt.package)
                     ));
                     return Vec::new();
                 }
                 let again = roots.into_iter();
                 again
-                    .map(|root| self.source.again(&finished.job, root, 1))
+                    .map(|root| self.attempt(&finished.attempt, root, 1))
                     .collect()
             }
             Some((root, time))
                 if verdict == Some(&Verdict::Failed) && *time < self.args.retries =>
             {
-                vec![self.source.again(&finished.job, root, time + 1)]
+                vec![self.attempt(&finished.attempt, root, time + 1)]
             }
             _ => Vec::new(),
         }
     }
-}
 
-impl Observe for Session<'_> {
-    fn linked(&mut self, linked: Linked) -> Vec<Job> {
-        self.live.to_link = self.live.to_link.saturating_sub(1);
-        let Some(chosen) = self.packages.get(&linked.package) else {
-            return Vec::new();
-        };
-        let outcome = self.outcomes.entry(linked.package.clone()).or_default();
-        if let Some(words) = linked.failed {
-            let mut results = Package::new(linked.package.clone());
-            results.output.push(words.as_bytes());
-            results.close(Verdict::BuildFailed);
-            outcome.runs.push(results);
-            self.live.failed += 1;
-            self.say_unbuilt(&linked.package, words);
-            return Vec::new();
+    /// Another attempt at one test of `before`; `time` from 1.
+    fn attempt(&self, before: &Attempt, root: &str, time: u32) -> Attempt {
+        let past = self.history.of(&before.package, root);
+        Attempt {
+            again: Some((root.to_owned(), time)),
+            expected: past.map_or(0.0, |past| past.seconds),
+            ..before.clone()
         }
-        let Some(binary) = self.binaries.get(&linked.package) else {
-            return Vec::new();
-        };
-        let jobs = self.source.jobs(chosen, binary);
-        outcome.pending += jobs.len();
-        jobs
     }
 
-    fn started(&mut self, job: &Job, number: usize) {
+    /// A package cannot be built: `words` are the compiler's.
+    pub(in crate::commands::test) fn unbuilt(&mut self, package: &str, words: String) {
+        let mut results = Package::new(package);
+        results.output.push(words.as_bytes());
+        results.close(Verdict::BuildFailed);
+        self.expect(package, 0).runs.push(results);
+        self.live.failed += 1;
+        self.say_unbuilt(package, words);
+    }
+
+    /// So many attempts at the tests of a package are going to end.
+    pub(in crate::commands::test) fn expect(
+        &mut self,
+        package: &str,
+        attempts: usize,
+    ) -> &mut Outcome {
+        let outcome = self.outcomes.entry(package.to_owned()).or_default();
+        outcome.pending += attempts;
+        outcome
+    }
+
+    pub(in crate::commands::test) fn started(&mut self, attempt: &Attempt, number: usize) {
         self.live
-            .started(number, &job.package, job.as_root, job.expected);
-        self.jobs
-            .insert(number, (job.package.clone(), job.again.clone()));
+            .started(number, &attempt.package, attempt.as_root, attempt.expected);
+        self.attempts.insert(number, attempt.clone());
     }
 
-    fn seen(&mut self, number: usize, seen: Seen<'_>) {
+    pub(in crate::commands::test) fn seen(&mut self, number: usize, seen: Seen<'_>) {
         match seen {
             Seen::Event(event) => self.live.event(number, event),
             Seen::Ended(test, results) => {
@@ -252,7 +240,8 @@ impl Observe for Session<'_> {
                     self.live.count(state.map(|test| test.state));
                 }
                 if failed && depth == results.depth {
-                    let again = self.jobs.get(&number).and_then(|(_, again)| again.clone());
+                    let attempt = self.attempts.get(&number);
+                    let again = attempt.and_then(|attempt| attempt.again.clone());
                     self.said.entry(number).or_default().insert(test.to_owned());
                     self.say_failed(number, results, test, again.map(|(_, time)| time));
                 }
@@ -263,36 +252,41 @@ impl Observe for Session<'_> {
         }
     }
 
-    fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job> {
+    /// Returns the attempts to be made because of that.
+    pub(in crate::commands::test) fn finished(
+        &mut self,
+        number: usize,
+        finished: Finished,
+    ) -> Vec<Attempt> {
         self.live.ended(number);
-        self.jobs.remove(&number);
+        self.attempts.remove(&number);
         if let Some(failure) = &finished.broken {
             let cut = if finished.results.tests.is_empty() {
                 "cannot run"
             } else {
                 "cut off:"
             };
-            let text = format!("{cut} {}: {failure}\n", short(&finished.job.package));
+            let text = format!("{cut} {}: {failure}\n", short(&finished.attempt.package));
             self.say(&text);
         } else {
             self.say_package(number, &finished);
         }
         let again = self.again(&finished);
-        if finished.job.again.is_none() {
+        if finished.attempt.again.is_none() {
             self.count(&finished.results);
         }
         let outcome = self
             .outcomes
-            .entry(finished.job.package.clone())
+            .entry(finished.attempt.package.clone())
             .or_default();
         outcome.pending = (outcome.pending + again.len()).saturating_sub(1);
         if let Some(failure) = finished.broken {
             outcome.broken.get_or_insert(failure);
             // What was seen before counts.
-            if finished.job.again.is_none() && !finished.results.tests.is_empty() {
+            if finished.attempt.again.is_none() && !finished.results.tests.is_empty() {
                 outcome.runs.push(finished.results);
             }
-        } else if let Some((root, _)) = finished.job.again {
+        } else if let Some((root, _)) = finished.attempt.again {
             outcome
                 .again
                 .entry(root)
@@ -304,17 +298,17 @@ impl Observe for Session<'_> {
         again
     }
 
-    fn tick(&mut self, waiting: &[Job]) {
-        let left = waiting.iter().map(|job| job.expected).sum();
+    /// `left`: seconds that what has not started is expected to take.
+    pub(in crate::commands::test) fn tick(&mut self, left: f64) {
         self.live.tick(left, self.size);
     }
 
-    fn wants_to_stop(&self) -> bool {
-        self.fail_fast
-            && self.outcomes.values().any(|outcome| {
-                outcome.pending == 0
-                    && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())
-            })
+    /// Whether all runs of a package have ended and one has failed.
+    pub(in crate::commands::test) fn has_failed(&self) -> bool {
+        self.outcomes.values().any(|outcome| {
+            outcome.pending == 0
+                && (!outcome.failed().is_empty() || outcome.failed_by_itself().is_some())
+        })
     }
 }
 
@@ -386,7 +380,7 @@ impl Session<'_> {
     /// One line about a package's run, and what failed without having ended.
     pub(in crate::commands::test) fn say_package(&mut self, number: usize, finished: &Finished) {
         let results = &finished.results;
-        let again = finished.job.again.as_ref().map(|(_, time)| *time);
+        let again = finished.attempt.again.as_ref().map(|(_, time)| *time);
         let not_passed = results.not_passed();
         for root in results.failed_roots() {
             if self.said.entry(number).or_default().insert(root.to_owned()) {
@@ -441,7 +435,7 @@ impl Session<'_> {
             self.paint(Style::Bad, "FAIL")
         };
         let _ = write!(line, " {}", shown(&results.name));
-        if finished.job.as_root {
+        if finished.attempt.as_root {
             line.push_str(" [root]");
         }
         let _ = write!(line, "  {}", clock(results.seconds));

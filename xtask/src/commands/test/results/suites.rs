@@ -3,7 +3,7 @@
 //! the line and what the tests run on, is theirs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::events::{Exit as Ended, Framer, Package, Verdict};
@@ -11,13 +11,13 @@ use gotest::events::{Exit as Ended, Framer, Package, Verdict};
 use super::finish::{self, Terms};
 use super::report::Report;
 use super::selected::{Function, SelectedPackage};
-use super::session::{Session, Source};
+use super::session::Session;
 use crate::app::App;
 use crate::commands::test::args::ResultArgs;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::Plan;
-use foundation::record::results::{Failed, History};
-use foundation::run::gotest::{Finished, Job, Observe, Pool, Stop, told};
+use foundation::record::results::Failed;
+use foundation::run::gotest::{Attempt, Finished, Stop, told};
 use foundation::run::{Options, Reader, to_test_exit};
 use foundation::ui;
 
@@ -81,15 +81,20 @@ pub(in crate::commands::test) fn run(
     }
     let before = crate::commands::test::failed_before(app, suites.checkout);
     let history = crate::commands::test::history(app);
-    let again = Again { suites, history };
     let chosen = BTreeMap::from([(suites.package.to_owned(), chosen(suites))]);
-    let mut session = Session::new(args, app.ui, &again, &chosen, 0, 1);
+    let mut session = Session::new(args, app.ui, &history, 0, 1);
     let began = Instant::now();
-    let mut waiting = VecDeque::from([again.first(&plan)]);
+    let seconds = |name: &String| Some(history.of(suites.package, name)?.seconds);
+    let mut waiting = VecDeque::from([Attempt {
+        package: suites.package.to_owned(),
+        as_root: plan.needs_root(),
+        expected: suites.tests.iter().filter_map(seconds).sum(),
+        again: None,
+    }]);
     let (mut number, mut stop, mut record) = (0, Stop::Done, Utf8PathBuf::new());
-    while let Some(job) = waiting.pop_front() {
+    while let Some(attempt) = waiting.pop_front() {
         number += 1;
-        let ended = one(app, suites, &mut session, (job, number));
+        let ended = one(app, suites, &mut session, (attempt, number));
         if number == 1 {
             record = ended.record;
         }
@@ -138,48 +143,6 @@ fn chosen(suites: &Suites<'_>) -> SelectedPackage {
     }
 }
 
-/// Starts of the binary: all that a job says of them is `-test.run`.
-struct Again<'a> {
-    suites: &'a Suites<'a>,
-    history: History,
-}
-
-impl Again<'_> {
-    fn first(&self, plan: &Plan) -> Job {
-        let seconds = |name: &String| Some(self.history.of(self.suites.package, name)?.seconds);
-        Job {
-            package: self.suites.package.to_owned(),
-            binary: Utf8PathBuf::new(),
-            folder: self.suites.checkout.to_owned(),
-            arguments: self.suites.pattern.iter().cloned().collect(),
-            environment: Vec::new(),
-            as_root: plan.needs_root(),
-            pool: Pool::Host,
-            // The plan's own.
-            deadline: Duration::ZERO,
-            expected: self.suites.tests.iter().filter_map(seconds).sum(),
-            again: None,
-            log: Utf8PathBuf::new(),
-        }
-    }
-}
-
-impl Source for Again<'_> {
-    fn jobs(&self, _: &SelectedPackage, _: &Utf8Path) -> Vec<Job> {
-        Vec::new()
-    }
-
-    fn again(&self, job: &Job, root: &str, time: u32) -> Job {
-        let past = self.history.of(self.suites.package, root);
-        Job {
-            arguments: any_of(&[root.to_owned()]).into_iter().collect(),
-            again: Some((root.to_owned(), time)),
-            expected: past.map_or(0.0, |past| past.seconds),
-            ..job.clone()
-        }
-    }
-}
-
 /// What one start of the binary came to.
 struct End {
     finished: Finished,
@@ -191,10 +154,15 @@ fn one(
     app: &App<'_>,
     suites: &Suites<'_>,
     session: &mut Session<'_>,
-    (job, number): (Job, usize),
+    (attempt, number): (Attempt, usize),
 ) -> End {
-    let plan = (suites.plan)(job.arguments.first().map(String::as_str));
-    session.started(&job, number);
+    let again = attempt.again.as_ref();
+    let pattern = match again.map(|(root, _)| any_of(std::slice::from_ref(root))) {
+        Some(of_one) => of_one,
+        None => suites.pattern.clone(),
+    };
+    let plan = (suites.plan)(pattern.as_deref());
+    session.started(&attempt, number);
     let mut results = Package::new(suites.package);
     results.depth = DEPTH;
     let mut follower = Follower {
@@ -237,7 +205,7 @@ fn one(
     }
     End {
         finished: Finished {
-            job,
+            attempt,
             results,
             broken,
             left: Vec::new(),
@@ -279,7 +247,7 @@ impl Reader for Follower<'_, '_> {
     }
 
     fn tick(&mut self) {
-        self.session.tick(&[]);
+        self.session.tick(0.0);
     }
 }
 

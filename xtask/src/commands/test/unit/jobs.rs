@@ -8,12 +8,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flags::Flags;
 use super::recipe::Recipe;
 use crate::commands::test::results::selected::SelectedPackage;
-use crate::commands::test::results::session::Source;
 use crate::commands::test::results::suites;
 use foundation::hash::Name;
 use foundation::record::results::History;
 use foundation::run::exec_root::listed_environment;
-use foundation::run::gotest::{Job, Link, Pool};
+use foundation::run::gotest::{Attempt, Job, Link, Pool};
 
 /// What all jobs of a run share.
 #[derive(Debug)]
@@ -150,16 +149,18 @@ impl Shared<'_> {
         });
         let log = format!("{}{name}.log", package.name.replace('/', "_"));
         Job {
-            package: package.name.clone(),
+            attempt: Attempt {
+                package: package.name.clone(),
+                as_root: pool.is_some(),
+                expected: expected.sum(),
+                again: None,
+            },
             binary: binary.to_owned(),
             folder: package.folder.clone(),
             arguments: self.arguments(filter),
             environment: self.environment(pool.is_some()),
-            as_root: pool.is_some(),
             pool: pool.unwrap_or(Pool::Plain),
             deadline: self.deadline(),
-            expected: expected.sum(),
-            again: None,
             log: self.logs.join(log),
         }
     }
@@ -200,12 +201,10 @@ impl Shared<'_> {
             self.timeout + MORE
         }
     }
-}
 
-impl Source for Shared<'_> {
-    /// The starts of one package's binary: as the user, as root with a network
-    /// of its own, as root on the host.
-    fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job> {
+    /// The starts of one package's binary: as the user, as root in a separate
+    /// network, as root on the host.
+    pub(super) fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job> {
         let mut jobs = Vec::new();
         for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
             if let Some(filter) = self.filter(package, pool) {
@@ -215,17 +214,16 @@ impl Source for Shared<'_> {
         jobs
     }
 
-    fn again(&self, job: &Job, root: &str, time: u32) -> Job {
-        let mut again = job.clone();
-        again.arguments = self.arguments(vec![format!("-test.run={}", suites::exactly(root))]);
-        again.again = Some((root.to_owned(), time));
-        again.expected = self
-            .history
-            .of(&job.package, root)
-            .map_or(0.0, |past| past.seconds);
+    /// The binary of `job` for another attempt at one of its tests.
+    pub(super) fn again(&self, job: &Job, attempt: Attempt) -> Job {
+        let (root, time) = attempt.again.clone().unwrap_or_default();
         let stem = job.log.file_stem().unwrap_or("test");
-        again.log = self.logs.join(format!("{stem}-{root}-{time}.log"));
-        again
+        Job {
+            attempt,
+            arguments: self.arguments(vec![format!("-test.run={}", suites::exactly(&root))]),
+            log: self.logs.join(format!("{stem}-{root}-{time}.log")),
+            ..job.clone()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod buildx;
 mod flags;
+mod follow;
 mod jobs;
 mod plan;
 mod recipe;
@@ -20,10 +21,11 @@ use super::invalid_duration;
 use super::leg::Leg;
 use super::results::report::Report;
 use super::results::selected::SelectedPackage;
-use super::results::session::{Session, Source};
+use super::results::session::Session;
 use super::results::{finish, live};
 use crate::app::App;
 use flags::Flags;
+use follow::Following;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Because, Failure, Result};
@@ -295,18 +297,21 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .map(|package| (package.name.clone(), package))
         .collect();
     let to_link = what.links.iter().map(|link| link.packages.len()).sum();
-    let mut session = Session::new(&args.results, app.ui, &shared, &packages, to_link, size);
-    session.fail_fast = args.fail_fast;
-    session.binaries = what
-        .links
-        .iter()
-        .flat_map(|link| link.packages.iter().cloned())
-        .collect();
+    let binaries = what.links.iter().flat_map(|link| &link.packages);
+    let mut following = Following {
+        session: Session::new(&args.results, app.ui, shared.history, to_link, size),
+        shared: &shared,
+        packages: &packages,
+        binaries: binaries.cloned().collect(),
+        fail_fast: args.fail_fast,
+        running: BTreeMap::new(),
+    };
     let crew = Crew {
         signals: app.signals,
         size,
     };
-    let stop = crew.run(what.links, &mut session);
+    let stop = crew.run(what.links, &mut following);
+    let mut session = following.session;
     session.live.clear();
     let report = Report {
         outcomes: &session.outcomes,

@@ -23,7 +23,7 @@ pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Pl
     }
     for job in jobs {
         let mut argv = Vec::new();
-        if job.as_root {
+        if job.attempt.as_root {
             argv.extend([own.to_owned(), "exec-root".to_owned()]);
             if job.pool == Pool::Isolated {
                 argv.push("--isolate".to_owned());
@@ -37,10 +37,10 @@ pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Pl
             Pool::Host => ", as root, one package at a time",
         };
         let step = Step::new(
-            format!("The tests of {}{whom}", job.package),
+            format!("The tests of {}{whom}", job.attempt.package),
             Action::Run(Run {
                 argv,
-                env: if job.as_root {
+                env: if job.attempt.as_root {
                     Vec::new()
                 } else {
                     job.environment.clone()

@@ -28,11 +28,22 @@ pub enum Pool {
     Host,
 }
 
+/// Which tests one start of a test binary is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Import path.
+    pub package: String,
+    pub as_root: bool,
+    /// Seconds of an earlier run; longer attempts start first.
+    pub expected: f64,
+    /// The test that is run again, and the number of this attempt.
+    pub again: Option<(String, u32)>,
+}
+
 /// One start of a test binary.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Import path.
-    pub package: String,
+    pub attempt: Attempt,
     pub binary: Utf8PathBuf,
     /// The package's folder, the working folder of its tests.
     pub folder: Utf8PathBuf,
@@ -40,22 +51,17 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// Added to the current environment; as root, the whole environment.
     pub environment: Vec<(String, String)>,
-    pub as_root: bool,
     pub pool: Pool,
     /// After this time it must print its goroutines, and then it is killed.
     pub deadline: Duration,
-    /// Seconds of an earlier run; longer jobs start first.
-    pub expected: f64,
-    /// The test that is run again, and the number of this attempt.
-    pub again: Option<(String, u32)>,
     /// The file for its whole output.
     pub log: Utf8PathBuf,
 }
 
-/// How a job ended.
+/// How a start of a test binary ended.
 #[derive(Debug)]
 pub struct Finished {
-    pub job: Job,
+    pub attempt: Attempt,
     pub results: Package,
     /// Set if the job could not be run, which says nothing about its tests.
     pub broken: Option<Failure>,

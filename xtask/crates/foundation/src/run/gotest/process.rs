@@ -63,11 +63,11 @@ pub(super) async fn run(
     let began = Instant::now();
     let mut following = Following {
         framer: Framer::default(),
-        results: Package::new(job.package.clone()),
+        results: Package::new(job.attempt.package.clone()),
         log: Log::create(&job.log).unwrap_or_default(),
         see,
     };
-    let ended = if job.as_root {
+    let ended = if job.attempt.as_root {
         as_root(&job, stop, &mut following).await
     } else {
         as_user(&job, stop, &mut following).await
@@ -91,7 +91,7 @@ pub(super) async fn run(
         (_, exit) => results.end(exit, last),
     }
     Finished {
-        job,
+        attempt: job.attempt,
         results,
         broken: end.broken,
         left: end.left,
@@ -99,7 +99,7 @@ pub(super) async fn run(
 }
 
 async fn as_user(job: &Job, stop: Receiver<usize>, following: &mut Following<'_>) -> Result<End> {
-    let cannot = || format!("cannot run the tests of `{}`", job.package);
+    let cannot = || format!("cannot run the tests of `{}`", job.attempt.package);
     let (ours, theirs) = std::io::pipe().because(cannot)?;
     let mut child = {
         let mut command = spawn::command(job.binary.as_str());
@@ -128,7 +128,7 @@ async fn as_user(job: &Job, stop: Receiver<usize>, following: &mut Following<'_>
 }
 
 async fn as_root(job: &Job, stop: Receiver<usize>, following: &mut Following<'_>) -> Result<End> {
-    let cannot = || format!("cannot run the tests of `{}`", job.package);
+    let cannot = || format!("cannot run the tests of `{}`", job.attempt.package);
     let (ours, theirs) = std::io::pipe().because(cannot)?;
     let both = theirs.try_clone().because(cannot)?;
     let mut child = exec_root::start(&request(job), theirs.into(), both.into())?;
@@ -170,7 +170,7 @@ async fn follow<R: Reach>(
     };
     core::follow(child, pipes, limits, following)
         .await
-        .because(|| format!("cannot wait for the tests of `{}`", job.package))
+        .because(|| format!("cannot wait for the tests of `{}`", job.attempt.package))
 }
 
 /// Add one event to the results, and pass it to `see`.

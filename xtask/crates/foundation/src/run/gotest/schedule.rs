@@ -185,7 +185,7 @@ fn next(waiting: &[Job], running: &[Running<'_>], size: usize) -> Option<usize> 
     }
     let is_taken =
         |pool: Pool| pool == Pool::Host && running.iter().any(|running| running.pool == Pool::Host);
-    let order = |job: &Job| (job.again.is_some(), job.expected);
+    let order = |job: &Job| (job.attempt.again.is_some(), job.attempt.expected);
     waiting
         .iter()
         .enumerate()

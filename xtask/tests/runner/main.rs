@@ -6,18 +6,12 @@
     reason = "tests make, start and signal what is their own"
 )]
 
-#[path = "runner/children.rs"]
 mod children;
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "runner/disk.rs"]
 mod disk;
-#[path = "runner/harness.rs"]
 mod harness;
-#[path = "runner/records.rs"]
 mod records;
-#[path = "runner/root.rs"]
 mod root;
-#[path = "runner/signals.rs"]
 mod signals;
-#[path = "runner/terminal.rs"]
 mod terminal;

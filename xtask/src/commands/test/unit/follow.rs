@@ -1,0 +1,70 @@
+//! Follows a run of unit tests: linked packages become jobs, failed tests are run
+//! again, and the session gets all results.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::jobs::Shared;
+use crate::commands::test::results::selected::SelectedPackage;
+use crate::commands::test::results::session::Session;
+use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
+
+pub(super) struct Following<'a> {
+    pub(super) session: Session<'a>,
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) packages: &'a BTreeMap<String, SelectedPackage>,
+    /// By package.
+    pub(super) binaries: BTreeMap<String, Utf8PathBuf>,
+    /// Whether the first package that fails is the last.
+    pub(super) fail_fast: bool,
+    /// What runs, by number.
+    pub(super) running: BTreeMap<usize, Job>,
+}
+
+impl Observe for Following<'_> {
+    fn linked(&mut self, linked: Linked) -> Vec<Job> {
+        let live = &mut self.session.live;
+        live.to_link = live.to_link.saturating_sub(1);
+        let Some(package) = self.packages.get(&linked.package) else {
+            return Vec::new();
+        };
+        if let Some(words) = linked.failed {
+            self.session.unbuilt(&linked.package, words);
+            return Vec::new();
+        }
+        let binary = self.binaries.get(&linked.package);
+        let jobs = binary.map_or_else(Vec::new, |binary| self.shared.jobs(package, binary));
+        self.session.expect(&linked.package, jobs.len());
+        jobs
+    }
+
+    fn started(&mut self, job: &Job, number: usize) {
+        self.session.started(&job.attempt, number);
+        self.running.insert(number, job.clone());
+    }
+
+    fn seen(&mut self, number: usize, seen: Seen<'_>) {
+        self.session.seen(number, seen);
+    }
+
+    fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job> {
+        let again = self.session.finished(number, finished);
+        let Some(job) = self.running.remove(&number) else {
+            return Vec::new();
+        };
+        let again = again.into_iter();
+        again
+            .map(|attempt| self.shared.again(&job, attempt))
+            .collect()
+    }
+
+    fn tick(&mut self, waiting: &[Job]) {
+        let left = waiting.iter().map(|job| job.attempt.expected).sum();
+        self.session.tick(left);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.fail_fast && self.session.has_failed()
+    }
+}
