@@ -322,7 +322,7 @@ fn replace_words(from: &str, to: &str, text: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn of(name: &str, arguments: &[&str]) -> String {
+    fn value(name: &str, arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         call(name, &arguments).unwrap()
     }
@@ -336,16 +336,16 @@ mod tests {
 
     #[test]
     fn words_in_and_out() {
-        assert_eq!(of("strip", &["  a \t b\n"]), "a b");
-        assert_eq!(of("filter", &["t true %1", "true x a1 t"]), "true a1 t");
-        assert_eq!(of("filter-out", &["a%", "a ab b"]), "b");
-        assert_eq!(of("lastword", &["a b "]), "b");
-        assert_eq!(of("sort", &["b a b"]), "a b");
-        assert_eq!(of("patsubst", &["%.c", "%.o", "a.c b"]), "a.o b");
-        assert_eq!(of("subst", &["", "x", "ab"]), "abx");
-        assert_eq!(of("dir", &["a/b c"]), "a/ ./");
-        assert_eq!(of("subst", &["a", "bb", "xaya"]), "xbbybb");
-        assert_eq!(of("patsubst", &["a", "b", "a  aa\ta"]), "b  aa\tb");
+        assert_eq!(value("strip", &["  a \t b\n"]), "a b");
+        assert_eq!(value("filter", &["t true %1", "true x a1 t"]), "true a1 t");
+        assert_eq!(value("filter-out", &["a%", "a ab b"]), "b");
+        assert_eq!(value("lastword", &["a b "]), "b");
+        assert_eq!(value("sort", &["b a b"]), "a b");
+        assert_eq!(value("patsubst", &["%.c", "%.o", "a.c b"]), "a.o b");
+        assert_eq!(value("subst", &["", "x", "ab"]), "abx");
+        assert_eq!(value("dir", &["a/b c"]), "a/ ./");
+        assert_eq!(value("subst", &["a", "bb", "xaya"]), "xbbybb");
+        assert_eq!(value("patsubst", &["a", "b", "a  aa\ta"]), "b  aa\tb");
     }
 
     #[test]

@@ -60,7 +60,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn of(frames: &Frames, kept: Option<&[bool]>, wanted: &[bool]) -> Self {
+    fn new(frames: &Frames, kept: Option<&[bool]>, wanted: &[bool]) -> Self {
         let mut of = Self {
             flat: Vec::new(),
             ranges: Vec::new(),
@@ -181,7 +181,7 @@ pub(crate) fn connect(
     if !callees.any(|(node, wanted)| *wanted && is_kept(node)) {
         return Ok(Edges::default());
     }
-    let steps = Steps::of(frames, kept, wanted);
+    let steps = Steps::new(frames, kept, wanted);
     let start = || Part {
         edges: vec![NEW; steps.pairs.len()],
         places: (0..)

@@ -7,7 +7,7 @@ use crate::frames::Frames;
 use crate::graph::{Calls, Graph, Side, Weight, weigh_nodes};
 use crate::merge::{Base, diff, head};
 use crate::profile::Profile;
-use crate::query::{Asked, Granularity, Query};
+use crate::query::{Granularity, Measure, Query};
 use crate::stacks::Weighing;
 use crate::view::View;
 
@@ -43,15 +43,15 @@ impl Difference {
         let Some((head, columns)) = head(&self.profile, &self.base)? else {
             return Ok(None);
         };
-        let asked = Asked::of(&head, query)?;
+        let measure = Measure::new(&head, query)?;
         let views = [
             View::new(&self.profile, query)?,
             View::new(&self.base, query)?,
         ];
         let sides = [&self.profile, &self.base];
         let mut frames = [
-            Frames::of(sides[0], &views[0], query, false)?,
-            Frames::of(sides[1], &views[1], query, false)?,
+            Frames::new(sides[0], &views[0], query, false)?,
+            Frames::new(sides[1], &views[1], query, false)?,
         ];
         let nameless = |of: &Frames| of.infos.iter().any(|info| info.name.is_empty());
         if !views.iter().all(View::is_plain) || frames.iter().any(nameless) {
@@ -63,8 +63,8 @@ impl Difference {
         let mut weighed = Vec::new();
         for place in 0..2 {
             let weighing = Weighing {
-                value: columns[place][asked.weighing.value],
-                ..asked.weighing
+                value: columns[place][measure.weighing.value],
+                ..measure.weighing
             };
             let (profile, view) = (sides[place], &views[place]);
             let (stacks, weights) = weigh_nodes(profile, view, weighing, &frames[place], nodes)?;

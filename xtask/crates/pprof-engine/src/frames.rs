@@ -77,7 +77,7 @@ pub struct Frames {
 impl Frames {
     /// # Errors
     /// Names that are repeated until they fill the memory.
-    pub fn of(profile: &Profile, view: &View, query: &Query, objects: bool) -> Result<Self> {
+    pub fn new(profile: &Profile, view: &View, query: &Query, objects: bool) -> Result<Self> {
         let mut builder = Builder {
             budget: Budget::names(profile, "the text of all names"),
             profile,

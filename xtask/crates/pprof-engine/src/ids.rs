@@ -18,7 +18,7 @@ pub(crate) enum Ids {
 
 impl Ids {
     /// `ids` in the order of the table; `what` for the errors.
-    pub(crate) fn of(what: &str, ids: &[u64]) -> Result<Self> {
+    pub(crate) fn new(what: &str, ids: &[u64]) -> Result<Self> {
         if (1..).zip(ids).all(|(want, id)| want == *id)
             && let Ok(count) = u32::try_from(ids.len())
         {
@@ -84,19 +84,19 @@ mod tests {
 
     #[test]
     fn ids_may_have_gaps_and_be_huge() {
-        let ids = Ids::of("location", &[7, 3, u64::MAX]).unwrap();
+        let ids = Ids::new("location", &[7, 3, u64::MAX]).unwrap();
         assert!(matches!(ids, Ids::Sparse(_)));
         assert_eq!(
             (ids.get(3), ids.get(u64::MAX), ids.get(1)),
             (Some(1), Some(2), None)
         );
-        let ids = Ids::of("location", &[7, 3]).unwrap();
+        let ids = Ids::new("location", &[7, 3]).unwrap();
         assert!(matches!(ids, Ids::Dense(_)));
         assert_eq!(
             (ids.get(7), ids.get(0), ids.get(9999)),
             (Some(0), None, None)
         );
-        let ids = Ids::of("location", &[1, 2]).unwrap();
+        let ids = Ids::new("location", &[1, 2]).unwrap();
         assert!(matches!(ids, Ids::Sequence(2)));
         assert_eq!(
             (ids.get(0), ids.get(2), ids.get(3), ids.get(u64::MAX)),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn reserved_and_repeated_ids_are_refused() {
-        let error = |ids: &[u64]| Ids::of("function", ids).unwrap_err().to_string();
+        let error = |ids: &[u64]| Ids::new("function", ids).unwrap_err().to_string();
         assert_eq!(error(&[1, 0]), "a function has the reserved id 0");
         assert_eq!(error(&[4, 4]), "two functions have the id 4");
     }

@@ -48,7 +48,7 @@ pub use merge::{BASE_LABEL, Base, Source, diff, merge};
 pub use profile::{
     Function, Header, Label, Line, Location, Mapping, Profile, Sample, Text, ValueType,
 };
-pub use query::{Asked, Granularity, Query};
+pub use query::{Granularity, Measure, Query};
 pub use stacks::{Stacks, Weighing};
 pub use tagframes::with as with_tag_frames;
 pub use tags::{Shown, Units, number_units};

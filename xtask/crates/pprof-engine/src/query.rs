@@ -115,19 +115,19 @@ impl Query {
     }
 }
 
-/// A question as this profile understands it.
+/// The sample type that a query selects, and how its values are weighed.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Measure {
     pub weighing: Weighing,
     /// The sample type's name and unit.
     pub kind: String,
     pub unit: String,
 }
 
-impl Asked {
+impl Measure {
     /// # Errors
     /// A question that does not fit the profile.
-    pub fn of(profile: &Profile, query: &Query) -> Result<Self> {
+    pub fn new(profile: &Profile, query: &Query) -> Result<Self> {
         let value = profile.sample_index(query.sample_index.as_deref())?;
         if query.divide_by == 0.0 {
             return Err(Error::Query("cannot divide by zero".into()));

@@ -35,7 +35,7 @@ impl Stretches {
     pub(crate) fn get(&self, buffer: &[u8], bytes: &[u8]) -> Option<u32> {
         let hash = hash(bytes);
         let entry = self.table.find(spread(hash), |entry| {
-            entry.hash == hash && of(buffer, entry.span) == bytes
+            entry.hash == hash && slice(buffer, entry.span) == bytes
         });
         entry.map(|entry| entry.value)
     }
@@ -44,9 +44,9 @@ impl Stretches {
     /// was not known, which is told.
     #[inline]
     pub(crate) fn intern(&mut self, buffer: &[u8], span: Span, value: u32) -> (u32, bool) {
-        let bytes = of(buffer, span);
+        let bytes = slice(buffer, span);
         let hash = hash(bytes);
-        let same = |entry: &Entry| entry.hash == hash && of(buffer, entry.span) == bytes;
+        let same = |entry: &Entry| entry.hash == hash && slice(buffer, entry.span) == bytes;
         if let Some(entry) = self.table.find(spread(hash), same) {
             return (entry.value, false);
         }
@@ -62,7 +62,7 @@ impl Stretches {
 }
 
 #[inline]
-fn of(buffer: &[u8], span: Span) -> &[u8] {
+fn slice(buffer: &[u8], span: Span) -> &[u8] {
     &buffer[span.start as usize..span.end()]
 }
 

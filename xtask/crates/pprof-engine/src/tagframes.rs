@@ -94,7 +94,7 @@ impl<'a> Builder<'a> {
             self.table.labels.push(set);
         }
         let ids: Vec<u64> = (1..=self.new.locations.len() as u64).collect();
-        self.new.location_ids = Ids::of("location", &ids)?;
+        self.new.location_ids = Ids::new("location", &ids)?;
         self.new.samples = Samples::Table(self.table);
         Ok(self.new)
     }

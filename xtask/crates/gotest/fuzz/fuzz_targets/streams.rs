@@ -14,9 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
     package.keep_all = first % 2 == 0;
     package.depth = usize::from(first % 3);
     for piece in bytes.chunks(size) {
-        framer.feed(piece, &mut |event| package.see(event));
+        framer.feed(piece, &mut |event| package.apply(event));
     }
-    let last = framer.finish(&mut |event| package.see(event));
+    let last = framer.finish(&mut |event| package.apply(event));
     package.end(Exit::Code(i32::from(first % 4)), last);
     let names: Vec<String> = package.failed_roots().into_iter().map(str::to_owned).collect();
     for name in names.iter().take(20) {

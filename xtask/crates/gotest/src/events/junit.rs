@@ -117,9 +117,9 @@ mod tests {
                 test: Some(name.to_owned()),
                 what,
             };
-            package.see(event(What::Run));
-            package.see(event(What::Output(output.into())));
-            package.see(event(What::End(end, Some(0.25))));
+            package.apply(event(What::Run));
+            package.apply(event(What::Output(output.into())));
+            package.apply(event(What::End(end, Some(0.25))));
         }
         package.end(Exit::Code(1), Some(End::Fail));
         package

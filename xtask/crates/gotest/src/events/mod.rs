@@ -8,12 +8,12 @@
 mod frame;
 mod json;
 mod junit;
-mod kept;
+mod output;
+mod package;
 mod plain;
 mod state;
 #[cfg(any(test, fuzzing))]
 mod stream;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -21,12 +21,12 @@ mod verdict;
 pub use frame::Framer;
 pub use json::{Line, parse_line};
 pub use junit::junit;
-pub use kept::Kept;
+pub use output::Output;
+pub use package::{Counts, Package};
 pub use plain::plain;
 pub use state::{State, Test};
 #[cfg(any(test, fuzzing))]
 pub use stream::Stream;
-pub use tally::{Counts, Package};
 pub use verdict::{Exit, Verdict};
 
 /// An event in a package.

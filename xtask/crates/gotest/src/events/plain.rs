@@ -90,7 +90,7 @@ fn package(
             close(&mut package, open.take());
             let test = Some(name.clone());
             let what = What::Run;
-            package.see(Event { test, what });
+            package.apply(Event { test, what });
             open = Some((name, end, seconds));
         } else if !line.starts_with([' ', '\t']) {
             // A test's own words are indented.
@@ -103,7 +103,7 @@ fn package(
         }
         let test = open.as_ref().map(|(name, ..)| name.clone());
         let what = What::Output(bytes);
-        package.see(Event { test, what });
+        package.apply(Event { test, what });
     }
     close(&mut package, open);
     if summary.remark.contains(" failed]") {
@@ -124,7 +124,7 @@ fn close(package: &mut Package, open: Option<(String, End, Option<f64>)>) {
     if let Some((name, end, seconds)) = open {
         let test = Some(name);
         let what = What::End(end, seconds);
-        package.see(Event { test, what });
+        package.apply(Event { test, what });
     }
 }
 

@@ -1,6 +1,6 @@
 //! How tests stand.
 
-use super::Kept;
+use super::Output;
 
 /// How a test stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Test {
     pub state: State,
     pub seconds: f64,
     /// Of one that passed nothing is kept.
-    pub output: Kept,
+    pub output: Output,
     /// Why it was skipped: the last that it said.
     pub reason: Option<String>,
     pub raced: bool,

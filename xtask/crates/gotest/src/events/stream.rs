@@ -4,7 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Counts, End, Exit, Kept, Line, Package, Verdict, What, parse_line};
+use super::{Counts, End, Exit, Line, Output, Package, Verdict, What, parse_line};
 
 /// Lines of no event that are kept; the rest is counted.
 const OTHERS: usize = 200;
@@ -32,7 +32,7 @@ pub struct Stream {
     exits: FxHashMap<String, Exit>,
     marks: FxHashMap<String, Marks>,
     /// The compiler's words by the import path that it gave.
-    built: FxHashMap<String, Kept>,
+    built: FxHashMap<String, Output>,
 }
 
 /// What the lines of a package outside of its tests have.
@@ -45,7 +45,7 @@ struct Marks {
 }
 
 impl Marks {
-    fn look(&mut self, line: &[u8]) {
+    fn scan(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         self.is_unbuilt |= text.contains(" [build failed]\n") || text.contains(" [setup failed]\n");
         self.has_fail |= text.lines().any(|line| line == "FAIL");
@@ -101,7 +101,7 @@ impl Stream {
                 // its verdict, as if the last test had said it.
                 if let What::Output(bytes) = &event.what {
                     if event.test.is_none() {
-                        self.marks.entry(package.clone()).or_default().look(bytes);
+                        self.marks.entry(package.clone()).or_default().scan(bytes);
                     }
                     if let Some(exit) = exit_of(bytes) {
                         self.exits.insert(package.clone(), exit);
@@ -109,7 +109,7 @@ impl Stream {
                         self.exits.remove(&package);
                     }
                 }
-                self.tally.package(&package).see(event);
+                self.tally.package(&package).apply(event);
             }
             Line::End {
                 package,
@@ -144,7 +144,7 @@ impl Stream {
         let package = self.tally.package(name);
         package.seconds = seconds.unwrap_or_default();
         if let Some(built) = built.filter(|_| package.verdict.is_none()) {
-            package.said(built.text().as_bytes());
+            package.push_output(built.text().as_bytes());
         }
         if end != End::Fail {
             return package.end(Exit::Code(0), Some(End::Pass));

@@ -155,7 +155,7 @@ fn a_hundred_megabytes_fit() {
     let mut framer = Framer::default();
     let mut package = Package::new("p");
     let mut feed = |framer: &mut Framer, bytes: &[u8]| {
-        framer.feed(bytes, &mut |event| package.see(event));
+        framer.feed(bytes, &mut |event| package.apply(event));
     };
     feed(&mut framer, b"\x16=== RUN   TestMuch\nfirst\n");
     let block = format!("{}\n", "x".repeat(1023)).repeat(1 << 10);
@@ -166,7 +166,7 @@ fn a_hundred_megabytes_fit() {
         &mut framer,
         b"last\n\x16--- FAIL: TestMuch (1.00s)\n\x16FAIL\n",
     );
-    let last = framer.finish(&mut |event| package.see(event));
+    let last = framer.finish(&mut |event| package.apply(event));
     package.end(Exit::Code(1), last);
     let test = &package.tests[0];
     assert_eq!(test.state, State::Failed);
@@ -212,7 +212,7 @@ fn tests_and_output_without_end_are_bounded() {
     let mut package = Package::new("p");
     for number in 0..400_000 {
         let lines = format!("\x16=== RUN   Test{number}\nsaid\n");
-        framer.feed(lines.as_bytes(), &mut |event| package.see(event));
+        framer.feed(lines.as_bytes(), &mut |event| package.apply(event));
     }
     assert!(package.tests.len() < 400_000);
     assert!(
@@ -226,7 +226,7 @@ fn tests_and_output_without_end_are_bounded() {
     let block = "x".repeat(1 << 20) + "\n";
     for number in 0..200 {
         let lines = format!("\x16=== RUN   Test{number}\n{block}{block}");
-        Framer::default().feed(lines.as_bytes(), &mut |event| package.see(event));
+        Framer::default().feed(lines.as_bytes(), &mut |event| package.apply(event));
     }
     let kept: usize = package.tests.iter().map(|test| test.output.len()).sum();
     assert!(kept < 300 << 20, "{kept}");

@@ -37,7 +37,7 @@ impl Profile {
     /// What is wrong and where; what it is if it is no profile.
     pub fn read(bytes: Vec<u8>, limits: Limits, from_text: FromText) -> Result<Self> {
         if let Some(incoming) = incoming(&bytes, limits)
-            && let Some(profile) = of_incoming(incoming, limits)
+            && let Some(profile) = from_incoming(incoming, limits)
         {
             return Ok(profile);
         }
@@ -46,13 +46,13 @@ impl Profile {
             bytes = converted?;
         }
         refuse_other(&bytes)?;
-        let profile = Self::of_proto(bytes, limits)?;
+        let profile = Self::from_proto(bytes, limits)?;
         bounds::check_frames(&profile, profile.bytes.len() as u64)?;
         Ok(profile)
     }
 
     /// Of inflated bytes.
-    fn of_proto(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
+    fn from_proto(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
         bounds::check_texts(&fields.strings)?;
@@ -62,8 +62,8 @@ impl Profile {
         let header = header(&bytes, &fields)?;
         let functions = functions(&bytes, &fields.functions, strings)?;
         let mappings = mappings(&bytes, &fields.mappings, strings)?;
-        let function_ids = Ids::of("function", &ids(&functions, |function| function.id))?;
-        let mapping_ids = Ids::of("mapping", &ids(&mappings, |mapping| mapping.id))?;
+        let function_ids = Ids::new("function", &ids(&functions, |function| function.id))?;
+        let mapping_ids = Ids::new("mapping", &ids(&mappings, |mapping| mapping.id))?;
         let mut lines = Vec::new();
         let mut locations = Vec::with_capacity(fields.locations.len());
         for span in &fields.locations {
@@ -73,7 +73,7 @@ impl Profile {
                 return Err(too_many("lines", limits));
             }
         }
-        let location_ids = Ids::of("location", &ids(&locations, |location| location.id))?;
+        let location_ids = Ids::new("location", &ids(&locations, |location| location.id))?;
         if header.sample_types.is_empty() && !fields.samples.is_empty() {
             return Err(Error::Invalid("samples but no sample types".into()));
         }
@@ -93,7 +93,7 @@ impl Profile {
 
 /// A profile that was summed as it came: its tables are read now, and the
 /// labels, which are among its strings. None if there is anything wrong.
-fn of_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
+fn from_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
     let Incoming {
         rest,
         arena,
@@ -102,7 +102,7 @@ fn of_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
         inflated,
         ..
     } = incoming;
-    let mut profile = Profile::of_proto(rest, limits).ok()?;
+    let mut profile = Profile::from_proto(rest, limits).ok()?;
     // What was written in an odd way is neither a type nor a sample there.
     if profile.header.sample_types.len() != table.width || profile.sample_count() > 0 {
         return None;

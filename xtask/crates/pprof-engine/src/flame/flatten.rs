@@ -17,7 +17,7 @@ pub(super) fn flatten(builder: &Builder, sides: usize, least: f64) -> (Vec<Call>
             size > 0 && size as f64 >= *whole as f64 * least
         })
     };
-    let callees = Callees::of(builder, is_kept);
+    let callees = Callees::new(builder, is_kept);
     let sum = |place: u32| {
         let values = of(place as usize).iter();
         values.fold(0_u64, |sum, value| sum.saturating_add(value.unsigned_abs()))
@@ -66,7 +66,7 @@ struct Callees {
 }
 
 impl Callees {
-    fn of(builder: &Builder, is_kept: impl Fn(usize) -> bool) -> Self {
+    fn new(builder: &Builder, is_kept: impl Fn(usize) -> bool) -> Self {
         let count = builder.nodes.len();
         let mut starts = vec![0_u32; count + 1];
         let mut dropped = vec![0_u32; count];

@@ -23,7 +23,7 @@ pub(super) fn grow(
 ) -> Result<()> {
     let value = profile.sample_index(query.sample_index.as_deref())?;
     let view = View::new(profile, query)?;
-    let frames = Frames::of(profile, &view, query, false)?;
+    let frames = Frames::new(profile, &view, query, false)?;
     let printable = frames.infos.iter().map(Info::printable);
     let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
     let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();

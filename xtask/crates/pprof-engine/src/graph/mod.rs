@@ -79,7 +79,7 @@ impl Graph {
         weighing: Weighing,
         calls: Calls,
     ) -> Result<Self> {
-        let frames = Frames::of(profile, view, query, false)?;
+        let frames = Frames::new(profile, view, query, false)?;
         let (stacks, weights) = weigh(profile, view, weighing, &frames)?;
         let total = stacks.total;
         let side = Side { stacks, frames };

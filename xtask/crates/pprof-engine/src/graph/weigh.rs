@@ -91,7 +91,7 @@ pub(crate) fn weigh_nodes<'p>(
     nodes: usize,
 ) -> Result<(Stacks<'p>, Vec<Weight>)> {
     let start = || begin(nodes);
-    let (stacks, parts) = Stacks::of_and_fold(
+    let (stacks, parts) = Stacks::weigh_and_fold(
         profile,
         view,
         weighing,

@@ -44,7 +44,7 @@ impl Merger {
     /// to multiply it with.
     pub(super) fn add(&mut self, source: &Source, columns: &[(usize, f64)]) -> Result<()> {
         let profile = &source.profile;
-        let mut places = tables::Places::of(profile);
+        let mut places = tables::Places::new(profile);
         self.tables.first_mapping(profile, &mut places);
         let added: Vec<Label> = source
             .labels
@@ -214,7 +214,7 @@ impl Merger {
         let tables = self.tables;
         let ids: Vec<u64> = (1..=tables.locations.len() as u64).collect();
         Ok(Profile {
-            location_ids: Ids::of("location", &ids)?,
+            location_ids: Ids::new("location", &ids)?,
             bytes: tables.bytes,
             strings: tables.strings,
             header,

@@ -118,7 +118,7 @@ pub(crate) fn head(
     let mut merger = Merger::new(plan.types.len());
     let header = plan.header(&sources, &mut merger.tables);
     for source in sources {
-        let mut places = tables::Places::of(source);
+        let mut places = tables::Places::new(source);
         merger.tables.first_mapping(source, &mut places);
     }
     Ok(Some((merger.finish(header)?, columns)))

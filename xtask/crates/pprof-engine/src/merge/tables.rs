@@ -38,7 +38,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn of(profile: &Profile) -> Self {
+    pub(super) fn new(profile: &Profile) -> Self {
         Self {
             texts: vec![UNSEEN; profile.strings.len()],
             functions: vec![UNSEEN; profile.functions.len()],

@@ -60,7 +60,7 @@ struct Judged {
 
 impl<'p> Stacks<'p> {
     /// Nothing is summed yet.
-    fn unasked(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Self {
+    fn empty(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Self {
         Self {
             profile,
             view,
@@ -74,8 +74,8 @@ impl<'p> Stacks<'p> {
 
     /// # Errors
     /// Malformed samples.
-    pub fn of(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
-        let mut stacks = Self::unasked(profile, view, weighing);
+    pub fn weigh(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Result<Self> {
+        let mut stacks = Self::empty(profile, view, weighing);
         let repeats = repeats(profile)?;
         let parts = in_parts(profile.sample_count(), |range| stacks.scan(range, repeats))?;
         let mut totals = Totals::default();

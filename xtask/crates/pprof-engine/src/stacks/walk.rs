@@ -12,11 +12,11 @@ use crate::view::View;
 struct Asking<'a>(&'a mut dyn FnMut(&[u32], i64));
 
 impl<'p> Stacks<'p> {
-    /// As `of` and then `fold`, at once where stacks do not repeat.
+    /// Like `weigh` and then `fold`, in one pass where stacks do not repeat.
     ///
     /// # Errors
     /// Malformed samples.
-    pub(crate) fn of_and_fold<S: Send>(
+    pub(crate) fn weigh_and_fold<S: Send>(
         profile: &'p Profile,
         view: &'p View,
         weighing: Weighing,
@@ -25,11 +25,11 @@ impl<'p> Stacks<'p> {
     ) -> Result<(Self, Vec<S>)> {
         let relative = weighing.relative && !view.is_plain();
         if relative || repeats(profile)? {
-            let stacks = Self::of(profile, view, weighing)?;
+            let stacks = Self::weigh(profile, view, weighing)?;
             let parts = stacks.fold(start, each)?;
             return Ok((stacks, parts));
         }
-        let mut stacks = Self::unasked(profile, view, weighing);
+        let mut stacks = Self::empty(profile, view, weighing);
         let parts = in_parts(profile.sample_count(), |range| {
             let (mut totals, mut state) = (Totals::default(), start());
             stacks.walk(range, &mut totals, &mut state, &each)?;

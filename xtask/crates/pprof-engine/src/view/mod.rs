@@ -157,7 +157,7 @@ impl View {
     }
 
     fn filter_names(&mut self, profile: &Profile, query: &Query) -> Result<()> {
-        let Some(filters) = NameFilters::of(profile, query)? else {
+        let Some(filters) = NameFilters::new(profile, query)? else {
             return Ok(());
         };
         self.by_name = true;
@@ -216,7 +216,7 @@ impl View {
         let Some(regex) = compile("show_from", query.show_from.as_deref())? else {
             return Ok(());
         };
-        let matches = Matches::of(profile, &regex);
+        let matches = Matches::new(profile, &regex);
         self.show_from = true;
         let mut found = false;
         for (place, range) in self.ranges.iter_mut().enumerate() {

@@ -16,7 +16,7 @@ pub(super) struct Matches {
 
 impl Matches {
     /// By function name, file name and mapping file.
-    pub(super) fn of(profile: &Profile, regex: &Regex) -> Self {
+    pub(super) fn new(profile: &Profile, regex: &Regex) -> Self {
         let matches = |text| regex.is_match(&profile.text(text));
         let functions = profile.functions.iter();
         let mappings = profile.mappings.iter();
@@ -57,10 +57,10 @@ impl NameFilters {
     ///
     /// # Errors
     /// Expressions that do not compile.
-    pub(super) fn of(profile: &Profile, query: &Query) -> Result<Option<Self>> {
+    pub(super) fn new(profile: &Profile, query: &Query) -> Result<Option<Self>> {
         let matches = |option, value: &Option<String>| {
             let regex = compile(option, value.as_deref())?;
-            Ok::<_, Error>(regex.map(|regex| Matches::of(profile, &regex)))
+            Ok::<_, Error>(regex.map(|regex| Matches::new(profile, &regex)))
         };
         let filters = Self {
             focus: matches("focus", &query.focus)?,

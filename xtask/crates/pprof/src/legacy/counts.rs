@@ -56,7 +56,7 @@ impl Pattern {
 
 impl Form {
     /// By its first line; none if it is another text.
-    pub(super) fn of(line: &str) -> Option<Result<Self>> {
+    pub(super) fn detect(line: &str) -> Option<Result<Self>> {
         if line.starts_with("heap profile:") {
             return Some(Self::heap(line));
         }
@@ -173,7 +173,7 @@ impl Form {
     }
 
     fn is_head(line: &str) -> bool {
-        matches!(Self::of(line), Some(Ok(_)))
+        matches!(Self::detect(line), Some(Ok(_)))
     }
 
     fn sample(

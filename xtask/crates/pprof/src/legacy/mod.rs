@@ -27,7 +27,7 @@ pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
     let built = if goroutines::begins(&first) {
         goroutines::read(text, limits)
     } else {
-        counts::Form::of(&first)?.and_then(|form| form.read(text, limits))
+        counts::Form::detect(&first)?.and_then(|form| form.read(text, limits))
     };
     Some(built.map(|builder| builder.finish().encode_to_vec()))
 }

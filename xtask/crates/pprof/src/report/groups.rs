@@ -2,7 +2,8 @@
 //! itself, so that they can be compared across builds and moments.
 
 use pprof_engine::{
-    Asked, Budget, Frames, Granularity, Info, Profile, Query, Result, Stacks, View, with_tag_frames,
+    Budget, Frames, Granularity, Info, Measure, Profile, Query, Result, Stacks, View,
+    with_tag_frames,
 };
 use rustc_hash::FxHashMap;
 
@@ -49,10 +50,10 @@ pub fn groups(
         ..query.clone()
     };
     with_tag_frames(profile, query, |profile, query| {
-        let asked = Asked::of(profile, query)?;
+        let measure = Measure::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, asked.weighing)?;
-        let frames = Frames::of(profile, &view, query, false)?;
+        let stacks = Stacks::weigh(profile, &view, measure.weighing)?;
+        let frames = Frames::new(profile, &view, query, false)?;
         let mut names: Vec<String> = Vec::new();
         let mut places: FxHashMap<String, usize> = FxHashMap::default();
         let group_of: Vec<Option<usize>> = frames
@@ -82,8 +83,8 @@ pub fn groups(
         let mut groups: Vec<(String, i64)> = names.into_iter().zip(sums).collect();
         groups.sort();
         Ok(Groups {
-            sample_type: asked.kind,
-            unit: asked.unit,
+            sample_type: measure.kind,
+            unit: measure.unit,
             total: stacks.total,
             groups,
         })
@@ -96,10 +97,10 @@ pub fn groups(
 /// As `groups`.
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
     with_tag_frames(profile, query, |profile, query| {
-        let asked = Asked::of(profile, query)?;
+        let measure = Measure::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let stacks = Stacks::of(profile, &view, asked.weighing)?;
-        let frames = Frames::of(profile, &view, query, false)?;
+        let stacks = Stacks::weigh(profile, &view, measure.weighing)?;
+        let frames = Frames::new(profile, &view, query, false)?;
         let mut sums: FxHashMap<Vec<u32>, i64> = FxHashMap::default();
         let (mut budget, mut fits) = (Budget::frames(), Ok(()));
         stacks.each(&mut |locations, weight| {
@@ -124,8 +125,8 @@ pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
             .fold(0_i64, |sum, stack| sum.wrapping_add(stack.value));
         stacks.sort_by(|one, other| one.frames.cmp(&other.frames));
         Ok(NamedStacks {
-            sample_type: asked.kind,
-            unit: asked.unit,
+            sample_type: measure.kind,
+            unit: measure.unit,
             total,
             names: frames.infos.iter().map(Info::printable).collect(),
             stacks,

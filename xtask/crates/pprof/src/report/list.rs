@@ -138,7 +138,7 @@ fn asked(
     with_tag_frames(profile, &query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let frames = Frames::of(profile, &view, query, true)?;
+        let frames = Frames::new(profile, &view, query, true)?;
         let (stacks, weights) = weigh(profile, &view, question.weighing, &frames)?;
         let mut found: Found<'_> = BTreeMap::new();
         for (info, weight) in frames.infos.iter().zip(&weights) {

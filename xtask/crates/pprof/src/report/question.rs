@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use pprof_engine::{
-    Asked, Graph, Profile, Query, Result, Stacks, View, Weighing, base, cutoff, unit,
+    Graph, Measure, Profile, Query, Result, Stacks, View, Weighing, base, cutoff, unit,
 };
 
 use super::{FormatTime, TimeStyle};
@@ -21,13 +21,13 @@ pub(crate) struct Question<'a> {
 
 impl<'a> Question<'a> {
     pub(super) fn new(profile: &'a Profile, query: &'a Query) -> Result<Self> {
-        let asked = Asked::of(profile, query)?;
+        let measure = Measure::new(profile, query)?;
         Ok(Self {
             profile,
             query,
-            weighing: asked.weighing,
-            unit: asked.unit,
-            kind: asked.kind,
+            weighing: measure.weighing,
+            unit: measure.unit,
+            kind: measure.kind,
         })
     }
 
@@ -179,5 +179,5 @@ impl<'a> Question<'a> {
 
 /// The total that percentages are of.
 pub(crate) fn total(question: &Question<'_>, view: &View) -> Result<i64> {
-    Ok(Stacks::of(question.profile, view, question.weighing)?.total)
+    Ok(Stacks::weigh(question.profile, view, question.weighing)?.total)
 }

@@ -21,7 +21,7 @@ pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<
     with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
         let view = View::new(profile, query)?;
-        let frames = Frames::of(profile, &view, query, false)?;
+        let frames = Frames::new(profile, &view, query, false)?;
         let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
         let shown = Shown::new(query)?;
         let units = number_units(profile)?;

@@ -77,7 +77,7 @@ fn test(value: &Value) -> Test {
             _ => State::Aborted,
         },
         seconds: value["seconds"].as_f64().unwrap_or_default(),
-        output: gotest::events::Kept::default(),
+        output: gotest::events::Output::default(),
         reason: value["reason"].as_str().map(str::to_owned),
         raced: value["raced"] == true,
     };

@@ -178,13 +178,13 @@ pub fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) 
     match (&event.what, &event.test) {
         (What::End(..), Some(test)) => {
             let test = test.clone();
-            results.see(event);
+            results.apply(event);
             see(Seen::Ended(&test, results));
         }
-        (What::Output(_), _) | (_, None) => results.see(event),
+        (What::Output(_), _) | (_, None) => results.apply(event),
         _ => {
             see(Seen::Event(&event));
-            results.see(event);
+            results.apply(event);
         }
     }
 }

@@ -8,13 +8,13 @@ const HALF: usize = 2 << 20;
 
 /// What was printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Output {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     left_out: u64,
 }
 
-impl Kept {
+impl Output {
     pub fn push(&mut self, bytes: &[u8]) {
         let fits = bytes.len().min(HALF - self.head.len());
         self.head.extend_from_slice(&bytes[..fits]);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn little_is_kept_whole_and_much_at_both_ends() {
-        let mut kept = Kept::default();
+        let mut kept = Output::default();
         kept.push(b"first\n");
         kept.push(b"second\n");
         assert_eq!(kept.text(), "first\nsecond\n");

@@ -3,7 +3,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{End, Event, Exit, Kept, State, Test, Verdict, What};
+use super::{End, Event, Exit, Output, State, Test, Verdict, What};
 
 /// Tests of one package; Talos has some thousand in all.
 const MOST_TESTS: usize = 300_000;
@@ -24,7 +24,7 @@ pub struct Package {
     pub tests: Vec<Test>,
     latest: FxHashMap<String, usize>,
     /// What belongs to no test, the compiler's words included.
-    pub output: Kept,
+    pub output: Output,
     /// None while it runs.
     pub verdict: Option<Verdict>,
     pub seconds: f64,
@@ -61,11 +61,11 @@ impl Package {
         }
     }
 
-    pub fn see(&mut self, event: Event) {
+    pub fn apply(&mut self, event: Event) {
         let Some(name) = event.test else {
             if let What::Output(bytes) = &event.what {
                 self.notice(bytes);
-                self.said(bytes);
+                self.push_output(bytes);
             }
             return;
         };
@@ -82,7 +82,7 @@ impl Package {
                         keep(&mut test.output, &bytes, &mut self.held);
                     }
                     // Such as the end of a benchmark that was never begun.
-                    None => self.said(&bytes),
+                    None => self.push_output(&bytes),
                 }
             }
             What::Pause => self.change(&name, State::Paused),
@@ -93,7 +93,7 @@ impl Package {
     }
 
     /// What belongs to no test.
-    pub(super) fn said(&mut self, bytes: &[u8]) {
+    pub(super) fn push_output(&mut self, bytes: &[u8]) {
         keep(&mut self.output, bytes, &mut self.held);
     }
 
@@ -117,7 +117,7 @@ impl Package {
             name,
             state: State::Running,
             seconds: 0.0,
-            output: Kept::default(),
+            output: Output::default(),
             reason: None,
             raced: false,
         });
@@ -290,7 +290,7 @@ impl Package {
     }
 }
 
-fn keep(output: &mut Kept, bytes: &[u8], held: &mut usize) {
+fn keep(output: &mut Output, bytes: &[u8], held: &mut usize) {
     if *held >= MOST_HELD {
         return output.leave_out(bytes);
     }
@@ -304,7 +304,7 @@ fn is_race(line: &[u8]) -> bool {
 }
 
 /// The last line of what a test said, without its place.
-fn reason(output: &Kept) -> Option<String> {
+fn reason(output: &Output) -> Option<String> {
     let text = output.end(LONGEST_REASON);
     let line = text.lines().rev().map(str::trim).find(|line| {
         !line.is_empty() && !line.starts_with("=== ") && !line.starts_with("--- SKIP: ")
