@@ -29,7 +29,7 @@ pub(crate) enum Expr<'a> {
     FuncType(Box<Signature<'a>>),
     Struct(Vec<Field<'a>>),
     Interface,
-    /// What could not be understood.
+    /// An expression that the parser does not understand.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum Expr<'a> {
 pub(crate) struct Call<'a> {
     pub(crate) fun: Expr<'a>,
     pub(crate) args: Vec<Expr<'a>>,
-    /// Of the opening parenthesis.
+    /// Offset of the opening parenthesis.
     pub(crate) at: usize,
 }
 

@@ -1,16 +1,16 @@
 //! Build constraints: `//go:build` lines and file names such as `x_linux.go`,
 //! as go/build reads them (src/go/build/build.go, src/internal/syslist).
 
-/// What is built for.
+/// The platform, tags and cgo setting of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// `linux`
     pub os: String,
     /// `amd64`
     pub arch: String,
-    /// Of `-tags`.
+    /// Values of `-tags`.
     pub tags: Vec<String>,
-    /// Whether `import "C"` is built. Talos' Makefile says `CGO_ENABLED=0`.
+    /// Whether files with `import "C"` are built. Talos' Makefile sets `CGO_ENABLED=0`.
     pub cgo: bool,
     /// Release tags hold up to `go1.N` of this N.
     pub go_minor: u32,
@@ -69,11 +69,12 @@ impl Target {
     }
 }
 
-/// `name_GOOS_GOARCH[_test].go`; a name without `_` says nothing.
+/// Evaluates the constraint in a name such as `name_GOOS_GOARCH[_test].go`; a name
+/// without `_` has none.
 pub(crate) fn by_name(name: &str, target: &Target) -> bool {
     let stem = name.strip_suffix(".go").unwrap_or(name);
     let stem = stem.split_once('.').map_or(stem, |(stem, _)| stem);
-    // What stands before the first `_` is never a suffix: `linux.go` is for all.
+    // The part before the first `_` is never a suffix: `linux.go` is for all systems.
     let Some((_, suffixes)) = stem.split_once('_') else {
         return true;
     };

@@ -1,4 +1,4 @@
-//! What a skip's condition asks the host for, and which program a call runs.
+//! Finds the needs in the condition of a skip, and the program that a call runs.
 
 use crate::analyze::{Origin, Walk};
 use crate::ast::{Call, Expr, Stmt};
@@ -6,15 +6,16 @@ use crate::need::{self, Need};
 use crate::program::{FunctionId, Ty};
 use crate::values;
 
-/// How far names and helpers in a condition are followed.
+/// Maximum depth of names and helpers that are followed in a condition.
 const DEEPEST: usize = 6;
-/// Of a program, a file or a variable: a need is kept for each caller.
+/// Maximum length of the name of a program, a file or a variable, because a need is
+/// kept for each caller.
 const LONGEST_NAME: usize = 500;
 
-/// The needs that a test skips itself without.
+/// Returns the needs without which a test skips itself.
 ///
 /// # Arguments
-/// `message`: what the skip says.
+/// `message`: the message of the skip.
 pub(crate) fn of_guard<'p>(walk: &Walk<'p>, cond: &'p Expr<'p>, message: &str) -> Vec<Need> {
     let mut clues = Vec::new();
     in_expr(walk, cond, &mut clues, 0);
@@ -127,7 +128,7 @@ fn outside<'p>(walk: &Walk<'p>, call: &'p Call<'p>, path: &str, name: &str, clue
     }
 }
 
-/// A helper such as `isRoot()`: what it asks, wherever in its body.
+/// A helper such as `isRoot()`: the needs anywhere in its body.
 fn in_function(walk: &Walk<'_>, id: FunctionId, clues: &mut Vec<Clue>, depth: usize) {
     let inner = walk.beside(id.file);
     let declared = walk.program.function(id);
@@ -186,7 +187,7 @@ fn compares_unequal(cond: &Expr<'_>) -> bool {
     operator_with(cond, |side| matches!(side, Expr::Str(_) | Expr::Name(_))) == Some("!=")
 }
 
-/// The program that a call starts, where the source says which.
+/// The program that a call starts, if the source names it.
 pub(crate) fn program_of<'p>(
     walk: &Walk<'p>,
     call: &'p Call<'p>,

@@ -1,5 +1,5 @@
-//! A Go file's declarations. Bodies of functions are stepped over and parsed
-//! only when asked for: most are never reached from a test.
+//! Declarations of a Go file. Bodies of functions are skipped and parsed on demand:
+//! most of them are never reached from a test.
 
 use std::cell::{Cell, OnceCell};
 
@@ -24,7 +24,7 @@ pub(crate) struct Function<'a> {
     pub(crate) signature: Signature<'a>,
     /// From `{` to behind `}`; none without a body.
     pub(crate) body: Option<(usize, usize)>,
-    /// Of the name, in bytes.
+    /// Offset of the name in bytes.
     pub(crate) at: usize,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct TypeDecl<'a> {
     pub(crate) ty: Expr<'a>,
 }
 
-/// What a file declares, in its order.
+/// The declarations of a file, in its order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct File<'a> {
     pub(crate) text: &'a str,
@@ -44,9 +44,9 @@ pub(crate) struct File<'a> {
     pub(crate) types: Vec<TypeDecl<'a>>,
     /// `var` and `const`, as statements.
     pub(crate) variables: Vec<Stmt<'a>>,
-    /// Of the declarations, and of the bodies that were asked for.
+    /// The part that was left out, of the declarations and of the bodies parsed so far.
     pub(crate) cut: Cell<Cut>,
-    /// Where lines begin, in bytes.
+    /// Offsets of the beginnings of lines, in bytes.
     lines: OnceCell<Vec<usize>>,
 }
 

@@ -1,6 +1,6 @@
-//! Who calls whom, and what is needed down the line. Only functions that some
-//! test reaches are looked at; needs then travel from where they arise back to
-//! all callers, shortest way first.
+//! The call graph, and the needs along its paths. Only functions that a test reaches
+//! are analyzed; needs then propagate from where they arise to all callers, shortest
+//! path first.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::analyze::{self, Calls, Found, Unit};
 use crate::need::{Need, Needed};
 use crate::program::{FunctionId, Program};
 
-/// Of one function; no test of people needs as many things.
+/// Maximum number of needs of one function.
 const MOST_NEEDS: usize = 30;
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Graph {
             if seen.insert(id) {
                 let unit = self.unit(program, id);
                 open.extend(unit.calls.iter().map(|call| call.id));
-                // What a helper's subtests do, its caller does.
+                // The subtests of a helper count for its caller.
                 for subtest in &unit.subtests {
                     open.extend(subtest.unit.calls.iter().map(|call| call.id));
                 }
@@ -74,7 +74,7 @@ impl Graph {
             }
             reasons.push((found.clone(), next));
             for (caller, certain) in callers.get(&id).into_iter().flatten() {
-                // A skip is meant for whoever comes by.
+                // A skip applies to every caller.
                 if *certain || found.skips {
                     open.push_back((*caller, found.clone(), Some(id)));
                 }

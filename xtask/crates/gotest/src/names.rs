@@ -7,24 +7,24 @@ use crate::ast::{Expr, Signature};
 use crate::file::{File, Function};
 use crate::lex::{Kind as Token, Lexer};
 
-/// What a test is.
+/// The kind of a test.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Test,
-    /// Of a testify suite.
+    /// A method of a testify suite.
     Method,
-    /// Of `t.Run` with a name that the source says.
+    /// A `t.Run` whose name is in the source.
     Subtest,
     Benchmark,
     Fuzz,
     Example,
 }
 
-/// What `go test -list .` would print for this function; examples only when
-/// they have an `Output:` comment, for no other one is run.
+/// The kind of the test that `go test -list .` would print for this function. Examples
+/// count only with an `Output:` comment: go does not run others.
 pub(crate) fn kind(file: &File<'_>, function: &Function<'_>) -> Option<Kind> {
     if function.receiver.is_some() {
         return None;
@@ -86,8 +86,8 @@ fn has_output(file: &File<'_>, function: &Function<'_>) -> bool {
     comment.starts_with("output:")
 }
 
-/// The text of the last group of comments: those on lines that follow each
-/// other. Groups stand between tokens, where nothing else but blanks does.
+/// The text of the last group of comments, on consecutive lines. Groups are only
+/// between tokens, separated by blanks.
 fn last_comment(body: &str) -> String {
     let mut lexer = Lexer::new(body, 0);
     let mut last = String::new();

@@ -18,7 +18,7 @@ pub struct Test {
     pub file: String,
     /// 1-based.
     pub line: usize,
-    /// Sorted; empty when only names were asked for.
+    /// Sorted; empty unless `Options::deep` is set.
     pub needs: Vec<Needed>,
 }
 
@@ -39,7 +39,7 @@ pub struct Needed {
 #[serde(into = "String", from = "String")]
 pub enum Need {
     Root,
-    /// A loop device of its own.
+    /// A free loop device.
     Loop,
     /// A disk of the host that has a partition.
     Partition,
@@ -95,7 +95,7 @@ impl From<Need> for String {
 }
 
 impl From<String> for Need {
-    /// What is no known word is a tool's name.
+    /// An unknown word is the name of a tool.
     fn from(text: String) -> Self {
         match text.as_str() {
             "root" => Self::Root,
@@ -120,8 +120,8 @@ impl From<String> for Need {
     }
 }
 
-/// What a call of a function outside the workspace needs, by its package's path
-/// and its name. Only calls that cannot do without are here.
+/// The needs of a call of a function outside the workspace, by its package's path and
+/// its name. Only calls that cannot work without are listed.
 pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
     match path {
         "golang.org/x/sys/unix" | "syscall" => match name {
@@ -136,7 +136,7 @@ pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
             _ => &[],
         },
         _ if path.starts_with("github.com/siderolabs/go-blockdevice") => match name {
-            // Whoever asks for a partition's name opens it.
+            // A caller that asks for a partition's name opens it.
             "DevName" => &[Need::PartitionNodes],
             _ => &[],
         },
@@ -145,7 +145,7 @@ pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
     }
 }
 
-/// What running a program needs beside the program.
+/// The needs of running a program, besides the program itself.
 pub(crate) fn of_program(program: &str) -> &'static [Need] {
     let name = program.rsplit('/').next().unwrap_or(program);
     match name {
@@ -160,7 +160,7 @@ pub(crate) fn of_program(program: &str) -> &'static [Need] {
     }
 }
 
-/// What the absence of a file says is missing.
+/// The need that the absence of a file implies.
 pub(crate) fn of_path(path: &str) -> Need {
     if path.ends_with("/containerd") || path.ends_with("containerd.sock") {
         Need::Containerd

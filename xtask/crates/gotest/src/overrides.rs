@@ -1,4 +1,4 @@
-//! Needs that the sources do not say, or say wrongly: a short list with reasons.
+//! Needs that are missing or wrong in the sources: a short list with reasons.
 
 use crate::need::{Need, Needed, Test};
 

@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, ScopedJoinHandle};
 
-/// What the deepest source takes is a fraction of it; pages that are not used
-/// cost nothing.
+/// The deepest source uses a fraction of it; unused pages cost nothing.
 const STACK: usize = 32 << 20;
 
 /// Do it on a stack whose size we know.
@@ -20,7 +19,7 @@ pub(crate) fn on_a_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// A thread that panics is a mistake of ours: let it be seen.
+/// Passes the panic of a thread on: it is a bug.
 fn joined<R>(handle: ScopedJoinHandle<'_, R>) -> R {
     handle
         .join()
@@ -49,7 +48,7 @@ pub(crate) fn map<'t, T: Sync, R: Send>(
                 mine.push((index, each(item)));
             }
         };
-        // With fewer threads than wanted it takes longer, no more.
+        // With fewer threads than wanted the work only takes longer.
         let handles: Vec<_> = (1..workers)
             .map_while(|_| {
                 Builder::new()

@@ -1,5 +1,5 @@
-//! What a binary is built from: the files of a folder and of all that it
-//! imports from the workspace.
+//! The sources of a test binary: the files of a folder, and of all its imports within
+//! the workspace.
 
 use rustc_hash::FxHashSet;
 

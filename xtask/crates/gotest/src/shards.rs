@@ -1,7 +1,7 @@
 //! Many machines: which packages each takes. The same input gives the same
 //! split everywhere, so that machines need not speak with each other.
 
-/// What is weighed: a package.
+/// The weight of a package.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
     /// Import path.
@@ -26,7 +26,7 @@ pub fn split(weights: &[Weight], shards: usize) -> Vec<Vec<String>> {
             .iter_mut()
             .min_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.len().cmp(&b.1.len())));
         if let Some((sum, packages)) = least {
-            // What takes no time still takes a binary.
+            // A package without measured time still has to start its binary.
             *sum += if one.weight.is_finite() {
                 one.weight.max(0.01)
             } else {

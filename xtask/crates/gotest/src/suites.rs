@@ -1,5 +1,5 @@
-//! Suites that say their own name: `func (suite *ResetSuite) SuiteName() string`
-//! returns `api.ResetSuite`. Talos' integration tests run them by it.
+//! Suites that define their own name: `func (suite *ResetSuite) SuiteName() string`
+//! returns `api.ResetSuite`. Talos' integration tests are run by these names.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,10 @@ use crate::lex::unquote;
 use crate::program::{FunctionId, Program};
 use crate::workspace::{Source, Unread, Workspace};
 
-/// A suite with a name of its own.
+/// A suite that defines its own name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedSuite {
-    /// `api.ResetSuite`; with `*` where only a run says it:
+    /// `api.ResetSuite`; with `*` for parts that are known only at run time:
     /// `provision.UpgradeSuite.*-TR*`.
     pub name: String,
     /// Its tests, sorted.

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Where sources come from: folders and files below a checkout's root, named
-/// with `/` and without a leading one; the root is the empty name.
+/// Access to sources: folders and files below the root of a checkout, named with `/`
+/// and without a leading one; the root is the empty name.
 pub trait Source: Sync {
-    /// The entries of a folder, in any order; none where there is no such folder.
+    /// Returns the entries of a folder in any order; none if the folder does not exist.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// The folder cannot be read.
     fn list(&self, dir: &str) -> std::io::Result<Vec<Entry>>;
-    /// A file's text; `None` only where there is no such file.
+    /// Returns the text of a file; `None` only if the file does not exist.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// The file cannot be read.
     fn read(&self, file: &str) -> std::io::Result<Option<String>>;
 }
 
@@ -177,7 +177,7 @@ impl Workspace {
         Ok(chosen.into_iter().collect())
     }
 
-    /// What could not be looked into, if that is where this import path leads.
+    /// The unread file or folder that this import path refers to, if any.
     pub(crate) fn unread_at(&self, import_path: &str) -> Option<&Unread> {
         self.unread.iter().find(|unread| {
             self.modules.iter().any(|module| {
@@ -219,11 +219,11 @@ fn is_meant(pattern: &str, folder: &Folder, here: &str) -> bool {
         return true;
     }
     matches(pattern.trim_end_matches('/'), &folder.import_path)
-            // What people type: a folder without `./`.
+            // Users also type a folder without `./`.
             || matches(&normal(&join(here, pattern)), &folder.dir)
 }
 
-/// As go reads file names: `.GO` is none.
+/// Case counts as for go: `.GO` is not a Go file.
 fn is_go(name: &str) -> bool {
     name.strip_suffix(".go").is_some()
 }
@@ -252,7 +252,7 @@ fn normal(path: &str) -> String {
     parts.join("/")
 }
 
-/// `...` stands for any string; `x/...` for `x` too.
+/// `...` matches any string; `x/...` also matches `x`.
 fn matches(pattern: &str, path: &str) -> bool {
     if let Some(parent) = pattern.strip_suffix("/...")
         && matches(parent, path)
@@ -322,7 +322,7 @@ fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Work
                 if skipped {
                     continue;
                 }
-                // Import paths of so many parts are no packages of people.
+                // Real import paths have fewer parts.
                 if depth < DEEPEST_FOLDER {
                     open.push((
                         join(&dir, &entry.name),
@@ -375,7 +375,7 @@ fn uses(text: &str) -> Vec<String> {
     dirs
 }
 
-/// What stands behind a word at a line's start.
+/// The text after `word` at the beginning of a line.
 fn directive<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let rest = line.trim().strip_prefix(word)?;

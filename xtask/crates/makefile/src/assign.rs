@@ -2,7 +2,7 @@
 
 use crate::lines::reference_end;
 
-/// How a variable is set.
+/// The operator of an assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     /// `=`

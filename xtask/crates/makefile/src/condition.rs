@@ -15,7 +15,7 @@ pub(crate) enum Test {
     },
 }
 
-/// What a line that begins with such a word says; none for any other line.
+/// Parses a condition; none for a line that begins with another word.
 pub(crate) fn parse(line: &str) -> Option<Result<Test, &'static str>> {
     let line = line.trim();
     let (word, rest) = line.split_at(line.find([' ', '\t', '(', '"', '\'']).unwrap_or(line.len()));

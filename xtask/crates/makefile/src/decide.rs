@@ -8,7 +8,7 @@ use crate::outcome::{Condition, Prerequisite};
 /// When a path was last changed; none when it does not exist.
 pub type Changed<'a> = dyn Fn(&str) -> Option<SystemTime> + 'a;
 
-/// What has been decided so far, by index into `Planned::conditions`.
+/// The decisions so far, by index into `Planned::conditions`.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
     made: Vec<Option<Decision>>,
@@ -22,8 +22,8 @@ struct Decision {
 }
 
 impl Decisions {
-    /// Whether what stands under `condition` runs: looked at once, at its first
-    /// line, because that line may already make the file.
+    /// Whether lines under `condition` run. Decided once, at the first line, because
+    /// that line may already make the file.
     pub fn runs(&mut self, all: &[Condition], condition: usize, changed: &Changed<'_>) -> bool {
         if self.made.len() < all.len() {
             self.made.resize(all.len(), None);

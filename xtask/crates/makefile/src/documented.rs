@@ -1,4 +1,4 @@
-//! Targets that say what they are for.
+//! Targets with a `##` comment.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::error::Place;
 /// A target with a `##` comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Documented {
-    /// As written: `target-%`, `$(ARTIFACTS)/kubectl`.
+    /// As in the Makefile: `target-%`, `$(ARTIFACTS)/kubectl`.
     pub target: String,
     pub text: String,
     /// The `# Heading` above it, empty without one.

@@ -1,4 +1,4 @@
-//! Where in a Makefile something is, and what can be wrong there.
+//! Errors of the evaluation, with places in the Makefile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum Error {
     /// GNU make would refuse it too.
     #[error("{place}: {what}")]
     Malformed { place: Place, what: String },
-    /// A recursive variable that is part of its own value.
+    /// A recursive variable whose value contains a reference to itself.
     #[error("{place}: variable `{name}` refers to itself")]
     SelfReference { place: Place, name: String },
     /// More text or steps than any Makefile that builds something takes.
@@ -56,10 +56,10 @@ pub enum Error {
         target: String,
         needed_by: Option<String>,
     },
-    /// Recipes that call make for ever.
+    /// Recipes that call make without end.
     #[error("`$(MAKE)` calls itself {depth} levels deep, last for `{goals}`")]
     TooDeep { depth: usize, goals: String },
-    /// A command line that cannot be meant.
+    /// Invalid arguments or environment of make.
     #[error("{0}")]
     Usage(String),
 }

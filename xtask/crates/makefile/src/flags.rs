@@ -16,7 +16,7 @@ pub(crate) struct Override {
     pub(crate) by: Option<Place>,
 }
 
-/// What a command line may say besides goals.
+/// The flags and variables of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) silent: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// As the next make reads them from `MAKEFLAGS`: it turns their order.
+    /// The flags that the next make reads from `MAKEFLAGS`, which reverses their order.
     pub(crate) fn inherit(&self) -> Self {
         let mut flags = Self {
             overrides: Vec::new(),
@@ -104,7 +104,7 @@ impl Flags {
         for word in words {
             match word.strip_prefix('-') {
                 Some("") | None => drop(self.argument(&word, None)?),
-                // How many jobs: lines run one after the other, as with `-j1`.
+                // The number of jobs: lines run one after the other, as with `-j1`.
                 Some("-") => {}
                 Some(long) if long.starts_with("-jobserver") => {}
                 Some(long) if long.starts_with('-') => drop(self.argument(&word, None)?),
@@ -127,7 +127,7 @@ impl Flags {
         Ok(())
     }
 
-    /// What make decides about `-w` itself.
+    /// Applies make's own rules for `-w`.
     pub(crate) fn settle(&mut self, level: usize) {
         if self.no_print_directory {
             self.print_directory = false;

@@ -125,7 +125,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
 /// Why a call has no value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// An argument is wrong, as the message says.
+    /// An argument is invalid; the message names it.
     Argument(String),
     /// The result would be longer than [`MAX_VALUE`].
     TooLong,
@@ -275,7 +275,7 @@ fn percent(pattern: &str) -> (String, Option<String>) {
     (before, None)
 }
 
-/// The stem, where `word` is as the pattern says.
+/// The stem of `word`, if it matches the pattern `BEFORE%AFTER`.
 fn stem<'a>(before: &str, after: &str, word: &'a str) -> Option<&'a str> {
     word.strip_prefix(before)?.strip_suffix(after)
 }

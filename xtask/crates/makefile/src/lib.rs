@@ -1,15 +1,14 @@
 //! GNU make as Talos, pkgs and extensions use it, evaluated without make.
 //!
-//! [`Makefile::parse`] reads the text; [`plan`] evaluates it for goals and
-//! variables and returns, in make's order, the shell lines that make would
-//! start, each with the variables that make would export to it. A recipe line
-//! that only calls `$(MAKE)` becomes the lines of the make that it would have
-//! started. Nothing is started here: `$(shell …)` and the existence of files
-//! are asked of a [`World`].
+//! [`Makefile::parse`] reads the text; [`plan`] evaluates it for goals and variables
+//! and returns the shell lines that make would start, in its order, each with the
+//! variables that make would export. A recipe line that only calls `$(MAKE)` becomes
+//! the lines of that make. Nothing is started here: a [`World`] answers `$(shell …)`
+//! and whether files exist.
 //!
-//! What is outside the subset is an [`Error`] that names file, line and
-//! construct, raised only where it would have an effect. The reference is GNU
-//! make 4.3; where it matters a comment names the function of its source.
+//! A construct outside of the subset is an [`Error`] that names file, line and
+//! construct, reported only where it would have an effect. The reference is GNU make
+//! 4.3; where it matters a comment names the function of its source.
 
 mod assign;
 mod condition;

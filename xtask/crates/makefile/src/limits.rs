@@ -1,7 +1,7 @@
-//! How much one evaluation may take. A Makefile of a few lines can ask for more
-//! memory and time than any machine has: values that double, functions whose
-//! result is the product of their arguments, rules of many targets with many
-//! prerequisites. `make::budget` counts all of it before it is made.
+//! Limits of one evaluation. A Makefile of a few lines can require more memory and time
+//! than any machine has: values that double, functions whose result is the product of
+//! their arguments, rules of many targets with many prerequisites. `make::budget`
+//! counts all of it before it is made.
 
 /// Bytes of text that exist at one time: variables, rules, intermediate values and
 /// the plan. All extensions at once take a fortieth of it.
@@ -22,7 +22,7 @@ pub(crate) const BYTES_PER_STEP: usize = 256;
 pub(crate) const ENTRY: usize = 64;
 /// Bytes of a step of the plan besides its text, until it is shown; JSON takes most.
 pub(crate) const STEP: usize = 1024;
-/// Characters of a command that stand for its output where a plan is shown.
+/// Characters of a command that are shown in place of its output in a plan.
 pub const SHOWN_COMMAND: usize = 200;
 /// References within references: real Makefiles have four.
 pub(crate) const MAX_NESTING: usize = 100;

@@ -1,5 +1,5 @@
-//! A Makefile's text as statements. Nothing is expanded here, and what is not
-//! supported is only remembered: it may stand in a branch that is not taken.
+//! Parses a Makefile's text into statements. Nothing is expanded here, and unsupported
+//! constructs are only recorded: they may be in a branch that is not taken.
 
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Makefile {
                 Statement::Export(text) | Statement::Rule(text) => read(text),
                 Statement::Recipe(text) => {
                     read(text);
-                    // What the shell sees after make took its dollars.
+                    // The text that the shell sees, after make has replaced `$$`.
                     read(&text.replace("$$", "$"));
                 }
                 Statement::If(test) | Statement::Else(Some(test)) => match test {
@@ -181,7 +181,7 @@ impl Parser<'_> {
 
     fn line(&mut self, line: Logical<'_>) -> Result<()> {
         if let Some(recipe) = line.raw.strip_prefix('\t') {
-            // Of a continued recipe line each part loses its own tab.
+            // Each part of a continued recipe line loses its own tab.
             let recipe = recipe.replace("\\\n\t", "\\\n");
             self.push(line.number, Statement::Recipe(recipe));
             return Ok(());

@@ -1,7 +1,7 @@
 //! Values that are known only while running travel through evaluation as
 //! slots: a number between two private-use characters.
 
-/// Opens a slot; what may stand in no Makefile that this crate evaluates.
+/// Opens a slot. Makefiles that contain this character are refused.
 pub(crate) const OPEN: char = '\u{f500}';
 pub(crate) const CLOSE: char = '\u{f501}';
 /// Stands for `$(MAKE)` until it is known whether a shell will see it.
@@ -49,7 +49,7 @@ pub fn segments(text: &str) -> Vec<Segment<'_>> {
     out
 }
 
-/// `text` with each slot replaced by what `value` says.
+/// Replaces each slot in `text` by its `value`.
 pub fn fill<S: AsRef<str>>(text: &str, mut value: impl FnMut(usize) -> S) -> String {
     segments(text)
         .into_iter()

@@ -17,7 +17,7 @@ pub(crate) fn stem(pattern: &str, target: &str) -> Option<Stem> {
     })
 }
 
-/// What `%` stood for.
+/// The text that matched `%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stem {
     folder: String,

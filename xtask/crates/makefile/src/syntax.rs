@@ -17,8 +17,8 @@ pub(crate) enum Piece<'a> {
     Unclosed(&'a str),
 }
 
-/// Whether references stand deeper in one another than evaluation goes, seen in
-/// one pass: each level that is looked into costs a pass over all that is below.
+/// Whether references are nested deeper than evaluation goes. One pass over the text:
+/// evaluating each level costs a pass over all levels below it.
 pub(crate) fn is_too_deep(text: &str) -> bool {
     let mut depth = 0_usize;
     let mut bytes = text.bytes();
@@ -58,7 +58,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// What stands behind a `$`.
+/// Parses the text after a `$`.
 fn reference_piece(inside: &str) -> Option<Piece<'_>> {
     Some(match inside.chars().next()? {
         '$' => Piece::Dollar,

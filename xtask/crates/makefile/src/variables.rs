@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Place;
 use crate::limits::ENTRY;
 
-/// Where a variable's value came from, weakest first.
+/// Where the value of a variable came from, weakest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// make itself, such as `MAKE`.
@@ -57,7 +57,7 @@ impl Variables {
         self.insert(name, variable);
     }
 
-    /// What all of them take.
+    /// Bytes of all variables.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

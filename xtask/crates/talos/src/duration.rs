@@ -1,9 +1,9 @@
-//! Go's way to write a time span.
+//! Parses time spans as Go writes them.
 
 use std::time::Duration;
 
-/// What `time.ParseDuration` makes of `text`, without signs: `1h2m3.5s`, `0`.
-/// None where Go refuses it.
+/// Parses `text` like `time.ParseDuration`, without signs: `1h2m3.5s`, `0`. Returns
+/// `None` where Go reports an error.
 pub fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);

@@ -1,13 +1,12 @@
-//! What Talos is, per version line.
+//! Facts about Talos per version line, and readers of the traces of a cluster.
 //!
-//! One type, [`TalosVersion`], answers every question whose answer differs
-//! between Talos 1.9 and 1.15-dev; the other modules read what a Talos cluster
-//! leaves on a host: its names and addresses, its state folder, its processes
-//! and its consoles.
+//! [`TalosVersion`] has every fact that differs between the known lines as a method;
+//! the other modules read what a Talos cluster leaves on a host: its names and
+//! addresses, its state folder, its processes and its consoles.
 //!
-//! The crate is pure. It spawns nothing, opens no file and no socket, and knows
-//! nothing of the command line: callers pass text and bytes in, and get values
-//! or typed errors that say what is wrong and where.
+//! The crate is pure. It starts no process, opens no file and no socket, and knows
+//! nothing about the command line: callers pass text and bytes, and get values or typed
+//! errors with a place.
 
 pub mod console;
 mod duration;

@@ -1,4 +1,5 @@
-//! What calls do: other functions, subtests, suites, what is outside.
+//! Calls: of other functions, of subtests and suites, of functions outside the
+//! workspace.
 
 use std::rc::Rc;
 
@@ -35,7 +36,7 @@ impl<'p> Walk<'p> {
             Ty::ExternalFunction(path, name) => self.outside(call, path, name),
             _ => {}
         }
-        // A method's receiver may be a call of its own.
+        // The receiver of a method may itself be a call.
         match &call.fun {
             Expr::Sel(of, _) => self.expr_unless_name(of),
             Expr::Name(_) => {}

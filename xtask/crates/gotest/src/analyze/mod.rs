@@ -64,7 +64,7 @@ pub(crate) struct Local<'p> {
     pub(crate) value: Origin<'p>,
 }
 
-/// Where a local name's value comes from.
+/// The source of a local name's value.
 #[derive(Debug, Clone)]
 pub(crate) enum Origin<'p> {
     Nowhere,
@@ -84,12 +84,12 @@ pub(crate) struct Walk<'p> {
     pub(crate) file: usize,
     pub(crate) locals: Vec<Local<'p>>,
     unit: Unit,
-    /// Inside a subtest whose name the source does not say.
+    /// Number of enclosing subtests whose names are not in the source.
     nameless: usize,
     /// Inside something that code other than tests may or may not do.
     unsure: usize,
     depth: usize,
-    /// How far the program's count of steps may go.
+    /// Limit for the program's count of steps.
     limit: u64,
 }
 
@@ -116,8 +116,8 @@ fn walked<'p>(program: &'p Program<'p>, id: FunctionId) -> Unit {
     walk.unit
 }
 
-/// `if nothing to do { return nil }`: what stands behind it is not always
-/// reached. Behind a returned error it is, wherever a test passes.
+/// `if nothing to do { return nil }`: the code after it is not always reached. After
+/// the return of an error it is, in every run of a test that passes.
 fn may_be_done(statement: &Stmt<'_>) -> bool {
     let Stmt::If { then, .. } = statement else {
         return false;
@@ -146,7 +146,7 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// As another walk, within the same limit.
+    /// A walk in another file, within the same limit.
     pub(crate) fn beside(&self, file: usize) -> Self {
         Self::bare(self.program, file, self.limit)
     }
@@ -254,8 +254,8 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// What the code under test does only sometimes. Tests do what they say:
-    /// their loops have elements, their closures are run.
+    /// Walks through code that the code under test runs only sometimes. Tests run all
+    /// of it: their loops have elements, their closures are called.
     fn perhaps(&mut self, walk: impl FnOnce(&mut Self)) {
         let unsure = usize::from(!self.program.files[self.file].is_test);
         self.unsure += unsure;
@@ -326,7 +326,7 @@ impl<'p> Walk<'p> {
                 }
             }
             Expr::Name(_) | Expr::Sel(..) => {
-                // A function that is handed on is called by somebody.
+                // A function that is used as a value will be called.
                 if let Ty::Function(id) = self.ty(expr) {
                     let certain = self.unsure == 0 && self.program.files[self.file].is_test;
                     self.unit.calls.push(Calls { id, certain });
@@ -357,7 +357,7 @@ impl<'p> Walk<'p> {
         });
     }
 
-    /// `if … { t.Skip(…) }`: what the condition asks for is needed.
+    /// `if … { t.Skip(…) }`: the condition contains the needs.
     fn guard(&mut self, cond: &'p Expr<'p>, then: &'p [Stmt<'p>]) {
         let Some((at, message)) = then.iter().find_map(|statement| self.skipping(statement)) else {
             return;
@@ -373,7 +373,7 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// Where a statement leaves the test, and with which words.
+    /// The offset and the message of a statement that skips the test.
     fn skipping(&self, statement: &'p Stmt<'p>) -> Option<(usize, String)> {
         let Stmt::Expr(Expr::Call(call)) = statement else {
             return None;
@@ -393,7 +393,7 @@ impl<'p> Walk<'p> {
         match *name {
             _ if ours => None,
             "Skip" | "Skipf" | "SkipNow" => Some((call.at, message())),
-            // A test that says so when it fails.
+            // A failure that names the need.
             "Fatal" | "Fatalf" if message().contains("root") => Some((call.at, message())),
             _ => None,
         }

@@ -15,7 +15,7 @@ mod rows;
 
 use rows::Rows;
 
-/// What is asked for.
+/// The extent of a discovery.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub target: Target,
@@ -66,7 +66,7 @@ pub fn discover(
     found
 }
 
-/// What was not read of a file that was read.
+/// The part of a file that was not read.
 fn cut(file: &SourceFile<'_>) -> Option<Unread> {
     let why = match file.file.cut.get() {
         Cut::Nothing => return None,
@@ -82,12 +82,12 @@ fn cut(file: &SourceFile<'_>) -> Option<Unread> {
     })
 }
 
-/// Of all sources together, in bytes. They are kept until the end.
+/// Maximum bytes of all sources together, which stay in memory.
 const MOST_TEXT: u64 = 1 << 30;
 
-/// Read and parse these files, those that are built, and do something with them,
-/// and with what could not be read. On a stack of its own, for recursion that
-/// is bounded, but not by the stack of whoever asks.
+/// Reads and parses those of the files that are built, and passes them to `then`, with
+/// the files that could not be read. Runs on a thread with a large stack, because the
+/// parser is recursive.
 pub(crate) fn parsed_files<R: Send>(
     source: &dyn Source,
     wanted: &[(usize, String)],

@@ -28,7 +28,7 @@ const MOST_ROWS: usize = 300_000;
 /// A row before its needs are known.
 struct Row {
     test: Test,
-    /// What runs when it runs: functions, and closures by themselves.
+    /// The functions and closures that run with the test.
     units: Vec<Rc<Unit>>,
     functions: Vec<FunctionId>,
 }
@@ -51,7 +51,7 @@ impl Rows<'_> {
         let mut order: Vec<usize> = (0..program.files.len())
             .filter(|file| program.files[*file].is_test)
             .collect();
-        // As go lists them: a package's own tests, then those of `x_test`.
+        // In go's order: first the package's own tests, then those of `x_test`.
         order.sort_by_key(|file| (program.files[*file].package, *file));
         let mut rows = Vec::new();
         for file in order {
@@ -225,7 +225,7 @@ impl Rows<'_> {
                 }
             }
         });
-        // Of a disk that is none of ours only the name is asked for.
+        // Of a disk that the test did not make, only the name is used.
         if !needs.iter().any(|needed| needed.need == Need::Loop) {
             needs.retain(|needed| needed.need != Need::PartitionNodes);
         }

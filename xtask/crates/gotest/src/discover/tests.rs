@@ -322,7 +322,7 @@ mod hostile {
     ];
 
     proptest! {
-        /// What others wrote may be anything: it is read to its end.
+        /// Any input is read to its end.
         #[test]
         fn anything_is_read(pieces in proptest::collection::vec(0..PIECES.len(), 0..200)) {
             let body: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
@@ -418,7 +418,7 @@ mod hostile {
         }
     }
 
-    /// What is stepped over needs no levels.
+    /// Skipped parts do not count as nesting.
     #[test]
     fn type_parameters_are_stepped_over() {
         for unread in everywhere("type T[P ", "A[", "int", "] any] int") {
@@ -478,7 +478,7 @@ mod hostile {
         }
     }
 
-    /// What is read once and copied, or read again and again, ends too.
+    /// Values that double end, whether they are copied or evaluated again and again.
     #[test]
     fn doubling_ends() {
         let lines = |line: &dyn Fn(usize) -> String| -> String { (1..60).map(line).collect() };

@@ -1,7 +1,7 @@
-//! The output of one test binary as events. The grammar is that of
+//! Reads the output of one test binary as events. The grammar is that of
 //! cmd/internal/test2json with one difference: a binary that was started with
-//! `-test.v=test2json` marks every line of its own with 0x16, so a line without
-//! the mark is always the test's, however much it looks like a result.
+//! `-test.v=test2json` marks each of its lines with 0x16, so a line without the mark is
+//! always output of the test, even if it looks like a result.
 
 use super::{End, Event, What};
 
@@ -18,16 +18,16 @@ pub struct Framer {
     pending: Vec<u8>,
     /// Whether `pending` goes on with a line that was handed on in part.
     within: bool,
-    /// Who is printing.
+    /// The test that prints.
     test: Option<String>,
     /// Ends that were read, of tests whose subtests' ends may follow.
     ends: Vec<(String, End, Option<f64>)>,
-    /// The binary's last word.
+    /// The last result of the binary itself.
     last: Option<End>,
 }
 
 impl Framer {
-    /// What `bytes` say.
+    /// Reads `bytes` and passes their events to `see`.
     pub fn feed(&mut self, bytes: &[u8], see: &mut impl FnMut(Event)) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -58,7 +58,7 @@ impl Framer {
         }
     }
 
-    /// Nothing more comes. Returns the word that the binary itself ended with.
+    /// Ends the input. Returns the result that the binary printed last.
     pub fn finish(mut self, see: &mut impl FnMut(Event)) -> Option<End> {
         if self.pending.first() == Some(&MARK) && !self.within {
             let line = std::mem::take(&mut self.pending);

@@ -6,8 +6,8 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, T
 
 use super::{Package, State, Test, Verdict};
 
-/// Writes all packages as one document. `flaky` says of a package and a test function
-/// whether it failed first and passed when it was run again.
+/// Writes all packages as one document. `flaky` returns, for a package and a test
+/// function, whether it failed first and passed when it was run again.
 pub fn junit<'a>(
     packages: impl Iterator<Item = &'a Package>,
     flaky: impl Fn(&str, &str) -> bool,

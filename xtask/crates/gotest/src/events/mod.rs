@@ -37,7 +37,7 @@ pub struct Event {
     pub what: What,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     Run,

@@ -1,12 +1,11 @@
-//! Output that is kept until it is known whether anybody wants it: all of it
-//! up to a limit, then its beginning and its end.
+//! Output with a limit: complete up to the limit, then its beginning and its end.
 
 use std::collections::VecDeque;
 
 /// Bytes of the beginning, and as many of the end.
 const HALF: usize = 2 << 20;
 
-/// What was printed.
+/// The output of a test or of a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
     head: Vec<u8>,
@@ -26,12 +25,12 @@ impl Output {
         }
     }
 
-    /// As [`Self::push`], without keeping it.
+    /// Counts `bytes` as left out.
     pub fn leave_out(&mut self, bytes: &[u8]) {
         self.left_out += bytes.len() as u64;
     }
 
-    /// How much of it is here, in bytes.
+    /// Number of bytes that are kept.
     pub fn len(&self) -> usize {
         self.head.len() + self.tail.len()
     }
@@ -40,13 +39,13 @@ impl Output {
         self.head.is_empty()
     }
 
-    /// How much of it is gone, in bytes.
+    /// Number of bytes that were left out.
     #[cfg(test)]
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// As text, with a line of ours where some is left out.
+    /// The output as text, with a line where bytes were left out.
     pub fn text(&self) -> String {
         let mut bytes = self.head.clone();
         if self.left_out > 0 {
@@ -57,7 +56,7 @@ impl Output {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Its end, of so many bytes at most.
+    /// The last `most` bytes at most, as text.
     pub fn end(&self, most: usize) -> String {
         let skip = self.len().saturating_sub(most);
         let (head, tail) = (self.head.iter(), self.tail.iter());
@@ -65,7 +64,7 @@ impl Output {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Forget it: nobody wants it.
+    /// Removes all output.
     pub fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,5 +1,5 @@
-//! Events to results. Nothing that was said is lost: what fits no test belongs
-//! to its package, what fits no package to the whole.
+//! Results of one package, from its events. No output is lost: output of no known test
+//! belongs to the package.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -7,12 +7,11 @@ use super::{End, Event, Exit, Output, State, Test, Verdict, What};
 
 /// Tests of one package; Talos has some thousand in all.
 const MOST_TESTS: usize = 300_000;
-/// Bytes that are kept of one package's output: what is printed may be endless,
-/// in as many tests as anybody likes.
+/// Maximum bytes of one package's output that are kept: tests may print without end.
 const MOST_HELD: usize = 256 << 20;
 /// Bytes of the names of its tests; each is kept twice.
 const MOST_NAMED: usize = 64 << 20;
-/// Where the reason of a skip is looked for, at the end of what it said.
+/// Bytes at the end of a test's output that are searched for the reason of a skip.
 const LONGEST_REASON: usize = 64 << 10;
 
 /// The tests of one package.
@@ -23,13 +22,13 @@ pub struct Package {
     /// In the order that they began.
     pub tests: Vec<Test>,
     latest: FxHashMap<String, usize>,
-    /// What belongs to no test, the compiler's words included.
+    /// Output of no test, including that of the compiler.
     pub output: Output,
     /// None while it runs.
     pub verdict: Option<Verdict>,
     pub seconds: f64,
-    /// The last panic or fatal error that was printed; of ours only if the
-    /// exit code says so.
+    /// The last panic or fatal error that was printed. Whether the binary ended by it,
+    /// its exit code decides.
     panic: Option<String>,
     raced: bool,
     /// Whether some tests are missing in `tests`.
@@ -39,12 +38,12 @@ pub struct Package {
     named: usize,
     /// Whether what passed keeps its output too.
     pub keep_all: bool,
-    /// How far below a test function that lies which fails and is run again: 0
-    /// for itself, 2 for `TestIntegration/api.ResetSuite/TestReset`.
+    /// Depth of the tests that are run again when they fail: 0 for test functions, 2
+    /// for `TestIntegration/api.ResetSuite/TestReset`.
     pub depth: usize,
 }
 
-/// How many. Subtests count, as `go test -json` tells of them.
+/// Numbers of tests, including subtests, as in `go test -json`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub total: usize,
@@ -92,7 +91,7 @@ impl Package {
         }
     }
 
-    /// What belongs to no test.
+    /// Adds output of no test.
     pub(super) fn push_output(&mut self, bytes: &[u8]) {
         keep(&mut self.output, bytes, &mut self.held);
     }
@@ -107,7 +106,8 @@ impl Package {
                 );
                 self.output.push(note.as_bytes());
             }
-            // What it prints is its package's; what comes of it, the exit code says.
+            // Its output belongs to the package, and its failure shows in the exit
+            // code.
             self.latest.remove(&name);
             return;
         }
@@ -130,7 +130,7 @@ impl Package {
     }
 
     fn end_test(&mut self, name: &str, end: End, seconds: Option<f64>) {
-        // What never began has not ended either: somebody printed it.
+        // A test that never began cannot end: the line is output of another test.
         let Some(at) = self.latest.get(name).copied() else {
             return;
         };
@@ -151,7 +151,7 @@ impl Package {
         }
     }
 
-    /// What matters of a line wherever it is.
+    /// Looks for races and panics in a line.
     fn notice(&mut self, line: &[u8]) {
         self.raced |= is_race(line);
         if line.first().is_none_or(u8::is_ascii_whitespace) {
@@ -166,7 +166,7 @@ impl Package {
         }
     }
 
-    /// The binary has ended. `last` is its last word, where it had one.
+    /// The binary has ended; `last` is the result that it printed last, if any.
     pub fn end(&mut self, exit: Exit, last: Option<End>) {
         let timed_out = self
             .panic
@@ -204,7 +204,7 @@ impl Package {
             .any(|test| matches!(test.state, State::Running | State::Paused) && !is_benchmark(test))
     }
 
-    /// It is over, whatever its tests say.
+    /// Sets the verdict and ends all tests that have not ended.
     pub fn close(&mut self, verdict: Verdict) {
         let left = if verdict.is_ok() {
             State::Passed
@@ -213,7 +213,7 @@ impl Package {
         };
         for test in &mut self.tests {
             if matches!(test.state, State::Running | State::Paused) {
-                // A benchmark without a word of its own has no end either.
+                // A benchmark without a result has no end either.
                 test.state = left;
             }
         }
@@ -240,8 +240,8 @@ impl Package {
             && !self.tests.iter().any(|test| test.state.is_failure())
     }
 
-    /// Of a test's name that part which fails and is run again as a whole: the
-    /// test function, where `depth` does not say otherwise.
+    /// The part of a test's name that is run again when it fails: the test function, or
+    /// more of the name with a `depth`.
     pub fn root<'a>(&self, name: &'a str) -> &'a str {
         let end = name.match_indices('/').nth(self.depth);
         end.map_or(name, |(at, _)| &name[..at])
@@ -259,7 +259,7 @@ impl Package {
             }
         }
         if self.depth > 0 {
-            // What others are subtests of.
+            // Names that others are subtests of.
             let above = roots.iter().flat_map(|root| {
                 let ends = root.match_indices('/').map(|(at, _)| &root[..at]);
                 ends.collect::<Vec<_>>()
@@ -270,8 +270,7 @@ impl Package {
         roots
     }
 
-    /// What a test function and those of its subtests that did not pass have
-    /// printed.
+    /// Output of a test function and of those of its subtests that did not pass.
     pub fn output_of(&self, root: &str) -> String {
         let failed = self
             .tests
@@ -280,7 +279,7 @@ impl Package {
         failed.map(|test| test.output.text()).collect()
     }
 
-    /// As [`Self::output_of`], for many: the tests of each that have printed it.
+    /// Tests that did not pass, by the root of their names; see [`Self::output_of`].
     pub fn not_passed(&self) -> FxHashMap<&str, Vec<&Test>> {
         let mut all: FxHashMap<&str, Vec<&Test>> = FxHashMap::default();
         for test in self.tests.iter().filter(|test| test.state != State::Passed) {
@@ -303,7 +302,7 @@ fn is_race(line: &[u8]) -> bool {
     line.starts_with(b"WARNING: DATA RACE")
 }
 
-/// The last line of what a test said, without its place.
+/// The last line of a test's output, without its place.
 fn reason(output: &Output) -> Option<String> {
     let text = output.end(LONGEST_REASON);
     let line = text.lines().rev().map(str::trim).find(|line| {

@@ -1,7 +1,7 @@
-//! What `go test` prints without `-v` and `-json`, as the Makefile's unit-tests
-//! runs it: failed tests with what they said, then a line for each package.
-//! Tests that passed are not named there, and what a test prints may look like
-//! another's end: only names that the sources have are believed.
+//! Reads the output of `go test` without `-v` and `-json`, as in the Makefile's
+//! unit-tests: failed tests with their output, then a line for each package. Passed
+//! tests are not named there, and output of a test may look like the end of another:
+//! only names that are in the sources count.
 
 use super::{End, Event, Exit, Package, Verdict, What};
 
@@ -51,7 +51,7 @@ fn summary(line: &str) -> Option<Summary<'_>> {
     let remark = remark.trim();
     let time = remark.split(['\t', ' ']).next().unwrap_or_default();
     let seconds = time.strip_suffix('s').and_then(|it| it.parse().ok());
-    // A package without tests has a line of its own when coverage is asked for.
+    // With coverage, a package without tests has a line too.
     let is_one = seconds.is_some() || time.starts_with('[') || time == "(cached)";
     let is_one = is_one || remark.starts_with("coverage: ");
     (is_one && !name.is_empty()).then(|| Summary {
@@ -93,7 +93,7 @@ fn package(
             package.apply(Event { test, what });
             open = Some((name, end, seconds));
         } else if !line.starts_with([' ', '\t']) {
-            // A test's own words are indented.
+            // Output of a test is indented.
             close(&mut package, open.take());
             match line.strip_prefix("exit status ") {
                 Some(code) => exit = code.parse().ok().map(Exit::Code),

@@ -1,8 +1,8 @@
-//! How tests stand.
+//! States of tests.
 
 use super::Output;
 
-/// How a test stands.
+/// The state of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Running,
@@ -36,13 +36,13 @@ impl State {
 /// A test or subtest, once for each time that it ran.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
-    /// With those of its parents: `TestA/b`.
+    /// Includes the names of its parents: `TestA/b`.
     pub name: String,
     pub state: State,
     pub seconds: f64,
-    /// Of one that passed nothing is kept.
+    /// Empty for a test that passed.
     pub output: Output,
-    /// Why it was skipped: the last that it said.
+    /// Reason of a skip: the last line of output.
     pub reason: Option<String>,
     pub raced: bool,
 }

@@ -8,11 +8,11 @@ use super::{Counts, End, Exit, Line, Output, Package, Verdict, What, parse_line}
 
 /// Lines of no event that are kept; the rest is counted.
 const OTHERS: usize = 200;
-/// Of such a line.
+/// Maximum bytes of such a line.
 const LONGEST_OTHER: usize = 1000;
-/// Of an event: the go command hands on longer lines of a test in parts.
+/// Maximum bytes of an event: the go command splits longer lines of a test.
 const LONGEST: usize = 1 << 20;
-/// Packages whose compiler's words are kept.
+/// Maximum number of packages whose compiler output is kept.
 const MOST_BUILT: usize = 1000;
 
 /// Packages of a stream.
@@ -22,8 +22,8 @@ const MOST_PACKAGES: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Stream {
     pub tally: Tally,
-    /// Lines that are no events: what somebody printed in between, or events
-    /// that were cut.
+    /// Lines that are not events: output printed in between, or events that were cut
+    /// off.
     pub others: Vec<String>,
     pub others_count: usize,
     pending: Vec<u8>,
@@ -31,11 +31,11 @@ pub struct Stream {
     is_cut: bool,
     exits: FxHashMap<String, Exit>,
     marks: FxHashMap<String, Marks>,
-    /// The compiler's words by the import path that it gave.
+    /// Output of the compiler, by import path.
     built: FxHashMap<String, Output>,
 }
 
-/// What the lines of a package outside of its tests have.
+/// Properties of the lines of a package outside of its tests.
 #[derive(Debug, Clone, Copy, Default)]
 struct Marks {
     /// The go command could not build the package.
@@ -97,8 +97,8 @@ impl Stream {
         match parse_line(line) {
             Line::Start(package) => drop(self.tally.package(&package)),
             Line::Event(package, event) => {
-                // The go command's own word about the process comes last but for
-                // its verdict, as if the last test had said it.
+                // The go command prints the state of the process before the result of
+                // the package, as output of the last test.
                 if let What::Output(bytes) = &event.what {
                     if event.test.is_none() {
                         self.marks.entry(package.clone()).or_default().scan(bytes);
@@ -152,7 +152,8 @@ impl Stream {
         if failed_build.is_some() || marks.is_unbuilt {
             return package.close(Verdict::BuildFailed);
         }
-        // A binary that failed as it should says so last but for go's words.
+        // A binary that failed regularly prints `FAIL` last, before the lines of the go
+        // command.
         let last = marks.has_fail.then_some(End::Fail);
         // The go command keeps quiet about the code where there is output.
         let quiet = if last.is_none() && package.seems_to_have_panicked() {
@@ -193,7 +194,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One beyond the limit stands for all that follow.
+    /// Returns the package of that name. Beyond the limit, one package collects all
+    /// further ones.
     pub fn package(&mut self, name: &str) -> &mut Package {
         let is_more = self.packages.len() >= MOST_PACKAGES && !self.index.contains_key(name);
         let name = if is_more { "(more packages)" } else { name };

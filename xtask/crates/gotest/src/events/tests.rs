@@ -8,7 +8,7 @@ const STREAMS: &str = concat!(
     "/../../../testdata/gotest/streams"
 );
 
-/// Where ours differ: name, ours, why.
+/// Differences to gotestsum: stream, our count, reason.
 const WE_DIFFER: &[(&str, &str, &str)] = &[
     (
         "bench",
@@ -48,7 +48,7 @@ fn verdict(stream: &Stream, package: &str) -> Verdict {
     package.unwrap().verdict.clone().unwrap()
 }
 
-/// As gotestsum's last line has it.
+/// Like the last line of gotestsum.
 fn summary(stream: &Stream) -> String {
     let counts = stream.tally.counts();
     let errors = stream
@@ -111,7 +111,7 @@ fn verdicts_are_told_apart() {
             Verdict::Panicked("panic: it is broken".to_owned()),
         ),
         ("panic", "ok", Verdict::Passed),
-        // The go command does not tell which code it was.
+        // The go command does not print the exit code.
         ("exit", "dies", Verdict::Exited(1)),
         ("killed", "dies", Verdict::Killed(9)),
         ("timeout", "slow", Verdict::TimedOut),
@@ -197,7 +197,7 @@ proptest::proptest! {
         framer.finish(&mut |event| if let What::Output(bytes) = event.what {
             out.extend(bytes);
         });
-        // But for the marks, and for `=== NAME`, which says who prints.
+        // Except for the marks, and `=== NAME`, which names the test that prints.
         let plain = |bytes: &[u8]| -> Vec<u8> {
             bytes.iter().copied().filter(|byte| *byte != 0x16).collect()
         };
@@ -205,7 +205,7 @@ proptest::proptest! {
     }
 }
 
-/// A test binary may begin as many tests as it likes, and print for each.
+/// A test binary may begin any number of tests, and print for each.
 #[test]
 fn tests_and_output_without_end_are_bounded() {
     let mut framer = Framer::default();

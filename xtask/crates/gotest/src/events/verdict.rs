@@ -1,17 +1,17 @@
-//! How a package's tests went as a whole.
+//! The result of a package as a whole.
 
-/// How the process of a test binary ended.
+/// The end of a test binary's process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Exit {
     Code(i32),
     /// By its number.
     Signal(i32),
-    /// Of a stream, which does not always say.
+    /// Unknown: a stream does not always contain it.
     #[default]
     Unknown,
 }
 
-/// What a package's run comes to.
+/// The result of running a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Passed,
@@ -24,15 +24,15 @@ pub enum Verdict {
     BuildFailed,
     /// The first line of the panic, or of the runtime's fatal error.
     Panicked(String),
-    /// By its own clock, or by ours.
+    /// By the binary's own timeout, or by that of the run.
     TimedOut,
     /// By us, because the user wanted it to end.
     Stopped,
-    /// By a signal that was not ours.
+    /// By a signal that the run did not send.
     Killed(i32),
-    /// `os.Exit`, `log.Fatal` or a `TestMain`: no test says why.
+    /// `os.Exit`, `log.Fatal` or a `TestMain`: no test has the reason.
     Exited(i32),
-    /// What was printed ends in the middle.
+    /// The output ends in the middle.
     Incomplete,
 }
 
@@ -49,7 +49,7 @@ impl Verdict {
         )
     }
 
-    /// One word, for programs.
+    /// One word, for JSON.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -66,7 +66,8 @@ impl Verdict {
         }
     }
 
-    /// As [`Self::word`] and [`Self::describe`] say it; none for other words.
+    /// Parses the results of [`Self::word`] and [`Self::describe`]; none for other
+    /// words.
     pub fn parse(word: &str, detail: &str) -> Option<Self> {
         let number = || {
             let mut words = detail.split_whitespace();

@@ -6,7 +6,7 @@ mod words;
 
 pub(crate) use words::{is_keyword, unquote};
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A name or a keyword.
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     End,
 }
 
-/// A token and where it stands, in bytes.
+/// A token with its offset in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token<'a> {
     pub(crate) kind: Kind,
@@ -40,7 +40,8 @@ pub(crate) struct Lexer<'a> {
     ends: bool,
 }
 
-/// How long the operator is that begins here: asked for every bracket and comma.
+/// Length of the operator at the beginning of `rest`. Called for every bracket and
+/// comma.
 #[inline]
 fn operator_length(rest: &[u8]) -> usize {
     let at = |place: usize| rest.get(place).copied().unwrap_or_default();
@@ -71,7 +72,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Where the next token is looked for, in bytes.
+    /// Offset of the next token in bytes.
     pub(crate) fn position(&self) -> usize {
         self.at
     }

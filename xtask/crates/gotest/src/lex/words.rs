@@ -1,7 +1,7 @@
-//! What words are keywords, and what literals mean.
+//! Keywords, and the values of literals.
 
 pub(crate) fn is_keyword(word: &str) -> bool {
-    // Most words are told apart by their length or their first letter.
+    // Length or first letter exclude most words.
     let may_be = matches!(word.len(), 2..=11)
         && matches!(word.as_bytes()[0], b'b'..=b'g' | b'i' | b'm' | b'p' | b'r'..=b't' | b'v');
     may_be
@@ -35,7 +35,7 @@ pub(crate) fn is_keyword(word: &str) -> bool {
         )
 }
 
-/// What a string literal stands for; unknown escapes stay as they are.
+/// The value of a string literal; unknown escapes are kept.
 pub(crate) fn unquote(literal: &str) -> String {
     if let Some(raw) = literal.strip_prefix('`') {
         return raw.trim_end_matches('`').replace('\r', "");

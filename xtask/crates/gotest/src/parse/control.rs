@@ -5,7 +5,7 @@ use crate::ast::{Expr, Stmt};
 use crate::lex::Kind;
 
 impl<'a> Parser<'a> {
-    /// What stands between a keyword and its block, parted by semicolons.
+    /// The statements between a keyword and its block, separated by semicolons.
     fn header(&mut self) -> Vec<Option<Stmt<'a>>> {
         let level = std::mem::replace(&mut self.level, -1);
         let mut parts = Vec::new();

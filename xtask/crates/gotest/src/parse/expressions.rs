@@ -4,7 +4,7 @@ use super::{Parser, TALLEST};
 use crate::ast::{Call, Expr, FuncLit, Item};
 use crate::lex::{Kind, is_keyword};
 
-/// Links of an operator that are read as they stand, each a level.
+/// Number of links of a chain of operators that are parsed directly, one level each.
 const PIECE: u32 = 32;
 
 impl<'a> Parser<'a> {
@@ -27,8 +27,8 @@ impl<'a> Parser<'a> {
             self.advance();
             (Expr::Unknown, 0)
         };
-        // Of `a + b + …` with more links than people write: pieces of it, each
-        // with the operator that follows.
+        // Longer chains of `a + b + …` are split into pieces, each with the operator
+        // after it.
         let mut pieces: Vec<(Expr<'a>, &'a str)> = Vec::new();
         let mut tallest = 0;
         let mut links = 0;
@@ -248,9 +248,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A long chain as a tree that is not deeper than it must be: generated sources
-/// add thousands of strings. What is asked of a chain does not depend on which
-/// of its operators comes first.
+/// Builds a tree of minimal depth from a long chain: generated sources add thousands of
+/// strings. Results do not depend on the order of the operators.
 fn balanced<'a>(pieces: Vec<(Expr<'a>, &'a str)>, last: Expr<'a>) -> Expr<'a> {
     let (mut level, mut last) = (pieces, last);
     while !level.is_empty() {

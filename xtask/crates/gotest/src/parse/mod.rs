@@ -1,8 +1,7 @@
-//! Expressions and statements of a function's body. Never fails: what it does
-//! not understand becomes `Unknown` and is stepped over. What we read was
-//! written by others, so nesting, chains and work have limits that no source
-//! written by people comes near; what lies behind one is left out, and
-//! [`Parser::cut`] says so.
+//! Parses expressions and statements of function bodies. Never fails: code that it does
+//! not understand becomes `Unknown` and is skipped. Nesting, chains and work have
+//! limits far above those of real sources; code beyond them is left out, and
+//! [`Parser::cut`] reports it.
 
 mod control;
 mod expressions;
@@ -19,16 +18,16 @@ const TALLEST: u32 = 500;
 /// Turns of one file. The largest generated sources take a quarter of it.
 const MOST_TURNS: usize = 4 << 20;
 
-/// What was left out of a source.
+/// The part of a source that was left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cut {
     #[default]
     Nothing,
-    /// What is nested deeper than anybody writes.
+    /// Code with too many levels of nesting.
     Deep,
-    /// What functions do, once that took too long.
+    /// Further analysis of functions, which took too long.
     Work,
-    /// All behind the first so many tokens.
+    /// Everything after the maximum number of tokens.
     Long,
 }
 
@@ -40,7 +39,7 @@ pub(crate) struct Parser<'a> {
     /// Below zero a `{` opens a block and no composite literal.
     level: i32,
     depth: usize,
-    /// Links of the longest chain that was read since this was last asked for.
+    /// Links of the longest chain since the last call of `measured`.
     peak: u32,
     /// Turns that are left: tokens read, those of looking ahead too, and copies
     /// made.
@@ -74,7 +73,7 @@ impl<'a> Parser<'a> {
         old
     }
 
-    /// Take so many turns; without them the source ends here.
+    /// Spends turns; when none are left, the source ends here.
     fn pay(&mut self, turns: usize) -> bool {
         let is_enough = self.left >= turns;
         if is_enough {
@@ -92,7 +91,7 @@ impl<'a> Parser<'a> {
         self.left = ahead.left;
     }
 
-    /// What had to be left out.
+    /// The part that was left out.
     pub(crate) fn cut(&self) -> Cut {
         if self.left == 0 {
             Cut::Long
@@ -111,7 +110,7 @@ impl<'a> Parser<'a> {
         goes
     }
 
-    /// What is read, and the longest chain in it.
+    /// Returns the result of `read` and the length of the longest chain in it.
     #[inline]
     fn measured<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, u32) {
         let outer = std::mem::take(&mut self.peak);
@@ -158,7 +157,7 @@ impl<'a> Parser<'a> {
         word.then(|| self.advance().text)
     }
 
-    /// `a, b, c`; none where no name stands.
+    /// `a, b, c`; empty if no name follows.
     fn names(&mut self) -> Vec<&'a str> {
         let mut names = Vec::new();
         while let Some(name) = self.name() {
@@ -176,7 +175,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Up to the closing bracket or the end, whatever stands there.
+    /// Skips to the closing bracket or the end.
     fn close(&mut self, text: &str) {
         let mut open = 0_usize;
         while !self.at_end() {

@@ -92,7 +92,7 @@ impl<'a> Parser<'a> {
         exprs
     }
 
-    /// What stands behind `var`: one line, or several in parentheses.
+    /// The declarations after `var`: one line, or several in parentheses.
     pub(crate) fn variables(&mut self) -> Vec<Stmt<'a>> {
         let many = self.eat("(");
         let mut out = Vec::new();

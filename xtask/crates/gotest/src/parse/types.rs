@@ -5,7 +5,7 @@ use crate::ast::{Expr, Field, Signature};
 use crate::lex::Kind;
 
 impl<'a> Parser<'a> {
-    /// A type; `None` where none stands.
+    /// Parses a type; `None` if no type follows.
     pub(crate) fn ty(&mut self) -> Option<Expr<'a>> {
         let ty = if self.goes_deeper() {
             self.ty_inner()
@@ -167,7 +167,7 @@ impl<'a> Parser<'a> {
 
     /// The list behind `(`, the `)` included: either all are named or none.
     fn params(&mut self) -> Vec<Field<'a>> {
-        // With the turns that the second took.
+        // Each with the turns that its second part took.
         let mut entries: Vec<(Expr<'a>, Option<(Expr<'a>, usize)>)> = Vec::new();
         while !self.is(")") && !self.at_end() {
             self.semis();

@@ -30,9 +30,9 @@ pub(crate) struct SourceFile<'a> {
     pub(crate) package: usize,
     pub(crate) is_test: bool,
     bodies: Vec<OnceLock<Vec<Stmt<'a>>>>,
-    /// What each of its imports may be called in it.
+    /// For each import, the names that it may have in the file.
     import_names: OnceLock<Vec<Vec<String>>>,
-    /// What following its functions has taken so far.
+    /// Steps spent on the analysis of its functions so far.
     work: Cell<u64>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Package<'a> {
 #[derive(Debug)]
 pub(crate) struct Program<'a> {
     pub(crate) files: Vec<SourceFile<'a>>,
-    /// Of folder `i` at `2 i`, of its external tests at `2 i + 1`.
+    /// Folder `i` has its package at `2 i` and its external tests at `2 i + 1`.
     pub(crate) packages: Vec<Package<'a>>,
     by_path: FxHashMap<String, usize>,
     /// Steps of following names, types and values.
@@ -73,7 +73,7 @@ pub(crate) enum Ty<'p> {
     Import(&'p str),
     /// Declared in package number so and so.
     Named(usize, &'p str),
-    /// Of a package outside the workspace.
+    /// A name of a package outside the workspace.
     External(&'p str, &'p str),
     /// A list, map or channel of these.
     Elements(Box<Ty<'p>>),
@@ -123,13 +123,13 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Something took so many steps.
+    /// Counts `steps`.
     #[inline]
     pub(crate) fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// How far the count of steps may go for this file.
+    /// Limit for the count of steps in this file.
     pub(crate) fn limit(&self, file: usize) -> u64 {
         self.work.get() + MOST_WORK.saturating_sub(self.files[file].work.get())
     }

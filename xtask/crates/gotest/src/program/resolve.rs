@@ -1,11 +1,11 @@
-//! What names and types mean, in a file of the program.
+//! Resolves names and types in a file of the program.
 
 use super::{Program, Ty};
 use crate::ast::{Expr, Stmt};
 use crate::file::Import;
 
 impl Program<'_> {
-    /// What `value.name` is.
+    /// The meaning of `value.name`.
     pub(crate) fn member<'p>(&'p self, of: &Ty<'p>, name: &'p str) -> Ty<'p> {
         match of {
             Ty::Import(path) => match self.by_path.get(*path) {
@@ -47,7 +47,7 @@ impl Program<'_> {
         true
     }
 
-    /// What a name means in a file, outside any function.
+    /// The meaning of a name in a file, outside of functions.
     pub(crate) fn lookup<'p>(&'p self, file: usize, name: &'p str) -> Ty<'p> {
         let source = &self.files[file];
         if let Some(known) = self.in_package(source.package, name) {
@@ -141,7 +141,7 @@ impl Program<'_> {
         }
     }
 
-    /// The path that a name stands for in a file.
+    /// The import path of a name in a file.
     fn import(&self, file: usize, name: &str) -> Option<&str> {
         let source = &self.files[file];
         let imports = &source.file.imports;
@@ -156,7 +156,7 @@ impl Program<'_> {
         Some(&imports[at].path)
     }
 
-    /// What an import may be called in its file.
+    /// The names that an import may have in its file.
     fn names_of(&self, import: &Import<'_>) -> Vec<String> {
         match (import.alias, self.by_path.get(&import.path)) {
             (Some(alias), _) => vec![alias.to_owned()],
@@ -166,7 +166,7 @@ impl Program<'_> {
     }
 }
 
-/// What a package outside the workspace may be called: its path's last part,
+/// The names that a package outside the workspace may have: the last part of its path,
 /// without a version, without `go-` and the like.
 fn guessed(path: &str) -> Vec<String> {
     let mut parts = path.rsplit('/');

@@ -1,5 +1,5 @@
-//! Texts that a source says: literals, constants, the names in tables that
-//! subtests are run from.
+//! Evaluates texts in the sources: literals, constants, and the names in tables of
+//! subtests.
 
 use std::fmt::Write;
 
@@ -27,8 +27,8 @@ type Bindings<'p> = Vec<(&'p str, Value<'p>)>;
 /// Loops are unrolled up to this many turns together.
 const MOST_TURNS: usize = 2000;
 
-/// All that a text is, turn by turn of the loops that its names come from;
-/// `None` when the source does not say.
+/// All values of a text, one per iteration of the loops that its names come from;
+/// `None` if they are not in the source.
 pub(crate) fn all_texts<'p>(
     walk: &Walk<'p>,
     expr: &'p Expr<'p>,
@@ -113,7 +113,7 @@ fn eval<'p>(
     }
 }
 
-/// What a name stands for: of the loops' first, then a local, then the package's.
+/// The value of a name: of a loop, else of a local, else of the package.
 fn named<'p>(
     walk: &Walk<'p>,
     name: &str,
@@ -135,7 +135,7 @@ fn named<'p>(
     eval(walk, value?, bindings, depth + 1)
 }
 
-/// What a call returns, of the few functions that names are made with.
+/// The result of a call, for the few functions that names are made with.
 fn called<'p>(
     walk: &Walk<'p>,
     call: &'p Call<'p>,
@@ -166,7 +166,7 @@ fn called<'p>(
     }
 }
 
-/// A table's element that is a plain value stands for itself.
+/// An element of a table that is a plain value is used as it is.
 fn settle<'p>(
     walk: &Walk<'p>,
     value: Value<'p>,
@@ -183,8 +183,7 @@ fn settle<'p>(
     }
 }
 
-/// A field of an element, by its key or by its place; one that is left out is
-/// not known here.
+/// A field of an element, by its key or its index; an absent field has no known value.
 fn field_of<'p>(
     walk: &Walk<'p>,
     element: &'p Expr<'p>,

@@ -76,7 +76,7 @@ fn add_table<'p>(
     });
     let Some(index) = index else { return };
     walk.program.took(walk.locals.len() + tables.len());
-    // Both of a loop's names turn together, asked for or not.
+    // Both names of a loop advance together, used or not.
     for other in &walk.locals {
         match &other.value {
             Origin::Element(of) if std::ptr::eq(*of, over) => {
@@ -106,7 +106,7 @@ fn table<'p>(
                 Ty::Elements(inner) => *inner,
                 _ => Ty::Unknown,
             };
-            // A list's keys are no texts, a map's are.
+            // The keys of a list are not texts, those of a map are.
             Some((items, element))
         }
         Expr::Name(name) => match walk.local(name) {

@@ -288,7 +288,7 @@ impl Make<'_, '_> {
             in_recipe: self.in_recipe(),
             environment: &self.environment,
         };
-        // What waits for a slot cannot be asked now.
+        // A command with slots cannot run before their values are known.
         let reply = if slots::contains(&command) {
             Reply::Later
         } else {

@@ -1,5 +1,4 @@
-//! What leaves a make: the environment of its lines, the outputs that they
-//! wait for.
+//! The environment of lines, and the captures that lines wait for.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +52,8 @@ impl Make<'_, '_> {
         Ok(out)
     }
 
-    /// A slot for the output of `command`; one per recipe and command. A report
-    /// asks for nothing more than the recipes did.
+    /// Returns a slot for the output of `command`: one per recipe and command. A report
+    /// creates no captures beyond those of the recipes.
     pub(super) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
         let target = self.recipe.as_ref().map(|(target, _)| target.clone());
         let condition = self
@@ -102,7 +101,8 @@ impl Make<'_, '_> {
         Ok(slot)
     }
 
-    /// What of `environment` the first make was not started with.
+    /// The variables of `environment` that differ from the environment of the first
+    /// make.
     pub(super) fn difference(
         &self,
         environment: &BTreeMap<String, String>,
@@ -115,7 +115,7 @@ impl Make<'_, '_> {
     }
 }
 
-/// What such an environment takes.
+/// Bytes of an environment.
 pub(super) fn size_of(environment: &[(String, String)]) -> usize {
     let sizes = environment.iter();
     let sizes = sizes.map(|(name, value)| name.len() + value.len() + ENTRY);

@@ -26,7 +26,7 @@ use crate::variables::Variables;
 use crate::world::{Invocation, World};
 use budget::Budget;
 
-/// What all makes of one evaluation share.
+/// State that all makes of one evaluation share.
 struct Session<'w> {
     world: &'w dyn World,
     makefile: &'w Makefile,

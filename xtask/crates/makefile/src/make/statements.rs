@@ -16,8 +16,8 @@ impl Make<'_, '_> {
     pub(super) fn read(&mut self) -> Result<()> {
         self.set_up()?;
         let makefile = self.session.makefile;
-        // For each open `if`: whether its lines count, whether a branch was
-        // taken, whether it stands in a branch that does not count.
+        // For each open `if`: whether its lines count, whether a branch was taken,
+        // whether it is within a branch that does not count.
         let mut open: Vec<(bool, bool, bool)> = Vec::new();
         let mut pending: Option<Pending> = None;
         for (line, statement) in &makefile.statements {
@@ -56,7 +56,7 @@ impl Make<'_, '_> {
                     self.record(pending.take())?;
                     let (mark, stored) = (self.held(), self.variables.bytes());
                     self.statement(other, &place, &mut pending)?;
-                    // Of all that was made on the way only what is stored is left.
+                    // Only stored values remain of everything that the statement made.
                     self.release_to((mark + self.variables.bytes()).saturating_sub(stored));
                     self.hold(0, &place)?;
                 }

@@ -113,7 +113,7 @@ impl Make<'_, '_> {
         Ok(self.settle(name, Made { condition, phony }))
     }
 
-    /// Where a message about a target points to.
+    /// The place that messages about a target refer to.
     fn place_of(&self, name: &str, needed_by: Option<&str>) -> Place {
         let known = |name: &str| self.rules.explicit.get(name)?.place.clone();
         let place = known(name).or_else(|| known(needed_by?));
@@ -123,7 +123,7 @@ impl Make<'_, '_> {
         })
     }
 
-    /// What [`Self::rule_for`] looks through for a target without a recipe of its own.
+    /// Counts the steps of [`Self::rule_for`] for a target without a recipe of its own.
     fn spend_search(&mut self, name: &str, place: &Place) -> Result<()> {
         let explicit = self.rules.explicit.get(name);
         if explicit.is_some_and(|target| target.recipe.is_some()) {
@@ -264,7 +264,7 @@ impl Make<'_, '_> {
         };
         let environment = self.exported(first)?;
         let added = self.difference(&environment);
-        // What a reader is told with each line: when it runs.
+        // The bytes of the condition that is shown with each line.
         let when = condition.and_then(|condition| self.session.planned.conditions.get(condition));
         let when = when.map_or(0, |condition| {
             let needs = condition.prerequisites.iter();

@@ -1,8 +1,8 @@
-//! One boot of a node, as its console tells it.
+//! One boot of a node, read from its console.
 
 use super::death::Death;
 
-/// How a node's QEMU was started.
+/// The start of a node's QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// Path of the executable.
@@ -12,12 +12,12 @@ pub struct Launch {
     pub args: String,
 }
 
-/// How far a phase of a sequence got.
+/// The progress of a phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PhaseState {
     Running,
     Done,
-    /// With the failed task's message, if one was printed.
+    /// With the message of the failed task, if one was printed.
     Failed(String),
 }
 
@@ -32,12 +32,12 @@ pub struct Phase {
     pub of: u32,
     /// Kernel time at which it began.
     pub began: f64,
-    /// As Talos measured it; none while it runs or when it failed.
+    /// Duration as measured by Talos; none while the phase runs or when it failed.
     pub seconds: Option<f64>,
     pub state: PhaseState,
 }
 
-/// What ended a boot, or is ending it.
+/// The event that ends a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Reboot,
@@ -52,7 +52,7 @@ pub enum End {
     Stopped,
 }
 
-/// How a node is doing, by its console alone.
+/// The state of a node according to its console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootState {
     /// Firmware, kernel or Talos sequences run.
@@ -70,11 +70,11 @@ pub enum BootState {
 /// One boot. Times are seconds since the kernel's start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Boot {
-    /// Of its first byte: the launcher's line, else the kernel's banner.
+    /// Offset of the first byte: the launcher's line, else the kernel's banner.
     pub offset: u64,
-    /// None for a boot without a launcher line of its own: kexec.
+    /// None for a boot without a launcher line, as after kexec.
     pub launched: Option<Launch>,
-    /// Of the kernel's first line.
+    /// Offset of the kernel's first line.
     pub banner_offset: Option<u64>,
     /// `6.1.0-56-cloud-amd64`.
     pub kernel: Option<String>,
@@ -94,7 +94,7 @@ pub struct Boot {
     pub death: Option<Death>,
     /// Things that did not end the boot: a process killed for memory, a lockup.
     pub warnings: Vec<Death>,
-    /// The launcher's last words: the node stays down until it is destroyed.
+    /// The launcher's last line: the node stays down until it is destroyed.
     pub launcher_exit: Option<String>,
     /// Newest time stamp.
     pub last_time: f64,
@@ -103,7 +103,7 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// How the node is doing by this boot.
+    /// Returns the state of the node during this boot.
     pub fn state(&self) -> BootState {
         if self.death.is_some() || self.launcher_exit.is_some() {
             BootState::Dead

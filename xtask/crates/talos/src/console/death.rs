@@ -1,11 +1,11 @@
-//! What kills a node, as its console says it, with what to do about it.
+//! Causes of a node's death on its console, each with a hint.
 //!
-//! Messages are those of real runs where a test quotes them (testdata/console),
-//! else from the sources of QEMU 7.2 and Linux.
+//! The messages come from real runs where a test quotes them (testdata/console), else
+//! from the sources of QEMU 7.2 and Linux.
 
 use super::death_patterns::PATTERNS;
 
-/// What a death pattern stands for.
+/// The cause that a pattern stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeathKind {
     KernelPanic,
@@ -27,7 +27,7 @@ pub enum DeathKind {
     QemuKilled,
     /// QEMU ended with another error.
     Qemu,
-    /// The launcher could not start, or ended with an error of its own.
+    /// The launcher could not start, or ended with an error.
     Launcher,
     /// The guest killed a process for want of memory.
     GuestMemory,
@@ -49,11 +49,11 @@ pub struct Death {
     /// The line, without its time stamp.
     pub line: String,
     pub offset: u64,
-    /// What to do, a sentence without a full stop.
+    /// What the user can do: a sentence without a full stop.
     pub hint: &'static str,
 }
 
-/// Where in a line a pattern must be found.
+/// Where a pattern must match in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// After a kernel time stamp, at the start.
@@ -80,7 +80,7 @@ pub(super) fn find(source: Source, text: &[u8], shown: &[u8], offset: u64) -> Op
     Some(death(pattern.kind, shown, offset, pattern.hint))
 }
 
-/// A death by the launcher's last words, for a boot that had none before.
+/// The death named by the launcher's last line, for a boot without an earlier one.
 pub(super) fn by_launcher(words: &str, last_qemu_line: Option<&str>, offset: u64) -> Option<Death> {
     let (kind, hint) = match words {
         "process stopped" => return None, // as asked: destroy

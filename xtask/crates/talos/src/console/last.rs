@@ -16,19 +16,19 @@ use std::io;
 const BLOCK: usize = 256 << 10;
 /// The same, from the boot's beginning on: until it is ready is less than that.
 const STRIDE: usize = 32 << 10;
-/// What is read of a ready boot's end: deaths and reboots stand there, in some
-/// thousand lines.
+/// Bytes that are read at the end of a ready boot: deaths and reboots are within its
+/// last thousand lines.
 const TAIL: u64 = 128 << 10;
-/// How far back a boot's beginning is looked for. No boot prints as much; a file
-/// may say that it is as large as it likes.
+/// Bytes that are searched backwards for the beginning of a boot. No boot prints that
+/// much, but the reported size of a file may be larger.
 const FARTHEST: u64 = 4 << 30;
 
-/// Reads the newest boot of a console of `len` bytes. `read_at` fills the buffer
-/// from an offset on and says how much it got, as `FileExt::read_at` does; it is
-/// only asked for what lies below `len`.
+/// Reads the newest boot of a console of `len` bytes. `read_at` fills a buffer from an
+/// offset on and returns the number of bytes, like `FileExt::read_at`; it is only
+/// called for offsets below `len`.
 ///
-/// `None` when nothing has booted. Of a boot with more than 128 KiB after its
-/// ready line, what stands between is not looked at.
+/// Returns `None` when nothing has booted. If a boot has more than 128 KiB after its
+/// ready line, the part in between is skipped.
 ///
 /// # Errors
 /// Those of `read_at`.
@@ -36,8 +36,8 @@ pub fn last_boot<R>(len: u64, mut read_at: R) -> io::Result<Option<Boot>>
 where
     R: FnMut(u64, &mut [u8]) -> io::Result<usize>,
 {
-    // Without a marker the launcher may have died before it started QEMU, which
-    // a line or two tell.
+    // Without a marker the launcher may have died before it started QEMU; one or two
+    // lines are enough to see that.
     let start = match find_last(len, &mut read_at)? {
         Some(start) => start,
         None if len <= MAX_LINE as u64 => 0,
@@ -76,8 +76,8 @@ where
     ];
     let longest = 16;
     let mut buffer = vec![0; BLOCK + longest];
-    // Newest banner so far: the boot begins at the launcher's line before it, if
-    // no other banner stands between.
+    // The newest banner so far: the boot begins at the launcher's line before it,
+    // unless another banner is in between.
     let mut banner = None;
     let mut end = len;
     while end > 0 && end + FARTHEST > len {
@@ -114,8 +114,8 @@ where
     Ok(banner)
 }
 
-/// Where the line around `hit` begins, or how far back it has no other; and the
-/// line, where the block has all of it.
+/// Offset of the line around `hit`, or of the earliest byte that belongs to it for
+/// sure; and the line, if it is complete within the block.
 fn line_in(block: &[u8], hit: usize) -> (usize, Option<&[u8]>) {
     let reach = MAX_LINE / 2;
     let from = hit.saturating_sub(reach);

@@ -89,7 +89,7 @@ pub fn clean(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
-/// What follows an escape sequence whose ESC is already gone (ECMA-48).
+/// Returns the rest after an escape sequence whose ESC is already removed (ECMA-48).
 fn after_escape(rest: &[u8]) -> &[u8] {
     match rest.first() {
         Some(b'[') => {

@@ -1,4 +1,4 @@
-//! The lines that begin a boot, and the one that ends its launcher.
+//! Lines that begin a boot, and the line that ends its launcher.
 
 use super::line::kernel_time;
 use memchr::memmem::find;
@@ -39,7 +39,7 @@ pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
 /// The launcher's error as it ends, possibly glued to the guest's last line.
 pub(super) fn last_words(text: &[u8]) -> Option<&[u8]> {
     const ENDS: [&[u8]; 2] = [b"process exited with error ", b"QEMU failed to start: "];
-    // 1.14+ announces a retry with the same words.
+    // From 1.14 on the same text announces a retry.
     if find(text, b", retrying in ").is_some() {
         return None;
     }

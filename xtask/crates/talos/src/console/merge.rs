@@ -91,7 +91,7 @@ struct Stream<'a> {
 impl<'a> Stream<'a> {
     fn new(console: Console<'a>) -> Self {
         let ahead = spans(console.bytes, console.newest_ms);
-        // What stands before the first boot belongs to its beginning.
+        // Lines before the first boot belong to its beginning.
         let zero_ms = ahead
             .last()
             .map_or(console.newest_ms, |first| first.zero_ms);

@@ -1,10 +1,10 @@
-//! What a node's console tells: its boots, how far each got, how it ended.
+//! Reads a node's console: its boots, how far each got, and how it ended.
 //!
-//! `<node>.log` holds the launcher's lines, QEMU's messages, the firmware and
-//! the guest's serial console, appended across boots (docs/talos-facts.md#console).
-//! Bytes go in, cut anywhere; [`Boot`]s come out. Seen in real ones and counted
-//! on here: carriage returns, ANSI escapes, a kernel banner glued to the
-//! firmware's unfinished line, a launcher line glued to the guest's.
+//! `<node>.log` contains the launcher's lines, QEMU's messages, the firmware and the
+//! guest's serial console, appended across boots (docs/talos-facts.md#console). Input
+//! is bytes in chunks of any size, output is [`Boot`]s. Real consoles contain carriage
+//! returns, ANSI escapes, a kernel banner after the firmware's unfinished line, and a
+//! launcher line after the guest's.
 //!
 //! Must not: open files or watch them. [`last_boot`] reads through a closure.
 

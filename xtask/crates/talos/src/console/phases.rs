@@ -6,7 +6,7 @@ use super::talos_line::TalosLine;
 /// Phases kept of a boot.
 const MAX_PHASES: usize = 512;
 
-/// What a sequence means for the boot it runs in.
+/// The end that a sequence means for the boot in which it runs.
 pub(super) fn end_of(sequence: &str) -> Option<End> {
     match sequence {
         "reboot" => Some(End::Reboot),

@@ -5,7 +5,7 @@
 
 use crate::duration;
 
-/// What a Talos line says.
+/// A line printed by Talos.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum TalosLine<'a> {
     /// `[initramfs] booting Talos v1.12.0`.
@@ -63,7 +63,7 @@ impl<'a> TalosLine<'a> {
     }
 }
 
-/// `NAME sequence: …`; the name is one word.
+/// `NAME sequence: …`; the name has no blanks.
 fn sequence(text: &str) -> Option<TalosLine<'_>> {
     let (name, rest) = text.split_once(" sequence: ")?;
     if name.is_empty() || name.contains(' ') {

@@ -239,7 +239,8 @@ impl Facts {
         boot.end.get_or_insert(match () {
             () if text.starts_with(b"gracefully ") => End::Shutdown,
             () if find(text, b"as signal ").is_some() => End::Stopped,
-            // The API's stop command: poweroff or reboot, the next boot tells.
+            // The stop command of the API: power-off or reboot, as the next boot will
+            // show.
             () => End::Reboot,
         });
     }

@@ -1,4 +1,5 @@
-//! What a cluster's name makes of bridges, chains, namespaces and cache files.
+//! Names of bridges, chains, namespaces and cache files that are derived from a
+//! cluster's name.
 
 use std::fmt::Write;
 
@@ -11,12 +12,12 @@ pub fn bridge_name(network: &str) -> String {
     )
 }
 
-/// Whether a name is one that [`bridge_name`] gives, of whatever network.
+/// Whether `link` has the form of a [`bridge_name`], for any network.
 pub fn is_bridge_name(link: &str) -> bool {
     is_hashed(link, "talos", 8)
 }
 
-/// Whether a name is one that [`fabric_bridge_name`] gives.
+/// Whether `link` has the form of a [`fabric_bridge_name`].
 pub fn is_fabric_bridge_name(link: &str) -> bool {
     is_hashed(link, "bgp", 11)
 }
@@ -44,8 +45,8 @@ pub fn is_fabric_bridge(network: &str, bridge: &str) -> bool {
             .any(|node| (0..4).any(|uplink| fabric_bridge_name(network, node, uplink) == bridge))
 }
 
-/// Whether a name in /run/netns is one that CNI's test helper made, as
-/// talosctl's launcher does: `cnitest-<uuid>`.
+/// Whether a name in /run/netns has the form of CNI's test helper, which talosctl's
+/// launcher uses: `cnitest-<uuid>`.
 pub fn is_cni_netns(name: &str) -> bool {
     name.strip_prefix("cnitest-").is_some_and(is_uuid)
 }

@@ -32,10 +32,11 @@ pub enum NameError {
         "cluster name `{name}` has {len} characters, at most {MAX_CLUSTER_NAME} leave room for `-controlplane-99`"
     )]
     TooLong { name: String, len: usize },
-    /// Of an existing folder: not a single path component.
+    /// The name of an existing folder is not a single path component.
     #[error("`{name}` is not the name of a folder")]
     NotAFolder { name: String },
-    /// Of an existing folder: it would break lines, or say something to a terminal.
+    /// The name of an existing folder contains characters that would break lines or
+    /// control a terminal.
     #[error("cluster name {name:?} contains a control character")]
     Control { name: String },
 }
@@ -126,7 +127,7 @@ impl fmt::Display for ClusterName {
     }
 }
 
-/// What a node is to the cluster.
+/// The role of a node in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     ControlPlane,

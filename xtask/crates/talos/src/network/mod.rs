@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 
 /// Offset of the virtual address of `--use-vip`.
 const VIP_OFFSET: u32 = 50;
-/// talosctl sets no limit, but no host holds more nodes than a /16 has addresses:
-/// a wider network says nothing of whose an address in it is.
+/// talosctl sets no limit, but no host runs more nodes than a /16 has addresses. In a
+/// wider network an address does not identify a cluster.
 const WIDEST: u8 = 16;
 /// Offset of the first node; before it come the network's own address and the gateway.
 const NODES_OFFSET: u32 = 2;
@@ -58,10 +58,10 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Reads `172.20.0.0/24`; the address must be the network's first.
+    /// Parses `172.20.0.0/24`; the address must be the first one of the network.
     ///
     /// # Errors
-    /// What is wrong, with the likely right one for host bits.
+    /// The reason; for host bits with the likely intended network.
     pub fn parse(text: &str) -> Result<Self, CidrError> {
         let cidr = Self::containing(text)?;
         if text.trim().split('/').next() != Some(cidr.base.to_string().as_str()) {

@@ -1,10 +1,11 @@
-//! Which of a cluster's processes an argv belongs to, told from the argv and
-//! the target of file descriptor 1 alone.
+//! Identifies the processes of a cluster by their argv and by the target of file
+//! descriptor 1.
 //!
-//! Pid files are not identity (T2): the harness looks here before it signals.
-//! `talosctl qemu-launch` and some helpers have nothing of their cluster in the
-//! argv; their standard output is a log file in the cluster's state folder.
-//! Source: docs/talos-facts.md#host-footprint, pkg/provision/providers/{vm,qemu}, cmd/talosctl/cmd/mgmt.
+//! Pid files do not identify a process (T2): the harness checks here before it sends
+//! signals. The argv of `talosctl qemu-launch` and of some helpers does not contain the
+//! cluster; their standard output is a log file in its state folder. Source:
+//! docs/talos-facts.md#host-footprint, pkg/provision/providers/{vm,qemu},
+//! cmd/talosctl/cmd/mgmt.
 
 use crate::state::files::{NodeFile, StateFile, classify};
 
@@ -83,7 +84,7 @@ impl Helper {
     }
 }
 
-/// What a process of a cluster is.
+/// The kind of a cluster's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// `talosctl qemu-launch`, the parent of a node's QEMU. Its node is known
@@ -98,7 +99,7 @@ pub enum Kind {
     },
     /// A `virtiofsd` that the helper supervises, for one disk of a node.
     VirtiofsdWorker { node: String },
-    /// A node's TPM. Daemon of its own, not supervised by the launcher.
+    /// The TPM of a node: a daemon that the launcher does not supervise.
     Swtpm { node: String },
 }
 
@@ -106,9 +107,9 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TalosProcess {
     pub kind: Kind,
-    /// The cluster's state folder, from the argv or from fd 1; `None` when
-    /// neither tells: then it must not be signalled on this evidence.
-    /// As it was given to talosctl, so it may be relative.
+    /// The cluster's state folder, from the argv or from fd 1, in the form given to
+    /// talosctl, so it may be relative. `None` when neither contains it: the process
+    /// must not be signalled then.
     pub state_dir: Option<String>,
 }
 

@@ -156,7 +156,7 @@ fn strangers_are_not_ours() {
         &["swtpm", "socket", "--tpmstate", "dir=/var/lib/other"],
         &[],
     ] {
-        // `grep qemu-launch` has the subcommand's word where talosctl has it.
+        // `grep qemu-launch` has the subcommand at the same index as talosctl.
         let told = identify(argv, None);
         assert!(
             told.is_none_or(|process| process.state_dir.is_none()),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 const FILE: &str = "CNI cache file";
 
-/// What CNI set up for one node.
+/// The attachment of one node to its network.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CniAttachment {
     #[serde(rename = "networkName")]

@@ -61,7 +61,7 @@ impl NodeFile {
     }
 }
 
-/// What a name in a state folder is.
+/// The meaning of a name in a state folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateFile {
     StateYaml,
@@ -139,10 +139,10 @@ fn numbered<'a>(name: &'a str, before: &str, after: &str) -> Option<(&'a str, u3
     Some((stem.strip_suffix(before)?, number))
 }
 
-/// Nodes that the names of a state folder tell of, sorted control planes first;
-/// also when `state.yaml` is missing. A bare `.pid`, `.log` or `.sock` counts
-/// only when its stem is shaped like a node's name: a helper of a line to come
-/// must not pass for a node.
+/// Returns the nodes that the names in a state folder belong to, control planes first;
+/// works without `state.yaml`. A bare `.pid`, `.log` or `.sock` counts only if its stem
+/// has the form of a node's name: a helper of a later line must not be taken for a
+/// node.
 pub fn nodes_of<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Vec<String> {
     let nodes: BTreeSet<_> = names
         .into_iter()

@@ -18,7 +18,7 @@ pub struct LaunchConfig {
     pub network: LaunchNetwork,
 }
 
-/// Where the control API and the machine configuration are served.
+/// Address that serves the control API and the machine configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ApiAddress {

@@ -1,7 +1,7 @@
-//! What talosctl keeps of a cluster in `~/.talos/clusters/<name>/`.
+//! Files of a cluster in `~/.talos/clusters/<name>/`.
 //!
-//! Texts in, values out; a file that was cut off while being written is a typed
-//! error that says where it ends. Source: docs/talos-facts.md#state-folder, pkg/provision.
+//! Text in, values out; a file that was cut off while it was written is a typed error
+//! with the place. Source: docs/talos-facts.md#state-folder, pkg/provision.
 
 pub mod cluster;
 pub mod cni;
@@ -19,7 +19,7 @@ pub enum StateError {
     /// Empty: its writer was stopped between creating and filling it.
     #[error("{file} is empty: its writer was stopped half-way")]
     Empty { file: &'static str },
-    /// YAML or JSON that does not parse, or lacks a field; usually cut off.
+    /// YAML or JSON that is invalid or misses a field; usually cut off.
     #[error("{file} cannot be read at line {line}, column {column}: {reason}")]
     Malformed {
         file: &'static str,
@@ -27,7 +27,7 @@ pub enum StateError {
         column: usize,
         reason: String,
     },
-    /// Not a decimal number, or not one that is a process.
+    /// Not a decimal number, or not the id of a process.
     #[error("pid file holds {found:?}, not a process id")]
     Pid { found: String },
 }

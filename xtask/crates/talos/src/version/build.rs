@@ -1,26 +1,26 @@
-//! What the Makefile and hack/ of a line give: installer, integration tests,
-//! registry caches, Go.
+//! Facts about the Makefile and hack/ of a line: installer, integration tests, registry
+//! caches.
 //!
 //! Source: docs/talos-facts.md#makefile-targets and #integration-binary.
 
 use super::TalosVersion;
 
-/// How an installer image comes about.
+/// The way to build an installer image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstallerFlow {
     /// `make installer` builds and pushes one image.
     RegistryImage,
-    /// `make installer-base imager`, then `make installer` runs the imager and
-    /// pushes with crane, whatever `PUSH` says.
+    /// `make installer-base imager`, then `make installer` runs the imager and pushes
+    /// with crane, regardless of `PUSH`.
     BaseAndImager,
 }
 
 /// A pull-through cache that hack/start-registry-proxies.sh starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistryProxy {
-    /// Registry that nodes ask for: `docker.io`.
+    /// Registry in image references: `docker.io`.
     pub host: &'static str,
-    /// What the cache asks: `https://registry-1.docker.io`.
+    /// Registry that the cache pulls from: `https://registry-1.docker.io`.
     pub upstream: &'static str,
     pub port: u16,
 }
@@ -57,7 +57,7 @@ const PROXIES: [RegistryProxy; 5] = [
 pub const LOCAL_REGISTRY_PORT: u16 = 5005;
 
 impl TalosVersion {
-    /// How to make an installer (unified installer from 1.10 on, fd8131cb8).
+    /// How this line builds an installer (unified installer from 1.10 on, fd8131cb8).
     pub fn installer_flow(&self) -> InstallerFlow {
         if self.since(10) {
             InstallerFlow::BaseAndImager
@@ -90,7 +90,7 @@ impl TalosVersion {
         self.since(14)
     }
 
-    /// Where the binary lands, in all lines.
+    /// Path of the binary, the same in all lines.
     #[allow(clippy::unused_self)]
     pub fn integration_binary(&self, os: &str, arch: &str) -> String {
         integration_binary(os, arch)

@@ -64,8 +64,8 @@ impl TalosVersion {
         self.since(12)
     }
 
-    /// Where talosctl downloads missing CNI plugins from: the bundle of its last
-    /// tag, also in development builds. `arch` is Go's name (`amd64`).
+    /// URL from which talosctl downloads missing CNI plugins: the bundle of its last
+    /// tag, also for development builds. `arch` is Go's name (`amd64`).
     pub fn cni_bundle_url(&self, arch: &str) -> String {
         let tag = self.tag();
         format!(

@@ -1,9 +1,9 @@
-//! Where a QEMU cluster looks for UEFI firmware.
+//! The search for UEFI firmware of a QEMU cluster.
 //!
-//! Source: pkg/provision/providers/qemu/arch.go of every line. talosctl tries
-//! every directory with every secure-boot file, then every directory with every
-//! plain file, and separately every directory with every variables file. The
-//! first that opens is taken; none at all fails the create.
+//! Source: pkg/provision/providers/qemu/arch.go of every line. talosctl tries every
+//! directory with every secure-boot file, then every directory with every plain file,
+//! and separately every directory with every variables file. The first file that opens
+//! is used; without one the create fails.
 
 use super::TalosVersion;
 
@@ -42,7 +42,8 @@ impl Arch {
     }
 }
 
-/// What talosctl searches; file names are relative to each directory.
+/// The directories and files that talosctl searches; file names are relative to each
+/// directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
     pub directories: Vec<&'static str>,

@@ -1,10 +1,10 @@
-//! The one version type, and every fact that depends on it.
+//! The version type, and every fact that depends on it.
 //!
-//! [`TalosVersion`] is parsed from what `git describe` prints, a git tag or an
-//! image tag. Facts are methods, grouped by file: cluster verbs and flags, firmware,
-//! build, debug ports. Each names the Talos commit that made the change. They depend on the version
-//! *line* (major.minor): an early pre-release of a line is taken for the line,
-//! because `git describe` cannot say which of its commits it holds.
+//! [`TalosVersion`] is parsed from the output of `git describe`, a git tag or an image
+//! tag. Facts are methods, grouped by file: cluster verbs and flags, firmware, build,
+//! debug ports. Each names the Talos commit that made the change. They depend on the
+//! version *line* (major.minor): an early pre-release counts as its line, because `git
+//! describe` does not say which commits of the line it contains.
 //!
 //! Must not: look at a checkout, an environment or a talosctl.
 
@@ -98,10 +98,11 @@ impl TalosVersion {
         format!("v{}", self.release)
     }
 
-    /// The machine configuration contract, as `--talos-version` takes it: `v1.12`.
+    /// The machine configuration contract in the form of `--talos-version`: `v1.12`.
     ///
-    /// On main this lags: without a v1.15 tag `git describe` still says v1.14
-    /// (docs/talos-facts.md#versions), so callers that know better pass `v1.15.0-alpha.0`.
+    /// On main this lags: without a v1.15 tag `git describe` still prints v1.14
+    /// (docs/talos-facts.md#versions), so callers that know better pass
+    /// `v1.15.0-alpha.0`.
     pub fn contract(&self) -> String {
         format!("v{}", self.line())
     }
@@ -159,7 +160,7 @@ impl PartialOrd for TalosVersion {
 }
 
 impl fmt::Display for TalosVersion {
-    /// As `git describe --tag --always --dirty` prints it.
+    /// Formats like `git describe --tag --always --dirty`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "v{}", self.release)?;
         if let Some(sha) = &self.sha {

@@ -1,6 +1,6 @@
-//! Facts against recorded `--help` of real talosctl (testdata/help, made by
-//! record.sh there): what a line is said to have must be in its help, what it
-//! is said not to have must not.
+//! Compares facts with recorded `--help` of real talosctl (testdata/help, made by
+//! record.sh): flags that a line has must be in its help, flags that it does not have
+//! must not.
 
 use super::TalosVersion;
 use std::collections::BTreeSet;
