@@ -1,5 +1,5 @@
-//! What few bytes may claim much of, bounded: the inflated size bounds all
-//! else.
+//! Limits on results that few input bytes can make large. The inflated size limits
+//! everything else.
 
 use crate::error::{Error, Result};
 use crate::profile::{Profile, Span};
@@ -14,12 +14,12 @@ const FRAMES: u64 = 1 << 32;
 /// edges of a graph.
 pub(crate) const CALLS: usize = 1 << 24;
 
-/// Of names that a profile's own tables are unfolded to, for each byte of it, and
-/// in any case: a name may stand at every line, and a stack may name one location
-/// a thousand times.
+/// Bytes of names per byte of the profile to which its own tables may be expanded: a
+/// name may be used in every line, and a stack may contain one location a thousand
+/// times.
 const UNFOLDED: usize = 32;
 const SOME: usize = 64 << 20;
-/// Text of a report that nobody could read any more.
+/// Maximum bytes of a report's text.
 const MOST: usize = 2 << 30;
 /// Calls of a flame graph, times its sides.
 pub(crate) const CELLS: usize = 1 << 25;
@@ -28,7 +28,7 @@ pub(crate) const LABELS: usize = 1 << 23;
 /// Frames of stacks that are held by name.
 const STACKS: usize = 1 << 27;
 
-/// How much more may be put together of names.
+/// The bytes of names that may still be put together.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     left: usize,
@@ -57,7 +57,7 @@ impl Budget {
     }
 
     /// # Errors
-    /// Where there is no more.
+    /// The limit is exceeded.
     #[inline]
     pub fn take(&mut self, amount: usize) -> Result<()> {
         match self.left.checked_sub(amount) {
@@ -74,7 +74,7 @@ impl Budget {
 }
 
 /// # Errors
-/// A string that is no name.
+/// A string is too long for a name.
 pub(crate) fn check_texts(strings: &[Span]) -> Result<()> {
     match strings.iter().position(|span| span.len > TEXT) {
         None => Ok(()),
@@ -88,10 +88,10 @@ pub(crate) fn check_texts(strings: &[Span]) -> Result<()> {
     }
 }
 
-/// Of a profile that was so many bytes.
+/// Checks a profile whose file had `inflated` bytes.
 ///
 /// # Errors
-/// Stacks that unfold to more frames than any program runs through.
+/// Stacks that expand to more frames than any program has.
 pub(crate) fn check_frames(profile: &Profile, inflated: u64) -> Result<()> {
     let lines = |of: (u32, u32)| u64::from(of.1 - of.0);
     let widest = profile.locations.iter().map(|of| lines(of.lines)).max();

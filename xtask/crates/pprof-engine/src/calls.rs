@@ -1,4 +1,4 @@
-//! Calls between nodes: who calls whom, over what is not shown.
+//! Calls between nodes, across nodes that are not shown.
 
 use std::ops::Range;
 
@@ -25,24 +25,24 @@ pub type Edges = FxHashMap<(u32, u32), Edge>;
 /// No edge.
 const NONE: u32 = u32::MAX;
 
-/// What one frame of a location does to the walk from the root.
+/// The effect of one frame of a location on the walk from the root.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     node: u32,
-    /// The edge where the caller is in the same location, inlined there: it
-    /// is the same wherever the location occurs, so no map is asked.
+    /// The edge whose caller is inlined in the same location: it is the same in every
+    /// stack, so that no map is searched.
     inner: u32,
     wanted: bool,
     inline: bool,
 }
 
-/// What a location is to the walk, in a byte: most of a stack is passed
-/// without looking at its frames.
+/// The effect of a location on the walk, in a byte: most of a stack is passed without
+/// looking at its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// None of its frames is kept.
     Nothing,
-    /// May call, and is no callee that is wanted.
+    /// May be a caller, and is not a callee that is shown.
     Caller,
     /// Its steps decide.
     Callee,
@@ -226,7 +226,7 @@ fn sum(parts: &[Part]) -> Edges {
     for part in parts {
         for (pair, place) in &part.places {
             let of = part.edges[*place as usize];
-            // Inner edges of locations that no stack has are no calls.
+            // Inner edges of locations that no stack contains are not calls.
             if of.last != 0 {
                 let edge = edges.entry(*pair).or_insert(NEW);
                 edge.weight = edge.weight.wrapping_add(of.weight);

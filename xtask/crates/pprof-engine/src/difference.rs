@@ -1,6 +1,6 @@
-//! A difference whose samples are not put together: what its graph tells are
-//! sums, and the sums of the two are the two's sums. Merging millions of
-//! stacks to sum them at once after that would take most of the time.
+//! A difference without merged samples: its graph consists of sums, which can be
+//! computed from those of the two profiles. Merging millions of stacks only to sum them
+//! would take most of the time.
 
 use crate::error::Result;
 use crate::frames::Frames;
@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// As a profile.
+    /// Merges the two into a profile.
     ///
     /// # Errors
     /// Profiles of different kinds; malformed samples.
@@ -29,13 +29,12 @@ impl Difference {
         diff(self.profile, self.base, self.how, self.normalize)
     }
 
-    /// The graph, and a profile that is the difference but for its samples.
-    /// None where only the merged samples tell: what cancels out, what has to
-    /// be converted, what filters leave of it.
+    /// Returns the graph, and a profile that is the difference except for its samples.
+    /// None if the result depends on merged samples: when samples cancel out, units
+    /// must be converted, or filters apply.
     ///
     /// # Errors
-    /// Profiles of different kinds; malformed samples; a question that does
-    /// not fit.
+    /// Profiles of different kinds; malformed samples; a query that does not fit.
     pub fn graph(&self, query: &Query, calls: Calls) -> Result<Option<(Profile, Graph)>> {
         if self.how != Base::Compare || self.normalize || !is_plain(query) {
             return Ok(None);
@@ -68,7 +67,7 @@ impl Difference {
             };
             let (profile, view) = (sides[place], &views[place]);
             let (stacks, weights) = weigh_nodes(profile, view, weighing, &frames[place], nodes)?;
-            // What is negative could cancel out what is not.
+            // Negative values could cancel out positive ones.
             if stacks.negative || stacks.marks_base {
                 return Ok(None);
             }

@@ -19,7 +19,7 @@ pub(crate) struct Distinct {
     pub(crate) stacks: Vec<Stack>,
 }
 
-/// Where each stack is in the list.
+/// The index of each stack in the list.
 #[derive(Debug)]
 enum Places {
     /// By its place in the profile's own table.

@@ -13,7 +13,7 @@ pub enum Error {
     /// Well-formed, but it contradicts itself.
     #[error("{0}")]
     Invalid(String),
-    /// Something that is no profile was sent instead of one.
+    /// The bytes are something else than a profile.
     #[error("this is {what}, not a profile")]
     NotAProfile {
         what: &'static str,
@@ -40,5 +40,5 @@ impl Error {
     }
 }
 
-/// Of this crate.
+/// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

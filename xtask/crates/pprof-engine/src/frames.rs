@@ -1,5 +1,4 @@
-//! From locations to the nodes of a report: what is told apart is decided by
-//! the granularity.
+//! Maps locations to the nodes of a report, with the granularity of the query.
 
 use std::hash::Hash;
 
@@ -12,7 +11,7 @@ use crate::profile::{Location, Profile};
 use crate::query::{Granularity, Query};
 use crate::view::View;
 
-/// What a node is.
+/// The identity of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Info {
     pub name: String,
@@ -25,7 +24,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// As reports print it.
+    /// The name in reports.
     pub fn printable(&self) -> String {
         let mut parts = Vec::new();
         if self.address != 0 {
@@ -50,7 +49,7 @@ impl Info {
         parts.join(" ")
     }
 
-    /// The last word of pprof's ordering: its fields as Go prints them.
+    /// The last criterion of pprof's order: the fields as Go prints them.
     pub fn tie(&self) -> String {
         format!(
             "{{{}  {} {} {} {} {} {}}}",
@@ -131,7 +130,7 @@ impl Frames {
         }
     }
 
-    /// From now on the other's nodes are among ours, which have its infos too.
+    /// Merges the nodes of `other` into these, which then contain all of its infos.
     pub(crate) fn join(&mut self, other: &mut Self) {
         let ours = self.infos.iter().cloned().zip(0_u32..);
         let mut places: HashMap<Info, u32, FxBuildHasher> = ours.collect();
@@ -165,7 +164,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn intern(&mut self, info: Info) -> Result<u32> {
-        // Of what is known already too: it was put together all the same.
+        // Counted for known nodes too, whose text was put together as well.
         let text = info.name.len() + info.file.len() + info.object.len();
         self.budget.take(text)?;
         let next = u32::try_from(self.infos.len()).unwrap_or(u32::MAX);

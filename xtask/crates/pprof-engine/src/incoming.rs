@@ -1,10 +1,10 @@
-//! A profile summed while it inflates: what a merge of many nodes is. Its
-//! labels make many samples of few stacks, so each stack is kept once, and
-//! the samples as numbers beside it; their bytes are gone as soon as they
-//! have been read. One thread inflates, this one reads.
+//! Sums a profile while it inflates. In merged profiles of many nodes labels make many
+//! samples of few stacks, so each stack is kept once, with numbers for its samples; the
+//! bytes of a sample are dropped once they are read. One thread inflates, this one
+//! reads.
 //!
-//! Only what everybody writes goes this way. Whatever is unusual or wrong is
-//! left to the road of all profiles, which begins anew and says what it is.
+//! Only the usual encoding is read this way. For anything unusual or wrong the general
+//! reader starts again and reports errors.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -24,7 +24,7 @@ const HEAD: usize = 1 << 16;
 const AHEAD: usize = 4;
 /// More samples are not held as numbers, of which each has a few.
 const SAMPLES: usize = 1 << 22;
-/// More of either are no few.
+/// Maximum number of values, and of sets of labels, per sample.
 const WIDTH: usize = 16;
 const SETS: usize = 1 << 18;
 
@@ -47,8 +47,8 @@ pub(crate) struct Incoming {
     known_sets: Stretches,
 }
 
-/// Inflated bytes from `HEAD` on, so many; none where they cannot be had.
-/// On its way back, a buffer that has been read.
+/// Inflated bytes, and the offset in them at which new data begins; none when inflating
+/// failed. The buffer is sent back once it is read.
 type Chunk = Option<(Vec<u8>, usize)>;
 
 /// The profile that inflates out of `from`, if it has labels and nothing
@@ -62,7 +62,7 @@ pub(crate) fn summed(from: impl Read + Send, limits: Limits) -> Option<Incoming>
     })
 }
 
-/// What goes wrong here will go wrong again on the other road.
+/// Errors are not reported here: the general reader meets them again.
 fn inflate(mut from: impl Read, full: &SyncSender<Chunk>, used: &Receiver<Chunk>) {
     loop {
         let mut buffer = match used.try_recv() {
@@ -179,7 +179,7 @@ impl Incoming {
             of(stack),
         );
         table.places.push(place);
-        // One node's samples stand together.
+        // Samples of one node are consecutive.
         let last = table.labels.last().copied().filter(|last| {
             let span = self.sets[*last as usize];
             self.arena[span.start as usize..span.end()] == *of(labels)
@@ -208,8 +208,7 @@ fn keep(known: &mut Stretches, arena: &mut Vec<u8>, list: &mut Vec<Span>, bytes:
     place
 }
 
-/// Where the payload of the field at `at` begins and where it ends, if all of
-/// it is there.
+/// Start and end of the payload of the field at `at`, if it is complete.
 #[inline]
 fn field(window: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut payload = at;

@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::error::{Error, Result};
 use crate::incoming::{Incoming, summed};
 
-/// How much we are willing to hold.
+/// Limits on the size of a profile.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes of an inflated profile.
@@ -50,8 +50,8 @@ pub(crate) fn unwrap(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
             let decoder = flate2::bufread::MultiGzDecoder::new(&bytes[..]);
             read("gzip", decoder, hint, limits)
         }
-        // The four levels that zlib writes. A plain profile could begin so
-        // only with its doc_url before its sample types; nobody writes that.
+        // The four levels that zlib writes. A plain profile could begin with these
+        // bytes only if its doc_url came before its sample types, which no writer does.
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             let decoder = flate2::bufread::ZlibDecoder::new(&bytes[..]);
             read("zlib", decoder, 0, limits)
@@ -97,7 +97,7 @@ fn broken(format: &'static str, error: &dyn std::fmt::Display) -> Error {
     }
 }
 
-/// What a proxy or a wrong port sends instead is said to be that.
+/// Recognises what a proxy or a wrong port returns.
 pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
     let head = &bytes[..bytes.len().min(512)];
     let trimmed = head.trim_ascii_start();

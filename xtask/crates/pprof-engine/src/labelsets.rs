@@ -1,5 +1,5 @@
-//! What is asked of a sample's labels is asked once for each set of labels:
-//! many samples share few.
+//! Caches the result of a function of labels per set of labels: many samples share few
+//! sets.
 
 use crate::error::Result;
 use crate::profile::{Label, Profile};

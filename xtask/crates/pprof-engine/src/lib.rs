@@ -1,12 +1,11 @@
-//! Profiles in profile.proto, as Go's `net/http/pprof` and many others write
-//! them: read, sum, merge, write. What a large profile keeps waiting for is
-//! here, and compiled to run fast; what its answers look like is in the crate
-//! `pprof`, compiled to be there soon.
+//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them: read,
+//! sum, merge, write. This crate has the parts whose time grows with the profile, and
+//! is optimised; the crate `pprof` has the forms of the results, and compiles fast.
 //!
-//! Pure: bytes come in, values go out; no file, no network, no process.
+//! Pure: bytes in, values out; no file, no network, no process.
 //!
-//! Samples are read in place each time a question is asked, or summed by
-//! stack while they come in; nothing is built that no question needs.
+//! Samples are read in place for each query, or summed by stack while they inflate; no
+//! structure is built that a query does not need.
 
 mod bounds;
 mod calls;

@@ -1,6 +1,5 @@
-//! A profile as it is queried: tables built once, samples read in place from
-//! the inflated bytes each time a question is asked. Nothing is built that no
-//! question needs, so memory is the inflated size and little more.
+//! A profile for queries: tables are built once, samples are read in place from the
+//! inflated bytes for each query. Memory is the inflated size and little more.
 
 use std::borrow::Cow;
 
@@ -20,7 +19,7 @@ pub(crate) struct Span {
     pub(crate) len: u32,
 }
 
-/// What a value counts, such as `inuse_space` in `bytes`.
+/// The type and unit of a value, such as `inuse_space` in `bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ValueType {
     pub kind: Text,
@@ -78,16 +77,16 @@ pub struct Label {
     pub unit: Text,
 }
 
-/// Where the samples are.
+/// The samples of a profile.
 #[derive(Debug, Clone)]
 pub(crate) enum Samples {
-    /// As sent: where each message's length stands in `Profile::bytes`.
+    /// As encoded: for each message the span of its length in `Profile::bytes`.
     Wire(Vec<Span>),
     /// As merged.
     Table(crate::table::Table),
 }
 
-/// What stands at the top of a profile.
+/// The fields of a profile besides its tables.
 #[derive(Debug, Clone, Default)]
 pub struct Header {
     pub sample_types: Vec<ValueType>,
@@ -116,7 +115,7 @@ pub struct Profile {
     pub(crate) samples: Samples,
 }
 
-/// One sample; kept and filled anew to spare allocations.
+/// One sample; reused to save allocations.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     /// Places in `Profile::locations`, leaf first.
@@ -147,7 +146,7 @@ impl Profile {
         })
     }
 
-    /// A string of the table; what is no UTF-8 is replaced.
+    /// A string of the table, with invalid UTF-8 replaced.
     pub fn text(&self, text: Text) -> Cow<'_, str> {
         String::from_utf8_lossy(self.text_bytes(text))
     }
@@ -161,7 +160,7 @@ impl Profile {
         text
     }
 
-    /// The line at a place that a view tells.
+    /// The line at an index of a view.
     pub fn line(&self, place: u32) -> Line {
         self.lines[place as usize]
     }

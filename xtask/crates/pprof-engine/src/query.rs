@@ -1,10 +1,10 @@
-//! A question, in the words of `go tool pprof`.
+//! Queries, with the options of `go tool pprof`.
 
 use crate::error::{Error, Result};
 use crate::profile::Profile;
 use crate::stacks::Weighing;
 
-/// What frames are told apart by.
+/// The granularity of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Granularity {
     #[default]
@@ -50,10 +50,10 @@ pub struct Query {
     /// Percentages of what the filters leave.
     pub relative_percentages: bool,
     pub drop_negative: bool,
-    /// `minimum` chooses one that suits all values.
+    /// `minimum` selects one that suits all values.
     pub unit: String,
     pub divide_by: f64,
-    /// Keep frames that the profile itself says to drop.
+    /// Keep the frames that the profile itself marks as dropped.
     pub all_frames: bool,
 }
 
@@ -157,8 +157,8 @@ impl Profile {
         types.map(|of| self.text(of.kind).into_owned()).collect()
     }
 
-    /// The sample type that is meant: a name, a place, or the default, which
-    /// is the last unless the profile says otherwise.
+    /// The index of a sample type given by name or index; without one the default,
+    /// which is the last type unless the profile names another.
     ///
     /// # Errors
     /// A type that the profile does not have.
@@ -181,7 +181,7 @@ impl Profile {
             }
             return Ok(place);
         }
-        // Old profiles say `space` where new ones say `inuse_space`.
+        // Old profiles have `space` where new ones have `inuse_space`.
         let short = wanted.strip_prefix("inuse_").unwrap_or(wanted);
         let found = names
             .iter()

@@ -30,7 +30,7 @@ impl Stretches {
         }
     }
 
-    /// What the bytes are known by.
+    /// The value of these bytes, if known.
     #[inline]
     pub(crate) fn get(&self, buffer: &[u8], bytes: &[u8]) -> Option<u32> {
         let hash = hash(bytes);
@@ -40,8 +40,8 @@ impl Stretches {
         entry.map(|entry| entry.value)
     }
 
-    /// What a stretch of the buffer is known by; from now on `value` if it
-    /// was not known, which is told.
+    /// The value of a span of the buffer, or `value` from now on if it has none; and
+    /// whether it is new.
     #[inline]
     pub(crate) fn intern(&mut self, buffer: &[u8], span: Span, value: u32) -> (u32, bool) {
         let bytes = slice(buffer, span);

@@ -9,12 +9,12 @@ use crate::wire::put_varint;
 pub(crate) struct Table {
     /// Distinct stacks, as a sample's message has them.
     pub(crate) stacks: Vec<Span>,
-    /// Of each sample, in `stacks`.
+    /// Per sample, an index into `stacks`.
     pub(crate) places: Vec<u32>,
     /// `width` for each sample.
     pub(crate) values: Vec<i64>,
     pub(crate) width: usize,
-    /// Of each sample, in `label_sets`.
+    /// Per sample, an index into `label_sets`.
     pub(crate) labels: Vec<u32>,
     pub(crate) label_sets: Vec<Vec<Label>>,
 }
@@ -50,7 +50,7 @@ impl Table {
     }
 }
 
-/// Location ids as the field of a sample that they are; none is no field.
+/// Appends location ids as the field of a sample; no field for no ids.
 pub(crate) fn put_stack(out: &mut Vec<u8>, ids: &[u8]) {
     if !ids.is_empty() {
         out.push(crate::samples::PACKED_STACK);

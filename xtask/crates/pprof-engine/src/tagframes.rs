@@ -11,10 +11,10 @@ use crate::table::{Table, put_stack};
 use crate::unit;
 use crate::wire::put_varint;
 
-/// Ask of the profile, or of one with the frames that the question wants.
+/// Runs `ask` on the profile, or on a copy with the frames that the query adds.
 ///
 /// # Errors
-/// Malformed samples; what `ask` fails with.
+/// Malformed samples; errors of `ask`.
 pub fn with<T>(
     profile: &Profile,
     query: &Query,

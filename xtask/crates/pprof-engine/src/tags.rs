@@ -136,8 +136,8 @@ fn quantity(text: &str) -> Option<(i64, &str)> {
     (digits > 0 && letters).then(|| Some((number.parse().ok()?, unit)))?
 }
 
-/// The unit of each number label: the first that is told, else guessed from
-/// the key as pprof does.
+/// The unit of each numeric label: the first one in the profile, else guessed from the
+/// key as pprof does.
 ///
 /// # Errors
 /// Malformed samples.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 type Unit = (&'static str, &'static [&'static str], f64);
 
 struct Family {
-    /// Where the unit asked for is of another family.
+    /// The unit for values whose requested unit is of another family.
     default: (&'static str, f64),
     units: &'static [Unit],
 }
@@ -80,8 +80,8 @@ impl Family {
     }
 }
 
-/// A value in another unit, and that unit's name; the name is empty where it
-/// says nothing. `auto` and `minimum` choose one that reads well.
+/// A value in another unit, and the name of that unit; the name is empty if it adds
+/// nothing. `auto` and `minimum` select a readable one.
 pub fn scale<'a>(value: i64, from: &str, to: &'a str) -> (f64, Cow<'a, str>) {
     // The most negative value has no positive twin.
     if value < 0 && value != i64::MIN {

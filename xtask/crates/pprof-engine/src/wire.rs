@@ -1,6 +1,5 @@
-//! Protocol buffer fields, read in place. Every error tells its offset, and
-//! nothing is allocated: sizes that a sender claims are checked against what
-//! is there before they are believed.
+//! Reads fields of protocol buffers in place. Every error has its offset, and nothing
+//! is allocated: claimed sizes are checked against the available bytes first.
 
 use crate::error::{Error, Result};
 
@@ -117,8 +116,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number at `at`, or none where it breaks off or is too long: the reader
-/// then says so.
+/// A number at `at`; none if it is incomplete or too long, which the general reader
+/// reports.
 #[inline]
 pub(crate) fn quick(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let first = *bytes.get(*at)?;

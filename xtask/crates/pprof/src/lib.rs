@@ -1,12 +1,10 @@
-//! Profiles in profile.proto, as Go's `net/http/pprof` and many others write
-//! them, in the forms in which people read them: reports, flame graphs, other
-//! tools' formats; and Go's text forms, read as profiles. The words and the
-//! numbers are those of `go tool pprof`.
+//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them, in forms
+//! for people and other tools: reports, flame graphs, exports; and Go's text forms,
+//! read as profiles. Terms and numbers are those of `go tool pprof`.
 //!
-//! Reading, summing and merging is the crate `pprof-engine`, all of which is
-//! offered here too. The wall between them is there for the compiler: what
-//! runs over every sample is optimised, and what runs over a report's rows is
-//! not, since nobody would feel it but everybody would wait for it to compile.
+//! Reading, summing and merging is the crate `pprof-engine`, which is reexported here.
+//! They are two crates for the compiler: code that runs per sample is optimised, code
+//! that runs per row of a report is not, because that would only cost compile time.
 
 pub mod export;
 mod json;
@@ -22,18 +20,18 @@ pub use pprof_engine::{
 };
 pub use report::{Row, Top};
 
-/// Read a profile in whatever wrapping it comes, or one of Go's text forms.
+/// Reads a profile in any of the supported wrappings, or in one of Go's text forms.
 ///
 /// # Errors
-/// What is wrong and where; what it is if it is no profile.
+/// The problem and its place; for bytes of another kind, what they are.
 pub fn decode(bytes: Vec<u8>) -> Result<Profile> {
     decode_within(bytes, Limits::default())
 }
 
-/// As `decode`, with limits of one's own.
+/// Like [`decode`], with other limits.
 ///
 /// # Errors
-/// As `decode`.
+/// As for [`decode`].
 pub fn decode_within(mut bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
     if zstd::is_zstd(&bytes) {
         bytes = zstd::inflate(&bytes, limits)?;

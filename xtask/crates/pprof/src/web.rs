@@ -35,7 +35,7 @@ pub fn page(flame: &Flame, page: &Page<'_>) -> String {
         .replacen("<!--TITLE-->", &title, 1)
 }
 
-/// What the script of the page draws.
+/// The data that the script of the page draws.
 #[derive(Serialize)]
 struct Data<'a> {
     title: &'a str,

@@ -12,7 +12,7 @@ use crate::profile::{Profile, Samples, Span};
 use crate::wire::{Field, Reader, numbers, quick};
 use tables::{functions, header, location, mappings};
 
-/// Where each table's messages are.
+/// The spans of each table's messages.
 #[derive(Default)]
 struct Fields {
     types: Vec<Span>,
@@ -31,10 +31,10 @@ struct Fields {
 pub type FromText = fn(&[u8], Limits) -> Option<Result<Vec<u8>>>;
 
 impl Profile {
-    /// Read a profile in whatever wrapping it comes.
+    /// Reads a profile in any of the supported wrappings.
     ///
     /// # Errors
-    /// What is wrong and where; what it is if it is no profile.
+    /// The problem and its offset; for bytes of another kind, what they are.
     pub fn read(bytes: Vec<u8>, limits: Limits, from_text: FromText) -> Result<Self> {
         if let Some(incoming) = incoming(&bytes, limits)
             && let Some(profile) = from_incoming(incoming, limits)
@@ -51,7 +51,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Of inflated bytes.
+    /// Reads inflated bytes.
     fn from_proto(bytes: Vec<u8>, limits: Limits) -> Result<Self> {
         let fields = scan(&bytes, limits)?;
         let strings = fields.strings.len();
@@ -103,7 +103,7 @@ fn from_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
         ..
     } = incoming;
     let mut profile = Profile::from_proto(rest, limits).ok()?;
-    // What was written in an odd way is neither a type nor a sample there.
+    // Types and samples in an unusual encoding are missing there.
     if profile.header.sample_types.len() != table.width || profile.sample_count() > 0 {
         return None;
     }
@@ -114,7 +114,7 @@ fn from_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
     let mut locations = Vec::new();
     for stack in &mut table.stacks {
         *stack = moved(*stack);
-        // A location that is not there is told with its place in the file.
+        // An unknown location is an error with its offset in the file.
         locations.clear();
         profile.push_locations(*stack, &mut locations).ok()?;
     }
@@ -193,8 +193,8 @@ fn push_sample(samples: &mut Vec<Span>, start: usize, end: usize, limits: Limits
     Ok(())
 }
 
-/// Samples in a row: most of a large profile. What is wrong is left for the
-/// reader to say.
+/// Reads consecutive samples, which are most of a large profile. Errors are left to the
+/// general reader.
 fn samples(
     bytes: &[u8],
     reader: &mut Reader<'_>,

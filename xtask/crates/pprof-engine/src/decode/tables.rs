@@ -118,7 +118,7 @@ pub(super) fn location(
     };
     Ok(Location {
         id: values[1],
-        // As in pprof, a mapping that is not there is none.
+        // As in pprof, an unknown mapping counts as none.
         mapping: mappings.get(values[2]).unwrap_or(NO_MAPPING),
         address: values[3],
         lines: (first, u32::try_from(lines.len()).unwrap_or(u32::MAX)),
@@ -171,7 +171,7 @@ fn usual_location(message: &[u8], functions: &Ids, lines: &mut Vec<Line>) -> Opt
     })
 }
 
-/// The same of any message; what is wrong is told.
+/// Reads any form of the message, with errors.
 #[cold]
 fn any_location(
     bytes: &[u8],

@@ -2,13 +2,13 @@
 
 use super::{Builder, Call};
 
-/// The heaviest callee first, and how many were too small. Not by recursion:
-/// stacks may be deeper than ours.
+/// Flattens the tree, the heaviest callee first; also returns the number of calls that
+/// were too small. Iterative, because stacks may be very deep.
 pub(super) fn flatten(builder: &Builder, sides: usize, least: f64) -> (Vec<Call>, usize) {
     let totals = totals(builder, sides);
     let of = |place: usize| &totals[place * sides..(place + 1) * sides];
     let whole: Vec<u64> = of(0).iter().map(|value| value.unsigned_abs()).collect();
-    // What is large on any side is kept.
+    // A call that is large on any side is kept.
     #[allow(clippy::cast_precision_loss)] // a share of a drawing
     let is_kept = |place: usize| {
         let mut sides = of(place).iter().zip(&whole);
@@ -38,7 +38,7 @@ pub(super) fn flatten(builder: &Builder, sides: usize, least: f64) -> (Vec<Call>
     (calls, elided)
 }
 
-/// With all that each node calls: so many for each node.
+/// Totals of each node with its callees, `sides` per node.
 fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
     let mut totals = vec![0_i64; builder.nodes.len() * sides];
     for ((node, side), weight) in &builder.own {
@@ -58,10 +58,10 @@ fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
 
 /// The callees that are kept, caller by caller.
 struct Callees {
-    /// Where each caller's begin, and where the last one's end.
+    /// Start of each caller's callees, and the end of the last.
     starts: Vec<u32>,
     list: Vec<u32>,
-    /// Of each caller, how many are not kept.
+    /// Per caller, the number of callees that are dropped.
     dropped: Vec<u32>,
 }
 

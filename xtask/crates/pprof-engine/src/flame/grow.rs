@@ -55,7 +55,7 @@ pub(super) fn grow(
             } else {
                 profile.text(label).into_owned()
             };
-            // What does not fit goes to the last.
+            // Further values are added to the last side.
             if sides.len() < SIDES {
                 sides.push(text);
             }
@@ -69,7 +69,7 @@ pub(super) fn grow(
     Ok(())
 }
 
-/// The value of the label that tells sides apart; 0 without one.
+/// The value of the label that distinguishes sides; 0 without the label.
 fn value_of(profile: &Profile, labels: &[Label], key: &str) -> u32 {
     let mut labels = labels.iter();
     let label = labels.find(|label| profile.text_bytes(label.key) == key.as_bytes());
@@ -81,7 +81,7 @@ struct Leaves<'a> {
     profile: &'a Profile,
     view: &'a View,
     frames: &'a Frames,
-    /// Of the frames' nodes, in the tree.
+    /// Per node of the frames, its name in the tree.
     names: Vec<u32>,
     stacks: Stretches,
     /// For each of `stacks`; none where it is not wanted.
@@ -102,7 +102,7 @@ impl<'a> Leaves<'a> {
         }
     }
 
-    /// Where sample `index` ends, whose stack is this stretch or is apart.
+    /// The leaf of sample `index`, whose stack is at `span` or not contiguous.
     #[inline]
     fn of_sample(
         &mut self,

@@ -13,7 +13,7 @@ use crate::query::Query;
 use crate::tagframes;
 use grow::grow;
 
-/// Values of a label that are told apart; more would not fit on a page.
+/// Maximum number of sides; more would not fit on a page.
 const SIDES: usize = 64;
 
 /// A tree of calls, callers before callees, each caller's callees together.
@@ -21,7 +21,7 @@ const SIDES: usize = 64;
 pub struct Flame {
     pub sample_type: String,
     pub unit: String,
-    /// What is told apart: nodes, or profiles that are compared.
+    /// Names of the sides: nodes, or profiles that are compared.
     pub sides: Vec<String>,
     pub names: Vec<String>,
     /// The first is the root: everything.
@@ -37,7 +37,7 @@ pub struct Call {
     pub name: u32,
     /// Below the root.
     pub level: u32,
-    /// With all that it calls, for each side.
+    /// Per side, the value of the call with all of its callees.
     pub totals: Vec<i64>,
 }
 

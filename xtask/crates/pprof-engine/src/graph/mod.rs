@@ -44,7 +44,7 @@ fn mean(value: i64, divisor: i64) -> i64 {
 #[derive(Debug)]
 pub struct Graph {
     pub weights: Vec<Weight>,
-    /// What is shown, in order.
+    /// The nodes that are shown, in order.
     pub shown: Vec<u32>,
     /// Printable names of what is shown or called by it.
     pub names: Vec<String>,
@@ -86,8 +86,8 @@ impl Graph {
         Self::of_sides(&[side], weights, total, query, calls)
     }
 
-    /// Of weighed sides, of which all but the first count negative. The nodes
-    /// of all of them are those of the first.
+    /// Combines weighed sides, of which all but the first count negative. The nodes of
+    /// all sides are those of the first.
     ///
     /// # Errors
     /// Malformed samples.
@@ -131,7 +131,7 @@ impl Graph {
         };
         let mut edges = edges_of(sides, kept, &wanted)?;
         let least = self::cutoff(sum, edge_fraction);
-        // As in pprof, calls into what is not shown for weighing nothing stay.
+        // As in pprof, calls of nodes that are hidden for having no weight are kept.
         edges.retain(|(_, callee), edge| {
             !is_shown[*callee as usize] || edge.weight.wrapping_abs() >= least
         });

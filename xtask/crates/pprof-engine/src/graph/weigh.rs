@@ -1,4 +1,4 @@
-//! What each node weighs over all stacks.
+//! Sums the weight of each node over all stacks.
 
 use super::Weight;
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::profile::Profile;
 use crate::stacks::{Stacks, Weighing};
 use crate::view::View;
 
-/// A node's cumulative sum; what is touched for every frame stands together.
+/// The cumulative sum of a node; the fields that every frame uses are in one struct.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cum {
     weight: i64,
@@ -19,7 +19,7 @@ struct Cum {
 /// Sums of one part of the stacks.
 struct Weighed {
     cum: Vec<Cum>,
-    /// With divisor.
+    /// Value and divisor.
     flat: Vec<(i64, i64)>,
     stack: u32,
 }
@@ -82,7 +82,7 @@ pub fn weigh<'p>(
     weigh_nodes(profile, view, weighing, frames, frames.infos.len())
 }
 
-/// The same of nodes that are so many.
+/// Sums the weights of `count` nodes.
 pub(crate) fn weigh_nodes<'p>(
     profile: &'p Profile,
     view: &'p View,

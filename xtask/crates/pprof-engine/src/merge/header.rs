@@ -1,15 +1,15 @@
-//! What merged profiles have in common: sample types and units.
+//! The sample types and units that merged profiles have in common.
 
 use super::tables::Tables;
 use crate::error::{Error, Result};
 use crate::profile::{Header, Profile, Text, ValueType};
 use crate::unit;
 
-/// How the sources' columns become the result's.
+/// The mapping of the sources' columns to those of the result.
 pub(super) struct Plan {
     /// Kind and unit.
     pub(super) types: Vec<(String, String)>,
-    /// Of each source: where each type stands, and its factor.
+    /// Per source and type: the column in the source, and its factor.
     pub(super) columns: Vec<Vec<(usize, f64)>>,
     period_type: (String, String),
     default_sample_type: String,
@@ -102,8 +102,8 @@ fn period_type(sources: &[&Profile]) -> Result<Kind> {
     Ok(first)
 }
 
-/// As in pprof: a default that was dropped with its type gives way to the
-/// first type that is left.
+/// As in pprof, a default type that was dropped is replaced by the first remaining
+/// type.
 fn default_type(sources: &[&Profile], types: &[Kind]) -> String {
     for source in sources {
         let profile = *source;

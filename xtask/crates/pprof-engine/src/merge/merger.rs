@@ -32,7 +32,7 @@ pub(super) struct Merger {
 }
 
 impl Merger {
-    /// For so many sample types.
+    /// A merger for `width` sample types.
     pub(super) fn new(width: usize) -> Self {
         let mut merger = Self::default();
         merger.table.width = width;
@@ -40,8 +40,8 @@ impl Merger {
         merger
     }
 
-    /// `columns`: for each type kept, where it stands in the source and what
-    /// to multiply it with.
+    /// `columns` has, for each type of the result, its column in the source and the
+    /// factor.
     pub(super) fn add(&mut self, source: &Source, columns: &[(usize, f64)]) -> Result<()> {
         let profile = &source.profile;
         let mut places = tables::Places::new(profile);
@@ -57,7 +57,7 @@ impl Merger {
             })
             .collect();
         let ratios: Vec<f64> = columns.iter().map(|(_, r)| r * source.factor).collect();
-        // What its stacks have become, by their bytes there.
+        // The stack in the result for each stack of the source, by its bytes.
         let mut known = repeats(profile)?.then(Stretches::default);
         let mut sets = PerLabels::default();
         let mut sample = Sample::default();
@@ -169,7 +169,7 @@ impl Merger {
             .collect();
         set.retain(|label| added.iter().all(|added| added.key != label.key));
         set.extend_from_slice(added);
-        // The order of keys says nothing, that of one key's values does.
+        // The order of different keys has no meaning, that of one key's values has.
         set.sort_by_key(|label| (label.str == 0, label.key));
         if let Some(place) = self.label_sets.get(&set) {
             return *place;

@@ -19,7 +19,7 @@ pub struct Source {
     pub profile: Profile,
     /// -1 for a base.
     pub factor: f64,
-    /// Added to each sample, in place of what it says itself.
+    /// Labels that replace those of the same key in each sample.
     pub labels: Vec<(String, String)>,
 }
 
@@ -47,7 +47,7 @@ impl Profile {
     }
 }
 
-/// How a base is taken off.
+/// The way to subtract a base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
     /// Percentages of the difference; equal samples cancel out.
@@ -74,16 +74,16 @@ pub fn merge(sources: Vec<Source>) -> Result<Profile> {
     let zero = merger.has_zero();
     let profile = merger.finish(header)?;
     if zero {
-        // What cancelled out must not keep its locations alive.
+        // Locations are dropped if all of their samples cancelled out.
         return merge(vec![Source::new(profile)]);
     }
     Ok(profile)
 }
 
-/// The difference of two profiles.
+/// Returns the difference of two profiles.
 ///
 /// # Errors
-/// As `merge`.
+/// As for [`merge`].
 pub fn diff(profile: Profile, base: Profile, how: Base, normalize: bool) -> Result<Profile> {
     let mut source = Source::new(profile);
     let mut base = Source::new(base);
@@ -97,8 +97,8 @@ pub fn diff(profile: Profile, base: Profile, how: Base, normalize: bool) -> Resu
     merge(vec![source, base])
 }
 
-/// What a difference is but for its samples, and where each of its sample
-/// types stands in the two; none where values would have to be converted.
+/// The difference without its samples, and the columns of its sample types in the two
+/// profiles; none if values would have to be converted.
 pub(crate) fn head(
     profile: &Profile,
     base: &Profile,

@@ -26,11 +26,11 @@ pub(super) struct Tables {
     pub(super) locations: Vec<Location>,
     location_places: FxHashMap<LocationKey, u32>,
     pub(super) lines: Vec<Line>,
-    /// Offsets no longer fit; told when samples are added.
+    /// Offsets no longer fit; reported when samples are added.
     full: bool,
 }
 
-/// Where one source's entries went.
+/// The indices of one source's entries in the result.
 pub(super) struct Places {
     texts: Vec<u32>,
     functions: Vec<u32>,
@@ -75,7 +75,7 @@ impl Tables {
     /// Intern.
     pub(super) fn text(&mut self, text: &[u8]) -> Text {
         use std::hash::BuildHasher;
-        // Place 0 is the empty string, whoever asks first.
+        // Index 0 is the empty string, whichever text comes first.
         if self.strings.is_empty() && !text.is_empty() {
             self.text(b"");
         }

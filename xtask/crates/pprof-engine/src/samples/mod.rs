@@ -12,12 +12,12 @@ pub(crate) use shape::PACKED_STACK;
 /// A sample whose stack and labels have not been looked at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw {
-    /// The fields of the stack; none where they do not stand together.
+    /// The fields of the stack; none if they are not contiguous.
     pub(crate) stack: Option<Span>,
     pub(crate) labels: RawLabels,
 }
 
-/// Where a sample's labels are.
+/// The location of a sample's labels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RawLabels {
     /// The label fields.
@@ -29,7 +29,7 @@ pub(crate) enum RawLabels {
 }
 
 impl Profile {
-    /// How many samples it has, zero ones too.
+    /// The number of samples, including those with only zeros.
     pub fn sample_count(&self) -> usize {
         match &self.samples {
             Samples::Wire(spans) => spans.len(),
@@ -94,8 +94,8 @@ impl Profile {
         Ok(())
     }
 
-    /// A sample's values with their places, and where the rest is. A place
-    /// may be told twice, the last time with what counts.
+    /// Passes a sample's values with their indices to `value`, and returns the spans of
+    /// the rest. An index may come twice: the last value counts.
     #[inline]
     pub(crate) fn raw(&self, index: usize, mut value: impl FnMut(usize, i64)) -> Result<Raw> {
         let spans = match &self.samples {
@@ -119,7 +119,7 @@ impl Profile {
         }
     }
 
-    /// What is legal and nobody writes; what is wrong is told.
+    /// Reads encodings that are legal but unusual, with errors.
     #[cold]
     fn raw_slowly(&self, span: Span, mut value: impl FnMut(usize, i64)) -> Result<Raw> {
         let mut reader = Reader::new(&self.bytes, span.start as usize, span.end());
@@ -197,7 +197,7 @@ impl Profile {
         while let Some(field) = reader.field()? {
             if let Field::Bytes(3, start, end) = field {
                 let label = self.label(start, end)?;
-                // As in pprof, a label that says nothing is none.
+                // As in pprof, a label without a value is ignored.
                 if label.str != 0 || label.num != 0 || label.unit != 0 {
                     into.push(label);
                 }

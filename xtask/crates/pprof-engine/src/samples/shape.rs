@@ -14,7 +14,7 @@ const PACKED_VALUES: u8 = 0x12;
 const VALUE: u8 = 0x10;
 const LABEL: u8 = 0x1a;
 
-/// Fields of a kind that stand together.
+/// Consecutive fields of one kind.
 #[derive(Clone, Copy, Default)]
 struct Run {
     start: usize,
@@ -38,8 +38,8 @@ impl Run {
     }
 }
 
-/// A sample's message as everybody writes it, and how many values it has;
-/// none for any other. `offset` is where `bytes` stand.
+/// Reads a sample in the usual encoding, and counts its values; none for any other.
+/// `offset` is the position of `bytes`.
 #[inline]
 pub(crate) fn raw(
     bytes: &[u8],

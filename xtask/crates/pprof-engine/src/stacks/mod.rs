@@ -16,7 +16,7 @@ use crate::samples::RawLabels;
 use crate::table::Table;
 use crate::view::View;
 
-/// What a sample counts in a question.
+/// How the values of a sample are weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighing {
     /// Place of the value.
@@ -44,14 +44,14 @@ pub struct Stacks<'p> {
 
 /// One sample before its frames are looked at.
 struct Light {
-    /// None where the stack does not stand together.
+    /// None if the stack is not contiguous.
     span: Option<Span>,
     weight: i64,
     divisor: i64,
     is_base: bool,
 }
 
-/// What is asked of labels.
+/// The results that depend on labels.
 #[derive(Clone, Copy)]
 struct Judged {
     kept: bool,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::profile::{Profile, Sample};
 use crate::view::View;
 
-/// Who is told of each stack.
+/// The caller's function, as the state of a walk.
 struct Asking<'a>(&'a mut dyn FnMut(&[u32], i64));
 
 impl<'p> Stacks<'p> {
@@ -46,9 +46,9 @@ impl<'p> Stacks<'p> {
         Ok((stacks, states))
     }
 
-    /// Ask every stack that the filters leave, leaf first, with weight and
-    /// divisor. Many stacks are asked in parts at once: each part has a
-    /// `start` of its own, and gives it back to be summed by the caller.
+    /// Passes every stack that the filters keep to `each`, leaf first, with weight and
+    /// divisor. Many stacks are processed in parallel parts: each part has its own
+    /// `start` state, and the caller combines the results.
     ///
     /// # Errors
     /// Malformed samples.

@@ -29,7 +29,7 @@ const PRUNE_FROM: u8 = 64;
 pub struct View {
     /// Places in `Profile::lines` that are left.
     lines: Vec<u32>,
-    /// Of each location, in `lines`.
+    /// Per location, its range in `lines`.
     ranges: Vec<(u32, u32)>,
     flags: Vec<u8>,
     prunes: bool,
@@ -99,7 +99,7 @@ impl View {
         &self.lines[start as usize..end as usize]
     }
 
-    /// Whether samples must be asked for their labels.
+    /// Whether the result depends on the labels of samples.
     pub(crate) fn needs_labels(&self) -> bool {
         self.focus_tag.is_some() || self.ignore_tag.is_some()
     }

@@ -1,5 +1,5 @@
-//! Regular expressions against names: each function and mapping is asked
-//! once, however many locations it has.
+//! Matches regular expressions with names: once per function and mapping, however many
+//! locations have it.
 
 use regex::Regex;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::profile::Profile;
 use crate::query::Query;
 
-/// What an expression matches.
+/// The matches of an expression.
 pub(super) struct Matches {
     functions: Vec<bool>,
     mappings: Vec<bool>,
@@ -78,8 +78,8 @@ impl NameFilters {
         Ok(is_any.then_some(filters))
     }
 
-    /// What a location with these lines does to its stacks: `IGNORED`,
-    /// `FOCUSED` or nothing.
+    /// The effect of a location with these lines on its stacks: `IGNORED`, `FOCUSED` or
+    /// none.
     pub(super) fn flag(&self, profile: &Profile, lines: &[u32], mapping: u32) -> u8 {
         let matches = |of: &Matches| of.location(profile, lines, mapping);
         if self.ignore.as_ref().is_some_and(matches) {
@@ -92,8 +92,8 @@ impl NameFilters {
     }
 }
 
-/// Of each function, whether its simplified name is meant; nameless ones
-/// never are.
+/// Per function, whether its simplified name matches; functions without a name never
+/// do.
 pub(super) fn simplified(profile: &Profile, is_meant: impl Fn(&str) -> bool) -> Vec<bool> {
     let functions = profile.functions.iter();
     functions

@@ -1,4 +1,5 @@
-//! What the profile itself, or `prune_from`, takes off the leaves of stacks.
+//! Removes frames from the leaves of stacks, by the profile's own rules or by
+//! `prune_from`.
 
 use super::{PRUNE_FROM, PRUNED, PRUNED_BENEATH, View, compile, names};
 use crate::error::Result;
@@ -20,7 +21,7 @@ impl View {
         }
     }
 
-    /// What the profile itself says to leave out.
+    /// Applies the rules of the profile itself.
     pub(super) fn prune(&mut self, profile: &Profile) -> Result<()> {
         let drop = profile.text(profile.header.drop_frames);
         if drop.is_empty() {

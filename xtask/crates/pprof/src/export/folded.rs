@@ -11,12 +11,11 @@ use super::Tree;
 /// Bytes of all lines.
 const MOST: usize = 1 << 30;
 
-/// One line for each stack. Several sides are told apart by a first frame.
-/// A `;` within a name, as in Go's generic ones, becomes a `,`: it would be
-/// read as the next frame.
+/// One line per stack. With several sides the first frame is the side. A `;` within a
+/// name, as in Go's generic types, becomes a `,`: it would separate frames.
 ///
 /// # Errors
-/// More text than anybody reads: each line has all names of a stack.
+/// Too much text: each line has all names of a stack.
 pub fn folded(flame: &Flame) -> Result<String> {
     let mut out = String::new();
     let mut budget = Budget::new(MOST, "the text of all stacks");

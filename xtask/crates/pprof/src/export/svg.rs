@@ -1,5 +1,5 @@
-//! A flame graph as a picture: callers beneath their callees, to be put into
-//! a document. What it weighs is told where the pointer rests.
+//! A flame graph as a picture for documents, callers beneath their callees. The title
+//! of each box shows its weight.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ const ROW: f64 = 17.0;
 const MARGIN: f64 = 10.0;
 /// Above each side's graph.
 const HEAD: f64 = 26.0;
-/// Of one character, about.
+/// Approximate width of a character.
 const LETTER: f64 = 6.6;
 /// Narrower ones cannot be seen.
 const NARROWEST: f64 = 0.3;
@@ -61,7 +61,7 @@ fn draw(out: &mut String, flame: &Flame, side: &str, nodes: &[Node], total: i64,
     out.push_str("</text>\n");
     let scale = (WIDTH - 2.0 * MARGIN) / total.max(1) as f64;
     let bottom = top + side_height(nodes) - ROW;
-    // Where the next callee of each level begins.
+    // Start of the next callee per level.
     let mut ends: Vec<f64> = vec![MARGIN];
     for node in nodes {
         let level = node.level as usize;

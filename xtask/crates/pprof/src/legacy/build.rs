@@ -15,7 +15,7 @@ pub(super) struct Builder {
     addresses: FxHashMap<u64, u64>,
     places: FxHashMap<(u64, i64), u64>,
     samples: FxHashMap<(Vec<u64>, Vec<Label>), usize>,
-    /// Locations of which it is told that they have no name.
+    /// Locations whose name is known to be missing.
     pub(super) nameless: FxHashSet<u64>,
 }
 
@@ -83,7 +83,8 @@ impl Builder {
             Entry::Vacant(entry) => {
                 self.profile.location.push(Location {
                     id: next,
-                    // As in pprof: where no mapping is told, one has all.
+                    // As in pprof: without mappings, one mapping contains all
+                    // addresses.
                     mapping_id: u64::from(address != 0),
                     address,
                     ..Location::default()
@@ -133,7 +134,7 @@ impl Builder {
         self.addresses.get(&address).copied()
     }
 
-    /// The location of a place in the source whose address is not told.
+    /// The location of a place in the source without a known address.
     pub(super) fn place(&mut self, name: &str, file: &str, line: i64) -> u64 {
         let function_id = self.function(name, file);
         let next = self.profile.location.len() as u64 + 1;
@@ -199,10 +200,10 @@ impl Builder {
         }
     }
 
-    /// One of a kind: counted with those of the same stack and labels.
+    /// Adds 1 to the sample of the same stack and labels.
     ///
     /// # Errors
-    /// As `sample`.
+    /// As for [`Self::sample`].
     pub(super) fn count(&mut self, stack: Vec<u64>, label: Vec<Label>) -> Result<()> {
         let next = self.profile.sample.len();
         let place = *self

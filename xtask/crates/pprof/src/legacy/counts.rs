@@ -20,12 +20,12 @@ pub(super) enum Form {
         scaled: bool,
         allocs: bool,
     },
-    /// Of this type.
+    /// Counts of this type.
     Count(String),
     Contention,
 }
 
-/// How one line of numbers reads.
+/// The form of a line of numbers.
 struct Pattern(Regex);
 
 impl Pattern {
@@ -81,7 +81,7 @@ impl Form {
         let period: i64 = found[6].parse().unwrap_or(0);
         let differs = |now: usize, ever: usize| found[ever] != found[now] && &found[ever] != "0";
         let (period, scaled) = match &found[5] {
-            // Go tells twice its rate, for the sake of older tools.
+            // Go prints twice its rate, for the sake of older tools.
             "heap" => (period / 2, true),
             "heap_v2" | "heapz_v2" => (period, true),
             "heapprofile" => (1, false),
@@ -141,7 +141,7 @@ impl Form {
                 describe(&mut builder, comment, &named);
                 continue;
             }
-            // What follows is of memory maps, which Go does not write.
+            // The rest is memory maps, which Go does not write.
             if line.starts_with("---") || line.contains("MAPPED_LIBRARIES:") {
                 break;
             }
@@ -222,8 +222,7 @@ fn excerpt(line: &str) -> String {
     line.chars().take(60).collect()
 }
 
-/// A sample's chance of being taken is 1-exp(-size/rate): what was seen
-/// stands for so many.
+/// A sample's chance of being taken is 1-exp(-size/rate): returns the estimated totals.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
 fn scale(count: i64, bytes: i64, rate: i64) -> [i64; 2] {
     if count == 0 || bytes == 0 {
@@ -240,7 +239,7 @@ fn scale(count: i64, bytes: i64, rate: i64) -> [i64; 2] {
     ]
 }
 
-/// What a contention profile says of itself.
+/// The rates in the head of a contention profile.
 struct Rates {
     hertz: i64,
     period: i64,

@@ -1,5 +1,5 @@
-//! Goroutines with `debug=2`, as a panic prints them: state, how long they
-//! have waited and who created them become labels of a profile that counts.
+//! Goroutines of `debug=2`, in the format of a panic: state, time of waiting and
+//! creator become labels of a profile of counts.
 
 use super::Text;
 use super::build::Builder;

@@ -1,8 +1,7 @@
-//! What Go's handlers show in a browser: `debug=1` of all profiles and
-//! `debug=2` of goroutines. Text becomes a profile, so that every question
-//! can be asked of it. Numbers are those of `go tool pprof`
-//! (`profile/legacy_profile.go` of google/pprof), which reads addresses
-//! alone; ours takes the names beside them too.
+//! Text forms of Go's handlers: `debug=1` of all profiles and `debug=2` of goroutines.
+//! Text becomes a profile, so that all queries work on it. Numbers are those of `go
+//! tool pprof` (`profile/legacy_profile.go` of google/pprof), which only reads
+//! addresses; this reader also takes the names beside them.
 
 mod build;
 mod counts;
@@ -15,7 +14,7 @@ use prost::Message;
 /// So much of it shows whether it is text.
 const HEAD: usize = 256;
 
-/// A profile's bytes out of text; none if it is no such text.
+/// Converts text to an encoded profile; none for other input.
 pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
     if !is_text(&bytes[..bytes.len().min(HEAD)]) {
         return None;
@@ -32,7 +31,7 @@ pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
     Some(built.map(|builder| builder.finish().encode_to_vec()))
 }
 
-/// Lines as they are numbered for people; what is no UTF-8 is replaced.
+/// Lines numbered from 1, with invalid UTF-8 replaced.
 #[derive(Clone, Copy)]
 struct Text<'a>(&'a [u8]);
 

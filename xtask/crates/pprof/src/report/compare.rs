@@ -1,6 +1,6 @@
-//! Two profiles side by side, function by function, whatever was built in
-//! between: addresses and lines differ, names stay. Both are kept, brought to
-//! the same duration, and what sampling alone may have made is told.
+//! Compares two profiles by function, also of different builds: addresses and lines
+//! differ, names stay. Both are scaled to the same duration, and changes are marked
+//! that may be an effect of sampling.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,12 +18,11 @@ const ERRORS: f64 = 2.0;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     pub name: String,
-    /// Flat, or cumulative if that is asked for; scaled to the other's
-    /// duration.
+    /// Flat value, or cumulative with that order; scaled to the duration of the other.
     pub before: i64,
     pub after: i64,
-    /// Twice the standard error of the change; none where values were not
-    /// sampled, or not so that it can be told.
+    /// Twice the standard error of the change; none for values that are not sampled, or
+    /// whose rate is unknown.
     pub noise: Option<i64>,
 }
 
@@ -44,12 +43,12 @@ impl Compared {
 pub struct Comparison {
     pub sample_type: String,
     pub unit: String,
-    /// What the first side's values were multiplied with.
+    /// The factor of the first side's values.
     pub scale: f64,
     /// Nanoseconds, as recorded; 0 where unknown.
     pub durations: [i64; 2],
     pub total: Compared,
-    /// What changed, the largest change first.
+    /// The changed functions, the largest change first.
     pub rows: Vec<Compared>,
     pub warnings: Vec<String>,
 }
@@ -133,9 +132,9 @@ fn scale([before, after]: [i64; 2]) -> f64 {
     }
 }
 
-/// What one sample stands for. CPU time is sampled at a period, memory once
-/// for so many bytes; what is counted in full, as goroutines, has none, and
-/// of other kinds it is not told.
+/// The amount that one sample stands for: CPU time is sampled at a period, memory once
+/// per number of bytes. None for complete counts, such as goroutines, and for unknown
+/// kinds.
 #[allow(clippy::cast_precision_loss)] // a measure of error
 fn step(profile: &Profile, kind: &str, unit: &str) -> Option<f64> {
     let header = &profile.header;

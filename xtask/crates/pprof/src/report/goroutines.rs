@@ -1,7 +1,6 @@
-//! Goroutines as people read them: those that stand at the same place in the
-//! same state are one group, with the oldest wait and the count per node.
-//! States, waits and creators are labels: `debug=2` has them, profiles that
-//! have not are grouped by stack alone.
+//! Goroutines in groups of the same place and state, with the longest wait and the
+//! count per node. States, waits and creators are labels of `debug=2`; profiles without
+//! them are grouped by stack alone.
 
 use std::fmt::Write;
 
@@ -10,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::legacy::{CREATED_BY, STATE, WAIT};
 
-/// Nodes that are told apart, and counts of all groups on all of them.
+/// Maximum number of nodes, and of counts of all groups on all nodes.
 const NODES: usize = 1024;
 const CELLS: usize = 1 << 24;
 /// Frames shown of a group, unless nothing is to be trimmed.
@@ -20,7 +19,7 @@ const FRAMES: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Goroutines {
     pub total: i64,
-    /// Values of the label that tells nodes apart; one empty one without.
+    /// Values of the label that distinguishes nodes; one empty value without it.
     pub nodes: Vec<String>,
     pub groups: Vec<Group>,
     pub warnings: Vec<String>,
@@ -30,7 +29,7 @@ pub struct Goroutines {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Group {
     pub count: i64,
-    /// Empty where the profile does not tell.
+    /// Empty if the profile does not contain it.
     pub state: String,
     /// Minutes that the oldest has waited; 0 for less than one.
     pub wait: i64,
@@ -39,7 +38,7 @@ pub struct Group {
     pub counts: Vec<i64>,
     /// Names, innermost first, without the runtime's own.
     pub stack: Vec<String>,
-    /// Where in the source, for each of `stack`; may be empty.
+    /// Place in the source for each of `stack`; may be empty.
     pub places: Vec<String>,
 }
 
@@ -128,7 +127,8 @@ fn sort(found: &mut Goroutines) {
     });
 }
 
-/// Innermost first; the runtime's own at that end say only that it waits.
+/// Innermost first, without the runtime's own frames at that end, which only show that
+/// it waits.
 fn frames(
     profile: &Profile,
     view: &View,
@@ -183,8 +183,8 @@ impl Goroutines {
         })
     }
 
-    /// At most so many groups with their stacks, for people; long stacks are
-    /// cut if `trim` says so.
+    /// At most `groups` groups with their stacks, for people; long stacks are cut if
+    /// `trim` is set.
     pub fn text(&self, groups: usize, trim: bool) -> String {
         let mut text = format!(
             "{} goroutines in {} groups\n",
@@ -202,7 +202,7 @@ impl Goroutines {
 }
 
 impl Group {
-    /// More of them on a node, of which one has waited so long.
+    /// Adds `count` goroutines of a node, of which one has waited for `wait`.
     fn add(&mut self, count: i64, node: usize, wait: i64) {
         self.count = self.count.wrapping_add(count);
         self.wait = self.wait.max(wait);

@@ -35,11 +35,11 @@ pub struct NamedStacks {
     pub stacks: Vec<NamedStack>,
 }
 
-/// Weigh by group. `of` says to which group a function belongs, by its name
-/// and its file; of several in one stack the one nearest to the root counts.
+/// Sums weights by group. `of` returns the group of a function, by its name and file;
+/// of several in a stack the one nearest to the root counts.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples, a query that does not fit the profile.
 pub fn groups(
     profile: &Profile,
     query: &Query,
@@ -91,10 +91,10 @@ pub fn groups(
     })
 }
 
-/// All stacks by name.
+/// Returns all stacks by name.
 ///
 /// # Errors
-/// As `groups`.
+/// As for [`groups`].
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
     with_tag_frames(profile, query, |profile, query| {
         let measure = Measure::new(profile, query)?;

@@ -12,24 +12,23 @@ use super::{Out, Question, Text};
 
 /// Lines before the first and after the last that weigh something.
 const MARGIN: i64 = 5;
-/// A function longer than this is no function: what a profile says about
-/// lines must not make us print for ever.
+/// Maximum length of a function in lines, whatever lines a profile contains.
 const LONGEST: i64 = 100_000;
 
-/// The lines of a file that a profile names, or why there are none. Given by
-/// the caller, who knows where the sources are on this host.
+/// The lines of a file that a profile names, or the reason why they are missing. Given
+/// by the caller, who knows where the sources are.
 pub type ReadSource<'a> = &'a dyn Fn(&str) -> std::result::Result<Vec<String>, String>;
 
 /// A function in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routine {
     pub name: String,
-    /// As the profile names it; empty where it says none.
+    /// Path in the profile; empty if it has none.
     pub file: String,
     pub flat: i64,
     pub cum: i64,
     pub lines: Vec<SourceLine>,
-    /// Why there are no lines.
+    /// Why `lines` is empty.
     pub error: Option<String>,
 }
 
@@ -65,10 +64,10 @@ pub fn list(
     asked(profile, query, expression, source).map(|(listing, _)| listing)
 }
 
-/// The same as `go tool pprof` prints it.
+/// Returns [`list`] in the format of `go tool pprof`.
 ///
 /// # Errors
-/// As `list`.
+/// As for [`list`].
 pub fn list_text(
     profile: &Profile,
     query: &Query,
@@ -126,7 +125,7 @@ fn asked(
     expression: &str,
     source: ReadSource<'_>,
 ) -> Result<(Listing, f64)> {
-    // As in pprof: every line counts, trimmed is nothing.
+    // As in pprof: all lines count, nothing is trimmed.
     let query = Query {
         granularity: Granularity::Lines,
         showcolumns: false,
@@ -155,8 +154,8 @@ fn asked(
         }
         let mut routines = Vec::new();
         for (name, mut files) in found {
-            // Of a function without a file nothing more can be said, unless
-            // it has one elsewhere.
+            // Nothing more is known of a function without a file, unless it has one
+            // elsewhere.
             if files.len() > 1 {
                 files.remove("");
             }

@@ -26,7 +26,7 @@ pub use tags::{comments, tags};
 pub use traces::traces;
 pub use tree::{peek, tree};
 
-/// How a moment is written.
+/// The format of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeStyle {
     /// `2006-01-02 15:04:05 MST`
@@ -35,11 +35,11 @@ pub enum TimeStyle {
     Full,
 }
 
-/// A moment in nanoseconds since 1970 as people read it. Given by the
-/// caller, who knows the time zone.
+/// Formats nanoseconds since 1970 for people. Given by the caller, who knows the time
+/// zone.
 pub type FormatTime<'a> = &'a dyn Fn(i64, TimeStyle) -> String;
 
-/// A report's text, and what to tell beside it.
+/// A report's text, and its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     pub text: String,
@@ -63,7 +63,7 @@ pub struct Row {
 pub struct Top {
     pub sample_type: String,
     pub unit: String,
-    /// What percentages are of.
+    /// The value that is 100 %.
     pub total: i64,
     pub rows: Vec<Row>,
     pub warnings: Vec<String>,
@@ -79,10 +79,10 @@ pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
     })
 }
 
-/// The same of a difference; none where it must be merged to be told.
+/// Returns the top of a difference; none if it must be merged first.
 ///
 /// # Errors
-/// As `top`; profiles of different kinds.
+/// As for [`top`]; profiles of different kinds.
 pub fn difference_top(of: &Difference, query: &Query) -> Result<Option<Top>> {
     let told = of.graph(query, Calls::Inlined)?;
     told.map(|(head, graph)| {
@@ -140,20 +140,20 @@ fn rows(graph: &Graph) -> Vec<Row> {
         .collect()
 }
 
-/// `top` as text.
+/// Returns [`top`] as text.
 ///
 /// # Errors
-/// As `top`.
+/// As for [`top`].
 pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     asked(profile, query, |question, graph, warnings| {
         as_text(question, graph, warnings, time)
     })?
 }
 
-/// The same of a difference; none where it must be merged to be told.
+/// Returns the top of a difference as text; none if it must be merged first.
 ///
 /// # Errors
-/// As `difference_top`.
+/// As for [`difference_top`].
 pub fn difference_text(
     of: &Difference,
     query: &Query,

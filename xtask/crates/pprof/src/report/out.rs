@@ -1,5 +1,5 @@
-//! A report's text. A name may be a megabyte and stand at every line: what no
-//! profile of a program comes to is an error and not all of the memory.
+//! The text of a report, with a limit: a name may be a megabyte long and occur in every
+//! line.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub(crate) struct Out {
 }
 
 impl Out {
-    /// Of this profile.
+    /// An empty text for a report on `profile`.
     pub(crate) fn new(profile: &Profile) -> Self {
         Self {
             text: String::new(),
@@ -37,13 +37,13 @@ impl Out {
     }
 
     /// # Errors
-    /// Where there was too much: nothing more is taken.
+    /// The limit is exceeded: nothing more is added.
     pub(crate) fn check(&self) -> Result<()> {
         self.fits.clone()
     }
 
     /// # Errors
-    /// As `check`.
+    /// As for [`Self::check`].
     pub(crate) fn finish(self) -> Result<String> {
         self.fits.map(|()| self.text)
     }

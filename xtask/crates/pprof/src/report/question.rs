@@ -1,5 +1,5 @@
-//! What every report starts from: the value that is asked for, its units, and
-//! the head that tells what the profile is.
+//! The common beginning of all reports: the selected value, its units, and the head
+//! that describes the profile.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use pprof_engine::{
 
 use super::{FormatTime, TimeStyle};
 
-/// What every report starts from.
+/// The common part of all reports.
 pub(crate) struct Question<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) query: &'a Query,
     pub(crate) weighing: Weighing,
-    /// Of the sample type.
+    /// Unit of the sample type.
     pub(crate) unit: String,
     pub(super) kind: String,
 }
@@ -38,7 +38,7 @@ impl<'a> Question<'a> {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
     pub(crate) fn divided(&self, value: i64) -> i64 {
         let ratio = self.ratio();
-        // What divides by one or by a negative is left alone, as in pprof.
+        // As in pprof, dividing by one or by a negative number changes nothing.
         if ratio <= 0.0 || (ratio - 1.0).abs() < f64::EPSILON {
             return value;
         }
@@ -49,8 +49,8 @@ impl<'a> Question<'a> {
         unit::label(self.divided(value), &self.unit, to)
     }
 
-    /// One unit for the whole report: that of the smallest value, or one that
-    /// shows it as a hundredth.
+    /// The unit for the whole report: that of the smallest value, or one in which it is
+    /// at least a hundredth.
     pub(super) fn output_unit(&self, graph: &Graph) -> String {
         if self.query.unit != "minimum" || graph.shown.is_empty() {
             return self.query.unit.clone();
@@ -86,7 +86,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// What the profile is.
+    /// The lines that describe the profile.
     pub(crate) fn head(&self, total: i64, to: &str, time: FormatTime<'_>) -> String {
         let profile = self.profile;
         let header = &profile.header;

@@ -12,7 +12,7 @@ use super::{FormatTime, Out, Text, TimeStyle};
 /// # Errors
 /// Malformed samples, filters that do not compile.
 pub fn raw(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
-    // Addresses are what raw tells apart: nothing is folded or left out.
+    // Addresses are distinguished: nothing is folded or left out.
     with_tag_frames(profile, query, |profile, query| {
         tables(profile, query, time)
     })

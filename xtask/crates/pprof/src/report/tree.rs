@@ -30,10 +30,10 @@ pub fn tree(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Te
     print(profile, &query, None, time)
 }
 
-/// Nodes whose name matches, nothing trimmed.
+/// Nodes whose name matches, without trimming.
 ///
 /// # Errors
-/// As `tree`; an expression that matches nothing.
+/// As for [`tree`]; an expression without a match.
 pub fn peek(
     profile: &Profile,
     query: &Query,
@@ -158,7 +158,7 @@ fn sides(graph: &Graph) -> (Sides, Sides) {
     for side in into.iter_mut().chain(&mut out_of) {
         side.sort_by(|(left, l), (right, r)| {
             let names = (&graph.names[*left as usize], &graph.names[*right as usize]);
-            // As in pprof, sizes decide only where the values differ.
+            // As in pprof, absolute values decide, and values break ties.
             (r.weight.wrapping_abs().cmp(&l.weight.wrapping_abs()))
                 .then_with(|| names.0.cmp(names.1))
                 .then_with(|| left.cmp(right))
