@@ -475,7 +475,7 @@ fn secrets_are_neither_shown_nor_recorded() {
     std::fs::remove_file(dir.join("out")).unwrap();
     let (code, said) = of("sh", &["plan.sh"]);
     assert!(
-        code != Some(0) && said.contains("KEY: has to be set"),
+        code != Some(0) && said.contains("KEY: must be set"),
         "{said}"
     );
     let given = [

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use talos::network::Cidr;
 
 use crate::app::App;
-use foundation::ctx::relay::Relaying;
+use foundation::ctx::relay::RelaySpec;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
 use foundation::run;
@@ -92,9 +92,9 @@ pub(crate) fn relay(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Resu
     Ok(0)
 }
 
-fn relaying(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<Relaying> {
+fn relaying(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<RelaySpec> {
     let cidr = Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Relaying {
+    Ok(RelaySpec {
         state_dir,
         cidr,
         ports,

@@ -463,7 +463,7 @@ fn names_that_are_paths(stage: &Stage) {
             usual(asked)
         });
         let outcome = run(stage, &["registry", "ls"]);
-        outcome.with(3).says("impossible name").is_plain();
+        outcome.with(3).says("invalid name").is_plain();
         let outcome = run(stage, &["registry", "prune"]);
         outcome.with(3);
         nothing_happened(stage, &registry, &outcome);

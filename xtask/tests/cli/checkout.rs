@@ -166,7 +166,8 @@ fn a_checkout_that_does_not_say_its_version_is_exit_3() {
     let said = run(command.env("GIT_CEILING_DIRECTORIES", &home.root));
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("cannot tell which Talos") && said.stderr.contains("git fetch --tags"),
+        said.stderr.contains("cannot determine the Talos version")
+            && said.stderr.contains("git fetch --tags"),
         "{}",
         said.stderr
     );

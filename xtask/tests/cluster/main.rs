@@ -197,7 +197,7 @@ fn a_qemu_that_dies_at_once_is_a_failure_with_the_consoles_words() {
         ],
     );
     assert!(
-        stderr.contains("died while the cluster came up"),
+        stderr.contains("died while the cluster was starting"),
         "{stderr}"
     );
     assert!(

@@ -134,7 +134,7 @@ pub(crate) fn cluster(home: &Home) -> (Resource, Utf8PathBuf) {
 
 /// Names on the ledger.
 pub(crate) fn ledger(home: &Home) -> Vec<String> {
-    let entries = Ledger::of(&home.state()).live().unwrap().into_iter();
+    let entries = Ledger::in_dir(&home.state()).live().unwrap().into_iter();
     entries
         .map(|entry| match entry.resource {
             Resource::Cluster { name, .. } => name,

@@ -217,7 +217,7 @@ fn an_option_with_a_value_does_not_name_the_record() {
 #[test]
 fn an_unreadable_ledger_hides_nothing_by_accident() {
     let home = Home::new();
-    assert!(Ledger::of(&home.state()).live().unwrap().is_empty());
+    assert!(Ledger::in_dir(&home.state()).live().unwrap().is_empty());
     home.write(
         ".local/state/talos-xtask/ledger.jsonl",
         "\u{0}\u{0}not json\n{}\n[]\n",

@@ -40,10 +40,10 @@ fn ledger(c: &mut Criterion) {
     }
     let path = root.join("ledger.jsonl");
     foundation::record::files::replace(&path, lines.as_bytes(), 0o600).unwrap();
-    let ledger = Ledger::of(root);
+    let ledger = Ledger::in_dir(root);
     assert_eq!(ledger.live().unwrap().len(), 4);
     c.bench_function("ledger/read 4000 lines", |b| b.iter(|| ledger.live()));
-    let other = Ledger::of(&root.join("other"));
+    let other = Ledger::in_dir(&root.join("other"));
     c.bench_function("ledger/append and sync", |b| {
         b.iter(|| other.append(&entry(Op::Intend, 1)).unwrap());
     });

@@ -1,5 +1,5 @@
-//! What a user meets when something goes wrong: what failed, why, and the
-//! command to type next. Must not print or exit; `main` does.
+//! Errors as users see them: what failed, its causes, and a hint with the next
+//! command. Nothing here prints or exits; `main` does.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::ui::text::hanging;
 pub enum Exit {
     /// Checks or tests failed.
     Checks,
-    /// The command line cannot be meant.
+    /// A usage error, or a question without a terminal to ask on.
     Usage,
-    /// The host or the checkout lacks something.
+    /// The host or the checkout is not ready.
     HostNotReady,
     /// A step of the plan failed.
     Step,
@@ -20,7 +20,7 @@ pub enum Exit {
     NodeDied,
     /// A deadline passed.
     Deadline,
-    /// Ctrl-C, or SIGTERM.
+    /// Ctrl-C or SIGTERM.
     Interrupted,
     /// A child's own code, passed through.
     Child(u8),
@@ -79,7 +79,7 @@ impl Failure {
         Self::new(Exit::Step, what)
     }
 
-    /// What failed and why, without the hint.
+    /// What failed and its causes in one line, without the hint.
     pub fn in_one_line(&self) -> String {
         let words: Vec<&str> = std::iter::once(self.what.as_str())
             .chain(self.causes.iter().map(String::as_str))
@@ -108,7 +108,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name with a newline in it must not make up a cause or a hint.
+        // A name that contains a newline must not look like a cause or a hint.
         f.write_str(&hanging(&self.what, "error: ".len()))?;
         for cause in &self.causes {
             write!(f, "\n  cause: {}", hanging(cause, "  cause: ".len()))?;
@@ -125,7 +125,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Attach what was being tried to a lower-level error.
+/// Adds what was attempted to a lower-level error.
 pub trait Because<T> {
     /// # Errors
     /// The `Failure` built from `what` with the original error as its cause.

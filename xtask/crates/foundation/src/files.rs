@@ -1,6 +1,6 @@
-//! Files that others may have put in place of what we look for. A path is
-//! opened without waiting, and only a regular file of a sane size is read; all
-//! else is an error, so that nobody takes "cannot be read" for "is not there".
+//! Reads files that another user may have replaced. A path is opened without
+//! blocking, and only a regular file of limited size is read. Everything else
+//! is an error, so that an unreadable file is never mistaken for a missing one.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -27,18 +27,19 @@ pub(crate) const FOLDER: OFlags = OFlags::DIRECTORY
 /// by hand or in one go.
 pub const SMALL: u64 = 1 << 20;
 
-/// Makefiles, state files, kubeconfigs, records: text that grows with its use.
+/// Limit for Makefiles, state files, kubeconfigs and records, which grow with
+/// use.
 pub const MEDIUM: u64 = 16 << 20;
 
-/// Event streams, logs and ledgers that are read whole.
+/// Limit for event streams, logs and ledgers that are read whole.
 pub const LARGE: u64 = 256 << 20;
 
-/// All of a regular file of at most `limit` bytes; `None` only where nothing
-/// is at this path.
+/// Returns the contents of a regular file of at most `limit` bytes, or `None`
+/// if the path does not exist.
 ///
 /// # Errors
-/// The system's; and for what is not a regular file, for a link to nowhere and
-/// for more than `limit` bytes.
+/// I/O errors; also if the path is not a regular file, is a dangling link, or
+/// the file is larger than `limit` bytes.
 pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let Some(file) = open(path)? else {
         return Ok(None);
@@ -46,10 +47,10 @@ pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
     read_all(&file, limit).map(Some)
 }
 
-/// As [`read`], for text.
+/// Like [`read`], as text.
 ///
 /// # Errors
-/// As for [`read`], and where the bytes are not UTF-8.
+/// Those of [`read`]; also if the file is not UTF-8.
 pub fn read_text(path: &Utf8Path, limit: u64) -> Result<Option<String>> {
     let Some(bytes) = read(path, limit)? else {
         return Ok(None);
@@ -59,21 +60,21 @@ pub fn read_text(path: &Utf8Path, limit: u64) -> Result<Option<String>> {
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// As [`read_text`], with the error as users see it.
+/// Like [`read_text`], with a `Failure` that names the file.
 ///
 /// # Errors
-/// Those of [`read_text`], and the file that they are of.
+/// Those of [`read_text`], as exit code 3.
 pub fn text(path: &Utf8Path, limit: u64) -> crate::failure::Result<Option<String>> {
     read_text(path, limit)
         .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))
 }
 
-/// The rest of an open file, of at most `limit` bytes.
+/// Returns the rest of an open file, at most `limit` bytes.
 ///
 /// # Errors
-/// The system's, and for more than `limit` bytes.
+/// I/O errors; also if the file is larger than `limit` bytes.
 pub fn read_all(file: &File, limit: u64) -> Result<Vec<u8>> {
-    // Files of the kernel say 0.
+    // Files in /proc and /sys report a length of 0.
     let size = file.metadata()?.len();
     if size > limit {
         return Err(too_large(limit));
@@ -86,12 +87,12 @@ pub fn read_all(file: &File, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A regular file, to read parts of it; `None` only where nothing is at this path.
+/// Opens a regular file for reading; `None` if the path does not exist.
 ///
 /// # Errors
-/// The system's; and for what is not a regular file and for a link to nowhere.
+/// I/O errors; also if the path is not a regular file or is a dangling link.
 pub fn open(path: &Utf8Path) -> Result<Option<File>> {
-    // Opening a device may already do something, so it is looked at before.
+    // Opening a device may have an effect, so check the type first.
     match std::fs::metadata(path) {
         Ok(metadata) => must_be_regular(&metadata)?,
         Err(error) => return absent(path, error),
@@ -105,11 +106,12 @@ pub fn open(path: &Utf8Path) -> Result<Option<File>> {
     }
 }
 
-/// Names in a folder that talosctl or a CNI plugin writes to; none where there is no
-/// such folder. What is not UTF-8 is nothing of theirs.
+/// Returns the names in a folder that talosctl or a CNI plugin writes to; empty if
+/// the folder does not exist. Names that are not UTF-8 are skipped: talosctl and the
+/// plugins never write one.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn names_in(dir: &Utf8Path) -> Result<Vec<String>> {
     let entries = match dir.read_dir_utf8() {
         Ok(entries) => entries,
@@ -129,11 +131,12 @@ pub fn names_in(dir: &Utf8Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Open a file of our own for more than reading. Where its name is a link, or
-/// where another name leads to it, it is somebody else's trap and not ours.
+/// Opens a file that this program owns for writing. A symbolic or hard link is
+/// refused: another user may have placed it to redirect the write.
 ///
 /// # Errors
-/// The system's; `ELOOP` for a link; and for what is not a regular file.
+/// I/O errors; `ELOOP` for a symbolic link; also if it is not a regular file or
+/// has a second name.
 pub fn open_own(path: &Utf8Path, options: &mut OpenOptions) -> Result<File> {
     let file = options
         .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY))
@@ -155,12 +158,12 @@ fn reading() -> OpenOptions {
     options
 }
 
-/// As the standard library wants them; it adds `O_CLOEXEC`.
+/// In the type that the standard library expects; it adds `O_CLOEXEC`.
 fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// `None` where nothing is at the path, not even a link to nowhere.
+/// Returns `None` if the path does not exist, not even as a dangling link.
 fn absent(path: &Utf8Path, error: Error) -> Result<Option<File>> {
     if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
         return Err(error);
@@ -214,7 +217,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, path.as_std_path(), kind, mode, 0).unwrap();
     }
 
-    /// What a reader is told, by any of the ways to read.
+    /// The errors of all functions that read.
     fn refusal(path: &Utf8Path) -> String {
         let said = read(path, SMALL).unwrap_err().to_string();
         assert_eq!(read_text(path, SMALL).unwrap_err().to_string(), said);
@@ -266,7 +269,7 @@ mod tests {
         std::fs::write(root.join("file"), "12345").unwrap();
         assert_eq!(read(&root.join("file"), 5).unwrap().unwrap(), b"12345");
         read(&root.join("file"), 4).unwrap_err();
-        // The kernel's own files say that they are empty.
+        // Files in /proc report a length of 0.
         let own = Utf8Path::new("/proc/self/status");
         if own.exists() {
             assert!(!read(own, SMALL).unwrap().unwrap().is_empty());

@@ -1,9 +1,10 @@
-//! What every command stands on, one way through: `ctx` (read-only probes) →
-//! `plan` (steps as data) → `run` (executes) and `record` (remembers) → `ui`.
+//! The layers below every command, in the order of the data flow: `ctx`
+//! (read-only probes), `plan` (steps as data), `run` (executes steps), `record`
+//! (ledger and run records), `ui` (output).
 
 #![cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, reason = "what only commands that need Linux use")
+    allow(dead_code, reason = "used only by commands that need Linux")
 )]
 
 pub mod ctx;

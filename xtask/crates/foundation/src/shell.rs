@@ -1,16 +1,16 @@
-//! Words as a shell reads them: what we print to be typed or run must be one
-//! word, and safe to print.
+//! Shell quoting. A value in a printed command must be one word for any shell,
+//! and safe to show on a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::ui::text::is_hidden;
 
-/// One word for any shell. Characters that a terminal would obey are written
-/// by `printf`, so that the line can be shown and copied, and means the same.
+/// Quotes one word for any shell. Control characters are written as a `printf`
+/// call, so that the line can be shown and copied without changing its meaning.
 pub fn quote(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
-    // To zsh `=ls` is the path of ls.
+    // zsh expands `=ls` to the path of ls.
     if !word.is_empty() && word.chars().all(plain) && !word.starts_with('=') {
         return Cow::Borrowed(word);
     }
@@ -39,7 +39,7 @@ pub fn quote(word: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Several words.
+/// Quotes and joins words.
 pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     let quoted = words
         .into_iter()
@@ -47,8 +47,8 @@ pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// A newline stays as it is: the shell would cut it off behind what `printf`
-/// writes, and between quotes it is safe.
+/// Newlines and tabs are safe between quotes; a command substitution would drop
+/// a newline at the end of `printf`'s output.
 fn is_unshown(c: char) -> bool {
     is_hidden(c) && !matches!(c, '\n' | '\t')
 }

@@ -1,6 +1,6 @@
-//! Commands that are printed to be typed: the tool as it was started, the
-//! options that were given and are meant for the next command too, and every
-//! word quoted. What is typed as printed must mean what was meant.
+//! Commands that are printed for the user to type. They start this program the
+//! same way as it was started, repeat the options that also apply to the next
+//! command, and quote every word.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use crate::shell::quote;
 
 /// A command line of this program: `typed!("cluster up --cidr {}", free)`. The
-/// literal holds the subcommand and its options; each `{}` becomes one word, or
-/// the end of one. `--lab`, `-C` and `--name` are added by themselves.
+/// literal contains the subcommand and its options; each `{}` becomes one word,
+/// or the end of one. `--lab`, `-C` and `--name` are added automatically.
 #[macro_export]
 macro_rules! typed {
     ($pattern:literal $(, $value:expr)* $(,)?) => {
@@ -17,8 +17,8 @@ macro_rules! typed {
     };
 }
 
-/// A command line of another program: `program!("docker logs {}", name)`. What
-/// the lab has of its own is asked inside of it.
+/// A command line of another program: `program!("docker logs {}", name)`.
+/// Programs that work on the lab's own resources run inside the lab.
 #[macro_export]
 macro_rules! program {
     ($pattern:literal $(, $value:expr)* $(,)?) => {
@@ -26,9 +26,9 @@ macro_rules! program {
     };
 }
 
-/// What a `{}` stands for.
+/// The value of a `{}`.
 pub trait Value {
-    /// As the program gets it; each is quoted.
+    /// Returns the unquoted words; each is quoted separately.
     fn words(&self) -> Vec<String>;
 }
 
@@ -54,26 +54,26 @@ impl Value for Words {
     }
 }
 
-/// Where this program runs, as far as the next command must know.
+/// Where this program runs, as far as it matters for the next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lab {
     #[default]
     Outside,
-    /// By `--lab`: the next command needs it too.
+    /// In the lab by `--lab`: the next command needs it too.
     ByOption,
-    /// In a shell inside, where `--lab` is refused.
+    /// In a shell inside the lab, where `--lab` is refused.
     Shell,
 }
 
 /// How this program was started.
 #[derive(Debug, Clone)]
 pub struct Started {
-    /// What starts it, in words for a shell.
+    /// The command that starts it, quoted for a shell.
     pub tool: String,
     pub lab: Lab,
     /// `-C`.
     pub talos_dir: Option<String>,
-    /// `--name`: the cluster.
+    /// `--name`, the cluster.
     pub name: Option<String>,
     /// Whether the subcommand that these words begin with takes `--name`.
     pub takes_name: fn(&[&str]) -> bool,
@@ -92,12 +92,13 @@ impl Default for Started {
 }
 
 const BY_CARGO: &str = "cargo xtask";
-/// What starts this program, handed on into the lab.
+/// The variable that passes the start command into the lab.
 pub const TOOL: &str = "XTASK_TYPED_AS";
-/// Stands for the tool and its options in what a helper says: it knows neither,
-/// and whoever started it does. A noncharacter, which no text may have.
+/// The placeholder for the start command and its options in messages of a
+/// helper: only its caller knows them. A noncharacter, which valid text does
+/// not contain.
 const CALLER: &str = "\u{fdd1}";
-/// Programs that speak with what the lab has of its own.
+/// Programs that work on the lab's own resources.
 const OF_THE_LAB: [&str; 7] = [
     "docker",
     "talosctl",
@@ -110,12 +111,13 @@ const OF_THE_LAB: [&str; 7] = [
 
 static STARTED: OnceLock<Started> = OnceLock::new();
 
-/// Said once, before anything is printed.
+/// Sets the values once, before anything is printed.
 pub fn remember(started: Started) {
     let _ = STARTED.set(started);
 }
 
-/// For a helper, whose failures somebody else shows by [`by_caller`].
+/// For a helper, whose failures are printed by its caller through
+/// [`by_caller`].
 pub fn remember_helper() {
     remember(Started {
         tool: CALLER.to_owned(),
@@ -123,7 +125,7 @@ pub fn remember_helper() {
     });
 }
 
-/// What a helper said, with our own tool and options in it.
+/// Fills the start command and the options into a message of a helper.
 pub fn by_caller(text: &str) -> String {
     let started = started();
     let mut pieces = text.split(CALLER);
@@ -142,13 +144,13 @@ fn started() -> &'static Started {
     STARTED.get_or_init(Started::default)
 }
 
-/// What starts this program, in words for a shell.
+/// The command that starts this program, quoted for a shell.
 pub fn tool() -> &'static str {
     &started().tool
 }
 
-/// The tool as it was started, from the environment and the first word of the
-/// command line.
+/// Determines how this program was started, from the environment and the first
+/// word of the command line.
 pub fn tool_of(handed_on: Option<String>, package: Option<&str>, first: Option<&str>) -> String {
     match (handed_on, package, first) {
         (Some(tool), ..) if !tool.is_empty() => tool,
@@ -172,7 +174,7 @@ impl Started {
         self.filled(fill(pattern, values))
     }
 
-    /// The tool and the words, with the options that were given.
+    /// The start command and the words, with the options that were given.
     fn filled(&self, mut words: Vec<Word>) -> String {
         let asks_for_lab = words.first().is_some_and(|word| word.text == "--lab");
         if asks_for_lab {
@@ -218,16 +220,16 @@ impl Started {
     }
 }
 
-/// A word as a program gets it, and as a shell reads it.
+/// A word, unquoted and quoted.
 struct Word {
     text: String,
     quoted: String,
-    /// Wholly from outside.
+    /// The whole word is a value.
     foreign: bool,
 }
 
 impl Word {
-    /// From outside, and like an option.
+    /// A value that looks like an option.
     fn has_dash(&self) -> bool {
         self.foreign && self.text.starts_with('-')
     }
@@ -245,7 +247,7 @@ impl Word {
     }
 }
 
-/// Only what is filled in is quoted: the pattern is ours.
+/// Only the values are quoted: the pattern is a literal.
 fn fill(pattern: &str, values: &[&dyn Value]) -> Vec<Word> {
     let mut values = values.iter().map(|value| value.words());
     let mut words = Vec::new();
@@ -270,14 +272,14 @@ fn fill(pattern: &str, values: &[&dyn Value]) -> Vec<Word> {
     words
 }
 
-/// Whether no option of ours can follow from `at` on: behind `--`, or before a
-/// value with a leading dash, which must not be read as an option.
+/// Whether no option can be inserted at `at`: after `--`, or before a value
+/// with a leading dash, which must not be read as an option.
 fn ends_options(words: &[Word], at: usize) -> bool {
     let word = &words[at];
     word.text == "--" || (word.has_dash() && !is_options_value(words, at))
 }
 
-/// Whether the word is the value of an option before it.
+/// Whether the word is the value of the preceding option.
 fn is_options_value(words: &[Word], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| &words[before]);
     before.is_some_and(|before| {
@@ -288,7 +290,7 @@ fn is_options_value(words: &[Word], at: usize) -> bool {
     })
 }
 
-/// Words of ours, each with a space before it.
+/// Appends words, each with a space before it.
 fn line(words: &[Word]) -> String {
     let mut out = String::new();
     let mut is_closed = false;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// `1.3 GB`: powers of ten, as docker and registries count.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+/// Formats bytes as `1.3 GB`, in powers of ten as docker and registries do.
+#[expect(clippy::cast_precision_loss, reason = "for display")]
 pub fn human_size(bytes: u64) -> String {
     let mut number = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
-        // What would be printed as 1000.0 is the next unit's.
+        // Avoid "1000.0": it belongs to the next unit.
         if number < 999.95 {
             return format!("{number:.1} {unit}").replace(".0 ", " ");
         }
@@ -37,7 +37,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "no disk is as large; it is not negative"
+        reason = "no disk is that large, and the number is not negative"
     )]
     Some((number * unit).round() as u64)
 }

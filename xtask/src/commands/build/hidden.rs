@@ -44,7 +44,7 @@ impl Hidden {
         let slots = slots.flat_map(|read| makefile::segments(&read.value));
         Self {
             // The user's own first: there is an end to how many are looked for.
-            secrets: Secrets::of(around.chain(given).chain(read).chain(exported)),
+            secrets: Secrets::from_variables(around.chain(given).chain(read).chain(exported)),
             slots: slots
                 .filter_map(|segment| match segment {
                     Segment::Slot(slot) => Some(slot),

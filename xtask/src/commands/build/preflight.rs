@@ -4,7 +4,7 @@
 use camino::Utf8PathBuf;
 
 use crate::app::App;
-use foundation::ctx::buildx::{self, Chosen};
+use foundation::ctx::buildx::{self, CurrentBuilder};
 use foundation::ctx::host::Host;
 use foundation::ctx::images;
 use foundation::failure::{Failure, Result};
@@ -53,7 +53,7 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     if builds && Host::which("docker").is_some() && plugin(app).is_none() {
         missing.push("docker has no buildx plugin: install docker-buildx-plugin, or put `docker-buildx` into ~/.docker/cli-plugins".to_owned());
     }
-    let builder = buildx::chosen(&app.ctx.dirs.home);
+    let builder = buildx::current_builder(&app.ctx.dirs.home);
     if builds {
         check_reach(plan, builder.as_ref())?;
     }
@@ -73,7 +73,7 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
 }
 
 /// Another machine's 127.0.0.1 is not ours: what is pushed there is lost.
-fn check_reach(plan: &Plan, builder: Option<&Chosen>) -> Result<()> {
+fn check_reach(plan: &Plan, builder: Option<&CurrentBuilder>) -> Result<()> {
     let Some(builder) = builder.filter(|builder| builder.is_remote()) else {
         return Ok(());
     };

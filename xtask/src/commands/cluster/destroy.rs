@@ -48,7 +48,7 @@ pub(super) fn run_unasked(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
 fn destroy(app: &App<'_>, args: &DestroyArgs, asks: bool) -> Result<u8> {
     let ctx = &app.ctx;
     let name = super::existing_name(app, &args.which)?;
-    let view = ClusterView::look(ctx, name.as_str());
+    let view = ClusterView::probe(ctx, name.as_str());
     if view
         .provisioner
         .as_deref()
@@ -141,7 +141,7 @@ pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
     let end = Instant::now() + SETTLE;
     while view.nodes.iter().any(NodeView::is_being_launched) && Instant::now() < end {
         std::thread::sleep(LOOK);
-        view = ClusterView::look(ctx, &view.name);
+        view = ClusterView::probe(ctx, &view.name);
     }
     view
 }
@@ -158,7 +158,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
         if matches!(&result, Err(failure) if failure.exit == Exit::Interrupted) {
             return result.map(|()| 0);
         }
-        let now = ClusterView::look(ctx, &view.name);
+        let now = ClusterView::probe(ctx, &view.name);
         check(&now)?;
         let found = look(ctx, &now, true);
         seen(&now, &found)?;
@@ -179,7 +179,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
             .runner()
             .run(&first_part(&now, &rest), Options::default());
     }
-    let now = ClusterView::look(ctx, &view.name);
+    let now = ClusterView::probe(ctx, &view.name);
     let mut failure = Failure::step(format!(
         "not all of cluster `{}` could be removed",
         view.name
@@ -233,7 +233,7 @@ fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
 
 /// What removes a cluster whose `create` was stopped.
 pub(crate) fn undo(ctx: &Ctx, name: &str, interrupted: bool) -> Undoing {
-    let view = ClusterView::look(ctx, name);
+    let view = ClusterView::probe(ctx, name);
     let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
     if whole && !interrupted {
         return Undoing::Keep(format!(

@@ -10,7 +10,7 @@ use foundation::ctx::host::Host;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::registries;
-use foundation::ctx::relay::Relaying;
+use foundation::ctx::relay::RelaySpec;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use foundation::failure::{Failure, Result};
 use foundation::typed;
@@ -25,7 +25,7 @@ pub(crate) struct Facts {
     pub(crate) initramfs: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
     /// Where mirrors listen on loopback alone.
-    pub(crate) relaying: Option<Relaying>,
+    pub(crate) relaying: Option<RelaySpec>,
     /// This program, which the relay is.
     pub(crate) exe: Utf8PathBuf,
     pub(crate) install_image: Option<String>,
@@ -151,13 +151,13 @@ fn missing_artifacts(
 
 /// The relay that nodes of such a cluster need; none where every registry
 /// listens on the gateway too, as those of the guide and the script do.
-fn relaying(settings: &Settings, mirrors: &[Mirror], talos_home: &Utf8Path) -> Option<Relaying> {
+fn relaying(settings: &Settings, mirrors: &[Mirror], talos_home: &Utf8Path) -> Option<RelaySpec> {
     let ports: Vec<u16> = mirrors
         .iter()
         .filter(|mirror| mirror.needs_relay)
         .map(|mirror| mirror.port)
         .collect();
-    (!ports.is_empty()).then(|| Relaying {
+    (!ports.is_empty()).then(|| RelaySpec {
         state_dir: talos_home.join("clusters").join(settings.name.as_str()),
         cidr: settings.cidr,
         ports,

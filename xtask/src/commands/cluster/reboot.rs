@@ -127,7 +127,7 @@ fn prove(
             }
             None => true,
         });
-        let view = ClusterView::look(&app.ctx, cluster);
+        let view = ClusterView::probe(&app.ctx, cluster);
         let dead = view.nodes.iter().find(|node| {
             let waited_for = waiting.iter().find(|follower| follower.node == node.name);
             waited_for.is_some_and(|follower| node.is_down_for_good() || follower.death().is_some())

@@ -8,7 +8,7 @@ use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::own_executable::own_executable;
-use foundation::ctx::relay::{RelayView, Relaying};
+use foundation::ctx::relay::{RelaySpec, RelayView};
 use foundation::failure::Result;
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::run::Undoing;
@@ -17,7 +17,7 @@ use foundation::run::Undoing;
 const GRACE_SECONDS: u64 = 2;
 
 /// Let nodes reach what listens on this machine's loopback.
-pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
+pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &RelaySpec) -> Step {
     let mut argv = vec![exe.to_string()];
     argv.extend(relaying.args(false));
     Step::run(
@@ -30,7 +30,7 @@ pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &Relaying) -> Step {
 
 /// End every relay of the cluster in that folder.
 pub(in crate::commands) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
-    let running = RelayView::look(ctx, state_dir).running;
+    let running = RelayView::probe(ctx, state_dir).running;
     let step = |relay: &foundation::ctx::relay::Relay| {
         let what = format!("the relay at {}", relay.relaying.describe());
         let process = relay.process.identity(&ctx.host, what.clone());
@@ -58,7 +58,7 @@ pub(crate) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
 /// Start the relay of a running cluster anew where it was lost. Returns whether
 /// it was.
 pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
-    let relay = RelayView::of(&app.ctx, view);
+    let relay = RelayView::of_cluster(&app.ctx, view);
     let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
         return Ok(false);
     };

@@ -33,12 +33,12 @@ pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
 /// The cluster that is meant, as it is now.
 pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     let name = super::existing_name(app, which)?;
-    Ok(ClusterView::look(&app.ctx, name.as_str()))
+    Ok(ClusterView::probe(&app.ctx, name.as_str()))
 }
 
 /// The exit code is always 0: a status was told.
 pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
-    let relay = RelayView::of(&app.ctx, view);
+    let relay = RelayView::of_cluster(&app.ctx, view);
     if json {
         ui::print_json(&to_json(view, &relay));
     } else {
@@ -50,7 +50,7 @@ pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
 pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
     let views: Vec<ClusterView> = ClusterView::try_names(&app.ctx)?
         .iter()
-        .map(|name| ClusterView::look(&app.ctx, name))
+        .map(|name| ClusterView::probe(&app.ctx, name))
         .collect();
     if json {
         let clusters: Vec<Value> = views.iter().map(cluster_json).collect();

@@ -280,7 +280,7 @@ fn is_stop(step: &Step) -> bool {
 pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     let since = begun(ctx, view);
     if !is_known && since.is_none() && !view.has_folder && view.members.is_empty() {
-        return leftovers::look_at_nobodys(&view.footprint());
+        return leftovers::find_unowned(&view.footprint());
     }
     let members: Vec<i32> = view
         .members
@@ -295,7 +295,7 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     // What we made it with, where no state says so any more.
     let made = since.as_ref().and_then(|(_, cidr)| Cidr::parse(cidr).ok());
     footprint.cidr = footprint.cidr.or(made);
-    let mut found = leftovers::look(&footprint, &nodes, is_known || since.is_some());
+    let mut found = leftovers::find(&footprint, &nodes, is_known || since.is_some());
     if let Some((since, _)) = since {
         let others = abandoned::namespaces(since);
         found.namespaces.extend(others);
@@ -308,7 +308,7 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
 /// Of the ledger. One that cannot be read is `unread` in the view, which stops a
 /// teardown.
 fn entries(ctx: &Ctx) -> Vec<Entry> {
-    Ledger::of(&ctx.dirs.state).live().unwrap_or_default()
+    Ledger::in_dir(&ctx.dirs.state).live().unwrap_or_default()
 }
 
 /// Entries of the ledger for a cluster of that name that lead elsewhere: they

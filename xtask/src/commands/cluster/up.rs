@@ -59,7 +59,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     let ctx = &app.ctx;
     let settings = Settings::new(ctx, args)?;
     let name = settings.name.as_str();
-    let view = ClusterView::look(ctx, name);
+    let view = ClusterView::probe(ctx, name);
     match view.state {
         ClusterState::Absent => {}
         ClusterState::Running | ClusterState::Degraded => {
@@ -67,7 +67,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
                 if app.is_dry() {
                     return Ok(0);
                 }
-                let mended = ClusterView::look(ctx, name);
+                let mended = ClusterView::probe(ctx, name);
                 return Ok(status::report(app, &mended, json));
             }
             app.ui.note(&format!("cluster `{name}` is up already"));
@@ -89,7 +89,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     ctx.needs_linux("cluster up")?;
     let _lock = lock::take_soon(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
     app.runner().run(&plan, Options::default())?;
-    let view = ClusterView::look(ctx, name);
+    let view = ClusterView::probe(ctx, name);
     super::died(&view, "the cluster came up, but")?;
     Ok(status::report(app, &view, json))
 }
@@ -111,7 +111,7 @@ fn in_the_way(view: &ClusterView) -> Failure {
 /// A plan that is only shown has a note where the networks in use are unknown.
 fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<Option<String>> {
     let wanted = settings.cidr;
-    let taken = match foundation::ctx::network::taken(&app.ctx, settings.name.as_str()) {
+    let taken = match foundation::ctx::network::networks_in_use(&app.ctx, settings.name.as_str()) {
         Err(failure) if app.is_dry() => return Ok(Some(failure.in_one_line())),
         taken => taken?,
     };

@@ -24,7 +24,7 @@ pub(super) fn docker(inputs: &Inputs) -> Vec<Finding> {
         let finding = Finding::warn("docker-client", "no `docker`").why(FOR_BUILDS);
         return vec![with_package(finding, Need::Docker, root)];
     };
-    let said = docker::ask();
+    let said = docker::versions();
     let version = said.client.unwrap_or_default();
     let client = Finding::ok("docker-client", format!("docker {version} at `{path}`"));
     let has_engine = tools::program("dockerd").is_some();

@@ -6,8 +6,8 @@ use talos::names::{MAX_SOCKET_PATH, NodeSocket, check_socket_paths};
 use super::finding::Finding;
 use super::inputs::Inputs;
 use foundation::ctx::cluster::ClusterView;
-use foundation::ctx::disk::{self, Room};
 use foundation::ctx::host::Host;
+use foundation::ctx::host::{FreeSpace, free_space};
 use foundation::{program, typed};
 
 const MIB: u64 = 1 << 20;
@@ -21,7 +21,7 @@ pub(super) fn memory(inputs: &Inputs) -> Vec<Finding> {
     let Some(memory) = Host::memory() else {
         return Vec::new();
     };
-    let view = ClusterView::look(&inputs.ctx, inputs.settings.name.as_str());
+    let view = ClusterView::probe(&inputs.ctx, inputs.settings.name.as_str());
     if !view.members.is_empty() {
         let text = format!("cluster `{}` has its memory already", view.name);
         return vec![Finding::ok("memory", text)];
@@ -77,7 +77,7 @@ pub(super) fn disks(inputs: &Inputs) -> Vec<Finding> {
 fn state_disk(inputs: &Inputs) -> Finding {
     let id = "disk-state";
     let dir = inputs.state_dir();
-    let Some(room) = disk::room(&dir) else {
+    let Some(room) = free_space(&dir) else {
         return Finding::warn(
             id,
             format!("cannot tell how much room there is for `{dir}`"),
@@ -96,7 +96,7 @@ fn state_disk(inputs: &Inputs) -> Finding {
     node_disks(&room, needed, inputs.switch("--disk-preallocate", true))
 }
 
-fn node_disks(room: &Room, needed: u64, preallocate: bool) -> Finding {
+fn node_disks(room: &FreeSpace, needed: u64, preallocate: bool) -> Finding {
     let id = "disk-state";
     let text = format!(
         "{} free on `{}`, the nodes' disks take up to {}",
@@ -116,7 +116,7 @@ fn node_disks(room: &Room, needed: u64, preallocate: bool) -> Finding {
 }
 
 fn enough(id: &str, dir: &Utf8Path, mib: u64, what: &str) -> Option<Finding> {
-    let room = disk::room(dir)?;
+    let room = free_space(dir)?;
     let text = format!("{} free for `{dir}`", gib(room.free));
     if room.free >= mib * MIB {
         return Some(Finding::ok(id, text));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn disks_that_are_allocated_at_once_must_fit() {
-        let room = Room {
+        let room = FreeSpace {
             on: "/home".into(),
             free: 10 << 30,
         };

@@ -28,7 +28,7 @@ pub(super) fn clusters(inputs: &Inputs) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = names
         .iter()
-        .map(|name| ClusterView::look(&inputs.ctx, name))
+        .map(|name| ClusterView::probe(&inputs.ctx, name))
         .filter_map(|view| cluster(&view, inputs.settings.name.as_str()))
         .collect();
     findings.extend(orphan_bridges(&names));
@@ -115,7 +115,7 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
 
 /// Entries of the ledger whose thing is not there any more.
 pub(super) fn ledger(inputs: &Inputs) -> Vec<Finding> {
-    let entries = match Ledger::of(&inputs.ctx.dirs.state).live() {
+    let entries = match Ledger::in_dir(&inputs.ctx.dirs.state).live() {
         Ok(entries) => entries,
         Err(failure) => {
             let finding = Finding::warn("ledger", failure.in_one_line());
@@ -158,13 +158,13 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     if ClusterName::existing(name).is_err() || !dirs.contains(state_dir) {
         return Some(elsewhere(ctx, name, state_dir, resource));
     }
-    let view = ClusterView::look(ctx, name);
+    let view = ClusterView::probe(ctx, name);
     if view.state != ClusterState::Absent || state_dir.symlink_metadata().is_ok() {
         return None;
     }
     let mut footprint = view.footprint();
     footprint.cidr = Cidr::parse(cidr).ok();
-    let left = leftovers::look(&footprint, &Nodes::default(), true);
+    let left = leftovers::find(&footprint, &Nodes::default(), true);
     let destroy = typed!("cluster destroy --name {}", name);
     if !left.describe().is_empty() {
         let text = format!(
@@ -258,7 +258,7 @@ fn lab_entry(ctx: &Ctx, dir: &Utf8Path, resource: &Resource) -> Option<Finding> 
 }
 
 fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
-    let relay = RelayView::look(ctx, state_dir);
+    let relay = RelayView::probe(ctx, state_dir);
     if !relay.running.is_empty() {
         return None;
     }

@@ -130,7 +130,7 @@ pub(super) fn kvm(inputs: &Inputs) -> Vec<Finding> {
         return vec![Finding::ok("kvm", text)];
     }
     let root = inputs.ctx.root_prefix();
-    let found = match (kvm::look(Utf8Path::new("/")), qemu_path(arch)) {
+    let found = match (kvm::probe(Utf8Path::new("/")), qemu_path(arch)) {
         (Kvm::Usable | Kvm::NoPermission, Some(qemu)) => kvm::try_with_qemu(root, &qemu, arch),
         (other, _) => other,
     };

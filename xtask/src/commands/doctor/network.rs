@@ -19,7 +19,7 @@ pub(super) fn cidr(inputs: &Inputs) -> Vec<Finding> {
         let text = format!("cannot tell whether {wanted} is free without `ip`");
         return vec![Finding::warn("cidr", text)];
     }
-    let taken = match network::taken(&inputs.ctx, inputs.settings.name.as_str()) {
+    let taken = match network::networks_in_use(&inputs.ctx, inputs.settings.name.as_str()) {
         Ok(taken) => taken,
         Err(unknown) => {
             let mut finding =
@@ -46,7 +46,7 @@ pub(super) fn gateway_ports(inputs: &Inputs) -> Vec<Finding> {
     let Some(gateway) = inputs.settings.cidr.gateway().map(IpAddr::V4) else {
         return Vec::new();
     };
-    let view = ClusterView::look(&inputs.ctx, inputs.settings.name.as_str());
+    let view = ClusterView::probe(&inputs.ctx, inputs.settings.name.as_str());
     if !view.members.is_empty() {
         let text = "the gateway's ports are the running cluster's own";
         return vec![Finding::ok("gateway-ports", text)];

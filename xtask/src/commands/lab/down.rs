@@ -106,7 +106,7 @@ fn plan_down(ctx: &Ctx, lab_folder: &LabFolder) -> Plan {
         dir: lab_folder.dir.clone(),
     };
     let is_in_ledger = || {
-        Ledger::of(&ctx.dirs.state)
+        Ledger::in_dir(&ctx.dirs.state)
             .live()
             // What cannot be read stops the plan when it is carried out.
             .map_or(true, |entries| {

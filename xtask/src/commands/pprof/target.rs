@@ -131,7 +131,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Endpoint>, Option<Stri
         return Ok((places?, None));
     }
     let name = cluster::existing_name(app, &args.which)?;
-    let view = ClusterView::look(&app.ctx, name.as_str());
+    let view = ClusterView::probe(&app.ctx, name.as_str());
     if matches!(view.state, ClusterState::Absent | ClusterState::Stale) {
         return Err(Failure::host(format!(
             "cluster `{}` is {}",

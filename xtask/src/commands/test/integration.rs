@@ -104,7 +104,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     )?;
     // One that is there already was not made by this run: then it is asked about.
     let is_own =
-        args.fresh && ClusterView::look(&app.ctx, name.as_str()).state == ClusterState::Absent;
+        args.fresh && ClusterView::probe(&app.ctx, name.as_str()).state == ClusterState::Absent;
     if args.fresh {
         let up = UpArgs {
             which: which.clone(),
@@ -139,7 +139,7 @@ fn against(
     } else {
         Talosctl::need(&app.ctx, checkout)?
     };
-    let view = ClusterView::look(&app.ctx, name);
+    let view = ClusterView::probe(&app.ctx, name);
     let against = Against {
         name,
         state: &view.state_dir,
@@ -178,7 +178,7 @@ fn verb(verb: ClusterVerb) -> ClusterCommand {
 /// A test that failed is no failure of ours; a cluster that is gone is none of
 /// the test's.
 fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
-    let view = ClusterView::look(&app.ctx, name);
+    let view = ClusterView::probe(&app.ctx, name);
     // Its launcher may not have told of its end yet.
     let lost = view.nodes.iter().find(|node| node.qemu.is_none());
     let what = if let Some(node) = lost.filter(|_| view.has_folder) {
@@ -194,7 +194,7 @@ fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
 }
 
 fn must_run(app: &App<'_>, name: &str) -> Result<()> {
-    let view = ClusterView::look(&app.ctx, name);
+    let view = ClusterView::probe(&app.ctx, name);
     if let Some(other) = view.provisioner.as_deref().filter(|it| *it != "qemu") {
         return Err(
             Failure::host(format!("cluster `{name}` was made with {other}"))

@@ -63,7 +63,7 @@ pub(super) fn lacking(abilities: &mut Abilities, test: &Test) -> Option<String> 
     let reasons: Vec<String> = test
         .needs
         .iter()
-        .filter_map(|needed| abilities.lacking(&needed.need))
+        .filter_map(|needed| abilities.obstacle(&needed.need))
         .collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

@@ -1,7 +1,8 @@
-//! Network namespaces that a killed `talosctl cluster create` left. It makes one
-//! of its own to bring the bridge up for the first time
-//! (`pkg/provision/providers/vm/network_linux.go`); killed there, nothing on the
-//! host says whose it is but the time: our ledger knows when we began.
+//! Network namespaces that a killed `talosctl cluster create` left behind. It
+//! creates a temporary one to bring the bridge up
+//! (`pkg/provision/providers/vm/network_linux.go`). If it is killed at that
+//! point, only the time tells which cluster the namespace belongs to: the ledger
+//! records when the create began.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -14,11 +15,11 @@ use super::processes::{self, Process};
 use super::{as_root, bridge};
 use crate::failure::{Failure, Result};
 
-/// Names of `cnitest-` namespaces that came into being after `since_ms`, hold
-/// no process, are on no bridge, and that nobody can be about to use. None while any
-/// cluster on this host is being made.
+/// Returns the names of `cnitest-` namespaces that were created after `since_ms`,
+/// hold no process and are attached to no bridge. Empty while any cluster on this
+/// host is being created, because that one may be about to use them.
 pub fn namespaces(since_ms: u64) -> Vec<String> {
-    // Where it cannot be read, `leftovers::look` says so.
+    // An unreadable folder is reported by `leftovers::find`.
     let Ok(entries) = Utf8Path::new("/run/netns").read_dir_utf8() else {
         return Vec::new();
     };
@@ -30,7 +31,7 @@ pub fn namespaces(since_ms: u64) -> Vec<String> {
         .filter_map(Result::ok)
         .filter(|entry| is_cni_netns(entry.file_name()))
         .filter(|entry| {
-            // A namespace's inode is made with it and lives as long.
+            // The namespace's inode is as old as the namespace.
             std::fs::metadata(entry.path()).is_ok_and(|metadata| {
                 let made =
                     UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or(0));
@@ -51,32 +52,32 @@ pub fn namespaces(since_ms: u64) -> Vec<String> {
         .collect()
 }
 
-/// A launcher that was killed leaves one with a veth that is on no bridge yet, or
-/// on none any more.
+/// A killed launcher can leave a namespace whose veth is not attached to a
+/// bridge.
 fn is_unused(name: &str, on_bridges: &[String]) -> bool {
     has_no_process(name) && !on_bridges.iter().any(|other| other == name)
 }
 
-/// Anything but a clear "none" counts as used.
+/// An error counts as used.
 pub(super) fn has_no_process(name: &str) -> bool {
     processes_in(name).is_ok_and(|processes| processes.is_empty())
 }
 
-/// The processes in a network namespace, which only root sees.
+/// Returns the pids in a network namespace; only root can list them.
 ///
 /// # Errors
-/// When `ip netns pids` does not answer.
+/// If `ip netns pids` fails.
 pub(super) fn processes_in(name: &str) -> Result<Vec<i32>> {
     let failed = |why: &str| {
         Failure::host(format!(
-            "cannot tell which processes are in network namespace {name}"
+            "cannot list the processes in network namespace {name}"
         ))
         .cause(why)
         .hint("sudo -v")
     };
     let pids = match as_root::answer(&["ip", "netns", "pids", name]) {
         Ok(pids) => pids,
-        // It may have gone since.
+        // It may have been removed since.
         Err(_) if !Utf8Path::new("/run/netns").join(name).exists() => return Ok(Vec::new()),
         Err(error) => return Err(failed(&error.to_string())),
     };

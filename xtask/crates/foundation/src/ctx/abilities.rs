@@ -1,4 +1,4 @@
-//! What this host has of what tests need, each looked at once.
+//! What tests need and whether this host has it; each need is probed once.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use gotest::Need;
 use super::host::Host;
 use super::loops::Loops;
 
-/// How root can be had.
+/// How this program can become root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
-    /// We are it.
+    /// The program runs as root.
     Here,
     /// Through sudo; it may ask for a password.
     Sudo,
     No,
 }
 
-/// Answers, kept: a thousand tests ask the same.
+/// Cached answers: a thousand tests have the same needs.
 #[derive(Debug)]
 pub struct Abilities {
     pub root: Root,
@@ -45,39 +45,41 @@ impl Abilities {
         }
     }
 
-    /// Why a test with this need cannot run here, with the cure; `None` when it can.
-    pub fn lacking(&mut self, need: &Need) -> Option<String> {
+    /// Returns why a test with this need cannot run here and how to fix that, or
+    /// `None` if it can run.
+    pub fn obstacle(&mut self, need: &Need) -> Option<String> {
         if let Some(known) = self.known.get(need) {
             return known.clone();
         }
-        let answer = self.look(need);
+        let answer = self.probe_need(need);
         self.known.insert(need.clone(), answer.clone());
         answer
     }
 
-    fn look(&self, need: &Need) -> Option<String> {
+    fn probe_need(&self, need: &Need) -> Option<String> {
         let exists = |path: &str| Utf8Path::new(path).exists();
         match need {
             Need::Root => (self.root == Root::No)
                 .then(|| "needs root, and there is no sudo; run it as root".to_owned()),
             Need::Loop => self
                 .loops
-                .lacking()
+                .obstacle()
                 .map(|why| format!("needs a loop device: {why}")),
-            Need::Partition => (!has_partition())
-                .then(|| "needs a disk with a partition, and no disk here has one".to_owned()),
+            Need::Partition => (!has_partition()).then(|| {
+                "needs a disk with a partition, and no disk of this host has one".to_owned()
+            }),
             Need::BlockNodes => block_device_without_node().map(|name| {
                 format!(
                     "/dev/{name} is missing for a block device of the host; mount the host's /dev"
                 )
             }),
             Need::PartitionNodes => (!self.loops.devtmpfs).then(|| {
-                "makes partitions on its loop device, and this /dev does not show them; \
+                "creates partitions on its loop device, and this /dev does not show them; \
                  mount the host's /dev"
                     .to_owned()
             }),
             Need::Mount => (self.root == Root::Here && !has_capability(SYS_ADMIN)).then(|| {
-                "mounts, and this root lacks CAP_SYS_ADMIN; in a container: `--privileged`"
+                "needs to mount, and root is without CAP_SYS_ADMIN; in a container: `--privileged`"
                     .to_owned()
             }),
             Need::DeviceMapper => (!exists("/dev/mapper/control"))
@@ -85,7 +87,7 @@ impl Abilities {
             Need::Lvm => Host::which("lvm")
                 .is_none()
                 .then(|| "needs `lvm`; `apt-get install lvm2`".to_owned()),
-            // The path that Talos' rootfs and its tests have.
+            // The path that Talos' root file system and its tests use.
             Need::Containerd => (!exists("/bin/containerd")).then(|| {
                 "needs /bin/containerd, as in Talos' rootfs; `--in buildx` has it".to_owned()
             }),
@@ -100,14 +102,14 @@ impl Abilities {
             }),
             Need::Env(name) => {
                 let unset = std::env::var_os(name).is_none_or(|value| value.is_empty());
-                unset.then(|| format!("needs {name} set"))
+                unset.then(|| format!("needs the variable {name}"))
             }
             Need::Path(path) => (!exists(path)).then(|| format!("needs `{path}`")),
         }
     }
 }
 
-/// Programs that root finds in sbin count.
+/// Programs in sbin count: root's PATH includes them.
 fn is_missing(name: &str) -> bool {
     if name.starts_with('/') {
         return !Utf8Path::new(name).exists();
@@ -128,7 +130,7 @@ fn block_devices() -> Vec<String> {
         .collect()
 }
 
-/// A partition is a folder in its disk's that says its number.
+/// In sysfs a partition is a folder below its disk, with a file `partition`.
 fn has_partition() -> bool {
     block_devices().iter().any(|disk| {
         let inside = std::fs::read_dir(format!("/sys/block/{disk}"));
@@ -151,7 +153,7 @@ fn has_capability(bit: u32) -> bool {
         .is_none_or(|set| set & (1 << bit) != 0)
 }
 
-/// Destination and mask zero, in IPv4 or IPv6.
+/// A default route has destination and mask zero, in IPv4 or IPv6.
 fn has_default_route() -> bool {
     let v4 = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     let v6 = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();

@@ -1,16 +1,17 @@
-//! Looks that only root may take: the packet filter's rules, and what is in a
-//! network namespace. For a user they go through the helper of steps as root,
-//! the one command that a narrow sudoers rule must allow; sudo never asks here.
+//! Probes that need root: packet filter rules and processes in a network
+//! namespace. For other users they go through the root helper that also runs
+//! steps, so that a narrow sudoers rule for it is enough. sudo never prompts
+//! here.
 
 use std::io::Write;
 
 use super::probe::{self, ProbeError};
 use crate::plan::{Action, Effect, Step};
 
-/// The trimmed output of a command that only looks.
+/// Returns the trimmed output of a read-only command.
 ///
 /// # Errors
-/// When it fails, or sudo does not allow it without a password.
+/// If the command fails, or sudo needs a password.
 pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
     if rustix::process::geteuid().is_root() {
         return probe::answer(argv, None);
@@ -23,7 +24,7 @@ pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
     let own = own.to_string_lossy();
     let mut request = serde_json::to_vec(&step(argv)).map_err(|error| failed(error.to_string()))?;
     request.push(b'\n');
-    // Open for as long as the helper is to live.
+    // The helper ends when this pipe closes.
     let (input, mut lifeline) = std::io::pipe().map_err(|error| failed(error.to_string()))?;
     lifeline
         .write_all(&request)
@@ -38,7 +39,7 @@ pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
     Err(failed(said.to_owned()))
 }
 
-/// sudo forgets the environment, and `ip` and the like are outside a plain
+/// sudo resets the environment, and `ip` and `iptables` are not on an ordinary
 /// user's PATH.
 fn step(argv: &[&str]) -> Step {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -1,25 +1,26 @@
-//! Whether this machine runs another architecture's programs: what builds for
-//! `PLATFORM=linux/arm64` need on amd64. The kernel's own list says it.
+//! Whether the kernel runs programs of another architecture, as builds for
+//! `PLATFORM=linux/arm64` on amd64 need (`binfmt_misc`).
 
 use camino::Utf8Path;
 
 use crate::files;
 
-/// Where the kernel lists its interpreters.
+/// The kernel's list of interpreters.
 const LIST: &str = "/proc/sys/fs/binfmt_misc";
 
-/// How foreign programs are run.
+/// How programs of another architecture are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binfmt {
-    /// The kernel has no such list mounted.
+    /// `binfmt_misc` is not mounted.
     NotMounted,
-    /// The list is there and cannot be read.
+    /// The list exists but cannot be read.
     Unreadable {
         why: String,
     },
     Absent,
     Disabled,
-    /// Without the flag F it is looked for in each container, where it is not.
+    /// Without the flag F the interpreter is looked up inside each container,
+    /// where it does not exist.
     NotFixed {
         interpreter: String,
     },
@@ -28,7 +29,7 @@ pub enum Binfmt {
     },
 }
 
-/// QEMU's name of Talos' `arch`, as the lists have it.
+/// QEMU's name of the Talos architecture `arch`, as in the kernel's list.
 fn qemu_name(arch: &str) -> &'static str {
     match arch {
         "arm64" => "qemu-aarch64",
@@ -36,17 +37,17 @@ fn qemu_name(arch: &str) -> &'static str {
     }
 }
 
-/// The architecture of Talos that this machine is not.
+/// The Talos architecture that this machine does not have.
 pub fn foreign(arch: &str) -> &'static str {
     if arch == "amd64" { "arm64" } else { "amd64" }
 }
 
-/// How programs of `arch` are run.
+/// Reads how programs of `arch` are run.
 pub fn probe(arch: &str) -> Binfmt {
-    look(Utf8Path::new(LIST), arch)
+    read_entry(Utf8Path::new(LIST), arch)
 }
 
-fn look(list: &Utf8Path, arch: &str) -> Binfmt {
+fn read_entry(list: &Utf8Path, arch: &str) -> Binfmt {
     let read = |name: &str| match files::read_text(&list.join(name), files::SMALL) {
         Ok(text) => Ok(text),
         Err(error) => Err(Binfmt::Unreadable {
@@ -65,7 +66,7 @@ fn look(list: &Utf8Path, arch: &str) -> Binfmt {
     }
 }
 
-/// `enabled`, `interpreter PATH`, `flags: OCF`, one a line.
+/// Lines are `enabled`, `interpreter PATH` and `flags: OCF`.
 fn parse(text: &str) -> Binfmt {
     let value = |name: &str| {
         text.lines()
@@ -92,12 +93,12 @@ mod tests {
     fn only_a_fixed_interpreter_works_in_containers() {
         let dir = tempfile::tempdir().unwrap();
         let list = Utf8Path::from_path(dir.path()).unwrap();
-        assert_eq!(look(list, "arm64"), Binfmt::NotMounted);
+        assert_eq!(read_entry(list, "arm64"), Binfmt::NotMounted);
         std::fs::write(list.join("status"), "enabled\n").unwrap();
-        assert_eq!(look(list, "arm64"), Binfmt::Absent);
+        assert_eq!(read_entry(list, "arm64"), Binfmt::Absent);
         let entry = |text: &str| {
             std::fs::write(list.join("qemu-aarch64"), text).unwrap();
-            look(list, "arm64")
+            read_entry(list, "arm64")
         };
         let interpreter = "/usr/bin/qemu-aarch64".to_owned();
         assert_eq!(
@@ -116,6 +117,9 @@ mod tests {
         );
         std::fs::remove_file(list.join("qemu-aarch64")).unwrap();
         std::fs::create_dir(list.join("qemu-aarch64")).unwrap();
-        assert!(matches!(look(list, "arm64"), Binfmt::Unreadable { .. }));
+        assert!(matches!(
+            read_entry(list, "arm64"),
+            Binfmt::Unreadable { .. }
+        ));
     }
 }

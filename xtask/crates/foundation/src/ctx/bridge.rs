@@ -1,5 +1,5 @@
-//! A cluster's bridge: whether it is one, and what is on it that no cluster of
-//! talosctl's puts there.
+//! A cluster's bridge: whether the interface is a bridge, and which of its
+//! ports talosctl did not create.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,13 +12,13 @@ use crate::failure::{Failure, Result};
 use crate::program;
 use crate::typed;
 
-/// A bridge by its name, as it is now.
+/// The current state of a bridge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bridge {
     pub name: String,
-    /// Names of the network namespaces that nodes on it are in.
+    /// Names of the network namespaces of the nodes attached to it.
     pub namespaces: Vec<String>,
-    /// Interfaces on it that are not the ends of nodes.
+    /// Attached interfaces that do not belong to nodes.
     pub foreign: Vec<String>,
     /// The networks of its addresses.
     pub networks: Vec<Cidr>,
@@ -40,36 +40,36 @@ struct NetnsId {
 }
 
 impl Bridge {
-    /// `None` where there is no interface of that name.
+    /// Reads the bridge; `None` if there is no interface of that name.
     ///
     /// # Errors
-    /// When that cannot be told, and when the interface is not a bridge.
-    pub fn look(name: &str) -> Result<Option<Self>> {
+    /// If the interfaces cannot be listed, or the interface is not a bridge.
+    pub fn probe(name: &str) -> Result<Option<Self>> {
         if !has_interface(name)? {
             return Ok(None);
         }
         match Self::of_interface(name) {
-            // Whoever takes the cluster down may have been quicker.
+            // The cluster may have been destroyed meanwhile.
             Err(_) if !has_interface(name)? => Ok(None),
             other => other.map(Some),
         }
     }
 
     fn of_interface(name: &str) -> Result<Self> {
-        let bridges: Vec<Link> = ask(&["ip", "-json", "link", "show", "type", "bridge"])?;
+        let bridges: Vec<Link> = ip_json(&["ip", "-json", "link", "show", "type", "bridge"])?;
         if !bridges.iter().any(|link| link.ifname == name) {
             return Err(Failure::host(format!("interface `{name}` is not a bridge"))
                 .hint(program!("ip -d link show {}", name)));
         }
-        let ports: Vec<Link> = ask(&["ip", "-json", "link", "show", "master", name])?;
-        let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"])?;
+        let ports: Vec<Link> = ip_json(&["ip", "-json", "link", "show", "master", name])?;
+        let ids: Vec<NetnsId> = ip_json(&["ip", "-json", "netns", "list-id"])?;
         let mut bridge = Self {
             name: name.to_owned(),
             networks: networks(|interface| interface == name)?,
             ..Self::default()
         };
         for port in ports {
-            // Without a name it is one that ends at this moment.
+            // A namespace without a name is being removed at this moment.
             let namespace = ids
                 .iter()
                 .find(|id| port.namespace == Some(id.nsid))
@@ -85,13 +85,14 @@ impl Bridge {
     }
 }
 
-/// Network namespaces that are on a bridge which `own` does not accept.
+/// Returns the network namespaces attached to a bridge that `own` does not
+/// accept.
 ///
 /// # Errors
-/// When `ip` does not answer.
+/// If `ip` fails.
 pub(super) fn namespaces_elsewhere(own: impl Fn(&str) -> bool) -> Result<Vec<String>> {
-    let links: Vec<Link> = ask(&["ip", "-json", "link"])?;
-    let ids: Vec<NetnsId> = ask(&["ip", "-json", "netns", "list-id"])?;
+    let links: Vec<Link> = ip_json(&["ip", "-json", "link"])?;
+    let ids: Vec<NetnsId> = ip_json(&["ip", "-json", "netns", "list-id"])?;
     let others = links
         .iter()
         .filter(|link| link.master.as_deref().is_some_and(|master| !own(master)));
@@ -103,8 +104,8 @@ pub(super) fn namespaces_elsewhere(own: impl Fn(&str) -> bool) -> Result<Vec<Str
         .collect())
 }
 
-/// The host's end of a pair that the CNI bridge plugin made: `veth` and 8 hex
-/// digits (`RandomVethName`). Docker's have 7.
+/// The host's end of a veth pair of the CNI bridge plugin: `veth` and 8 hex
+/// digits (`RandomVethName`). Docker uses 7.
 fn is_cni_veth(name: &str) -> bool {
     name.strip_prefix("veth").is_some_and(|hex| {
         hex.len() == 8
@@ -114,12 +115,12 @@ fn is_cni_veth(name: &str) -> bool {
     })
 }
 
-/// Networks of this host's interfaces of which `wanted` accepts the name.
+/// Returns the networks of this host's interfaces whose name `wanted` accepts.
 ///
 /// # Errors
-/// When `ip` does not answer.
+/// If `ip` fails.
 pub fn networks(wanted: impl Fn(&str) -> bool) -> Result<Vec<Cidr>> {
-    let all: Vec<Interface> = ask(&["ip", "-json", "-4", "address"])?;
+    let all: Vec<Interface> = ip_json(&["ip", "-json", "-4", "address"])?;
     let addresses = all
         .into_iter()
         .filter(|interface| wanted(&interface.ifname))
@@ -132,15 +133,15 @@ pub fn networks(wanted: impl Fn(&str) -> bool) -> Result<Vec<Cidr>> {
         .collect())
 }
 
-/// What `ip -json` answers.
-pub(super) fn ask<T: DeserializeOwned>(argv: &[&str]) -> Result<Vec<T>> {
+/// Parses the output of `ip -json`.
+pub(super) fn ip_json<T: DeserializeOwned>(argv: &[&str]) -> Result<Vec<T>> {
     let failed = |why: String| {
         Failure::host(format!("`{}` does not answer", argv.join(" ")))
             .cause(why)
             .hint(typed!("doctor"))
     };
     let answer = probe::answer(argv, None).map_err(|error| failed(error.to_string()))?;
-    // Nothing at all where there is nothing of the kind.
+    // `ip` prints nothing at all for an empty list.
     if answer.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,5 +1,6 @@
-//! The builders that buildx has, as it lists them, and the one that a build
-//! would use, as its files say: a build must not wait for a process for that.
+//! The builders of buildx, as `docker buildx ls` lists them, and the current
+//! builder as buildx' files name it: a build must not wait for a process to
+//! find it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use super::probe;
 use crate::files;
 
-/// A remote builder that does not answer keeps buildx waiting for 20 s.
+/// buildx waits 20 s for a remote builder that does not respond.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// One line of `docker buildx ls --format json`.
@@ -19,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct Builder {
     pub name: String,
     pub driver: String,
-    /// `docker buildx use` chose it.
+    /// Selected by `docker buildx use`.
     pub current: bool,
     pub nodes: Vec<Node>,
 }
@@ -31,26 +32,26 @@ pub struct Node {
     pub endpoint: String,
     pub driver_opts: Option<BTreeMap<String, String>>,
     pub flags: Option<Vec<String>>,
-    /// `running`, `stopped`, `inactive`; empty where buildx could not tell.
+    /// `running`, `stopped` or `inactive`; empty if buildx does not know.
     pub status: String,
-    /// BuildKit's; only of one that runs.
+    /// The version of BuildKit; empty unless the node runs.
     pub version: String,
     #[serde(rename = "GCPolicy")]
     pub gc_policy: Option<Vec<GcRule>>,
 }
 
-/// One rule by which BuildKit collects garbage; bytes.
+/// One rule of BuildKit's garbage collection; sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GcRule {
-    /// The rule for what all others have kept.
+    /// Whether the rule applies to everything that other rules kept.
     pub all: bool,
     pub max_used_space: u64,
 }
 
-/// A build's builder.
+/// The builder that a build uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chosen {
+pub struct CurrentBuilder {
     pub name: String,
     pub driver: String,
     pub endpoint: String,
@@ -62,8 +63,9 @@ struct Current {
     name: String,
 }
 
-impl Chosen {
-    /// On another machine, whose 127.0.0.1 is not ours.
+impl CurrentBuilder {
+    /// Whether the builder runs on another machine, where 127.0.0.1 is a
+    /// different host.
     pub fn is_remote(&self) -> bool {
         match self.driver.as_str() {
             "kubernetes" => true,
@@ -80,27 +82,27 @@ pub fn is_here(endpoint: &str) -> bool {
     };
     match scheme {
         "tcp" => super::images::is_local(rest),
-        // `docker-container://NAME` and `unix://PATH`.
+        // For example `docker-container://NAME` and `unix://PATH`.
         _ => scheme != "kube-pod" && scheme != "ssh",
     }
 }
 
-/// All builders.
+/// Lists all builders.
 ///
 /// # Errors
-/// Buildx' own words.
+/// The message of buildx.
 pub fn list() -> Result<Vec<Builder>, String> {
     let argv = ["docker", "buildx", "ls", "--format", "json"];
-    let output = probe::run(&argv, None, LIMIT)
-        .ok_or("`docker buildx ls` cannot be run or does not come back")?;
+    let output =
+        probe::run(&argv, None, LIMIT).ok_or("`docker buildx ls` cannot be started or hangs")?;
     if output.success {
         return parse(&output.stdout);
     }
     let line = output.stderr.lines().rfind(|line| !line.trim().is_empty());
-    Err(line.unwrap_or("it said nothing").trim().to_owned())
+    Err(line.unwrap_or("it printed no reason").trim().to_owned())
 }
 
-/// A line that is not understood may be the builder that is looked for.
+/// A line that cannot be parsed is an error: it may be the wanted builder.
 fn parse(text: &str) -> Result<Vec<Builder>, String> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
@@ -112,8 +114,9 @@ fn parse(text: &str) -> Result<Vec<Builder>, String> {
         .collect()
 }
 
-/// The builder that a build uses when it names none; none for docker's own.
-pub fn chosen(home: &Utf8Path) -> Option<Chosen> {
+/// Returns the builder that a build uses by default; `None` for docker's
+/// built-in one.
+pub fn current_builder(home: &Utf8Path) -> Option<CurrentBuilder> {
     let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let dir = named("BUILDX_CONFIG").map_or_else(
         || {
@@ -128,10 +131,10 @@ pub fn chosen(home: &Utf8Path) -> Option<Chosen> {
         let current: Current = serde_json::from_str(&text).ok()?;
         Some(current.name).filter(|name| !name.is_empty())
     })?;
-    // As buildx itself keeps it: the same names as it lists.
+    // buildx' own file has the same field names as its list.
     let text = files::read_text(&dir.join("instances").join(&name), files::SMALL).ok()??;
     let builder: Builder = serde_json::from_str(&text).ok()?;
-    Some(Chosen {
+    Some(CurrentBuilder {
         name,
         driver: builder.driver,
         endpoint: builder.nodes.into_iter().next()?.endpoint,
@@ -143,7 +146,7 @@ pub fn chosen(home: &Utf8Path) -> Option<Chosen> {
 mod tests {
     use super::*;
 
-    /// Recorded with buildx 0.29.1: one that runs, one that was killed.
+    /// Recorded with buildx 0.29.1: a running and an inactive builder.
     const RUNS: &str = r#"{"Current":true,"Driver":"docker-container","Dynamic":false,"Name":"local1","Nodes":[{"DriverOpts":{"network":"host"},"Endpoint":"unix:///var/run/docker.sock","Flags":["--allow-insecure-entitlement","security.insecure"],"GCPolicy":[{"all":false,"filter":null,"keepDuration":0,"maxUsedSpace":512000000},{"all":true,"filter":null,"maxUsedSpace":100000000000}],"Name":"local10","Status":"running","Version":"v0.25.2"}]}
 {"Current":false,"Driver":"remote","Name":"r","Nodes":[{"Endpoint":"tcp://10.0.0.1:1234","Name":"r0","Status":"inactive"}]}
 "#;
@@ -168,7 +171,7 @@ mod tests {
     fn the_chosen_one_is_read_without_a_process() {
         let root = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(root.path()).unwrap();
-        assert_eq!(chosen(home), None);
+        assert_eq!(current_builder(home), None);
         let dir = home.join(".docker/buildx");
         std::fs::create_dir_all(dir.join("instances")).unwrap();
         std::fs::write(
@@ -176,10 +179,10 @@ mod tests {
             r#"{"Key":"x","Name":"r","Global":false}"#,
         )
         .unwrap();
-        assert_eq!(chosen(home), None);
+        assert_eq!(current_builder(home), None);
         let instance = r#"{"Name":"r","Driver":"remote","Nodes":[{"Name":"r0","Endpoint":"tcp://10.0.0.1:1"}]}"#;
         std::fs::write(dir.join("instances/r"), instance).unwrap();
-        assert!(chosen(home).unwrap().is_remote());
+        assert!(current_builder(home).unwrap().is_remote());
     }
 
     #[test]

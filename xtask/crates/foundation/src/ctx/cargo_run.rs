@@ -1,12 +1,12 @@
-//! What `cargo run` and rustup put into our environment: a recipe must not see
-//! it, since make would not have it either.
+//! Removes what `cargo run` and rustup add to the environment: recipes must see
+//! the same environment as under make.
 
 use std::process::Command;
 use std::sync::OnceLock;
 
 use camino::Utf8Path;
 
-/// Set by cargo for the program that it runs, and by rustup for cargo.
+/// Variables that cargo sets for the program it runs, and rustup for cargo.
 const NAMES: [&str; 10] = [
     "CARGO",
     "CARGO_MANIFEST_DIR",
@@ -21,7 +21,8 @@ const NAMES: [&str; 10] = [
 ];
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
-/// Variables that a child must get otherwise: not at all, or with this value.
+/// Returns the variables that a child must not inherit as they are: removed
+/// (`None`) or with another value.
 pub fn leaked() -> &'static [(String, Option<String>)] {
     static LEAKED: OnceLock<Vec<(String, Option<String>)>> = OnceLock::new();
     LEAKED.get_or_init(|| {
@@ -30,11 +31,11 @@ pub fn leaked() -> &'static [(String, Option<String>)] {
         let vars = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        of(&vars.collect::<Vec<_>>(), own)
+        leaked_from(&vars.collect::<Vec<_>>(), own)
     })
 }
 
-/// The child gets what it would have without `cargo run`.
+/// Gives the child the environment that it would have without `cargo run`.
 pub fn hide_from(command: &mut Command) {
     for (name, value) in leaked() {
         match value {
@@ -44,7 +45,7 @@ pub fn hide_from(command: &mut Command) {
     }
 }
 
-fn of(vars: &[(String, String)], own: Option<&Utf8Path>) -> Vec<(String, Option<String>)> {
+fn leaked_from(vars: &[(String, String)], own: Option<&Utf8Path>) -> Vec<(String, Option<String>)> {
     let is_run_by_cargo = vars
         .iter()
         .any(|(name, value)| name == "CARGO_PKG_NAME" && value == "xtask");
@@ -52,7 +53,8 @@ fn of(vars: &[(String, String)], own: Option<&Utf8Path>) -> Vec<(String, Option<
         return Vec::new();
     }
     let target = own.and_then(Utf8Path::parent);
-    // Ours and the compiler's; what the user had comes after them.
+    // The target folder and the compiler's libraries; entries of the user
+    // follow.
     let is_cargos = |dir: &str| {
         dir.contains("/rustlib/")
             || dir.contains("/.rustup/toolchains/")
@@ -98,7 +100,7 @@ mod tests {
             ("CARGO".to_owned(), None),
             (LIBRARIES.to_owned(), Some("/opt/lib".to_owned())),
         ];
-        assert_eq!(of(&by_cargo, own), expected);
-        assert_eq!(of(&vars("CARGO=/c CARGO_PKG_NAME=other"), own), []);
+        assert_eq!(leaked_from(&by_cargo, own), expected);
+        assert_eq!(leaked_from(&vars("CARGO=/c CARGO_PKG_NAME=other"), own), []);
     }
 }

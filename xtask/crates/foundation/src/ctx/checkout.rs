@@ -1,4 +1,4 @@
-//! Where am I: the Talos checkout, and which Talos it is.
+//! The Talos checkout: where it is, and its version.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::version::TalosVersion;
@@ -25,7 +25,7 @@ impl Checkout {
     /// `-C` > `TALOS_DIR` > `.cargo/xtask.toml` > upwards > `../talos`.
     ///
     /// # Errors
-    /// When the folder named is not Talos, or none is found.
+    /// If the named folder is not a Talos checkout, or none is found.
     pub fn find(ctx: &Ctx) -> Result<Self> {
         let env = std::env::var("TALOS_DIR")
             .ok()
@@ -52,7 +52,7 @@ impl Checkout {
             }
         }
         Err(Failure::host(format!("no Talos checkout found from `{}`", ctx.cwd))
-            .cause(format!("no go.mod here or above says `{MODULE}`, and there is no `../talos`"))
+            .cause(format!("no go.mod here or above declares `{MODULE}`, and there is no `../talos`"))
             .hint(format!("name it: `-C DIR`, TALOS_DIR=DIR, or `talos-dir` in .cargo/xtask.toml; or try `{}`", typed!("--lab cluster"))))
     }
 
@@ -60,7 +60,7 @@ impl Checkout {
         if !is_talos(dir)? {
             return Err(Failure::usage(format!("`{dir}` is not a Talos checkout"))
                 .cause(match std::fs::metadata(dir.join("go.mod")) {
-                    Ok(_) => format!("its go.mod does not say `{MODULE}`"),
+                    Ok(_) => format!("its go.mod does not declare `{MODULE}`"),
                     Err(error) => format!("{}: {error}", dir.join("go.mod")),
                 })
                 .hint(format!(
@@ -77,7 +77,7 @@ impl Checkout {
         })
     }
 
-    /// What to type so that its Makefile makes these targets.
+    /// The command line that builds these targets of its Makefile.
     pub fn build(&self, targets: &str) -> String {
         typed!(
             "build {} -C {}",
@@ -91,7 +91,8 @@ impl Checkout {
         self.dir.join("_out")
     }
 
-    /// `git describe` as the Makefile's TAG has it; none outside git.
+    /// `git describe` with the options of the Makefile's TAG; `None` outside
+    /// git.
     pub fn tag(&self) -> Option<String> {
         probe::stdout(
             &[
@@ -103,14 +104,14 @@ impl Checkout {
 }
 
 /// # Errors
-/// When its go.mod is there and cannot be read.
+/// If its go.mod exists and cannot be read.
 pub fn is_talos(dir: &Utf8Path) -> Result<bool> {
     let text = files::text(&dir.join("go.mod"), files::SMALL)?;
     Ok(text.is_some_and(|text| text.lines().any(|line| line.trim_end() == MODULE)))
 }
 
-/// The committed release tag is read first: it costs no process, and `git
-/// describe` knows nothing in a shallow clone or an unpacked archive.
+/// The committed release tag is read first: it needs no process, and
+/// `git describe` fails in a shallow clone or an unpacked archive.
 fn version_of(dir: &Utf8Path) -> Result<(TalosVersion, &'static str)> {
     let committed = files::text(&dir.join("pkg/machinery/gendata/data/tag"), files::SMALL)?;
     if let Ok(version) = TalosVersion::parse(committed.as_deref().unwrap_or_default().trim()) {
@@ -130,7 +131,9 @@ fn version_of(dir: &Utf8Path) -> Result<(TalosVersion, &'static str)> {
     if let Ok(version) = TalosVersion::parse(described.as_deref().unwrap_or_default()) {
         return Ok((version, "git describe"));
     }
-    Err(Failure::host(format!("cannot tell which Talos `{dir}` is"))
-        .cause("neither pkg/machinery/gendata/data/tag nor a git tag v* says it")
-        .hint("fetch the tags: `git fetch --tags`"))
+    Err(
+        Failure::host(format!("cannot determine the Talos version of `{dir}`"))
+            .cause("neither pkg/machinery/gendata/data/tag nor a git tag v* names a version")
+            .hint("fetch the tags: `git fetch --tags`"),
+    )
 }

@@ -1,5 +1,5 @@
-//! Optional settings: `.cargo/xtask.toml` of the folder we are in or one above.
-//! Unknown keys are errors: a typo must not be a silent default.
+//! Optional settings: `.cargo/xtask.toml` in the current folder or one above.
+//! Unknown keys are errors, so that a typo is not silently ignored.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Config {
     pub talosctl: Option<Utf8PathBuf>,
     pub cluster: ClusterConfig,
     pub builder: BuilderConfig,
-    /// Where pull-through proxies pull from instead, by image host.
+    /// Upstreams of the pull-through proxies, by image host.
     pub proxies: BTreeMap<String, String>,
     pub upgrade: UpgradeConfig,
     /// The folder that holds `.cargo`, for relative paths.
@@ -35,7 +35,7 @@ pub struct ClusterConfig {
     pub cidr: Option<String>,
     pub controlplanes: Option<u32>,
     pub workers: Option<u32>,
-    /// MiB, or with a unit.
+    /// In MiB, or with a unit.
     pub memory: Option<String>,
     pub memory_workers: Option<String>,
     pub talos_version: Option<String>,
@@ -45,11 +45,11 @@ pub struct ClusterConfig {
     pub talosctl_args: Vec<String>,
 }
 
-/// Of `test upgrade`.
+/// Settings of `test upgrade`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UpgradeConfig {
-    /// Where releases are fetched from: `URL/v1.12.0/vmlinuz-amd64`.
+    /// Base URL of releases: `URL/v1.12.0/vmlinuz-amd64`.
     pub releases: Option<String>,
 }
 
@@ -61,15 +61,16 @@ pub struct BuilderConfig {
     pub driver: Option<BuilderDriver>,
     /// Further `--driver-opt`s, NAME=VALUE.
     pub driver_opts: Vec<String>,
-    /// Where a remote BuildKit answers: `tcp://HOST:PORT`.
+    /// Address of a remote BuildKit: `tcp://HOST:PORT`.
     pub endpoint: Option<String>,
-    /// For TLS with a remote one; relative to the folder that holds `.cargo`.
+    /// For TLS with a remote BuildKit; relative to the folder that holds
+    /// `.cargo`.
     pub cacert: Option<Utf8PathBuf>,
     pub cert: Option<Utf8PathBuf>,
     pub key: Option<Utf8PathBuf>,
-    /// How large its cache may grow.
+    /// Maximum size of the cache.
     pub max_used_space: Option<String>,
-    /// Given to each build as `--cache-to` and `--cache-from`.
+    /// Passed to each build as `--cache-to` and `--cache-from`.
     pub cache_to: Vec<String>,
     pub cache_from: Vec<String>,
 }
@@ -84,7 +85,7 @@ pub enum BuilderDriver {
 }
 
 impl BuilderDriver {
-    /// As buildx calls it.
+    /// The name that buildx uses.
     pub fn name(self) -> &'static str {
         match self {
             Self::DockerContainer => "docker-container",
@@ -96,7 +97,7 @@ impl BuilderDriver {
 
 impl Config {
     /// # Errors
-    /// When the file cannot be read or does not parse.
+    /// If the file cannot be read or is invalid.
     pub fn load(cwd: &Utf8Path) -> Result<Self> {
         for dir in cwd.ancestors() {
             let file = dir.join(".cargo/xtask.toml");
@@ -109,9 +110,9 @@ impl Config {
 
     fn parse(text: &str, dir: &Utf8Path, file: &Utf8Path) -> Result<Self> {
         let mut config: Self = toml::from_str(text).map_err(|error| {
-            Failure::usage(format!("`{file}` does not parse"))
+            Failure::usage(format!("cannot parse `{file}`"))
                 .cause(error.to_string().trim_end().replace('\n', "\n         "))
-                .hint("settings are listed under \"Settings\" in the README")
+                .hint("the README lists all settings under \"Settings\"")
         })?;
         config.base = Some(dir.to_owned());
         let builder = &mut config.builder;

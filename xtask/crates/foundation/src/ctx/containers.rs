@@ -1,5 +1,5 @@
-//! Containers as the docker client tells of them, and what their volumes hold.
-//! Only looking: steps of plans change them.
+//! Containers and volumes as the docker client reports them. Read-only: steps
+//! of plans change them.
 
 pub mod files;
 mod inspected;
@@ -14,41 +14,42 @@ use crate::typed;
 use crate::units::parse_size;
 use inspected::Inspected;
 
-/// An engine that counts what its volumes hold may take its time.
+/// The engine may need long to compute the size of its volumes.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Of the log of one that ended.
+/// Log lines of a stopped container in an error.
 const EXCERPT: usize = 3;
-/// Ours say so; none else is ever removed.
+/// The label of containers that this program creates; no other container is
+/// ever removed.
 pub const LABEL: &str = "talos-xtask";
 
-/// What `docker container inspect` says of one.
+/// One container of `docker container inspect`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     pub id: String,
     pub name: String,
-    /// As it was asked for: `registry:2`.
+    /// As requested: `registry:2`.
     pub image: String,
-    /// Of the image: `sha256:…`.
+    /// Id of the image: `sha256:…`.
     pub image_id: String,
     pub state: State,
     /// RFC 3339.
     pub created: String,
-    /// Made by us.
+    /// Created by this program.
     pub is_ours: bool,
     pub ports: Vec<Published>,
     /// `NAME=value`
     pub env: Vec<String>,
     pub command: Vec<String>,
-    /// Names of its volumes, with the paths where it sees them.
+    /// Names of its volumes and their paths inside the container.
     pub volumes: Vec<(String, String)>,
 }
 
-/// A port of the container on this machine.
+/// A published port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// `5000/tcp`
     pub inner: String,
-    /// Empty or 0.0.0.0 for every address.
+    /// Empty or 0.0.0.0 for all addresses.
     pub address: String,
     pub port: u16,
 }
@@ -56,7 +57,7 @@ pub struct Published {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Running,
-    /// It ends again and again.
+    /// It exits and is restarted repeatedly.
     Restarting,
     Stopped,
 }
@@ -72,12 +73,12 @@ impl State {
 }
 
 impl Container {
-    /// Whether its registry's port is this machine's `port`.
+    /// Whether the container publishes `port` of this machine.
     pub fn publishes(&self, port: u16) -> bool {
         self.ports.iter().any(|published| published.port == port)
     }
 
-    /// Whether more than this machine can reach it.
+    /// Whether other machines can reach it.
     pub fn is_public(&self) -> bool {
         let is_loopback = |address: &str| address.starts_with("127.") || address == "::1";
         self.ports
@@ -92,16 +93,16 @@ impl Container {
     }
 }
 
-/// Those of `names` that there are; one question for all.
+/// Inspects the containers of these names that exist, in one call.
 ///
 /// # Errors
-/// When there is no docker, or its engine does not answer.
+/// If docker is not installed or its engine does not respond.
 pub fn inspect(names: &[&str]) -> Result<Vec<Container>> {
     let argv = [&["docker", "container", "inspect"], names].concat();
     let Some(output) = probe::run(&argv, None, LIMIT) else {
         return Err(no_docker("`docker` cannot be started, or hangs"));
     };
-    // One that is not there makes it fail, and the others are printed all the same.
+    // A missing container makes the command fail, but the others are printed.
     let found: Vec<Inspected> = match serde_json::from_str(output.stdout.trim()) {
         Ok(found) => found,
         Err(_) if output.stdout.trim().is_empty() && is_absence(&output.stderr) => Vec::new(),
@@ -121,7 +122,7 @@ pub fn inspect(names: &[&str]) -> Result<Vec<Container>> {
     Ok(found.into_iter().map(Inspected::into_container).collect())
 }
 
-/// The client has no exit code of its own for it.
+/// The client has no separate exit code for a missing container.
 fn is_absence(stderr: &str) -> bool {
     stderr
         .lines()
@@ -135,27 +136,27 @@ fn no_docker(cause: &str) -> Failure {
         .hint(typed!("doctor"))
 }
 
-/// The name of the running container that publishes `port`, if any does.
+/// Returns the name of the running container that publishes `port`.
 ///
 /// # Errors
-/// When docker does not answer.
+/// If docker does not respond.
 pub fn publishing(port: u16) -> Result<Option<String>> {
     let filter = format!("publish={port}");
-    let names = ask(&["ps", "--filter", &filter, "--format", "{{.Names}}"])?;
+    let names = docker_output(&["ps", "--filter", &filter, "--format", "{{.Names}}"])?;
     Ok(names.lines().next().map(str::to_owned))
 }
 
-/// The names of all volumes.
+/// Returns the names of all volumes.
 ///
 /// # Errors
-/// When docker does not answer.
+/// If docker does not respond.
 pub fn volumes() -> Result<Vec<String>> {
-    let names = ask(&["volume", "ls", "--format", "{{.Name}}"])?;
+    let names = docker_output(&["volume", "ls", "--format", "{{.Name}}"])?;
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// What docker prints if it succeeds.
-fn ask(words: &[&str]) -> Result<String> {
+/// Returns the output of a docker command that must succeed.
+fn docker_output(words: &[&str]) -> Result<String> {
     let argv = [&["docker"], words].concat();
     let Some(output) = probe::run(&argv, None, LIMIT) else {
         return Err(no_docker("`docker` cannot be started, or hangs"));
@@ -168,7 +169,7 @@ fn ask(words: &[&str]) -> Result<String> {
     Ok(output.stdout)
 }
 
-/// The last lines that a container printed.
+/// Returns the last lines of a container's log.
 pub fn last_lines(name: &str, lines: usize) -> Vec<String> {
     let count = lines.to_string();
     let argv = ["docker", "logs", "--tail", &count, name];
@@ -179,12 +180,12 @@ pub fn last_lines(name: &str, lines: usize) -> Vec<String> {
     both.lines().map(str::to_owned).collect()
 }
 
-/// What the log of a registry that does not answer says of why.
+/// Returns the log lines that explain why a registry does not respond.
 pub fn telling_lines(name: &str) -> Vec<String> {
     telling(&last_lines(name, 40))
 }
 
-/// A registry that cannot reach its upstream panics, and prints stacks.
+/// A registry that cannot reach its upstream panics and prints stack traces.
 fn telling(lines: &[String]) -> Vec<String> {
     let is_telling = |line: &&String| {
         [
@@ -210,8 +211,8 @@ struct Volume {
     size: String,
 }
 
-/// Bytes of each volume by name, as near as docker tells; the engine counts
-/// them, so that no root is needed to look.
+/// Returns the size of each volume in bytes, as precise as docker prints it.
+/// The engine computes it, so no root is needed.
 pub fn volume_sizes() -> Vec<(String, u64)> {
     let argv = [
         "docker",

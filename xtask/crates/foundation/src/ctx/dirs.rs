@@ -1,10 +1,10 @@
-//! Where things live on this machine, by the XDG base directory rules.
+//! Folders of this program, by the XDG base directory specification.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::failure::{Failure, Result};
 
-/// One folder each for what can be rebuilt and what cannot.
+/// Separate folders for what can be rebuilt and what cannot.
 #[derive(Debug, Clone)]
 pub struct Dirs {
     pub home: Utf8PathBuf,
@@ -14,12 +14,12 @@ pub struct Dirs {
     pub state: Utf8PathBuf,
 }
 
-/// The name of both.
+/// The name of the folder in the cache and the state folder.
 pub const OURS: &str = "talos-xtask";
 
 impl Dirs {
     /// # Errors
-    /// When HOME is unset or not absolute.
+    /// If HOME is unset or not absolute.
     pub fn from_env() -> Result<Self> {
         let home = absolute("HOME").ok_or_else(|| {
             Failure::host("HOME is not set to an absolute path").hint("export HOME")
@@ -36,8 +36,8 @@ impl Dirs {
         })
     }
 
-    /// `~/.talos`, or `TALOS_HOME` where that Talos line honours it
-    /// (1.12+, talos 4f6218674; ignored there too unless absolute).
+    /// `~/.talos`, or `TALOS_HOME` if the Talos line honours it (1.12+, talos
+    /// 4f6218674; ignored there too unless absolute).
     pub fn talos_home(&self, honours_talos_home: bool) -> Utf8PathBuf {
         let set = if honours_talos_home {
             absolute("TALOS_HOME")
@@ -47,7 +47,7 @@ impl Dirs {
         set.unwrap_or_else(|| self.home.join(".talos"))
     }
 
-    /// Every folder in which talosctl may have put clusters.
+    /// All folders in which talosctl may have created clusters.
     pub fn cluster_homes(&self) -> Vec<Utf8PathBuf> {
         let mut homes = vec![self.talos_home(true)];
         let plain = self.talos_home(false);

@@ -1,5 +1,5 @@
-//! The Docker that builds would use, as the client sees it: the client knows
-//! `DOCKER_HOST`, `DOCKER_CONTEXT` and its own settings better than we could.
+//! The Docker engine that builds use, through the client: only the client knows
+//! `DOCKER_HOST`, `DOCKER_CONTEXT` and its settings.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 
-/// A client that answers no sooner talks to an engine that hangs.
+/// A client that takes longer waits for an engine that hangs.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// What `docker version` says.
+/// The output of `docker version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Docker {
     pub client: Option<String>,
@@ -24,9 +24,9 @@ pub struct Docker {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
     Answers(String),
-    /// With the client's own words.
+    /// With the client's message.
     Refuses(String),
-    /// The client did not come back.
+    /// The client did not return in time.
     Hangs,
 }
 
@@ -44,13 +44,14 @@ struct Version {
     version: String,
 }
 
-/// Where the client is; none is another finding than no engine.
+/// The path of the client; a missing client is a different problem than a
+/// missing engine.
 pub fn client() -> Option<Utf8PathBuf> {
     Host::which("docker")
 }
 
-/// Ask the client for both versions.
-pub fn ask() -> Docker {
+/// Asks the client for both versions.
+pub fn versions() -> Docker {
     match probe::run(
         &["docker", "version", "--format", "{{json .}}"],
         None,
@@ -64,11 +65,11 @@ pub fn ask() -> Docker {
     }
 }
 
-/// Where the engine is, when that is another machine: its 127.0.0.1 is not ours.
-/// `docker context inspect` knows contexts, `DOCKER_HOST` goes before them.
+/// Returns the engine's address if it runs on another machine, where 127.0.0.1
+/// is a different host. `DOCKER_HOST` takes precedence over contexts.
 ///
 /// # Errors
-/// When the client does not say.
+/// If the client does not report it.
 pub fn engine_elsewhere() -> Result<Option<String>> {
     let set = std::env::var("DOCKER_HOST")
         .ok()
@@ -84,7 +85,7 @@ fn context_host() -> Result<String> {
     let format = "{{.Endpoints.docker.Host}}";
     let argv = ["docker", "context", "inspect", "--format", format];
     let unknown = |cause: &str| {
-        Failure::host("docker does not say on which machine its engine is")
+        Failure::host("cannot determine on which machine the Docker engine runs")
             .cause(cause)
             .hint(program!("docker context inspect"))
     };
@@ -106,8 +107,8 @@ fn is_elsewhere(host: &str) -> bool {
     matches!(scheme, "tcp" | "ssh" | "http" | "https") && !is_here
 }
 
-/// `docker buildx version` prints `github.com/docker/buildx v0.29.1 SHA`; a
-/// client without the plugin calls it an unknown command.
+/// `docker buildx version` prints `github.com/docker/buildx v0.29.1 SHA`;
+/// without the plugin it is an unknown command.
 pub fn buildx() -> Option<String> {
     let output = probe::run(&["docker", "buildx", "version"], None, LIMIT)?;
     let words: Vec<&str> = output.stdout.split_whitespace().collect();
@@ -128,10 +129,10 @@ fn parse(stdout: &str, stderr: &str) -> Docker {
     }
 }
 
-/// The line that says why; warnings come before it.
+/// The last line has the reason; warnings come before it.
 fn reason(stderr: &str) -> String {
     let line = stderr.lines().rfind(|line| !line.trim().is_empty());
-    line.unwrap_or("it said nothing").trim().to_owned()
+    line.unwrap_or("it printed no reason").trim().to_owned()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What of this host's packet filters stands between a cluster's nodes and the
-//! rest: read as root, changed never.
+//! Finds packet filter rules of this host that block a cluster's nodes.
+//! Read-only, as root.
 //!
-//! talosctl's CNI plugins accept each node's traffic in a chain `CNI-FORWARD`
-//! that they put first into FORWARD when it is not there yet (the firewall
-//! plugin of containernetworking/plugins). So what drops in the same table
-//! starves nodes only when it comes before that chain; what drops in another
-//! nftables table always does, because there every table has its say.
+//! talosctl's CNI plugins accept each node's traffic in a chain `CNI-FORWARD`,
+//! which the firewall plugin of containernetworking/plugins inserts at the top
+//! of FORWARD if it is missing. A drop rule in the same table therefore affects
+//! nodes only if it comes before that chain. A drop in another nftables table
+//! always does, because a packet must pass every table.
 
 use std::time::Duration;
 
@@ -15,16 +15,17 @@ use talos::network::Cidr;
 use super::{probe, processes};
 
 const LIMIT: Duration = Duration::from_secs(3);
-/// Chains that jump in circles are refused by the kernel; this is for us.
+/// Maximum depth of jumps. The kernel refuses loops; the limit guards against
+/// other input.
 const DEPTH: usize = 8;
 
-/// How a packet of a node fares in the filter table's FORWARD chain.
+/// What happens to a node's packets in the filter table's FORWARD chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
     pub block: Option<Block>,
-    /// Docker's chains are there: a policy DROP is its doing.
+    /// Docker's chains exist, so Docker set a policy of DROP.
     pub docker: bool,
-    /// FORWARD leads to the CNI plugins' chain already.
+    /// FORWARD already jumps to the CNI plugins' chain.
     pub cni: bool,
 }
 
@@ -42,23 +43,23 @@ struct Rule<'a> {
     spec: Vec<String>,
 }
 
-/// `iptables -S` of the filter table; none where it may not be read.
+/// Returns `iptables -S` of the filter table; `None` if it cannot be read.
 pub fn filter_table(root: &[&str]) -> Option<String> {
     let argv = [root, &["iptables", "-w", "-S"]].concat();
     let output = probe::run(&argv, None, LIMIT)?;
     output.success.then_some(output.stdout)
 }
 
-/// Chains of other nftables tables that drop what they forward by default, as
-/// `inet fw forward`. None where nft is not, or may not be asked.
+/// Returns forward chains of other nftables tables with policy drop, as
+/// `inet fw forward`. `None` if nft is not installed or not permitted.
 pub fn dropping_chains(root: &[&str]) -> Option<Vec<String>> {
     let argv = [root, &["nft", "-j", "list", "chains"]].concat();
     let output = probe::run(&argv, None, LIMIT)?;
     output.success.then(|| parse_chains(&output.stdout))
 }
 
-/// Whether firewalld runs: a daemon of root's, by the path that its interpreter
-/// was handed. `firewall-cmd --state` would take a third of a second.
+/// Whether firewalld runs: a process of root with its path as an argument.
+/// `firewall-cmd --state` would take a third of a second.
 pub fn runs_firewalld() -> bool {
     use std::os::unix::fs::MetadataExt;
     processes::scan().iter().any(|process| {
@@ -68,7 +69,7 @@ pub fn runs_firewalld() -> bool {
     })
 }
 
-/// Whether firewalld lets everything of this network through.
+/// Whether this network or bridge is in firewalld's trusted zone.
 pub fn firewalld_trusts(cidr: Cidr, bridge: &str) -> bool {
     let list = |what: &str| {
         let argv = ["firewall-cmd", "--zone=trusted", what];
@@ -88,12 +89,12 @@ fn covers_any(sources: &str, cidr: Cidr) -> bool {
         .any(|source| covers(source, cidr))
 }
 
-/// Whether all of `cidr` lies in the network written `text`.
+/// Whether the network `text` contains all of `cidr`.
 fn covers(text: &str, cidr: Cidr) -> bool {
     Cidr::containing(text).is_ok_and(|wide| wide.prefix() <= cidr.prefix() && wide.overlaps(cidr))
 }
 
-/// Follow a packet from a node at `bridge` through FORWARD.
+/// Follows a packet from a node at `bridge` through FORWARD.
 pub fn forward(table: &str, cidr: Cidr, bridge: &str) -> Forward {
     let rules: Vec<Rule<'_>> = table.lines().filter_map(rule).collect();
     let follow = Follow {
@@ -140,7 +141,7 @@ struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// None: the packet comes out at the chain's end.
+    /// `None`: the packet reaches the end of the chain.
     fn chain(&self, chain: &str, depth: usize) -> Option<End> {
         let depth = depth.checked_sub(1)?;
         for rule in self.rules.iter().filter(|rule| rule.chain == chain) {
@@ -175,14 +176,14 @@ impl Rule<'_> {
         self.spec.get(at + 1).map(String::as_str)
     }
 
-    /// Whether every packet that a node sends away meets this rule. Anything
-    /// that only some of them have is not sure.
+    /// Whether the rule matches every packet that a node sends. A condition
+    /// that only some packets meet does not count.
     fn surely_matches(&self, cidr: Cidr, bridge: &str) -> bool {
         let mut words = self.spec.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let value = match word {
                 "-i" | "-s" | "-m" | "--comment" => words.next().unwrap_or_default(),
-                // What follows belongs to the target.
+                // The rest are options of the target.
                 "-j" | "-g" => return true,
                 _ => return false,
             };
@@ -232,7 +233,7 @@ fn parse_chains(json: &str) -> Vec<String> {
     chains
         .filter(|chain| chain.hook.as_deref() == Some("forward"))
         .filter(|chain| chain.policy.as_deref() == Some("drop"))
-        // This one is what iptables shows; IPv6 is not what nodes wait for.
+        // iptables shows this chain; nodes do not depend on IPv6.
         .filter(|chain| !(chain.table == "filter" && chain.name == "FORWARD"))
         .filter(|chain| chain.family != "ip6")
         .map(|chain| format!("{} {} {}", chain.family, chain.table, chain.name))
@@ -280,7 +281,7 @@ mod tests {
             let found = follow(&format!("-P FORWARD DROP\n{accepting}\n"));
             assert_eq!(found.block, None, "{accepting}");
         }
-        // One node, one port, another network: not all of what nodes send.
+        // One node, one port, another network: only some of the packets.
         for other in [
             "-A FORWARD -s 172.20.0.2/32 -j ACCEPT",
             "-A FORWARD -p tcp -m tcp --dport 443 -j ACCEPT",

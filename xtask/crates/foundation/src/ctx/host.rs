@@ -1,17 +1,17 @@
-//! The machine: system, user, memory. Cheap enough for every command.
+//! The machine: operating system, user, memory, disk space. Cheap enough for every command.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-/// Facts that cost a few system calls.
+/// Facts about the host, read with a few system calls.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// `linux`, `macos`.
     pub os: &'static str,
-    /// As Talos names it: `amd64`, `arm64`.
+    /// Talos' name: `amd64`, `arm64`.
     pub arch: &'static str,
     pub uid: u32,
     pub gid: u32,
-    /// Changes with every boot; empty where there is none.
+    /// Changes with every boot; empty if unknown.
     pub boot_id: String,
 }
 
@@ -20,6 +20,15 @@ pub struct Host {
 pub struct Memory {
     pub total: u64,
     pub available: u64,
+}
+
+/// Free space of the file system that a path is on, or would be created on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// The nearest existing folder.
+    pub on: Utf8PathBuf,
+    /// Bytes that this user may still write.
+    pub free: u64,
 }
 
 impl Host {
@@ -43,12 +52,12 @@ impl Host {
         self.uid == 0
     }
 
-    /// None where there is no `/proc/meminfo`.
+    /// `None` without `/proc/meminfo`.
     pub fn memory() -> Option<Memory> {
         parse_memory(&std::fs::read_to_string("/proc/meminfo").ok()?)
     }
 
-    /// The first executable of that name on PATH.
+    /// Returns the first executable of that name on PATH.
     pub fn which(name: &str) -> Option<Utf8PathBuf> {
         let path = std::env::var("PATH").ok()?;
         path.split(':')
@@ -59,6 +68,16 @@ impl Host {
                     && file.is_file()
             })
     }
+}
+
+/// `None` if no folder above can be queried.
+pub fn free_space(path: &Utf8Path) -> Option<FreeSpace> {
+    let on = path.ancestors().find(|dir| dir.exists())?;
+    let found = rustix::fs::statvfs(on.as_std_path()).ok()?;
+    Some(FreeSpace {
+        on: on.to_owned(),
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+    })
 }
 
 fn parse_memory(text: &str) -> Option<Memory> {
@@ -88,5 +107,14 @@ mod tests {
             })
         );
         assert_eq!(parse_memory("MemTotal: x kB"), None);
+    }
+
+    #[test]
+    fn a_missing_folder_has_the_free_space_of_its_nearest_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        let found = free_space(&root.join("not/made/yet")).unwrap();
+        assert_eq!(found.on, root);
+        assert!(found.free > 0);
     }
 }

@@ -1,15 +1,15 @@
-//! What a registry says about an image, over plain HTTP on loopback: other
-//! registries want TLS and often a login.
+//! Queries a local registry about an image, over plain HTTP on loopback: other
+//! registries need TLS and often a login.
 
 use std::time::Duration;
 
 use super::registry_api::names::is_digest;
 
-/// Everything a tag may stand for.
+/// All types that a tag may refer to.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// Registry, repository, and tag or digest of a reference.
+/// Splits a reference into registry, repository, and tag or digest.
 pub fn split(reference: &str) -> Option<(&str, &str, &str)> {
     let (registry, rest) = reference.split_once('/')?;
     if let Some((repository, digest)) = rest.split_once('@') {
@@ -19,18 +19,21 @@ pub fn split(reference: &str) -> Option<(&str, &str, &str)> {
     Some((registry, repository, tag))
 }
 
-/// Whether a registry is on this machine, and so is asked without TLS, as
+/// Whether a registry is on this machine, and so is queried without TLS, as
 /// docker does.
 pub fn is_local(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
-fn ask(reference: &str, head: bool) -> Result<ureq::http::Response<ureq::Body>, String> {
-    let (registry, repository, tag) = split(reference).ok_or("it names no registry")?;
+fn request_manifest(
+    reference: &str,
+    head: bool,
+) -> Result<ureq::http::Response<ureq::Body>, String> {
+    let (registry, repository, tag) = split(reference).ok_or("the reference has no registry")?;
     if !is_local(registry) {
         return Err(format!(
-            "{registry} is not on this machine; only buildx tells for such"
+            "{registry} is not on this machine; only buildx can inspect its images"
         ));
     }
     let config = ureq::Agent::config_builder()
@@ -57,13 +60,13 @@ fn ask(reference: &str, head: bool) -> Result<ureq::http::Response<ureq::Body>, 
     Ok(response)
 }
 
-/// The architectures of an index; none where the image is no index and does
-/// not say.
+/// Returns the architectures of an index; `None` for a plain manifest, which
+/// does not name its architecture.
 ///
 /// # Errors
-/// Why it cannot be told.
+/// The reason as text.
 pub fn architectures(reference: &str) -> Result<Option<Vec<String>>, String> {
-    let text = ask(reference, false)?
+    let text = request_manifest(reference, false)?
         .body_mut()
         .read_to_string()
         .map_err(|error| error.to_string())?;
@@ -79,21 +82,21 @@ pub fn architectures(reference: &str) -> Result<Option<Vec<String>>, String> {
         .map(|manifests| manifests.iter().filter_map(of).collect()))
 }
 
-/// The digest that `reference` has now.
+/// Returns the current digest of `reference`.
 ///
 /// # Errors
-/// Why it cannot be told.
+/// The reason as text.
 pub fn digest(reference: &str) -> Result<String, String> {
-    let response = ask(reference, true)?;
+    let response = request_manifest(reference, true)?;
     let digest = response
         .headers()
         .get("docker-content-digest")
         .and_then(|value| value.to_str().ok());
-    // It becomes part of command lines.
+    // The digest becomes part of command lines.
     digest
         .filter(|digest| is_digest(digest))
         .map(str::to_owned)
-        .ok_or_else(|| "the registry names no digest".to_owned())
+        .ok_or_else(|| "the registry returned no digest".to_owned())
 }
 
 #[cfg(test)]

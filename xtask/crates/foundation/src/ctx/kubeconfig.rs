@@ -21,7 +21,7 @@ pub struct Kubeconfig {
     contexts: Vec<NamedContext>,
     #[serde(default, deserialize_with = "or_default")]
     users: Vec<NamedUser>,
-    /// `preferences`, `extensions` and whatever else a file can hold.
+    /// `preferences`, `extensions` and all other keys.
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
@@ -63,7 +63,7 @@ struct NamedUser {
     name: String,
 }
 
-/// A list without entries is `null` to some writers.
+/// Some programs write an empty list as `null`.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -72,7 +72,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// What a file has of one Talos cluster: names of entries.
+/// Names of the entries of one Talos cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
     pub clusters: Vec<String>,
@@ -81,10 +81,10 @@ pub struct Entries {
 }
 
 impl Kubeconfig {
-    /// `None` where there is no such file.
+    /// Reads a kubeconfig; `None` if the file does not exist.
     ///
     /// # Errors
-    /// When it cannot be read or does not parse.
+    /// If it cannot be read or is invalid.
     pub fn read(path: &Utf8Path) -> io::Result<Option<Self>> {
         files::read_text(path, files::MEDIUM)?
             .map(|text| Self::parse(&text))
@@ -96,21 +96,21 @@ impl Kubeconfig {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
     }
 
-    /// The host of `https://HOST:PORT`.
+    /// Returns the host of `https://HOST:PORT`.
     pub fn host(server: &str) -> Option<&str> {
         let rest = server.split_once("://")?.1;
         rest.split(['/', ':']).next()
     }
 
-    /// Names of all contexts.
+    /// Returns the names of all contexts.
     pub fn contexts(&self) -> Vec<&str> {
         let names = self.contexts.iter();
         names.map(|context| context.name.as_str()).collect()
     }
 
-    /// The entries that `talosctl` merged for the cluster `name`: by their names,
-    /// `NAME` or `NAME-1` and so on, and by a server that `is_its` accepts. An
-    /// entry that others of the file refer to as well is theirs too.
+    /// Returns the entries that `talosctl` merged for the cluster `name`: named
+    /// `NAME`, `NAME-1` and so on, with a server that `is_its` accepts. Entries
+    /// that other contexts refer to are left out.
     pub fn entries_of(&self, name: &str, is_its: impl Fn(&str) -> bool) -> Entries {
         let clusters: Vec<&NamedCluster> = self
             .clusters
@@ -148,7 +148,7 @@ impl Kubeconfig {
         }
     }
 
-    /// Whether the file holds these entries and nothing else.
+    /// Whether the file contains only these entries.
     pub fn has_only(&self, entries: &Entries) -> bool {
         let is_empty = |value: &Value| match value {
             Value::Null => true,
@@ -184,7 +184,8 @@ impl Kubeconfig {
     }
 }
 
-/// `NAME`, or `NAME-1` and so on: talosctl counts where a name is taken.
+/// Whether an entry is named `NAME`, or `NAME-1` and so on: talosctl appends a
+/// number if a name exists.
 pub fn is_named(entry: &str, name: &str) -> bool {
     let Some(rest) = entry.strip_prefix(name) else {
         return false;
@@ -197,7 +198,7 @@ pub fn is_named(entry: &str, name: &str) -> bool {
 }
 
 impl Ctx {
-    /// The first file of `KUBECONFIG`, else `~/.kube/config`.
+    /// The first file in `KUBECONFIG`, or `~/.kube/config`.
     pub fn kubeconfig_path(&self) -> Utf8PathBuf {
         let named = std::env::var("KUBECONFIG").ok();
         let first = named
@@ -226,7 +227,7 @@ current-context: admin@talos-default
 preferences: {}
 ";
 
-    fn of(text: &str) -> (Kubeconfig, Entries) {
+    fn parse_entries(text: &str) -> (Kubeconfig, Entries) {
         let config = Kubeconfig::parse(text).unwrap();
         let is_its = |server: &str| Kubeconfig::host(server) == Some("172.20.0.1");
         let entries = config.entries_of("talos-default", is_its);
@@ -235,12 +236,12 @@ preferences: {}
 
     #[test]
     fn a_file_of_one_cluster_alone() {
-        let (config, entries) = of(OURS);
+        let (config, entries) = parse_entries(OURS);
         assert_eq!(entries.clusters, ["talos-default"]);
         assert_eq!(entries.contexts, ["admin@talos-default"]);
         assert_eq!(entries.users, ["admin@talos-default"]);
         assert!(config.has_only(&entries));
-        let (config, entries) = of("clusters: null\ncontexts: []\n");
+        let (config, entries) = parse_entries("clusters: null\ncontexts: []\n");
         assert_eq!(entries, Entries::default());
         assert!(config.has_only(&entries));
     }
@@ -255,7 +256,7 @@ preferences: {}
             "clusters:\n- name: prod\n  cluster: {server: 'https://172.20.0.77:6443'}\n- name: talos-default\n  cluster: {server: 'https://172.20.0.1:6443'}\n",
         ] {
             let key = more.split(':').next().unwrap();
-            // In place of the key that is there.
+            // Replaces the existing key.
             let mut kept = Vec::new();
             let mut inside = false;
             for line in OURS.lines() {
@@ -267,7 +268,7 @@ preferences: {}
                 }
             }
             let text = format!("{}\n{more}", kept.join("\n"));
-            let (config, entries) = of(&text);
+            let (config, entries) = parse_entries(&text);
             assert!(!config.has_only(&entries), "{text}");
             assert_eq!(entries.clusters, ["talos-default"], "{text}");
         }
@@ -276,21 +277,21 @@ preferences: {}
     #[test]
     fn names_and_servers_both_have_to_fit() {
         let prod = OURS.replace("talos-default", "prod");
-        assert_eq!(of(&prod).1, Entries::default());
+        assert_eq!(parse_entries(&prod).1, Entries::default());
         let elsewhere = OURS.replace("172.20.0.1:", "172.20.0.77:");
-        assert_eq!(of(&elsewhere).1, Entries::default());
+        assert_eq!(parse_entries(&elsewhere).1, Entries::default());
         let second = OURS.replace("talos-default", "talos-default-1");
-        assert_eq!(of(&second).1.contexts, ["admin@talos-default-1"]);
-        // The context of ours has another's credentials.
+        assert_eq!(parse_entries(&second).1.contexts, ["admin@talos-default-1"]);
+        // The cluster's context uses the credentials of another entry.
         let shared = OURS.replace("user: admin@talos-default,", "user: me,");
-        let (config, entries) = of(&shared);
+        let (config, entries) = parse_entries(&shared);
         assert!(entries.users.is_empty() && !config.has_only(&entries));
-        // A context of another's leads to our cluster.
+        // A context with another name refers to the cluster.
         let other = OURS.replace(
             "- name: admin@talos-default\n  context",
             "- name: mine\n  context",
         );
-        assert_eq!(of(&other).1, Entries::default());
+        assert_eq!(parse_entries(&other).1, Entries::default());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Whether a QEMU of this machine can use KVM. talosctl takes KVM whenever it
-//! can open /dev/kvm (`pkg/provision/providers/qemu/preflight_linux.go`), so a
-//! device that opens and does not work is worse than none.
+//! Whether QEMU can use KVM on this machine. talosctl uses KVM whenever it can
+//! open /dev/kvm (`pkg/provision/providers/qemu/preflight_linux.go`), so a
+//! device that opens but does not work is worse than none.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use talos::version::Arch;
 
 use super::probe;
 
-/// QEMU reaches its answer in a tenth of a second.
+/// QEMU needs a tenth of a second.
 const LIMIT: Duration = Duration::from_secs(3);
-/// No QEMU has it: the complaint comes after the accelerator is up.
+/// A device that does not exist: QEMU reports it after it set up the
+/// accelerator.
 const NO_SUCH_DEVICE: &str = "xtask-no-such-device";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kvm {
     Usable,
-    /// No device; `module` is the one that makes it, where the CPU can.
+    /// No device; `module` provides it, if the CPU supports virtualisation.
     Absent {
         module: Option<&'static str>,
     },
     NoPermission,
-    /// It opens, and does not work: with the system's or QEMU's words.
+    /// It opens but does not work; with the message of the system or QEMU.
     Unusable(String),
 }
 
-/// Look below `root`, which is `/` but in tests.
-pub fn look(root: &Utf8Path) -> Kvm {
+/// Probes below `root`, which is `/` except in tests.
+pub fn probe(root: &Utf8Path) -> Kvm {
     let device = root.join("dev/kvm");
     match rustix::fs::access(device.as_std_path(), Access::READ_OK | Access::WRITE_OK) {
         Ok(()) => opens(&device),
@@ -43,8 +44,8 @@ pub fn look(root: &Utf8Path) -> Kvm {
     }
 }
 
-/// A device node may be there without a driver behind it, or be closed to us by
-/// a container's device rules, which permission bits do not show.
+/// A device node may exist without a driver, or be blocked by a container's
+/// device rules, which permission bits do not show.
 fn opens(device: &Utf8Path) -> Kvm {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -55,7 +56,7 @@ fn opens(device: &Utf8Path) -> Kvm {
     }
 }
 
-/// Virtualisation as the CPU's flags name it.
+/// The kernel module for the virtualisation flag of the CPU.
 fn module(cpuinfo: &str) -> Option<&'static str> {
     let has = |flag: &str| {
         cpuinfo
@@ -70,11 +71,11 @@ fn module(cpuinfo: &str) -> Option<&'static str> {
     }
 }
 
-/// Let QEMU set KVM up with the machine that talosctl asks for. It ends at a
-/// device that does not exist, before anything runs. As root where `root` is
-/// `["sudo", "-n"]`: that is who runs a cluster's.
+/// Starts QEMU with KVM and talosctl's machine type. QEMU ends at a device that
+/// does not exist, before it runs a guest. With `root` = `["sudo", "-n"]` it
+/// runs as root, like the QEMU of a cluster.
 pub fn try_with_qemu(root: &[&str], qemu: &Utf8Path, arch: Arch) -> Kvm {
-    // As pkg/provision/providers/qemu/launch.go has them.
+    // As in pkg/provision/providers/qemu/launch.go.
     let machine = match arch {
         Arch::Amd64 => "q35,smm=on,accel=kvm",
         Arch::Arm64 => "virt,gic-version=max,accel=kvm",
@@ -95,7 +96,7 @@ pub fn try_with_qemu(root: &[&str], qemu: &Utf8Path, arch: Arch) -> Kvm {
     ];
     match probe::run(&[root, &qemu].concat(), None, LIMIT) {
         Some(output) => verdict(&output.stderr),
-        None => Kvm::Unusable(format!("QEMU hangs with it ({} s)", LIMIT.as_secs())),
+        None => Kvm::Unusable(format!("QEMU hangs with KVM ({} s)", LIMIT.as_secs())),
     }
 }
 
@@ -103,20 +104,23 @@ fn verdict(stderr: &str) -> Kvm {
     if stderr.contains(NO_SUCH_DEVICE) {
         return Kvm::Usable;
     }
-    // Nor could talosctl open it then: it would do without.
+    // talosctl cannot open it either and runs without KVM.
     if stderr.starts_with("sudo: ") || stderr.contains("Could not access KVM kernel module") {
         return Kvm::NoPermission;
     }
     let line = stderr
         .lines()
         .rfind(|line| !line.contains(": warning: ") && !line.trim().is_empty())
-        .unwrap_or("QEMU ended without a word");
+        .unwrap_or("QEMU exited without a message");
     let words = line.split_once(": ").map_or(line, |(_, words)| words);
     Kvm::Unusable(words.trim_end_matches('.').to_owned())
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests create the files that are probed"
+)]
 mod tests {
     use super::*;
     use camino::Utf8PathBuf;
@@ -132,24 +136,24 @@ mod tests {
     #[test]
     fn no_device_has_a_reason() {
         let (_dir, root) = root();
-        assert_eq!(look(&root), Kvm::Absent { module: None });
+        assert_eq!(probe(&root), Kvm::Absent { module: None });
         std::fs::write(root.join("proc/cpuinfo"), "flags\t\t: fpu svm sse2\n").unwrap();
         assert_eq!(
-            look(&root),
+            probe(&root),
             Kvm::Absent {
                 module: Some("kvm_amd")
             }
         );
         std::fs::write(root.join("proc/cpuinfo"), "vmx flags\t\t: fpu svmx\n").unwrap();
-        assert_eq!(look(&root), Kvm::Absent { module: None });
+        assert_eq!(probe(&root), Kvm::Absent { module: None });
     }
 
     #[test]
     fn a_device_that_does_not_open_is_unusable() {
         let (_dir, root) = root();
-        // A folder passes the permission bits and opens for nobody to write.
+        // A folder passes the permission bits but cannot be opened for writing.
         std::fs::create_dir(root.join("dev/kvm")).unwrap();
-        assert!(matches!(look(&root), Kvm::Unusable(_)));
+        assert!(matches!(probe(&root), Kvm::Unusable(_)));
     }
 
     /// Recorded with QEMU 7.2.22.

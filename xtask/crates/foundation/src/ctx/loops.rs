@@ -1,5 +1,5 @@
-//! Loop devices: which there are, who holds them, and whether a test could have
-//! one. Nothing is opened for writing and no device is made by looking.
+//! Loop devices: which exist, what uses them, and whether a test can get one.
+//! Read-only: no device is created.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -7,27 +7,27 @@ use camino::{Utf8Path, Utf8PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loop {
     pub number: u32,
-    /// The file behind it; none while it is free.
+    /// The backing file; `None` while it is free.
     pub backing: Option<String>,
-    /// Whether `/dev/loopN` is there.
+    /// Whether `/dev/loopN` exists.
     pub node: bool,
 }
 
-/// All that decides whether a test gets a loop device.
+/// What decides whether a test gets a loop device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Loops {
     /// By number.
     pub devices: Vec<Loop>,
-    /// `/dev/loop-control`: more can be made.
+    /// Whether `/dev/loop-control` exists, to create more.
     pub control: bool,
-    /// `/dev` shows new devices by itself.
+    /// Whether new devices appear in `/dev` automatically.
     pub devtmpfs: bool,
-    /// Partitions per device that the module was loaded with; 0 is as many as needed.
+    /// The module's limit of partitions per device; 0 is unlimited.
     pub max_part: Option<u32>,
 }
 
 impl Loops {
-    /// Look below `root`, which is empty but in tests.
+    /// Probes below `root`, which is empty except in tests.
     pub fn probe(root: &Utf8Path) -> Self {
         let below = |path: &str| -> Utf8PathBuf { Utf8PathBuf::from(format!("{root}{path}")) };
         let mut devices: Vec<Loop> = std::fs::read_dir(below("/sys/block"))
@@ -58,10 +58,9 @@ impl Loops {
         }
     }
 
-    /// The device that `LOOP_CTL_GET_FREE` would answer with: the first that
-    /// nobody holds, else a new one with the lowest number that is not taken
-    /// (linux, drivers/block/loop.c, `loop_control_get_free`). Asking the kernel
-    /// would make it, so it is worked out.
+    /// The device that `LOOP_CTL_GET_FREE` would return: the first free one, or
+    /// a new one with the lowest unused number (linux, drivers/block/loop.c,
+    /// `loop_control_get_free`). The ioctl itself would create the device.
     pub fn next(&self) -> Option<u32> {
         if !self.control {
             return None;
@@ -74,8 +73,8 @@ impl Loops {
         free.map(|device| device.number).or_else(unused)
     }
 
-    /// Why no test can have one; `None` when it can.
-    pub fn lacking(&self) -> Option<String> {
+    /// Returns why no test can get a loop device, or `None` if it can.
+    pub fn obstacle(&self) -> Option<String> {
         let Some(next) = self.next() else {
             return Some(format!(
                 "no /dev/loop-control here{}; in a container: run it with `--privileged -v /dev:/dev`",
@@ -93,7 +92,7 @@ impl Loops {
         ))
     }
 
-    /// Who holds the others.
+    /// What uses the other devices.
     fn held(&self) -> String {
         let holders: Vec<String> = self
             .devices
@@ -101,7 +100,7 @@ impl Loops {
             .filter_map(|device| {
                 let backing = device.backing.as_deref()?;
                 Some(format!(
-                    "loop{} is held by {}",
+                    "loop{} is in use by {}",
                     device.number,
                     holder(backing)
                 ))
@@ -115,7 +114,7 @@ impl Loops {
     }
 }
 
-/// A snap by its name, anything else by its file.
+/// A snap by its name, others by their file.
 fn holder(backing: &str) -> String {
     let file = Utf8Path::new(backing).file_name().unwrap_or(backing);
     match file.strip_suffix(".snap") {
@@ -125,7 +124,7 @@ fn holder(backing: &str) -> String {
 }
 
 fn is_devtmpfs(mounts: &str) -> bool {
-    // The last mount on a folder is the one that shows.
+    // The last mount on a folder hides earlier ones.
     let kind = mounts.lines().rev().find_map(|line| {
         let mut words = line.split(' ');
         let (_, at, kind) = (words.next(), words.next()?, words.next()?);
@@ -156,10 +155,10 @@ mod tests {
             ],
             ..Loops::default()
         };
-        let why = loops.lacking().unwrap();
+        let why = loops.obstacle().unwrap();
         assert!(why.contains("no /dev/loop-control"), "{why}");
-        assert!(why.contains("loop0 is held by snap core20_2318"), "{why}");
-        assert!(why.contains("loop1 is held by /tmp/disk.img"), "{why}");
+        assert!(why.contains("loop0 is in use by snap core20_2318"), "{why}");
+        assert!(why.contains("loop1 is in use by /tmp/disk.img"), "{why}");
     }
 
     #[test]
@@ -170,12 +169,12 @@ mod tests {
             devtmpfs: true,
             max_part: Some(0),
         };
-        assert_eq!((loops.next(), loops.lacking()), (Some(2), None));
-        // A private /dev does not show what is made.
+        assert_eq!((loops.next(), loops.obstacle()), (Some(2), None));
+        // A private /dev does not show new devices.
         loops.devtmpfs = false;
-        assert!(loops.lacking().unwrap().contains("mknod /dev/loop2 b 7 2"));
+        assert!(loops.obstacle().unwrap().contains("mknod /dev/loop2 b 7 2"));
         loops.devices.push(device(2, None, true));
-        assert_eq!(loops.lacking(), None);
+        assert_eq!(loops.obstacle(), None);
     }
 
     #[test]
@@ -187,7 +186,7 @@ mod tests {
             max_part: None,
         };
         assert_eq!(loops.next(), Some(1));
-        assert!(loops.lacking().unwrap().contains("loop0 is held by /a"));
+        assert!(loops.obstacle().unwrap().contains("loop0 is in use by /a"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Which registries this machine really has: a port is a registry when it
-//! answers as one, not because a script would have started it.
+//! Finds the registries that run on this machine: a port counts if it responds
+//! like a registry.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::registries::Spec;
 /// A registry on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
-    /// The image host that it stands for.
+    /// The image host that it mirrors.
     pub host: String,
     pub port: u16,
-    /// Whether it listens on loopback alone, so that nodes need our relay.
+    /// Whether it only listens on loopback, so that nodes need the relay.
     pub needs_relay: bool,
 }
 
-/// Those of `specs` that answer, by port.
+/// Returns those of `specs` that respond, by port.
 pub fn probe(specs: &[Spec]) -> Vec<Mirror> {
     let listeners = ports::listeners();
     let answers: Vec<bool> = std::thread::scope(|scope| {
@@ -44,7 +44,7 @@ pub fn probe(specs: &[Spec]) -> Vec<Mirror> {
     mirrors
 }
 
-/// As the script's `docker run -p 5000:5000` does it.
+/// As with `docker run -p 5000:5000` of Talos' script.
 fn is_on_every_address(listeners: &[Listener], port: u16) -> bool {
     listeners.iter().any(|listener| {
         listener.port == port
@@ -53,12 +53,12 @@ fn is_on_every_address(listeners: &[Listener], port: u16) -> bool {
     })
 }
 
-/// A registry answers `/v2/` with 200, or 401 where it wants a login.
+/// A registry responds to `/v2/` with 200, or with 401 if it needs a login.
 pub fn is_registry(port: u16) -> bool {
     matches!(get(port, "/v2/"), Some(200 | 401))
 }
 
-/// Who listens on 127.0.0.1 at `port`, as far as that can be told.
+/// Returns the listener on 127.0.0.1 at `port`, if known.
 pub fn holder(port: u16) -> Option<Listener> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     ports::listeners().into_iter().find(|listener| {
@@ -67,7 +67,7 @@ pub fn holder(port: u16) -> Option<Listener> {
 }
 
 fn get(port: u16, path: &str) -> Option<u16> {
-    // Refused at once where nothing listens; the agent would take longer.
+    // Fails immediately if nothing listens; the HTTP agent would take longer.
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     let config = ureq::Agent::config_builder()

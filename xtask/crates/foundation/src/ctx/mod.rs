@@ -1,5 +1,5 @@
-//! Read-only probes: what this machine, the checkout and the clusters are.
-//! Nothing here changes anything; processes are started only by `probe`.
+//! Read-only probes of this machine, the checkout and the clusters. Nothing
+//! here changes the system; only `probe` and `containers` start processes.
 
 pub mod abandoned;
 pub mod abilities;
@@ -13,7 +13,6 @@ pub mod cluster;
 pub mod config;
 pub mod containers;
 pub mod dirs;
-pub mod disk;
 pub mod docker;
 pub mod firewall;
 pub mod git;
@@ -46,8 +45,8 @@ use config::Config;
 use dirs::Dirs;
 use host::Host;
 
-/// What every command starts from. The checkout is looked for only when asked,
-/// so that `cluster destroy` works without one.
+/// The input of every command. The checkout is searched for on demand, so that
+/// `cluster destroy` works without one.
 #[derive(Debug)]
 pub struct Ctx {
     pub host: Host,
@@ -60,12 +59,13 @@ pub struct Ctx {
 
 impl Ctx {
     /// # Errors
-    /// When HOME or the current folder cannot be told, or settings do not parse.
+    /// If HOME or the current folder cannot be determined, or the settings are
+    /// invalid.
     pub fn new(talos_dir: Option<Utf8PathBuf>) -> Result<Self> {
         let cwd = std::env::current_dir()
             .ok()
             .and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok())
-            .ok_or_else(|| Failure::host("cannot tell the current folder"))?;
+            .ok_or_else(|| Failure::host("cannot determine the current folder"))?;
         let host = Host::probe();
         let dirs = Dirs::from_env()?;
         let config = Config::load(&cwd)?;
@@ -81,15 +81,15 @@ impl Ctx {
     /// The Talos checkout.
     ///
     /// # Errors
-    /// When none is found, or the one named is not Talos.
+    /// If none is found, or the named folder is not a Talos checkout.
     pub fn checkout(&self) -> Result<Checkout> {
         Checkout::find(self)
     }
 
-    /// Refuse a command that only Linux can do.
+    /// Refuses a command that needs Linux.
     ///
     /// # Errors
-    /// Exit code 3 on any other system.
+    /// Exit code 3 on any other operating system.
     pub fn needs_linux(&self, command: &str) -> Result<()> {
         if self.host.os == "linux" {
             return Ok(());

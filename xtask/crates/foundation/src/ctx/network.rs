@@ -1,5 +1,5 @@
-//! Which networks are in use: by interfaces of this host, and by clusters that
-//! exist even where their bridge does not.
+//! Networks in use by interfaces of this host and by clusters, including those
+//! without a bridge at the moment.
 
 use serde::Deserialize;
 use talos::names::is_bridge_name;
@@ -10,9 +10,9 @@ use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
 use crate::typed;
 
-/// A network somebody has.
+/// A network in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct UsedNetwork {
     pub cidr: Cidr,
     pub who: String,
 }
@@ -20,7 +20,8 @@ pub struct Taken {
 /// A row of `ip -json address`.
 #[derive(Deserialize)]
 pub(super) struct Interface {
-    /// Empty in the `{}` that older iproute2 prints for interfaces without one.
+    /// Missing in the `{}` that older iproute2 prints for interfaces without an
+    /// address.
     #[serde(default)]
     pub(super) ifname: String,
     #[serde(default)]
@@ -33,15 +34,15 @@ pub(super) struct Address {
     pub(super) prefixlen: Option<u8>,
 }
 
-/// This network namespace's interfaces. Not by /sys/class/net, which shows the
-/// namespace that /sys was mounted in.
+/// Returns the interfaces of this network namespace. /sys/class/net would show
+/// those of the namespace in which /sys was mounted.
 ///
 /// # Errors
-/// When the table cannot be read.
+/// If /proc/net/dev cannot be read.
 pub fn interface_names() -> Result<Vec<String>> {
     let table = "/proc/self/net/dev";
     let text = std::fs::read_to_string(table).map_err(|error| {
-        Failure::host("cannot tell which network interfaces there are")
+        Failure::host("cannot list the network interfaces")
             .cause(format!("`{table}`: {error}"))
             .hint("mount -t proc proc /proc")
     })?;
@@ -52,12 +53,12 @@ pub fn interface_names() -> Result<Vec<String>> {
 /// Whether this network namespace has the interface.
 ///
 /// # Errors
-/// When that cannot be told.
+/// If the interfaces cannot be listed.
 pub fn has_interface(name: &str) -> Result<bool> {
     Ok(interface_names()?.iter().any(|found| found == name))
 }
 
-/// Bridges as talosctl names them, whoever made them; for people only.
+/// Bridges with talosctl's names, of any user; only for display.
 pub fn bridges() -> Vec<String> {
     let mut names = interface_names().unwrap_or_default();
     names.retain(|name| is_bridge_name(name));
@@ -70,7 +71,7 @@ pub fn bridges() -> Vec<String> {
 /// # Errors
 /// When `ip` or the state folder does not say: a network that is in use would
 /// be taken for a free one.
-pub fn taken(ctx: &Ctx, except: &str) -> Result<Vec<Taken>> {
+pub fn networks_in_use(ctx: &Ctx, except: &str) -> Result<Vec<UsedNetwork>> {
     let unknown = |why: String| {
         Failure::host("cannot tell which networks are in use")
             .cause(why)
@@ -86,9 +87,9 @@ pub fn taken(ctx: &Ctx, except: &str) -> Result<Vec<Taken>> {
         if name == except {
             continue;
         }
-        let view = ClusterView::look(ctx, &name);
+        let view = ClusterView::probe(ctx, &name);
         match (view.cidr, view.unread.into_iter().next()) {
-            (Some(cidr), _) => taken.push(Taken {
+            (Some(cidr), _) => taken.push(UsedNetwork {
                 cidr,
                 who: format!("cluster `{name}`"),
             }),
@@ -100,7 +101,7 @@ pub fn taken(ctx: &Ctx, except: &str) -> Result<Vec<Taken>> {
 }
 
 /// Reads `ip -json address`; nothing at all is what it prints without interfaces.
-fn interfaces(text: &str) -> serde_json::Result<Vec<Taken>> {
+fn interfaces(text: &str) -> serde_json::Result<Vec<UsedNetwork>> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -112,7 +113,7 @@ fn interfaces(text: &str) -> serde_json::Result<Vec<Taken>> {
         let who = format!("interface {}", interface.ifname);
         interface.addr_info.into_iter().filter_map(move |address| {
             let text = format!("{}/{}", address.local?, address.prefixlen?);
-            Some(Taken {
+            Some(UsedNetwork {
                 cidr: Cidr::containing(&text).ok()?,
                 who: who.clone(),
             })
@@ -121,8 +122,8 @@ fn interfaces(text: &str) -> serde_json::Result<Vec<Taken>> {
     Ok(networks.collect())
 }
 
-/// The first of 172.20.0.0 to 172.20.255.0 that nobody has.
-pub fn first_free(taken: &[Taken], prefix: u8) -> String {
+/// Returns the first unused network of 172.20.0.0/24 to 172.20.255.0/24.
+pub fn first_free(taken: &[UsedNetwork], prefix: u8) -> String {
     let prefix = prefix.max(24);
     (0..=255)
         .map(|third| format!("172.20.{third}.0/{prefix}"))

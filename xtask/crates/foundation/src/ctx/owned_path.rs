@@ -1,8 +1,8 @@
-//! Paths of a cluster or the lab that may be removed as root. Ledgers, state
-//! files and plans only name them: whether one is what it is named for is looked
-//! at here, once for the plan and again at the moment of removal. Every folder
-//! on the way is opened without following links and what was looked at stays
-//! open, so that nothing can be put in its place between look and removal.
+//! Paths of a cluster or the lab that may be removed as root. A path from a
+//! ledger, state file or plan is verified here, once for the plan and again
+//! right before the removal. All folders of the path are opened without
+//! following links and stay open, so that nothing can be replaced between check
+//! and removal.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,37 +14,37 @@ use talos::names::ClusterName;
 use crate::files;
 use crate::plan::Owned;
 
-/// Where the lab says that a folder is a lab's; written first and removed last.
+/// The marker file of a lab's folder; written first and removed last.
 pub const LAB_MARKER: &str = "lab.json";
-/// What a start of the lab that was killed may have left of its marker.
+/// The temporary marker that a killed start of the lab may have left.
 const TEMPORARY: &str = ".tmp-";
 
-/// Something that may be removed, and the folder that it lies in.
+/// A path that may be removed, and its parent folder.
 #[derive(Debug)]
 pub struct OwnedPath {
     pub parent: OwnedFd,
-    /// In `parent`.
+    /// The name in `parent`.
     pub name: String,
-    /// The folder itself; none for a file, and for a link in place of a file.
+    /// The folder itself; `None` for a file, or a link in place of a file.
     pub folder: Option<OwnedFd>,
 }
 
 impl OwnedPath {
-    /// Look at `path` for the user `user`; `None` where nothing is there.
+    /// Verifies `path` for the user `user`; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is not what `owned` says, belongs to somebody else, or could not
-    /// be looked at.
+    /// If it is not of the kind `owned`, belongs to another user, or cannot be
+    /// read.
     pub fn open(path: &Utf8Path, owned: Owned, user: u32) -> Result<Option<Self>> {
-        match look(path, owned, user) {
+        match verify(path, owned, user) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
     }
 }
 
-/// Whose paths these are: ours; for root, those of the user whose HOME it has,
-/// as in the lab.
+/// The user who owns these paths: the current user, or for root the owner of
+/// HOME, as in the lab.
 pub fn user() -> u32 {
     let own = rustix::process::geteuid().as_raw();
     if own != 0 {
@@ -55,7 +55,7 @@ pub fn user() -> u32 {
     home.map_or(own, |home| home.st_uid)
 }
 
-fn look(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
+fn verify(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
     let is_plain = |part| matches!(part, Utf8Component::Normal(_) | Utf8Component::RootDir);
     if !path.is_absolute() || !path.components().all(is_plain) {
         return Err(refused("it is not an absolute path without `..`"));
@@ -66,9 +66,11 @@ fn look(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
         Owned::Cluster => cluster(path, user),
         Owned::PidFile => {
             let cluster = cluster(parent, user)?;
-            let folder = cluster.folder.ok_or_else(|| refused("it is no folder"))?;
+            let folder = cluster
+                .folder
+                .ok_or_else(|| refused("it is not a folder"))?;
             if path.extension() != Some("pid") {
-                return Err(refused("it has not the name of a pid file"));
+                return Err(refused("its name is not that of a pid file"));
             }
             file(folder, name)
         }
@@ -94,13 +96,13 @@ fn cluster(path: &Utf8Path, user: u32) -> Result<OwnedPath> {
     })
 }
 
-/// The folder above `names`, the last ones of `path`.
+/// Returns `path` without its last components `names`.
 fn below<'a>(path: &'a Utf8Path, names: &[&str]) -> Result<&'a Utf8Path> {
     names.iter().rev().try_fold(path, |path, name| {
         if path.file_name() == Some(name) {
             parent(path)
         } else {
-            Err(refused("it does not lie in a state folder of talosctl"))
+            Err(refused("it is not in a state folder of talosctl"))
         }
     })
 }
@@ -116,7 +118,8 @@ fn last_name(path: &Utf8Path) -> Result<&str> {
 }
 
 fn lab(parent: &Utf8Path, name: &str, user: u32) -> Result<OwnedPath> {
-    // Of anybody, such as /tmp: the lab itself has to be ours.
+    // The parent may belong to anyone, as /tmp does; the lab's folder itself
+    // must be the user's.
     let parent = Folder::walk(&parent.canonicalize_utf8()?, user)?;
     let folder = parent.enter(name)?.on_mount_of(&parent)?;
     if !is_lab(&folder.fd)? {
@@ -146,7 +149,7 @@ fn is_lab(folder: &OwnedFd) -> Result<bool> {
     Ok(true)
 }
 
-/// Anything that is no folder; a link is what is removed, not what it points at.
+/// Anything except a folder; a link itself is removed, not its target.
 fn file(parent: OwnedFd, name: &str) -> Result<OwnedPath> {
     let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(found.st_mode).is_dir() {
@@ -163,9 +166,9 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// talosctl's state folder. Its own path may lead through links of the user's,
-/// and is resolved; below it there are none. Somewhere near it has to be a
-/// folder of the user's own: what only root has is not this user's state.
+/// Opens talosctl's state folder. Its own path may contain links of the user
+/// and is resolved; below it links are refused. A folder near it must belong to
+/// the user: a path of root alone is not this user's state.
 fn state_folder(path: &Utf8Path, user: u32) -> Result<Folder> {
     let real = path.canonicalize_utf8()?;
     let above = Folder::walk(parent(&real)?, user)?;
@@ -179,12 +182,12 @@ fn state_folder(path: &Utf8Path, user: u32) -> Result<Folder> {
         Ok(folder)
     } else {
         Err(refused(format!(
-            "`{real}` and what lies around it is not of user {user}"
+            "`{real}` and the folders around it do not belong to user {user}"
         )))
     }
 }
 
-/// A folder that is held open.
+/// An open folder.
 struct Folder {
     fd: OwnedFd,
     owner: u32,
@@ -192,7 +195,7 @@ struct Folder {
 }
 
 impl Folder {
-    /// From the root, without following links: `path` is resolved already.
+    /// Opens from `/` without following links: `path` is already resolved.
     fn walk(path: &Utf8Path, user: u32) -> Result<Self> {
         let mut fd = open("/", files::FOLDER, Mode::empty())?;
         for part in path.components() {
@@ -204,7 +207,7 @@ impl Folder {
         Ok(Self { fd, owner, user })
     }
 
-    /// A folder in it that is the user's or root's.
+    /// Opens a subfolder that belongs to the user or root.
     fn enter(&self, name: &str) -> Result<Self> {
         let said = |what: &str| refused(format!("`{name}` {what}"));
         let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -225,8 +228,7 @@ impl Folder {
         })
     }
 
-    /// What is mounted there is not the cluster's to remove. The folders above
-    /// may well be mounts.
+    /// A mount does not belong to the cluster. The folders above may be mounts.
     fn on_mount_of(self, parent: &Self) -> Result<Self> {
         if is_same_mount(&parent.fd, &self.fd)? {
             Ok(self)
@@ -236,10 +238,11 @@ impl Folder {
     }
 }
 
-/// Whether two open files lie in one mount: a bind mount has its parent's device.
+/// Whether two open files are in the same mount: a bind mount has the device of
+/// its source.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn is_same_mount(one: impl AsFd, other: impl AsFd) -> Result<bool> {
     Ok(mount_of(one)? == mount_of(other)?)
 }
@@ -249,7 +252,7 @@ fn mount_of(fd: impl AsFd) -> Result<(u64, u64)> {
     use rustix::fs::{StatxFlags, statx};
     let device = device(&fstat(&fd)?);
     let asked = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    // Linux before 5.8 does not say.
+    // Linux before 5.8 does not report the mount id.
     let says = asked.stx_mask & StatxFlags::MNT_ID.bits() != 0;
     Ok((device, if says { asked.stx_mnt_id } else { 0 }))
 }
@@ -272,11 +275,11 @@ fn refused(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::PermissionDenied, why.into())
 }
 
-/// The SHA-256 of a file's bytes, for steps that look whether it still is what
-/// the plan was made for.
+/// Returns the SHA-256 of a file, for steps that verify that it has not changed
+/// since the plan was made.
 ///
 /// # Errors
-/// The system's, and what [`files::read`] refuses.
+/// Those of [`files::read`].
 pub fn digest(path: &Utf8Path) -> Result<Option<String>> {
     let bytes = files::read(path, files::MEDIUM)?;
     Ok(bytes.map(|bytes| digest_of(&bytes)))
@@ -287,7 +290,10 @@ pub fn digest_of(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests make what is looked at")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests create the paths that are checked"
+)]
 mod tests {
     use super::*;
     use camino::Utf8PathBuf;
@@ -309,8 +315,8 @@ mod tests {
             Self { _dir: dir, root }
         }
 
-        /// Whether there is something that may be removed, or why not.
-        fn look(&self, path: &str, owned: Owned) -> Result<bool> {
+        /// Whether a path exists and may be removed, or why not.
+        fn verify(&self, path: &str, owned: Owned) -> Result<bool> {
             let own = rustix::process::geteuid().as_raw();
             OwnedPath::open(&self.root.join(path), owned, own).map(|found| found.is_some())
         }
@@ -319,22 +325,22 @@ mod tests {
     #[test]
     fn a_clusters_own_paths_may_be_removed() {
         let home = Home::new();
-        assert!(home.look(".talos/clusters/x", Owned::Cluster).unwrap());
-        assert!(!home.look(".talos/clusters/y", Owned::Cluster).unwrap());
-        assert!(!home.look("nowhere/clusters/y", Owned::Cluster).unwrap());
+        assert!(home.verify(".talos/clusters/x", Owned::Cluster).unwrap());
+        assert!(!home.verify(".talos/clusters/y", Owned::Cluster).unwrap());
+        assert!(!home.verify("nowhere/clusters/y", Owned::Cluster).unwrap());
         assert!(
-            home.look(".talos/clusters/x/lb.pid", Owned::PidFile)
+            home.verify(".talos/clusters/x/lb.pid", Owned::PidFile)
                 .unwrap()
         );
         std::fs::write(home.root.join(".talos/cni/cache/results/f"), "").unwrap();
         assert!(
-            home.look(".talos/cni/cache/results/f", Owned::CniCache)
+            home.verify(".talos/cni/cache/results/f", Owned::CniCache)
                 .unwrap()
         );
-        // The user's state may lie on another disk.
+        // The user's state may be on another disk.
         std::fs::rename(home.root.join(".talos"), home.root.join("disk")).unwrap();
         symlink("disk", home.root.join(".talos")).unwrap();
-        assert!(home.look(".talos/clusters/x", Owned::Cluster).unwrap());
+        assert!(home.verify(".talos/clusters/x", Owned::Cluster).unwrap());
     }
 
     #[test]
@@ -342,19 +348,22 @@ mod tests {
         let home = Home::new();
         std::fs::create_dir_all(home.root.join("documents/x")).unwrap();
         for path in ["/", "/home", "", ".talos", ".talos/clusters", "documents/x"] {
-            home.look(path, Owned::Cluster).unwrap_err();
+            home.verify(path, Owned::Cluster).unwrap_err();
         }
-        home.look(".talos/clusters/x/../x", Owned::Cluster)
+        home.verify(".talos/clusters/x/../x", Owned::Cluster)
             .unwrap_err();
-        home.look(".talos/clusters/x/lb.pid", Owned::Cluster)
+        home.verify(".talos/clusters/x/lb.pid", Owned::Cluster)
             .unwrap_err();
-        home.look(".talos/clusters/x", Owned::PidFile).unwrap_err();
-        home.look(".talos/clusters/x", Owned::CniCache).unwrap_err();
-        home.look("documents/x/lb.pid", Owned::PidFile).unwrap_err();
+        home.verify(".talos/clusters/x", Owned::PidFile)
+            .unwrap_err();
+        home.verify(".talos/clusters/x", Owned::CniCache)
+            .unwrap_err();
+        home.verify("documents/x/lb.pid", Owned::PidFile)
+            .unwrap_err();
         std::fs::write(home.root.join("documents/x/thesis"), "").unwrap();
-        home.look("documents/x", Owned::Lab).unwrap_err();
+        home.verify("documents/x", Owned::Lab).unwrap_err();
         std::fs::write(home.root.join("documents/x").join(LAB_MARKER), "").unwrap();
-        assert!(home.look("documents/x", Owned::Lab).unwrap());
+        assert!(home.verify("documents/x", Owned::Lab).unwrap());
     }
 
     #[test]
@@ -364,12 +373,14 @@ mod tests {
         let clusters = home.root.join(".talos/clusters");
         symlink(home.root.join("documents"), clusters.join("link")).unwrap();
         let said = home
-            .look(".talos/clusters/link", Owned::Cluster)
+            .verify(".talos/clusters/link", Owned::Cluster)
             .unwrap_err();
         assert!(said.to_string().contains("is a link"), "{said}");
         std::fs::rename(&clusters, home.root.join(".talos/old")).unwrap();
         symlink(home.root.join("documents"), &clusters).unwrap();
-        let said = home.look(".talos/clusters/x", Owned::Cluster).unwrap_err();
+        let said = home
+            .verify(".talos/clusters/x", Owned::Cluster)
+            .unwrap_err();
         assert!(said.to_string().contains("`clusters` is a link"), "{said}");
     }
 
@@ -387,12 +398,12 @@ mod tests {
             let path = home.root.join(".talos/clusters/x");
             OwnedPath::open(&path, Owned::Cluster, user).map(|found| found.is_some())
         };
-        // Nothing near is of that user's.
+        // No folder near it belongs to that user.
         open(4242).unwrap_err();
         owner(".talos", 4242);
         assert!(
             open(4242).unwrap(),
-            "talosctl under sudo makes what is root's"
+            "talosctl under sudo creates files of root"
         );
         owner(".talos/clusters/x", 4242);
         assert!(open(4242).unwrap());

@@ -1,13 +1,13 @@
-//! Files of this user that a talosctl under sudo has left to root: it has no
-//! notion of the user behind sudo (T14).
+//! Files of this user that belong to root since talosctl ran under sudo: it
+//! does not give them back to the user (T14).
 
 use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// What talosctl and kubectl must be able to write as the user `uid`, and root
-/// owns. Not the clusters' own folders: those are root's for as long as their
-/// VMs run; and not the CNI plugins, which root executes.
+/// Returns files of root that talosctl and kubectl must write as the user
+/// `uid`. The clusters' folders are left out, because they belong to root while
+/// their VMs run, and so are the CNI plugins, which root executes.
 pub fn root_owned(talos_home: &Utf8Path, home: &Utf8Path, uid: u32) -> Vec<Utf8PathBuf> {
     owned_by(&paths(talos_home, home), 0, uid)
 }
@@ -24,7 +24,8 @@ fn paths(talos_home: &Utf8Path, home: &Utf8Path) -> Vec<Utf8PathBuf> {
     paths
 }
 
-/// Of `paths`, those that are `other`'s. A symbolic link is looked at itself.
+/// Returns those of `paths` that belong to `other`. Symbolic links are not
+/// followed.
 fn owned_by(paths: &[Utf8PathBuf], other: u32, uid: u32) -> Vec<Utf8PathBuf> {
     let is_others = |path: &&Utf8PathBuf| {
         std::fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == other && meta.uid() != uid)
@@ -33,7 +34,7 @@ fn owned_by(paths: &[Utf8PathBuf], other: u32, uid: u32) -> Vec<Utf8PathBuf> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes what is looked at")]
+#[expect(clippy::disallowed_methods, reason = "a test creates the files")]
 mod tests {
     use super::*;
 
@@ -55,7 +56,7 @@ mod tests {
                 talos_home.join("clusters")
             ]
         );
-        // Root's files are root's own where root asks.
+        // For root, files of root are not foreign.
         assert!(owned_by(&all, me, me).is_empty());
     }
 }

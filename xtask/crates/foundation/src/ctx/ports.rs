@@ -1,4 +1,4 @@
-//! Who listens where, from `/proc/net`: nothing is connected to.
+//! Listening sockets, from `/proc/net`; no connection is made.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ pub enum Protocol {
     Udp,
 }
 
-/// One socket that takes what comes to its port.
+/// A socket that accepts connections or datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
     pub protocol: Protocol,
@@ -21,13 +21,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Whether nobody else could bind `address` at this port.
+    /// Whether it prevents another process from binding `address` at this port.
     pub fn takes(&self, address: IpAddr) -> bool {
         self.address.is_unspecified() || self.address == address
     }
 }
 
-/// All listeners of our network namespace; none where there is no `/proc`.
+/// Returns all listeners of this network namespace; empty without `/proc`.
 pub fn listeners() -> Vec<Listener> {
     let tables = [
         ("tcp", Protocol::Tcp),
@@ -44,7 +44,8 @@ pub fn listeners() -> Vec<Listener> {
         .collect()
 }
 
-/// The process that holds a socket: ours to see only as root, or our own.
+/// Returns the process that owns a socket; other users' processes are only
+/// visible to root.
 pub fn holder(inode: u64) -> Option<Process> {
     let wanted = format!("socket:[{inode}]");
     processes::scan()
@@ -93,7 +94,7 @@ fn parse(text: &str, protocol: Protocol) -> Vec<Listener> {
         .collect()
 }
 
-/// Words of 32 bits in the machine's byte order.
+/// Addresses are 32-bit words in the machine's byte order.
 fn parse_address(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         let digits = hex.get(at * 8..at * 8 + 8)?;

@@ -1,5 +1,5 @@
-//! Short read-only commands whose output is a fact. Bounded in time and output;
-//! never for anything that changes the world.
+//! Runs short read-only commands, bounded in time and output. Never for a
+//! command that changes something.
 
 use std::fmt;
 use std::io::{ErrorKind, PipeReader, Read};
@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{cargo_run, git};
 
-/// Commands that look at this host answer within this, or hang.
+/// Probes of this host that take longer hang.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// What a probe printed and how it ended.
+/// The output and the result of a probe.
 #[derive(Debug, Clone)]
 pub struct Output {
     pub success: bool,
@@ -24,18 +24,18 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Why there is no answer. None of them says that nothing is there.
+/// Why a probe failed. No variant means "not found".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeError {
-    /// There is no such program.
+    /// The program is not installed.
     NotFound { program: String },
-    /// The program is there, and cannot be started.
+    /// The program exists but cannot be started.
     NotStarted { program: String, why: String },
-    /// It ran for longer than this, and was killed.
+    /// It ran longer than this and was killed.
     TimedOut { program: String, limit: Duration },
-    /// It printed more than anybody reads, and was killed.
+    /// It printed more than the limit and was killed.
     OutputCut { program: String },
-    /// It says itself that it failed; `said` is the last line of that.
+    /// It failed; `said` is the last line of its stderr.
     Failed { program: String, said: String },
 }
 
@@ -58,21 +58,21 @@ impl fmt::Display for ProbeError {
     }
 }
 
-/// A probe that prints more is not one.
+/// Maximum output of a probe, in bytes.
 const LARGEST: usize = 16 << 20;
-/// After its end: how long its pipes are read on. What it printed is in them
-/// by then; a grandchild may keep them open for as long as it lives.
+/// How long the pipes are read after its end. They contain all of its output by
+/// then; a grandchild may keep them open as long as it runs.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// The answer of `argv`, whether it says that it succeeded or not.
+/// Runs `argv` and returns its output, whether it succeeded or not.
 ///
 /// # Errors
-/// When it cannot be started, takes longer than `limit`, or prints too much.
+/// If it cannot be started, takes longer than `limit`, or prints too much.
 pub fn ask(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Result<Output, ProbeError> {
     ask_in(argv, &[], cwd, limit)
 }
 
-/// As [`ask`], with `environment` added to ours.
+/// Like [`ask`], with additional environment variables.
 ///
 /// # Errors
 /// Those of [`ask`].
@@ -85,7 +85,7 @@ pub fn ask_in(
     ask_from(argv, environment, cwd, None, limit)
 }
 
-/// As [`ask`], with a standard input that the caller writes to and closes.
+/// Like [`ask`], with a standard input that the caller writes to and closes.
 ///
 /// # Errors
 /// Those of [`ask`].
@@ -115,7 +115,7 @@ fn ask_from(
     }
 }
 
-/// The trimmed standard output of a probe that succeeded.
+/// Returns the trimmed standard output of a probe that must succeed.
 ///
 /// # Errors
 /// Those of [`ask`], and [`ProbeError::Failed`].
@@ -134,12 +134,12 @@ pub fn answer(argv: &[&str], cwd: Option<&Utf8Path>) -> Result<String, ProbeErro
     })
 }
 
-/// As [`ask`], where it does not matter why there is no answer.
+/// Like [`ask`], without the reason of a failure.
 pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
     ask(argv, cwd, limit).ok()
 }
 
-/// As [`run`], with `environment` added to ours.
+/// Like [`run`], with additional environment variables.
 pub fn run_in(
     argv: &[&str],
     environment: &[(String, String)],
@@ -149,13 +149,13 @@ pub fn run_in(
     ask_in(argv, environment, cwd, limit).ok()
 }
 
-/// As [`answer`], where it does not matter why there is none.
+/// Like [`answer`], without the reason of a failure.
 pub fn stdout(argv: &[&str], cwd: Option<&Utf8Path>) -> Option<String> {
     answer(argv, cwd).ok()
 }
 
-/// The commit of a working tree, whole, with `-dirty` where files were changed;
-/// none outside git.
+/// Returns the full commit id of a working tree, with `-dirty` if files were
+/// changed; `None` outside git.
 pub fn commit(tree: &Utf8Path) -> Option<String> {
     let describe = [
         "git",
@@ -170,7 +170,8 @@ pub fn commit(tree: &Utf8Path) -> Option<String> {
 
 fn not_started(program: &str, cwd: Option<&Utf8Path>, error: &std::io::Error) -> ProbeError {
     let program = program.to_owned();
-    // The system gives the same error for a folder that does not exist.
+    // The system returns the same error if the working directory does not
+    // exist.
     let is_cwd = cwd.is_some_and(|cwd| !cwd.is_dir());
     if error.kind() == ErrorKind::NotFound && !is_cwd {
         return ProbeError::NotFound { program };
@@ -182,13 +183,13 @@ fn not_started(program: &str, cwd: Option<&Utf8Path>, error: &std::io::Error) ->
     ProbeError::NotStarted { program, why }
 }
 
-/// Why what is running was ended.
+/// Why the probe was killed.
 enum Cut {
     Time,
     Output,
 }
 
-/// A probe at work: its process group and the pipes that it prints to.
+/// A running probe: its process group and its pipes.
 struct Running {
     handle: Handle,
     stdout: Pipe,
@@ -234,7 +235,7 @@ impl Running {
                 if let Some(cwd) = &cwd {
                     command.current_dir(cwd);
                 }
-                // So that what it starts in turn ends with it.
+                // So that its own children end with it.
                 command.process_group(0);
                 Ok(())
             })
@@ -277,13 +278,13 @@ impl Running {
         }
     }
 
-    /// Nobody can print to it any more.
+    /// No process can write to it any more.
     fn is_read(&self) -> bool {
         self.stdout.from.is_none() && self.stderr.from.is_none()
     }
 
     fn kill(&self, why: Cut) -> Cut {
-        // It was not waited for, so its number is still its own.
+        // It was not reaped, so its pid was not reused.
         if !matches!(self.handle.try_wait(), Ok(Some(_))) {
             let pid = self.handle.pids().first().copied().unwrap_or_default();
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -295,9 +296,9 @@ impl Running {
     }
 }
 
-/// What is printed to one of the two.
+/// The output on one of the two pipes.
 struct Pipe {
-    /// None behind its end.
+    /// `None` after its end.
     from: Option<PipeReader>,
     bytes: Vec<u8>,
 }
@@ -311,7 +312,7 @@ impl Pipe {
         }
     }
 
-    /// What is in it now.
+    /// Reads what is in the pipe now.
     fn read(&mut self) {
         let mut chunk = [0; 1 << 14];
         while self.bytes.len() <= LARGEST
@@ -336,7 +337,7 @@ impl Pipe {
     }
 }
 
-/// Until something is printed, or for so long.
+/// Waits for output, at most this long.
 fn wait(stdout: &Pipe, stderr: &Pipe, pause: Duration) {
     let open = [stdout, stderr].into_iter();
     let mut open: Vec<PollFd<'_>> = open
@@ -382,7 +383,7 @@ mod tests {
         assert!(matches!(none, ProbeError::OutputCut { .. }), "{none}");
     }
 
-    /// Whoever waits for it to close its pipe waits for as long as it lives.
+    /// The pipe stays open as long as this process runs.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_grandchild_that_keeps_the_pipe_is_not_waited_for() {
@@ -393,12 +394,12 @@ mod tests {
         let output = ask(&["sh", "-c", script], Some(dir), LONG).unwrap();
         let pid = std::fs::read_to_string(dir.join("pid")).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
-        kill_process_group(pid, Signal::KILL).expect("it lives on");
+        kill_process_group(pid, Signal::KILL).expect("it is still running");
         assert!(output.success);
         assert_eq!(output.stdout, "said\n");
     }
 
-    /// More than a pipe holds, at once.
+    /// More than the capacity of a pipe.
     #[test]
     fn much_is_read_whole() {
         let output = sh(

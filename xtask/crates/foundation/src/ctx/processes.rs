@@ -1,4 +1,5 @@
-//! The process table, with the identity that makes a later signal safe.
+//! The process table, with the identity that is needed to signal a process
+//! safely later.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -8,17 +9,18 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::host::Host;
 use crate::plan::ProcessIdentity;
 
-/// `USER_HZ`, which is 100 on all of Linux' common architectures whatever the
-/// kernel's own clock.
+/// `USER_HZ`, which is 100 on all common architectures of Linux, independent of
+/// the kernel's timer.
 const TICKS_PER_SECOND: u32 = 100;
 
-/// One process as `/proc` shows it to this user.
+/// A process as `/proc` shows it to this user.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub pid: i32,
     pub parent: i32,
     pub session: i32,
-    /// `/proc/PID/stat` field 3; `Z` is a process that is gone but not reaped.
+    /// `/proc/PID/stat` field 3; `Z` is a process that ended but was not
+    /// reaped.
     pub state: char,
     /// Clock ticks after boot.
     pub start_ticks: u64,
@@ -27,7 +29,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// None when there is no such process, or it ended while we looked.
+    /// Returns `None` if the process does not exist or ends meanwhile.
     pub fn probe(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let mut process = parse_stat(&stat)?;
@@ -36,7 +38,7 @@ impl Process {
             .split(|byte| *byte == 0)
             .map(|word| String::from_utf8_lossy(word).into_owned())
             .collect();
-        // The kernel ends the last argument with a NUL too.
+        // The last argument ends with a NUL too.
         if process.argv.last().is_some_and(String::is_empty) {
             process.argv.pop();
         }
@@ -47,7 +49,7 @@ impl Process {
         !matches!(self.state, 'Z' | 'X')
     }
 
-    /// When it started, by the present wall clock.
+    /// Its start time by the current wall clock.
     pub fn started(&self) -> Option<SystemTime> {
         let uptime = fs::read_to_string("/proc/uptime").ok()?;
         let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
@@ -58,17 +60,17 @@ impl Process {
         SystemTime::now().checked_sub(age)
     }
 
-    /// What file descriptor 1 is; none where that may not be read.
+    /// The target of file descriptor 1; `None` if it cannot be read.
     pub fn stdout_path(&self) -> Option<Utf8PathBuf> {
         link(self.pid, "fd/1")
     }
 
-    /// The executable where it may be read, else the command name.
+    /// The path of the executable, or the command name if it cannot be read.
     pub fn executable(&self) -> String {
         link(self.pid, "exe").map_or_else(|| self.comm.clone(), Utf8PathBuf::into_string)
     }
 
-    /// The network namespace's inode; none where that may not be read.
+    /// The inode of its network namespace; `None` if it cannot be read.
     pub fn network_namespace(&self) -> Option<u64> {
         use std::os::unix::fs::MetadataExt;
         Some(
@@ -78,15 +80,15 @@ impl Process {
         )
     }
 
-    /// The user that it runs as; none when it has ended.
+    /// The user that it runs as; `None` if it has ended.
     pub fn owner(&self) -> Option<u32> {
         use std::os::unix::fs::MetadataExt;
         Some(fs::metadata(format!("/proc/{}", self.pid)).ok()?.uid())
     }
 
-    /// Whether `path` is the same folder to it as to us: one in a container may
-    /// have arguments that name a folder of its own. None where that cannot be
-    /// told, as for processes of others without root.
+    /// Whether `path` is the same folder for this process: the arguments of a
+    /// process in a container may name a folder inside the container. `None` if
+    /// unknown, as for other users' processes without root.
     pub fn shares(&self, path: &Utf8Path) -> Option<bool> {
         use std::os::unix::fs::MetadataExt;
         let there = format!("/proc/{}/root{path}", self.pid);
@@ -100,7 +102,7 @@ impl Process {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(_) => return None,
         };
-        // Some helpers leave the folders of the host behind.
+        // Some helpers change their root folder.
         Some(there.is_none() || there == here)
     }
 
@@ -116,16 +118,16 @@ impl Process {
     }
 }
 
-/// Every process that this user can see, in order of pid; none where there is no
-/// process table. Not for deciding that something is gone.
+/// Returns all processes that this user can see, sorted by pid; empty if the
+/// process table cannot be read. Not for deciding that something is gone.
 pub fn scan() -> Vec<Process> {
     try_scan().unwrap_or_default()
 }
 
-/// As [`scan`].
+/// Like [`scan`].
 ///
 /// # Errors
-/// When the process table cannot be read, or does not show what others run.
+/// If the process table cannot be read or hides other users' processes.
 pub fn try_scan() -> std::io::Result<Vec<Process>> {
     let mut pids: Vec<i32> = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -136,10 +138,11 @@ pub fn try_scan() -> std::io::Result<Vec<Process>> {
     if !pids.contains(&own) {
         return Err(std::io::Error::other("`/proc` does not show processes"));
     }
-    // What others run, a cluster's helpers of root's among it, may be hidden.
+    // Other users' processes may be hidden, such as a cluster's helpers, which
+    // run as root.
     if fs::read("/proc/1/stat").is_err() {
         return Err(std::io::Error::other(
-            "`/proc` hides the processes of others (`hidepid`)",
+            "`/proc` hides the processes of other users (`hidepid`)",
         ));
     }
     pids.sort_unstable();
@@ -155,7 +158,7 @@ fn link(pid: i32, name: &str) -> Option<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(target).ok()
 }
 
-/// `comm` may hold blanks and parentheses: the last `)` ends it.
+/// `comm` may contain blanks and parentheses: the last `)` ends it.
 fn parse_stat(stat: &str) -> Option<Process> {
     let (head, tail) = stat.rsplit_once(')')?;
     let (pid, comm) = head.split_once('(')?;

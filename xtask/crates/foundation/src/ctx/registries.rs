@@ -1,5 +1,6 @@
-//! Which registries a developer of Talos keeps on this machine: the guide's
-//! own, to which builds push, and the pull-through set of the checkout's line.
+//! The registries of a Talos developer's machine: the guide's local registry,
+//! to which builds push, and the pull-through proxies of the checkout's Talos
+//! line.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +11,27 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::program;
 
-/// One registry, as it should be.
+/// A registry and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// Of its container.
+    /// The name of its container.
     pub name: String,
-    /// The image host that it stands for: `docker.io`, `127.0.0.1:5005`.
+    /// The image host that it serves: `docker.io`, `127.0.0.1:5005`.
     pub host: String,
-    /// On 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub port: u16,
-    /// What it pulls through from; none for the registry that is pushed to.
+    /// The upstream URL; `None` for the registry that builds push to.
     pub upstream: Option<String>,
 }
 
-/// The guide's name of it.
+/// The name in the guide.
 pub const LOCAL: &str = "local";
-/// The checkout's own list.
+/// The checkout's script with the list.
 pub const SCRIPT: &str = "hack/start-registry-proxies.sh";
-/// In the guide and in Talos' tests, not in the script.
+/// Used in the guide and in Talos' tests, but missing in the script.
 const QUAY: (&str, u16, &str) = ("quay.io", 5002, "https://quay.io");
 
-/// The guide's own registry.
+/// The guide's local registry.
 pub fn local() -> Spec {
     Spec {
         name: LOCAL.to_owned(),
@@ -40,17 +41,17 @@ pub fn local() -> Spec {
     }
 }
 
-/// The pull-through set of this line by port: the checkout's own script says
-/// which there are, the known table stands in where the script is not.
-/// `upstreams` (host to URL) are the user's own.
+/// Returns the pull-through proxies of this Talos line by port: those of the
+/// checkout's script, or the known table if the script is missing. `upstreams`
+/// (host to URL) are the user's settings.
 ///
 /// # Errors
-/// When the script cannot be read.
+/// If the script cannot be read.
 pub fn proxies(checkout: &Checkout, upstreams: &BTreeMap<String, String>) -> Result<Vec<Spec>> {
     let path = checkout.dir.join(SCRIPT);
     let script = files::read_text(&path, files::SMALL).map_err(|error| {
         Failure::host(format!(
-            "cannot read which registry proxies there are, `{path}`"
+            "cannot read the list of registry proxies, `{path}`"
         ))
         .cause(error)
         .hint(program!("git -C {} checkout -- {}", checkout.dir, SCRIPT))
@@ -96,8 +97,8 @@ fn known(version: &TalosVersion) -> Vec<Spec> {
         .collect()
 }
 
-/// `docker run … -p PORT:5000 … -e REGISTRY_PROXY_REMOTEURL=URL … --name
-/// registry-HOST …`, one each.
+/// Parses lines
+/// `docker run … -p PORT:5000 … -e REGISTRY_PROXY_REMOTEURL=URL … --name registry-HOST …`.
 fn parse_script(text: &str) -> Vec<Spec> {
     text.split("docker run").filter_map(parse_command).collect()
 }
@@ -129,7 +130,7 @@ fn parse_command(command: &str) -> Option<Spec> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes what is read")]
+#[expect(clippy::disallowed_methods, reason = "a test creates the script")]
 mod tests {
     use super::*;
     use camino::Utf8Path;
@@ -168,7 +169,7 @@ mod tests {
         );
         assert_eq!(of("ghcr.io").upstream.as_deref(), Some("https://ghcr.io"));
         assert!(found.is_sorted_by_key(|spec| spec.port));
-        // What cannot be read is not taken for a checkout without one.
+        // An unreadable script is not the same as a missing one.
         std::fs::create_dir_all(checkout.dir.join(SCRIPT)).unwrap();
         proxies(&checkout, &own).unwrap_err();
     }

@@ -1,5 +1,5 @@
-//! The relay of a cluster: what of ours lets its nodes reach the registries on
-//! this machine's loopback. Found by looking at the process table.
+//! The registry relay of a cluster: the process through which nodes reach the
+//! registries on this machine's loopback. Found in the process table.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -12,22 +12,23 @@ use super::processes::{self, Process};
 use crate::plan::Resource;
 use crate::record::ledger::Ledger;
 
-/// What a relay is to do. Its arguments say it, so that a look at the process
-/// says it too.
+/// The task of a relay. It is passed as arguments, so that it can be read from
+/// the process table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relaying {
-    /// The folder of the cluster; it tells clusters of one name apart.
+pub struct RelaySpec {
+    /// The folder of the cluster, which identifies it among clusters of the
+    /// same name.
     pub state_dir: Utf8PathBuf,
-    /// The network whose first address, the gateway, it listens on. Only what
-    /// comes from this network is served.
+    /// The cluster's network. The relay listens on the gateway, its first
+    /// address, and only serves clients from this network.
     pub cidr: Cidr,
-    /// Each is relayed to the same port of 127.0.0.1.
+    /// Ports; each is relayed to the same port of 127.0.0.1.
     pub ports: Vec<u16>,
 }
 
-impl Relaying {
-    /// The words after the program's name, `serve` being the relay itself and
-    /// not what starts it.
+impl RelaySpec {
+    /// The arguments of this program that run the relay (`serve`) or start it
+    /// in the background.
     pub fn args(&self, serve: bool) -> Vec<String> {
         let ports: Vec<String> = self.ports.iter().map(ToString::to_string).collect();
         let mut args: Vec<String> = ["internal", "gateway"].map(str::to_owned).into();
@@ -38,8 +39,8 @@ impl Relaying {
         args
     }
 
-    /// The reverse of [`Self::args`] with `serve`; none for any other process.
-    fn of(argv: &[String]) -> Option<Self> {
+    /// The reverse of [`Self::args`] with `serve`; `None` for other processes.
+    fn from_argv(argv: &[String]) -> Option<Self> {
         let [_, internal, gateway, state_dir, cidr, ports, serve] = argv else {
             return None;
         };
@@ -56,7 +57,7 @@ impl Relaying {
         })
     }
 
-    /// As the ledger has it.
+    /// As a ledger entry.
     pub fn resource(&self) -> Resource {
         Resource::Relay {
             state_dir: self.state_dir.clone(),
@@ -76,61 +77,62 @@ impl Relaying {
     }
 }
 
-/// A relay that runs.
+/// A running relay.
 #[derive(Debug, Clone)]
 pub struct Relay {
     pub process: Process,
-    pub relaying: Relaying,
+    pub relaying: RelaySpec,
 }
 
-/// What should be there, and what is.
+/// The expected and the running relays of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct RelayView {
-    /// By the ledger: what we started when the cluster was made.
-    pub wanted: Option<Relaying>,
+    /// The ledger's entry of the relay that was started with the cluster.
+    pub wanted: Option<RelaySpec>,
     pub running: Vec<Relay>,
 }
 
 impl RelayView {
-    /// Look for the relay of the cluster in that folder.
-    pub fn look(ctx: &Ctx, state_dir: &Utf8Path) -> Self {
+    /// Finds the relay of the cluster in that folder.
+    pub fn probe(ctx: &Ctx, state_dir: &Utf8Path) -> Self {
         Self {
             wanted: wanted(ctx, state_dir),
             running: find(&processes::scan(), state_dir),
         }
     }
 
-    /// The relay of a cluster that was looked at: the process table was read then.
-    pub fn of(ctx: &Ctx, view: &ClusterView) -> Self {
+    /// The relay of a cluster view, from the process table that it read.
+    pub fn of_cluster(ctx: &Ctx, view: &ClusterView) -> Self {
         Self {
             wanted: wanted(ctx, &view.state_dir),
             running: view.relays.clone(),
         }
     }
 
-    /// Whether it was started, and is gone.
+    /// Whether it was started but does not run any more.
     pub fn is_lost(&self) -> bool {
         self.wanted.is_some() && self.running.is_empty()
     }
 
-    /// What nodes can use, where anything is.
-    pub fn served(&self) -> Option<&Relaying> {
+    /// The relay that nodes can use, if any.
+    pub fn served(&self) -> Option<&RelaySpec> {
         self.running.first().map(|relay| &relay.relaying)
     }
 }
 
-fn wanted(ctx: &Ctx, wanted: &Utf8Path) -> Option<Relaying> {
-    // Only asked what is lost: where it cannot be read, nothing is made or ended.
-    let entries = Ledger::of(&ctx.dirs.state).live().unwrap_or_default();
+fn wanted(ctx: &Ctx, wanted: &Utf8Path) -> Option<RelaySpec> {
+    // Only used to report a lost relay: without a readable ledger nothing is
+    // started or stopped.
+    let entries = Ledger::in_dir(&ctx.dirs.state).live().unwrap_or_default();
     entries
         .into_iter()
         .rev()
         .find_map(|entry| match entry.resource {
         Resource::Relay { state_dir, cidr, ports }
-            // One of an earlier boot is gone with it.
+            // A relay of an earlier boot of the host is gone.
             if state_dir == wanted && entry.boot_id == ctx.host.boot_id =>
         {
-            Some(Relaying {
+            Some(RelaySpec {
                 state_dir,
                 cidr: Cidr::parse(&cidr).ok()?,
                 ports,
@@ -140,7 +142,8 @@ fn wanted(ctx: &Ctx, wanted: &Utf8Path) -> Option<Relaying> {
     })
 }
 
-/// Ours alone: anybody may give a process our arguments.
+/// Only processes of this user: another user can start a process with the same
+/// arguments.
 pub(super) fn find(table: &[Process], state_dir: &Utf8Path) -> Vec<Relay> {
     let own = rustix::process::geteuid().as_raw();
     let is_ours =
@@ -148,7 +151,7 @@ pub(super) fn find(table: &[Process], state_dir: &Utf8Path) -> Vec<Relay> {
     table
         .iter()
         .filter_map(|process| {
-            let relaying = Relaying::of(&process.argv)?;
+            let relaying = RelaySpec::from_argv(&process.argv)?;
             let process = process.clone();
             Some(Relay { process, relaying })
         })
@@ -160,8 +163,8 @@ pub(super) fn find(table: &[Process], state_dir: &Utf8Path) -> Vec<Relay> {
 mod tests {
     use super::*;
 
-    fn relaying() -> Relaying {
-        Relaying {
+    fn relaying() -> RelaySpec {
+        RelaySpec {
             state_dir: "/h/.talos/clusters/a b".into(),
             cidr: Cidr::parse("172.20.0.0/24").unwrap(),
             ports: vec![5000, 5005],
@@ -176,14 +179,14 @@ mod tests {
 
     #[test]
     fn a_relay_is_known_by_its_arguments_and_its_starter_is_none() {
-        assert_eq!(Relaying::of(&argv(true)), Some(relaying()));
-        assert_eq!(Relaying::of(&argv(false)), None);
+        assert_eq!(RelaySpec::from_argv(&argv(true)), Some(relaying()));
+        assert_eq!(RelaySpec::from_argv(&argv(false)), None);
         let mut other = argv(true);
         other[2] = "relay".to_owned();
-        assert_eq!(Relaying::of(&other), None);
+        assert_eq!(RelaySpec::from_argv(&other), None);
         other = argv(true);
         other.push("--more".to_owned());
-        assert_eq!(Relaying::of(&other), None);
+        assert_eq!(RelaySpec::from_argv(&other), None);
     }
 
     #[test]

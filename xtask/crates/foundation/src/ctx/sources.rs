@@ -1,4 +1,4 @@
-//! A checkout's folders and files, for engines that read sources.
+//! Access to a checkout's files, for engines that read sources.
 
 use std::io::{ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
@@ -23,13 +23,14 @@ impl Source for Sources {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry?;
-            // A name that is not UTF-8 is none that go would build.
+            // Go does not build files whose name is not UTF-8.
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
             let kind = entry.file_type()?;
             let is_go = name.strip_suffix(".go").is_some() && !kind.is_dir();
-            // Links to files count as files, links to folders are not followed, as in go.
+            // As in Go, links to files count as files and links to folders are not
+            // followed.
             let metadata = is_go.then(|| std::fs::metadata(entry.path()));
             let stamp = match metadata {
                 Some(Ok(metadata)) if metadata.is_dir() => continue,
@@ -37,7 +38,7 @@ impl Source for Sources {
                     let at = i128::from(metadata.mtime()) * 1_000_000_000;
                     (metadata.len(), at + i128::from(metadata.mtime_nsec()))
                 }
-                // To read it says what is wrong with it.
+                // Reading it reports the error.
                 Some(Err(_)) | None => (0, 0),
             };
             found.push(Entry {

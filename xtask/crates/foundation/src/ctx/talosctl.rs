@@ -1,5 +1,5 @@
-//! Which talosctl, and which dialect it speaks: asked of the binary itself,
-//! because `_out` may hold one of another line than the checkout.
+//! Which talosctl is used, and its version as the binary reports it: `_out` may
+//! contain a talosctl of another line than the checkout.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{Ctx, probe};
 use crate::failure::{Failure, Result};
 use crate::files;
 
-/// Arguments of `cluster create` that say what to boot instead of the checkout's artifacts.
+/// Arguments of `cluster create` that replace the checkout's boot artifacts.
 pub const OTHER_BOOT: [&str; 7] = [
     "--vmlinuz-path",
     "--initrd-path",
@@ -23,7 +23,7 @@ pub const OTHER_BOOT: [&str; 7] = [
     "--ipxe-boot-script",
 ];
 
-/// A talosctl that answers.
+/// A working talosctl.
 #[derive(Debug, Clone)]
 pub struct Talosctl {
     pub path: Utf8PathBuf,
@@ -31,7 +31,7 @@ pub struct Talosctl {
 }
 
 impl Talosctl {
-    /// `talosctl` of the settings, else the checkout's, else the one on PATH.
+    /// The talosctl of the settings, or the checkout's, or the one on PATH.
     pub fn find(ctx: &Ctx, checkout: Option<&Checkout>) -> Option<Self> {
         let built = checkout.map(|checkout| built(ctx, checkout));
         let candidates = [ctx.config.talosctl.clone(), built, Host::which("talosctl")];
@@ -39,11 +39,11 @@ impl Talosctl {
             .into_iter()
             .flatten()
             .find(|path| path.is_file())?;
-        Self::ask(path)
+        Self::query(path)
     }
 
     /// `talosctl version --client --short` prints `Talos v1.12.0`.
-    fn ask(path: Utf8PathBuf) -> Option<Self> {
+    fn query(path: Utf8PathBuf) -> Option<Self> {
         let text = probe::stdout(&[path.as_str(), "version", "--client", "--short"], None)?;
         let version = text
             .split_whitespace()
@@ -51,7 +51,7 @@ impl Talosctl {
         Some(Self { path, version })
     }
 
-    /// What the checkout's own would be, for a plan that is only shown.
+    /// What the checkout's build would be, for a plan that is only shown.
     pub fn to_be_built(ctx: &Ctx, checkout: &Checkout) -> Self {
         Self {
             path: built(ctx, checkout),
@@ -60,17 +60,17 @@ impl Talosctl {
     }
 
     /// # Errors
-    /// Exit code 3, with the command that makes the missing binary.
+    /// Exit code 3, with the command that builds the missing binary.
     pub fn need(ctx: &Ctx, checkout: &Checkout) -> Result<Self> {
         let path = built(ctx, checkout);
         match Self::find(ctx, Some(checkout)) {
             Some(talosctl) => Ok(talosctl),
-            None if path.exists() => {
-                Err(Failure::host(format!("`{path}` does not say its version"))
-                    .hint(format!("build it again: {}", checkout.build("talosctl"))))
-            }
-            None => Err(Failure::host("no talosctl")
-                .cause(format!("`{path}` is missing and there is none on PATH"))
+            None if path.exists() => Err(Failure::host(format!(
+                "cannot determine the version of `{path}`"
+            ))
+            .hint(format!("rebuild it: {}", checkout.build("talosctl")))),
+            None => Err(Failure::host("talosctl not found")
+                .cause(format!("`{path}` does not exist, and PATH has no talosctl"))
                 .hint(checkout.build("talosctl"))),
         }
     }
@@ -87,7 +87,7 @@ fn built(ctx: &Ctx, checkout: &Checkout) -> Utf8PathBuf {
         .join(format!("talosctl-{os}-{}", ctx.host.arch))
 }
 
-/// The endpoints of one context of a talosconfig.
+/// Returns the endpoints of one context of a talosconfig.
 #[derive(Debug, serde::Deserialize)]
 pub struct Context {
     #[serde(default)]
@@ -107,7 +107,7 @@ pub struct Talosconfig {
 }
 
 impl Ctx {
-    /// The file that talosctl writes contexts to: `TALOSCONFIG`, else
+    /// The file that talosctl writes contexts to: `TALOSCONFIG`, or
     /// `~/.talos/config`.
     pub fn talosconfig_path(&self) -> Utf8PathBuf {
         let named = std::env::var("TALOSCONFIG")
@@ -119,15 +119,15 @@ impl Ctx {
         )
     }
 
-    /// None where there is none that parses.
+    /// `None` if there is no valid file.
     pub fn talosconfig(&self) -> Option<Talosconfig> {
         self.try_talosconfig().ok().flatten()
     }
 
-    /// `None` where there is no such file.
+    /// Reads the file; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read or does not parse.
+    /// If it cannot be read or is invalid.
     pub fn try_talosconfig(&self) -> std::io::Result<Option<Talosconfig>> {
         let Some(text) = files::read_text(&self.talosconfig_path(), files::MEDIUM)? else {
             return Ok(None);

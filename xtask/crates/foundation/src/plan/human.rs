@@ -1,4 +1,5 @@
-//! A plan for reading: what, why, and whether root is taken.
+//! A plan as text for reading: each step's reason, command, and whether it runs
+//! as root.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,7 +7,7 @@ use std::fmt::Write;
 use super::{Action, Owned, Plan, Privilege, Step, sh};
 use crate::ui::text::hanging;
 
-/// Render for a person; commands are as they would be typed.
+/// Renders a plan for reading; commands are shown as they would be typed.
 pub fn render(plan: &Plan) -> String {
     let plan = &plan.masked();
     let mut out = String::new();
@@ -37,7 +38,7 @@ pub fn render(plan: &Plan) -> String {
     out
 }
 
-/// Slots are shown by name.
+/// Slots are displayed by name.
 fn names(plan: &Plan) -> impl Fn(usize) -> String {
     let learns = plan.steps.iter().filter_map(|step| step.learns.as_ref());
     let names: BTreeMap<usize, String> = learns
@@ -49,7 +50,7 @@ fn names(plan: &Plan) -> impl Fn(usize) -> String {
     }
 }
 
-/// When a step is taken, where that depends on files.
+/// The condition of a step that depends on files.
 fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
     let condition = plan.conditions.get(step.only_if?)?;
     let target = condition.target.as_ref()?;
@@ -75,7 +76,7 @@ fn condition_in_words(plan: &Plan, step: &Step) -> Option<String> {
     )
 }
 
-/// What a step does, without the plumbing that a script needs.
+/// The action of a step, without the details that a script needs.
 pub fn in_words(step: &Step) -> String {
     let step = step.masked();
     match &step.action {
@@ -84,14 +85,14 @@ pub fn in_words(step: &Step) -> String {
             other => other.join(" "),
         },
         Action::RecordImages { references, .. } => {
-            format!("note the digest of {}", references.join(", "))
+            format!("record the digest of {}", references.join(", "))
         }
         Action::WaitRegistries { registries } => {
             let ports: Vec<String> = registries
                 .iter()
                 .map(|registry| format!("127.0.0.1:{}", registry.port))
                 .collect();
-            format!("until {} answers", ports.join(", "))
+            format!("wait until {} responds", ports.join(", "))
         }
         Action::DeleteManifests { address, manifests } => {
             let each = |(repository, digest): &(String, String)| {
@@ -99,25 +100,25 @@ pub fn in_words(step: &Step) -> String {
             };
             manifests.iter().map(each).collect::<Vec<_>>().join("\n")
         }
-        Action::Require { path, .. } => format!("{path} must exist"),
+        Action::Require { path, .. } => format!("require {path} to exist"),
         Action::Run(run) => sh::as_typed(run, step.privilege),
         Action::Stop {
             process,
             grace_seconds,
         } => format!(
-            "SIGTERM to pid {} if it still is {}, SIGKILL after {grace_seconds} s",
+            "send SIGTERM to pid {} if it still is {}, and SIGKILL after {grace_seconds} s",
             process.pid, process.what
         ),
         Action::RemoveOwned { path, owned } => {
             let what = match owned {
-                Owned::Cluster => "if it is a cluster's folder of yours",
-                Owned::Lab => "if it is a lab's folder",
-                Owned::PidFile | Owned::CniCache => "if it is a cluster's file of yours",
+                Owned::Cluster => "if it is the folder of your cluster",
+                Owned::Lab => "if it is the folder of a lab",
+                Owned::PidFile | Owned::CniCache => "if it is a file of your cluster",
             };
             format!("remove {path}, {what}")
         }
         Action::RemoveFile { path, .. } => format!("remove {path}, if it is unchanged"),
-        Action::RequireFile { path, .. } => format!("{path} must be unchanged"),
+        Action::RequireFile { path, .. } => format!("require {path} to be unchanged"),
         Action::RemoveBridge { bridge } => {
             format!("ip link delete {bridge} type bridge, unless something else is on it")
         }
@@ -126,7 +127,7 @@ pub fn in_words(step: &Step) -> String {
         }
         Action::CopyTree { from, to, except } => {
             let except: Vec<&str> = except.iter().map(|path| path.as_str()).collect();
-            format!("copy {from} to {to}, but for {}", except.join(", "))
+            format!("copy {from} to {to}, except {}", except.join(", "))
         }
         _ => sh::command(&step, false),
     }

@@ -1,6 +1,6 @@
-//! A plan: steps as data, run top to bottom. Commands that change something
-//! are functions from arguments and probes to a `Plan`; nothing here touches
-//! the world, so a dry run cannot drift from a run.
+//! A plan: steps as data, run from top to bottom. Commands that change
+//! something are functions from arguments and probes to a `Plan`. Nothing here
+//! changes the system, so a dry run cannot differ from a run.
 
 mod action;
 mod human;
@@ -17,19 +17,20 @@ pub use human::{in_words, render as render_human};
 pub use resource::Resource;
 pub use sh::render as render_sh;
 
-/// A flat list of steps with what a reader should know beforehand.
+/// A flat list of steps, with notes for the reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub title: String,
-    /// Decisions taken on the user's behalf, such as a scaled-down cluster.
+    /// Decisions made for the user, such as a smaller cluster.
     pub notes: Vec<String>,
-    /// When a file has to be made; named by `Step::only_if`. Paths are absolute.
+    /// When a file must be built; referenced by `Step::only_if`. Paths are
+    /// absolute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     pub steps: Vec<Step>,
 }
 
-/// One step: a sentence of why and what is done. All else has a default.
+/// One step: a reason and an action. All other fields have defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub why: String,
@@ -38,43 +39,44 @@ pub struct Step {
     pub effect: Effect,
     #[serde(default)]
     pub privilege: Privilege,
-    /// Seconds after which the step is stopped; none for the runner's default.
+    /// Seconds after which the step is stopped; `None` for the runner's
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<u64>,
-    /// Written to the ledger before the step starts.
+    /// Resources written to the ledger before the step starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes: Option<Resource>,
-    /// Taken off the ledger when the step has succeeded.
+    /// Resources removed from the ledger after the step succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmakes: Option<Resource>,
-    /// Looked at while the step runs; a death ends the step at once.
+    /// Watched while the step runs; a death ends the step immediately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
-    /// Taken only if `Plan::conditions[only_if]` holds when its turn comes.
+    /// Run only if `Plan::conditions[only_if]` holds at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_if: Option<usize>,
-    /// What its command prints is a value for later steps.
+    /// The output of its command is a value for later steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learns: Option<Learns>,
 }
 
-/// A value that is known only once its step has run. Texts of later steps have
-/// it as a slot of the engine `makefile`.
+/// A value that is known only after its step has run. Texts of later steps
+/// contain it as a slot of the crate `makefile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learns {
     pub slot: usize,
-    /// For people, printed as `<name>`.
+    /// Displayed as `<name>`.
     pub name: String,
-    /// A shell would look at it again: only a value without characters that
-    /// are special there can be used.
+    /// A shell evaluates it again, so it must not contain characters that are
+    /// special to a shell.
     #[serde(default)]
     pub plain: bool,
-    /// It is the value, or a part of it, of a variable that is not shown.
+    /// It is or contains the value of a secret variable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }
 
-/// What a step does to the world.
+/// The effect of a step on the system.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
@@ -91,11 +93,11 @@ pub enum Effect {
 pub enum Privilege {
     #[default]
     User,
-    /// Root; through sudo when the caller is not.
+    /// Root; through sudo if the caller is another user.
     Root,
 }
 
-/// Looked at while a child runs.
+/// What is watched while a child runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "on")]
 pub enum Watch {
@@ -122,7 +124,7 @@ impl Plan {
         self.steps.push(step);
     }
 
-    /// Whether any step goes through sudo for a caller who is not root.
+    /// Whether any step needs sudo if the caller is not root.
     pub fn needs_root(&self) -> bool {
         self.steps
             .iter()
@@ -151,7 +153,7 @@ impl Step {
         }
     }
 
-    /// A child process with nothing but its argv.
+    /// A child process with only its argv.
     pub fn run<S: Into<String>>(why: impl Into<String>, argv: impl IntoIterator<Item = S>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
         Self::new(
@@ -201,7 +203,7 @@ impl Step {
         self
     }
 
-    /// For a `Run` step; ignored by built-ins, which have no folder.
+    /// For a `Run` step; built-ins have no working directory.
     #[must_use]
     pub fn cwd(mut self, dir: impl Into<Utf8PathBuf>) -> Self {
         if let Action::Run(run) = &mut self.action {
@@ -210,7 +212,7 @@ impl Step {
         self
     }
 
-    /// For a `Run` step; ignored by built-ins, which read no environment.
+    /// For a `Run` step; built-ins do not read the environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Action::Run(run) = &mut self.action {
@@ -219,7 +221,7 @@ impl Step {
         self
     }
 
-    /// For a `Run` step: its command is a test binary.
+    /// For a `Run` step: marks its command as a test binary.
     #[must_use]
     pub fn tests(mut self) -> Self {
         if let Action::Run(run) = &mut self.action {
@@ -228,7 +230,7 @@ impl Step {
         self
     }
 
-    /// For a `Run` step: further exit codes that are success.
+    /// For a `Run` step: further exit codes that count as success.
     #[must_use]
     pub fn also_ok(mut self, codes: &[i32]) -> Self {
         if let Action::Run(run) = &mut self.action {

@@ -1,9 +1,9 @@
-//! What a step leaves on the machine, as the ledger remembers it.
+//! Resources that steps create on the machine, as the ledger lists them.
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-/// What the ledger can hold.
+/// A resource that the ledger can list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Resource {
@@ -16,20 +16,20 @@ pub enum Resource {
     Lab {
         dir: Utf8PathBuf,
     },
-    /// What lets the nodes of the cluster in that folder reach registries.
+    /// The registry relay of the cluster in that folder.
     Relay {
         state_dir: Utf8PathBuf,
         cidr: String,
         ports: Vec<u16>,
     },
-    /// A registry's container of ours.
+    /// A container of a registry.
     Container {
         name: String,
     },
 }
 
 impl Resource {
-    /// Two entries with one key speak of the same thing.
+    /// Entries with the same key refer to the same resource.
     pub fn key(&self) -> String {
         match self {
             Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
@@ -39,7 +39,7 @@ impl Resource {
         }
     }
 
-    /// For people, naming what it is made of.
+    /// For display, with its parts.
     pub fn describe(&self) -> String {
         match self {
             Self::Cluster {

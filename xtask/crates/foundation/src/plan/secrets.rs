@@ -1,5 +1,6 @@
-//! Values that are neither shown nor recorded: those of variables whose names
-//! say so, and passwords in URLs. A step that runs still has them.
+//! Secret values, which are neither displayed nor recorded: those of variables
+//! with a telling name, and passwords in URLs. Steps still run with the real
+//! values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +10,10 @@ use std::sync::{Arc, LazyLock};
 use super::{Action, Plan, Step};
 use crate::failure::Failure;
 
-/// What stands for a secret where people or other programs read.
+/// What is displayed and recorded in place of a secret.
 pub const MASK: &str = "***";
 
-/// Words that, anywhere in a name, say that its value is secret.
+/// Words that mark a variable as secret anywhere in its name.
 const ANYWHERE: &[&str] = &[
     "TOKEN",
     "SECRET",
@@ -22,7 +23,8 @@ const ANYWHERE: &[&str] = &[
     "CREDENTIAL",
     "APIKEY",
 ];
-/// The same for a whole part of a name: `API_KEY`, and not `KEYBOARD`.
+/// Words that mark a variable as secret as a whole part of its name: `API_KEY`,
+/// but not `KEYBOARD`.
 const PARTS: &[&str] = &[
     "KEY",
     "KEYS",
@@ -33,30 +35,30 @@ const PARTS: &[&str] = &[
     "AUTHORIZATION",
     "BEARER",
 ];
-/// The same, unless it is the first: `PWD` is a folder.
+/// The same, except as the first part: `PWD` is a folder.
 const LATER_PARTS: &[&str] = &["PWD", "ACCT"];
-/// Of options (`--password=…`) fewer: `--sort-key=2` is no secret.
+/// Fewer words mark options (`--password=…`): `--sort-key=2` is not a secret.
 const OPTIONS: &[&str] = &["TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE"];
 
-/// A value of at least this length is masked inside of other words too.
+/// A value of at least this length is also masked inside other words.
 const LONG: usize = 8;
-/// A shorter one than this is masked only behind its name.
+/// A shorter value is only masked after its name.
 const SHORT: usize = 3;
-/// More are not looked for: each is compared at each place.
+/// Maximum number of values: each is compared at each position.
 const MOST: usize = 200;
-/// Values of variables with such names that say nothing.
+/// Values that are not secret whatever their variable.
 const PLAIN: &[&str] = &[
     "true", "false", "yes", "none", "auto", "always", "never", "default",
 ];
 
-/// Around the name of a variable that stands for its value, on the way into a
-/// script; with [`NONCE`], because a file's name may have such characters too.
+/// Enclose the name of a variable in place of its value until the script is
+/// quoted; with [`NONCE`], because a file name may contain these characters.
 const OPEN: char = '\u{f503}';
 const CLOSE: char = '\u{f504}';
 static NONCE: LazyLock<String> =
     LazyLock::new(|| format!("{OPEN}{:x}:", RandomState::new().build_hasher().finish()));
 
-/// Whether a variable of that name has a value that is not shown.
+/// Whether a variable of that name is secret.
 pub fn is_secret(name: &str) -> bool {
     let parts = parts(name);
     let joined = parts.concat();
@@ -69,7 +71,7 @@ pub fn is_secret(name: &str) -> bool {
             && parts[0] != "OLD"
 }
 
-/// `apiKey`, `API_KEY` and `api-key` are `API`, `KEY`.
+/// Splits `apiKey`, `API_KEY` and `api-key` into `API`, `KEY`.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut was_lower = false;
@@ -92,8 +94,8 @@ fn parts(name: &str) -> Vec<String> {
     parts
 }
 
-/// How else a value stands in the texts of a build: quoted by make for a nested
-/// one, inside of a shell's quotes, line by line.
+/// Other spellings of a value in the texts of a build: quoted for a nested
+/// make, inside shell quotes, line by line.
 fn spellings(value: &str) -> Vec<String> {
     let mut by_make = String::with_capacity(value.len());
     for character in value.chars() {
@@ -114,7 +116,7 @@ fn spellings(value: &str) -> Vec<String> {
 
 #[derive(Clone, PartialEq, Eq)]
 struct Secret {
-    /// Empty where no variable stands for exactly this value.
+    /// Empty if no variable has exactly this value.
     name: String,
     value: String,
 }
@@ -125,14 +127,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secret values that the texts of a step may have in them.
+/// The secret values that the texts of a step may contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets(Arc<Vec<Secret>>);
 
 impl Secrets {
-    /// Of these variables those that are secret, by name or because their value
-    /// is a URL with a password.
-    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// Selects the secret variables: by name, or because their value is a URL
+    /// with a password.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self::default().with(
             variables
                 .into_iter()
@@ -140,7 +142,7 @@ impl Secrets {
         )
     }
 
-    /// With values that are secret whatever they are called.
+    /// Adds values that are secret independent of a name.
     #[must_use]
     pub fn with(&self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut all: Vec<Secret> = Vec::clone(&self.0);
@@ -149,7 +151,8 @@ impl Secrets {
             if value.len() < SHORT || PLAIN.contains(&value) || makefile::contains_slot(value) {
                 continue;
             }
-            // A variable has one value; others of that name are only masked.
+            // A variable has one value; other values of that name are only
+            // masked.
             if all.len() >= MOST {
                 break;
             }
@@ -168,7 +171,7 @@ impl Secrets {
         Self::sorted(all)
     }
 
-    /// Those of both.
+    /// Merges two sets.
     fn merged(&self, other: &Self) -> Self {
         let mut all: Vec<Secret> = Vec::clone(&self.0);
         for secret in other.0.iter() {
@@ -179,21 +182,21 @@ impl Secrets {
         Self::sorted(all)
     }
 
-    /// Of two that begin alike the longer is meant.
+    /// Longest first: a value may be the beginning of another.
     fn sorted(mut all: Vec<Secret>) -> Self {
         all.sort_by_key(|it| std::cmp::Reverse(it.value.len()));
         Self(Arc::new(all))
     }
 
-    /// `text` as it is shown and recorded.
+    /// Returns `text` as it is displayed and recorded.
     pub fn masked(&self, text: &str) -> String {
         let text = without_passwords(text);
         let text = self.replaced(&text, |_| MASK.to_owned());
         without_assigned(&text)
     }
 
-    /// `text` for a script: a reference to the variable in place of its value.
-    /// What no variable stands for is masked.
+    /// Returns `text` for a script: references to variables in place of their
+    /// values. A value without a variable is masked.
     fn referenced(&self, text: &str) -> String {
         let text = self.replaced(text, |it| match it.name.as_str() {
             "" => MASK.to_owned(),
@@ -247,7 +250,8 @@ impl Secrets {
     }
 }
 
-/// Stands for a variable until the text is quoted; by a name that a shell takes.
+/// The placeholder of a variable until the text is quoted; only for names that a
+/// shell accepts.
 fn reference(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = name.chars().map(plain).collect();
@@ -259,15 +263,15 @@ fn reference(name: &str) -> String {
     format!("{}{before}{name}{CLOSE}", *NONCE)
 }
 
-/// A piece of a text for a script.
+/// A part of a text for a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     Text(&'a str),
-    /// The name of a variable.
+    /// A reference to a variable, by its name.
     Reference(&'a str),
 }
 
-/// The pieces of what [`Secrets::referenced`] gave; nothing without a reference.
+/// Splits the result of [`Secrets::referenced`]; empty if it has no reference.
 pub(super) fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -287,7 +291,8 @@ pub(super) fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
     Some(out)
 }
 
-/// Names of the variables that `plan`, which is for a script, refers to.
+/// Returns the names of the variables that `plan`, prepared for a script,
+/// refers to.
 pub(super) fn references(plan: &Plan) -> Vec<String> {
     let mut plan = plan.clone();
     let mut names = std::collections::BTreeSet::new();
@@ -307,8 +312,8 @@ pub(super) fn references(plan: &Plan) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// `scheme://user:password@host` without the password; of http without the user
-/// too, where there is no password, because then it is a token.
+/// Masks the password in `scheme://user:password@host`; for http also a user
+/// without a password, because that is a token.
 fn without_passwords(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -321,7 +326,7 @@ fn without_passwords(text: &str) -> String {
         if let Some((user, _)) = authority.rsplit_once('@') {
             let is_http = before.ends_with("http://") || before.ends_with("https://");
             let shown = match user.split_once(':') {
-                // A variable of the shell's says nothing.
+                // A reference to a shell variable is not a secret.
                 Some((_, password)) if password.is_empty() || is_reference(password) => None,
                 Some((name, _)) => Some(format!("{name}:{MASK}")),
                 None if is_http && !user.is_empty() && !is_reference(user) => Some(MASK.to_owned()),
@@ -337,7 +342,7 @@ fn without_passwords(text: &str) -> String {
     out
 }
 
-/// `NAME=value` without the value, where the name says that it is secret.
+/// Masks the value in `NAME=value` if the name marks it as secret.
 fn without_assigned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -373,8 +378,8 @@ fn names_secret(name: &str) -> bool {
     is_secret(name)
 }
 
-/// The value at the start of `text`: to the `quote` in front of its name, else
-/// one word of a shell.
+/// Returns the length of the value at the start of `text`: up to the `quote`
+/// that precedes its name, or one shell word.
 fn assigned(text: &str, quote: Option<char>) -> &str {
     let mut open = quote;
     let mut chars = text.char_indices();
@@ -400,7 +405,7 @@ fn assigned(text: &str, quote: Option<char>) -> &str {
     text
 }
 
-/// A variable, or what stands for one.
+/// A reference to a variable, or its placeholder.
 fn is_reference(text: &str) -> bool {
     text.starts_with('$')
         || text.starts_with(NONCE.as_str())
@@ -412,18 +417,18 @@ fn first(text: &str) -> usize {
 }
 
 impl Plan {
-    /// As it is shown and recorded.
+    /// Masked, as displayed and recorded.
     #[must_use]
     pub fn masked(&self) -> Self {
         let secrets = self.secrets();
         self.rewritten(&secrets, |text| secrets.masked(text), |_| MASK.to_owned())
     }
 
-    /// As a script has it: with references in place of values.
+    /// With references to variables in place of values, as in a script.
     pub(super) fn referenced(&self) -> Self {
         let secrets = self.secrets();
         let mut plan = self.rewritten(&secrets, |text| secrets.referenced(text), reference);
-        // Comments of the script.
+        // Comments of the script are only masked.
         plan.title = secrets.masked(&self.title);
         for (note, own) in plan.notes.iter_mut().zip(&self.notes) {
             *note = secrets.masked(own);
@@ -434,7 +439,7 @@ impl Plan {
         plan
     }
 
-    /// `by_name` gives what stands for the value of a secret variable.
+    /// `by_name` returns the replacement for the value of a secret variable.
     fn rewritten(
         &self,
         secrets: &Secrets,
@@ -464,7 +469,7 @@ impl Plan {
 }
 
 impl Step {
-    /// What its texts may have in them.
+    /// The secrets that its texts may contain.
     pub fn secrets(&self) -> Secrets {
         match &self.action {
             Action::Run(run) => run.secrets.clone(),
@@ -472,7 +477,7 @@ impl Step {
         }
     }
 
-    /// As it is shown.
+    /// Returns the step as it is displayed.
     #[must_use]
     pub fn masked(&self) -> Self {
         let secrets = self.secrets();
@@ -486,7 +491,7 @@ impl Step {
 }
 
 impl Failure {
-    /// As it is shown and recorded.
+    /// Masked, as displayed and recorded.
     #[must_use]
     pub fn masked(mut self, secrets: &Secrets) -> Self {
         let texts = self.causes.iter_mut().chain(&mut self.excerpt);
@@ -497,7 +502,7 @@ impl Failure {
     }
 }
 
-/// The value of a variable with a secret name is masked as a whole.
+/// The value of a secret variable is masked as a whole.
 fn rewrite_environment(
     step: &mut Step,
     secrets: &Secrets,
@@ -526,7 +531,7 @@ fn each_text(plan: &mut Plan, see: &mut dyn FnMut(&mut String)) {
     }
 }
 
-/// All but the environment of its command.
+/// All texts except the environment of its command.
 fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
     see(&mut step.why);
     if let Some(learns) = &mut step.learns {
@@ -540,7 +545,8 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
             control: Some(control),
             ..
         } => see(control),
-        // Names, numbers, paths; and what a file has to hold for a script to be of use.
+        // Names, numbers and paths contain no secrets, and a script needs the contents
+        // of files.
         Action::WriteFile { .. }
         | Action::WaitRegistries { .. }
         | Action::DeleteManifests { .. }

@@ -1,5 +1,5 @@
-//! A plan as a shell script that does the same as the run: users must be able
-//! to leave us.
+//! A plan as a shell script that does the same as the run, so that users can
+//! work without this program.
 
 mod conditions;
 mod functions;
@@ -13,9 +13,9 @@ use super::{Action, Plan, Privilege, ProcessIdentity, Run, Step};
 use crate::shell;
 use crate::ui::text::one_line;
 
-/// A script for `sh`; root is taken by `sudo` where the caller is not root. All
-/// of it is one command, so that pasting it neither ends the user's shell nor
-/// lets a step read the rest of the script as its input.
+/// Returns a script for `sh`, which uses `sudo` if the caller is not root. The
+/// whole script is one command, so that pasting it does not end the user's
+/// shell, and no step reads the rest of the script as its input.
 pub fn render(plan: &Plan) -> String {
     let plan = &plan.referenced();
     let mut out = format!("#!/bin/sh\n# {}\n", one_line(&plan.title));
@@ -26,7 +26,7 @@ pub fn render(plan: &Plan) -> String {
     for name in secrets::references(plan) {
         let _ = writeln!(
             out,
-            ": \"${{{name}:?has to be set: this script does not contain its value}}\""
+            ": \"${{{name}:?must be set: this script does not contain its value}}\""
         );
     }
     out.push_str(&functions::needed(plan));
@@ -44,7 +44,7 @@ pub fn render(plan: &Plan) -> String {
     out
 }
 
-/// Quote one word for `sh`.
+/// Quotes one word for `sh`.
 pub(super) fn quote(word: &str) -> String {
     if let Some(pieces) = secrets::pieces(word) {
         let quoted = |piece: secrets::Piece<'_>| match piece {
@@ -63,7 +63,7 @@ pub(super) fn quote(word: &str) -> String {
     shell::quote(word).into_owned()
 }
 
-/// One step as it would be typed. In a `script`, root is a function.
+/// Returns one step as it would be typed. In a `script`, `root` is a function.
 pub(super) fn command(step: &Step, script: bool) -> String {
     let sudo = match (step.privilege, script) {
         (Privilege::User, _) => "",
@@ -83,7 +83,7 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             quote(message)
         ),
         Action::RecordImages { references, .. } => {
-            format!(": note the digest of {}", quote(&references.join(" ")))
+            format!(": record the digest of {}", quote(&references.join(" ")))
         }
         Action::WaitRegistries { registries } => registries
             .iter()
@@ -140,7 +140,7 @@ pub(super) fn command(step: &Step, script: bool) -> String {
     }
 }
 
-/// For half a minute.
+/// For 30 seconds.
 fn wait_for_registry(port: u16) -> String {
     format!(
         "n=0; until curl -fsS -o /dev/null http://127.0.0.1:{port}/v2/; do \
@@ -148,7 +148,7 @@ fn wait_for_registry(port: u16) -> String {
     )
 }
 
-/// Through a temporary and a rename, as the run does it.
+/// Writes a temporary file and renames it, as the run does.
 fn write_file(path: &Utf8Path, contents: &str, mode: u32, sudo: &str) -> String {
     let parent = match path.parent() {
         Some(parent) if !parent.as_str().is_empty() => parent,
@@ -162,7 +162,7 @@ fn write_file(path: &Utf8Path, contents: &str, mode: u32, sudo: &str) -> String 
     };
     let _ = write!(
         out,
-        "[ ! -d {path} ] || {{ echo \"there is a folder\" {path} >&2; exit 1; }}\n\
+        "[ ! -d {path} ] || {{ echo \"this is a folder:\" {path} >&2; exit 1; }}\n\
          new=$({sudo}mktemp -- {temporary})\n\
          printf {} | {sudo}tee -- \"$new\" >/dev/null\n",
         printf_words(contents)
@@ -180,10 +180,10 @@ fn write_file(path: &Utf8Path, contents: &str, mode: u32, sudo: &str) -> String 
     out
 }
 
-/// The arguments that make `printf` print exactly `text`.
+/// Returns the arguments with which `printf` prints exactly `text`.
 fn printf_words(text: &str) -> String {
     if text.contains('\0') {
-        // No word can hold that byte.
+        // A word cannot contain that byte.
         let text = text.replace('\\', r"\\").replace('\0', r"\0000");
         format!("%b {}", quote(&text))
     } else {
@@ -191,13 +191,13 @@ fn printf_words(text: &str) -> String {
     }
 }
 
-/// Commands that a shell has of its own, with manners of their own: the run
+/// Commands that are built into shells with a different behaviour: the run
 /// starts the programs of these names.
 const BUILTINS: [&str; 9] = [
     "[", "echo", "kill", "printf", "pwd", "test", "time", "type", "umask",
 ];
 
-/// A command with its environment, in one line.
+/// Returns a command with its environment in one line.
 fn words_of(run: &Run, sudo: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let is_builtin = run
@@ -216,7 +216,8 @@ fn words_of(run: &Run, sudo: &str) -> String {
     format!("{sudo}{}", words.join(" "))
 }
 
-/// As a person would type it: no codes that are fine, no shell of its own.
+/// As a person would type it: without accepted exit codes and without a
+/// subshell.
 pub(super) fn as_typed(run: &Run, privilege: Privilege) -> String {
     let sudo = if privilege == Privilege::Root {
         "sudo "
@@ -244,14 +245,14 @@ fn run_command(run: &Run, sudo: &str) -> String {
         );
     }
     match &run.cwd {
-        // Not `cd … &&`: `set -e` would go on after a `cd` that fails there.
+        // Not `cd … &&`: `set -e` does not stop at a `cd` that fails there.
         Some(cwd) => format!("( cd -- {} || exit 1; {line} )", quote(cwd.as_str())),
         None => line,
     }
 }
 
-/// By way of an archive: `cp` cannot leave anything out. A line each, because
-/// `set -e` looks only at the last command of an `&&` list.
+/// Through an archive, because `cp` cannot exclude paths. One command per line,
+/// because `set -e` only checks the last command of an `&&` list.
 fn copy_tree_command(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf], sudo: &str) -> String {
     let new = quote(&format!("{to}.new"));
     let archive = quote(&format!("{to}.tar"));
@@ -275,7 +276,7 @@ fn copy_tree_command(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf], sud
     out
 }
 
-/// Each signal only while the pid still is that process.
+/// Each signal is sent only while the pid is that process.
 fn stop_command(process: &ProcessIdentity, grace: u64, sudo: &str) -> String {
     let ProcessIdentity {
         pid,

@@ -1,4 +1,5 @@
-//! What was discovered in a checkout, kept until one of its files changes.
+//! A cache of the tests discovered in a checkout, valid until one of its files
+//! changes.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Test, Workspace};
@@ -21,7 +22,7 @@ pub fn file_of(cache: &Utf8Path, checkout: &Utf8Path, target: &str) -> Utf8PathB
     cache.join("tests").join(name)
 }
 
-/// Changes with every Go file's name, size and time, and with this program.
+/// A hash of every Go file's name, size and time, and of this program.
 pub fn key_of(workspace: &Workspace) -> String {
     let mut name = Name::default()
         .part(env!("CARGO_PKG_VERSION"))
@@ -38,14 +39,14 @@ pub fn key_of(workspace: &Workspace) -> String {
     name.digits(16)
 }
 
-/// The tests kept under this key; none when something changed.
+/// Returns the tests stored under this key; `None` if something changed.
 pub fn read(file: &Utf8Path, key: &str) -> Option<Vec<Test>> {
     let bytes = own::read(file, files::LARGE).ok()??;
     let kept: Kept = serde_json::from_slice(&bytes).ok()?;
     (kept.key == key).then_some(kept.tests)
 }
 
-/// Keep them; a cache that cannot be written is no failure.
+/// Stores the tests; an error is ignored, because this is only a cache.
 pub fn write(file: &Utf8Path, key: &str, tests: Vec<Test>) -> Vec<Test> {
     let kept = Kept {
         key: key.to_owned(),

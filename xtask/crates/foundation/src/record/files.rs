@@ -1,8 +1,8 @@
-//! Files written through a temporary and a rename: never half a file. What root
-//! makes in a user's folder is the user's.
+//! Writes files through a temporary file and a rename, so that no partial file
+//! is visible. What root creates in a user's folder belongs to the user.
 #![expect(
     clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
+    reason = "only `record` and `run` write files"
 )]
 
 use std::io::{ErrorKind, Write};
@@ -12,10 +12,11 @@ use camino::Utf8Path;
 
 use super::own;
 
-/// Replace `path` whole, or leave it as it was. Parent folders are made.
+/// Replaces `path` in one operation, or leaves it unchanged. Parent folders are
+/// created.
 ///
 /// # Errors
-/// The system's, with nothing left behind.
+/// I/O errors; no temporary file is left.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
     if own::is_ours(path) {
         return own::replace(path, contents, mode);
@@ -27,7 +28,7 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
         .tempfile_in(parent)?;
     file.write_all(contents)?;
     if rustix::process::geteuid().is_root() {
-        // The one who has it, or has the folder that it comes to lie in.
+        // The owner of the file, or of the folder that will contain it.
         let owner = std::fs::symlink_metadata(path).or_else(|_| std::fs::metadata(parent))?;
         fchown(file.as_file(), Some(owner.uid()), Some(owner.gid()))?;
     }
@@ -38,10 +39,10 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
     Ok(())
 }
 
-/// A folder with its parents.
+/// Creates a folder with its parents.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn create_dir(path: &Utf8Path) -> std::io::Result<()> {
     if own::is_ours(path) {
         return own::make_folder(path).map(drop);
@@ -70,17 +71,17 @@ fn folder_of(path: &Utf8Path) -> &Utf8Path {
     }
 }
 
-/// A file or a folder with all in it. Already gone is success; a symbolic link
-/// is removed, not followed.
+/// Removes a file or a folder with its contents. A missing path is success; a
+/// symbolic link is removed, not followed.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
     if own::is_ours(path) {
         return own::remove(path);
     }
     let gone = |result: std::io::Result<()>| match result {
-        // A file where a folder would have to be: there is nothing in it.
+        // A parent is a file, so the path does not exist.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(())
         }
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn what_root_makes_belongs_to_the_owner_of_the_folder() {
         if !rustix::process::geteuid().is_root() {
-            // As a user there is nobody else that it could belong to.
+            // Only root can create files of another owner.
             return;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -138,7 +139,7 @@ mod tests {
             [owner("home/a"), owner("home/a/b"), owner("home/a/b/file")],
             [(4242, 4243); 3]
         );
-        // Replacing keeps the owner, whoever has the folder.
+        // Replacing keeps the owner, whatever the folder's owner.
         chown(root.join("home/a/b/file"), Some(7), Some(8)).unwrap();
         replace(&root.join("home/a/b/file"), b"y", 0o640).unwrap();
         assert_eq!(owner("home/a/b/file"), (7, 8));

@@ -1,4 +1,5 @@
-//! Which images builds have pushed, by digest: one line each, oldest first.
+//! The list of images that builds pushed, by digest: one line per image, oldest
+//! first.
 
 use std::io::Write;
 
@@ -21,7 +22,7 @@ pub struct Image {
     pub at: u64,
     /// The checkout.
     pub tree: Utf8PathBuf,
-    /// Its commit, with `-dirty` where files were changed; none outside git.
+    /// Its commit, with `-dirty` if files were changed; `None` outside git.
     #[serde(default)]
     pub state: Option<String>,
 }
@@ -38,7 +39,7 @@ impl Image {
 
     fn split(&self) -> (&str, &str) {
         match self.reference.rsplit_once(':') {
-            // A colon before a slash is a port.
+            // A colon before a slash belongs to a port.
             Some((name, tag)) if !tag.contains('/') => (name, tag),
             _ => (&self.reference, "latest"),
         }
@@ -50,10 +51,10 @@ pub fn list_of(state: &Utf8Path) -> Utf8PathBuf {
     state.join("images.jsonl")
 }
 
-/// Add one line, whole.
+/// Appends one complete line.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
     let mut file = own::open(list, OFlags::WRONLY | OFlags::APPEND, 0o600)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
@@ -62,10 +63,10 @@ pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
     file.write_all(&line)
 }
 
-/// All that are noted; a torn line says nothing.
+/// Returns all recorded images; partial lines are skipped.
 ///
 /// # Errors
-/// When the list is there and cannot be read.
+/// If the list exists and cannot be read.
 pub fn read(list: &Utf8Path) -> Result<Vec<Image>> {
     let bytes = own::read(list, files::LARGE)
         .map_err(|error| Failure::host(format!("cannot read `{list}`")).cause(error))?;

@@ -1,5 +1,5 @@
-//! The ledger: one append-only file per user that names what we are about to
-//! make, before we make it. It only ever lists what is ours.
+//! The ledger: one append-only file per user that lists each resource before it
+//! is created. It only lists resources of this program.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -26,7 +26,7 @@ pub struct Entry {
     pub resource: Resource,
 }
 
-/// Whether the resource may exist from here on, or is gone.
+/// Whether the resource may exist from this entry on, or is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
@@ -41,16 +41,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn of(state: &Utf8Path) -> Self {
+    pub fn in_dir(state: &Utf8Path) -> Self {
         Self {
             path: state.join("ledger.jsonl"),
         }
     }
 
-    /// Append one entry and wait until the disk has it.
+    /// Appends one entry and waits until it is on disk.
     ///
     /// # Errors
-    /// When the file cannot be written: then nothing may be made.
+    /// If the file cannot be written: then nothing may be created.
     pub fn append(&self, entry: &Entry) -> Result<()> {
         self.try_append(entry)
             .because(|| format!("cannot write the ledger `{}`", self.path))
@@ -61,25 +61,26 @@ impl Ledger {
         retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
         let before = file.metadata()?.len();
         let mut line = Vec::new();
-        // A run killed in the middle of its line must not swallow ours.
+        // A partial line of a killed run must not swallow this entry.
         if !ends_with_newline(&file, before)? {
             line.push(b'\n');
         }
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
         if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
-            // A full disk takes half a line; it says nothing, so it goes.
+            // A full disk stores a partial line: remove it.
             let _ = file.set_len(before);
             return Err(error);
         }
         if before == 0 {
-            // A new file's name is the folder's data.
+            // The name of a new file is part of its folder's data.
             own::sync_folder(&self.path)?;
         }
         Ok(())
     }
 
-    /// Nothing may be made or destroyed where this fails.
+    /// Checks that the ledger is readable; nothing may be created or destroyed
+    /// otherwise.
     ///
     /// # Errors
     /// Those of [`Self::live`].
@@ -91,21 +92,22 @@ impl Ledger {
         let bytes = own::read(&self.path, files::LARGE).map_err(|error| {
             Failure::step(format!("cannot read the ledger `{}`", self.path))
                 .cause(error)
-                .hint("it names what was made and has to be removed: put a readable file there, or move it away if nothing of yours is left")
+                .hint("it lists what was created and is not removed yet: restore a readable file, or move it away if nothing is left")
         })?;
         Ok(bytes.unwrap_or_default())
     }
 
-    /// What may still exist, oldest first. Lines that do not parse are the
-    /// torn end of a killed run and say nothing.
+    /// Returns the resources that may still exist, oldest first. Lines that do
+    /// not parse are the partial output of a killed run and are skipped.
     ///
     /// # Errors
-    /// When the file is there and cannot be read: nobody may take it for empty.
+    /// If the file exists and cannot be read: it must not count as empty.
     pub fn live(&self) -> Result<Vec<Entry>> {
         let bytes = self.read()?;
         let mut live: BTreeMap<usize, Entry> = BTreeMap::new();
         let mut places: HashMap<String, usize> = HashMap::new();
-        // As bytes: a line torn within a character must not hide the others.
+        // Read as bytes: a line cut within a character must not hide the
+        // others.
         let lines = bytes.split(|byte| *byte == b'\n');
         let entries = lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
         for (place, entry) in entries.enumerate() {
@@ -132,7 +134,7 @@ fn ends_with_newline(file: &std::fs::File, length: u64) -> std::io::Result<bool>
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test tears a line")]
+#[expect(clippy::disallowed_methods, reason = "a test cuts a line")]
 mod tests {
     use super::*;
 
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_no_longer_live() {
         let dir = tempfile::tempdir().unwrap();
-        let ledger = Ledger::of(Utf8Path::from_path(dir.path()).unwrap());
+        let ledger = Ledger::in_dir(Utf8Path::from_path(dir.path()).unwrap());
         assert!(ledger.live().unwrap().is_empty());
         for (op, name) in [
             (Op::Intend, "a"),
@@ -171,7 +173,7 @@ mod tests {
     fn a_torn_line_neither_speaks_nor_swallows_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
-        let ledger = Ledger::of(root);
+        let ledger = Ledger::in_dir(root);
         ledger.append(&entry(Op::Intend, "a")).unwrap();
         let path = root.join("ledger.jsonl");
         let mut text = std::fs::read(&path).unwrap();
@@ -188,7 +190,7 @@ mod tests {
     fn a_line_torn_within_a_character_hides_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(dir.path()).unwrap();
-        let ledger = Ledger::of(root);
+        let ledger = Ledger::in_dir(root);
         ledger.append(&entry(Op::Intend, "a")).unwrap();
         let path = root.join("ledger.jsonl");
         let mut bytes = std::fs::read(&path).unwrap();

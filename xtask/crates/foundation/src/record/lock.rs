@@ -1,5 +1,5 @@
-//! Locks with liveness: `flock` dies with its holder, a lock file's existence
-//! says nothing.
+//! Locks by `flock`, which end with their holder; the existence of a lock file
+//! means nothing.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -21,10 +21,10 @@ pub struct Lock {
     _file: File,
 }
 
-/// Take `dir/NAME.lock` or say who holds it; never waits.
+/// Takes `dir/NAME.lock`, or fails with its holder; does not wait.
 ///
 /// # Errors
-/// When another run holds it, or the folder cannot be written.
+/// If another run holds it, or the folder cannot be written.
 pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
     let path = dir.join(format!("{name}.lock"));
     let mut file = own::open(&path, OFlags::RDWR, 0o600)
@@ -36,26 +36,25 @@ pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
             return Err(Failure::step(format!("cannot take the lock `{path}`")).cause(error));
         }
         let mut holder = String::new();
-        // A line of ours; whatever else is in it is no holder.
+        // The holder is a line with a pid; other contents are ignored.
         let _ = (&file).take(LONGEST_HOLDER).read_to_string(&mut holder);
-        return Err(Failure::new(
-            Exit::HostNotReady,
-            format!("another run is at work on `{name}`"),
-        )
-        .cause(holder.trim())
-        .hint("wait for it, or stop it with Ctrl-C where it runs"));
+        return Err(
+            Failure::new(Exit::HostNotReady, format!("another run is using `{name}`"))
+                .cause(holder.trim())
+                .hint("wait for it to end, or stop it with Ctrl-C"),
+        );
     }
-    // For the next one's message only; failing to write it changes nothing.
+    // Only for the message of the next run, so errors are ignored.
     let _ = file.set_len(0).and_then(|()| file.rewind());
     let _ = writeln!(file, "{doing} (pid {})", std::process::id());
     Ok(Lock { _file: file })
 }
 
-/// As `take`, but not refused at once: a child that a killed run was just
+/// Like `take`, but retries for a second: a child that a killed run was
 /// starting holds its lock until its exec.
 ///
 /// # Errors
-/// Those of `take`, after a second.
+/// Those of `take`, after one second.
 pub fn take_soon(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
     let end = Instant::now() + Duration::from_secs(1);
     loop {

@@ -1,6 +1,5 @@
-//! What outlives a run: the ledger of what we made, the records of runs, and
-//! the locks where two runs may meet. Together with `run` the only place that
-//! writes.
+//! What outlives a run: the ledger of created resources, the records of runs,
+//! and locks between runs. Only this module and `run` write files.
 
 pub mod discovered;
 pub mod files;

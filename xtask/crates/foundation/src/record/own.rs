@@ -1,8 +1,7 @@
-//! Files of our own below the state and the cache folder. As root with another
-//! user's HOME these folders are that user's, who may have put a link in place
-//! of anything in them. So the way there is opened folder by folder, and no
-//! link is followed but those that only we or root can have made; below a folder
-//! of ours there is none at all.
+//! Files of this program in the state and the cache folder. As root with another
+//! user's HOME these folders belong to that user, who may have replaced anything
+//! in them by a link. So the path is opened folder by folder, and only links of
+//! the current user or root are followed; below this program's folder none.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,7 +16,7 @@ use rustix::io::Errno;
 use crate::ctx::dirs::OURS;
 use crate::files::{self, FOLDER};
 
-/// As many as the system follows.
+/// The system's limit of links.
 const MOST_LINKS: usize = 40;
 
 const FILE: OFlags = OFlags::NOFOLLOW
@@ -25,25 +24,25 @@ const FILE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
-/// Whether this is below a folder of ours.
+/// Whether this is below this program's folder.
 pub(crate) fn is_ours(path: &Utf8Path) -> bool {
     path.parent()
         .is_some_and(|parent| parent.components().any(|part| part.as_str() == OURS))
 }
 
-/// Open a folder, and make what is missing of it.
+/// Opens a folder, and creates missing parts of it.
 ///
 /// # Errors
-/// The system's, and for links that are not followed.
+/// I/O errors; also for links that are not followed.
 pub fn make_folder(path: &Utf8Path) -> Result<OwnedFd> {
     walk(path, true)
 }
 
-/// Open a file to write it; it is made if it does not exist, with its folder.
-/// It is neither a link nor anything but a regular file.
+/// Opens a regular file for writing; the file and its folder are created if
+/// missing.
 ///
 /// # Errors
-/// The system's, and for what it is not.
+/// I/O errors; also if it is a link or not a regular file.
 pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
     let (parent, name) = split(path, true)?;
     match must_be_file(&parent, name) {
@@ -57,22 +56,22 @@ pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
     if rustix::process::geteuid().is_root() && owner.0 != Uid::ROOT {
         let found = file.metadata()?;
         if found.nlink() > 1 {
-            // Another user may give a file of root's a name in a folder of theirs.
+            // Another user can hard-link a file of root into their folder.
             return Err(Error::other("it has a second name (a hard link)"));
         }
         if found.uid() == 0 && found.len() == 0 {
-            // What root makes in a user's folder is the user's.
+            // What root creates in a user's folder belongs to the user.
             rustix::fs::fchown(&file, Some(owner.0), Some(owner.1))?;
         }
     }
     Ok(file)
 }
 
-/// A new file in a folder that is there; what had its name is removed, not
+/// Creates a new file in an existing folder; what had its name is removed, not
 /// followed.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
     let (parent, name) = split(path, false)?;
     match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
@@ -82,10 +81,10 @@ pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
     open(path, OFlags::WRONLY | OFlags::EXCL, mode)
 }
 
-/// All of a file of ours; `None` only where there is none.
+/// Reads a file; `None` if it does not exist.
 ///
 /// # Errors
-/// The system's; for links; for what is not a regular file, or larger than that.
+/// I/O errors; also if it is a link, not a regular file, or larger than `limit`.
 pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let Some(file) = open_to_read(path)? else {
         return Ok(None);
@@ -93,10 +92,10 @@ pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
     files::read_all(&file, limit).map(Some)
 }
 
-/// A file of ours, to read it; `None` only where there is none.
+/// Opens a file for reading; `None` if it does not exist.
 ///
 /// # Errors
-/// The system's; for links, and for what is not a regular file.
+/// I/O errors; also if it is a link or not a regular file.
 pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
     let opened = split(path, false).and_then(|(parent, name)| {
         must_be_file(&parent, name)?;
@@ -112,7 +111,7 @@ pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Opening a device may already do something, so it is looked at before.
+/// Opening a device may have an effect, so check the type first.
 fn must_be_file(parent: &OwnedFd, name: &str) -> Result<()> {
     let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     match FileType::from_raw_mode(found.st_mode) {
@@ -121,16 +120,16 @@ fn must_be_file(parent: &OwnedFd, name: &str) -> Result<()> {
     }
 }
 
-/// What is open now, whatever was looked at.
+/// Check the open file again: it may have been replaced.
 fn is_file(file: &File) -> Result<()> {
     let found = rustix::fs::fstat(file)?;
     files::must_be_file(FileType::from_raw_mode(found.st_mode))
 }
 
-/// A new folder in one that is made if it does not exist.
+/// Creates a folder that must not exist; its parent is created if missing.
 ///
 /// # Errors
-/// The system's; also where there is anything of this name.
+/// I/O errors; also if the name exists.
 pub fn create_folder(path: &Utf8Path, mode: u32) -> Result<()> {
     let (parent, name) = split(path, true)?;
     rustix::fs::mkdirat(&parent, name, mode_of(mode))?;
@@ -138,10 +137,10 @@ pub fn create_folder(path: &Utf8Path, mode: u32) -> Result<()> {
     give(&new, &parent)
 }
 
-/// Names in a folder of ours, in any order; none where there is no such folder.
+/// Returns the names in a folder, in any order; empty if it does not exist.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn names_in(path: &Utf8Path) -> Result<Vec<String>> {
     let folder = match walk_into(path) {
         Err(error) if is_gone(&error) => return Ok(Vec::new()),
@@ -163,7 +162,7 @@ fn names(folder: &OwnedFd) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A folder that a walk came to, to be listed too; a link there is not followed.
+/// Opens a subfolder of a walk for listing; links are not followed.
 fn walk_into(path: &Utf8Path) -> Result<OwnedFd> {
     let (parent, name) = split(path, false)?;
     let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -178,11 +177,11 @@ fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
-/// A file, or a folder with all in it. Gone already is success; a link is
-/// removed, not followed.
+/// Removes a file or a folder with its contents. A missing path is success; a
+/// link is removed, not followed.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn remove(path: &Utf8Path) -> Result<()> {
     match split(path, false) {
         Err(error) if is_gone(&error) => Ok(()),
@@ -191,7 +190,7 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
     }
 }
 
-/// What we make is not nested deeper; each level is an open file.
+/// This program does not nest folders deeper; each level is an open file.
 const DEEPEST: usize = 256;
 
 fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
@@ -214,10 +213,11 @@ fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
     unlink(AtFlags::REMOVEDIR)
 }
 
-/// Replace a file whole, or leave it as it was. Its folder is made.
+/// Replaces a file in one operation, or leaves it unchanged. Its folder is
+/// created.
 ///
 /// # Errors
-/// The system's, with nothing left behind.
+/// I/O errors; no temporary file is left.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<()> {
     let (parent, name) = split(path, true)?;
     let (temporary, file) = temporary(&parent)?;
@@ -225,7 +225,7 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<()> {
         let mut file = file;
         file.write_all(contents)?;
         if rustix::process::geteuid().is_root() {
-            // The one who has it, or has the folder that it comes to lie in.
+            // The owner of the file, or of the folder that will contain it.
             let (uid, gid) = match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(found) => (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)),
                 Err(_) => owner(&parent)?,
@@ -241,7 +241,7 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<()> {
     })
 }
 
-/// A file that nobody else has.
+/// A new file with a unique name.
 fn temporary(parent: &OwnedFd) -> Result<(String, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
     let pid = std::process::id();
@@ -256,10 +256,10 @@ fn temporary(parent: &OwnedFd) -> Result<(String, File)> {
     Err(Error::from(ErrorKind::AlreadyExists))
 }
 
-/// Wait until the disk has the names in this file's folder.
+/// Waits until the folder of this file is on disk.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub fn sync_folder(path: &Utf8Path) -> Result<()> {
     let (parent, _) = split(path, false)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -267,7 +267,7 @@ pub fn sync_folder(path: &Utf8Path) -> Result<()> {
     Ok(rustix::fs::fsync(&folder)?)
 }
 
-/// The folder of a path, open, and the name in it.
+/// Returns the open folder of a path, and the name in it.
 fn split(path: &Utf8Path, make: bool) -> Result<(OwnedFd, &str)> {
     let name = path
         .file_name()
@@ -282,7 +282,8 @@ fn split(path: &Utf8Path, make: bool) -> Result<(OwnedFd, &str)> {
 fn walk(path: &Utf8Path, make: bool) -> Result<OwnedFd> {
     let open_folder = |at: &str| rustix::fs::openat(CWD, at, FOLDER, Mode::empty());
     let mut fd = open_folder(if path.is_absolute() { "/" } else { "." })?;
-    // Those of a link's target are not below us, whatever they are called.
+    // The target of a link is not below this program's folder, whatever its
+    // name.
     let mut rest: VecDeque<(String, bool)> = parts(path, true).collect();
     let mut below_ours = false;
     let mut links = 0;
@@ -326,7 +327,7 @@ fn parts(
 
 enum Entered {
     Folder(OwnedFd),
-    /// And where it leads.
+    /// And its target.
     Link(String),
 }
 
@@ -350,7 +351,7 @@ fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
     };
     match opened {
         Ok(next) => Ok(Entered::Folder(next)),
-        // Which of the two a link gives depends on the system.
+        // The error for a link depends on the system.
         Err(error @ (Errno::NOTDIR | Errno::LOOP)) => {
             let Ok(target) = rustix::fs::readlinkat(fd, name, Vec::new()) else {
                 return Err(error.into());
@@ -362,7 +363,7 @@ fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
     }
 }
 
-/// What root makes in a user's folder is the user's.
+/// What root creates in a user's folder belongs to the user.
 fn give(new: &OwnedFd, parent: &OwnedFd) -> Result<()> {
     if !rustix::process::geteuid().is_root() || owner(new)?.0 != Uid::ROOT {
         return Ok(());
@@ -396,7 +397,7 @@ fn owner(fd: impl AsFd) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
 }
 
-/// Also below a file: nothing can be there.
+/// Also if a parent is a file.
 fn is_gone(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -404,7 +405,7 @@ fn is_gone(error: &Error) -> bool {
 fn is_link(name: &str) -> Error {
     Error::new(
         ErrorKind::PermissionDenied,
-        format!("`{name}` is a link, and links are not followed there"),
+        format!("`{name}` is a link, and links are not followed here"),
     )
 }
 
@@ -417,13 +418,13 @@ fn mode_of(mode: u32) -> Mode {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes what is in the way")]
+#[expect(clippy::disallowed_methods, reason = "a test creates obstacles")]
 mod tests {
     use super::*;
     use camino::Utf8PathBuf;
     use std::os::unix::fs::symlink;
 
-    /// A user's folder with a state folder in it, and somebody's file.
+    /// A user's folder with a state folder in it, and a file of another user.
     struct Home {
         _dir: tempfile::TempDir,
         state: Utf8PathBuf,
@@ -459,7 +460,7 @@ mod tests {
         open(&path, OFlags::WRONLY | OFlags::APPEND, 0o600).unwrap_err();
         assert!(read(&path, 100).unwrap_err().to_string().contains("a link"));
         stays(&home);
-        // What is made anew takes the link's place.
+        // The new file replaces the link.
         replace(&path, b"ours", 0o600).unwrap();
         assert_eq!(read(&path, 100).unwrap().unwrap(), b"ours");
         symlink(home.theirs.join("file"), home.state.join("log")).unwrap();
@@ -500,7 +501,7 @@ mod tests {
         stays(&home);
     }
 
-    /// Whoever wants the state folder elsewhere may have a link of their own.
+    /// Users may link the state folder to another place.
     #[test]
     fn a_link_above_is_followed_where_it_is_ours() {
         let home = home();
@@ -518,7 +519,8 @@ mod tests {
     fn root_follows_no_link_of_others_and_makes_their_files_theirs() {
         use std::os::unix::fs::{chown, lchown};
         if !rustix::process::geteuid().is_root() {
-            // As a user there is nobody else who could have put a link there.
+            // As an ordinary user: only the user and root can have created the
+            // link.
             return;
         }
         let home = home();
@@ -535,10 +537,10 @@ mod tests {
         for path in ["a", "a/b", "a/b/file", "a/lock", "runs", "runs/1"] {
             assert_eq!(owner(path), (4242, 4243), "{path}");
         }
-        // Neither a second name of a file of root's.
+        // A hard link to a file of root is refused as well.
         std::fs::hard_link(home.theirs.join("file"), home.state.join("second")).unwrap();
         open(&home.state.join("second"), OFlags::RDWR, 0o600).unwrap_err();
-        // Nor the state folder itself, nor one above it.
+        // So are links in place of the state folder or one above it.
         for name in [OURS, "above"] {
             let link = state.join("other").join(name);
             std::fs::create_dir_all(link.parent().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! What is remembered of tests, per user: how long each took and how often it
-//! failed, and which failed the last time in a checkout.
+//! Test results per user: the duration and failures of each test, and the tests
+//! that failed last in a checkout.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,23 @@ use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::hash::Name;
 
-/// More than all of Talos' tests; the oldest go first.
+/// Maximum number of tests, more than Talos has; the oldest are dropped.
 const MOST: usize = 100_000;
-/// How much a new time counts.
+/// The weight of a new duration.
 const WEIGHT: f64 = 0.3;
 
-/// How a test went so far.
+/// The history of a test.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     /// `passed`, `failed`, `skipped`, `aborted`, `flaky`.
     pub last: String,
     /// Milliseconds since 1970.
     pub at: u64,
-    /// A mean in which recent runs count more.
+    /// Mean duration, weighted towards recent runs.
     pub seconds: f64,
     pub runs: u32,
     pub failed: u32,
-    /// Times that it failed and then passed.
+    /// Number of runs in which it failed and then passed.
     pub flaky: u32,
 }
 
@@ -39,7 +39,7 @@ impl Past {
     }
 }
 
-/// One result to remember.
+/// One result to store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Import path.
@@ -59,10 +59,11 @@ pub struct History {
 }
 
 impl History {
-    /// What is there; nothing where it does not parse: only estimates are lost.
+    /// Reads the stored history; empty if it does not parse, because it only
+    /// holds estimates.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn load(state: &Utf8Path) -> Result<Self> {
         let path = path(state);
         let text =
@@ -111,10 +112,10 @@ fn path(state: &Utf8Path) -> Utf8PathBuf {
     state.join("tests/history.json")
 }
 
-/// Add results to what is there.
+/// Adds results to the stored ones.
 ///
 /// # Errors
-/// When it cannot be written, or another run writes for too long.
+/// If it cannot be written, or another run holds the lock for too long.
 pub fn remember(state: &Utf8Path, results: &[Outcome]) -> Result<()> {
     let folder = state.join("tests");
     let _lock = super::lock::take(&folder, "history", "remembering test results")?;
@@ -132,7 +133,7 @@ fn unreadable(path: &Utf8Path, error: &std::io::Error) -> Failure {
     Failure::host(format!("cannot read `{path}`")).cause(error)
 }
 
-/// What failed the last time in one checkout.
+/// The tests that failed last in one checkout.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     schema: u32,
@@ -141,10 +142,10 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// None where nothing was run yet.
+    /// Reads the file; `None` if nothing was run yet.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Result<Option<Self>> {
         let path = failed_path(state, checkout);
         let text =
@@ -153,11 +154,11 @@ impl Failed {
         let failed = serde_json::from_slice(&text);
         failed
             .map(Some)
-            .map_err(|error| Failure::host(format!("`{path}` does not parse")).cause(error))
+            .map_err(|error| Failure::host(format!("cannot parse `{path}`")).cause(error))
     }
 
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn save(mut self, state: &Utf8Path, checkout: &Utf8Path) -> Result<()> {
         self.schema = 1;
         let path = failed_path(state, checkout);

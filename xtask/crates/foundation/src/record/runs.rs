@@ -1,5 +1,5 @@
-//! Run records: each run that changes something has a folder with its plan,
-//! events and the output of every step, addressed as `latest` or a prefix.
+//! Run records: a folder for each run that changes something, with its plan,
+//! events and the output of every step. Addressed as `latest` or by a prefix.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,12 +18,12 @@ use crate::plan::secrets::{MASK, Secrets};
 use crate::plan::{Action, Plan};
 use crate::typed;
 
-/// Older runs go first; never the newest.
+/// Limits of the records: older ones are removed, never the newest.
 const KEEP_RUNS: usize = 100;
 const KEEP_AGE: Duration = Duration::from_hours(30 * 24);
 const KEEP_BYTES: u64 = 1 << 30;
 const EVENTS: &str = "events.jsonl";
-/// Our global options that take a value of their own.
+/// Global options that take a value.
 const WITH_VALUE: [&str; 4] = ["-C", "--talos-dir", "--format", "--color"];
 
 /// What happens in a run. Steps are numbered from 1.
@@ -71,20 +71,20 @@ pub struct Line {
 pub struct Record {
     pub id: String,
     pub dir: Utf8PathBuf,
-    /// Locked as long as the run lives.
+    /// Locked as long as the run is active.
     events: File,
 }
 
 impl Record {
-    /// Open a record for `plan`; older ones beyond the limits are removed.
+    /// Opens a record for `plan`; older ones beyond the limits are removed.
     ///
     /// # Errors
-    /// When the state folder cannot be written.
+    /// If the state folder cannot be written.
     pub fn open(state: &Utf8Path, command: &[String], plan: &Plan) -> Result<Self> {
         let root = state.join("runs");
         let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
-            // Names of runs are nobody else's business either.
+            // The names of runs are private too.
             match own::create_folder(&root, 0o700) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(error);
@@ -125,19 +125,19 @@ impl Record {
         }
     }
 
-    /// Where step `index` (from 0) writes what its child prints.
+    /// The file for the output of step `index` (from 0).
     pub fn step_log(&self, index: usize) -> Utf8PathBuf {
         self.dir.join(format!("step-{:02}.log", index + 1))
     }
 
-    /// The same for a step of an undo.
+    /// The file for the output of a step of an undo.
     pub fn undo_log(&self, index: usize) -> Utf8PathBuf {
         self.dir.join(format!("undo-{:02}.log", index + 1))
     }
 }
 
-/// The plan without what is secret in it, and without the contents of files
-/// that only their owner may read.
+/// Returns the plan without secrets and without the contents of files that only
+/// their owner may read.
 fn recorded(plan: &Plan) -> Plan {
     let mut plan = plan.masked();
     for step in &mut plan.steps {
@@ -158,8 +158,8 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The command's noun: the first word that is neither an option nor the value
-/// of one. It becomes part of a folder's name.
+/// Returns the command's name: the first word that is not an option or its
+/// value. It becomes part of the folder's name.
 fn verb_of(command: &[String]) -> &str {
     let mut words = command.iter().skip(1).map(String::as_str);
     while let Some(word) = words.next() {
@@ -179,7 +179,7 @@ fn verb_of(command: &[String]) -> &str {
     "run"
 }
 
-/// Whether the run of this record's folder still goes on.
+/// Whether the run of this record is still active.
 pub fn is_live(dir: &Utf8Path) -> bool {
     let Ok(Some(events)) = own::open_to_read(&dir.join(EVENTS)) else {
         return false;
@@ -212,7 +212,7 @@ fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)
         };
         let id = format!("{:011x}-{verb}{suffix}", now_ms());
         let dir = root.join(&id);
-        // What children print may hold secrets.
+        // The output of children may contain secrets.
         match own::create_folder(&dir, 0o700) {
             Ok(()) => return Ok((id, dir)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -222,7 +222,7 @@ fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)
     Err(std::io::Error::other("a hundred runs in one millisecond"))
 }
 
-/// Ids of all records, newest first.
+/// Returns the ids of all records, newest first.
 pub fn list(state: &Utf8Path) -> Vec<String> {
     let mut ids = ids_in(&state.join("runs"));
     ids.reverse();
@@ -235,10 +235,11 @@ fn ids_in(root: &Utf8Path) -> Vec<String> {
     ids
 }
 
-/// The folder of `latest` or of the one record that `prefix` begins.
+/// Returns the folder of `latest`, or of the only record whose id starts with
+/// `prefix`.
 ///
 /// # Errors
-/// When no record or several match.
+/// If no record or several match.
 pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
     let ids = list(state);
     let matching: Vec<&String> = if prefix == "latest" {
@@ -249,16 +250,17 @@ pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
     match matching[..] {
         [id] => Ok(state.join("runs").join(id)),
         [] => Err(Failure::usage(format!("no run `{prefix}`")).hint(typed!("runs"))),
-        _ => Err(Failure::usage(format!(
-            "`{prefix}` is the start of {} runs",
-            matching.len()
-        ))
-        .hint(format!("give more of it; `{}` lists them", typed!("runs")))),
+        _ => Err(
+            Failure::usage(format!("`{prefix}` matches {} runs", matching.len())).hint(format!(
+                "type a longer prefix; `{}` lists the runs",
+                typed!("runs")
+            )),
+        ),
     }
 }
 
-/// Remove the oldest records beyond any of the limits, but never the newest and
-/// never that of a run that lives.
+/// Removes the oldest records beyond the limits, but never the newest or that
+/// of an active run.
 pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: u64) {
     let ids = ids_in(root);
     let oldest_kept = now_ms().saturating_sub(u64::try_from(keep_age.as_millis()).unwrap_or(0));

@@ -1,8 +1,8 @@
-//! A folder replaced by a copy of another, whole: built beside it and swapped
-//! in, so that nobody ever meets half of it.
+//! Replaces a folder by a copy of another: built beside it and swapped in, so
+//! that no partial copy is ever visible.
 #![expect(
     clippy::disallowed_methods,
-    reason = "`record` is one of the two rooms that write"
+    reason = "only `record` and `run` write files"
 )]
 
 use std::io::ErrorKind;
@@ -11,15 +11,15 @@ use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-/// What the copy is called until it is whole. A killed run leaves it.
+/// The name of the copy until it is complete. A killed run leaves it.
 pub const TEMPORARY: &str = ".xtask-tmp-";
 
-/// Make `to` a copy of `from`. The paths `except`, relative to both, are not
-/// copied and stay as they are in `to`. Parent folders are made.
+/// Makes `to` a copy of `from`. The paths `except`, relative to both, are not
+/// copied and stay unchanged in `to`. Parent folders are created.
 ///
 /// # Errors
-/// The system's. Until the copy is whole `to` is as it was; an error after that
-/// names what could not be carried over or removed.
+/// I/O errors. Until the copy is complete `to` is unchanged; a later error
+/// names what could not be moved or removed.
 pub fn replace(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf]) -> std::io::Result<()> {
     let parent = to.parent().unwrap_or(Utf8Path::new("."));
     super::files::create_dir(parent)?;
@@ -35,7 +35,7 @@ pub fn replace(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf]) -> std::i
     }
     let old = swap(&new, to, beside)?;
     if let Some(old) = old {
-        // From here on the old folder holds what is nowhere else.
+        // From here on the kept paths only exist in the old folder.
         let beside = Utf8PathBuf::from_path_buf(temporary.keep())
             .map_err(|_| std::io::Error::other("the folder's path is not UTF-8"))?;
         carry_over(&old, to, except)?;
@@ -64,10 +64,10 @@ fn copy(
         } else if kind.is_dir() {
             copy(entry.path(), &target, &relative, except)?;
         } else if kind.is_file() {
-            // With its mode: some are programs.
+            // With its mode: some files are executable.
             std::fs::copy(entry.path(), &target)?;
         } else {
-            // To read it may have no end.
+            // Reading it may never end.
             let path = entry.path();
             return Err(std::io::Error::other(format!("`{path}` is not a file")));
         }
@@ -75,7 +75,7 @@ fn copy(
     Ok(())
 }
 
-/// What root makes in a user's folder is the user's.
+/// What root creates in a user's folder belongs to the user.
 fn give(path: &Utf8Path, owner: &std::fs::Metadata) -> std::io::Result<()> {
     lchown(path, Some(owner.uid()), Some(owner.gid()))?;
     if std::fs::symlink_metadata(path)?.is_dir() {
@@ -86,8 +86,8 @@ fn give(path: &Utf8Path, owner: &std::fs::Metadata) -> std::io::Result<()> {
     Ok(())
 }
 
-/// In one system call where the file system can. Returns where the old folder
-/// is now, if there was one.
+/// Swaps in one system call if the file system supports it. Returns the new
+/// path of the old folder, if there was one.
 fn swap(new: &Utf8Path, to: &Utf8Path, beside: &Utf8Path) -> std::io::Result<Option<Utf8PathBuf>> {
     if std::fs::symlink_metadata(to).is_err() {
         std::fs::rename(new, to)?;

@@ -18,7 +18,7 @@ pub(super) fn remove(name: &str) -> Result<()> {
             "`{name}` was left alone: it is not the name of a cluster's bridge"
         )));
     }
-    let Some(bridge) = Bridge::look(name)? else {
+    let Some(bridge) = Bridge::probe(name)? else {
         return Ok(());
     };
     if !bridge.foreign.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn remove(name: &str) -> Result<()> {
     let Err(error) = probe::answer(&argv, None) else {
         return Ok(());
     };
-    if Bridge::look(name)?.is_none() {
+    if Bridge::probe(name)?.is_none() {
         return Ok(());
     }
     Err(Failure::step(format!("cannot remove bridge `{name}`")).cause(error))

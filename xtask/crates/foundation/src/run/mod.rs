@@ -131,7 +131,7 @@ impl Runner<'_> {
         let (records, refresh) = if options.is_part {
             (state.join("within"), None)
         } else {
-            Ledger::of(state).check()?;
+            Ledger::in_dir(state).check()?;
             (state.clone(), self.become_root_for(plan)?)
         };
         let command: Vec<String> = std::env::args_os()
@@ -177,7 +177,7 @@ impl Runner<'_> {
     /// # Errors
     /// When the ledger cannot be written.
     pub fn forget(&self, gone: &Resource) -> Result<()> {
-        let ledger = Ledger::of(&self.ctx.dirs.state);
+        let ledger = Ledger::in_dir(&self.ctx.dirs.state);
         if ledger
             .live()?
             .iter()
@@ -189,7 +189,7 @@ impl Runner<'_> {
     }
 
     fn write_ledger(&self, op: Op, resource: &Resource, run: &str) -> Result<()> {
-        Ledger::of(&self.ctx.dirs.state).append(&Entry {
+        Ledger::in_dir(&self.ctx.dirs.state).append(&Entry {
             op,
             at: now_ms(),
             boot_id: self.ctx.host.boot_id.clone(),

@@ -3,7 +3,7 @@
 //! all text passes [`text::rendered`] on its way.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the place that the others are sent to"
+    reason = "this module prints for all others"
 )]
 
 pub mod screen;
@@ -49,12 +49,9 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
-/// How to talk to this user.
+/// Output settings of this run.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "answers to questions about a terminal"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "properties of a terminal")]
 pub struct Ui {
     color_out: bool,
     color_err: bool,
@@ -98,17 +95,17 @@ impl Ui {
         }
     }
 
-    /// Whether somebody can answer a question.
+    /// Whether a user can answer a question.
     pub fn is_interactive(&self) -> bool {
         self.interactive
     }
 
-    /// Whether standard output is a screen that can be drawn on.
+    /// Whether standard output is a terminal with cursor control.
     pub fn has_screen(&self) -> bool {
         self.screen
     }
 
-    /// Whether colours may be drawn on a screen that is ours alone.
+    /// Whether a full-screen view may use colours.
     pub fn has_colour(&self) -> bool {
         self.color_out || (!self.screen && self.color_err)
     }
@@ -122,7 +119,7 @@ impl Ui {
         painted(self.color_err, style, text)
     }
 
-    /// Why a step is taken, and the command as it could be typed.
+    /// Prints the reason of a step and its command as it could be typed.
     pub fn step(&self, step: &Step) {
         if self.quiet {
             return;
@@ -141,7 +138,7 @@ impl Ui {
         ));
     }
 
-    /// A decision taken on the user's behalf.
+    /// Prints a decision made for the user.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             say(&format!(
@@ -152,19 +149,19 @@ impl Ui {
         }
     }
 
-    /// Progress of long work that we do ourselves.
+    /// Prints the progress of work without a child process.
     pub fn progress(&self, text: &str) {
         if !self.quiet {
             say(&format!("{}\n", self.paint_err(Style::Dim, text)));
         }
     }
 
-    /// Whether standard error is a terminal that a picture can be drawn on.
+    /// Whether standard error is a terminal with cursor control.
     pub fn can_draw(&self) -> bool {
         std::io::stderr().is_terminal() && !self.quiet && !is_dumb()
     }
 
-    /// Text in place of the last `lines` that were drawn.
+    /// Replaces the last `lines` lines by text.
     pub fn draw(&self, lines: usize, text: &str) {
         let text = rendered(text);
         write_err(&match lines {
@@ -173,34 +170,34 @@ impl Ui {
         });
     }
 
-    /// Columns and lines of the terminal that is drawn on.
+    /// Columns and lines of the terminal at standard error.
     pub fn size(&self) -> Option<(usize, usize)> {
         let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
         let (width, height) = (usize::from(size.ws_col), usize::from(size.ws_row));
         (width > 0 && height > 0).then_some((width, height))
     }
 
-    /// Style text for the terminal that is drawn on.
+    /// Styles text for standard error.
     pub fn paint_drawn(&self, style: Style, text: &str) -> String {
         self.paint_err(style, text)
     }
 
-    /// A report for people where standard output has one for programs.
+    /// Prints a report for the user if standard output has JSON.
     pub fn report(&self, text: &str) {
         if !self.quiet {
             say(text);
         }
     }
 
-    /// What a child printed, as it came.
+    /// Passes the output of a child on, unchanged.
     pub fn child_output(&self, chunk: &[u8]) {
         if !self.quiet {
             let _ = std::io::stderr().write_all(chunk);
         }
     }
 
-    /// What a child printed for whoever reads our standard output. A reader
-    /// that has gone away is no failure of the child.
+    /// Passes the output of a child to standard output. A closed pipe is not an
+    /// error of the child.
     pub fn data(&self, chunk: &[u8]) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(chunk).and_then(|()| out.flush());
@@ -213,7 +210,7 @@ impl Ui {
         ));
     }
 
-    /// Ask on a terminal; `--yes` answers. `None` where nobody can be asked.
+    /// Asks on the terminal; `--yes` answers. `None` without a terminal.
     pub fn confirm(&self, question: &str) -> Option<bool> {
         if self.yes {
             return Some(true);
@@ -255,39 +252,39 @@ pub fn say(text: &str) {
     write_err(&rendered(text));
 }
 
-/// A reader that has gone away must not end us in the middle of our work, as
-/// `eprintln!` does.
+/// Ignores a closed pipe, which must not end the program in the middle of its
+/// work, as `eprintln!` would.
 fn write_err(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Text for stdout. A reader that has gone away (`| head`) is no failure.
+/// Prints text to stdout. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
     let _ = try_print(text);
 }
 
-/// Data for stdout that need not be text.
+/// Prints bytes to stdout.
 pub fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
-/// Text for stdout, for those who can stop when nobody reads any more.
+/// Prints text to stdout, for callers that stop when the pipe is closed.
 ///
 /// # Errors
-/// The stream's, a broken pipe among them.
+/// I/O errors, including a broken pipe.
 pub fn try_print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(rendered(text).as_bytes())?;
     out.flush()
 }
 
-/// Stable JSON for stdout.
+/// Prints JSON to stdout.
 pub fn print_json(value: &serde_json::Value) {
     print(&text::json(&format!("{value:#}\n")));
 }
 
-/// Stable JSON for stdout in one line.
+/// Prints JSON to stdout in one line.
 pub fn print_json_line(value: &serde_json::Value) {
     print(&text::json(&format!("{value}\n")));
 }

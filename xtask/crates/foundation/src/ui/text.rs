@@ -1,17 +1,17 @@
-//! Text for people, free of everything that a terminal would obey: what came
-//! from outside is shown, and can neither move the cursor nor set the clipboard
-//! nor swap the order of letters nor forge our colours.
+//! Escapes text for terminals: text from outside cannot move the cursor, set
+//! the clipboard, change the order of letters or forge the colours of this
+//! program.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
-/// Opens a style of ours. A noncharacter, which no text may have.
+/// Starts a style. A noncharacter, which valid text does not contain.
 const OPEN: char = '\u{fdd0}';
 
-/// Whether a terminal would obey the character, hide it or change the order of
-/// others by it. Joiners stay: emoji and some scripts need them.
+/// Whether a terminal would interpret the character, hide it, or reorder others
+/// because of it. Joiners are allowed: emoji and some scripts need them.
 pub fn is_hidden(c: char) -> bool {
     matches!(
         c,
@@ -32,19 +32,20 @@ pub fn is_hidden(c: char) -> bool {
     )
 }
 
-/// What came from outside, for people: lines and tabs stay, every other hidden
+/// Escapes text from outside: newlines and tabs stay, every other hidden
 /// character is spelled out, as in `\x1b` or `\u{202e}`.
 pub fn escape(text: &str) -> Cow<'_, str> {
     spelled(text, false)
 }
 
-/// As [`escape`], for a name within a line.
+/// Like [`escape`], for a name within a line: newlines and tabs are spelled out
+/// too.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     spelled(text, true)
 }
 
-/// Lines after the first are indented by at least `width`, so that a text of
-/// several lines is never taken for more than one item.
+/// Indents all lines after the first by at least `width`, so that a text of
+/// several lines looks like one item.
 pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
     if !text.contains('\n') {
         return Cow::Borrowed(text);
@@ -87,7 +88,7 @@ fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {
         let mut characters = from.chars();
         if let Some(c) = characters.next() {
             rest = characters.as_str();
-            // The end of a line, as some programs write it, is one here too.
+            // `\r\n` is a line end.
             if one_line || c != '\r' || !rest.starts_with('\n') {
                 spell(&mut out, c);
             }
@@ -119,8 +120,8 @@ fn spell(out: &mut String, c: char) {
     };
 }
 
-/// JSON with its hidden characters as escapes: another spelling of the same
-/// value. Outside of strings JSON has none but spaces and line ends.
+/// Escapes hidden characters in JSON without changing its value. Outside
+/// strings JSON only contains spaces and line ends.
 pub fn json(text: &str) -> Cow<'_, str> {
     if next_hidden(text, false).is_none() {
         return Cow::Borrowed(text);
@@ -138,8 +139,8 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Drawn once per process: what came from outside cannot know it, and so
-/// cannot write a style.
+/// A random token per process: text from outside cannot know it, and so cannot
+/// forge a style.
 fn token() -> &'static str {
     static TOKEN: OnceLock<String> = OnceLock::new();
     TOKEN.get_or_init(|| {
@@ -148,8 +149,8 @@ fn token() -> &'static str {
     })
 }
 
-/// Parameters of a terminal's SGR sequence, such as `1;31`, as a mark that only
-/// [`rendered`] turns into one.
+/// Returns a mark for SGR parameters such as `1;31`; only [`rendered`] turns it
+/// into an escape sequence.
 pub fn sgr(parameters: &str) -> String {
     format!("{}{parameters}m", token())
 }

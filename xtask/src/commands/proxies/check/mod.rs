@@ -45,7 +45,7 @@ pub(super) fn run(
     let which = Which {
         name: name.map(str::to_owned),
     };
-    let view = ClusterView::look(&app.ctx, existing_name(app, &which)?.as_str());
+    let view = ClusterView::probe(&app.ctx, existing_name(app, &which)?.as_str());
     let gateway = view.gateway.filter(|_| !view.members.is_empty());
     if gateway.is_none() {
         app.ui.note(&format!(

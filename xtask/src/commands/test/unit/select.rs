@@ -93,7 +93,7 @@ fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String
             }
             continue;
         }
-        reasons.extend(abilities.lacking(&needed.need));
+        reasons.extend(abilities.obstacle(&needed.need));
     }
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

@@ -26,7 +26,7 @@ use foundation::ctx::host::Host;
 use foundation::ctx::mirrors::Mirror;
 use foundation::ctx::network;
 use foundation::ctx::own_executable::own_executable;
-use foundation::ctx::relay::Relaying;
+use foundation::ctx::relay::RelaySpec;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::typed;
@@ -162,23 +162,23 @@ fn note_bridges_since(app: &App<'_>, before: &[String]) {
 }
 
 /// For registries that listen on loopback alone.
-fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<Relaying> {
+fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<RelaySpec> {
     let needed = mirrors.iter().filter(|mirror| mirror.needs_relay);
     let ports: Vec<u16> = needed.map(|mirror| mirror.port).collect();
-    (!ports.is_empty()).then(|| Relaying {
+    (!ports.is_empty()).then(|| RelaySpec {
         state_dir: home.folder.clone(),
         cidr,
         ports,
     })
 }
 
-fn start_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
+fn start_relay(app: &App<'_>, relaying: &RelaySpec) -> Result<()> {
     let mut plan = Plan::new("Let the nodes reach registries");
     plan.push(relay::start(&own_executable()?, relaying));
     app.carry_out_before(&plan)
 }
 
-fn stop_relay(app: &App<'_>, relaying: &Relaying) -> Result<()> {
+fn stop_relay(app: &App<'_>, relaying: &RelaySpec) -> Result<()> {
     let mut plan = Plan::new("The nodes are gone");
     plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
     app.carry_out_before(&plan)
@@ -264,7 +264,7 @@ fn preflight(
             typed!("registry up")
         ));
     }
-    let taken = network::taken(&app.ctx, "")?;
+    let taken = network::networks_in_use(&app.ctx, "")?;
     if let Some(other) = taken.iter().find(|other| other.cidr.overlaps(network)) {
         let free = network::first_free(&taken, network.prefix());
         failure = failure.cause(format!(

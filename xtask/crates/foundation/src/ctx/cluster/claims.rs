@@ -1,29 +1,29 @@
-//! What a `state.yaml` claims, held against what talosctl gives a cluster of that
-//! name in that folder. The file is the user's and can be written by anything
-//! that the user runs; talosctl, as root, does what it says.
+//! Compares `state.yaml` with what talosctl writes for a cluster of that name in
+//! that folder. Any process of the user can write the file, and talosctl follows
+//! it as root.
 
 use camino::Utf8Path;
 use talos::network::Cidr;
 use talos::state::{ClusterState, NodeFile, NodeState};
 
-/// One sentence for each claim that cannot be true.
+/// Returns a sentence for each implausible value.
 pub(super) fn doubts(saved: &ClusterState, name: &str, state_dir: &Utf8Path) -> Vec<String> {
     let mut doubts = Vec::new();
     let cluster = &saved.cluster;
     if cluster.name != name {
-        doubts.push(format!("state.yaml is of cluster `{}`", cluster.name));
+        doubts.push(format!("state.yaml belongs to cluster `{}`", cluster.name));
     }
     if cluster.network.name != name && !cluster.network.name.is_empty() {
         doubts.push(format!(
-            "state.yaml says network `{}`, and its cluster has `{name}`",
+            "state.yaml has network `{}` instead of `{name}`",
             cluster.network.name
         ));
     }
     let bridge = talos::names::bridge_name(name);
-    // Docker's has none.
+    // A docker cluster has no such bridge.
     if saved.bridge != bridge && saved.provisioner == "qemu" {
         doubts.push(format!(
-            "state.yaml says bridge `{}`, and its cluster has `{bridge}`",
+            "state.yaml has bridge `{}` instead of `{bridge}`",
             saved.bridge
         ));
     }
@@ -37,32 +37,33 @@ pub(super) fn doubts(saved: &ClusterState, name: &str, state_dir: &Utf8Path) -> 
         networks
             .iter()
             .filter(|cidr| !cidr.may_be_a_clusters())
-            .map(|cidr| format!("state.yaml says {cidr}, too wide for one cluster's network")),
+            .map(|cidr| format!("state.yaml has network {cidr}, too large for one cluster")),
     );
     let all = cluster.nodes.iter().chain(&cluster.extra_nodes);
-    doubts.extend(all.filter_map(|node| of_node(node, state_dir)));
+    doubts.extend(all.filter_map(|node| node_doubt(node, state_dir)));
     doubts
 }
 
-/// talosctl signals what the pid file at `id` names, and removes the TPM's folder.
-fn of_node(node: &NodeState, state_dir: &Utf8Path) -> Option<String> {
-    let said = |what: &str| Some(format!("state.yaml says of node `{}` {what}", node.name));
+/// talosctl signals the process in the pid file at `id`, and removes the TPM's
+/// folder.
+fn node_doubt(node: &NodeState, state_dir: &Utf8Path) -> Option<String> {
+    let doubt = |what: &str| Some(format!("state.yaml gives node `{}` {what}", node.name));
     if node.name.contains('/') {
-        return said("a name that is a path");
+        return doubt("a name that is a path");
     }
     let pid_file = state_dir.join(NodeFile::Pid.name(&node.name));
     if !node.id.is_empty() && !is_same_place(Utf8Path::new(&node.id), &pid_file) {
-        return said("a pid file outside its folder");
+        return doubt("a pid file outside its folder");
     }
     let tpm = Utf8Path::new(&node.tpm_state_dir);
     let is_inside = |name| is_same_place(tpm, &state_dir.join(name));
     if !node.tpm_state_dir.is_empty() && !tpm.file_name().is_some_and(is_inside) {
-        return said("a TPM outside its folder");
+        return doubt("a TPM outside its folder");
     }
     None
 }
 
-/// HOME may be written in two ways where it lies behind a link.
+/// HOME may have two spellings if its path contains a link.
 fn is_same_place(one: &Utf8Path, other: &Utf8Path) -> bool {
     let resolved = |path: &Utf8Path| path.parent()?.canonicalize_utf8().ok();
     one == other
@@ -80,7 +81,7 @@ mod tests {
         include_str!("../../../../../../testdata/state/1.13.0/state.yaml"),
     ];
 
-    fn of(text: &str) -> Vec<String> {
+    fn doubts_about(text: &str) -> Vec<String> {
         let saved = ClusterState::parse(text).unwrap();
         doubts(
             &saved,
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn what_talosctl_wrote_is_believed() {
         for text in RECORDED {
-            assert!(of(text).is_empty(), "{:?}", of(text));
+            assert!(doubts_about(text).is_empty(), "{:?}", doubts_about(text));
         }
     }
 
@@ -107,7 +108,7 @@ mod tests {
             ),
             ("clustername: lab", "clustername: prod", "prod"),
             ("        name: lab\n", "        name: podman\n", "podman"),
-            ("172.20.0.0/24", "172.0.0.0/8", "too wide"),
+            ("172.20.0.0/24", "172.0.0.0/8", "too large"),
             (
                 "/home/dev/.talos/clusters/lab/lab-worker-1.pid",
                 "/run/sshd.pid",
@@ -118,7 +119,7 @@ mod tests {
         ] {
             let forged = text.replacen(from, to, 1);
             assert_ne!(forged, text, "{from}");
-            let doubts = of(&forged);
+            let doubts = doubts_about(&forged);
             assert!(
                 doubts.iter().any(|doubt| doubt.contains(said)),
                 "{to}: {doubts:?}"

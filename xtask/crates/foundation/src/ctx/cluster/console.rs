@@ -1,5 +1,5 @@
-//! Console files of nodes: what the present boot says, its last lines, and
-//! following one from now on.
+//! Console files of nodes: the state of the current boot, the last lines, and
+//! following a console.
 
 use std::os::unix::fs::FileExt;
 
@@ -10,12 +10,13 @@ use super::NodeState;
 use crate::files;
 use crate::typed;
 
-/// Read at once from a console.
+/// Bytes per read.
 const BLOCK: usize = 64 << 10;
-/// Of a line in an error message: the launcher's line of arguments is longer.
+/// Maximum length of a console line in an error message: the launcher prints
+/// its arguments in one long line.
 const EXCERPT_WIDTH: usize = 240;
 
-/// What the present boot says.
+/// The state of the current boot.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) state: NodeState,
@@ -24,7 +25,7 @@ pub(super) struct Report {
     pub(super) talos: Option<String>,
 }
 
-/// Of the present boot only, read from the end: consoles grow large.
+/// Reads only the current boot, from the end of the file: consoles grow large.
 pub(super) fn report(console: &Utf8Path) -> Report {
     let Some(boot) = present_boot(console) else {
         return Report {
@@ -37,7 +38,7 @@ pub(super) fn report(console: &Utf8Path) -> Report {
     let state = match boot.state() {
         BootState::Booted => NodeState::Booted,
         BootState::Ready => NodeState::Ready,
-        // Ending: still there, on its way to the next boot.
+        // Ending: the node is about to boot again.
         BootState::Starting | BootState::Ending | BootState::Dead => NodeState::Starting,
     };
     let death = death_of(&boot);
@@ -57,7 +58,7 @@ pub(super) fn report(console: &Utf8Path) -> Report {
 fn present_boot(console: &Utf8Path) -> Option<Boot> {
     let file = files::open(console).ok()??;
     let length = file.metadata().ok()?.len();
-    // A sparse file may say any length.
+    // A sparse file can have any length.
     let from = length.saturating_sub(files::LARGE);
     last_boot(length - from, |offset, buffer| {
         file.read_at(buffer, from + offset)
@@ -67,7 +68,7 @@ fn present_boot(console: &Utf8Path) -> Option<Boot> {
 }
 
 pub(super) fn death_of(boot: &Boot) -> Option<String> {
-    // The engine knows the subcommand, and not how it is typed here.
+    // The `talos` crate knows the subcommand, not how this program is started.
     let build = typed!("build initramfs");
     let told = |death: &Death| {
         let hint = death.hint.replace("build initramfs", &build);
@@ -79,7 +80,7 @@ pub(super) fn death_of(boot: &Boot) -> Option<String> {
         .or_else(|| boot.launcher_exit.clone())
 }
 
-/// The last lines of a console, cleaned for a terminal.
+/// Returns the last lines of a console, without control sequences.
 pub fn console_tail(console: &Utf8Path, lines: usize) -> Vec<String> {
     let Ok(Some(file)) = files::open(console) else {
         return Vec::new();
@@ -106,7 +107,7 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// A console from a moment on: every byte read belongs to what came after.
+/// Follows a console from its current end.
 #[derive(Debug)]
 pub struct ConsoleFollower {
     pub node: String,
@@ -127,7 +128,7 @@ impl ConsoleFollower {
         }
     }
 
-    /// From its first byte on.
+    /// Follows a console from its first byte.
     pub(super) fn from_start(node: &str, console: &Utf8Path) -> Self {
         Self {
             node: node.to_owned(),
@@ -137,18 +138,18 @@ impl ConsoleFollower {
         }
     }
 
-    /// All boots so far, oldest first.
+    /// All boots read so far, oldest first.
     pub(super) fn boots(&self) -> &[Boot] {
         self.tracker.boots()
     }
 
-    /// Take in what has been written since.
+    /// Reads what was written since the last call.
     pub fn read(&mut self) {
         let Ok(Some(file)) = files::open(&self.console) else {
             return;
         };
         let mut buffer = vec![0; BLOCK];
-        // The rest of a very long one is for the next look.
+        // The rest is left to the next call.
         let end = self.offset + files::LARGE;
         while self.offset < end
             && let Ok(read @ 1..) = file.read_at(&mut buffer, self.offset)
@@ -158,20 +159,20 @@ impl ConsoleFollower {
         }
     }
 
-    /// The newest boot that began after we did.
+    /// The newest boot that began after this follower.
     pub fn new_boot(&self) -> Option<&Boot> {
         self.tracker
             .current()
             .filter(|boot| boot.launched.is_some() || boot.banner_offset.is_some())
     }
 
-    /// That boot, once its kernel banner and its ready line are there.
+    /// The new boot, if its kernel banner and ready line were printed.
     pub fn ready_boot(&self) -> Option<&Boot> {
         self.new_boot()
             .filter(|boot| boot.banner_offset.is_some() && boot.ready.is_some())
     }
 
-    /// What killed it, where the console tells.
+    /// Why the new boot died, if the console shows it.
     pub fn death(&self) -> Option<String> {
         self.new_boot().and_then(death_of)
     }

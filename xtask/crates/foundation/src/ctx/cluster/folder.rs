@@ -1,4 +1,4 @@
-//! What the folder of a cluster says, whole or half written.
+//! Reads the state folder of a cluster, complete or partially written.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -57,13 +57,13 @@ impl NodeView {
     }
 }
 
-/// A cluster's folder as it was read.
+/// The contents of a cluster's state folder.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
     pub(super) dir: Utf8PathBuf,
-    /// A folder, and not a link to one.
+    /// Whether it is a real folder, not a link.
     pub(super) exists: bool,
-    /// Names in it.
+    /// Names of the files in it.
     pub(super) files: Vec<String>,
     pub(super) saved: Option<state::ClusterState>,
     pub(super) problems: Vec<String>,
@@ -71,7 +71,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// What cannot be read is not taken for absent: it is named in `unread`.
+    /// Reads the folder. What exists but cannot be read is added to `unread`,
+    /// so that it does not count as absent.
     pub(super) fn read(dir: &Utf8Path, unread: &mut Vec<String>) -> Self {
         let mut folder = Self {
             dir: dir.to_owned(),
@@ -104,7 +105,8 @@ impl Folder {
         match files::read_text(&path, files::MEDIUM) {
             Ok(Some(text)) => match state::ClusterState::parse(&text) {
                 Ok(mut saved) => {
-                    // A path would name files of others.
+                    // A name with a slash would refer to a file outside the
+                    // folder.
                     saved.cluster.nodes.retain(|node| {
                         let is_name = !node.name.contains('/');
                         if !is_name {
@@ -118,7 +120,7 @@ impl Folder {
                 Err(error) => folder.problems.push(format!("{path}: {error}")),
             },
             Ok(None) => folder.problems.push(format!("{path} does not exist")),
-            // Cut off within a character: written by halves.
+            // Truncated within a character: partially written.
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 folder.problems.push(format!("{path}: {error}"));
             }
@@ -143,7 +145,8 @@ impl Folder {
             let cidr = network.cidrs.iter().find_map(|text| Cidr::parse(text).ok());
             return (cidr, network.gateways.first().copied());
         }
-        // A half-made cluster has written down its network per node at best.
+        // A partially created cluster has its network in the nodes' launch
+        // configurations at best.
         let known = self
             .launches
             .iter()
@@ -156,7 +159,7 @@ impl Folder {
         (cidr, gateway)
     }
 
-    /// Nodes of a folder without a `state.yaml`.
+    /// Returns the nodes of a folder without `state.yaml`.
     pub(super) fn nodes(&self) -> Vec<NodeView> {
         let node = |(name, launch): &(String, Option<state::LaunchConfig>)| {
             let mut node = NodeView::new(name, &self.dir);
@@ -170,9 +173,9 @@ impl Folder {
     }
 }
 
-/// The bridge's own address says the network when nothing else does.
+/// Falls back to the network of the bridge's address.
 fn bridge_network(bridge: &str) -> Option<Cidr> {
-    let found = Bridge::look(bridge).ok()??;
+    let found = Bridge::probe(bridge).ok()??;
     found.networks.first().copied()
 }
 
@@ -192,7 +195,7 @@ fn read_launch(
     }
 }
 
-/// Names of the folders in a folder; links do not count.
+/// Returns the names of the subfolders; links are skipped.
 pub(super) fn folders_in(dir: &Utf8Path) -> io::Result<Vec<String>> {
     let mut names = files::names_in(dir)?;
     names.retain(|name| {

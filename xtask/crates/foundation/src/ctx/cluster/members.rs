@@ -1,5 +1,5 @@
-//! Which processes are a cluster's. A pid file is only a hint: what counts is
-//! what the process is, by its arguments and its standard output.
+//! Finds the processes of a cluster. A pid file is only a hint: a process is
+//! identified by its arguments and its standard output.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use super::folder::Folder;
 use crate::ctx::processes::Process;
 use crate::files;
 
-/// Of a pid file, after the start of its process; clocks step.
+/// A pid file is written within this time after its process starts; clocks may
+/// step.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 
-/// A process of this cluster, shown to be so.
+/// A process that was identified as this cluster's.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub process: Process,
@@ -24,7 +25,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// For people: `qemu of talos-default-worker-1`.
+    /// For display: `qemu of talos-default-worker-1`.
     pub fn describe(&self) -> String {
         let role = match &self.kind {
             Kind::QemuLaunch { .. } => "qemu-launch",
@@ -39,8 +40,8 @@ impl Member {
         }
     }
 
-    /// Launchers first: asked to end, they take their QEMU and its network
-    /// along, and one that lived on would start its QEMU anew.
+    /// Sort key for termination: launchers first, because they stop their QEMU
+    /// and its network, and a running launcher would restart a QEMU that ended.
     pub fn order(&self) -> u8 {
         match self.kind {
             Kind::QemuLaunch { .. } => 0,
@@ -50,8 +51,8 @@ impl Member {
     }
 }
 
-/// Whether a process certainly is of the cluster in `state_dir`, to one who may
-/// read its standard output.
+/// Whether a process belongs to the cluster in `state_dir`, for a caller that
+/// may read its standard output.
 pub(crate) fn is_of(process: &Process, state_dir: &Utf8Path) -> bool {
     let stdout = process.stdout_path();
     process.shares(state_dir) != Some(false)
@@ -59,7 +60,7 @@ pub(crate) fn is_of(process: &Process, state_dir: &Utf8Path) -> bool {
             .is_some_and(|known| known.is_of(state_dir.as_str()))
 }
 
-/// All members among the processes of the host.
+/// Finds the cluster's processes in the process table.
 pub(super) fn find(table: &[Process], folder: &Folder, gateway: Option<IpAddr>) -> Vec<Member> {
     let state_dir = &folder.dir;
     let mut members: Vec<Member> = Vec::new();
@@ -90,8 +91,8 @@ pub(super) fn find(table: &[Process], folder: &Folder, gateway: Option<IpAddr>) 
             nameless.push(process);
         }
     }
-    // Without root a launcher's standard output cannot be read; it is known by
-    // the QEMU that is its child, or by a pid file that names it.
+    // Without root a launcher's standard output cannot be read: identify it by
+    // its QEMU child or by its pid file.
     for process in nameless {
         let child = members
             .iter()
@@ -114,9 +115,9 @@ pub(super) fn find(table: &[Process], folder: &Folder, gateway: Option<IpAddr>) 
     members
 }
 
-/// A helper whose standard output may not be read is known by the address that
-/// it serves and a pid file together: either alone may be another cluster's, in
-/// a network namespace of its own.
+/// Without its standard output, a helper is identified by its address and its
+/// pid file together: either alone may belong to another cluster in its own
+/// network namespace.
 fn serves(kind: &Kind, gateway: Option<IpAddr>) -> bool {
     match kind {
         Kind::Helper {
@@ -147,24 +148,25 @@ fn pid_files(folder: &Folder) -> Vec<(Utf8PathBuf, Option<String>)> {
     files
 }
 
-/// None also where it cannot be read: then it names nobody.
+/// Returns `None` if the file cannot be read or has no pid.
 fn read_pid(path: &Utf8Path) -> Option<i32> {
     let text = files::read_text(path, files::SMALL).ok()??;
     i32::try_from(state::parse_pid(&text).ok()?).ok()
 }
 
-/// What a pid file is of.
+/// The owner of a pid file.
 struct PidFile {
-    /// None for a helper's.
+    /// `None` for a helper.
     node: Option<String>,
 }
 
-/// Whether a pid file names the process, and the node where the file is a
-/// node's. talosctl writes it right after the start: one that is older or much
-/// younger than the process speaks of another that had the same number.
+/// Finds the pid file that names the process. talosctl writes it right after
+/// the start, so a file that is older or much younger than the process refers
+/// to an earlier process with the same pid.
 fn named_by_pid_file(folder: &Folder, process: &Process) -> Option<PidFile> {
     let own = rustix::process::geteuid().as_raw();
-    // What another user runs is not of a cluster of ours, whatever our file says.
+    // A process of another user does not belong to this cluster, whatever the pid
+    // file contains.
     process.owner().filter(|owner| [0, own].contains(owner))?;
     pid_files(folder).into_iter().find_map(|(path, node)| {
         if read_pid(&path) != Some(process.pid) {
@@ -179,8 +181,8 @@ fn named_by_pid_file(folder: &Folder, process: &Process) -> Option<PidFile> {
     })
 }
 
-/// Pid files that name nobody, or somebody who is not of this cluster:
-/// talosctl would send a SIGTERM to that number, as root (T2).
+/// Returns pid files that do not name a process of this cluster: talosctl would
+/// send SIGTERM to that pid as root (T2).
 pub(super) fn stale_pid_files(folder: &Folder, members: &[Member]) -> Vec<Utf8PathBuf> {
     pid_files(folder)
         .into_iter()

@@ -1,5 +1,6 @@
-//! A cluster as it is now: its folder, its processes, its consoles. Nothing in
-//! the folder is believed without looking: pid files outlive their processes.
+//! The current state of a cluster, from its folder, its processes and its
+//! consoles. Values in the folder are verified: pid files outlive their
+//! processes.
 
 mod claims;
 mod console;
@@ -31,24 +32,24 @@ pub use members::Member;
 pub(crate) use members::is_of;
 pub use observer::Observer;
 
-/// What can be said of a cluster in one word.
+/// The state of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterState {
     Absent,
-    /// Made by halves: no `state.yaml`, or processes without a folder.
+    /// Partially created: no `state.yaml`, or processes without a folder.
     Partial,
     /// Every node is ready.
     Running,
-    /// Something lives, but not every node is ready.
+    /// Some processes run, but not every node is ready.
     Degraded,
-    /// Nothing lives any more, as after a reboot of the host.
+    /// No process runs any more, as after a reboot of the host.
     Stale,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
     Starting,
-    /// The boot sequence is done.
+    /// The boot sequence has finished.
     Booted,
     Ready,
     Down,
@@ -87,22 +88,22 @@ pub struct ClusterView {
     pub cidr: Option<Cidr>,
     pub gateway: Option<IpAddr>,
     pub bridge: String,
-    /// What the nodes say that they run.
+    /// The Talos version that the nodes print.
     pub talos: Option<String>,
-    /// `qemu`, `docker`; none without a `state.yaml`.
+    /// `qemu` or `docker`; `None` without a `state.yaml`.
     pub provisioner: Option<String>,
     pub nodes: Vec<NodeView>,
-    /// Every process that was identified as this cluster's.
+    /// All processes identified as this cluster's.
     pub members: Vec<Member>,
-    /// What of ours lets its nodes reach the registries.
+    /// Relays through which its nodes reach the registries on this machine.
     pub relays: Vec<Relay>,
-    /// Pid files that name no process of this cluster.
+    /// Pid files that do not name a process of this cluster.
     pub stale_pid_files: Vec<Utf8PathBuf>,
     pub problems: Vec<String>,
-    /// What could not be looked at: then nothing may be called gone.
+    /// What could not be read: then nothing may be reported as gone.
     pub unread: Vec<String>,
-    /// What `state.yaml` says that a cluster of this name in this folder cannot
-    /// have: nothing is removed by what such a file says.
+    /// Implausible values in `state.yaml`: nothing is removed on the word of
+    /// such a file.
     pub doubts: Vec<String>,
     /// `https://172.20.0.1:6443`, from `state.yaml`.
     pub endpoint: Option<String>,
@@ -116,29 +117,30 @@ pub struct NodeView {
     pub launcher: Option<Process>,
     pub qemu: Option<Process>,
     pub state: NodeState,
-    /// Kernel time of the ready line, else of the end of the boot sequence.
+    /// Kernel time of the ready line, or of the end of the boot sequence.
     pub boot_seconds: Option<f64>,
-    /// Why the node is dead, where its console tells.
+    /// Why the node died, if its console shows it.
     pub death: Option<String>,
     pub console: Utf8PathBuf,
     pub monitor: Utf8PathBuf,
-    /// `http://GATEWAY:PORT` of the launcher.
+    /// The launcher's control API, `http://GATEWAY:PORT`.
     pub control: Option<String>,
 }
 
-/// A process that has just been started may be seen before it can be identified.
+/// A process that was just started cannot be identified yet.
 const DOWN_FOR: Duration = Duration::from_secs(3);
-/// With a QEMU that lives a dead node may start again by itself: a panic waits a
-/// second, of the guest's time.
+/// While its QEMU runs, a dead node may restart by itself: after a panic the
+/// kernel waits one second of guest time.
 const DEAD_FOR: Duration = Duration::from_secs(20);
 
 impl NodeView {
-    /// Not between two QEMUs: the launcher is gone too.
+    /// Whether the launcher is gone as well: without it no QEMU is started
+    /// again.
     pub fn is_down_for_good(&self) -> bool {
         self.qemu.is_none() && self.launcher.is_none()
     }
 
-    /// How long a dead node is looked at before it is believed to be dead.
+    /// How long a node must appear dead before it counts as dead.
     pub fn patience(&self) -> Duration {
         if self.is_down_for_good() {
             DOWN_FOR
@@ -147,32 +149,33 @@ impl NodeView {
         }
     }
 
-    /// Its launcher has not started its QEMU yet: it is making the network.
+    /// Whether the launcher still sets up the network and has not started QEMU.
     pub fn is_being_launched(&self) -> bool {
         self.launcher.is_some() && self.qemu.is_none()
     }
 }
 
 impl ClusterView {
-    /// Look at one cluster.
-    pub fn look(ctx: &Ctx, name: &str) -> Self {
+    /// Reads the state of one cluster.
+    pub fn probe(ctx: &Ctx, name: &str) -> Self {
         let state_dir = Self::state_dir(ctx, name);
-        let mut view = Self::look_at(name, state_dir, processes::try_scan());
-        if let Err(failure) = Ledger::of(&ctx.dirs.state).check() {
+        let mut view = Self::from_table(name, state_dir, processes::try_scan());
+        if let Err(failure) = Ledger::in_dir(&ctx.dirs.state).check() {
             view.unread.push(failure.in_one_line());
         }
         view
     }
 
-    /// As [`Self::try_names`], for those who only show them.
+    /// Like [`Self::try_names`], empty on errors; only for display.
     pub fn names(ctx: &Ctx) -> Vec<String> {
         Self::try_names(ctx).unwrap_or_default()
     }
 
-    /// Names of all clusters of this user: folders, and what the ledger knows.
+    /// Returns the names of all clusters of this user, from folders and the
+    /// ledger.
     ///
     /// # Errors
-    /// When a folder that may hold some cannot be read.
+    /// If a folder that may contain clusters cannot be read.
     pub fn try_names(ctx: &Ctx) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for home in ctx.dirs.cluster_homes() {
@@ -183,14 +186,14 @@ impl ClusterView {
                     .hint(program!("ls -ld {}", clusters))
             })?);
         }
-        for entry in Ledger::of(&ctx.dirs.state).live()? {
+        for entry in Ledger::in_dir(&ctx.dirs.state).live()? {
             let Resource::Cluster { name, .. } = entry.resource else {
                 continue;
             };
-            // The file may say anything.
+            // The ledger may contain any name.
             if ClusterName::existing(&name).is_ok()
                 && !names.contains(&name)
-                && Self::look(ctx, &name).state != ClusterState::Absent
+                && Self::probe(ctx, &name).state != ClusterState::Absent
             {
                 names.push(name);
             }
@@ -200,22 +203,22 @@ impl ClusterView {
         Ok(names)
     }
 
-    /// Where the folder is, or would be: below a state folder of this user,
-    /// whatever a ledger says.
+    /// The folder of a cluster, existing or not. Always below a state folder of
+    /// this user, whatever the ledger contains.
     fn state_dir(ctx: &Ctx, name: &str) -> Utf8PathBuf {
         let dirs = Self::state_dirs(ctx, name);
         let found = dirs.iter().find(|dir| dir.symlink_metadata().is_ok());
         found.or(dirs.first()).cloned().unwrap_or_default()
     }
 
-    /// All places where the folder of a cluster of this user may be.
+    /// All possible folders of a cluster of this user.
     pub fn state_dirs(ctx: &Ctx, name: &str) -> Vec<Utf8PathBuf> {
         let homes = ctx.dirs.cluster_homes();
         let dirs = homes.iter().map(|home| home.join("clusters").join(name));
         dirs.collect()
     }
 
-    fn look_at(name: &str, state_dir: Utf8PathBuf, table: io::Result<Vec<Process>>) -> Self {
+    fn from_table(name: &str, state_dir: Utf8PathBuf, table: io::Result<Vec<Process>>) -> Self {
         let mut unread = Vec::new();
         let table = table.unwrap_or_else(|error| {
             unread.push(format!("the process table: {error}"));
@@ -261,8 +264,8 @@ impl ClusterView {
         view
     }
 
-    /// The addresses of its nodes and its gateway, as far as they lie in a
-    /// network that can be one cluster's.
+    /// The addresses of the nodes and the gateway, if the network is plausible
+    /// for one cluster.
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
         let Some(cidr) = self.cidr.filter(|cidr| cidr.may_be_a_clusters()) else {
             return Vec::new();
@@ -291,7 +294,7 @@ impl ClusterView {
     }
 
     fn read_consoles(&mut self) {
-        // Side by side: a boot that has printed much is long to search.
+        // In parallel: a long boot takes time to search.
         let reports: Vec<_> = std::thread::scope(|scope| {
             let nodes = self.nodes.iter();
             let reading: Vec<_> = nodes
@@ -316,7 +319,7 @@ impl ClusterView {
         }
     }
 
-    /// Traces to look for on the host.
+    /// What to look for on the host.
     pub fn footprint(&self) -> Footprint {
         let home = self.state_dir.parent().and_then(Utf8Path::parent);
         Footprint {
@@ -327,7 +330,8 @@ impl ClusterView {
         }
     }
 
-    /// Inodes of the network namespaces that its processes are in, but our own.
+    /// Inodes of the network namespaces of its processes, except this program's
+    /// own.
     pub fn namespaces(&self) -> Vec<u64> {
         let own = Process::probe(i32::try_from(std::process::id()).unwrap_or(0))
             .and_then(|process| process.network_namespace());

@@ -1,5 +1,5 @@
-//! Looks at the nodes of a cluster while it is being made: talosctl would wait
-//! for a QEMU that died at once until its own limit, and then say success (T6).
+//! Watches the nodes of a cluster while it is created: talosctl does not notice
+//! that QEMU died and waits until its own timeout, or reports success (T6).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
 const LOOK: Duration = Duration::from_millis(250);
 /// A node that dies while booting is started again, for ever: so often is a loop.
 const DEATHS: usize = 3;
-/// Console lines shown.
+/// Console lines in the error.
 const EXCERPT: usize = 15;
 
 struct Nodes {
@@ -31,7 +31,7 @@ struct Nodes {
 }
 
 impl ClusterView {
-    /// Ends a `create` whose nodes cannot come up any more.
+    /// Returns an observer that ends a `create` whose nodes died.
     pub fn observer(name: &str, state_dir: &Utf8Path) -> Observer {
         let mut nodes = Nodes {
             cluster: name.to_owned(),
@@ -40,24 +40,24 @@ impl ClusterView {
             down_since: None,
             followers: BTreeMap::new(),
         };
-        Box::new(move || nodes.look())
+        Box::new(move || nodes.check())
     }
 }
 
 impl Nodes {
-    fn look(&mut self) -> Option<Failure> {
+    fn check(&mut self) -> Option<Failure> {
         if Instant::now() < self.next {
             return None;
         }
         self.next = Instant::now() + LOOK;
         let view =
-            ClusterView::look_at(&self.cluster, self.state_dir.clone(), processes::try_scan());
+            ClusterView::from_table(&self.cluster, self.state_dir.clone(), processes::try_scan());
         self.dead(&view)
             .or_else(|| self.dying_again_and_again(&view))
     }
 
     fn dead(&mut self, view: &ClusterView) -> Option<Failure> {
-        // A node that has not begun has no console yet.
+        // A node that has not started yet has no console.
         let is_dead = |node: &&NodeView| {
             node.console.exists() && (node.is_down_for_good() || node.death.is_some())
         };
@@ -78,7 +78,7 @@ impl Nodes {
             follower.read();
             let mut deaths = follower.boots().iter().filter_map(death_of);
             if let Some(last) = deaths.nth(DEATHS - 1) {
-                let why = format!("it died {DEATHS} times while booting, at last of: {last}");
+                let why = format!("it died {DEATHS} times while booting, the last time of: {last}");
                 return Some(self.failure(node, Some(why)));
             }
         }
@@ -86,7 +86,7 @@ impl Nodes {
     }
 
     fn failure(&self, node: &NodeView, why: Option<String>) -> Failure {
-        let what = format!("node `{}` died while the cluster came up", node.name);
+        let what = format!("node `{}` died while the cluster was starting", node.name);
         let mut failure = Failure::new(Exit::NodeDied, what);
         failure.causes.extend(why);
         failure

@@ -1,7 +1,7 @@
-//! Files of a container, as `docker cp` gives them out, running or stopped: a
-//! tar stream that `tar` lists or unpacks. Both must succeed, in time and with
-//! an output of a sane size. What could not be read is an error and never
-//! "there is none": what is destroyed is decided by it.
+//! Reads files of a running or stopped container: `docker cp` prints a tar
+//! stream that `tar` lists or unpacks. Both must succeed within the time and
+//! size limits. An unreadable file is an error and never "not found", because
+//! the result decides what is deleted.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -17,16 +17,16 @@ use crate::ctx::cargo_run;
 use crate::failure::{Failure, Result};
 use crate::typed;
 
-/// A listing of a hundred thousand files has some ten megabytes.
+/// A listing of 100,000 files has about 10 MB.
 const LARGEST: u64 = 64 << 20;
-/// An engine that reads many small files from a slow disk takes its time.
+/// Many small files on a slow disk take long.
 const LISTING: Duration = Duration::from_mins(2);
 
-/// Paths of everything at and below `folder`, which begin with its last part,
-/// as `tar --list` prints them.
+/// Returns all paths at and below `folder`, relative to its parent, as
+/// `tar --list` prints them.
 ///
 /// # Errors
-/// When the folder does not exist, or any part of it cannot be read.
+/// If the folder does not exist, or any part of it cannot be read.
 pub fn list(container: &str, folder: &str) -> Result<Vec<String>> {
     let text = piped(
         &copy(container, folder).pipe(cmd!("tar", "--list")),
@@ -37,10 +37,10 @@ pub fn list(container: &str, folder: &str) -> Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// The text of a file.
+/// Returns the text of a file.
 ///
 /// # Errors
-/// When the file does not exist or cannot be read.
+/// If the file does not exist or cannot be read.
 pub fn read(container: &str, file: &str) -> Result<String> {
     piped(
         &copy(container, file).pipe(cmd!("tar", "--extract", "--to-stdout")),
@@ -60,9 +60,10 @@ fn unreadable(container: &str, path: &str, why: &str) -> Failure {
         .hint(typed!("doctor"))
 }
 
-/// What a pipeline prints, if all of its parts succeed.
+/// Returns the output of a pipeline whose parts must all succeed.
 fn piped(pipeline: &Expression, limit: Duration, largest: u64) -> Result<String, String> {
-    // In a file: two pipes that are read in turn would block each other.
+    // stderr goes to a file: two pipes that are read in turn would block each
+    // other.
     let said = tempfile::tempfile().map_err(|error| error.to_string())?;
     let stderr = said.try_clone().map_err(|error| error.to_string())?;
     let reader = pipeline
@@ -70,7 +71,7 @@ fn piped(pipeline: &Expression, limit: Duration, largest: u64) -> Result<String,
         .stderr_file(stderr)
         .before_spawn(|command| {
             cargo_run::hide_from(command);
-            // So that what it starts in turn ends with it.
+            // So that its own children end with it.
             command.process_group(0);
             Ok(())
         })
@@ -79,7 +80,7 @@ fn piped(pipeline: &Expression, limit: Duration, largest: u64) -> Result<String,
     let reader = Arc::new(reader);
     let (sender, receiver) = channel();
     let reading = Arc::clone(&reader);
-    // Detached: something may keep the pipe open after all that we started was killed.
+    // Detached: a grandchild may keep the pipe open after the pipeline was killed.
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = (&*reading).take(largest + 1).read_to_end(&mut bytes);
@@ -102,7 +103,7 @@ fn piped(pipeline: &Expression, limit: Duration, largest: u64) -> Result<String,
     }
 }
 
-/// All processes of the pipeline, and what they have started.
+/// Kills all processes of the pipeline and their children.
 fn end(reader: &ReaderHandle) {
     for pid in reader.pids() {
         if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -112,14 +113,14 @@ fn end(reader: &ReaderHandle) {
     let _ = reader.kill();
 }
 
-/// Of what was said: why, as both tools have it.
+/// The first error message of the pipeline.
 fn last_line(mut said: std::fs::File) -> Option<String> {
     use std::io::Seek;
     let mut bytes = Vec::new();
     said.rewind().ok()?;
     said.take(64 << 10).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    // The first tool's own words: the second one only complains of what it was not given.
+    // `docker cp` fails first; `tar` then only reports its empty input.
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     Some(line.trim().to_owned())
 }
@@ -155,7 +156,7 @@ mod tests {
     fn too_much_and_too_long_are_errors() {
         let flood = short(sh("exec yes").pipe(cmd!("cat")));
         assert!(flood.unwrap_err().contains("more than 1 MiB"));
-        // A process that is left over keeps the pipe open.
+        // A remaining process keeps the pipe open.
         let held = sh("sleep 600 & echo a").pipe(cmd!("cat"));
         let held = piped(&held, Duration::from_millis(300), 1 << 20);
         assert!(held.unwrap_err().contains("longer than"));

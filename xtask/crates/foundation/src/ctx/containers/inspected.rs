@@ -1,4 +1,4 @@
-//! What `docker container inspect` prints, as far as it is asked for.
+//! The part of the output of `docker container inspect` that is used.
 
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
-//! What a BGP fabric leaves (`--with-bgp-clos`, 1.14+, 2193b5781): a bridge for
-//! each uplink of each node, their CNI cache files, and three rules for the
-//! nodes' addresses. talosctl removes the nodes' ends only.
+//! What a BGP fabric leaves behind (`--with-bgp-clos`, 1.14+, 2193b5781): a
+//! bridge for each uplink of each node, their CNI cache files, and three rules
+//! for the nodes' addresses. talosctl only removes the nodes' ends.
 //!
 //! Sources: `pkg/provision/providers/vm/bgp.go` (names), `qemu/node.go` (CNI
 //! networks are named as their bridges), `bgp_launch_linux.go` (rules).
@@ -34,8 +34,8 @@ pub(super) fn cache_files(
     Ok(names.into_iter().map(|name| cni_cache.join(name)).collect())
 }
 
-/// The rules for the whole network. Anybody may have rules for a network: they
-/// are taken for the fabric's only where they are word for word its own.
+/// The rules for the whole network. Other programs may have rules for the same
+/// network, so only exact matches count.
 pub(super) fn of_network(filter: &str, nat: &str, cidr: Cidr) -> Vec<Rule> {
     let cidr = cidr.to_string();
     let words = |text: &str| {

@@ -1,6 +1,6 @@
-//! What a cluster has on the host besides its processes and its folder: bridge,
-//! network namespaces, packet filter rules, CNI cache. Found by looking, and
-//! only what can be shown to be this cluster's.
+//! Finds what a cluster has on the host besides its processes and its folder:
+//! bridge, network namespaces, packet filter rules, CNI cache. Only resources
+//! that are proven to belong to the cluster count.
 //!
 //! Sources: `pkg/provision/providers/vm/network_linux.go` (bridge, DOCKER-USER),
 //! `qemu/launch_linux.go` (namespaces, CNI), the CNI bridge and firewall plugins
@@ -23,10 +23,10 @@ use rules::{filter_rules, half_made_chains, is_dockers, nat_rules};
 mod fabric;
 mod rules;
 
-/// Which cluster's traces are looked for.
+/// The cluster whose traces are searched for.
 #[derive(Debug, Clone)]
 pub struct Footprint {
-    /// The CNI network: the cluster's name.
+    /// The name of the CNI network, which is the cluster's name.
     pub network: String,
     pub bridge: String,
     pub cidr: Option<Cidr>,
@@ -34,50 +34,51 @@ pub struct Footprint {
     pub cni_cache: Utf8PathBuf,
 }
 
-/// One packet filter rule as `iptables -S` prints it, in words.
+/// One packet filter rule of `iptables -S`, split into words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pub table: &'static str,
     pub chain: String,
-    /// Everything after the chain's name.
+    /// All words after the chain's name.
     pub spec: Vec<String>,
 }
 
-/// Host-side traces of one cluster; order is the order of removal.
+/// Traces of one cluster on the host, in the order of removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leftovers {
     pub bridge: Option<String>,
-    /// Those of a BGP fabric, one for each uplink of each node.
+    /// Bridges of a BGP fabric, one for each uplink of each node.
     pub fabric_bridges: Vec<String>,
-    /// Rules of the fabric for the cluster's network.
+    /// Rules of a BGP fabric for the cluster's network.
     pub fabric_rules: Vec<Rule>,
-    /// Names under `/run/netns`.
+    /// Names in `/run/netns`.
     pub namespaces: Vec<String>,
     pub rules: Vec<Rule>,
-    /// Chains that only this cluster's rules lead to.
+    /// Chains that only this cluster's rules jump to.
     pub nat_chains: Vec<String>,
-    /// The rules in them.
+    /// The rules in these chains.
     pub nat_chain_rules: Vec<Rule>,
-    /// Nobody refers to them and nothing is in them; removed, never flushed.
+    /// Chains without references and rules; removed, never flushed.
     pub empty_nat_chains: Vec<String>,
-    /// Empty chains of the CNI firewall plugin that nobody uses any more.
+    /// Empty chains of the CNI firewall plugin that are no longer used.
     pub idle_chains: Vec<String>,
-    /// Their own plumbing: jumps to them and between them.
+    /// Jumps to these chains and between them.
     pub idle_rules: Vec<Rule>,
     pub cache_files: Vec<Utf8PathBuf>,
-    /// What might be the cluster's and stays, because it cannot be shown to be.
+    /// Resources that may be the cluster's but are kept, because that is not
+    /// proven.
     pub doubts: Vec<String>,
-    /// What could not be looked at: then nothing may be called gone.
+    /// What could not be read: then nothing may be reported as gone.
     pub unseen: Vec<Failure>,
 }
 
 impl Leftovers {
-    /// Also not where something could not be looked at.
+    /// Also false if something could not be read.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether something of this very cluster was found.
+    /// Whether anything that belongs to this cluster was found.
     fn has_traces(&self) -> bool {
         self.bridge.is_some()
             || !self.fabric_bridges.is_empty()
@@ -96,7 +97,7 @@ impl Leftovers {
         })
     }
 
-    /// One line each, for people.
+    /// One line for each, for display.
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let bridges = self.bridge.iter().chain(&self.fabric_bridges);
@@ -134,38 +135,41 @@ impl Leftovers {
     }
 }
 
-/// What can be shown by the host alone, whatever any file says: the cluster's
-/// rules are those for addresses of its network that nobody else has.
+/// Whether the host alone proves the ownership of rules, independent of files:
+/// the cluster owns the rules for addresses of its network if no one else uses
+/// the network.
 #[derive(Default)]
 struct Network {
     cidr: Option<Cidr>,
     doubt: Option<String>,
 }
 
-/// What is known of the nodes of a cluster that is looked for.
+/// What is known about the nodes of the cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Nodes {
-    /// Inodes of the network namespaces that they are in.
+    /// Inodes of their network namespaces.
     pub namespaces: Vec<u64>,
-    /// Every process of the cluster.
+    /// All processes of the cluster.
     pub processes: Vec<i32>,
 }
 
-/// What is there by name of a cluster of which this user has neither a folder
-/// nor a process, and did not begin it: another user's may have the same name.
-pub fn look_at_nobodys(footprint: &Footprint) -> Leftovers {
+/// Resources with the cluster's name that do not belong to this user's cluster,
+/// because this user has neither a folder, a process nor a ledger entry:
+/// another user's cluster may have the same name.
+pub fn find_unowned(footprint: &Footprint) -> Leftovers {
     let mut found = Leftovers::default();
     if found.or_unseen(has_interface(&footprint.bridge)) {
         found.doubts.push(format!(
-            "bridge {} stays: neither a folder nor the ledger says that it is yours",
+            "bridge {} is kept: neither a folder nor the ledger shows that it is yours",
             footprint.bridge
         ));
     }
     found
 }
 
-/// Look. Rules are seen by root only. `began` says that this cluster, by our ledger, was begun in this boot.
-pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
+/// Searches the host. Rules are only visible to root. `began`: the ledger shows that this cluster was
+/// created since the host booted.
+pub fn find(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
     let mut found = Leftovers::default();
     let cached = found.or_unseen(cached_results(footprint));
     found.cache_files = cached.iter().map(|result| result.path.clone()).collect();
@@ -178,7 +182,7 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
     bridges.insert(0, footprint.bridge.clone());
     let mut networks = Vec::new();
     for name in bridges {
-        let Some(bridge) = found.or_unseen(Bridge::look(&name)) else {
+        let Some(bridge) = found.or_unseen(Bridge::probe(&name)) else {
             continue;
         };
         if name == footprint.bridge {
@@ -191,14 +195,14 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
         });
         if let Some(other) = others {
             found.doubts.push(format!(
-                "bridge {name} stays: on it is {other}, which is not of this cluster"
+                "bridge {name} is kept: {other} is attached and does not belong to this cluster"
             ));
             continue;
         }
         on_bridges.extend(bridge.namespaces);
         if !bridge.foreign.is_empty() {
             found.doubts.push(format!(
-                "bridge {name} stays: on it is {}, which is not of this cluster",
+                "bridge {name} is kept: {} is attached and does not belong to this cluster",
                 bridge.foreign.join(", ")
             ));
         } else if name == footprint.bridge {
@@ -222,7 +226,7 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
         .bridge
         .take_if(|bridge| is_dockers(bridge, &filter, &nat))
     {
-        let doubt = format!("bridge {bridge} stays: a network of Docker's has it");
+        let doubt = format!("bridge {bridge} is kept: a Docker network uses it");
         found.doubts.push(doubt);
     }
     let network = own_network(footprint, &networks, &nat, is_own);
@@ -239,7 +243,7 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
         found.fabric_rules = fabric::of_network(&filter, &nat, cidr);
     }
     if !began && !found.has_traces() {
-        // Nobody's, or another program's: nothing says that this cluster made them.
+        // Nothing proves that this cluster created them.
         found.idle_chains.clear();
         found.idle_rules.clear();
         found.empty_nat_chains.clear();
@@ -247,8 +251,8 @@ pub fn look(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
     found
 }
 
-/// The cluster's network as far as it is its own: that of its bridge where it
-/// has one, and of no other interface.
+/// Returns the cluster's network if no one else uses it: it must be the network
+/// of its bridge, if there is one, and of no other interface.
 fn own_network(
     footprint: &Footprint,
     of_bridges: &[Cidr],
@@ -258,14 +262,14 @@ fn own_network(
     let refused = |why: String| {
         Ok(Network {
             cidr: None,
-            doubt: Some(format!("rules for addresses stay: {why}")),
+            doubt: Some(format!("rules for addresses are kept: {why}")),
         })
     };
     let Some(cidr) = footprint.cidr else {
         return Ok(Network::default());
     };
     if !cidr.may_be_a_clusters() {
-        return refused(format!("{cidr} is too wide for one cluster's network"));
+        return refused(format!("{cidr} is too large for one cluster"));
     }
     if !of_bridges.is_empty() && !of_bridges.contains(&cidr) {
         return refused(format!("the bridge is not in the network {cidr}"));
@@ -283,16 +287,16 @@ fn own_network(
     })
 }
 
-/// What `iptables -S` prints of a table.
+/// Returns the output of `iptables -S` for a table.
 fn packet_filter(table: &str) -> Result<String> {
     as_root::answer(&["iptables", "-w", "-t", table, "-S"]).map_err(|error| {
-        let what = format!("only root sees the packet filter's rules ({table} table)");
+        let what = format!("only root can read the packet filter's rules ({table} table)");
         Failure::host(what).cause(error).hint("sudo -v")
     })
 }
 
 impl Ctx {
-    /// What precedes a command that only root may run; sudo never asks here.
+    /// The prefix of a command that needs root; sudo never prompts here.
     pub fn root_prefix(&self) -> &'static [&'static str] {
         if self.host.is_root() {
             &[]
@@ -302,8 +306,8 @@ impl Ctx {
     }
 }
 
-/// A file of the CNI cache. Its name says the container; only root may read
-/// the rest of what root wrote.
+/// A file of the CNI cache. Its name has the container's id; root's files can
+/// only be read by root.
 struct Cached {
     path: Utf8PathBuf,
     container: String,
@@ -320,7 +324,7 @@ fn cached_results(footprint: &Footprint) -> Result<Vec<Cached>> {
         };
         let container = container.to_owned();
         let path = dir.join(&name);
-        // Only root may read some: their names have to do.
+        // Some are readable only by root: use their names.
         let text = match files::read_text(&path, files::SMALL) {
             Err(error) if error.kind() != ErrorKind::PermissionDenied => {
                 return Err(error).because(|| format!("cannot read `{path}`"));
@@ -343,9 +347,10 @@ fn cached_results(footprint: &Footprint) -> Result<Vec<Cached>> {
     Ok(cached)
 }
 
-/// By the namespaces the nodes are in, by the veth ends on the cluster's
-/// bridges, and by the CNI cache: each alone misses some half-made state. The
-/// cache is a file of the user's: what it names must be unused as well.
+/// Finds namespaces by the nodes' processes, by the veth ends on the cluster's
+/// bridges, and by the CNI cache: each alone misses some partial state. The
+/// cache is a file of the user, so a namespace that it names must also be
+/// unused.
 fn namespaces(
     on_bridges: &[String],
     cached: &[Cached],
@@ -355,7 +360,7 @@ fn namespaces(
     use std::os::unix::fs::MetadataExt;
     let dir = Utf8Path::new("/run/netns");
     let mut found = files::names_in(dir).because(|| format!("cannot read `{dir}`"))?;
-    // Of talosctl's making only; see testutils.NewNS.
+    // Only names that talosctl creates; see testutils.NewNS.
     found.retain(|name| is_cni_netns(name));
     let is_nodes = |name: &String| {
         std::fs::metadata(dir.join(name)).is_ok_and(|meta| nodes.contains(&meta.ino()))

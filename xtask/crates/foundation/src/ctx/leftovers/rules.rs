@@ -1,11 +1,11 @@
-//! The packet filter rules and chains of one cluster, told from everybody else's
-//! by comment, address and bridge.
+//! The packet filter rules and chains of one cluster, identified by comment,
+//! address and bridge.
 
 use talos::network::Cidr;
 
 use super::{Footprint, Leftovers, Rule};
 
-/// `-A CHAIN spec…` lines in words; quoting as the shell has it.
+/// Parses `-A CHAIN spec…` lines into words, with shell quoting.
 pub(super) fn rules<'a>(text: &'a str, table: &'static str) -> impl Iterator<Item = Rule> + 'a {
     text.lines().filter_map(move |line| {
         let mut words = shlex::split(line)?.into_iter();
@@ -53,8 +53,8 @@ pub(super) fn filter_rules(text: &str, footprint: &Footprint, found: &mut Leftov
         .collect();
 }
 
-/// Whether Docker has rules of its own for that bridge: one of its networks may
-/// be told to use any name.
+/// Whether Docker has rules for that bridge: a Docker network can use any
+/// bridge name.
 pub(super) fn is_dockers(bridge: &str, filter: &str, nat: &str) -> bool {
     let names_it = |rule: &Rule| {
         let flags = ["-i", "-o"];
@@ -73,7 +73,7 @@ pub(super) fn is_dockers(bridge: &str, filter: &str, nat: &str) -> bool {
         })
 }
 
-/// Another CNI network whose containers have addresses in `cidr`.
+/// Returns another CNI network whose containers have addresses in `cidr`.
 pub(super) fn other_network(nat: &str, network: &str, cidr: Cidr) -> Option<String> {
     rules(nat, "nat")
         .filter(|rule| rule.chain == "POSTROUTING" && is_of_network(&rule.spec, Some(&cidr)))
@@ -84,8 +84,8 @@ pub(super) fn other_network(nat: &str, network: &str, cidr: Cidr) -> Option<Stri
         })
 }
 
-/// The chains that talosctl and the CNI firewall plugin make, once nothing but
-/// their own plumbing is in them; both make them anew when they need them.
+/// The chains of talosctl and the CNI firewall plugin, if they only contain
+/// jumps to each other; both programs create them again when needed.
 fn idle_chains(text: &str, all: &[Rule], going: &[Rule]) -> Vec<String> {
     let exists = |chain: &str| text.lines().any(|line| line == format!("-N {chain}"));
     let rest = |chain: &str, plumbing: &str| {
@@ -115,8 +115,8 @@ pub(super) fn nat_rules(
     let name = format!("name: \"{}\"", footprint.network);
     for rule in rules(text, "nat").filter(|rule| rule.chain == "POSTROUTING") {
         let comment = value(&rule.spec, "--comment").unwrap_or_default();
-        // An id comes from the CNI cache, which may name any: the plugin wrote
-        // whose it is.
+        // The id comes from the CNI cache, which may name any chain, so the
+        // plugin's comment must match.
         if !comment.starts_with(&name) {
             continue;
         }
@@ -134,19 +134,19 @@ pub(super) fn nat_rules(
     }
 }
 
-/// The one rule of a node's NAT chain that the bridge plugin gives no comment.
+/// The only rule of a node's NAT chain without a comment of the bridge plugin.
 const BROADCAST: [&str; 4] = ["-d", "255.255.255.255/32", "-j", "ACCEPT"];
 
-/// Whether every rule of that NAT chain says that it is of the network `name`.
+/// Whether every rule of that NAT chain names the network `name`.
 fn is_all_of(text: &str, chain: &str, name: &str) -> bool {
     rules(text, "nat")
         .filter(|rule| rule.chain == chain && rule.spec != BROADCAST)
         .all(|rule| value(&rule.spec, "--comment").is_some_and(|said| said.starts_with(name)))
 }
 
-/// Chains without the jump to them: a launcher was stopped in the middle of
-/// making them. One without rules tells nothing of whose it is; removing a chain
-/// that nobody refers to and that is empty takes nothing from anybody.
+/// Chains without a jump to them: a launcher was stopped while it created them.
+/// An empty chain does not show its owner, but removing an empty chain without
+/// references affects no one.
 pub(super) fn half_made_chains(text: &str, footprint: &Footprint, found: &mut Leftovers) {
     let all: Vec<Rule> = rules(text, "nat").collect();
     let ours = format!("name: \"{}\"", footprint.network);
@@ -214,7 +214,7 @@ mod tests {
             ["CNI-FORWARD", "CNI-FORWARD", "DOCKER-USER", "POSTROUTING"]
         );
         assert_eq!(found.nat_chains, ["CNI-463743b1ababab1f0d70693d"]);
-        // A stranger's rule keeps the CNI chains; Docker's chain has no other use.
+        // A foreign rule keeps the CNI chains; Docker's chain has no other use.
         assert_eq!(found.idle_chains, ["DOCKER-USER"]);
     }
 
@@ -262,7 +262,7 @@ mod tests {
         };
         nat_rules(NAT, &footprint, &["f506"], &mut found);
         assert_eq!(found.nat_chains.len(), 1);
-        // The cache is a file of the user's, and may name anybody's.
+        // The cache is a file of the user and may name any chain.
         let mut found = Leftovers::default();
         nat_rules(NAT, &footprint, &["aaaa"], &mut found);
         assert_eq!(found, Leftovers::default());

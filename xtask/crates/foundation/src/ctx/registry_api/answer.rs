@@ -1,4 +1,4 @@
-//! What a registry answers.
+//! Responses of a registry.
 
 use std::io::Read;
 
@@ -7,23 +7,23 @@ use serde_json::Value;
 
 use super::{Result, names};
 
-/// Characters of a refusal.
+/// Maximum characters of an error message.
 const SHOWN: usize = 200;
-/// Bytes of a listing or a manifest. The registry's own limit of a manifest is
-/// four million.
+/// Maximum bytes of a listing or a manifest. The registry's limit for a
+/// manifest is four million.
 const LARGEST: u64 = 8 << 20;
-/// Bytes of a refusal.
+/// Maximum bytes of an error response.
 const REFUSAL: u64 = 16 << 10;
 
 /// A manifest or an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pub digest: String,
-    /// What it refers to: digest and bytes of each blob.
+    /// The blobs that it refers to: digest and size in bytes.
     pub blobs: Vec<(String, u64)>,
-    /// Of an index: the digests of its manifests.
+    /// The digests of the manifests of an index.
     pub manifests: Vec<String>,
-    /// Its own length in bytes.
+    /// Its size in bytes.
     pub length: u64,
 }
 
@@ -33,33 +33,33 @@ pub struct Tagged {
     pub repository: String,
     pub tag: String,
     pub digest: String,
-    /// Bytes of everything that it refers to, each blob once.
+    /// Size in bytes of everything that it refers to, each blob once.
     pub size: u64,
 }
 
-/// How a request went wrong.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Nobody listens there.
+    /// Nothing listens at the address.
     #[error("{0}")]
     NoAnswer(String),
-    /// It speaks something other than plain HTTP.
+    /// The server does not speak plain HTTP.
     #[error("it does not speak plain HTTP: {0}")]
     NotHttp(String),
-    #[error("it answers {status}{}", said(text))]
+    #[error("it responded with {status}{}", error_message(text))]
     Status { status: u16, text: String },
     #[error("{0}")]
     Nonsense(String),
 }
 
 impl ApiError {
-    /// Whether it answered that it does not have what was asked for.
+    /// Whether the registry responded "not found".
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Status { status: 404, .. })
     }
 }
 
-fn said(text: &str) -> String {
+fn error_message(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
         return String::new();
@@ -89,17 +89,17 @@ pub(super) fn read(response: &mut ureq::http::Response<ureq::Body>) -> Result<St
         .map_err(|error| ApiError::Nonsense(error.to_string()))
 }
 
-/// A TLS server answers plain HTTP with 400 and these words (Go), or with bytes
-/// that are no HTTP.
+/// A TLS server responds to plain HTTP with 400 and these words (Go), or with
+/// bytes that are not HTTP.
 pub(super) fn refusal(response: &mut ureq::http::Response<ureq::Body>) -> ApiError {
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
     let body = response.body_mut().as_reader();
-    // What came before it broke off says as much.
+    // The part before the connection broke is enough.
     let _ = body.take(REFUSAL).read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     if text.contains("HTTP request to an HTTPS server") {
-        return ApiError::NotHttp("it wants TLS".to_owned());
+        return ApiError::NotHttp("it requires TLS".to_owned());
     }
     ApiError::Status { status, text }
 }
@@ -112,13 +112,13 @@ pub(super) fn explain(error: &ureq::Error) -> ApiError {
     }
 }
 
-/// None for what is no manifest, or names what is no digest.
+/// `None` if it is not a manifest or contains an invalid digest.
 pub fn parse_manifest(digest: &str, text: &str) -> Option<Manifest> {
     let value: Value = serde_json::from_str(text).ok()?;
     let list = |name: &str| value[name].as_array().into_iter().flatten();
     let digest_of = |value: &Value| value["digest"].as_str().map(str::to_owned);
     let named = list("manifests").chain(list("layers"));
-    // They become parts of requests, and decide what is kept.
+    // Digests become parts of requests and decide what is kept.
     if !named.chain(Some(&value["config"])).all(|value| {
         value["digest"].is_null() || value["digest"].as_str().is_some_and(names::is_digest)
     }) {

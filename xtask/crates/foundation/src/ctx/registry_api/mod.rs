@@ -1,5 +1,5 @@
-//! What a registry holds, over its HTTP API: plain HTTP, as all registries on
-//! this machine are asked. Reading only.
+//! Reads the contents of a registry over its HTTP API. Plain HTTP, as for all
+//! registries on this machine; read-only.
 
 mod answer;
 pub mod names;
@@ -12,23 +12,24 @@ use serde::Deserialize;
 pub use answer::{ApiError, Manifest, Tagged, parse_manifest};
 use answer::{Catalog, Tags, explain, read, refusal};
 
-/// Everything that a tag may stand for.
+/// All types that a tag may refer to.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 const LIMIT: Duration = Duration::from_secs(15);
-/// Of a listing.
+/// Maximum pages of a listing.
 const PAGES: usize = 1000;
 const PER_PAGE: usize = 500;
-/// An index of indexes; images have two levels.
+/// Maximum levels of nested indexes; images have two.
 const DEPTH: usize = 4;
-/// Manifests of one image.
+/// Maximum manifests of one image.
 const MANIFESTS: usize = 10_000;
-/// Bytes of a blob that is fetched whole: the configuration of an image.
+/// Maximum bytes of a blob that is fetched whole: the configuration of an
+/// image.
 const BLOB: u64 = 16 << 20;
-/// Requests at once.
+/// Concurrent requests.
 const WORKERS: usize = 8;
 
-/// A registry, by `HOST:PORT`.
+/// A registry at `HOST:PORT`.
 #[derive(Debug, Clone)]
 pub struct Api {
     address: String,
@@ -43,7 +44,7 @@ impl Api {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(LIMIT))
             .timeout_connect(Some(Duration::from_secs(3)))
-            // What is said must be said by the registry that was asked.
+            // The response must come from this registry.
             .max_redirects(0)
             .http_status_as_error(false);
         Self {
@@ -60,24 +61,24 @@ impl Api {
         &self.address
     }
 
-    /// Whether it is a registry, and answers.
+    /// Checks that a registry responds.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub fn ping(&self) -> Result<()> {
         let mut response = self.get("/v2/")?;
         match response.status().as_u16() {
-            // Where it wants a login.
+            // It requires a login.
             200 | 401 => Ok(()),
             _ => Err(refusal(&mut response)),
         }
     }
 
-    /// All repositories, sorted; those that lost their last tag too.
+    /// Lists all repositories, sorted, including those without tags.
     ///
     /// # Errors
-    /// When it does not answer, or in a way that no registry does; when not all
-    /// of the list can be had.
+    /// If it does not respond, the response is invalid, or the list is
+    /// incomplete.
     pub fn repositories(&self) -> Result<Vec<String>> {
         let of = |page: Catalog| page.repositories;
         let all = self.listed("/v2/_catalog", of)?;
@@ -86,7 +87,8 @@ impl Api {
     }
 
     /// # Errors
-    /// As [`Self::repositories`]; a repository without tags has none.
+    /// Those of [`Self::repositories`]; a repository without tags is not an
+    /// error.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>> {
         let of = |page: Tags| page.tags;
         let tags = match self.listed(&format!("/v2/{repository}/tags/list"), of) {
@@ -97,9 +99,9 @@ impl Api {
         Ok(tags)
     }
 
-    /// All pages of a list, sorted. A registry may send fewer entries than it
-    /// is asked for and says by a link that there are more; part of a list is
-    /// never taken for all of it.
+    /// Reads all pages of a list, sorted. A registry may return fewer entries
+    /// than requested, with a link to the next page; a partial list is never
+    /// returned.
     fn listed<T: for<'a> Deserialize<'a>>(
         &self,
         path: &str,
@@ -123,13 +125,13 @@ impl Api {
             let (before, length) = (all.len(), page.len());
             let next = page.last().cloned();
             all.extend(page);
-            // One that has no pages says all of it each time.
+            // A registry without paging returns the whole list each time.
             if !has_link && (length != PER_PAGE || all.len() == before) {
                 return Ok(all.into_iter().collect());
             }
             if all.len() == before {
                 return Err(ApiError::Nonsense(format!(
-                    "it says that `{path}` goes on and says the same again"
+                    "the list `{path}` repeats a page"
                 )));
             }
             last = next.map(|name| encoded(&name));
@@ -139,10 +141,10 @@ impl Api {
         )))
     }
 
-    /// By tag or digest.
+    /// Fetches a manifest by tag or digest.
     ///
     /// # Errors
-    /// When it has none, or does not answer.
+    /// If it does not exist, or the registry does not respond.
     pub fn manifest(&self, repository: &str, reference: &str) -> Result<Manifest> {
         let mut response = self.get(&format!("/v2/{repository}/manifests/{reference}"))?;
         if response.status().as_u16() != 200 {
@@ -155,21 +157,21 @@ impl Api {
             .map_or_else(|| reference.to_owned(), str::to_owned);
         if !names::is_digest(&digest) {
             return Err(ApiError::Nonsense(format!(
-                "it names no digest of {repository}:{reference}"
+                "it returned no digest of {repository}:{reference}"
             )));
         }
         let text = read(&mut response)?;
         parse_manifest(&digest, &text)
-            .ok_or_else(|| ApiError::Nonsense("what it calls a manifest is none".to_owned()))
+            .ok_or_else(|| ApiError::Nonsense("it returned an invalid manifest".to_owned()))
     }
 
-    /// The bytes of a blob.
+    /// Fetches a blob.
     ///
     /// # Errors
-    /// When it has none, or breaks off.
+    /// If it does not exist, or the transfer is cut off.
     pub fn blob(&self, repository: &str, digest: &str) -> Result<Vec<u8>> {
         let url = self.url(&format!("/v2/{repository}/blobs/{digest}"));
-        // Registries may keep their blobs elsewhere.
+        // Registries may redirect to another store.
         let request = self.agent.get(url).config().max_redirects(3).build();
         let mut response = request.call().map_err(|error| explain(&error))?;
         if response.status().as_u16() != 200 {
@@ -183,10 +185,10 @@ impl Api {
             .map_err(|error| ApiError::Nonsense(error.to_string()))
     }
 
-    /// Whether it has a blob, of which many are too large to be fetched.
+    /// Checks that a blob exists, without fetching it.
     ///
     /// # Errors
-    /// When it has not, or does not answer.
+    /// If it does not exist, or the registry does not respond.
     pub fn has_blob(&self, repository: &str, digest: &str) -> Result<()> {
         let url = self.url(&format!("/v2/{repository}/blobs/{digest}"));
         let mut response = self
@@ -200,11 +202,11 @@ impl Api {
         }
     }
 
-    /// Everything that has a tag, by repository and tag. What has a tag is
-    /// kept, so that one which cannot be read is an error.
+    /// Lists all tagged images, by repository and tag. Tagged images are kept,
+    /// so an unreadable one is an error.
     ///
     /// # Errors
-    /// Where anything cannot be read; a tag that goes while we look is left out.
+    /// If anything cannot be read; a tag that is removed meanwhile is skipped.
     pub fn tagged(&self) -> Result<Vec<Tagged>> {
         let repositories = self.repositories()?;
         let tags = parallel(&repositories, |repository| self.tags(repository));
@@ -228,11 +230,11 @@ impl Api {
         Ok(found?.into_iter().flatten().collect())
     }
 
-    /// The manifest and everything below it. What an index names and is not
-    /// there is left out: images may be pushed for some platforms only.
+    /// Collects the manifest and everything below it. Missing manifests of an
+    /// index are skipped: an image may be pushed for some platforms only.
     ///
     /// # Errors
-    /// When it does not answer, or has more than any image.
+    /// If it does not respond, or the image exceeds the limits.
     pub fn tree(&self, repository: &str, manifest: &Manifest) -> Result<Vec<Manifest>> {
         let mut seen = BTreeSet::from([manifest.digest.clone()]);
         let mut tree = vec![manifest.clone()];
@@ -262,7 +264,7 @@ impl Api {
         }
         if level.iter().any(|digest| !seen.contains(digest)) {
             return Err(ApiError::Nonsense(format!(
-                "{repository}@{} has indexes in more than {DEPTH} levels",
+                "{repository}@{} nests indexes more than {DEPTH} levels deep",
                 manifest.digest
             )));
         }
@@ -296,7 +298,7 @@ impl Api {
     }
 }
 
-/// Within the value of a query.
+/// Encodes a query value.
 fn encoded(text: &str) -> String {
     use std::fmt::Write;
     let mut out = String::new();
@@ -310,7 +312,7 @@ fn encoded(text: &str) -> String {
     out
 }
 
-/// In order, some at a time.
+/// Runs the requests concurrently and returns the results in order.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let each = items.len().div_ceil(WORKERS).max(1);
     let work = &work;
@@ -323,7 +325,8 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
             .into_iter()
             .flat_map(|thread| match thread.join() {
                 Ok(done) => done,
-                // Nothing of it may be missing: what is missing is not kept.
+                // The listing must be complete: an image that is not listed is
+                // deleted.
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect()
@@ -359,7 +362,7 @@ mod tests {
         let server = std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
             let _ = socket.read(&mut [0; 1024]);
-            // A TLS alert, as a server that expects a handshake sends it.
+            // A TLS alert, as sent by a server that expects a handshake.
             let _ = socket.write_all(&[21, 3, 3, 0, 2, 2, 70]);
         });
         assert!(matches!(

@@ -1,12 +1,13 @@
-//! Names as the distribution specification has them: they become parts of
-//! requests and are shown to people, so that nothing else is accepted from a
-//! registry (github.com/opencontainers/distribution-spec/blob/main/spec.md).
+//! Names by the distribution specification
+//! (github.com/opencontainers/distribution-spec/blob/main/spec.md). They become
+//! parts of requests and are printed, so no other names are accepted from a
+//! registry.
 
 use super::{ApiError, Result};
 
-/// Bytes of a repository's name.
+/// Maximum bytes of a repository's name.
 const LONGEST: usize = 255;
-/// Characters of a tag.
+/// Maximum characters of a tag.
 const LONGEST_TAG: usize = 128;
 
 /// `siderolabs/imager`
@@ -47,14 +48,14 @@ pub fn is_digest(text: &str) -> bool {
 }
 
 /// # Errors
-/// For a list in which anything is not such a name.
+/// If the list contains an invalid name.
 pub(super) fn check(names: &[String], is_name: fn(&str) -> bool, what: &str) -> Result<()> {
     match names.iter().find(|name| !is_name(name)) {
         None => Ok(()),
         Some(name) => {
             let short: String = name.chars().take(80).collect();
             Err(ApiError::Nonsense(format!(
-                "it lists {what} with an impossible name: {short:?}"
+                "it lists {what} with an invalid name: {short:?}"
             )))
         }
     }

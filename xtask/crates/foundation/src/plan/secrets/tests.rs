@@ -2,7 +2,7 @@ use super::*;
 use crate::plan::{Learns, Run, render_human, render_sh};
 
 fn secrets(pairs: &[(&str, &str)]) -> Secrets {
-    Secrets::of(
+    Secrets::from_variables(
         pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
@@ -195,7 +195,7 @@ fn a_script_takes_secrets_from_its_environment() {
     assert!(render_sh(&named).contains("rm -rf -- '\u{f503}HOME\u{f504}'"));
     let said = run("unset TOKEN http_proxy");
     assert!(
-        !said.success && said.stderr.contains("has to be set"),
+        !said.success && said.stderr.contains("must be set"),
         "{said:?}\n{script}"
     );
     let said = run("TOKEN='other value'; PIN_KEY=12 http_proxy=p");

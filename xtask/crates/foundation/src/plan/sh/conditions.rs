@@ -1,4 +1,4 @@
-//! In a script: which steps are taken, and values that steps learn.
+//! Conditions and values of steps in a script.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,14 +8,16 @@ use makefile::Prerequisite;
 use super::quote;
 use crate::plan::{Plan, Step};
 
-/// Which conditions a script has decided so far: each once, at its first step.
+/// The conditions that a script has evaluated so far: each once, at its first
+/// step.
 #[derive(Default)]
 pub(super) struct Decided {
     done: BTreeSet<usize>,
 }
 
 impl Decided {
-    /// What decides the step's condition, if nothing has yet.
+    /// Returns the lines that evaluate the step's condition, unless it was
+    /// evaluated before.
     pub(super) fn before(&mut self, plan: &Plan, step: &Step) -> String {
         let mut out = String::new();
         if let Some(condition) = step.only_if {
@@ -63,8 +65,8 @@ impl Decided {
         );
     }
 
-    /// The command, where its condition holds, its output kept where it is a
-    /// value.
+    /// Returns the command with its condition, and with its output stored if it
+    /// is a value.
     #[expect(clippy::unused_self, reason = "the other half of `before`")]
     pub(super) fn around(&self, step: &Step, command: &str) -> String {
         let command = match &step.learns {

@@ -1,8 +1,8 @@
-//! Shell functions at the head of a script, each only where a step needs it.
+//! Shell functions at the head of a script; only those that a step needs.
 
 use crate::plan::{Action, Plan, Privilege, Step};
 
-/// What steps as root go through: the same environment as the run gives them.
+/// Runs steps as root, with the same environment as in a run.
 const ROOT: &str = r#"
 # As root, with HOME, PATH and what a step lists
 root() {
@@ -12,9 +12,9 @@ root() {
 }
 "#;
 
-/// What root makes in a user's folder is the user's.
+/// What root creates in a user's folder belongs to the user.
 const MAKE_DIRS: &str = r#"
-# As root: each new folder belongs to the owner of the one that it lies in
+# As root: each new folder belongs to the owner of its parent
 make_dirs() {
   [ ! -d "$1" ] || return 0
   make_dirs "$(dirname -- "$1")"
@@ -23,35 +23,36 @@ make_dirs() {
 }
 "#;
 
-/// A pid alone is recycled: what counts is boot, pid and start time.
+/// A process is identified by boot id, pid and start time, because a pid may be
+/// reused.
 const STOP: &str = r#"
-# Whether pid $1, started at tick $2 of boot $3, still lives
-lives() {
+# Whether pid $1, started at tick $2 of boot $3, is still running
+is_running() {
   [ "$(cat /proc/sys/kernel/random/boot_id)" = "$3" ] &&
     [ "$(cat "/proc/$1/stat" 2>/dev/null | tr '\n' ' ' | sed 's/.*) //; /^[ZX]/d' | cut -d' ' -f20)" = "$2" ]
 }
-# Ask it to end, and make it after $4 seconds; $5 is how to be root
+# Send it SIGTERM, and SIGKILL after $4 seconds; $5 becomes root
 stop_process() {
   for signal in TERM KILL; do
-    lives "$1" "$2" "$3" || return 0
+    is_running "$1" "$2" "$3" || return 0
     $5 kill -s $signal "$1" || :
     n=0
-    while lives "$1" "$2" "$3" && [ $n -lt $(($4 * 10)) ]; do sleep 0.1; n=$((n + 1)); done
+    while is_running "$1" "$2" "$3" && [ $n -lt $(($4 * 10)) ]; do sleep 0.1; n=$((n + 1)); done
     set -- "$1" "$2" "$3" 10 "$5"
   done
-  lives "$1" "$2" "$3" || return 0
-  echo "pid $1 does not end" >&2
+  is_running "$1" "$2" "$3" || return 0
+  echo "pid $1 does not exit" >&2
   exit 1
 }
 "#;
 
-/// Root follows no link here and enters no mount.
+/// Root does not follow links or enter mounts here.
 const REMOVE_OWNED: &str = r#"
-# Remove $2, a folder or file of a cluster, by $1: where it or the folder that
-# it lies in is a link, or it is a mount, it stays
+# Remove $2, a folder or file of a cluster, as root by $1, unless it is a
+# link, a mount, or in a folder that is a link
 remove_owned() {
   if [ -L "$(dirname -- "$2")" ] || [ -L "$2" ] || mountpoint -q -- "$2"; then
-    echo "$2 was left alone: it is a link or a mount" >&2
+    echo "$2 was not removed: it is a link or a mount" >&2
     exit 1
   fi
   $1 rm -rf --one-file-system -- "$2"
@@ -59,29 +60,29 @@ remove_owned() {
 "#;
 
 const REQUIRE_FILE: &str = r#"
-# Go on only if $1 still has the contents that this was decided by
+# Stop unless $1 has the contents that the plan was made for
 require_file() {
   [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$2" ] || {
-    echo "$1 was changed since this was decided" >&2
+    echo "$1 has changed since the plan was made" >&2
     exit 1
   }
 }
 "#;
 
-/// The CNI plugin names its ends `veth` and 8 digits.
+/// The CNI plugin names its interfaces `veth` and 8 digits.
 const REMOVE_BRIDGE: &str = r#"
-# Take bridge $2 down by $1, unless something else than nodes is on it
+# Remove bridge $2 as root by $1, unless a foreign interface is attached
 remove_bridge() {
   ip link show dev "$2" >/dev/null 2>&1 || return 0
   if ip -oneline link show master "$2" | grep -vE '^[0-9]+: veth[0-9a-f]{8}@' >&2; then
-    echo "bridge $2 was left alone: these are on it" >&2
+    echo "bridge $2 was not removed: these interfaces are attached" >&2
     exit 1
   fi
   $1 ip link delete "$2" type bridge
 }
 "#;
 
-/// Those that `plan` needs.
+/// Returns the functions that `plan` needs.
 pub(super) fn needed(plan: &Plan) -> String {
     let as_root = |step: &&Step| step.privilege == Privilege::Root;
     let makes = |step: &Step| {

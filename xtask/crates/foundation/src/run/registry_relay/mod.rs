@@ -20,7 +20,7 @@ pub use serve::serve;
 use super::{core, spawn};
 use crate::ctx::Ctx;
 use crate::ctx::own_executable::own_executable;
-use crate::ctx::relay::{RelayView, Relaying};
+use crate::ctx::relay::{RelaySpec, RelayView};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::record::own;
@@ -36,8 +36,8 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When another relay of that cluster runs, or this one cannot listen.
-pub fn start(ctx: &Ctx, relaying: &Relaying) -> Result<()> {
-    let view = RelayView::look(ctx, &relaying.state_dir);
+pub fn start(ctx: &Ctx, relaying: &RelaySpec) -> Result<()> {
+    let view = RelayView::probe(ctx, &relaying.state_dir);
     if view.served() == Some(relaying) {
         return Ok(());
     }
@@ -92,7 +92,7 @@ async fn says_ready(stdout: Option<OwnedFd>) -> std::io::Result<bool> {
     Ok(line.trim_end() == READY)
 }
 
-fn refused(relaying: &Relaying, log: &Utf8Path) -> Failure {
+fn refused(relaying: &RelaySpec, log: &Utf8Path) -> Failure {
     let text = own::read(log, files::MEDIUM).ok().flatten();
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     Failure::step(format!(
@@ -112,7 +112,7 @@ fn log(ctx: &Ctx, state_dir: &Utf8Path) -> Utf8PathBuf {
 /// # Errors
 /// Always: there are no clusters here.
 #[cfg(not(target_os = "linux"))]
-pub fn serve(relaying: &Relaying) -> Result<()> {
+pub fn serve(relaying: &RelaySpec) -> Result<()> {
     Err(Failure::host(format!(
         "the relay at {} needs Linux",
         relaying.describe()

@@ -23,7 +23,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::READY;
-use crate::ctx::relay::Relaying;
+use crate::ctx::relay::RelaySpec;
 use crate::failure::{Because, Failure, Result};
 use crate::ui;
 
@@ -61,7 +61,7 @@ const LIMITS: Limits = Limits {
 ///
 /// # Errors
 /// When one of the addresses cannot be bound: all or nothing.
-pub fn serve(relaying: &Relaying) -> Result<()> {
+pub fn serve(relaying: &RelaySpec) -> Result<()> {
     // A new session: it must not end with the run that starts it.
     let _ = rustix::process::setsid();
     // A wide network would contain every address.
@@ -133,7 +133,7 @@ fn listener(address: SocketAddrV4) -> io::Result<std::net::TcpListener> {
 }
 
 /// A folder that cannot be read is not gone.
-fn is_gone(relaying: &Relaying) -> bool {
+fn is_gone(relaying: &RelaySpec) -> bool {
     match relaying.state_dir.symlink_metadata() {
         Ok(found) => !found.is_dir(),
         Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
@@ -141,7 +141,7 @@ fn is_gone(relaying: &Relaying) -> bool {
 }
 
 /// Wait until the cluster is gone; without `was_there` it is still to be made.
-async fn wait_for_the_end(relaying: &Relaying, mut was_there: bool) {
+async fn wait_for_the_end(relaying: &RelaySpec, mut was_there: bool) {
     let began = Instant::now();
     let mut missed = 0;
     loop {

@@ -72,7 +72,10 @@ impl Room {
     }
 
     fn live(&self) -> Vec<Resource> {
-        let entries = Ledger::of(&self.ctx.dirs.state).live().unwrap().into_iter();
+        let entries = Ledger::in_dir(&self.ctx.dirs.state)
+            .live()
+            .unwrap()
+            .into_iter();
         entries.map(|entry| entry.resource).collect()
     }
 
