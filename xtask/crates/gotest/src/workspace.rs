@@ -136,7 +136,7 @@ impl Workspace {
         if dirs.next().is_some() {
             workspace.unread.push(Unread {
                 path: "go.work".to_owned(),
-                why: format!("only its first {MOST_MODULES} modules were looked at"),
+                why: format!("only the first {MOST_MODULES} modules were read"),
             });
         }
         for (index, module) in modules.iter().enumerate() {
@@ -294,7 +294,7 @@ fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Work
         if met > MOST_FOLDERS {
             unread.push(Unread {
                 path: module.dir.clone(),
-                why: format!("only its first {MOST_FOLDERS} folders were looked into"),
+                why: format!("only the first {MOST_FOLDERS} folders were read"),
             });
             return;
         }

@@ -251,7 +251,7 @@ fn check_names(rule: &Pending) -> Result<()> {
     {
         return Err(Error::unsupported(
             place,
-            "the pattern `%`, which fits everything",
+            "the pattern `%`, which matches everything",
         ));
     }
     Ok(())

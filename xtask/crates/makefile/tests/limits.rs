@@ -235,7 +235,7 @@ fn commands_to_ask_are_counted() {
     let said = refused(&format!("{text}all:\n"));
     assert_eq!(
         said,
-        "Makefile:4097: evaluation asks for the output of more than 4096 commands, in the variable `X4096`"
+        "Makefile:4097: evaluation runs more than 4096 commands of `$(shell)`, in the variable `X4096`"
     );
     let list: String = (0..5000).fold(String::new(), |list, n| format!("{list} {n}"));
     let said = refused(&format!(

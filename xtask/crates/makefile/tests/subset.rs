@@ -102,11 +102,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "%:\n\techo\n",
-        "Makefile:1: the pattern `%`, which fits everything is not supported",
+        "Makefile:1: the pattern `%`, which matches everything is not supported",
     ),
     (
         "all: x\nx:\n\techo $*\n",
-        "Makefile:3: `$*` in the recipe of a target that is no pattern is not supported",
+        "Makefile:3: `$*` in the recipe of a target that is not a pattern is not supported",
     ),
     ("all\n", "Makefile:1: missing separator"),
     (

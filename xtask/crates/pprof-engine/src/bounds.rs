@@ -73,6 +73,8 @@ impl Budget {
     }
 }
 
+/// Checks the lengths of strings.
+///
 /// # Errors
 /// A string is too long for a name.
 pub(crate) fn check_texts(strings: &[Span]) -> Result<()> {

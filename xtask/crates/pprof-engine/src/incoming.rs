@@ -24,7 +24,7 @@ const HEAD: usize = 1 << 16;
 const AHEAD: usize = 4;
 /// More samples are not held as numbers, of which each has a few.
 const SAMPLES: usize = 1 << 22;
-/// Maximum number of values, and of sets of labels, per sample.
+/// Maximum number of sample types, and of sets of labels.
 const WIDTH: usize = 16;
 const SETS: usize = 1 << 18;
 
@@ -47,8 +47,8 @@ pub(crate) struct Incoming {
     known_sets: Stretches,
 }
 
-/// Inflated bytes, and the offset in them at which new data begins; none when inflating
-/// failed. The buffer is sent back once it is read.
+/// A buffer with inflated bytes from `HEAD` on, and their number; none if inflating
+/// failed. Used buffers are sent back.
 type Chunk = Option<(Vec<u8>, usize)>;
 
 /// The profile that inflates out of `from`, if it has labels and nothing

@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
             5 => self.skip(4),
             kind => Err(Error::at(
                 start,
-                format!("field {number} has wire type {kind}, which does not exist here"),
+                format!("field {number} has wire type {kind}, which is not valid"),
             )),
         }
     }

@@ -93,9 +93,9 @@ fn both_forms_count_the_same_goroutines() {
 fn what_is_wrong_has_its_line() {
     let error = |text: &str| pprof::decode(text.into()).unwrap_err().to_string();
     let broken = error("goroutine profile: total 2\n1 @ 0x1 0x2\n# fine\nhello\n");
-    assert_eq!(broken, "line 4: `hello` is no sample");
+    assert_eq!(broken, "line 4: `hello` is not a sample");
     let broken = error("heap profile: 1: 2 [3: 4] @ heap/1048576\n0: 5 [0: 0] @ 0x1\n");
-    assert_eq!(broken, "line 2: 5 bytes in no objects");
+    assert_eq!(broken, "line 2: 5 bytes in 0 objects");
     let broken = error("goroutine profile: total 2\n1 @ 0x1 0x99999999999999999\n");
     assert!(broken.starts_with("line 2:"), "{broken}");
 }

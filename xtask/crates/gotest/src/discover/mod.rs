@@ -70,11 +70,9 @@ pub fn discover(
 fn cut(file: &SourceFile<'_>) -> Option<Unread> {
     let why = match file.file.cut.get() {
         Cut::Nothing => return None,
-        Cut::Deep => "a part of it is nested too deeply, and was left out",
-        Cut::Work => {
-            "it takes too long to follow what its functions do; their needs may be missing"
-        }
-        Cut::Long => "it is too long, and its end was left out",
+        Cut::Deep => "a part is nested too deeply and was skipped",
+        Cut::Work => "the analysis of its functions takes too long; needs of tests may be missing",
+        Cut::Long => "it is too long; the end was skipped",
     };
     Some(Unread {
         path: file.path.clone(),

@@ -101,7 +101,7 @@ impl Package {
             if !self.is_full {
                 self.is_full = true;
                 let note = format!(
-                    "[no more than {} tests are told of one by one]\n",
+                    "[tests after the first {} are not listed]\n",
                     self.tests.len()
                 );
                 self.output.push(note.as_bytes());

@@ -215,12 +215,7 @@ fn tests_and_output_without_end_are_bounded() {
         framer.feed(lines.as_bytes(), &mut |event| package.apply(event));
     }
     assert!(package.tests.len() < 400_000);
-    assert!(
-        package
-            .output
-            .text()
-            .contains("tests are told of one by one")
-    );
+    assert!(package.output.text().contains("are not listed]"));
 
     let mut package = Package::new("p");
     let block = "x".repeat(1 << 20) + "\n";

@@ -96,13 +96,13 @@ impl Verdict {
             Self::NoTests => "no tests".to_owned(),
             Self::Failed => "tests failed".to_owned(),
             Self::Raced => "data races".to_owned(),
-            Self::BuildFailed => "cannot be built".to_owned(),
+            Self::BuildFailed => "build failed".to_owned(),
             Self::Panicked(what) => what.clone(),
             Self::TimedOut => "timed out".to_owned(),
             Self::Stopped => "stopped".to_owned(),
             Self::Killed(signal) => format!("killed by signal {signal}{}", named(*signal)),
-            Self::Exited(code) => format!("ended with exit code {code} in the middle"),
-            Self::Incomplete => "its output ends in the middle".to_owned(),
+            Self::Exited(code) => format!("exited with code {code} before the tests ended"),
+            Self::Incomplete => "the output is incomplete".to_owned(),
         }
     }
 }

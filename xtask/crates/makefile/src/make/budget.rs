@@ -108,7 +108,7 @@ impl Make<'_, '_> {
         }
         if self.session.budget.shells.len() > MAX_SHELLS {
             return Err(self.too_much(
-                format!("evaluation asks for the output of more than {MAX_SHELLS} commands"),
+                format!("evaluation runs more than {MAX_SHELLS} commands of `$(shell)`"),
                 place,
             ));
         }

@@ -152,7 +152,7 @@ impl Make<'_, '_> {
             if name == "*" && self.in_recipe() {
                 return Err(Error::unsupported(
                     place,
-                    "`$*` in the recipe of a target that is no pattern",
+                    "`$*` in the recipe of a target that is not a pattern",
                 ));
             }
             if BUILT_IN.contains(&name) {

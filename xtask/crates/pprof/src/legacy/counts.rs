@@ -76,7 +76,7 @@ impl Form {
             r"heap profile: *(\d+): *(\d+) *\[ *(\d+): *(\d+) *\] *@ *(heap[_a-z0-9]*)/?(\d*)";
         let pattern = Pattern::new(head)?;
         let Some(found) = pattern.0.captures(line) else {
-            return Err(wrong(1, "the head of a heap profile is not understood"));
+            return Err(wrong(1, "invalid head of a heap profile"));
         };
         let period: i64 = found[6].parse().unwrap_or(0);
         let differs = |now: usize, ever: usize| found[ever] != found[now] && &found[ever] != "0";
@@ -85,7 +85,12 @@ impl Form {
             "heap" => (period / 2, true),
             "heap_v2" | "heapz_v2" => (period, true),
             "heapprofile" => (1, false),
-            other => return Err(wrong(1, &format!("a heap profile of the kind `{other}`"))),
+            other => {
+                return Err(wrong(
+                    1,
+                    &format!("unknown kind of heap profile: `{other}`"),
+                ));
+            }
         };
         Ok(Self::Heap {
             period,
@@ -153,7 +158,10 @@ impl Form {
             }
             begun = true;
             let Some((numbers, addresses)) = pattern.read(line) else {
-                return Err(wrong(number, &format!("`{}` is no sample", excerpt(line))));
+                return Err(wrong(
+                    number,
+                    &format!("`{}` is not a sample", excerpt(line)),
+                ));
             };
             // Return addresses: one less is in the call.
             let stack: Vec<u64> = addresses
@@ -199,7 +207,7 @@ impl Form {
                 let pairs = [(all_objects, all_bytes), (objects, bytes)];
                 for (count, bytes) in &pairs[usize::from(!allocs)..] {
                     if *count == 0 && *bytes != 0 {
-                        return Err(wrong(line, &format!("{bytes} bytes in no objects")));
+                        return Err(wrong(line, &format!("{bytes} bytes in 0 objects")));
                     }
                     if *count != 0 {
                         size = bytes.wrapping_div(*count);
@@ -213,7 +221,7 @@ impl Form {
             (Self::Contention, &[cycles, count]) => {
                 to.sample(stack, rates.apply(cycles, count), Vec::new())
             }
-            _ => Err(wrong(line, "another number of values was expected")),
+            _ => Err(wrong(line, "unexpected number of values")),
         }
     }
 }

@@ -198,7 +198,7 @@ pub fn compare_text(
     if (of.scale - 1.0).abs() > f64::EPSILON {
         let _ = writeln!(
             out,
-            "The first is multiplied with {:.3}, to last as long.",
+            "The first side is scaled by {:.3} to the duration of the second.",
             of.scale
         );
     }
@@ -223,9 +223,7 @@ pub fn compare_text(
         let _ = writeln!(out, "… {} more: -n N", of.rows.len() - shown);
     }
     if of.rows.iter().take(shown).any(Compared::is_noise) {
-        out.push_str(
-            "~ lies within ±, twice the standard error of sampling: no change is proven.\n",
-        );
+        out.push_str("~ marks changes within ±, twice the standard error of sampling.\n");
     }
     Ok(Text {
         text: out,

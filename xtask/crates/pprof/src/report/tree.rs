@@ -158,7 +158,7 @@ fn sides(graph: &Graph) -> (Sides, Sides) {
     for side in into.iter_mut().chain(&mut out_of) {
         side.sort_by(|(left, l), (right, r)| {
             let names = (&graph.names[*left as usize], &graph.names[*right as usize]);
-            // As in pprof, absolute values decide, and values break ties.
+            // As in pprof: by absolute value, then by name.
             (r.weight.wrapping_abs().cmp(&l.weight.wrapping_abs()))
                 .then_with(|| names.0.cmp(names.1))
                 .then_with(|| left.cmp(right))

@@ -29,7 +29,7 @@ pub enum DeathKind {
     Qemu,
     /// The launcher could not start, or ended with an error.
     Launcher,
-    /// The guest killed a process for want of memory.
+    /// The guest killed a process because it ran out of memory.
     GuestMemory,
     /// A kernel bug or lockup.
     KernelBug,
@@ -86,13 +86,13 @@ pub(super) fn by_launcher(words: &str, last_qemu_line: Option<&str>, offset: u64
         "process stopped" => return None, // as asked: destroy
         _ if words.ends_with("signal: killed") => (
             DeathKind::QemuKilled,
-            "QEMU was killed from outside: for want of memory on this machine? see `dmesg`",
+            "QEMU was killed from outside: check `dmesg` for the out-of-memory killer",
         ),
         _ if words.contains("error signal: ") => {
             (DeathKind::QemuKilled, "QEMU was killed from outside")
         }
         _ if words.starts_with("process exited") || words.starts_with("QEMU failed to start") => {
-            (DeathKind::Qemu, "QEMU's own message is the line above")
+            (DeathKind::Qemu, "the line above is QEMU's own message")
         }
         _ => (
             DeathKind::Launcher,

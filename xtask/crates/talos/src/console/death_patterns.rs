@@ -23,7 +23,8 @@ const fn pattern(
     }
 }
 
-const FILES: &str = "check that the file exists and that the path still holds: relative ones are relative to where `cluster up` ran";
+const FILES: &str =
+    "check that the file exists; relative paths start at the folder in which `cluster up` ran";
 const KVM: &str =
     "KVM cannot be used here: run nested virtualisation with SMM, or without /dev/kvm";
 const GIVE_MEMORY: &str = "give the nodes more memory with `--memory`";
@@ -76,13 +77,13 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Source::Talos,
         "panic=0 kernel flag found",
         DeathKind::MachinedPanic,
-        "panic=0 keeps the node as it is: reboot it with `cluster reboot` when you have looked",
+        "panic=0 keeps the node as it is: inspect it, then run `cluster reboot`",
     ),
     pattern(
         Source::Talos,
         "[initramfs] panic=0 kernel flag found",
         DeathKind::MachinedPanic,
-        "panic=0 keeps the node as it is: reboot it with `cluster reboot` when you have looked",
+        "panic=0 keeps the node as it is: inspect it, then run `cluster reboot`",
     ),
     pattern(
         Source::Plain,
@@ -156,7 +157,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Source::Qemu,
         "annot allocate memory",
         DeathKind::HostMemory,
-        "this machine has not the memory for the nodes: fewer nodes, or a smaller `--memory`",
+        "this machine has too little memory for the nodes: use fewer nodes or a smaller `--memory`",
     ),
     pattern(
         Source::Qemu,
@@ -174,14 +175,14 @@ pub(super) const PATTERNS: &[Pattern] = &[
         Source::Qemu,
         "could not configure",
         DeathKind::Network,
-        "the node's tap is missing: see what the CNI plugin said",
+        "the node's tap is missing: check the output of the CNI plugin",
     ),
     pattern(Source::Qemu, "ould not open", DeathKind::MissingFile, FILES),
     pattern(
         Source::Plain,
         "error provisioning CNI network",
         DeathKind::Network,
-        "a CNI plugin failed: check the plugins in `--cni-bin-path`; its rules may stay behind",
+        "a CNI plugin failed: check the plugins in `--cni-bin-path`; its rules may be left over",
     ),
     pattern(
         Source::Plain,

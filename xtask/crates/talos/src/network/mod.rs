@@ -21,7 +21,7 @@ pub enum CidrError {
     #[error("`{text}` is not a CIDR such as 172.20.0.0/24")]
     Malformed { text: String },
     #[error(
-        "`{text}` is an IPv6 network: Talos wants an IPv4 one and derives the IPv6 network itself"
+        "`{text}` is an IPv6 network: use an IPv4 network, talosctl derives the IPv6 network from it"
     )]
     Ipv6 { text: String },
     #[error(
@@ -42,7 +42,7 @@ pub enum CidrError {
         /// Longest prefix that would do.
         prefix: u8,
     },
-    #[error("CIDR {cidr} is wider than a /{WIDEST}: no host holds so many nodes")]
+    #[error("CIDR {cidr} is wider than a /{WIDEST}: no host can run that many nodes")]
     TooWide { cidr: Cidr },
     #[error(
         "in CIDR {cidr} the virtual address {address} is also a node's: use fewer than 49 nodes"

@@ -17,7 +17,7 @@ pub use launch::LaunchConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Empty: its writer was stopped between creating and filling it.
-    #[error("{file} is empty: its writer was stopped half-way")]
+    #[error("{file} is empty: it was not completely written")]
     Empty { file: &'static str },
     /// YAML or JSON that is invalid or misses a field; usually cut off.
     #[error("{file} cannot be read at line {line}, column {column}: {reason}")]
