@@ -461,7 +461,7 @@ fn secrets_are_neither_shown_nor_recorded() {
         <http://user:proxy-password@proxy:3128><learnt-value>of-the-makefile";
     let (code, said) = ours(&["--no-preflight"]);
     assert_eq!(code, Some(0), "{said}");
-    // The recipe itself prints one; nobody else does.
+    // Only the recipe itself prints one.
     assert_eq!(said.matches("of-the-command-line").count(), 1, "{said}");
     clean(&said.replace("of-the-command-line", ""), "a run");
     assert_eq!(std::fs::read_to_string(dir.join("out")).unwrap(), expected);

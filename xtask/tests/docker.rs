@@ -191,8 +191,8 @@ fn failures_say_what_failed(lab: &Lab) {
     let told = lab.fails(4, &full);
     assert!(told.contains("127.0.0.1:5006"), "{told}");
     assert_eq!(images(lab), [], "nothing half recorded");
-    let nobody = ["build", "imager", "--registry", "127.0.0.1:5999", "--push"];
-    assert!(lab.fails(4, &nobody).contains("refused"));
+    let closed = ["build", "imager", "--registry", "127.0.0.1:5999", "--push"];
+    assert!(lab.fails(4, &closed).contains("refused"));
     // A quote that the recipe's shell cannot take, and what make would take for
     // two commands.
     lab.fails(4, &["build", "initramfs", "NAME=a\"b"]);

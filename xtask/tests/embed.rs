@@ -126,7 +126,7 @@ fn git_shows_only_ours_and_cargo_reads_it() {
     let checkout = Checkout::fresh();
     let before = checkout.tree();
     let said = checkout.embed_well(&[]);
-    // Exactly one file is hidden, and the way to add it is told.
+    // Exactly one file is hidden, and the output says how to add it.
     let force = said.lines().find(|line| line.contains("--force")).unwrap();
     assert!(force.contains("add --force Cargo.lock "), "{said}");
     checkout.git(&ADD);

@@ -243,7 +243,7 @@ fn a_test_that_does_not_listen_is_killed() {
             run(Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]));
         }
         assert!(within(SOON, || child.try_wait().unwrap().is_some()));
-        // Whoever holds the other end is gone: it closes.
+        // The other end's holder is gone: it closes.
         let mut rest = String::new();
         out.read_to_string(&mut rest).unwrap();
         let tidied = || !std::fs::exists(&scratch).unwrap();
@@ -293,7 +293,7 @@ fn a_deadline_dumps_goroutines_and_kills() {
     );
 }
 
-/// Arguments: our binary, then ours of it. Ends by becoming the user, to whom
+/// Arguments: our binary, then ours of it. Ends by becoming the user, for whom
 /// sudo grants the helper alone. The user, sudo's rules and all else are in a
 /// mount namespace of the test's.
 const AS_USER: &str = r#"

@@ -58,7 +58,7 @@ impl Checkout {
     }
 }
 
-/// All that is said, after ending with `code`.
+/// The whole output, after ending with `code`.
 fn said(lab: &Lab, code: i32, words: &[&str]) -> String {
     let output = lab.xtask(&[&["--lab"], words].concat());
     let said = [output.stdout, output.stderr].map(|out| String::from_utf8_lossy(&out).into_owned());
@@ -101,7 +101,7 @@ fn suites_against_a_cluster() {
     ends_are_told_apart(&lab, &checkout);
     a_cluster_of_its_own_comes_and_goes(&lab, &checkout);
 
-    // A cluster that went is no failure of a test.
+    // A cluster that was lost is not a failure of a test.
     let report = checkout.path("crash.json");
     let words = ["api.CrashSuite", "--report", report.to_str().unwrap()];
     let dead = said(&lab, 5, &checkout.words(&words));
@@ -229,10 +229,10 @@ fn what_is_built_is_of_the_sources(lab: &Lab, checkout: &Checkout) {
     let text = std::fs::read(&source).unwrap();
     std::fs::write(&source, text).unwrap();
     lab.ok(&checkout.words(&["api.VersionSuite"]));
-    assert!(changed(&binary) > changed(&source), "built anew");
+    assert!(changed(&binary) > changed(&source), "built again");
 }
 
-/// Beside the one that is worked with, which stays.
+/// Beside the user's cluster, which stays.
 fn a_cluster_of_its_own_comes_and_goes(lab: &Lab, checkout: &Checkout) {
     // What it boots is the checkout's.
     lab.sh(&format!(

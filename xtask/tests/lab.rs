@@ -51,7 +51,7 @@ fn fails(lab: &Lab, code: i32, words: &[&str]) -> String {
 }
 
 /// What this lab could leave on the host: processes that name its folder, its
-/// mounts and loop devices, and all links and rules, which nobody else changes
+/// mounts and loop devices, and all links and rules, which no other process changes
 /// while lab tests run.
 fn left(dir: &str) -> Vec<String> {
     let commands = [
@@ -159,7 +159,7 @@ fn up_shell_down_and_nothing_is_left() {
             .contains("/path/qemu-system-x86_64")
     );
     assert!(lab.sh("talosctl version --client").contains("v1.12.0"));
-    // And it reaps, whoever started what ends.
+    // And it reaps every process that ends.
     lab.sh("setsid sh -c 'sleep 0.05 & exit'; sleep 0.2; ! ps -eo stat= | grep -q Z");
 
     ok(&lab, &["lab", "up"]);

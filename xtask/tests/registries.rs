@@ -261,7 +261,7 @@ fn proxies_tell_what_a_node_would_meet(lab: &Lab) {
     sh(lab, "docker start upstream");
     let reason = "n=0; until curl -fsS -o /dev/null http://127.0.0.1:5003/v2/; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.2; done";
     sh(lab, reason);
-    // It goes on naming what it has lost, until it is started anew.
+    // It goes on naming what it has lost, until it is started again.
     assert_eq!(
         verdict(&checks(lab, 1, &[image]), "docker.io")["verdict"],
         "expired"
@@ -362,7 +362,7 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let asked = verdict(&checks(lab, 0, &["docker.io/u/probe:v1"]), "docker.io").clone();
     assert_eq!(asked["endpoint"], "http://172.20.0.1:5000");
 
-    // Without the relay nodes have no registry; `up` mends it.
+    // Without the relay nodes have no registry; `up` repairs it.
     let pid = seen["relay"]["pid"].as_u64().unwrap();
     sh(lab, &format!("kill -9 {pid}"));
     assert_eq!(status()["relay"]["state"], "down");

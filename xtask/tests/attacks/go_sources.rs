@@ -1,5 +1,5 @@
 //! Go sources, go.mod and go.work: what they cost, and what stands in their
-//! place. One file of somebody else's must not end the commands about others.
+//! place. One hostile file must not stop the commands about other files.
 
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
 //! The attack suite: hostile input against every command that runs as root,
 //! deletes, or reads what others wrote. Each case names its kind and is tried as
-//! root and as a user to whom sudo grants the root helper alone.
+//! root and as a user whose sudo rule allows the root helper only.
 //!
 //! All of it runs in namespaces of its own (`room.rs`), so that an attack that
 //! succeeds changes nothing outside. Around each case the stage (`stage.rs`)

@@ -114,7 +114,7 @@ impl Drop for Registry {
 fn speak(stream: &mut TcpStream, answer: &dyn Fn(&Asked<'_>) -> Said, log: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
-    // Some only look whether somebody listens.
+    // Some clients only check whether the port is open.
     if !reader.read_line(&mut first).is_ok_and(|read| read > 0) {
         return;
     }
@@ -195,7 +195,7 @@ fn usual(honest: bool) -> impl Fn(&Asked<'_>) -> Said + Send + Sync {
     }
 }
 
-/// A docker that writes down what it is told, and answers from files.
+/// A docker that records its arguments and answers from files.
 fn docker(stage: &Stage) {
     let home = &stage.home;
     let script = format!(
@@ -256,7 +256,7 @@ fn told(stage: &Stage) -> String {
     std::fs::read_to_string(stage.home.join("docker.log")).unwrap()
 }
 
-/// Nothing was stopped, collected or deleted, and nothing is said to be.
+/// Nothing was stopped, collected or deleted, and nothing is reported as such.
 #[track_caller]
 fn nothing_happened(stage: &Stage, registry: &Registry, outcome: &Outcome) {
     let told = told(stage);
@@ -520,7 +520,7 @@ fn a_redirect_elsewhere(stage: &Stage) {
     let outcome = run(stage, &["registry", "prune"]);
     outcome.with(3).says("307");
     nothing_happened(stage, &registry, &outcome);
-    assert!(elsewhere.accept().is_err(), "somebody went there");
+    assert!(elsewhere.accept().is_err(), "a request went there");
 }
 
 fn pages_without_end(stage: &Stage) {

@@ -14,7 +14,7 @@ use crate::Case;
 use crate::room::{BINARY, BYSTANDER, ROOT_TEST, UID};
 use crate::stage::{Identity, Outcome, Stage};
 
-/// Whoever waits for something gives up then, and says so.
+/// Time after which a wait fails with a message.
 const SOON: Duration = Duration::from_secs(30);
 
 const PLACE: &str = "ownership by time and place";
@@ -259,7 +259,7 @@ fn a_package_folder_of_others(stage: &Stage) {
         let (outcome, answers) = ask(stage, &request);
         outcome.with(0);
         assert!(answers.contains(r#""ended":{"code":0"#), "{answers}");
-        // Root made it, and nobody who asks gets something there.
+        // Root created it, so no user gets a file there.
         assert_eq!(owner(folder.join("testdata/written/deep/file")), 0);
     }
 }
@@ -313,7 +313,7 @@ fn profiles_in_place_of_files_of_others(stage: &Stage) {
     }
 }
 
-/// Without the caller's side nobody writes them to their places.
+/// Without the caller's side they are not written to their places.
 fn profiles_asked_of_the_helper_itself(stage: &Stage) {
     let binary = place(stage);
     stage.freeze("/etc/shadow");
@@ -417,7 +417,7 @@ fn root_as_the_owner_in_a_request(stage: &Stage) {
     let line = serde_json::to_vec(&request).unwrap();
     let mut command = helper(stage, "root-exec");
     if stage.identity == Identity::Root {
-        // As from a sudo of somebody else's.
+        // As from another user's sudo.
         for name in ["SUDO_UID", "SUDO_GID"] {
             command.env(name, UID.to_string());
         }
@@ -449,7 +449,7 @@ fn owners_that_are_not_users(stage: &Stage) {
                 outcome.with(3);
                 assert!(answers.contains("do not name a user"), "{answers}");
             }
-            // Sudo sets them anew.
+            // Sudo sets them again.
             Identity::User => drop(outcome.with(0)),
         }
     }

@@ -12,7 +12,7 @@ use crate::stage::{Identity, Outcome, Stage};
 const STATE: &str = ".local/state/talos-xtask";
 
 /// Every thing that a reader may meet in place of a file, one after the other,
-/// and what is said of it.
+/// and the expected message.
 fn in_place_of(stage: &Stage, file: &str, look: impl Fn(&str)) {
     let clear = |path: &Utf8Path| {
         if path.symlink_metadata().is_ok_and(|it| it.is_dir()) {
@@ -92,7 +92,7 @@ fn home_of_a_user(stage: &Stage) {
     give(&stage.home);
 }
 
-/// A file that only root may write, and nobody may change here.
+/// A file that only root may write, and no test may change here.
 fn treasure(stage: &Stage) -> Utf8PathBuf {
     let path = stage.others.join("root/secret");
     if stage.identity == Identity::User {
@@ -390,7 +390,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "a_git_whose_child_keeps_the_pipe",
-        kind: "waiting for whoever holds a pipe",
+        kind: "waiting for the holder of a pipe",
         attack: |stage| {
             talos(stage);
             std::fs::remove_file(stage.home.join("talos/pkg/machinery/gendata/data/tag")).unwrap();

@@ -66,7 +66,7 @@ fn destroyed(stage: &Stage) -> Outcome {
     said
 }
 
-/// Nothing of this is removed, and the reason is said.
+/// Nothing of this is removed, and the reason is printed.
 fn refused(stage: &Stage, why: &str) {
     stage.freeze(&stage.home);
     stage.attack(&DESTROY).with(3).says(why);
@@ -550,7 +550,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "a_cluster_of_another_user",
-        kind: "somebody else's",
+        kind: "another user's",
         attack: |stage| {
             let folder = stage.dir(".talos/clusters/lab");
             stage.write(".talos/clusters/lab/thesis", "text");

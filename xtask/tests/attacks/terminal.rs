@@ -327,9 +327,9 @@ fn names_of_nodes(stage: &Stage) {
         cluster(stage, &node);
         for words in [
             &["cluster", "status", "--name", "lab"][..],
-            &["cluster", "logs", "--name", "lab", "nobody"],
+            &["cluster", "logs", "--name", "lab", "no-such-node"],
             &["cluster", "reboot", "--name", "lab", "--all"],
-            &["cluster", "reboot", "--name", "lab", "nobody"],
+            &["cluster", "reboot", "--name", "lab", "no-such-node"],
             &["cluster", "destroy", "--name", "lab", "--dry-run"],
             &["cluster", "destroy", "--name", "lab", "--format", "sh"],
             &["pprof", "machined", "heap", "--name", "lab"],
@@ -442,7 +442,7 @@ fn reports_of_other_machines(stage: &Stage) {
     spelled(&said);
     let said = stage.attack(&["test", "report", "--merge", "legs", "--json"]);
     said.ended().is_plain();
-    // What is no report is named with its cause.
+    // A file that is not a report is named with the cause.
     stage.write(&format!("odd/{}.json", component(EVIL)), "\x1b[2J");
     spelled(&shown(stage, &["test", "report", "--merge", "odd"]));
 }

@@ -83,7 +83,7 @@ fn only_the_roots_help_lists_the_options_of_every_command() {
             said.ends_with("\nOptions of every command: `cargo xtask help`\n"),
             "{said}"
         );
-        // Hidden, and read all the same.
+        // Hidden, but accepted.
         let said = run(xtask().args(words).args(["--dry-run", "--quiet", "--help"]));
         assert_eq!(said.code, Some(0), "{}", said.stderr);
     }

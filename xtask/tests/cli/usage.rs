@@ -1,4 +1,4 @@
-//! What cannot be meant is exit code 2, with the likeliest correction.
+//! Usage errors end with exit code 2 and the likeliest correction.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests make their own small worlds"

@@ -288,7 +288,7 @@ const FABRIC: &str = "for uplink in 0 1; do \
 
 /// T2, T4, T5 and the like: what a host reboot or a crash leaves.
 #[test]
-fn ruins_are_finished_and_strangers_live_on() {
+fn remains_are_removed_and_unrelated_processes_stay() {
     let Some(lab) = Lab::own("ruins_are_finished") else {
         return;
     };
@@ -301,15 +301,15 @@ fn ruins_are_finished_and_strangers_live_on() {
             "--",
             "sh",
             "-c",
-            "echo $$ > ~/stranger; exec sleep 600",
+            "echo $$ > ~/unrelated; exec sleep 600",
         ])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    lab.sh("for i in $(seq 200); do test -s ~/stranger && break; sleep 0.02; done");
+    lab.sh("for i in $(seq 200); do test -s ~/unrelated && break; sleep 0.02; done");
 
-    // A folder without state.yaml, its pid files naming a stranger.
-    lab.sh(&format!("mkdir -p {folder}; cp ~/stranger {folder}/talos-default-worker-1.pid; cp ~/stranger {folder}/dhcpd.pid"));
+    // A folder without state.yaml, its pid files naming an unrelated process.
+    lab.sh(&format!("mkdir -p {folder}; cp ~/unrelated {folder}/talos-default-worker-1.pid; cp ~/unrelated {folder}/dhcpd.pid"));
     assert_eq!(state(&lab), "partial");
     assert!(lab.fails(3, &["cluster", "up"]).contains("cluster destroy"));
     lab.ok(&["cluster", "destroy", "--yes"]);
@@ -325,10 +325,10 @@ fn ruins_are_finished_and_strangers_live_on() {
     assert_eq!(lab.sh(INVENTORY), before);
 
     // Launchers killed: their QEMUs, namespaces and rules live on (T18). And
-    // one pid file names the stranger, as after a reboot of the host (T2).
+    // one pid file names the unrelated process, as after a reboot of the host (T2).
     lab.ok(&["cluster", "up", "--no-wait"]);
     lab.sh(&format!(
-        "pkill -9 -f [q]emu-launch; cp ~/stranger {folder}/talos-default-worker-1.pid"
+        "pkill -9 -f [q]emu-launch; cp ~/unrelated {folder}/talos-default-worker-1.pid"
     ));
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
@@ -337,7 +337,7 @@ fn ruins_are_finished_and_strangers_live_on() {
     lab.ok(&["cluster", "up", "--no-wait", "--workers", "0"]);
     lab.sh(&format!(
         "pkill -9 talosctl; pkill -9 -f [q]emu-system; sleep 0.2; for n in $(ls /run/netns); do ip netns delete $n; done; \
-         ip link delete $(ip -brief link | grep -o ^talos[0-9a-f]*); cp ~/stranger {folder}/lb.pid"
+         ip link delete $(ip -brief link | grep -o ^talos[0-9a-f]*); cp ~/unrelated {folder}/lb.pid"
     ));
     assert_eq!(state(&lab), "stale");
     lab.ok(&["cluster", "destroy", "--yes"]);
@@ -348,11 +348,11 @@ fn ruins_are_finished_and_strangers_live_on() {
     lab.sh(FABRIC);
     let plan = lab.ok(&["cluster", "destroy", "--dry-run"]);
     lab.ok(&["cluster", "destroy", "--yes"]);
-    // Somebody else's may be named alike.
+    // Another user's may have the same name.
     lab.sh("ip link delete bgp0123456789a type bridge");
     assert_eq!(lab.sh(INVENTORY), before, "{plan}");
 
-    lab.sh("kill -0 $(cat ~/stranger)");
+    lab.sh("kill -0 $(cat ~/unrelated)");
     stranger.kill().unwrap();
     let _ = stranger.wait();
 }

@@ -20,7 +20,7 @@ pub(crate) fn come_from_all_nodes(lab: &Lab) {
             .as_array()
             .unwrap()
             .iter()
-            // Nobody asks apid anything now: it may have spent no time at all.
+            // apid has no requests now: it may have spent no time at all.
             .filter(|node| words.contains(&"cpu") || node["total"].as_i64() > Some(0))
             .filter_map(|node| node["name"].as_str())
             .collect();

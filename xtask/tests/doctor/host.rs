@@ -15,7 +15,7 @@ const QEMU: &str = "case $1 in --version) echo 'QEMU emulator version 9.0.0';; \
 const TALOSCTL: &str = "echo 'Talos v1.12.0'";
 const NO_ENGINE: &str = "echo '{\"Client\":{\"Version\":\"28.2.2\"},\"Server\":null}'; \
     echo 'Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?' >&2; exit 1";
-/// Asks for nothing, and makes nobody root.
+/// Asks for nothing and grants nothing.
 const SUDO: &str = "while [ \"$1\" = -n ] || [ \"$1\" = -- ]; do shift; done; exec \"$@\"";
 
 /// A host that has all that a cluster needs, in the shape of small programs.
@@ -103,7 +103,7 @@ impl Host {
         command
     }
 
-    /// Small, on a network of nobody's, with the firmware found anywhere.
+    /// Small, on an unused network, with the firmware found anywhere.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let firmware = self.path("firmware");
         [
@@ -118,7 +118,7 @@ impl Host {
         .chain([
             format!("--extra-uefi-search-paths={}", firmware.display()),
             "--disk=1".to_owned(),
-            // Nobody's either, so that a host with Kubernetes passes.
+            // Unused too, so that a host with Kubernetes passes.
             "--control-plane-port=1".to_owned(),
             "--nameservers=127.0.0.1".to_owned(),
         ])

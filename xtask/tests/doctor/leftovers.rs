@@ -23,7 +23,7 @@ fn half_made_and_stale_clusters_are_in_the_way() {
         env!("CARGO_MANIFEST_DIR"),
         "/../testdata/state/1.12.0/state.yaml"
     );
-    // On a network of nobody's: other clusters may be up on this host.
+    // On an unused network: other clusters may be up on this host.
     let state = fs::read_to_string(recorded).unwrap();
     let state = state.replace("172.20.0.", "10.213.77.");
     host.write("home/.talos/clusters/talos-default/state.yaml", &state);
@@ -104,9 +104,9 @@ fn fix_forgets_what_is_gone_and_a_dry_run_does_not() {
     let arguments = host.arguments();
     let mut words = vec!["--fix", "--json"];
     words.extend(arguments.iter().map(String::as_str));
-    let mended = host.command(&words).output().unwrap();
-    assert_eq!(mended.status.code(), Some(0), "{mended:?}");
-    is(&parse(&mended), "ledger", "ok");
+    let fixed = host.command(&words).output().unwrap();
+    assert_eq!(fixed.status.code(), Some(0), "{fixed:?}");
+    is(&parse(&fixed), "ledger", "ok");
     assert!(
         fs::read_to_string(host.path(ledger))
             .unwrap()

@@ -253,7 +253,7 @@ fn a_taken_port_is_told_with_who_has_it() {
     let socket = std::net::TcpListener::bind("127.0.0.1:8003");
     let (_, report) = host.json(|_| ());
     is(&report, "port-8003", "warn");
-    // Where somebody else had it before, this test has not.
+    // Another process may have it before this test does.
     if socket.is_ok() {
         let found = find(&report, "port-8003").unwrap()["what"]
             .as_str()

@@ -56,7 +56,7 @@ pub(crate) fn cluster(home: &Home, words: &[&str]) -> Command {
 }
 
 /// The same as a user who is not root: plans differ by who makes them. Root
-/// becomes nobody for it.
+/// becomes user nobody for it.
 pub(crate) fn cluster_as_user(home: &Home, words: &[&str]) -> Command {
     if !crate::common::is_root() {
         return cluster(home, words);
@@ -93,7 +93,7 @@ pub(crate) const UP: [&str; 7] = [
 ];
 
 /// As a `create` leaves it that was killed: no `state.yaml`, a pid file of
-/// somebody else.
+/// another user.
 pub(crate) fn half_made() -> Home {
     let home = checkout("v1.12.1");
     let folder = ".talos/clusters/talos-default";

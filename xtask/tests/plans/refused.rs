@@ -1,4 +1,4 @@
-//! What bad input to `cluster` does: it is told, with a hint and the documented
+//! What bad input to `cluster` does: an error, with a hint and the documented
 //! exit code, and nothing is changed.
 
 use serde_json::Value;
@@ -111,7 +111,7 @@ fn half_a_cluster_is_told_from_a_whole_one_and_from_none() {
     assert_eq!(status["nodes"][0]["state"], "down");
     let said = run(&mut cluster(&home, &["list"]));
     assert!(said.stdout.contains("partial"), "{}", said.stdout);
-    // What is written by halves is no state either.
+    // A half-written file is not a state either.
     let yaml = home.write(
         ".talos/clusters/talos-default/state.yaml",
         "provisionername: qemu\nbridgename: ta",

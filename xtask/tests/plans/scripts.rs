@@ -42,7 +42,7 @@ enum Move {
     },
 }
 
-/// Prints what it was given to a file and ends as it is told.
+/// Prints what it was given to a file and ends with the given code.
 const WITNESS: &str = r#"out=$1 root=$2 code=$3; shift 3
 { printf '%s|' "${PWD#"$root"}" "$VALUE" "$@"; cat; } >>"$out"; exit "$code""#;
 
@@ -269,7 +269,7 @@ fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
         let (mut child, process) = bystander(on_term);
         let began = Instant::now();
         assert!(run_script(&stop(process.clone(), grace)));
-        // Not reaped by us until now: a zombie is no reason to wait.
+        // Not reaped by us until now: a zombie is not waited for.
         assert!(
             began.elapsed() < Duration::from_secs(4),
             "{:?}",

@@ -90,7 +90,7 @@ fn a_mistyped_word_is_told_what_was_meant() {
     assert!(service.contains("did you mean `machined`?"), "{service}");
 }
 
-/// The same command with so many KiB of address space.
+/// The same command with a limit of address space, in KiB.
 fn limited(home: &Home, real: &Command, limit: u32) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {limit}; exec \"$@\""), "sh"]);

@@ -21,7 +21,7 @@ pub(crate) fn profile(name: &str) -> Profile {
     pprof::decode(std::fs::read(corpus(name)).unwrap()).unwrap()
 }
 
-/// So many times the profile, of the moment `seconds`.
+/// The profile repeated, of the moment `seconds`.
 pub(crate) fn grown(name: &str, times: f64, seconds: i64) -> Vec<u8> {
     let mut source = Source::new(profile(name));
     source.factor = times;

@@ -288,7 +288,7 @@ fn names_do_not_leave_the_script() {
 }
 
 /// A stack of a hundred thousand calls is drawn from its root, and from where
-/// somebody looks.
+/// the page is shown.
 #[test]
 fn a_stack_without_end_is_drawn_as_far_as_there_is_room() {
     let test = "a_stack_without_end_is_drawn_as_far_as_there_is_room";

@@ -154,7 +154,7 @@ fn a_state_folder_of_somebody_else_is_an_error_too() {
     };
     chmod(0o000);
     let said = if is_root() {
-        // Permissions stop everybody but root: be nobody.
+        // Permissions do not stop root: become user nobody.
         std::fs::set_permissions(
             &home.root,
             std::os::unix::fs::PermissionsExt::from_mode(0o755),

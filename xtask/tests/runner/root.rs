@@ -40,10 +40,10 @@ exec setpriv --reuid 64123 --regid 64123 --clear-groups \
 
 const MAY: &str = "xtasktest ALL=(ALL:ALL) NOPASSWD: ALL";
 
-/// A run by the user, to whom sudo grants what `sudoers` says. None where this
+/// A run by the user, with the sudo rules `sudoers`. None where this
 /// cannot be tried.
 fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harness> {
-    let lacks = ["sudo", "setpriv", "unshare"]
+    let missing = ["sudo", "setpriv", "unshare"]
         .into_iter()
         .find(|name| foundation::ctx::host::Host::which(name).is_none());
     let can_mount = || {
@@ -52,7 +52,7 @@ fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harnes
             .output()
             .is_ok_and(|output| output.status.success())
     };
-    let reason = match lacks {
+    let reason = match missing {
         _ if !is_root() => Some("root is needed to make up a user".to_owned()),
         Some(name) => Some(format!("no `{name}`")),
         None if !can_mount() => Some("no mount namespace".to_owned()),
@@ -113,7 +113,7 @@ fn a_step_as_root_has_the_listed_environment_and_nothing_else() {
     }
 }
 
-/// Their exit code is their own, what they print is marked for whoever reads it,
+/// Their exit code is their own, what they print is marked for the reader,
 /// and at their deadline they print their goroutines: the helper's to see to.
 #[test]
 fn tests_as_root_end_as_they_do_for_a_user() {

@@ -99,7 +99,7 @@ fn ends_are_told_apart() {
         "passed"
     );
     assert_eq!(state(package(&report, "garbled"), "TestNobody"), "absent");
-    // Whatever is said about sudo, nothing of a test's is done to the host.
+    // With every choice of sudo, tests do nothing to the host.
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.lines().any(|line| line.starts_with("tmpfs /mnt ")));
     // Once, whole, and not again in the summary.
@@ -185,7 +185,7 @@ fn what_failed_is_run_again_from_the_same_binary() {
     let after = std::fs::metadata(binary("bad.test")).unwrap();
     assert_eq!(before.ino(), after.ino(), "it was linked again");
 
-    // Mended: it is gone from the list, the other stays.
+    // Fixed: it is gone from the list, the other stays.
     let path = workspace.dir.join("bad/bad_test.go");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("t.Error(\"it is not fine\")", "")).unwrap();

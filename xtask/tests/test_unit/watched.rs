@@ -1,4 +1,4 @@
-//! A run that somebody watches: at a terminal, and with an interrupt.
+//! A run that a user watches: at a terminal, and with an interrupt.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};

@@ -76,10 +76,10 @@ impl World {
 
 /// In a network of its own, where the ports of the guide's registry are free.
 fn apart(test: &str, body: fn(&Apart)) {
-    let lacks = ["unshare", "ip", "curl", "sha256sum", "go"]
+    let missing = ["unshare", "ip", "curl", "sha256sum", "go"]
         .into_iter()
         .find(|name| Host::which(name).is_none());
-    let reason = match lacks {
+    let reason = match missing {
         _ if !is_root() => "root is needed for a network of its own".to_owned(),
         Some(name) => format!("no `{name}`"),
         None => {
@@ -131,7 +131,7 @@ fn releases_are_fetched_checked_and_gone_on_with() {
         assert!(world.has(whole) && !world.has(part));
         assert!(releases.asked("v1.10.0/vmlinuz-amd64").is_empty());
 
-        // A part of something else is fetched anew.
+        // A part of another file is fetched again.
         std::fs::remove_file(world.dir.join("_out").join(whole)).unwrap();
         world.part("v1.10.0");
         world
@@ -367,7 +367,7 @@ fn clusters_of_others_survive_the_tear_down() {
         let typo = world.upgrade(&["provision.UpgradSuite.x-TR1"]);
         assert_eq!(typo.code, Some(2), "{}", typo.stderr);
 
-        // A network that somebody has.
+        // A network in use.
         apart.bridge("172.22.0.1/24");
         let taken = world.upgrade(&["--track", "1"]);
         assert_eq!(taken.code, Some(3), "{}", taken.stderr);
@@ -377,7 +377,7 @@ fn clusters_of_others_survive_the_tear_down() {
             taken.stderr
         );
 
-        // A registry that went is no failure of a test.
+        // A registry that was lost is not a failure of a test.
         registry.dies_after_probe();
         let lost = world.upgrade(&["provision.UpgradeSuite.broken-TR2"]);
         assert_eq!(lost.code, Some(5), "{}{}", lost.stdout, lost.stderr);

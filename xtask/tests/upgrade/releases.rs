@@ -55,7 +55,7 @@ impl Apart {
                 let mut stream = stream.unwrap();
                 let mut line = String::new();
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
-                // Some only look whether somebody listens.
+                // Some clients only check whether the port is open.
                 if reader.read_line(&mut line).is_ok_and(|read| read > 0) {
                     *left -= 1;
                     answer(&mut stream, "200 OK", "", b"{}");
@@ -107,7 +107,7 @@ struct State {
     /// After how many bytes the next answers break off.
     breaks: BTreeMap<String, Vec<usize>>,
     spoiled: Vec<String>,
-    /// Where else a file is said to be.
+    /// Another place that names the file.
     redirects: BTreeMap<String, String>,
 }
 

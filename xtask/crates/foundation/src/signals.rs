@@ -167,7 +167,7 @@ impl Caught {
             .map(Self)
     }
 
-    /// The next signal; pending forever when all are ignored.
+    /// The next signal; pending without end when all are ignored.
     pub(crate) async fn next(&mut self) -> Signal {
         poll_fn(|context| {
             let mut signals = self.0.iter_mut();

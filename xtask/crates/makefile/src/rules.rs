@@ -67,7 +67,7 @@ impl Pending {
     /// Adds a line that began with a tab to the rule before it.
     ///
     /// # Errors
-    /// There is no rule, and the line is neither blank nor a comment.
+    /// Without a rule, for a line that is neither blank nor a comment.
     pub(crate) fn add_recipe_line(
         pending: Option<&mut Self>,
         text: &str,

@@ -37,7 +37,7 @@ fn lines(planned: &Planned) -> Vec<&str> {
         .collect()
 }
 
-/// A Makefile and what is said about it.
+/// A Makefile and the expected message.
 const REFUSED: &[(&str, &str)] = &[
     (
         "\ninclude other.mk\nall:\n",

@@ -112,7 +112,7 @@ fn collect(
         if incoming.inflated > limits.inflated || incoming.table.len() as u64 > most {
             return None;
         }
-        // Nobody may wait for it any more.
+        // No thread waits for it any more.
         let _ = spare.try_send(Some((buffer, 0)));
     }
     (tail.is_empty() && incoming.table.len() > 0).then_some(incoming)

@@ -166,7 +166,7 @@ pub(crate) fn signed(value: u64) -> i64 {
 /// Append a varint.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        #[allow(clippy::cast_possible_truncation)] // the low seven bits are meant
+        #[allow(clippy::cast_possible_truncation)] // only the low seven bits are used
         out.push(value as u8 | 0x80);
         value >>= 7;
     }

@@ -1,5 +1,5 @@
-//! A large profile with labels is summed while it inflates; what is said of
-//! it is what is said of the same one read in full.
+//! A large profile with labels is summed while it inflates; its
+//! reports equal those of the same profile read in full.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
@@ -73,7 +73,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What is said of a profile's samples and of all of it, and of one node.
+/// Reports on a profile's samples, on all of it, and on one node.
 fn said(bytes: Vec<u8>) -> Result<[String; 3], String> {
     let profile = pprof::decode(bytes).map_err(|error| error.to_string())?;
     let time = |_, _| String::new();
@@ -110,7 +110,7 @@ fn what_is_unusual_is_read_as_well() {
     let mut two_labels = usual.clone();
     let label = two_labels.sample[0].label[0];
     two_labels.sample[len - 1].label.push(label);
-    // A type after the samples: legal, and written by nobody.
+    // A type after the samples: legal, but no known program writes it.
     let mut late = usual.encode_to_vec();
     late.extend([0x0a, 0]);
     // Fields of one sample that do not stand together.

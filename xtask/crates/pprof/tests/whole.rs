@@ -137,7 +137,7 @@ fn a_difference_that_was_written_is_one_that_is_read() {
     assert_eq!(of(&now, &below), None);
 }
 
-/// The same program built anew: other addresses, lines and build id.
+/// The same program built again: other addresses, lines and build id.
 fn rebuilt(name: &str) -> Profile {
     let bytes = pprof::encode(&profile(name)).unwrap();
     let mut whole = message::Profile::decode(&bytes[..]).unwrap();

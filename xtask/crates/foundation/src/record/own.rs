@@ -383,8 +383,8 @@ fn give_to(new: &OwnedFd, uid: Uid, gid: Gid) -> Result<()> {
     Ok(rustix::fs::fchown(new, Some(uid), Some(gid))?)
 }
 
-/// Our own links, and those of root. What root follows nobody else may have
-/// made or put there.
+/// Links of the current user and of root. As root, no other user may have created
+/// the link or been able to replace it.
 fn may_follow(parent: &OwnedFd, name: &str) -> Result<bool> {
     let link = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let own = rustix::process::geteuid();

@@ -54,12 +54,12 @@ pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
     let mut out = lines.next().unwrap_or_default().to_owned();
     for line in lines {
         let has = line.len() - line.trim_start_matches(' ').len();
-        let lacks = if line.is_empty() {
+        let padding = if line.is_empty() {
             0
         } else {
             width.min(WIDEST_COLUMN).saturating_sub(has)
         };
-        let _ = write!(out, "\n{:lacks$}{line}", "");
+        let _ = write!(out, "\n{:padding$}{line}", "");
     }
     Cow::Owned(out)
 }

@@ -153,7 +153,7 @@ fn parsed(text: &(usize, String, String)) -> File<'_> {
 }
 
 /// Files to read: the chosen folders' tests, and for needs all that they may
-/// call. Generated messages call nothing that a host could lack.
+/// call. Generated messages call nothing that depends on the host.
 fn wanted(workspace: &Workspace, chosen: &[usize], deep: bool) -> Vec<(usize, String)> {
     let mut wanted = Vec::new();
     for (index, folder) in workspace.folders.iter().enumerate() {

@@ -72,7 +72,7 @@ pub fn gnu_make(
         .envs(environment)
         .output()
         .expect("GNU make is needed: apt-get install make");
-    // What make says of itself is no part of the work.
+    // Messages of make itself are not part of the work.
     let talk = |line: &&str| !line.starts_with("make[") && !line.starts_with("make:");
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().filter(talk).collect();

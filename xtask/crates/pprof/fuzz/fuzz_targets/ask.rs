@@ -1,4 +1,4 @@
-//! Whatever a stranger sends: decode it and ask everything. What comes out
+//! Any input: decode it and ask everything. What comes out
 //! is an error or an answer, never a panic and never more than the limits.
 #![no_main]
 

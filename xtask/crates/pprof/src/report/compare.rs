@@ -11,7 +11,7 @@ use super::{Text, top};
 
 /// Durations that differ by less are the same.
 const SAME: f64 = 0.01;
-/// So many standard errors are beyond chance, nineteen times in twenty.
+/// Standard errors beyond which a change is significant at the 5 % level.
 const ERRORS: f64 = 2.0;
 
 /// One function on both sides.

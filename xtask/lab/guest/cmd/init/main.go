@@ -26,7 +26,7 @@
 //
 // # Faults, by kernel argument
 //
-//	lab.fault=panic-early       init panics before anything else: failure lines, countdown, reboot, for ever
+//	lab.fault=panic-early       init panics before anything else: failure lines, countdown, reboot, without end
 //	lab.fault=kernel-panic      a real kernel panic when the boot sequence begins
 //	lab.fault=slow-boot=N       N seconds before the first phase of the boot sequence (the API is up meanwhile)
 //	lab.fault=hang-phase=NAME   the phase begins and never ends; a reboot through the API still works

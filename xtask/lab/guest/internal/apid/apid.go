@@ -90,7 +90,7 @@ func Run(ctx context.Context, stdin io.Reader) error {
 	go func() {
 		<-ctx.Done()
 
-		// Idle connections would hold a graceful stop for ever, and calls that follow logs have no end.
+		// Idle connections would delay a graceful stop without a limit, and calls that follow logs have no end.
 		timer := time.AfterFunc(time.Second, server.Stop)
 		defer timer.Stop()
 

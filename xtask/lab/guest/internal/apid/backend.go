@@ -118,7 +118,7 @@ func callerRoles(ctx context.Context, md metadata.MD) []string {
 
 // AppendInfo puts the target, as the user typed it, into the reply's metadata. Every reply of one node is a message whose field 1
 // holds the actual reply, and that one's field 1 is the metadata, unset so far: so it can be appended to the inner bytes and the
-// outer length written anew, without knowing the type. Streamed replies have no outer message.
+// outer length written again, without knowing the type. Streamed replies have no outer message.
 func (b *backend) AppendInfo(streaming bool, resp []byte) ([]byte, error) {
 	if b.target == "machined" {
 		return resp, nil

@@ -16,7 +16,7 @@ import (
 )
 
 // talosctl drops its subscription to the events when a sequence starts and takes it up again a second later
-// (cmd/talosctl/pkg/talos/action/node.go in Talos); if the node is gone by then, it waits for ever for events that it has missed.
+// (cmd/talosctl/pkg/talos/action/node.go in Talos); if the node is gone by then, it waits without a limit for events that it has missed.
 // A real node takes several seconds to go down. This one waits for those who followed it, but not longer than this.
 const patience = 6 * time.Second
 

@@ -99,7 +99,7 @@ func early() (*Machine, error) {
 		sayExtensions()
 		log.Printf("entering the rootfs")
 
-		// May start this program anew, in init's domain, as Talos' init starts machined.
+		// May start this program again, in init's domain, as Talos' init starts machined.
 		if err = selinux.Load(); err != nil {
 			log.Printf("%s", err)
 		}

@@ -35,7 +35,7 @@ func kmsgLine(out io.Writer) func(kmsg.Message) error {
 	}
 }
 
-// network brings the network up while other phases run. It tries for ever: without DHCP there is nothing else to do.
+// network brings the network up while other phases run. It tries without a limit: without DHCP there is nothing else to do.
 func (m *Machine) network() {
 	ctx := context.Background()
 
@@ -162,7 +162,7 @@ func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 	return nil
 }
 
-// fetch tries for ever: the host may be slower than the VM.
+// fetch tries without a limit: the host may be slower than the VM.
 func fetch(ctx context.Context, url string, logger *log.Logger) ([]byte, error) {
 	client := &http.Client{Timeout: 10 * time.Second}
 

@@ -30,7 +30,7 @@ import (
 )
 
 // config derives from the machine config what other controllers and talosctl read. The MachineConfig resource itself is written
-// by whoever loads or applies a config.
+// by the code that loads or applies a config.
 func config(n *node.Node) *reconciler {
 	return &reconciler{
 		name:    "config.MachineTypeController",
@@ -107,7 +107,7 @@ func versions(n *node.Node) *reconciler {
 }
 
 // extensionStatus reads the list of extensions where Talos' own initramfs has it: at its root, or at the path of the running
-// system (constants.ExtensionsConfigFile and ExtensionsRuntimeConfigFile). It is written by whoever packs an overlay.
+// system (constants.ExtensionsConfigFile and ExtensionsRuntimeConfigFile). It is written when an overlay is packed.
 func extensionStatus() *reconciler {
 	return &reconciler{
 		name:    "runtime.ExtensionStatusController",

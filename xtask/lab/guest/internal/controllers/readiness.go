@@ -46,7 +46,7 @@ func unmetConditions(ctx context.Context, n *node.Node, r controller.Reader, sta
 	return unmet, nil
 }
 
-// faultReason keeps the node from becoming ready for ever, if the kernel command line asks for it.
+// faultReason keeps the node from ever becoming ready, if the kernel command line asks for it.
 func faultReason(_ context.Context, n *node.Node, _ controller.Reader) (string, error) {
 	if slices.Contains(n.Cmdline.All("lab.fault"), "no-ready") {
 		return "lab.fault=no-ready is on the kernel command line", nil

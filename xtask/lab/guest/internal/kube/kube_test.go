@@ -33,7 +33,7 @@ func cluster() *Server {
 	return &Server{View: v}
 }
 
-// ask sends a request as somebody with a client certificate.
+// ask sends a request as a user with a client certificate.
 func ask(t *testing.T, s *Server, method, target, body string) (int, map[string]any) {
 	t.Helper()
 

@@ -1,6 +1,6 @@
 // Package logs keeps the last part of each service's log in memory and lets readers follow it.
 //
-// It must not know services: a log exists once somebody has asked for its writer.
+// It must not know services: a log exists once its writer was requested.
 package logs
 
 import (

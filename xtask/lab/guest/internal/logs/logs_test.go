@@ -87,6 +87,6 @@ func TestUnknownLog(t *testing.T) {
 	r.Open("a")
 
 	if _, ok := r.Get("c"); ok || strings.Join(r.IDs(), " ") != "a b" {
-		t.Fatal("the registry made a log that nobody opened")
+		t.Fatal("the registry made a log that was not opened")
 	}
 }

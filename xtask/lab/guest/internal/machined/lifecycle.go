@@ -19,7 +19,7 @@ import (
 	"lab.invalid/guest/internal/pki"
 )
 
-// actor marks an action; its events carry the id that the caller is told.
+// actor marks an action; its events carry the id that the caller receives.
 func actor() (context.Context, string) {
 	raw := make([]byte, 16)
 	rand.Read(raw) //nolint:errcheck

@@ -57,7 +57,7 @@ type View struct {
 	changed      chan struct{}
 }
 
-// NewView starts with nobody.
+// NewView starts without peers.
 func NewView() *View {
 	return &View{members: map[string]Member{}, cordons: map[string]Cordon{}, changed: make(chan struct{})}
 }
@@ -114,7 +114,7 @@ func (v *View) SetBootstrapped() {
 	}
 }
 
-// Bootstrapped tells whether somebody has bootstrapped the cluster.
+// Bootstrapped reports whether the cluster was bootstrapped.
 func (v *View) Bootstrapped() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -53,7 +53,7 @@ func TestHear(t *testing.T) {
 
 	select {
 	case <-quiet:
-		t.Error("a mere restamp woke somebody")
+		t.Error("a mere restamp woke a waiter")
 	default:
 	}
 }

@@ -17,7 +17,7 @@ var (
 	children = map[int]chan unix.WaitStatus{}
 )
 
-// Reap takes exit statuses for ever. Only for PID 1.
+// Reap takes exit statuses until the end. Only for PID 1.
 func Reap() {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGCHLD)

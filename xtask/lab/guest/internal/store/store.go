@@ -39,7 +39,7 @@ type Store struct {
 	record Record
 }
 
-// Open reads the record. A disk without one, or with one that is damaged, starts afresh.
+// Open reads the record. A disk without one, or with a damaged one, starts afresh.
 func Open(path string) (*Store, error) {
 	s := &Store{Path: path}
 

@@ -17,7 +17,7 @@ pub type Observer = Box<dyn FnMut() -> Option<Failure>>;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// A node that dies while booting is started again, for ever: so often is a loop.
+/// A node that dies while booting is restarted without a limit: this number of deaths is a boot loop.
 const DEATHS: usize = 3;
 /// Console lines in the error.
 const EXCERPT: usize = 15;
