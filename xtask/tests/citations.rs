@@ -82,3 +82,32 @@ fn every_citation_leads_to_a_place_in_the_repository() {
     assert!(cited > 30, "only {cited} citations found");
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
+
+#[test]
+fn every_place_on_the_map_exists() {
+    let map = std::fs::read_to_string(format!("{ROOT}/ARCHITECTURE.md")).unwrap();
+    let place = Regex::new(r"`((?:\.\./|src/|crates/|tests/|lab/|docs/)[^`*]*)`").unwrap();
+    let places: BTreeSet<String> = place
+        .captures_iter(&map)
+        .map(|found| found[1].to_owned())
+        .collect();
+    assert!(places.len() > 30, "{places:?}");
+    let missing: Vec<&String> = places
+        .iter()
+        .filter(|place| !Utf8Path::new(ROOT).join(place).exists())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Rows of a table whose head names the folder.
+    let table = map
+        .split("The files of `crates/foundation/src/run`:")
+        .nth(1)
+        .unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let file = Regex::new(r"`([a-z_]+(?:\.rs)?)`").unwrap();
+    for found in file.captures_iter(table) {
+        let path = Utf8Path::new(ROOT)
+            .join("crates/foundation/src/run")
+            .join(&found[1]);
+        assert!(path.exists(), "{path}");
+    }
+}
