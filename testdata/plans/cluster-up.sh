@@ -11,10 +11,10 @@ root() {
   fi
 }
 
-# keep the folder yours: talosctl runs as root
+# create the folder first, because talosctl runs as root
 mkdir -p -- HOME/.talos/clusters
 
-# keep the folder yours: talosctl runs as root
+# create the folder first, because talosctl runs as root
 mkdir -p -- HOME/.talos/cni/cache/results
 
 # create the cluster and wait for it

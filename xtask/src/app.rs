@@ -17,25 +17,25 @@ use foundation::ui::{self, Color, Ui};
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Global {
-    /// The Talos checkout [env: TALOS_DIR] [default: here, above, or ../talos]
+    /// Talos checkout [env: TALOS_DIR] [default: this folder, a parent or ../talos]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
     pub talos_dir: Option<Utf8PathBuf>,
-    /// Run the command inside the lab: real parts in namespaces of their own
+    /// Run the command inside the lab
     #[arg(long, global = true)]
     pub lab: bool,
     /// Show the plan and change nothing
     #[arg(short = 'n', long, global = true)]
     pub dry_run: bool,
-    /// How a plan is shown; implies --dry-run
+    /// Format of the plan; implies --dry-run
     #[arg(long, value_enum, value_name = "FORMAT", global = true)]
     pub format: Option<PlanFormat>,
     /// Answer yes to every question
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Only errors on stderr
+    /// Print only errors on stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// When to use colour; NO_COLOR is honoured
+    /// When to use color; NO_COLOR and CLICOLOR_FORCE are honored
     #[arg(
         long,
         value_enum,
@@ -49,11 +49,11 @@ pub struct Global {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
-    /// For reading
+    /// Text to read
     Human,
-    /// A script that runs as pasted
+    /// Shell script that runs as pasted
     Sh,
-    /// For editors, agents, CI
+    /// JSON for editors, agents and CI
     Json,
 }
 

@@ -43,7 +43,7 @@ impl Cli {
         Self::from_arg_matches_mut(&mut matches)
     }
 
-    /// `--name`: the cluster that is meant.
+    /// `--name`: the chosen cluster.
     pub fn cluster_name(&self) -> Option<&str> {
         let which = match &self.command {
             Command::Cluster(cluster) => match &cluster.verb {
@@ -95,48 +95,48 @@ fn finds_name(words: &[&str]) -> bool {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Bring a Talos cluster up, look at it, reboot it, take it down
+    /// Create, inspect, reboot and destroy a Talos cluster
     Cluster(cluster::ClusterCommand),
-    /// Any target of the checkout's Makefile, without make
+    /// Build any target of the checkout's Makefile, without make
     Build(build::BuildArgs),
-    /// Builder, registry, proxies, cross-build: whatever of it is missing
+    /// Set up whatever is missing: builder, registry, proxies, cross-build
     Setup(setup::SetupArgs),
-    /// The buildx builder that builds need
+    /// Manage the buildx builder that builds need
     Builder(builder::BuilderCommand),
-    /// An installer image of this checkout, pushed to the local registry
+    /// Build an installer image of this checkout and push it to the local registry
     Installer(installer::InstallerArgs),
-    /// Images that builds have pushed, by digest
+    /// List the images that builds pushed, by digest
     Images {
-        /// For programs: stable JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// The local registry on 127.0.0.1:5005, which builds push to
+    /// Manage the local registry on 127.0.0.1:5005, which builds push to
     Registry(registry::RegistryCommand),
-    /// Pull-through proxies, which make clusters boot faster
+    /// Manage pull-through proxies, which make clusters boot faster
     Proxies(proxies::ProxiesCommand),
-    /// The lab: real talosctl and QEMU with a stand-in node, no Talos build needed
+    /// Manage the lab: real talosctl and QEMU with a stand-in node, no Talos build needed
     #[command(subcommand)]
     Lab(lab::LabCommand),
-    /// Profiles of all nodes at once, or of any file: who uses what
+    /// Profile all nodes at once, or show profiles from files
     Pprof(Box<pprof::args::PprofCommand>),
-    /// Talos' own tests: what there is, and what each needs
+    /// Run and list the tests of Talos
     #[command(subcommand)]
     Test(TestCommand),
-    /// Everything this host lacks, each finding with its cure
+    /// Check this host and show how to fix each problem
     Doctor(doctor::DoctorArgs),
-    /// For `go test -exec`: only the test binary runs as root, contained
+    /// Run a test binary as root in namespaces, for `go test -exec`
     ExecRoot(exec_root::ExecRootArgs),
-    /// Records of past runs
+    /// Show records of past runs
     Runs(runs::RunsArgs),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
-    /// Completions for your shell
+    /// Print completions for a shell
     Completions {
-        /// Of which shell; `source` what is printed
+        /// Shell to print completions for
         shell: clap_complete::Shell,
     },
-    /// For our own use
+    /// Internal commands
     #[command(hide = true, subcommand)]
     Internal(internal::InternalCommand),
 }

@@ -1,7 +1,7 @@
 //! What was meant by a word that is not known.
 
 /// The nearest of `known`, if it is near enough to be a typing mistake; make's
-/// patterns and variables are nobody's words.
+/// patterns and variables are never proposed.
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
     known

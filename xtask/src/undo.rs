@@ -24,7 +24,7 @@ fn undo_container(name: &str) -> Undoing {
             let gone = Resource::Container {
                 name: name.to_owned(),
             };
-            let why = "remove what a stopped start has left";
+            let why = "remove what the stopped step has left";
             plan.push(Step::run(why, ["docker", "rm", "-f", name]).unmakes(gone));
             Undoing::Do(plan)
         }

@@ -343,7 +343,7 @@ fn a_dry_run_starts_nothing_and_nonsense_is_refused() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("init/start"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("needs the lab"));
     assert_eq!(left(&dir), [""; 0]);
-    assert!(fails(&lab, 2, &["--lab", "lab", "up"]).contains("leave `--lab` out"));
+    assert!(fails(&lab, 2, &["--lab", "lab", "up"]).contains("drop `--lab`"));
     assert!(fails(&lab, 2, &["lab", "up", "--talosctl", "newest"]).contains("hint:"));
     ok(&lab, &["lab", "up"]);
     let refused = lab.fails(2, &["cluster", "up", "--controlplanes", "2", "--dry-run"]);

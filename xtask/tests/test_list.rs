@@ -201,10 +201,7 @@ fn shards_have_every_test_once() {
     assert_eq!(leg["report"], "legs/2.json");
     for (wrong, why) in [
         (&["--", "--typo"][..], "--typo"),
-        (
-            &["--", "--", "--shard"],
-            "`--shard` is no flag of `go test`",
-        ),
+        (&["--", "--", "--shard"], "unknown `go test` flag `--shard`"),
         (&["--", "--shard", "1/2"], "cannot be used multiple times"),
         (&["--", "--in", "buildx"], "cannot be given --shard"),
         (&["--shard", "1/2"], "leave `--shard` out"),

@@ -29,7 +29,7 @@ pub(crate) fn run(app: &App<'_>, json: bool) -> Result<u8> {
     }
     if images.is_empty() {
         let push = typed!("build imager --registry 127.0.0.1:5005 --push");
-        ui::print(&format!("no image pushed yet; `{push}` pushes one\n"));
+        ui::print(&format!("no images pushed yet; push one with `{push}`\n"));
     }
     let mut out = String::new();
     for image in &images {

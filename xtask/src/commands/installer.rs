@@ -18,16 +18,16 @@ use foundation::typed;
     after_help = "Examples:\n  cargo xtask installer\n  cargo xtask installer --tag v1.12.0-dev PKG_KERNEL=127.0.0.1:5005/me/kernel:v1 INSTALLER_ARCH=amd64"
 )]
 pub struct InstallerArgs {
-    /// NAME=VALUE, as for make
+    /// NAME=VALUE, as in make
     #[arg(value_name = "NAME=VALUE")]
     pub words: Vec<String>,
-    /// Where it is pushed [default: 127.0.0.1:5005]
+    /// Registry to push to [default: 127.0.0.1:5005]
     #[arg(long, value_name = "HOST:PORT")]
     pub registry: Option<String>,
-    /// One tag for all its images [default: the Makefile's]
+    /// Tag of all images [default: that of the Makefile]
     #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
-    /// Look at nothing on this host first
+    /// Skip the host checks
     #[arg(long)]
     pub no_preflight: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
 /// The images, for a command that needs them.
 ///
 /// # Errors
-/// What cannot be meant, and what the host lacks.
+/// Usage errors, and programs that are missing on the host.
 pub(in crate::commands) fn plan(app: &App<'_>, args: &InstallerArgs) -> Result<Plan> {
     plan_and_values(app, args).map(|(plan, _)| plan)
 }
@@ -59,10 +59,10 @@ fn plan_and_values(app: &App<'_>, args: &InstallerArgs) -> Result<(Plan, Planned
     let checkout = app.ctx.checkout()?;
     let repository = Repository::open(&checkout.dir)?;
     if let Some(word) = args.words.iter().find(|word| !word.contains('=')) {
-        return Err(
-            Failure::usage(format!("`{word}` is no variable; the targets are given"))
-                .hint(typed!("installer INSTALLER_ARCH=amd64")),
-        );
+        return Err(Failure::usage(format!(
+            "`{word}` is not a variable: the targets of `installer` are fixed"
+        ))
+        .hint(typed!("installer INSTALLER_ARCH=amd64")));
     }
     let words = words(args, checkout.version.installer_flow());
     let planned = build::evaluate(app, &repository, &words, false)?;
@@ -117,7 +117,7 @@ fn given<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
 fn check(words: &[String], planned: &Planned) -> Result<()> {
     let tag = value(planned, "TAG").unwrap_or_default();
     if !is_version(&tag) {
-        return Err(Failure::usage(format!("the tag `{tag}` is no version"))
+        return Err(Failure::usage(format!("the tag `{tag}` is not a version"))
             .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
             .cause("`git describe` gives such a tag in a clone without release tags")
             .hint(format!("git fetch --tags; or `{}`", typed!("installer --tag v1.12.0-dev"))));
@@ -162,7 +162,7 @@ fn check_kernel(words: &[String]) -> Result<()> {
     {
         return Ok(());
     }
-    // A registry that does not tell is no reason to refuse.
+    // A registry that does not answer is not a reason to refuse.
     let Ok(Some(architectures)) = images::architectures(kernel) else {
         return Ok(());
     };

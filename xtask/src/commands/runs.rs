@@ -16,9 +16,9 @@ use foundation::ui::{self, Style};
 
 #[derive(Debug, Args)]
 pub struct RunsArgs {
-    /// `latest` or the beginning of an id: show that run
+    /// Show one run: `latest` or the beginning of an id
     pub run: Option<String>,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -22,7 +22,7 @@ use foundation::{program, typed};
     after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --dry-run\n  cargo xtask --lab setup"
 )]
 pub struct SetupArgs {
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -141,7 +141,9 @@ fn cross_build(app: &App<'_>) -> Result<PartStatus> {
         Some(true) => {}
         Some(false) => return Ok(part(false, false, format!("{why}; {for_what}"))),
         None => {
-            let text = format!("{why}; {for_what}; nobody could be asked: `--yes` answers");
+            let text = format!(
+                "{why}; {for_what}; there is no terminal to ask on: pass `--yes` to register it"
+            );
             return Ok(part(false, false, text));
         }
     }
@@ -152,7 +154,7 @@ fn cross_build(app: &App<'_>) -> Result<PartStatus> {
             Ok(part(true, true, text))
         }
         _ => Err(
-            Failure::step(format!("{foreign} programs cannot be run all the same"))
+            Failure::step(format!("{foreign} programs still cannot run"))
                 .cause(why)
                 .hint("cat /proc/sys/fs/binfmt_misc/status"),
         ),

@@ -10,7 +10,7 @@ use crate::typo::closest;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 
-/// A goal that nobody can make is said before anything starts.
+/// Refuses a goal without a rule before anything starts.
 ///
 /// # Errors
 /// Exit code 2, with what may have been meant.

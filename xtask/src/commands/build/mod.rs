@@ -34,43 +34,43 @@ use shells::{For, Shells};
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[expect(clippy::doc_markdown, reason = "doc comments are the help")]
 pub struct BuildArgs {
-    /// Targets and NAME=VALUE, as for make
+    /// Targets and NAME=VALUE, as in make
     #[arg(value_name = "TARGET|NAME=VALUE")]
     pub words: Vec<String>,
-    /// Documented targets and the Dockerfile's stages
+    /// List documented targets and the stages of the Dockerfile
     #[arg(long)]
     pub list: bool,
-    /// With --list: as JSON
+    /// With --list, print JSON
     #[arg(long, requires = "list")]
     pub json: bool,
-    /// The chain of targets and each variable with its origin; nothing is run
+    /// Show the chain of targets and the origin of each variable; run nothing
     #[arg(long, conflicts_with = "list")]
     pub explain: bool,
-    /// Look at nothing on this host first
+    /// Skip the host checks
     #[arg(long)]
     pub no_preflight: bool,
-    /// With the race detector: WITH_RACE=true
+    /// Build with the race detector: WITH_RACE=true
     #[arg(long, help_heading = "Variables")]
     pub race: bool,
-    /// With debug symbols and tags: WITH_DEBUG=true
+    /// Build with debug symbols and tags: WITH_DEBUG=true
     #[arg(long, help_heading = "Variables")]
     pub debug: bool,
-    /// With a shell on the node: WITH_DEBUG_SHELL=true, up to Talos 1.13
+    /// Build with a shell on the node: WITH_DEBUG_SHELL=true, up to Talos 1.13
     #[arg(long, help_heading = "Variables")]
     pub debug_shell: bool,
     /// Push images: PUSH=true
     #[arg(long, help_heading = "Variables")]
     pub push: bool,
-    /// The images' tag: TAG=…
+    /// Tag of the images: TAG=…
     #[arg(long, value_name = "TAG", help_heading = "Variables")]
     pub tag: Option<String>,
-    /// Where images go: IMAGE_REGISTRY=…, or REGISTRY=… in other repositories
+    /// Registry of the images: IMAGE_REGISTRY=…, or REGISTRY=… in other repositories
     #[arg(long, value_name = "HOST:PORT", help_heading = "Variables")]
     pub registry: Option<String>,
-    /// PLATFORM=…, such as linux/amd64,linux/arm64
+    /// Platforms, such as linux/amd64,linux/arm64: PLATFORM=…
     #[arg(long, value_name = "LIST", help_heading = "Variables")]
     pub platform: Option<String>,
-    /// PROGRESS=…, buildx's own: auto, plain, tty
+    /// Progress output of buildx (auto, plain, tty): PROGRESS=…
     #[arg(long, value_name = "KIND", help_heading = "Variables")]
     pub progress: Option<String>,
 }
@@ -147,7 +147,7 @@ fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
     words
 }
 
-/// What make would do to build a file anew: it would not touch one that is
+/// What make would do to rebuild a file: it would not touch one that is
 /// there, if nothing stands behind its rule's colon. Begins with its removal.
 pub(super) fn plan_anew(
     app: &App<'_>,
@@ -161,7 +161,7 @@ pub(super) fn plan_anew(
     let path = repository.dir.join(file);
     if path.exists() {
         let remove = Step::new(
-            "make leaves a file alone that is there",
+            "remove the existing file, which make would keep",
             Action::Remove { path },
         );
         plan.steps.insert(0, remove.effect(Effect::Destroys));

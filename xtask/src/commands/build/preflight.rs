@@ -64,10 +64,9 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let mut failure = Failure::host("this host lacks what the build needs").hint(format!(
-        "{}; `--no-preflight` looks at nothing",
-        typed!("doctor")
-    ));
+    let mut failure = Failure::host("the build needs programs that are missing on this host").hint(
+        format!("{}; `--no-preflight` looks at nothing", typed!("doctor")),
+    );
     failure.causes = missing;
     Err(failure)
 }

@@ -1,4 +1,4 @@
-//! The repository whose Makefile is meant: Talos, pkgs, extensions, or any
+//! The repository of the Makefile: Talos, pkgs, extensions, or any
 //! other that has one.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! What is wanted beside what is there: each difference in a sentence, and
-//! what it takes to mend it.
+//! what repairs it.
 
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub(super) enum Repair {
     Use,
     /// Its container is started by asking for it.
     Start,
-    /// Remove it, keep its state, make it anew.
+    /// Remove it, keep its state and recreate it.
     Recreate,
 }
 

@@ -21,54 +21,54 @@ use spec::BuilderSpec;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask builder                       wanted and there, each difference\n  \
-        cargo xtask builder create                the guide's line, once\n  \
-        cargo xtask builder repair                anew, with the cache it has\n  \
+    after_help = "Examples:\n  cargo xtask builder                       compare with the configured options\n  \
+        cargo xtask builder create                create it as in the guide\n  \
+        cargo xtask builder repair                recreate it, keeping its cache\n  \
         cargo xtask builder prune --keep 20GB\n\n\
-        Which driver, with which options, is in `[builder]` of .cargo/xtask.toml."
+        The driver and its options are set in `[builder]` of .cargo/xtask.toml."
 )]
 pub struct BuilderCommand {
     #[command(subcommand)]
     pub verb: Option<BuilderVerb>,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum BuilderVerb {
-    /// What is wanted, what is there, and how they differ (exit code 1)
+    /// Compare the builder with the configured options; exit code 1 if they differ
     Status {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make the builder that Talos' builds need, if it is not there
+    /// Create the builder that Talos builds need, if it is missing
     #[command(
         after_help = "Examples:\n  cargo xtask builder create\n  cargo xtask builder create --dry-run --format sh"
     )]
     Create,
-    /// Make it as it is wanted; its cache is kept
+    /// Recreate the builder with the configured options, keeping its cache
     Repair,
-    /// Remove it
+    /// Remove the builder
     Remove {
-        /// Keep its cache for the next one of this name
+        /// Keep the cache for the next builder of this name
         #[arg(long)]
         keep_state: bool,
     },
-    /// What its cache holds, by kind
+    /// Show the contents of the build cache, by kind
     Usage {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove what its cache could do without
+    /// Prune the build cache
     #[command(
-        after_help = "Examples:\n  cargo xtask builder prune                 all that no build uses\n  \
-        cargo xtask builder prune --keep 20GB     the oldest first, down to 20 GB"
+        after_help = "Examples:\n  cargo xtask builder prune                 everything that no build uses\n  \
+        cargo xtask builder prune --keep 20GB     oldest first, down to 20 GB"
     )]
     Prune {
-        /// How much may stay
+        /// Cache size to keep: GB is 10^9 bytes, GiB is 2^30
         #[arg(long, value_name = "SIZE")]
         keep: Option<String>,
     },
@@ -116,7 +116,7 @@ fn check(wanted: &BuilderSpec) -> Result<()> {
     let name = &wanted.name;
     let Some(there) = there(wanted)? else {
         return Err(Failure::step(format!(
-            "docker reported success, and there is no builder `{name}`"
+            "docker reported success, but there is no builder `{name}`"
         ))
         .hint(program!("docker buildx ls")));
     };
@@ -144,7 +144,7 @@ fn create(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
     match ensure(app)? {
         Some(true) => ui::print(&format!("builder {name} is ready\n")),
         Some(false) => ui::print(&format!(
-            "builder {name} is there already, as it is wanted\n"
+            "builder {name} already exists with the configured options\n"
         )),
         None => {}
     }
@@ -155,13 +155,13 @@ fn repair(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
     let plan = plan_repair(wanted, there(wanted)?.as_ref());
     if plan.steps.is_empty() {
         ui::print(&format!(
-            "builder {} is as it is wanted: nothing to repair\n",
+            "builder {} has the configured options: nothing to repair\n",
             wanted.name
         ));
     } else if app.carry_out(&plan)? {
         check(wanted)?;
         ui::print(&format!(
-            "builder {} is repaired; its cache was kept\n",
+            "repaired builder {}; its cache is kept\n",
             wanted.name
         ));
     }
@@ -171,7 +171,7 @@ fn repair(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
 fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
     let name = &wanted.name;
     if there(wanted)?.is_none() {
-        ui::print(&format!("no builder {name}: nothing to remove\n"));
+        ui::print(&format!("there is no builder {name}: nothing to remove\n"));
         return Ok(0);
     }
     let mut plan = Plan::new(format!("remove the builder {name}"));
@@ -179,16 +179,16 @@ fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
     if app.carry_out(&plan)? {
         if there(wanted)?.is_some() {
             return Err(Failure::step(format!(
-                "docker reported success, and builder `{name}` still exists"
+                "docker reported success, but builder `{name}` still exists"
             ))
             .hint(typed!("builder status")));
         }
         let cache = if keep_state {
-            "; its cache stays for the next of this name"
+            "; its cache is kept for the next builder of this name"
         } else {
             ""
         };
-        ui::print(&format!("builder {name} is gone{cache}\n"));
+        ui::print(&format!("removed builder {name}{cache}\n"));
     }
     Ok(0)
 }
@@ -196,7 +196,7 @@ fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
 /// The builder of the wanted name.
 fn there(wanted: &BuilderSpec) -> Result<Option<Builder>> {
     if docker::client().is_none() {
-        return Err(Failure::host("there is no `docker` on PATH").hint(typed!("doctor")));
+        return Err(Failure::host("`docker` is not on PATH").hint(typed!("doctor")));
     }
     let list = buildx::list().map_err(|why| {
         if docker::buildx().is_none() {
@@ -213,7 +213,7 @@ fn there(wanted: &BuilderSpec) -> Result<Option<Builder>> {
 fn plan_create(wanted: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
     let name = &wanted.name;
     let Some(there) = there else {
-        let mut plan = Plan::new(format!("make the builder {name}"));
+        let mut plan = Plan::new(format!("create the builder {name}"));
         plan.steps = creation(wanted);
         return Ok(plan);
     };
@@ -226,10 +226,10 @@ fn plan_create(wanted: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
         return Ok(plan_repair(wanted, Some(there)));
     }
     let mut failure = Failure::host(format!(
-        "there is a builder `{name}` already, and it is another"
+        "builder `{name}` already exists with different options"
     ))
     .hint(format!(
-        "{}: makes it anew and keeps its cache",
+        "{}: recreates it and keeps its cache",
         typed!("builder repair")
     ));
     failure.causes = others
@@ -257,7 +257,7 @@ fn plan_repair(wanted: &BuilderSpec, there: Option<&Builder>) -> Plan {
     }
     if cures.contains(&Repair::Use) {
         let argv = ["docker", "buildx", "use", &wanted.name];
-        plan.push(Step::run("have builds use it", argv).deadline(DEADLINE));
+        plan.push(Step::run("select it for builds", argv).deadline(DEADLINE));
     }
     plan
 }
@@ -274,9 +274,9 @@ fn creation(wanted: &BuilderSpec) -> Vec<Step> {
             contents,
             mode,
         };
-        steps.push(Step::new("how large BuildKit's cache may grow", action));
+        steps.push(Step::new("limit the size of BuildKit's cache", action));
     }
-    let why = "a builder with the host's network, and the entitlement that Talos' builds ask for";
+    let why = "create a builder with the host's network and the entitlement that Talos builds need";
     let create = Step::run(why, wanted.create());
     steps.push(create.effect(Effect::Creates).deadline(DEADLINE));
     steps.push(start(wanted));
@@ -285,7 +285,7 @@ fn creation(wanted: &BuilderSpec) -> Vec<Step> {
 
 fn start(wanted: &BuilderSpec) -> Step {
     let argv = ["docker", "buildx", "inspect", "--bootstrap", &wanted.name];
-    let why = "start BuildKit now, so that what hinders it is said now";
+    let why = "start BuildKit now, so that errors show now";
     let mut step = Step::run(why, argv).deadline(START_DEADLINE);
     if let Action::Run(run) = &mut step.action {
         // All about the builder; `builder status` says what matters.
@@ -301,7 +301,7 @@ fn removal(wanted: &BuilderSpec, keep_state: bool) -> Step {
     }
     argv.push(&wanted.name);
     let why = if keep_state {
-        "remove the builder; the volume with its cache stays"
+        "remove the builder, keeping the volume with its cache"
     } else {
         "remove the builder and its cache"
     };

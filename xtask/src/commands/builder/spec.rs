@@ -62,7 +62,9 @@ impl BuilderSpec {
             }
             Some(text) => {
                 let bytes = parse_size(text).ok_or_else(|| {
-                    wrong(&format!("max-used-space: `{text}` is no size such as 40GB"))
+                    wrong(&format!(
+                        "max-used-space: invalid size `{text}`, expected one such as 40GB"
+                    ))
                 })?;
                 let file = ctx.dirs.state.join("builder").join(format!("{name}.toml"));
                 Some((bytes, file))
@@ -133,7 +135,7 @@ fn tls(config: &BuilderConfig) -> Result<Vec<(String, String)>> {
 }
 
 fn wrong(cause: &str) -> Failure {
-    Failure::usage("`[builder]` in .cargo/xtask.toml cannot be meant")
+    Failure::usage("invalid `[builder]` section in .cargo/xtask.toml")
         .cause(cause)
         .hint("settings are listed under \"Settings\" in the README")
 }

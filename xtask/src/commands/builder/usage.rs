@@ -71,7 +71,7 @@ pub(super) fn usage(wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
 
 pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> Result<u8> {
     if let Some(keep) = keep.filter(|keep| parse_size(keep).is_none()) {
-        return Err(Failure::usage(format!("`{keep}` is no size"))
+        return Err(Failure::usage(format!("invalid size `{keep}`"))
             .hint(typed!("builder prune --keep 20GB")));
     }
     let before = if app.is_dry() {
@@ -143,13 +143,13 @@ fn ask(wanted: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
     sums(&output.stdout).map_err(|why| failed(&why))
 }
 
-/// A record that is not understood would be missing in what is said to be
+/// A record that cannot be parsed would be missing in the total of what is
 /// freed or left.
 fn sums(text: &str) -> Result<BTreeMap<String, Sum>, String> {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let record: Record = serde_json::from_str(line).map_err(|error| {
-            format!("`docker buildx du` prints a line that is no record: {error}")
+            format!("`docker buildx du` prints a line that is not a record: {error}")
         })?;
         let size = parse_size(&record.size)
             .ok_or_else(|| format!("`docker buildx du` prints the size `{}`", record.size))?;

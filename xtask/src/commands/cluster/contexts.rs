@@ -40,7 +40,7 @@ fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
 }
 
 /// The server that `state.yaml` names, where it lies in the cluster's network:
-/// with a virtual address it is no node's.
+/// a virtual address belongs to no single node.
 fn is_its_server(view: &ClusterView, server: &str) -> bool {
     let host = Kubeconfig::host(server);
     let is_inside = || {

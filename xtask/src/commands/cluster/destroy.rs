@@ -108,7 +108,7 @@ fn destroy(app: &App<'_>, args: &DestroyArgs, asks: bool) -> Result<u8> {
     finish(app, &view, &plan)
 }
 
-/// A cluster that this run did not make goes only when somebody says so.
+/// Destroys a cluster of an earlier run only after a confirmation.
 fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
     let nodes = match view.nodes.len() {
         1 => "1 node".to_owned(),
@@ -130,7 +130,7 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
             .cause("the answer was not `y`")
             .hint(typed!("cluster destroy --name {} --yes", view.name))),
         None => Err(Failure::usage(format!("{what} was not destroyed"))
-            .cause("nobody can be asked here")
+            .cause("there is no terminal to ask on")
             .hint(typed!("cluster destroy --name {} --yes", view.name))),
     }
 }
@@ -202,7 +202,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
 fn gone(app: &App<'_>, view: &ClusterView, doubts: &[String]) {
     if doubts.is_empty() {
         ui::print(&format!(
-            "cluster {} is gone; nothing of it is left\n",
+            "destroyed cluster {}; nothing is left\n",
             view.name
         ));
         return;
@@ -211,7 +211,7 @@ fn gone(app: &App<'_>, view: &ClusterView, doubts: &[String]) {
         app.ui.note(doubt);
     }
     ui::print(&format!(
-        "cluster {} is gone, but for what could not be shown to be of it\n",
+        "destroyed cluster {}, except for what could not be shown to belong to it\n",
         view.name
     ));
 }

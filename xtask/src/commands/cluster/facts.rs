@@ -33,7 +33,7 @@ pub(crate) struct Facts {
     pub(crate) memory_available: Option<u64>,
     pub(crate) talos_home: Utf8PathBuf,
     pub(crate) home: Utf8PathBuf,
-    /// User and group to whom root gives files back; none when we are root.
+    /// User and group that own files which root makes; none if this process is root.
     pub(crate) owner: Option<(u32, u32)>,
     /// Set where talosctl has to be told.
     pub(crate) talos_home_env: Option<String>,
@@ -128,7 +128,7 @@ fn missing_artifacts(
     talosctl: Option<Failure>,
 ) -> Failure {
     let mut targets: Vec<&str> = missing.iter().map(|(_, target)| *target).collect();
-    let mut failure = Failure::host(format!("`{}` lacks what a cluster boots", checkout.out()));
+    let mut failure = Failure::host(format!("boot files are missing from `{}`", checkout.out()));
     for (file, target) in missing {
         failure = failure.cause(format!(
             "`{file}` is missing; `{}` makes it",

@@ -23,16 +23,16 @@ use foundation::ui::{self, Style};
 pub struct LogsArgs {
     #[command(flatten)]
     pub which: Which,
-    /// Keep following
+    /// Keep printing new lines
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last N lines
+    /// Show only the last N lines
     #[arg(short = 'N', long, value_name = "N")]
     pub lines: Option<usize>,
-    /// Only the present boot of each node
+    /// Show only the current boot of each node
     #[arg(short, long)]
     pub boot: bool,
-    /// Nodes by name, by the end of the name, or by address; all without
+    /// Node names, name suffixes (worker-1), addresses or patterns ('worker-*') [default: all]
     pub nodes: Vec<String>,
 }
 
@@ -139,7 +139,7 @@ fn last<'a>(
     kept.into()
 }
 
-/// Until Ctrl-C or until nobody reads any more.
+/// Until Ctrl-C or until the reader closes the pipe.
 fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> u8 {
     let mut followed: Vec<(&NodeView, u64, Lines)> = nodes
         .iter()
@@ -192,7 +192,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// False once nobody reads any more, as behind `| head`.
+    /// False once the reader has closed the pipe, as `| head` does.
     fn line(&self, wall_ms: i64, node: &str, text: &str) -> bool {
         let time = jiff::Timestamp::from_millisecond(wall_ms)
             .map(|time| {

@@ -31,10 +31,10 @@ pub use up::UpArgs;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cargo xtask cluster                       up if it is not, else its status\n  \
-        cargo xtask cluster up --workers 0        one more way to save memory\n  \
+    after_help = "Examples:\n  cargo xtask cluster                       create it, or show its status\n  \
+        cargo xtask cluster up --workers 0        no workers, to save memory\n  \
         cargo xtask cluster logs -f               all consoles, merged\n  \
-        cargo xtask cluster reboot --all          after a build: proven boots\n  \
+        cargo xtask cluster reboot --all          after a build: verify each boot\n  \
         cargo xtask --lab cluster                 the same in the lab"
 )]
 pub struct ClusterCommand {
@@ -42,7 +42,7 @@ pub struct ClusterCommand {
     pub verb: Option<ClusterVerb>,
     #[command(flatten)]
     pub up: UpArgs,
-    /// With the cluster up: its status as JSON
+    /// If the cluster is up, print its status as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -56,33 +56,33 @@ pub enum ClusterVerb {
         cargo xtask cluster up --dry-run --format sh > up.sh"
     )]
     Up(UpArgs),
-    /// What is up, node by node
+    /// Show the state of each node
     Status(StatusArgs),
-    /// All clusters of this user
+    /// List the clusters of this user
     List {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// The nodes' consoles, merged, with node and time
+    /// Show the consoles of the nodes, merged, with node and time
     #[command(
         after_help = "Examples:\n  cargo xtask cluster logs\n  cargo xtask cluster logs -f worker-1\n  \
-        cargo xtask cluster logs --boot -N 50       last 50 lines of the present boot"
+        cargo xtask cluster logs --boot -N 50       last 50 lines of the current boot"
     )]
     Logs(LogsArgs),
-    /// Power-cycle nodes and prove that they booted
+    /// Power-cycle nodes and verify that they booted
     #[command(
         after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2"
     )]
     Reboot(RebootArgs),
-    /// Take the cluster down and look that nothing is left
+    /// Destroy the cluster and verify that nothing is left
     Destroy(DestroyArgs),
 }
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Which {
-    /// The cluster's name [default: talos-default]
+    /// Name of the cluster [default: talos-default]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -170,7 +170,7 @@ pub(in crate::commands) fn choose<'a>(
     Ok(chosen)
 }
 
-/// Whether a node is meant by its name, the end of it, or its address.
+/// Whether the pattern matches the name of a node, the end of it, or its address.
 fn is_named(pattern: &Pattern, cluster: &str, node: &str, ip: Option<IpAddr>) -> bool {
     let suffix = node.strip_prefix(cluster);
     let suffix = suffix.and_then(|rest| rest.strip_prefix('-'));

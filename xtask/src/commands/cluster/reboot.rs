@@ -22,16 +22,16 @@ use foundation::units::parse_duration;
 pub struct RebootArgs {
     #[command(flatten)]
     pub which: Which,
-    /// Every node
+    /// Reboot every node
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
-    /// Time within which each node must be ready, as `90s` or `10m`; a number alone is seconds
+    /// Timeout for each node to become ready, such as 90s or 10m; a plain number is seconds
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Nodes by name, by the end of the name, or by address
+    /// Node names, name suffixes (worker-1), addresses or patterns ('worker-*')
     #[arg(required_unless_present = "all")]
     pub nodes: Vec<String>,
 }

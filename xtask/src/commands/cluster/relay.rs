@@ -13,7 +13,7 @@ use foundation::failure::Result;
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::run::Undoing;
 
-/// It holds nothing that would take time to give up.
+/// The relay has no state to flush, so a short grace period is enough.
 const GRACE_SECONDS: u64 = 2;
 
 /// Let nodes reach what listens on this machine's loopback.
@@ -21,7 +21,7 @@ pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &RelaySpec) -> Step {
     let mut argv = vec![exe.to_string()];
     argv.extend(relaying.args(false));
     Step::run(
-        "let nodes reach the registries on 127.0.0.1 by the cluster's gateway, until destroy",
+        "forward the registries on 127.0.0.1 to the cluster's gateway until the cluster is destroyed",
         argv,
     )
     .deadline(30)
@@ -55,14 +55,14 @@ pub(crate) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
     }
 }
 
-/// Start the relay of a running cluster anew where it was lost. Returns whether
+/// Restart the relay of a running cluster if it was lost. Returns whether
 /// it was.
-pub(super) fn mend(app: &App<'_>, view: &ClusterView) -> Result<bool> {
+pub(super) fn repair(app: &App<'_>, view: &ClusterView) -> Result<bool> {
     let relay = RelayView::of_cluster(&app.ctx, view);
     let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
         return Ok(false);
     };
-    let mut plan = Plan::new(format!("mend cluster `{}`", view.name));
+    let mut plan = Plan::new(format!("repair cluster `{}`", view.name));
     plan.push(start(&own_executable()?, wanted));
     app.carry_out(&plan)?;
     Ok(true)

@@ -166,7 +166,7 @@ impl Settings {
 
 fn check_counts(controlplanes: Option<u32>) -> Result<()> {
     match controlplanes {
-        Some(2) => Err(Failure::usage("2 control planes cannot survive the loss of either")
+        Some(2) => Err(Failure::usage("2 control planes cannot survive the loss of one")
             .cause("etcd needs a majority: of 2 that is 2, so it stops with the first node that fails")
             .hint("--controlplanes 1 or --controlplanes 3")),
         Some(0) => Err(Failure::usage("a cluster needs a control plane").hint("--controlplanes 1")),

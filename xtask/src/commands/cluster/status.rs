@@ -20,7 +20,7 @@ use foundation::{program, typed};
 pub struct StatusArgs {
     #[command(flatten)]
     pub which: Which,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -30,7 +30,7 @@ pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     Ok(report(app, &view, args.json))
 }
 
-/// The cluster that is meant, as it is now.
+/// The current state of the chosen cluster.
 pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     let name = super::existing_name(app, which)?;
     Ok(ClusterView::probe(&app.ctx, name.as_str()))
@@ -110,7 +110,7 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
     })
 }
 
-/// In so many columns: padded before painting, because colours have no width.
+/// Pads before painting, because colours have no width.
 fn state(app: &App<'_>, state: ClusterState, width: usize) -> String {
     let style = match state {
         ClusterState::Running => Style::Good,
@@ -151,7 +151,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
         let problem = one_line(problem);
         let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
     }
-    // Without a name the settings' cluster is meant, else the default one.
+    // Without a name: the cluster of the settings, else the default one.
     let settings = app.ctx.config.cluster.name.as_deref();
     let named =
         view.name != settings.unwrap_or(super::DEFAULT_NAME) || view.name != super::DEFAULT_NAME;

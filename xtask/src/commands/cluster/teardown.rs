@@ -246,8 +246,8 @@ fn packet_filter_steps(found: &Leftovers) -> Vec<Step> {
     steps
 }
 
-/// The chains of the CNI firewall plugin once nobody uses them: talosctl
-/// leaves them, and both make them anew when they need them.
+/// The chains of the CNI firewall plugin that have become unused: talosctl
+/// leaves them, and both create them again on demand.
 fn idle_chain_steps(found: &Leftovers) -> Vec<Step> {
     let mut steps: Vec<Step> = found.idle_rules.iter().map(remove_rule).collect();
     for step in &mut steps {
@@ -276,7 +276,7 @@ fn is_stop(step: &Step) -> bool {
 
 /// Look for what the host has of it. It is this user's where there is a folder
 /// or a process of it, where the ledger knows that it was begun, or where the
-/// caller knows (`is_known`); else a bridge of that name is somebody else's.
+/// caller knows (`is_known`); else a bridge of that name belongs to something else.
 pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     let since = begun(ctx, view);
     if !is_known && since.is_none() && !view.has_folder && view.members.is_empty() {

@@ -20,34 +20,34 @@ use foundation::typed;
 pub struct UpArgs {
     #[command(flatten)]
     pub which: Which,
-    /// The cluster's network [default: 172.20.0.0/24]
+    /// Network of the cluster [default: 172.20.0.0/24]
     #[arg(long)]
     pub cidr: Option<String>,
-    /// 1, 3 or more; two cannot elect a leader [default: 3, less when memory is short]
+    /// Number of control planes: 1, 3 or more [default: 3, fewer if memory is short]
     #[arg(long, value_name = "N")]
     pub controlplanes: Option<u32>,
-    /// Any number [default: 2, less when memory is short]
+    /// Number of workers [default: 2, fewer if memory is short]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
-    /// Of each node: MiB, or with a unit such as 2GiB
+    /// Memory per node, in MiB or with a unit: GB is 10^9 bytes, GiB is 2^30
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// The machine configuration's Talos version
+    /// Talos version of the machine configuration
     #[arg(long, value_name = "VERSION")]
     pub talos_version: Option<String>,
-    /// A patch of the machine configuration, or @FILE; may be repeated
+    /// Patch of the machine configuration, or @FILE; may be repeated
     #[arg(long, value_name = "PATCH")]
     pub config_patch: Vec<String>,
-    /// Install to disk and boot from there; without it a rebuilt initramfs is only a reboot away
+    /// Install Talos to disk and boot from there [default: each boot loads the built initramfs]
     #[arg(long)]
     pub with_bootloader: bool,
-    /// Wait until Kubernetes is ready too (the default)
+    /// Wait until Kubernetes is ready (the default)
     #[arg(long, overrides_with = "no_wait")]
     pub wait: bool,
-    /// Return when the API answers; talosctl itself waits that long
+    /// Return once the Talos API responds (talosctl always waits for that)
     #[arg(long)]
     pub no_wait: bool,
-    /// Given to `talosctl cluster create` untouched
+    /// Arguments for `talosctl cluster create`
     #[arg(last = true, value_name = "TALOSCTL ARGS")]
     pub talosctl_args: Vec<String>,
 }
@@ -63,14 +63,14 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     match view.state {
         ClusterState::Absent => {}
         ClusterState::Running | ClusterState::Degraded => {
-            if relay::mend(app, &view)? {
+            if relay::repair(app, &view)? {
                 if app.is_dry() {
                     return Ok(0);
                 }
-                let mended = ClusterView::probe(ctx, name);
-                return Ok(status::report(app, &mended, json));
+                let repaired = ClusterView::probe(ctx, name);
+                return Ok(status::report(app, &repaired, json));
             }
-            app.ui.note(&format!("cluster `{name}` is up already"));
+            app.ui.note(&format!("cluster `{name}` is already up"));
             return Ok(status::report(app, &view, json));
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
@@ -102,9 +102,12 @@ fn in_the_way(view: &ClusterView) -> Failure {
         ),
         _ => ("half made", "an earlier `create` did not finish"),
     };
-    Failure::host(format!("cluster `{}` is there already, {what}", view.name))
-        .cause(why)
-        .hint(typed!("cluster destroy --name {}", view.name))
+    Failure::host(format!(
+        "cluster `{}` already exists and is {what}",
+        view.name
+    ))
+    .cause(why)
+    .hint(typed!("cluster destroy --name {}", view.name))
 }
 
 /// Two clusters on one network both "succeed" and share a bridge address (T10).
@@ -119,9 +122,11 @@ fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<Option<St
         return Ok(None);
     };
     let free = foundation::ctx::network::first_free(&taken, wanted.prefix());
-    Err(Failure::host(format!("the network {wanted} is taken"))
-        .cause(format!("{} has {}", other.who, other.cidr))
-        .hint(format!("--cidr {free}")))
+    Err(
+        Failure::host(format!("the network {wanted} is already in use"))
+            .cause(format!("{} has {}", other.who, other.cidr))
+            .hint(format!("--cidr {free}")),
+    )
 }
 
 /// The guide's section as steps.
@@ -144,11 +149,11 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
         Support::Known => {}
         Support::TooOld { oldest } => {
             return Err(Failure::host(format!(
-                "talosctl {version} is older than {oldest}, the oldest known line"
+                "talosctl {version} is older than {oldest}, the oldest supported release"
             )));
         }
         Support::Newer { newest } => plan.note(format!(
-            "talosctl {version} is newer than {newest}, the newest known line: taken for that"
+            "talosctl {version} is newer than {newest}, the newest supported release; treating it as {newest}"
         )),
     }
     if facts.mirrors.is_empty() {
@@ -163,7 +168,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
             let path = facts.talos_home.join(folder);
             plan.push(
                 Step::new(
-                    "keep the folder yours: talosctl runs as root",
+                    "create the folder first, because talosctl runs as root",
                     Action::CreateDir { path },
                 )
                 .effect(Effect::Creates),

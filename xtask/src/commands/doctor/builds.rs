@@ -171,7 +171,7 @@ fn held_by_another(port: u16, host: &str, holder: &Listener) -> Finding {
     Finding::warn(
         format!("port-{port}"),
         format!(
-            "port {port} is held by {}, which is no registry",
+            "port {port} is held by {}, which is not a registry",
             ports::holder_name(holder)
         ),
     )

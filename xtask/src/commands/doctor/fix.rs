@@ -1,11 +1,11 @@
-//! `--fix`: what can be mended safely, as a plan like any other.
+//! `--fix`: what can be fixed safely, as a plan like any other.
 
 use super::finding::{Finding, Fix};
 use crate::app::App;
 use foundation::plan::{Effect, Plan, Step};
 
-/// Packages are asked about: `--yes` answers, and where nobody can be asked
-/// they are left out, and said so.
+/// Asks before it installs packages: `--yes` answers, and without a terminal
+/// a note names the packages that are left out.
 pub(super) fn plan(app: &App<'_>, findings: &[Finding]) -> Plan {
     let packages = packages(findings);
     let question = format!("install {}?", packages.join(", "));
@@ -13,7 +13,7 @@ pub(super) fn plan(app: &App<'_>, findings: &[Finding]) -> Plan {
         && (app.is_dry()
             || app.ui.confirm(&question).unwrap_or_else(|| {
                 app.ui.note(&format!(
-                    "not installed, because nobody can be asked: {}; `--yes` answers",
+                    "not installed: there is no terminal to ask on: {}; pass `--yes` to install",
                     packages.join(", ")
                 ));
                 false
@@ -22,7 +22,7 @@ pub(super) fn plan(app: &App<'_>, findings: &[Finding]) -> Plan {
 }
 
 fn plan_fix(findings: &[Finding], packages: &[&str]) -> Plan {
-    let mut plan = Plan::new("mend what can be mended safely");
+    let mut plan = Plan::new("fix what can be fixed safely");
     if !packages.is_empty() {
         let apt = |why: &str, words: &[&str], seconds| {
             Step::run(why, [&["apt-get"], words].concat())

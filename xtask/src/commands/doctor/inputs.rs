@@ -1,5 +1,4 @@
-//! What everything is held against: the cluster asked for, and the Talos it
-//! would be.
+//! Inputs shared by all checks: the requested cluster and its Talos version.
 
 use std::sync::OnceLock;
 
@@ -27,13 +26,13 @@ pub(super) struct Inputs {
     pub(super) arch: Option<Arch>,
     pub(super) inside_lab: bool,
     newest: TalosVersion,
-    /// Inputs once, by whoever needs it first: it costs a process.
+    /// Found on first use, because it costs a process.
     talosctl: OnceLock<Option<Talosctl>>,
 }
 
 impl Inputs {
     /// # Errors
-    /// Only what cannot be meant: all else is a finding.
+    /// Only usage errors: everything else is a finding.
     pub(super) fn gather(app: &App<'_>, args: &UpArgs) -> Result<Self> {
         // A copy of its own, for the checks' threads.
         let ctx = Ctx::new(app.global.talos_dir.clone())?;

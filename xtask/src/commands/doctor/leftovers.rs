@@ -78,7 +78,7 @@ fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
     let pid_files = view.stale_pid_files.len();
     let finding = match view.state {
         ClusterState::Stale => finding("stale-cluster", format!("cluster `{name}` is stale: none of its processes lives"))
-            .why(format!("as after a reboot of this host; bare `talosctl cluster destroy` would signal the strangers that its {pid_files} pid file(s) name now")),
+            .why(format!("as after a reboot of this host; plain `talosctl cluster destroy` would signal unrelated processes: {pid_files} pid file(s) are stale")),
         ClusterState::Partial => finding("half-made-cluster", format!("cluster `{name}` is half made: its create did not finish"))
             .why("talosctl can neither create it again nor destroy it"),
         ClusterState::Degraded | ClusterState::Running if pid_files > 0 => {
@@ -106,7 +106,7 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
             )
             .why("another user's, or left by a create that was killed")
             .cure(format!(
-                "if it is nobody's: {} (as root)",
+                "if nothing uses it: {} (as root)",
                 program!("ip link delete {}", link)
             ))
         })

@@ -1,5 +1,5 @@
 //! `doctor`: everything at once that stands between this host and a cluster,
-//! each finding with its cure. Changes nothing but through `--fix`'s plan.
+//! each finding with its fix. Changes nothing but through `--fix`'s plan.
 
 mod builds;
 mod capacity;
@@ -30,10 +30,10 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Mend what can be mended safely
+    /// Fix what can be fixed safely
     #[arg(long)]
     pub fix: bool,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Check for the cluster that these would make
@@ -110,7 +110,7 @@ pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
     if args.fix {
         let plan = fix::plan(app, &findings);
         if findings.iter().all(|finding| finding.fix.is_none()) {
-            app.ui.note("there is nothing here that --fix could mend");
+            app.ui.note("--fix has nothing to do");
         }
         if !plan.steps.is_empty() || app.is_dry() {
             if !app.carry_out(&plan)? {
@@ -138,7 +138,7 @@ fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
     let (sender, receiver) = mpsc::channel();
     for (index, check) in checks.iter().copied().enumerate() {
         let (sender, inputs) = (sender.clone(), Arc::clone(inputs));
-        // Nobody may be left to receive it.
+        // The receiver may have given up after the limit.
         std::thread::spawn(move || drop(sender.send((index, (check.look)(&inputs)))));
     }
     drop(sender);

@@ -35,7 +35,7 @@ pub(super) fn cidr(inputs: &Inputs) -> Vec<Finding> {
     };
     let free = network::first_free(&taken, wanted.prefix());
     vec![
-        Finding::missing("cidr", format!("the network {wanted} is taken"))
+        Finding::missing("cidr", format!("the network {wanted} is already in use"))
             .why(format!("{} has {}", other.who, other.cidr))
             .cure(typed!("cluster up --cidr {}", free)),
     ]
@@ -64,7 +64,10 @@ pub(super) fn gateway_ports(inputs: &Inputs) -> Vec<Finding> {
         .collect();
     if held.is_empty() {
         let numbers: Vec<String> = wanted.iter().map(|(port, ..)| port.to_string()).collect();
-        let text = format!("nobody else binds {gateway} at port {}", numbers.join(", "));
+        let text = format!(
+            "no other process binds {gateway} at port {}",
+            numbers.join(", ")
+        );
         return vec![Finding::ok("gateway-ports", text)];
     }
     held
@@ -96,7 +99,7 @@ fn held_port(port: u16, what: &str, holder: &Listener) -> Finding {
     .cure("stop it, or let it listen on the addresses that it needs only")
 }
 
-/// What would starve the VMs: nodes then wait for ever, and nothing says why.
+/// Firewalls that would drop packets of the VMs: nodes then wait without a message.
 pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
     let (cidr, bridge) = (inputs.settings.cidr, inputs.settings.name.bridge());
     let root = inputs.ctx.root_prefix();
@@ -112,7 +115,7 @@ pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
                 "firewalld",
                 format!("firewalld runs, and does not trust {cidr}"),
             )
-            .why("it drops what nodes send: they would wait for the API for ever")
+            .why("it drops packets from the nodes, so they never reach the API")
             .cure(format!(
                 "{sudo}{}",
                 program!("firewall-cmd --zone=trusted --add-source={}", cidr)
@@ -125,7 +128,7 @@ pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
             "nftables-forward",
             format!("nftables chain `{chain}` drops what it forwards by default"),
         )
-        .why("every table has its say: what talosctl's rules accept is dropped there all the same")
+        .why("each nftables table decides: packets that the rules of talosctl accept are still dropped there")
         .cure(format!(
             "{sudo}{}; {sudo}{}",
             program!("nft insert rule {} ip saddr {} accept", words(&chain), cidr),
@@ -168,15 +171,15 @@ fn forward(found: &Forward, cidr: &str, sudo: &str) -> Finding {
             "FORWARD's policy is DROP, by Docker: talosctl's own rules let nodes through",
         ),
         Some(Block::Policy) => Finding::warn(id, "FORWARD's policy is DROP, and no rule accepts the nodes' network")
-            .why("nodes live by the rules that talosctl adds; where a firewall is loaded anew, they starve")
+            .why("nodes depend on rules that talosctl adds; reloading the firewall drops them and cuts the nodes off")
             .cure(accept),
         Some(Block::Rule(rule)) if found.cni => {
             Finding::warn(id, format!("`{rule}` comes before talosctl's rules"))
-                .why("it drops what nodes send: they would wait for the API for ever")
+                .why("it drops packets from the nodes, so they never reach the API")
                 .cure(accept)
         }
         Some(Block::Rule(rule)) => Finding::warn(id, format!("`{rule}` drops what nodes send"))
-            .why("talosctl puts its rules before it; where a firewall is loaded anew, nodes starve")
+            .why("talosctl inserts its rules before it; reloading the firewall drops them and cuts the nodes off")
             .cure(accept),
     }
 }

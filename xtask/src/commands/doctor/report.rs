@@ -95,7 +95,7 @@ fn lines(ui: &Ui, finding: &Finding) -> String {
         let told = finding.fix.is_none() || cure.contains("--fix");
         let fixable = if told { "" } else { " (or --fix)" };
         let cure = hanging(cure, 17);
-        let _ = writeln!(out, "{indent}cure: {cure}{fixable}");
+        let _ = writeln!(out, "{indent}fix: {cure}{fixable}");
     }
     out
 }
@@ -148,7 +148,7 @@ fn next(findings: &[Finding]) -> String {
         .map_or_else(
             || {
                 let lab = typed!("--lab cluster");
-                format!("the cures above; or, with nothing built: {lab}")
+                format!("the fixes above; or without building anything: {lab}")
             },
             str::to_owned,
         )

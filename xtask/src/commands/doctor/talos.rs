@@ -29,13 +29,13 @@ pub(super) fn checkout(inputs: &Inputs) -> Vec<Finding> {
         Support::Known => return vec![found],
         Support::TooOld { oldest } => Finding::missing(
             "talos-line",
-            format!("Talos {version} is older than {oldest}, the oldest known line"),
+            format!("Talos {version} is older than {oldest}, the oldest supported release"),
         )
         .cure(program!("git -C {} checkout main", checkout.dir)),
         Support::Newer { newest } => Finding::warn(
             "talos-line",
             format!(
-                "Talos {version} is newer than {newest}, the newest known line: taken for that"
+                "Talos {version} is newer than {newest}, the newest supported release; treating it as {newest}"
             ),
         )
         .cure("a newer xtask, when something does not fit"),

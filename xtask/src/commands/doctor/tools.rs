@@ -39,7 +39,7 @@ pub(super) fn root(inputs: &Inputs) -> Vec<Finding> {
     vec![sudo(granted, &stderr)]
 }
 
-/// A password is asked for once, before the first step; that is no problem.
+/// sudo asks for a password once, before the first step; that is not a problem.
 fn sudo(granted: bool, stderr: &str) -> Finding {
     let refuses = ["not in the sudoers", "may not run sudo", "not allowed"];
     match (

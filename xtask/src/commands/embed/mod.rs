@@ -23,9 +23,9 @@ use ours::{check_changes, check_in_the_way, check_links, is_our_folder, is_ours}
 
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// The Talos checkout to copy into
+    /// Talos checkout to copy into
     pub dir: Utf8PathBuf,
-    /// Replace what is in the way, changes of yours included
+    /// Overwrite existing files, including uncommitted changes
     #[arg(long)]
     pub force: bool,
 }

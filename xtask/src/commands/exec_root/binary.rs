@@ -17,12 +17,12 @@ use foundation::signals::Signals;
 use foundation::typed;
 use foundation::ui::{self, Ui};
 
-/// What `go test` gives a package when nobody says otherwise.
+/// Default timeout of `go test` per package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 /// A binary ends itself when its time is over; after this much more it is hung.
 const MORE: Duration = Duration::from_secs(30);
 /// With `-timeout 0`.
-const FOR_EVER: Duration = Duration::from_hours(24);
+const NO_TIMEOUT: Duration = Duration::from_hours(24);
 
 pub(crate) fn run(
     args: &ExecRootArgs,
@@ -135,7 +135,7 @@ fn deadline(arguments: &[String]) -> Duration {
         talos::duration(argument.strip_prefix("test.timeout=")?)
     });
     match given {
-        Some(Duration::ZERO) => FOR_EVER,
+        Some(Duration::ZERO) => NO_TIMEOUT,
         Some(limit) => limit.saturating_add(MORE),
         None => GOS_LIMIT + MORE,
     }

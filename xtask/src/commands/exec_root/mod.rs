@@ -21,16 +21,16 @@ pub(crate) use binary::run;
         start the helper can write one. The helper guards against mistakes, not against this user."
 )]
 pub struct ExecRootArgs {
-    /// What to give to `go test -exec`; runs nothing
+    /// Print the value for `go test -exec` and run nothing
     #[arg(long, conflicts_with = "command")]
     pub print: bool,
-    /// Network, IPC and host name of its own too; mounts and processes always are
+    /// Also isolate network, IPC and host name (mounts and processes always are)
     #[arg(long)]
     pub isolate: bool,
-    /// A variable of the environment that the test gets too; may be repeated
+    /// Environment variable to pass to the test; may be repeated
     #[arg(long, value_name = "NAME")]
     pub env: Vec<String>,
-    /// The test binary and its arguments
+    /// Test binary and its arguments
     #[arg(
         value_name = "BINARY",
         trailing_var_arg = true,

@@ -40,7 +40,7 @@ const START_DEADLINE: u64 = 120;
 /// Docker in the lab that runs; started first where it is not.
 ///
 /// # Errors
-/// When the host lacks what it is made of, or a step fails; what was built
+/// When programs are missing on the host, or a step fails; what was built
 /// stays, and the next call goes on from there.
 pub(super) fn ensure(app: &App<'_>, lab_folder: &LabFolder, lab: Lab) -> Result<Lab> {
     if is_up(lab_folder) {

@@ -50,7 +50,7 @@ impl LockRequest {
         }
     }
 
-    /// Wait for whoever holds it; Ctrl-C ends us.
+    /// Wait until the lock is free; Ctrl-C ends the wait.
     ///
     /// # Errors
     /// When the lock cannot be opened.

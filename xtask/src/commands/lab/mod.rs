@@ -30,23 +30,23 @@ use foundation::failure::{Failure, Result};
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
-    /// Install and build what the lab lacks, and start it
+    /// Install and build the missing parts of the lab, and start it
     Up(LabUpArgs),
-    /// Stop the lab; nothing of it stays but what was built
+    /// Stop and remove the lab; built parts are kept
     Down,
-    /// Whether the lab runs, and what it is made of
+    /// Show whether the lab is running, and its parts
     Status {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// A shell inside the lab
+    /// Open a shell inside the lab
     Shell {
-        /// A command instead of a shell
+        /// Command to run instead of a shell
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
-    /// Write carried sources to a folder
+    /// Write embedded sources to a folder
     #[command(hide = true)]
     Unpack {
         to: Utf8PathBuf,
@@ -70,7 +70,7 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
         return Ok(0);
     }
     if is_inside_lab() {
-        return Err(Failure::usage("this is inside the lab already").hint("leave it first: `exit`"));
+        return Err(Failure::usage("already inside the lab").hint("leave it first: `exit`"));
     }
     let lab_folder = LabFolder::of(&app.ctx)?;
     match command {
@@ -89,14 +89,13 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
 
 /// Why `--lab lab …` is refused.
 pub(crate) fn managed_from_outside() -> Failure {
-    Failure::usage("`--lab lab` makes no sense: the lab is managed from outside")
-        .hint("leave `--lab` out")
+    Failure::usage("`--lab` cannot be combined with `lab`").hint("drop `--lab`")
 }
 
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.
 pub(crate) fn enter(app: &App<'_>, docker: bool) -> Result<u8> {
     if is_inside_lab() {
-        return Err(Failure::usage("this is inside the lab already").hint("leave `--lab` out"));
+        return Err(Failure::usage("already inside the lab").hint("drop `--lab`"));
     }
     let lab_folder = LabFolder::of(&app.ctx)?;
     let args = LabUpArgs {

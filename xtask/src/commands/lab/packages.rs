@@ -39,7 +39,7 @@ pub(super) const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 const PROGRAMS_FOR_DOCKER: [(&str, &str); 3] =
     [("git", "git"), ("ldd", "libc-bin"), ("tar", "tar")];
 
-/// A thing that this host lacks.
+/// Something that is missing on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lacking {
     pub(super) what: String,
@@ -124,7 +124,7 @@ fn candidate_in(policy: &str) -> Option<String> {
     (version != "(none)").then(|| version.to_owned())
 }
 
-/// The plan that installs what lacks; the kernel's lists are wanted as well
+/// The plan that installs what is missing; the kernel's lists are wanted as well
 /// when `kernel` is to be downloaded.
 pub(super) fn plan_install(lacking: &[Lacking], kernel: Option<&str>) -> Plan {
     let packages = packages(lacking);
@@ -140,7 +140,7 @@ pub(super) fn plan_install(lacking: &[Lacking], kernel: Option<&str>) -> Plan {
     if unlisted {
         plan.push(
             Step::run(
-                "fetch apt's package lists: they lack what is needed",
+                "fetch the package lists of apt, which do not list what is needed",
                 ["apt-get", "update"],
             )
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -170,9 +170,9 @@ pub(super) fn by_hand(lacking: &[Lacking], root: bool) -> String {
     )
 }
 
-/// Everything that lacks in one error.
+/// Everything that is missing, in one error.
 pub(super) fn failure(lacking: &[Lacking]) -> Failure {
-    let mut failure = Failure::host("the lab needs what this host lacks");
+    let mut failure = Failure::host("the lab needs programs that are missing on this host");
     failure.causes = lacking
         .iter()
         .map(|lack| format!("{}: not found (Debian: {})", lack.what, lack.package))
@@ -181,7 +181,7 @@ pub(super) fn failure(lacking: &[Lacking]) -> Failure {
 }
 
 /// # Errors
-/// Where only other means than ours could install what lacks.
+/// Where packages cannot be installed by apt-get.
 pub(super) fn needs_apt(lacking: &[Lacking]) -> Result<()> {
     if lacking.is_empty() || Host::which("apt-get").is_some() {
         return Ok(());

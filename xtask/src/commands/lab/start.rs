@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::state::Made;
 use foundation::plan::{Action, Plan, Resource, Step};
 
-/// Wait for init at most so long; measured: 30 ms.
+/// Time limit for the start of init; measured: 30 ms.
 const START_DEADLINE: u64 = 30;
 
 /// `exe` is this program, which must stay reachable inside.

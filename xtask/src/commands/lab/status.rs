@@ -75,7 +75,7 @@ fn text(ui: &Ui, lab_folder: &LabFolder, lab: &Lab, parts: &Parts, docker: &Dock
         (Style::Dim, "not needed so far")
     };
     let _ = writeln!(out, "Docker     {}", ui.paint(style, word));
-    // Nobody who builds no image has these.
+    // Only labs that build images have these.
     if docker.all().iter().any(|part| part.is_built) {
         out.extend(docker.all().map(line));
     }

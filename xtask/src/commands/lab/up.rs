@@ -1,4 +1,4 @@
-//! `lab up`: install what the host lacks, build what is not built yet, start.
+//! `lab up`: install what is missing on the host, build missing parts, start.
 
 use clap::Args;
 use talos::TalosVersion;
@@ -23,15 +23,15 @@ use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabUpArgs {
-    /// Which talosctl the lab is built with [default: v1.12.0]
+    /// Version of talosctl in the lab [default: v1.12.0]
     #[arg(long, value_name = "VERSION")]
     pub talosctl: Option<String>,
-    /// With Docker, buildx, BuildKit and what a registry needs; commands that build start it anyway
+    /// Also start Docker with buildx, BuildKit and a registry; commands that build do so by themselves
     #[arg(long)]
     pub docker: bool,
 }
 
-/// Built when nobody asks for another.
+/// Version of talosctl unless `--talosctl` names another.
 pub(super) const TALOSCTL: &str = "v1.12.0";
 
 /// The running lab; started first where it is not. None for a dry run that has
@@ -67,7 +67,7 @@ fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result
         return Ok(None);
     }
     let _starting = LockRequest::lab(app, lab_folder, "lab up").wait(app)?;
-    // Whoever held the lock may have done it all.
+    // The process that held the lock may have done all of it.
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
         check_talosctl(&lab, wanted.as_deref())?;
@@ -115,7 +115,7 @@ fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<
     app.runner().run(&plan, Options::default())
 }
 
-/// Install what lacks, once that is allowed, and look again; `listed` is a
+/// Install what is missing, once that is allowed, and look again; `listed` is a
 /// package that apt's lists must name, because it is downloaded later.
 pub(super) fn install(
     app: &App<'_>,
@@ -133,7 +133,7 @@ pub(super) fn install(
     if still.is_empty() {
         return Ok(());
     }
-    Err(packages::failure(&still).cause("their packages were installed all the same"))
+    Err(packages::failure(&still).cause("although their packages were installed"))
 }
 
 /// Before a long job everything that lacks is told at once: what only the user
@@ -184,7 +184,9 @@ fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
     let by_hand = packages::by_hand(lacking, app.ctx.host.is_root());
     let missing: Vec<&str> = lacking.iter().map(|lack| lack.what.as_str()).collect();
     let missing = missing.join(", ");
-    let question = format!("The lab needs what this host lacks: {missing}.\nRun `{by_hand}` now?");
+    let question = format!(
+        "The lab needs packages that are missing on this host: {missing}.\nRun `{by_hand}` now?"
+    );
     match app.ui.confirm(&question) {
         Some(true) => Ok(()),
         Some(false) | None => {

@@ -16,13 +16,13 @@ use foundation::units::parse_duration;
     after_help = "Examples:\n  cargo xtask pprof machined heap                       every node, side by side\n  \
         cargo xtask pprof machined cpu --seconds 10 --top -n 20\n  \
         cargo xtask pprof apid goroutine --node worker-1\n  \
-        cargo xtask pprof --all                               everything of every service\n  \
-        cargo xtask pprof machined goroutine --every 30s --for 10m   what grows all the time?\n  \
+        cargo xtask pprof --all                               every profile of every service\n  \
+        cargo xtask pprof machined goroutine --every 30s --for 10m   report what grows\n  \
         cargo xtask pprof machined heap --watch               refreshed until q\n  \
         cargo xtask pprof open latest --list 'reconcile'      with the source\n  \
         cargo xtask pprof open latest --flame                 flame graph, keys and mouse\n  \
         cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
-        The services listen in a debug build: `cargo xtask build initramfs WITH_DEBUG=1`."
+        Services listen only in debug builds: `cargo xtask build initramfs WITH_DEBUG=1`."
 )]
 pub struct PprofCommand {
     #[command(subcommand)]
@@ -48,42 +48,42 @@ pub struct FetchArgs {
     #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
         value_parser = Offered(&super::kind::KNOWN))]
     pub profile: Option<String>,
-    /// Everything of every service at once
+    /// Fetch every profile of every service
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
     pub which: crate::commands::cluster::Which,
-    /// A node by name, end of name or address; may be repeated [default: all]
+    /// Node name, name suffix, address or pattern; may be repeated [default: all]
     #[arg(long, value_name = "NODE")]
     pub node: Vec<String>,
-    /// All nodes (the default)
+    /// Fetch from all nodes (the default)
     #[arg(long, conflicts_with = "node")]
     pub all_nodes: bool,
-    /// HOST or HOST:PORT in place of a cluster's nodes; may be repeated
+    /// Fetch from HOST or HOST:PORT instead of the nodes of a cluster; may be repeated
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["node", "all_nodes", "name"])]
     pub endpoint: Vec<String>,
-    /// Where the service listens [default: Talos' own]
+    /// Port of the service [default: that of Talos]
     #[arg(long)]
     pub port: Option<u16>,
-    /// cpu and trace: for so long [default: 30]; others, but not with --all: the change within
+    /// Seconds to record cpu and trace [default: 30]; for other profiles, the change over that time (not with --all)
     #[arg(long, value_name = "S")]
     pub seconds: Option<u64>,
-    /// heap: collect garbage first
+    /// Run a garbage collection before a heap profile
     #[arg(long)]
     pub gc: bool,
-    /// Exit with 0 although some nodes are missing
+    /// Exit with 0 even if some nodes are missing
     #[arg(long)]
     pub allow_missing: bool,
-    /// A series: fetch again and again, save each, say what grows
+    /// Fetch a series, one profile every TIME, and report what grows
     #[arg(long, value_name = "TIME", value_parser = interval, help_heading = "Series")]
     pub every: Option<Duration>,
-    /// How long the series is [default: ten times --every]
+    /// Length of the series [default: ten times --every]
     #[arg(long = "for", value_name = "TIME", value_parser = interval, help_heading = "Series")]
     pub length: Option<Duration>,
-    /// Show and refresh every --every [default: 5s], save nothing; q quits
+    /// Refresh the view every --every [default: 5s] and save nothing; q quits
     #[arg(long, help_heading = "Series", conflicts_with_all = ["all", "dir", "seconds"])]
     pub watch: bool,
-    /// Save there [default: a folder of `pprof list`]
+    /// Save the profiles in DIR [default: a new folder in `pprof list`]
     #[arg(short = 'o', long, value_name = "DIR")]
     pub dir: Option<Utf8PathBuf>,
 }
@@ -99,11 +99,11 @@ pub struct Dry {
 
 #[derive(Debug, Subcommand)]
 pub enum PprofVerb {
-    /// Look at profiles from files, Talos or not; several are merged
+    /// Show profiles from files of any Go program; several are merged
     Open(Box<OpenArgs>),
-    /// What was fetched, newest first
+    /// List the fetched profiles, newest first
     List {
-        /// As data, with each file and what was missing
+        /// Print JSON, with each file and what is missing
         #[arg(long)]
         json: bool,
     },
@@ -112,17 +112,17 @@ pub enum PprofVerb {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask pprof open latest --list 'reconcile'      source lines, from this host\n  \
-        cargo xtask pprof open 1.pb.gz 2.pb.gz 3.pb.gz --leak  what grows all the time\n  \
+        cargo xtask pprof open 1.pb.gz 2.pb.gz 3.pb.gz --leak  report what grows\n  \
         cargo xtask pprof open cpu.pb.gz --flame              in the terminal\n  \
         cargo xtask pprof open latest --web                   a page to open or to send"
 )]
 pub struct OpenArgs {
-    /// From the first FILE to the second, by function, with the noise of sampling
+    /// Compare two profiles by function, with the sampling error
     #[arg(long, group = "form", help_heading = "Comparison")]
     pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
-    /// Profiles or their text forms; `-` is standard input; `latest` or the beginning of a name from
+    /// Profiles, binary or text; `-` is standard input; `latest` or the beginning of a name in
     /// `pprof list`
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
@@ -132,56 +132,56 @@ pub struct OpenArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct ShowArgs {
-    /// Functions by their own weight, all nodes summed; without any form: nodes side by side
+    /// Show functions by their own weight, summed over all nodes [default: nodes side by side]
     #[arg(long, visible_alias = "text", group = "form", help_heading = "Form")]
     pub top: bool,
-    /// Callers and callees of what matches
+    /// Show callers and callees of the functions that match
     #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
     pub peek: Option<String>,
-    /// Callers and callees of everything that weighs enough
+    /// Show callers and callees of every function above --nodefraction
     #[arg(long, group = "form", help_heading = "Form")]
     pub tree: bool,
-    /// Goroutines in groups: state, oldest wait, creator, count per node
+    /// Group goroutines by state, longest wait and creator, with counts per node
     #[arg(long, group = "form", help_heading = "Form")]
     pub goroutines: bool,
-    /// Source lines of the functions that match, from this host
+    /// Show source lines of the functions that match, from files on this host
     #[arg(long, value_name = "RE", group = "form", help_heading = "Form")]
     pub list: Option<String>,
-    /// What each of Talos' controllers costs, nodes side by side
+    /// Show the cost of each Talos controller, nodes side by side
     #[arg(long, group = "form", help_heading = "Form")]
     pub controllers: bool,
-    /// Over a series or several files: which stacks grow in every interval, and where; exit code 1
-    /// if any does
+    /// Report stacks that grow in every interval of a series or of several files; exit code 1 if
+    /// any does
     #[arg(long, group = "form", help_heading = "Form")]
     pub leak: bool,
-    /// Flame graph in the terminal; ? lists its keys
+    /// Show a flame graph in the terminal; ? lists its keys
     #[arg(long, group = "form", help_heading = "Form")]
     pub flame: bool,
-    /// Every sample with its stack
+    /// Show every sample with its stack
     #[arg(long, group = "form", help_heading = "Form")]
     pub traces: bool,
-    /// Labels and their weights
+    /// Show labels and their weights
     #[arg(long, group = "form", help_heading = "Form")]
     pub tags: bool,
-    /// The profile's tables
+    /// Show the tables of the profile
     #[arg(long, group = "form", help_heading = "Form")]
     pub raw: bool,
-    /// The profile's comments
+    /// Show the comments of the profile
     #[arg(long, group = "form", help_heading = "Form")]
     pub comments: bool,
-    /// Write the result as a profile (merged, or the difference) to --output
+    /// Write the merged profile, or the difference, to --output
     #[arg(long, group = "form", requires = "output", help_heading = "Form")]
     pub proto: bool,
-    /// A page with flame graphs to open or to send: nodes or both sides of a comparison, search, zoom
+    /// Write a page with flame graphs of the nodes, or of both sides of a comparison
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
-    /// --top, --goroutines, --diff as data: values in the profile's own unit
+    /// Print --top, --goroutines or --diff as JSON, in the unit of the profile
     #[arg(long, help_heading = "Form")]
     pub json: bool,
-    /// Write there instead of to standard output
+    /// Write to FILE instead of standard output
     #[arg(long, value_name = "FILE", help_heading = "Form")]
     pub output: Option<Utf8PathBuf>,
-    /// Exit with 1 if a node's total passes a bound such as `inuse_space(machined) > 80MiB`
+    /// Exit with 1 if the total of a node exceeds a bound such as `inuse_space(machined) > 80MiB`
     #[arg(long = "fail-if", value_name = "BOUND", help_heading = "Form")]
     pub fail_if: Vec<String>,
     #[command(flatten)]
@@ -200,10 +200,10 @@ pub struct ShowArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Comparison")]
 pub struct CompareArgs {
-    /// Take this profile off; percentages are of the difference
+    /// Subtract this profile; percentages are relative to the difference
     #[arg(long, value_name = "FILE")]
     pub base: Vec<Utf8PathBuf>,
-    /// Take this profile off; percentages are of it
+    /// Subtract this profile; percentages are relative to it
     #[arg(
         long = "diff_base",
         alias = "diff-base",
@@ -211,7 +211,7 @@ pub struct CompareArgs {
         conflicts_with = "base"
     )]
     pub diff_base: Vec<Utf8PathBuf>,
-    /// Scale to the base's total first
+    /// Scale to the total of the base first
     #[arg(long)]
     pub normalize: bool,
 }
@@ -220,10 +220,10 @@ pub struct CompareArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Sources")]
 pub struct SourceArgs {
-    /// Look for sources there first; several with `:`
+    /// Folders searched first for sources, separated by `:`
     #[arg(long = "source_path", alias = "source-path", value_name = "DIR")]
     pub source_path: Option<String>,
-    /// Take this off the paths in the profile first; several with `:`
+    /// Prefixes removed from paths in the profile, separated by `:`
     #[arg(long = "trim_path", alias = "trim-path", value_name = "PREFIX")]
     pub trim_path: Option<String>,
 }

@@ -80,7 +80,7 @@ impl Budget {
             of.to_owned()
         };
         if !of.is_empty() && unit::scale(1, &of, &of).1 == of.as_str() && !is_known(&of) {
-            return Err(refuse(&format!("`{of}` is no unit")));
+            return Err(refuse(&format!("invalid unit `{of}`")));
         }
         Ok(Self {
             text: text.to_owned(),

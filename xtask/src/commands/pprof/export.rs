@@ -16,16 +16,16 @@ use foundation::failure::Result;
 #[command(next_help_heading = "Export")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct ExportArgs {
-    /// Folded stacks, `a;b;c 7`
+    /// Export folded stacks, `a;b;c 7`
     #[arg(long, group = "form")]
     pub folded: bool,
-    /// For speedscope.app
+    /// Export for speedscope.app
     #[arg(long, group = "form")]
     pub speedscope: bool,
-    /// For profiler.firefox.com
+    /// Export for profiler.firefox.com
     #[arg(long, group = "form")]
     pub firefox: bool,
-    /// A flame graph as a picture
+    /// Export a flame graph as SVG
     #[arg(long, group = "form")]
     pub svg: bool,
 }

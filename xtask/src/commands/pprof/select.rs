@@ -28,43 +28,43 @@ impl TypedValueParser for Offered {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
-    /// Only stacks with a frame that matches
+    /// Keep only stacks with a frame that matches
     #[arg(long, value_name = "RE")]
     pub focus: Option<String>,
-    /// No stacks with a frame that matches
+    /// Drop stacks with a frame that matches
     #[arg(long, value_name = "RE")]
     pub ignore: Option<String>,
-    /// Leave out frames that match
+    /// Hide frames that match
     #[arg(long, value_name = "RE")]
     pub hide: Option<String>,
-    /// Only frames that match
+    /// Show only frames that match
     #[arg(long, value_name = "RE")]
     pub show: Option<String>,
-    /// Leave out frames above the highest that matches
+    /// Drop frames above the highest one that matches
     #[arg(long = "show_from", alias = "show-from", value_name = "RE")]
     pub show_from: Option<String>,
-    /// Leave out frames below the lowest that matches
+    /// Drop frames below the lowest one that matches
     #[arg(long = "prune_from", alias = "prune-from", value_name = "RE")]
     pub prune_from: Option<String>,
-    /// Only samples with such a label: [KEY=]RE or a range as 1kb:4mb
+    /// Keep only samples with a label that matches: [KEY=]RE or a range such as 1kb:4mb
     #[arg(long, value_name = "TAG")]
     pub tagfocus: Option<String>,
-    /// No samples with such a label
+    /// Drop samples with a label that matches
     #[arg(long, value_name = "TAG")]
     pub tagignore: Option<String>,
-    /// Only labels whose key matches
+    /// Show only labels whose key matches
     #[arg(long, value_name = "RE")]
     pub tagshow: Option<String>,
-    /// No labels whose key matches
+    /// Hide labels whose key matches
     #[arg(long, value_name = "RE")]
     pub taghide: Option<String>,
-    /// Labels as frames at the root, the first outermost
+    /// Add labels as frames at the root, the first one outermost
     #[arg(long, value_name = "KEY,…")]
     pub tagroot: Option<String>,
-    /// Labels as frames at the leaf
+    /// Add labels as frames at the leaf
     #[arg(long, value_name = "KEY,…")]
     pub tagleaf: Option<String>,
-    /// Keep the frames that the profile says to drop
+    /// Keep frames that the profile marks to be dropped
     #[arg(long = "all_frames", alias = "all-frames")]
     pub all_frames: bool,
 }
@@ -74,16 +74,16 @@ pub struct FilterArgs {
 #[command(next_help_heading = "Values")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct ValueArgs {
-    /// Sample type by name or place [default: the profile's]
+    /// Sample type, by name or index [default: that of the profile]
     #[arg(long = "sample_index", alias = "sample-index", value_name = "TYPE")]
     pub sample_index: Option<String>,
-    /// Means: divide by the first sample type
+    /// Show means: divide by the first sample type
     #[arg(long)]
     pub mean: bool,
-    /// Unit of the report [default: one that suits]
+    /// Unit of the report [default: chosen by size]
     #[arg(long, value_name = "UNIT")]
     pub unit: Option<String>,
-    /// Divide every value by this
+    /// Divide every value by N
     #[arg(
         long = "divide_by",
         alias = "divide-by",
@@ -92,46 +92,46 @@ pub struct ValueArgs {
         hide_default_value = true
     )]
     pub divide_by: f64,
-    /// At most so many rows
+    /// Maximum number of rows
     #[arg(short = 'n', long, value_name = "N")]
     pub nodecount: Option<usize>,
-    /// Leave out what weighs less than this share of the total [default: 0.005]
+    /// Hide functions below this share of the total [default: 0.005]
     #[arg(long, value_name = "SHARE")]
     pub nodefraction: Option<f64>,
-    /// The same for calls [default: 0.001]
+    /// Hide calls below this share of the total [default: 0.001]
     #[arg(long, value_name = "SHARE")]
     pub edgefraction: Option<f64>,
-    /// Leave nothing out
+    /// Hide nothing
     #[arg(long = "no-trim")]
     pub no_trim: bool,
     /// Sort by cumulative weight
     #[arg(long)]
     pub cum: bool,
-    /// Tell frames apart by function (the default)
+    /// Group by function (the default)
     #[arg(long, group = "granularity")]
     pub functions: bool,
-    /// … by function and file
+    /// Group by function and file
     #[arg(long, group = "granularity")]
     pub filefunctions: bool,
-    /// … by file
+    /// Group by file
     #[arg(long, group = "granularity")]
     pub files: bool,
-    /// … by line
+    /// Group by line
     #[arg(long, group = "granularity")]
     pub lines: bool,
-    /// … by address
+    /// Group by address
     #[arg(long, group = "granularity")]
     pub addresses: bool,
-    /// Inlined calls count for their callers
+    /// Count inlined calls for their callers
     #[arg(long)]
     pub noinlines: bool,
-    /// Columns too, with --lines
+    /// With --lines, show columns too
     #[arg(long)]
     pub showcolumns: bool,
-    /// Percentages of what the filters leave
+    /// Show percentages relative to what the filters keep
     #[arg(long = "relative_percentages", alias = "relative-percentages")]
     pub relative_percentages: bool,
-    /// Leave out what has become less
+    /// Hide values that became smaller
     #[arg(long = "drop_negative", alias = "drop-negative")]
     pub drop_negative: bool,
 }

@@ -28,34 +28,34 @@ use foundation::ui::{self, Style};
 pub struct ProxiesCommand {
     #[command(subcommand)]
     pub verb: Option<ProxiesVerb>,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ProxiesVerb {
-    /// Which are up, since when, and how much they have cached
+    /// Show which proxies are up, their age and the size of their caches
     Status {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Start those that are not up; ones that are there already are used
+    /// Start the proxies that are not running
     Up,
-    /// Stop them; what is cached stays
+    /// Stop the proxies and keep their caches
     Down(DownArgs),
-    /// Fetch an image through each, from the address that nodes use
+    /// Fetch an image through each proxy, from the address that nodes use
     #[command(after_help = "Examples:\n  cargo xtask proxies check\n  \
         cargo xtask proxies check ghcr.io/siderolabs/kubelet:v1.34.0")]
     Check {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
-        /// The cluster whose gateway is asked [default: talos-default]
+        /// Cluster whose gateway address is used [default: talos-default]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// HOST/REPOSITORY:TAG, instead of what is cached or known to be there
+        /// Images as HOST/REPOSITORY:TAG [default: a cached or well-known image]
         images: Vec<String>,
     },
 }

@@ -32,46 +32,46 @@ use view::RegistryView;
 pub struct RegistryCommand {
     #[command(subcommand)]
     pub verb: Option<RegistryVerb>,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum RegistryVerb {
-    /// Whether it is up, since when, and how much it holds
+    /// Show whether the registry is up, its age and its size
     Status {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Start it on 127.0.0.1:5005; one that is there already is used
+    /// Start the registry on 127.0.0.1:5005, or use the one already running
     Up,
-    /// Stop it; what was pushed stays
+    /// Stop the registry and keep its images
     Down(DownArgs),
-    /// Images in it, with digest, size and what they were built from
+    /// List the images with digest, size and source
     Ls {
-        /// As JSON, for editors, agents, CI
+        /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Only these, by repository or the end of one
+        /// Repositories, by name or the end of a name [default: all]
         repositories: Vec<String>,
     },
-    /// Free what no tag leads to; named images first
+    /// Delete untagged data, and any images named
     #[command(
-        after_help = "Not while something is being pushed: the registry is stopped for it.\n\nExamples:\n  cargo xtask registry prune\n  \
-        cargo xtask registry prune siderolabs/imager:v1.12.0-dirty    that tag, and what only it uses\n  \
-        cargo xtask registry prune siderolabs/installer               all tags of it"
+        after_help = "The registry is stopped meanwhile: do not push during a prune.\n\nExamples:\n  cargo xtask registry prune\n  \
+        cargo xtask registry prune siderolabs/imager:v1.12.0-dirty    that tag and data only it uses\n  \
+        cargo xtask registry prune siderolabs/installer               all of its tags"
     )]
     Prune {
-        /// REPOSITORY or REPOSITORY:TAG, to be deleted
+        /// Images to delete, as REPOSITORY or REPOSITORY:TAG
         images: Vec<String>,
     },
 }
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct DownArgs {
-    /// Remove it with all that it holds
+    /// Also delete all data
     #[arg(long)]
     pub purge: bool,
 }
@@ -101,12 +101,12 @@ pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
 /// a dry run.
 ///
 /// # Errors
-/// When docker does not answer, a stranger has the port, or a step fails.
+/// When docker does not answer, another process has the port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     bring_up(app, "registry up", plan)
 }
 
-/// Carries out what is planned once nobody else changes registries.
+/// Carries out the plan while holding the lock of the registries.
 pub(super) fn bring_up(
     app: &App<'_>,
     doing: &str,
@@ -128,7 +128,7 @@ pub(super) fn bring_up(
 /// What [`ensure`] would do; no steps where all is well.
 ///
 /// # Errors
-/// When docker does not answer, or a stranger is in the way.
+/// When docker does not answer, or another process has the port.
 pub(super) fn plan() -> Result<Plan> {
     let views = view::look(&[registries::local()])?;
     view::check(&views)?;
@@ -151,7 +151,7 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     take_down(app, &plan, &views, args.purge, &said)
 }
 
-/// What is said when it is done.
+/// Messages when it is done.
 pub(super) struct Down {
     pub nothing: &'static str,
     pub purged: &'static str,

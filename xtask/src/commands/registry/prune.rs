@@ -43,7 +43,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
         views.first().and_then(RegistryView::container),
     ) else {
         return Err(
-            Failure::new(Exit::HostNotReady, "there is no registry of ours")
+            Failure::new(Exit::HostNotReady, "the registry is not running")
                 .hint(typed!("registry up")),
         );
     };
@@ -80,7 +80,7 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     // However that ended, the registry is wanted again.
     let started = app.runner().run(&start, Options::default());
     collected.and(started)?;
-    // Nothing is said to be deleted that was not seen to be gone.
+    // Report as deleted only what a second look does not find.
     let left = left(&api, &chosen)?;
     let after = view.size(&containers::volume_sizes());
     ui::print(&report(&chosen, &left, before, after));

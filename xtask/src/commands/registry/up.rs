@@ -28,7 +28,7 @@ pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
                 if container.is_ours && !is_as_wanted(container, spec) =>
             {
                 let why = format!(
-                    "`{}` is not as wanted: make it anew; its volume stays",
+                    "`{}` has different options: recreate it, keeping its volume",
                     spec.name
                 );
                 plan.push(docker(&why, &["rm", "-f", &spec.name], Effect::Destroys));

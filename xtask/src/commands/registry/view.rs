@@ -1,4 +1,4 @@
-//! How each wanted registry stands: its container, or who is in its place.
+//! The state of each registry: its container, or what has its port or name.
 
 use serde_json::{Value, json};
 
@@ -12,17 +12,17 @@ use foundation::program;
 /// Where a registry keeps what it holds.
 pub(crate) const DATA: &str = "/var/lib/registry";
 
-/// What is there of one registry.
+/// The state of one registry.
 #[derive(Debug, Clone)]
 pub(crate) enum RegistryState {
     Absent,
     /// The container of that name, which publishes that port.
     Ours(Container),
-    /// A registry that somebody else runs; good enough.
+    /// A registry that another program runs; it is used.
     Other {
         who: String,
     },
-    /// The port is held by something that is no registry.
+    /// The port is held by something that is not a registry.
     Taken {
         who: String,
     },
@@ -145,7 +145,7 @@ impl RegistryView {
                 }
                 if container.is_public() {
                     remarks.push(
-                        "published on every address: whoever reaches this machine reaches it"
+                        "published on every address: any host that reaches this machine can use it"
                             .to_owned(),
                     );
                 }
@@ -161,7 +161,7 @@ impl RegistryView {
             }
             RegistryState::Taken { who } => {
                 remarks.push(format!(
-                    "port {} is held by {who}, which is no registry",
+                    "port {} is held by {who}, which is not a registry",
                     spec.port
                 ));
             }
@@ -212,7 +212,7 @@ pub(crate) fn check(views: &[RegistryView]) -> Result<()> {
         .iter()
         .filter_map(|view| {
             let text = match &view.state {
-                RegistryState::Taken { who } => format!("held by {who}, which is no registry"),
+                RegistryState::Taken { who } => format!("held by {who}, which is not a registry"),
                 RegistryState::NotIt { why } => why.clone(),
                 _ => return None,
             };

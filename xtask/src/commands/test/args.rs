@@ -7,16 +7,16 @@ use clap::Args;
 /// Which tests.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
-    /// Packages as for go: ./pkg/..., import paths [default: all of the workspace]
+    /// Packages as in `go test`: ./pkg/... or import paths [default: all packages]
     #[arg(value_name = "PKG")]
     pub packages: Vec<String>,
-    /// Build tags, as for go
+    /// Build tags, as in `go test -tags`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub tags: Vec<String>,
-    /// Only the packages of one machine of several: 2/4
+    /// Run only one shard of the packages, such as 2/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// What the machines split by, from `test shards --by-time` [default: how many tests]
+    /// Balance shards by the timings in FILE, from `test shards --by-time` [default: by number of tests]
     #[arg(long, value_name = "FILE")]
     pub times: Option<Utf8PathBuf>,
 }
@@ -46,22 +46,22 @@ impl std::str::FromStr for Shard {
 /// What becomes of results, of whatever tests.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ResultArgs {
-    /// Only what failed the last time
+    /// Run only the tests that failed last time
     #[arg(long)]
     pub rerun_failed: bool,
-    /// Run a test that failed so many times more; one that passes then is flaky
+    /// Retry failed tests up to N times; a test that passes on a retry is flaky
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: u32,
-    /// Flaky tests are no failure
+    /// Do not fail on flaky tests
     #[arg(long)]
     pub allow_flaky: bool,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// The same JSON into a file
+    /// Write the JSON to a file
     #[arg(long, value_name = "FILE")]
     pub report: Option<Utf8PathBuf>,
-    /// JUnit's XML into a file
+    /// Write JUnit XML to a file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<Utf8PathBuf>,
 }

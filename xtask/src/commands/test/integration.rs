@@ -22,26 +22,26 @@ use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct IntegrationArgs {
-    /// Suites, or tests of one: api.ResetSuite, api.ResetSuite/TestResetWithSpec [default: all]
+    /// Suites or their tests: api.ResetSuite, api.ResetSuite/TestResetWithSpec [default: all]
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
     #[command(flatten)]
     pub which: Which,
-    /// All tests; without, the short ones
+    /// Run all tests, not only the short ones
     #[arg(long)]
     pub full: bool,
-    /// On a cluster of their own, made before and destroyed after
+    /// Create a cluster for the tests and destroy it afterwards
     #[arg(long, conflicts_with_all = ["name", "json"])]
     pub fresh: bool,
-    /// Show the suites and their tests
+    /// List the suites and their tests
     #[arg(long)]
     pub list: bool,
-    /// How long it may take [default: 2h, all tests 8h]
+    /// Timeout of the run [default: 2h, with --full 8h]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     #[command(flatten)]
     pub results: ResultArgs,
-    /// Flags of the test binary
+    /// Flags for the test binary
     #[arg(last = true, value_name = "TEST FLAGS")]
     pub test_flags: Vec<String>,
 }

@@ -21,13 +21,13 @@ use foundation::ui::{self, Style};
 pub struct ListArgs {
     #[command(flatten)]
     pub chosen: Selection,
-    /// Only those that need this: root, loop, mount, containerd, tool:NAME, …
+    /// List only the tests that need this: root, loop, mount, containerd, tool:NAME, …
     #[arg(long, value_name = "NEED")]
     pub needs: Vec<String>,
-    /// Tell why a test runs here or not, and how that is known
+    /// Explain why a test can or cannot run on this host
     #[arg(long, value_name = "TEST")]
     pub explain: Option<String>,
-    /// As JSON, for editors, agents, CI
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -26,7 +26,7 @@ use foundation::record::results::{Failed, History};
 
 #[derive(Debug, Subcommand)]
 pub enum TestCommand {
-    /// Talos' unit tests, on this host or as the Makefile runs them
+    /// Run the unit tests of Talos, on this host or as the Makefile does
     #[command(
         after_help = "Examples:\n  cargo xtask test unit ./internal/pkg/...\n  \
         cargo xtask test unit ./pkg/machinery/config/... -run 'TestValidate' -- -short\n  \
@@ -34,42 +34,42 @@ pub enum TestCommand {
         cargo xtask test unit --in buildx"
     )]
     Unit(Box<unit::UnitArgs>),
-    /// Tests, subtests and suites, with what each needs; nothing is compiled
+    /// List tests, subtests and suites with their needs, without compiling
     #[command(
         after_help = "Examples:\n  cargo xtask test list ./internal/pkg/...\n  \
-        cargo xtask test list --needs loop            those that take a loop device\n  \
-        cargo xtask test list --explain TestGrow      why it runs here, or not\n  \
+        cargo xtask test list --needs loop            tests that need a loop device\n  \
+        cargo xtask test list --explain TestGrow      why it can or cannot run here\n  \
         cargo xtask test list --json | jq -r '.tests[] | select(.runs_here | not) | .name'"
     )]
     List(list::ListArgs),
-    /// Talos' tests against a cluster that runs; the binary is built when sources changed
+    /// Run the integration tests of Talos against a running cluster
     #[command(
-        after_help = "Examples:\n  cargo xtask test integration                              short ones, as in the guide\n  \
+        after_help = "Examples:\n  cargo xtask test integration                              short tests, as in the guide\n  \
         cargo xtask test integration api.ResetSuite\n  \
         cargo xtask test integration api.ResetSuite/TestResetWithSpec\n  \
-        cargo xtask test integration --fresh --full               on a cluster of their own"
+        cargo xtask test integration --fresh --full               on a cluster created for the tests"
     )]
     Integration(integration::IntegrationArgs),
-    /// Upgrades of released versions to this tree, apart from all other clusters
+    /// Test upgrades from released versions to this tree, isolated from other clusters
     #[command(after_help = "Examples:\n  cargo xtask test upgrade --list\n  \
-        cargo xtask test upgrade --track 1                        as the Makefile's tracks\n  \
+        cargo xtask test upgrade --track 1                        like a track of the Makefile\n  \
         cargo xtask test upgrade --dry-run --format sh")]
     Upgrade(upgrade::UpgradeArgs),
-    /// Unit tests over many machines: a GitHub Actions matrix, or a Kubernetes Job
+    /// Split unit tests over many machines: a GitHub Actions matrix or a Kubernetes Job
     #[command(
         after_help = "Examples:\n  cargo xtask test shards --n 4 > matrix.json\n  \
         cargo xtask test shards --n 4 --by-time --times times.json\n  \
-        cargo xtask test shards --n 4 ./pkg/... -- --race --retries 2    options of each leg\n  \
+        cargo xtask test shards --n 4 ./pkg/... -- --race --retries 2    options of each shard\n  \
         cargo xtask test shards --n 4 --for kubernetes --image IMAGE --claim CLAIM | kubectl create -f -\n  \
-        cargo xtask test report --merge legs                      all of them, proven to be whole"
+        cargo xtask test report --merge legs                      merge and verify all reports"
     )]
     Shards(shards::ShardsArgs),
-    /// What the legs of `--shard` have reported as one, proven to be all of it
+    /// Merge the reports of all shards and verify that none is missing
     #[command(
-        after_help = "Examples:\n  cargo xtask test unit --shard 1/2 --report legs/1.json     each leg, on its machine\n  \
+        after_help = "Examples:\n  cargo xtask test unit --shard 1/2 --report legs/1.json     each shard, on its machine\n  \
         cargo xtask test report --merge legs\n  \
         cargo xtask test report --merge leg-1 leg-2 --junit junit.xml\n\n\
-        Exit code 3: a leg or a test is missing or there twice, or the legs are not of one run"
+        Exit code 3: a shard or a test is missing or duplicated, or the shards are from different runs"
     )]
     Report(merge::ReportArgs),
 }

@@ -24,10 +24,10 @@ use foundation::ui;
 pub struct ShardsArgs {
     #[command(flatten)]
     pub chosen: Selection,
-    /// How many machines
+    /// Number of shards
     #[arg(long, value_name = "N")]
     pub n: usize,
-    /// What it is printed for
+    /// Format of the output
     #[arg(
         long = "for",
         value_enum,
@@ -35,19 +35,19 @@ pub struct ShardsArgs {
         default_value = "github"
     )]
     pub engine: Engine,
-    /// Write the times of this machine's runs into the file of --times
+    /// Write the timings recorded on this host to the file of --times
     #[arg(long, requires = "times")]
     pub by_time: bool,
-    /// The folder that legs write their reports into, for `test report --merge`
+    /// Folder for the reports of the shards, for `test report --merge`
     #[arg(long, value_name = "DIR", default_value = "legs")]
     pub reports: Utf8PathBuf,
-    /// Of the Job
+    /// Container image for the Job
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
-    /// The PersistentVolumeClaim that the Job's reports are left on, below its name
+    /// PersistentVolumeClaim for the reports, in a folder named after the Job
     #[arg(long, value_name = "CLAIM")]
     pub claim: Option<String>,
-    /// Options of `test unit` for each leg
+    /// Options of `test unit` for each shard
     #[arg(last = true, value_name = "OPTIONS")]
     pub options: Vec<String>,
 }
@@ -55,12 +55,12 @@ pub struct ShardsArgs {
 /// Whose machines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// A matrix for fromJSON
+    /// Matrix for fromJSON in GitHub Actions
     #[default]
     Github,
-    /// An Indexed Job
+    /// Indexed Job
     Kubernetes,
-    /// The packages of each machine
+    /// Packages of each shard
     List,
 }
 

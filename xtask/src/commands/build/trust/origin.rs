@@ -54,7 +54,7 @@ fn is_kept(program: &Utf8Path, tree: &Utf8Path) -> bool {
         })
 }
 
-/// Nobody but root and we can change it.
+/// Only root and this user can change it.
 fn is_closed(path: &Utf8Path, may_be_sticky: bool) -> bool {
     let Ok(metadata) = path.metadata() else {
         return false;

@@ -69,7 +69,7 @@ fn does_not_fit(target: &Target, full: &Full) -> Failure {
     let address = &target.address;
     match full {
         Full::Larger(limit) => Failure::step(format!(
-            "`{address}` sends more than {} MiB: that is no profile",
+            "`{address}` sends more than {} MiB, which is too large for a profile",
             limit >> 20
         )),
         Full::Together(limit) => Failure::step(format!(

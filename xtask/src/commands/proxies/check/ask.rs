@@ -52,7 +52,7 @@ pub(super) fn check(view: &RegistryView, at: &str, image: Option<(String, String
 
 fn down(view: &RegistryView, error: &ApiError) -> Verdict {
     match error {
-        ApiError::NotHttp(why) => Verdict::Mismatch(format!("nodes are told http://, and {why}")),
+        ApiError::NotHttp(why) => Verdict::Mismatch(format!("nodes use http://, but {why}")),
         // Loopback answers, the gateway does not.
         _ if view.answers => Verdict::Down(format!(
             "{error}; it answers on 127.0.0.1: the relay is not there, `{}` starts it again",

@@ -19,13 +19,13 @@ use foundation::ui;
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::doc_markdown, reason = "doc comments are the help")]
 pub struct ReportArgs {
-    /// Folders with the files of `test unit --report`, as *.json
+    /// Folders with the *.json reports of `test unit --report`
     #[arg(long, value_name = "DIR", num_args = 1.., required = true)]
     pub merge: Vec<Utf8PathBuf>,
-    /// As JSON, as `test unit` has it
+    /// Print JSON in the format of `test unit`
     #[arg(long)]
     pub json: bool,
-    /// JUnit's XML into a file
+    /// Write JUnit XML to a file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<Utf8PathBuf>,
 }
@@ -103,7 +103,7 @@ fn read(dir: &Utf8Path) -> Result<Vec<LegReport>> {
     let mut left = MOST_TEXT;
     for file in files {
         let bad = |error: String| {
-            Failure::host(format!("`{file}` is no whole report"))
+            Failure::host(format!("`{file}` is not a complete report"))
                 .cause(error)
                 .hint("run that leg again")
         };

@@ -91,7 +91,7 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let Some(flag) = word.strip_prefix('-') else {
-            return Err(Failure::usage(format!("`{word}` is no flag of `go test`"))
+            return Err(Failure::usage(format!("unknown `go test` flag `{word}`"))
                 .hint("packages come before `--`"));
         };
         let flag = flag.trim_start_matches('-');
@@ -135,7 +135,7 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
                 flags.build.push(format!("-{name}={value}"));
             }
             _ => {
-                return Err(Failure::usage(format!("`{word}` is no flag of `go test`"))
+                return Err(Failure::usage(format!("unknown `go test` flag `{word}`"))
                     .hint("options of `test unit` come before `--`; `go help testflag` and `go help build` name go's"));
             }
         }
@@ -153,7 +153,7 @@ fn refuse(name: &str) -> Result<()> {
         ),
         "c" | "o" | "n" | "i" => "go test".to_owned(),
         "coverprofile" => format!(
-            "{} writes _out/coverage.txt; one profile of many binaries is no profile",
+            "{} writes _out/coverage.txt; profiles of several binaries cannot be merged",
             typed!("test unit --in buildx")
         ),
         "p" => typed!("test unit --jobs N"),

@@ -44,25 +44,25 @@ use jobs::Shared;
 pub struct UnitArgs {
     #[command(flatten)]
     pub chosen: Selection,
-    /// Only tests that match, as for go; `-run` too
+    /// Run only the tests that match, as in `go test -run`
     #[arg(long, value_name = "REGEXP")]
     pub run: Option<String>,
-    /// Where they run
+    /// Where to run the tests
     #[arg(long = "in", value_enum, value_name = "PLACE", default_value = "here")]
     pub place: Location,
-    /// Which of them run as root
+    /// Which tests to run as root
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub sudo: Sudo,
-    /// Tests that cannot run here are a failure
+    /// Fail if a test cannot run on this host
     #[arg(long)]
     pub strict: bool,
-    /// With the race detector
+    /// Build with the race detector
     #[arg(long)]
     pub race: bool,
-    /// Of each package's binary, as for go [default: 10m]
+    /// Timeout per package, as in `go test -timeout` [default: 10m]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
-    /// Binaries at once [default: one for each processor]
+    /// Number of test binaries that run at once [default: number of processors]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Stop after the first package that fails
@@ -78,12 +78,12 @@ pub struct UnitArgs {
 /// Who runs tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sudo {
-    /// Root for those that need it
+    /// As root only the tests that need it
     #[default]
     Auto,
-    /// Those that need root skip themselves or are left out
+    /// None; tests that need root are skipped
     Never,
-    /// Root for all
+    /// All tests
     Always,
 }
 
@@ -93,7 +93,7 @@ pub enum Location {
     /// On this host
     #[default]
     Here,
-    /// As the Makefile's unit-tests: in BuildKit, on Talos' rootfs
+    /// In BuildKit on the Talos rootfs, like the Makefile's unit-tests
     Buildx,
 }
 
@@ -203,8 +203,10 @@ fn timeout(flags: &Flags) -> Result<Duration> {
 /// Who may become root, said before anything is compiled.
 fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
     if args.sudo == Sudo::Always && abilities.root == Root::No {
-        return Err(Failure::host("`--sudo always`, and there is no sudo")
-            .hint("install sudo, or run it as root"));
+        return Err(
+            Failure::host("`--sudo always` needs `sudo`, which is not installed")
+                .hint("install sudo, or run it as root"),
+        );
     }
     if args.sudo == Sudo::Never && abilities.root == Root::Here {
         // Root needs no sudo; what needs root is contained all the same.

@@ -156,7 +156,7 @@ pub(super) fn plan(app: &App<'_>, checkout: &Checkout) -> Result<Plan> {
 /// machine only TLS, but for a source that the user has set without it.
 fn protocols(from: &str) -> Result<[&'static str; 6]> {
     let refuse = || {
-        Failure::usage(format!("`{from}` is no place to fetch releases from"))
+        Failure::usage(format!("invalid release location `{from}`"))
             .cause("`[upgrade] releases` in .cargo/xtask.toml")
             .hint("https://HOST/PATH")
     };

@@ -37,21 +37,21 @@ pub struct UpgradeArgs {
     /// Suites, as `--list` shows them [default: all]
     #[arg(value_name = "SUITE")]
     pub suites: Vec<String>,
-    /// The suites of one of the Makefile's tracks, in its network
+    /// Run the suites of one of the Makefile's tracks, in the network of that track
     #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
     pub track: Option<u32>,
-    /// The network of its clusters [default: 172.20.0.0/24, or the track's]
+    /// Network of the test clusters [default: 172.20.0.0/24, or that of the track]
     #[arg(long, value_name = "CIDR")]
     pub cidr: Option<String>,
-    /// Show the suites and their tests
+    /// List the suites and their tests
     #[arg(long)]
     pub list: bool,
-    /// How long it may take [default: 12h]
+    /// Timeout of the run [default: 12h]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     #[command(flatten)]
     pub results: ResultArgs,
-    /// Flags of the test binary
+    /// Flags for the test binary
     #[arg(last = true, value_name = "TEST FLAGS")]
     pub test_flags: Vec<String>,
 }
@@ -154,7 +154,7 @@ fn note_bridges_since(app: &App<'_>, before: &[String]) {
     left.retain(|bridge| !before.contains(bridge));
     if !left.is_empty() {
         app.ui.note(&format!(
-            "the tests have left {} behind: `{}` shows what is nobody's",
+            "the tests have left {} behind: `{}` shows what nothing uses",
             left.join(", "),
             typed!("doctor")
         ));
@@ -246,7 +246,7 @@ fn preflight(
     registries: &Registries,
 ) -> Result<()> {
     app.ctx.needs_linux("test upgrade")?;
-    let mut failure = Failure::host("this host lacks what upgrade tests need");
+    let mut failure = Failure::host("upgrade tests need programs that are missing on this host");
     if !app.ctx.host.is_root() && Host::which("sudo").is_none() {
         failure = failure.cause("the tests run as root, and there is no `sudo`: install it");
     }
@@ -275,5 +275,5 @@ fn preflight(
     if failure.causes.is_empty() {
         return Ok(());
     }
-    Err(failure.hint("each cause names its cure"))
+    Err(failure.hint("each cause names its fix"))
 }

@@ -96,7 +96,7 @@ impl View {
                     self.next_match(true);
                 }
             }
-            Err(_) => self.said = format!("`{text}` is no regular expression"),
+            Err(_) => self.said = format!("invalid regular expression `{text}`"),
         }
     }
 
