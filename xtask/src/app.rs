@@ -35,7 +35,7 @@ pub struct Global {
     /// Print only errors on stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// When to use color; NO_COLOR and CLICOLOR_FORCE are honored
+    /// Color of the output; NO_COLOR and CLICOLOR_FORCE are honored
     #[arg(
         long,
         value_enum,

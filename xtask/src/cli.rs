@@ -95,7 +95,7 @@ fn finds_name(words: &[&str]) -> bool {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create, inspect, reboot and destroy a Talos cluster
+    /// Create, inspect, reboot or destroy a Talos cluster
     Cluster(cluster::ClusterCommand),
     /// Build any target of the checkout's Makefile, without make
     Build(build::BuildArgs),

@@ -40,7 +40,7 @@ pub struct BuildArgs {
     /// List documented targets and the stages of the Dockerfile
     #[arg(long)]
     pub list: bool,
-    /// With --list, print JSON
+    /// Print the list as JSON
     #[arg(long, requires = "list")]
     pub json: bool,
     /// Show the chain of targets and the origin of each variable; run nothing

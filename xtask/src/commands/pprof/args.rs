@@ -40,11 +40,11 @@ pub struct PprofCommand {
 #[command(next_help_heading = "Fetching")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct FetchArgs {
-    /// apid, machined, trustd or dashboard; any name with --port or --endpoint
+    /// Service: apid, machined, trustd or dashboard; any name with --port or --endpoint
     #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
         value_parser = Offered(&["apid", "machined", "trustd", "dashboard"]))]
     pub service: Option<String>,
-    /// heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or what the node lists
+    /// Profile: heap, allocs, cpu, goroutine, block, mutex, threadcreate, trace, or another one of the service
     #[arg(help_heading = None, required_unless_present = "all", hide_possible_values = true,
         value_parser = Offered(&super::kind::KNOWN))]
     pub profile: Option<String>,

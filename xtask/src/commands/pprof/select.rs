@@ -125,7 +125,7 @@ pub struct ValueArgs {
     /// Count inlined calls for their callers
     #[arg(long)]
     pub noinlines: bool,
-    /// With --lines, show columns too
+    /// Show columns too, with --lines
     #[arg(long)]
     pub showcolumns: bool,
     /// Show percentages relative to what the filters keep

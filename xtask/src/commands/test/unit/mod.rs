@@ -47,10 +47,10 @@ pub struct UnitArgs {
     /// Run only the tests that match, as in `go test -run`
     #[arg(long, value_name = "REGEXP")]
     pub run: Option<String>,
-    /// Where to run the tests
+    /// Environment to run the tests in
     #[arg(long = "in", value_enum, value_name = "PLACE", default_value = "here")]
     pub place: Location,
-    /// Which tests to run as root
+    /// Tests to run as root
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub sudo: Sudo,
     /// Fail if a test cannot run on this host
@@ -78,7 +78,7 @@ pub struct UnitArgs {
 /// Who runs tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sudo {
-    /// As root only the tests that need it
+    /// Only the tests that need root
     #[default]
     Auto,
     /// None; tests that need root are skipped
