@@ -64,7 +64,7 @@ impl Makefile {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         if text.len() > LONGEST_FILE {
             return Err(Error::Usage(format!(
-                "`{name}` is larger than {LONGEST_FILE} bytes"
+                "`{name}` has more than {LONGEST_FILE} bytes"
             )));
         }
         let name: Arc<str> = name.into();
