@@ -76,10 +76,20 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Packages from outside that some build or test needs.
+/// Packages from outside that a build or test needs on this system; those of
+/// other systems may not have been downloaded.
 fn packages() -> Vec<Value> {
-    let metadata: Value =
-        serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).unwrap();
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let metadata = cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--filter-platform",
+        host.unwrap(),
+    ]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages
         .filter(|package| !package["source"].is_null())

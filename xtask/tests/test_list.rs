@@ -114,7 +114,7 @@ fn the_list_says_what_each_test_needs_and_follows_the_sources() {
     assert_eq!(subtest["needs"], serde_json::json!(["root"]));
     let key = named(&list, "TestKey");
     assert_eq!(key["runs_here"], false);
-    assert_eq!(key["reason"], "needs XTASK_NO_SUCH_VARIABLE set");
+    assert_eq!(key["reason"], "needs the variable XTASK_NO_SUCH_VARIABLE");
     assert_eq!(named(&list, "TestPlain")["runs_here"], true);
 
     // What was kept does not outlive a change.

@@ -154,7 +154,10 @@ fn legs_are_merged_when_they_are_whole() {
         "{\"packages\": [",
     )
     .unwrap();
-    refused(&legs.merge(&["1", "2", "cut"], &[]), "is no whole report");
+    refused(
+        &legs.merge(&["1", "2", "cut"], &[]),
+        "is not a complete report",
+    );
     assert_eq!(legs.merge(&["nowhere"], &[]).code, Some(2));
 
     // A test that a leg lost, and one that it has run for another.

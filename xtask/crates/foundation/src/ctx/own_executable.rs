@@ -10,7 +10,8 @@ use crate::failure::{Because, Failure, Result};
 /// # Errors
 /// When the system does not know the path, or it is not UTF-8.
 pub fn own_executable() -> Result<Utf8PathBuf> {
-    let path = std::env::current_exe().because(|| "cannot find the path of this program".to_owned())?;
+    let path =
+        std::env::current_exe().because(|| "cannot find the path of this program".to_owned())?;
     if cfg!(target_os = "linux") && !path.exists() {
         return Ok(format!("/proc/{}/exe", std::process::id()).into());
     }
