@@ -154,7 +154,7 @@ fn searching_says_how_much_it_found() {
     assert!(rows.last().unwrap().contains("nothing matches"));
     press(&mut view, "/(\n");
     let rows = screen(&mut view, (100, 40));
-    assert!(rows.last().unwrap().contains("no regular expression"));
+    assert!(rows.last().unwrap().contains("invalid regular expression"));
 }
 
 #[test]
