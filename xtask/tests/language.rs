@@ -99,8 +99,6 @@ const WORDS: &[Word] = &[
 const UNCONVERTED: &[&str] = &[
     "testdata/cli/",
     "xtask/crates/foundation/",
-    "xtask/crates/gotest/",
-    "xtask/crates/talos/",
     "xtask/lab/",
     "xtask/src/commands/build/",
     "xtask/src/commands/builder/",

@@ -169,7 +169,7 @@ mod tests {
             func ExampleC() {\n\t// Output: too early\n\n\t// another\n\tp()\n}\n\
             func ExampleD() {\n\tp()\n\n\t// Unordered output:\n\t// x\n}\n\
             func ExampleE() {\n\tp() // output:\n}\n\
-            func ExampleF() {\n\tp()\n\t// text before\n\t// Output: is no output\n}\n\
+            func ExampleF() {\n\tp()\n\t// text before\n\t// Output: is not output\n}\n\
             func ExampleG() {\n\tp()\n\t// text before\n\n\t// Output: is\n}\n\
             func ExampleH() {\n\tp()\n\t/* Output:\n x */\n}\n\
             func ExampleI() {\n\tp()\n\t// Output:\n\t// a\n\t//\n\t// b\n}\n";

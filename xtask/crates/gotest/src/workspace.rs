@@ -223,7 +223,7 @@ fn is_meant(pattern: &str, folder: &Folder, here: &str) -> bool {
             || matches(&normal(&join(here, pattern)), &folder.dir)
 }
 
-/// Case counts as for go: `.GO` is not a Go file.
+/// Names are case-sensitive, as in go: `.GO` is not a Go file.
 fn is_go(name: &str) -> bool {
     name.strip_suffix(".go").is_some()
 }

@@ -75,20 +75,21 @@ fn functions_do_not_make_the_product_of_their_arguments() {
         "foreach x,$(B),$(B)",
         "foreach x,$(B),$(foreach y,$(B),$(x)$(y))",
     ] {
-        let said = refused(&format!("{big}X := $({call})\nall:\n\t@echo $(X)\n"));
+        let error = refused(&format!("{big}X := $({call})\nall:\n\t@echo $(X)\n"));
         assert!(
-            said.starts_with("Makefile:20: ")
-                && (said.contains("a value of more than 8388608 bytes") || said.contains("steps"))
-                && said.ends_with("in the variable `X`"),
-            "{call}: {said}"
+            error.starts_with("Makefile:20: ")
+                && (error.contains("a value of more than 8388608 bytes")
+                    || error.contains("steps"))
+                && error.ends_with("in the variable `X`"),
+            "{call}: {error}"
         );
     }
     for call in ["filter $(P),$(B)", "filter-out $(P),$(B)"] {
         let text = format!("{big}P := $(addsuffix %,$(B))\nX := $({call})\nall:\n");
-        let said = refused(&text);
+        let error = refused(&text);
         assert!(
-            said.starts_with("Makefile:21: ") && said.ends_with("in the variable `X`"),
-            "{call}: {said}"
+            error.starts_with("Makefile:21: ") && error.ends_with("in the variable `X`"),
+            "{call}: {error}"
         );
     }
 }
@@ -96,14 +97,14 @@ fn functions_do_not_make_the_product_of_their_arguments() {
 #[test]
 fn values_that_double_end_whether_they_are_empty_or_not() {
     let steps = "Makefile:100: evaluation takes more than 2000000 steps, in the variable `A";
-    let said = refused(&format!("{}X := $(A97)\nall:\n", doubling("", 98)));
-    assert!(said.starts_with(steps), "{said}");
-    let said = refused(&format!("{}X := $(A97)\nall:\n", doubling("word", 98)));
-    assert!(said.contains("in the variable `A"), "{said}");
+    let error = refused(&format!("{}X := $(A97)\nall:\n", doubling("", 98)));
+    assert!(error.starts_with(steps), "{error}");
+    let error = refused(&format!("{}X := $(A97)\nall:\n", doubling("word", 98)));
+    assert!(error.contains("in the variable `A"), "{error}");
     let long = "x".repeat(1 << 16);
-    let said = refused(&format!("{}X := $(A9)\nall:\n", doubling(&long, 9)));
+    let error = refused(&format!("{}X := $(A9)\nall:\n", doubling(&long, 9)));
     assert_eq!(
-        said,
+        error,
         "Makefile:11: a value of more than 8388608 bytes, in the variable `A8`"
     );
     // In a recipe, in a condition, in what a nested make is given.
@@ -112,8 +113,8 @@ fn values_that_double_end_whether_they_are_empty_or_not() {
         "ifeq ($(A97),x)\nendif\nall:\n",
         "all:\n\t@$(MAKE) x Y=$(A97)\n",
     ] {
-        let said = refused(&format!("{}{end}", doubling("", 98)));
-        assert!(said.contains("2000000 steps"), "{said}");
+        let error = refused(&format!("{}{end}", doubling("", 98)));
+        assert!(error.contains("2000000 steps"), "{error}");
     }
 }
 
@@ -124,8 +125,8 @@ fn many_values_are_counted_together() {
     for n in 0..100 {
         let _ = writeln!(text, "V{n} := $(B)");
     }
-    let said = refused(&format!("{text}all:\n"));
-    assert!(said.contains("more than 64 MiB of text"), "{said}");
+    let error = refused(&format!("{text}all:\n"));
+    assert!(error.contains("more than 64 MiB of text"), "{error}");
     // As the lines of a plan, their environment, the goals and names of rules.
     let big = big("aaaaaaaa", 17);
     for end in [
@@ -135,10 +136,10 @@ fn many_values_are_counted_together() {
         "T := $(foreach x,$(B),a)\n$(T:a=b) x y z w: $(B)\nall:\n".to_owned(),
         format!("{}all:\n", "X := $(X) $(shell large)\n".repeat(100)),
     ] {
-        let said = refused(&format!("{big}{end}"));
+        let error = refused(&format!("{big}{end}"));
         assert!(
-            said.contains("MiB of text") || said.contains("steps") || said.contains("8388608"),
-            "{said}"
+            error.contains("MiB of text") || error.contains("steps") || error.contains("8388608"),
+            "{error}"
         );
     }
 }
@@ -152,14 +153,17 @@ fn targets_times_prerequisites_are_not_made() {
         }
         text
     };
-    let said = refused(&format!("{}:{}\n", names("t"), names("p")));
-    assert!(said.starts_with("Makefile:1: "), "{said}");
+    let error = refused(&format!("{}:{}\n", names("t"), names("p")));
+    assert!(error.starts_with("Makefile:1: "), "{error}");
     // One target to which each rule adds, patterns that are each compared.
     for line in ["a: b\n\techo\n", "p-%: q-%\n\techo\n"] {
         let line = |n: usize| line.replace("p-", &format!("p{n}-"));
         let text: String = (0..40_000).map(line).collect();
-        let said = refused(&format!("all: x\n{text}"));
-        assert!(said.contains("steps") || said.contains("no rule"), "{said}");
+        let error = refused(&format!("all: x\n{text}"));
+        assert!(
+            error.contains("steps") || error.contains("no rule"),
+            "{error}"
+        );
     }
 }
 
@@ -189,21 +193,21 @@ fn nesting_ends_before_the_stack_does() {
                 format!("all: {value}\n"),
                 format!("export {value}\nall:\n"),
             ] {
-                let said = refused(&text);
-                assert!(said.len() < 500, "{} bytes", said.len());
+                let error = refused(&text);
+                assert!(error.len() < 500, "{} bytes", error.len());
                 assert!(
                     ["nested 100 deep", "unterminated", "neither", "steps"]
                         .iter()
-                        .any(|it| said.contains(it)),
-                    "{said}"
+                        .any(|it| error.contains(it)),
+                    "{error}"
                 );
             }
         }
     }
-    let said = refused(&format!("{}all:\n", "ifeq (a,a)\n".repeat(20_000)));
-    assert!(said.contains("without `endif`"), "{said}");
-    let said = refused(&format!("{}all:\n", "define X\n".repeat(20_000)));
-    assert!(said.contains("without `endef`"), "{said}");
+    let error = refused(&format!("{}all:\n", "ifeq (a,a)\n".repeat(20_000)));
+    assert!(error.contains("without `endif`"), "{error}");
+    let error = refused(&format!("{}all:\n", "define X\n".repeat(20_000)));
+    assert!(error.contains("without `endef`"), "{error}");
 }
 
 #[test]
@@ -212,17 +216,17 @@ fn prerequisites_and_nested_makes_share_one_depth() {
     for n in 0..1000 {
         let _ = writeln!(text, "t{n}: t{}", n + 1);
     }
-    let said = refused(&text);
-    assert_eq!(said, "a chain of more than 200 prerequisites, last `t199`");
+    let error = refused(&text);
+    assert_eq!(error, "a chain of more than 200 prerequisites, last `t199`");
     // Twenty makes with nineteen prerequisites each are as deep.
     let mut text = "all: a0\na19:\n\t@$(MAKE) all\n".to_owned();
     for n in 0..19 {
         let _ = writeln!(text, "a{n}: a{}", n + 1);
     }
-    let said = refused(&text);
+    let error = refused(&text);
     assert!(
-        said.starts_with("a chain of more than 200 prerequisites"),
-        "{said}"
+        error.starts_with("a chain of more than 200 prerequisites"),
+        "{error}"
     );
 }
 
@@ -232,29 +236,29 @@ fn commands_to_ask_are_counted() {
     for n in 0..33_000 {
         let _ = writeln!(text, "X{n} := $(shell echo {n})");
     }
-    let said = refused(&format!("{text}all:\n"));
+    let error = refused(&format!("{text}all:\n"));
     assert_eq!(
-        said,
+        error,
         "Makefile:4097: evaluation runs more than 4096 commands of `$(shell)`, in the variable `X4096`"
     );
     let list: String = (0..5000).fold(String::new(), |list, n| format!("{list} {n}"));
-    let said = refused(&format!(
+    let error = refused(&format!(
         "all:\n\t@echo $(foreach x,{list},$(shell echo $(x)))\n"
     ));
-    assert!(said.contains("4096 commands"), "{said}");
+    assert!(error.contains("4096 commands"), "{error}");
     // A slot is short; the command that stands for it is not.
-    let said = refused(&format!(
+    let error = refused(&format!(
         "{}X = $(shell later)\nall:\n\t@echo $(foreach x,$(B),$(X))\n",
         big("a", 19)
     ));
     assert!(
-        said.contains("text") || said.contains("steps") || said.contains("8388608"),
-        "{said}"
+        error.contains("text") || error.contains("steps") || error.contains("8388608"),
+        "{error}"
     );
 }
 
 #[test]
 fn a_makefile_has_a_size() {
-    let said = refused(&"#\n".repeat(1 << 20));
-    assert!(said.contains("more than 1048576 bytes"), "{said}");
+    let error = refused(&"#\n".repeat(1 << 20));
+    assert!(error.contains("more than 1048576 bytes"), "{error}");
 }

@@ -179,7 +179,7 @@ fn stacks_that_unfold_without_end_are_refused() {
 
 #[test]
 fn contradictions_say_what_and_where() {
-    for (said, error) in [
+    for (message, error) in [
         (
             "names location 9,",
             refused(|of| of.sample[0].location_id = vec![9]),
@@ -214,7 +214,7 @@ fn contradictions_say_what_and_where() {
             refused(|of| of.sample_type.clear()),
         ),
     ] {
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(message), "{error}");
     }
     let mut labelled = small();
     labelled.sample[0].label = vec![Label {
@@ -277,7 +277,7 @@ fn the_largest_numbers_are_taken() {
 /// All reports, of which none may panic.
 fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
     let time = |_, _| String::new();
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for query in [
         Query::default(),
         Query {
@@ -292,20 +292,20 @@ fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
             ..Query::default()
         },
     ] {
-        told.push(report::top_text(profile, &query, &time).map(drop));
-        told.push(report::tree(profile, &query, &time).map(drop));
-        told.push(report::peek(profile, &query, ".", &time).map(drop));
-        told.push(report::traces(profile, &query, &time).map(drop));
-        told.push(report::raw(profile, &query, &time).map(drop));
-        told.push(report::tags(profile, &query).map(drop));
-        told.push(report::goroutines(profile, &query, "node").map(drop));
-        told.push(report::stacks(profile, &query).map(drop));
-        told.push(report::groups(profile, &query, &|name, _| Some(name.to_owned())).map(drop));
-        told.push(report::compare(profile, profile, &query).map(drop));
+        results.push(report::top_text(profile, &query, &time).map(drop));
+        results.push(report::tree(profile, &query, &time).map(drop));
+        results.push(report::peek(profile, &query, ".", &time).map(drop));
+        results.push(report::traces(profile, &query, &time).map(drop));
+        results.push(report::raw(profile, &query, &time).map(drop));
+        results.push(report::tags(profile, &query).map(drop));
+        results.push(report::goroutines(profile, &query, "node").map(drop));
+        results.push(report::stacks(profile, &query).map(drop));
+        results.push(report::groups(profile, &query, &|name, _| Some(name.to_owned())).map(drop));
+        results.push(report::compare(profile, profile, &query).map(drop));
         let nothing = |_: &str| Ok(Vec::new());
-        told.push(report::list_text(profile, &query, ".", &nothing).map(drop));
+        results.push(report::list_text(profile, &query, ".", &nothing).map(drop));
         let flame = pprof::flame::Flame::new(&[("one", profile)], &query, "node", 0.0);
-        told.push(flame.and_then(|flame| {
+        results.push(flame.and_then(|flame| {
             let page = pprof::web::Page {
                 title: "t",
                 differ: false,
@@ -318,9 +318,9 @@ fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
             pprof::export::folded(&flame).map(drop)
         }));
     }
-    told.push(pprof::compress(profile).map(drop));
-    told.push(pprof::merge(vec![pprof::Source::new(profile.clone())]).map(drop));
-    told
+    results.push(pprof::compress(profile).map(drop));
+    results.push(pprof::merge(vec![pprof::Source::new(profile.clone())]).map(drop));
+    results
 }
 
 /// Calls without end, by themselves and from each other.
@@ -329,10 +329,10 @@ fn a_stack_without_end_needs_no_stack_of_ours() {
     let mut profile = small();
     profile.sample[0].location_id = vec![1; 300_000];
     let again = pprof::decode(profile.encode_to_vec()).unwrap();
-    // Each told, or refused; on a thread with little room.
+    // Each is reported or refused; on a thread with little room.
     let small = std::thread::Builder::new().stack_size(256 << 10);
-    let told = small.spawn(move || ask_everything(&again)).unwrap();
-    assert!(told.join().unwrap().iter().any(Result::is_ok));
+    let results = small.spawn(move || ask_everything(&again)).unwrap();
+    assert!(results.join().unwrap().iter().any(Result::is_ok));
 }
 
 #[test]
@@ -354,8 +354,8 @@ fn sums_run_over_as_they_do_in_go() {
         });
     }
     let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
-    for told in ask_everything(&decoded) {
-        told.unwrap();
+    for results in ask_everything(&decoded) {
+        results.unwrap();
     }
     let tags = report::tags(&decoded, &Query::default()).unwrap();
     // Twice the largest number is -2.
@@ -374,8 +374,8 @@ fn a_key_wider_than_any_line_is_told() {
         ..Label::default()
     }];
     let decoded = pprof::decode(profile.encode_to_vec()).unwrap();
-    for told in ask_everything(&decoded) {
-        told.unwrap();
+    for results in ask_everything(&decoded) {
+        results.unwrap();
     }
 }
 
@@ -421,9 +421,9 @@ fn names_that_are_repeated_have_an_end() {
             .starts_with("the text of all names exceeds"),
         "{error}"
     );
-    let told = ask_everything(&decoded);
-    let refused = |told: &pprof::Result<()>| matches!(told, Err(Error::TooLarge { .. }));
-    assert!(told.iter().any(refused));
+    let results = ask_everything(&decoded);
+    let refused = |results: &pprof::Result<()>| matches!(results, Err(Error::TooLarge { .. }));
+    assert!(results.iter().any(refused));
 }
 
 /// Each goroutine on a node of its own, at a place of its own.
@@ -479,9 +479,9 @@ fn samples_of_no_type_are_refused_however_large() {
         encoder.finish().unwrap()
     };
     assert!(stored.len() > 1 << 18);
-    let said = "samples but no sample types";
-    assert_eq!(pprof::decode(stored).unwrap_err().to_string(), said);
-    assert_eq!(pprof::decode(bytes).unwrap_err().to_string(), said);
+    let message = "samples but no sample types";
+    assert_eq!(pprof::decode(stored).unwrap_err().to_string(), message);
+    assert_eq!(pprof::decode(bytes).unwrap_err().to_string(), message);
 }
 
 #[test]

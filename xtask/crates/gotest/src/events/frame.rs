@@ -85,32 +85,32 @@ impl Framer {
 
     fn line(&mut self, line: &[u8], see: &mut impl FnMut(Event)) {
         let marked = !self.within && line.first() == Some(&MARK);
-        let said = &line[usize::from(marked)..];
-        if said.is_empty() {
+        let text_bytes = &line[usize::from(marked)..];
+        if text_bytes.is_empty() {
             return;
         }
         if !marked {
-            self.output(said.to_vec(), see);
+            self.output(text_bytes.to_vec(), see);
             return;
         }
-        let text = String::from_utf8_lossy(said);
+        let text = String::from_utf8_lossy(text_bytes);
         let text = text.trim_end_matches(['\n', '\r']);
         if text == "PASS" || text == "FAIL" || text.starts_with("FAIL\t") {
             self.settle(0, see);
             self.test = None;
             self.last = Some(if text == "PASS" { End::Pass } else { End::Fail });
-            return self.output(said.to_vec(), see);
+            return self.output(text_bytes.to_vec(), see);
         }
         // `=== NAME` without a name may lose its blanks.
         if let Some(update) = text.strip_prefix("=== ") {
             let (word, name) = update.split_once(' ').unwrap_or((update, ""));
-            if self.update(word, name.trim(), said, see) {
+            if self.update(word, name.trim(), text_bytes, see) {
                 return;
             }
-        } else if self.report(text, said, see) {
+        } else if self.report(text, text_bytes, see) {
             return;
         }
-        self.output(said.to_vec(), see);
+        self.output(text_bytes.to_vec(), see);
     }
 
     /// `=== RUN   Name` and the like. Returns whether it was one.

@@ -160,8 +160,8 @@ impl Package {
         let text = String::from_utf8_lossy(line);
         for word in ["panic: ", "fatal error: "] {
             if let Some(at) = text.find(word) {
-                let said = text[at..].split(" [recovered").next();
-                self.panic = said.map(|said| said.trim_end().to_owned());
+                let message = text[at..].split(" [recovered").next();
+                self.panic = message.map(|message| message.trim_end().to_owned());
             }
         }
     }
@@ -308,9 +308,9 @@ fn reason(output: &Output) -> Option<String> {
     let line = text.lines().rev().map(str::trim).find(|line| {
         !line.is_empty() && !line.starts_with("=== ") && !line.starts_with("--- SKIP: ")
     })?;
-    let said = match line.split_once(": ") {
-        Some((place, said)) if place.contains(".go:") => said,
+    let reason = match line.split_once(": ") {
+        Some((place, reason)) if place.contains(".go:") => reason,
         _ => line,
     };
-    Some(said.to_owned())
+    Some(reason.to_owned())
 }

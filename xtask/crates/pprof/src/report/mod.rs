@@ -84,12 +84,13 @@ pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
 /// # Errors
 /// As for [`top`]; profiles of different kinds.
 pub fn difference_top(of: &Difference, query: &Query) -> Result<Option<Top>> {
-    let told = of.graph(query, Calls::Inlined)?;
-    told.map(|(head, graph)| {
-        let question = Question::new(&head, query)?;
-        Ok(as_rows(&question, &graph, Vec::new()))
-    })
-    .transpose()
+    let graph = of.graph(query, Calls::Inlined)?;
+    graph
+        .map(|(head, graph)| {
+            let question = Question::new(&head, query)?;
+            Ok(as_rows(&question, &graph, Vec::new()))
+        })
+        .transpose()
 }
 
 fn as_rows(question: &Question<'_>, graph: &Graph, warnings: Vec<String>) -> Top {
@@ -159,12 +160,13 @@ pub fn difference_text(
     query: &Query,
     time: FormatTime<'_>,
 ) -> Result<Option<Text>> {
-    let told = of.graph(query, Calls::Inlined)?;
-    told.map(|(head, graph)| {
-        let question = Question::new(&head, query)?;
-        as_text(&question, &graph, Vec::new(), time)
-    })
-    .transpose()
+    let graph = of.graph(query, Calls::Inlined)?;
+    graph
+        .map(|(head, graph)| {
+            let question = Question::new(&head, query)?;
+            as_text(&question, &graph, Vec::new(), time)
+        })
+        .transpose()
 }
 
 fn as_text(

@@ -430,8 +430,8 @@ fn a_console_of_one_line_is_merged_in_proportion() {
     assert_eq!(lines.sum::<usize>(), bytes.len());
 }
 
-/// Wherever a block ends: in a line that looks like a boot's first, behind one
-/// that is.
+/// Wherever a block ends: in a line that looks like the first of a boot, or behind
+/// a first line.
 #[test]
 fn the_last_boot_is_found_at_any_place_of_a_block() {
     let boot = "starting /usr/bin/qemu with args:\n-m 1\n";
