@@ -293,8 +293,8 @@ fn a_deadline_dumps_goroutines_and_kills() {
     );
 }
 
-/// Arguments: our binary, then ours of it. Ends by becoming the user, for whom
-/// sudo grants the helper alone. The user, sudo's rules and all else are in a
+/// Arguments: our binary, then ours of it. Ends by becoming the user, whose
+/// sudo rule allows the helper only. The user, sudo's rules and all else are in a
 /// mount namespace of the test's.
 const AS_USER: &str = r#"
 set -e

@@ -64,10 +64,10 @@ fn a_host_that_has_everything_is_ready_and_one_file_less_is_not() {
         "{report:#}"
     );
     is(&report, "artifact-kernel", "missing");
-    let cure = find(&report, "artifact-kernel").unwrap()["cure"]
+    let fix = find(&report, "artifact-kernel").unwrap()["cure"]
         .as_str()
         .unwrap();
-    assert!(cure.starts_with("cargo xtask build kernel -C /"), "{cure}");
+    assert!(fix.starts_with("cargo xtask build kernel -C /"), "{fix}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `test unit` on a small workspace of ours: how a package's tests can end is
-//! told apart, nothing stale is run, nothing is hidden.
+//! `test unit` on a small workspace of ours: how a package's tests end is
+//! distinguished, nothing stale is run, nothing is hidden.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,

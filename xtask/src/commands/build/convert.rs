@@ -8,7 +8,7 @@ use super::shortened;
 use foundation::ctx::config::BuilderConfig;
 use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
 
-/// Where things go that are no part of the repository.
+/// Where files go that are not part of the repository.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places<'a> {
     pub(super) repository: &'a Utf8Path,

@@ -147,8 +147,8 @@ fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
     words
 }
 
-/// What make would do to rebuild a file: it would not touch one that is
-/// there, if nothing stands behind its rule's colon. Begins with its removal.
+/// What make would do to rebuild a file: it would not touch an existing
+/// file whose rule has no prerequisites. Begins with its removal.
 pub(super) fn plan_anew(
     app: &App<'_>,
     repository: &Repository,

@@ -47,7 +47,7 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     let mut missing: Vec<String> = TOOLS
         .iter()
         .filter(|(tool, _)| uses(tool) && Host::which(tool).is_none())
-        .map(|(tool, cure)| format!("`{tool}` is not on PATH: {cure}"))
+        .map(|(tool, fix)| format!("`{tool}` is not on PATH: {fix}"))
         .collect();
     let builds = lines.iter().any(|line| line.contains("docker buildx"));
     if builds && Host::which("docker").is_some() && plugin(app).is_none() {

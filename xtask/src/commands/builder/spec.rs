@@ -29,7 +29,7 @@ pub(super) struct BuilderSpec {
 
 impl BuilderSpec {
     /// # Errors
-    /// Settings that cannot be meant.
+    /// Invalid settings.
     pub(super) fn of(ctx: &Ctx) -> Result<Self> {
         let config = &ctx.config.builder;
         let driver = config.driver.unwrap_or_default();
@@ -103,8 +103,8 @@ impl BuilderSpec {
     }
 }
 
-/// A builder on another machine runs whatever it is sent, as root: its port is
-/// no place to go without knowing each other.
+/// A builder on another machine runs everything that it receives as root, so
+/// both sides must authenticate.
 fn tls(config: &BuilderConfig) -> Result<Vec<(String, String)>> {
     let files = [
         ("cacert", &config.cacert),

@@ -135,8 +135,8 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
     }
 }
 
-/// Wait until no launcher is in the middle of making a node's network: one that
-/// is stopped there leaves a namespace that nothing shows to be this cluster's.
+/// Wait until no launcher is in the middle of making a node's network: a launcher
+/// that is stopped there leaves a namespace that nothing shows to be this cluster's.
 pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
     let end = Instant::now() + SETTLE;
     while view.nodes.iter().any(NodeView::is_being_launched) && Instant::now() < end {

@@ -101,7 +101,7 @@ fn pin(image: &Image, now: Result<String, String>) -> Installer {
                 image.digest
             )),
         },
-        // Of a registry elsewhere, or one that is not up: nodes may reach it.
+        // The registry may be elsewhere or stopped; nodes may reach it nevertheless.
         Err(why) => Installer {
             image: Some(pinned(reference, &image.digest)),
             note: Some(format!("cannot look whether {reference} is there: {why}")),

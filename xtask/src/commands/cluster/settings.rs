@@ -70,7 +70,7 @@ pub(crate) fn wanted_name(ctx: &Ctx, which: &Which) -> Result<ClusterName> {
 
 impl Settings {
     /// # Errors
-    /// The first thing that cannot be meant, exit code 2.
+    /// The first invalid setting, exit code 2.
     pub(crate) fn new(ctx: &Ctx, args: &UpArgs) -> Result<Self> {
         let config = &ctx.config.cluster;
         let cidr = args

@@ -75,7 +75,7 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         }
         ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
     }
-    // Usage errors come before what the machine may lack.
+    // Usage errors come before what may be missing on the machine.
     settings.size(None)?;
     let facts = Facts::gather(ctx, &settings, app.is_dry())?;
     let size = settings.size(facts.memory_available)?;

@@ -1,4 +1,4 @@
-//! One thing that was looked at: how it stands, why it matters, what cures it.
+//! One result of a check: its status, why it matters, and how to fix it.
 
 use foundation::plan::Step;
 

@@ -328,7 +328,7 @@ fn forget(dir: &Utf8Path, resource: &Resource) -> Fix {
     Fix::Steps(vec![look.unmakes(resource.clone())])
 }
 
-/// For a plain user only: root's files are no trouble to root.
+/// For a plain user only: files of root do not disturb root.
 pub(super) fn ownership(inputs: &Inputs) -> Vec<Finding> {
     let host = &inputs.ctx.host;
     if host.is_root() {

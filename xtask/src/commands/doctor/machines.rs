@@ -80,20 +80,20 @@ pub(super) fn firmware(inputs: &Inputs) -> Vec<Finding> {
         }
         missing => missing,
     };
-    let lacking = match (code, variables) {
+    let missing = match (code, variables) {
         (None, None) => "no UEFI firmware",
         (None, Some(_)) => "no UEFI firmware code",
         (Some(_), _) => "UEFI firmware without an empty variable store",
     };
     let finding = Finding::missing(
         "uefi-firmware",
-        format!("{lacking} where {} looks for it", inputs.line()),
+        format!("{missing} where {} looks for it", inputs.line()),
     )
     .why(format!("it looks in {}", firmware.directories.join(", ")));
     let mut finding = with_package(finding, Need::Firmware(arch), inputs.ctx.host.is_root());
     if firmware.optional {
-        let cure = finding.cure.unwrap_or_default();
-        finding.cure = Some(format!("{cure}; or boot without: `-- --with-uefi=false`"));
+        let fix = finding.cure.unwrap_or_default();
+        finding.cure = Some(format!("{fix}; or boot without: `-- --with-uefi=false`"));
     }
     vec![finding]
 }
@@ -180,10 +180,10 @@ pub(super) fn cni(inputs: &Inputs) -> Vec<Finding> {
     if folders.is_empty() {
         folders.push(inputs.talos_home().join("cni/bin"));
     }
-    let lacking = lacking_plugins(&folders);
+    let missing = missing_plugins(&folders);
     let shown: Vec<&str> = folders.iter().map(|folder| folder.as_str()).collect();
     let shown = shown.join("`, `");
-    if lacking.is_empty() {
+    if missing.is_empty() {
         return vec![Finding::ok(
             "cni-plugins",
             format!("CNI plugins in `{shown}`"),
@@ -193,7 +193,7 @@ pub(super) fn cni(inputs: &Inputs) -> Vec<Finding> {
     let bundle = inputs
         .flag("--cni-bundle-url")
         .map_or_else(|| inputs.version().cni_bundle_url(arch), str::to_owned);
-    let text = format!("CNI plugins {} are not in `{shown}`", lacking.join(", "));
+    let text = format!("CNI plugins {} are not in `{shown}`", missing.join(", "));
     vec![
         Finding::warn("cni-plugins", text)
             .why(format!("talosctl downloads them at the first create, from {bundle}"))
@@ -204,7 +204,7 @@ pub(super) fn cni(inputs: &Inputs) -> Vec<Finding> {
     ]
 }
 
-fn lacking_plugins(folders: &[Utf8PathBuf]) -> Vec<&'static str> {
+fn missing_plugins(folders: &[Utf8PathBuf]) -> Vec<&'static str> {
     CNI_PLUGINS
         .into_iter()
         .filter(|plugin| !folders.iter().any(|folder| folder.join(plugin).is_file()))
@@ -283,11 +283,11 @@ mod tests {
     fn plugins_may_lie_in_several_folders() {
         let (_dir, root) = root();
         let folders = [root.join("a"), root.join("b")];
-        assert_eq!(lacking_plugins(&folders), CNI_PLUGINS);
+        assert_eq!(missing_plugins(&folders), CNI_PLUGINS);
         for (folder, plugin) in [("a", "bridge"), ("a", "static"), ("b", "firewall")] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
             std::fs::write(root.join(folder).join(plugin), "").unwrap();
         }
-        assert_eq!(lacking_plugins(&folders), ["tc-redirect-tap"]);
+        assert_eq!(missing_plugins(&folders), ["tc-redirect-tap"]);
     }
 }

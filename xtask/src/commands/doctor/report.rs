@@ -9,7 +9,7 @@ use foundation::typed;
 use foundation::ui::text::hanging;
 use foundation::ui::{self, Style, Ui};
 
-/// What a cure that is a command begins with, when it is none of ours.
+/// The beginning of a fix that is a command of another program.
 const COMMANDS: [&str; 2] = ["sudo ", "apt-get "];
 
 pub(super) fn print(ui: &Ui, findings: &[Finding], json: bool) {
@@ -91,11 +91,11 @@ fn lines(ui: &Ui, finding: &Finding) -> String {
     if let Some(why) = &finding.why {
         let _ = writeln!(out, "{indent}{}", ui.paint(Style::Dim, &hanging(why, 11)));
     }
-    if let Some(cure) = &finding.cure {
-        let told = finding.fix.is_none() || cure.contains("--fix");
-        let fixable = if told { "" } else { " (or --fix)" };
-        let cure = hanging(cure, 17);
-        let _ = writeln!(out, "{indent}fix: {cure}{fixable}");
+    if let Some(fix) = &finding.cure {
+        let shown = finding.fix.is_none() || fix.contains("--fix");
+        let fixable = if shown { "" } else { " (or --fix)" };
+        let fix = hanging(fix, 17);
+        let _ = writeln!(out, "{indent}fix: {fix}{fixable}");
     }
     out
 }
@@ -126,7 +126,7 @@ fn verdict(ui: &Ui, findings: &[Finding]) -> String {
     }
 }
 
-/// One thing to type: the cure of the first missing thing where that is a
+/// One command to type: the fix of the first missing thing where that is a
 /// command, because nothing else gets this host further.
 fn next(findings: &[Finding]) -> String {
     let mut missing = findings

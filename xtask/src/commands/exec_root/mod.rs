@@ -17,7 +17,7 @@ pub(crate) use binary::run;
         Without a password:\n  \
         A line in sudoers allows the helper alone; `--print` shows the path of the program:\n    \
         USER ALL=(root) NOPASSWD: /PATH/TO/xtask internal root-exec\n  \
-        Give it only to users who may be root: a Go test may do anything as root, and whoever may\n  \
+        Give it only to users who may be root: a Go test may do anything as root, and a user who may\n  \
         start the helper can write one. The helper guards against mistakes, not against this user."
 )]
 pub struct ExecRootArgs {

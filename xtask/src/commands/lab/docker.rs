@@ -74,7 +74,7 @@ pub(super) fn made(dir: &Utf8Path) -> Option<DockerMade> {
 
 fn build(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
     let before = DockerParts::wanted(lab_folder);
-    let lacking = packages::lacking_for_docker();
+    let lacking = packages::missing_for_docker();
     up::check_can_build(
         before.needs_go(),
         !before.docker.is_built,
@@ -82,7 +82,7 @@ fn build(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
         &lacking,
     )?;
     let listed = (!before.docker.is_built).then_some("docker.io");
-    up::install(app, &lacking, listed, packages::lacking_for_docker)?;
+    up::install(app, &lacking, listed, packages::missing_for_docker)?;
     let parts = DockerParts::wanted(lab_folder);
     if !parts.is_docker_known() {
         return Err(Failure::host("apt knows no package `docker.io`")
@@ -100,7 +100,7 @@ fn build(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
 /// For a dry run of the whole.
 pub(super) fn show(plan: &mut Plan, lab_folder: &LabFolder) -> Result<()> {
     let parts = DockerParts::wanted(lab_folder);
-    let lacking = packages::lacking_for_docker();
+    let lacking = packages::missing_for_docker();
     let listed = (!parts.docker.is_built).then_some("docker.io");
     plan.steps
         .extend(packages::plan_install(&lacking, listed).steps);
@@ -181,7 +181,7 @@ fn files(lab_folder: &LabFolder, parts: &DockerParts) -> Vec<Step> {
             format!("{:#}\n", json!(made)),
         ),
         write(
-            "git trusts the lab's checkout, whoever owns it",
+            "Let git trust the lab's checkout, whatever its owner",
             ".gitconfig",
             format!("[safe]\n\tdirectory = {}\n", lab_folder.checkout()),
         ),

@@ -21,7 +21,7 @@ const CRANE: (&str, &str) = ("github.com/google/go-containerregistry", "0.20.6")
 const UNKNOWN: &str = "<docker.io version>";
 /// Debian's packages, which are unpacked and not installed: a Docker of the
 /// user's own stays as it is. `docker-cli` is a package of its own from Debian
-/// 13 on, and libraries are there for hosts that lack them.
+/// 13 on, and libraries are there for hosts without them.
 const PACKAGES: [&str; 7] = [
     "docker.io",
     "containerd",
@@ -51,7 +51,7 @@ pub(super) struct DockerParts {
 impl DockerParts {
     pub(super) fn wanted(lab_folder: &LabFolder) -> Self {
         let root = &lab_folder.parts;
-        // One that is there stays good, as the kernel does.
+        // An existing file stays valid, as the kernel does.
         let docker = parts::versions(root, "docker")
             .pop()
             .or_else(|| packages::candidate("docker.io"))

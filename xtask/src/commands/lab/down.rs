@@ -17,7 +17,7 @@ use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
 
-/// Init ends at the first TERM; one that is not that far yet ignores it, as
+/// Init ends at the first TERM; an init that is still starting ignores it, as
 /// the first process of a namespace does.
 const GRACE_SECONDS: u64 = 2;
 
@@ -143,7 +143,7 @@ fn remove_cgroups(folders: &[Utf8PathBuf]) -> Step {
         .also_ok(&[1])
 }
 
-/// What a look finds after the plan, in words.
+/// What is still found after the plan, as text.
 fn left(lab_folder: &LabFolder) -> Vec<String> {
     let lab = Lab::probe(lab_folder);
     let processes = lab.init.iter().chain(&lab.helpers);

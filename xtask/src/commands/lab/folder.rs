@@ -34,7 +34,7 @@ pub(crate) struct LabFolder {
 impl LabFolder {
     /// # Errors
     /// When `XTASK_LAB_DIR` cannot hold a lab, or the fallback in /tmp is
-    /// somebody else's.
+    /// another user's.
     pub(crate) fn of(ctx: &Ctx) -> Result<Self> {
         let parts = ctx.dirs.cache.join("parts");
         let named = std::env::var("XTASK_LAB_DIR")

@@ -41,41 +41,41 @@ const PROGRAMS_FOR_DOCKER: [(&str, &str); 3] =
 
 /// Something that is missing on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lacking {
+pub(super) struct Missing {
     pub(super) what: String,
     pub(super) package: &'static str,
 }
 
 /// What a lab needs and this host has not.
-pub(super) fn lacking() -> Vec<Lacking> {
-    lacking_by(|name| program(name).is_some(), cni_folder().is_some())
+pub(super) fn missing() -> Vec<Missing> {
+    missing_by(|name| program(name).is_some(), cni_folder().is_some())
 }
 
 /// What Docker in the lab needs besides.
-pub(super) fn lacking_for_docker() -> Vec<Lacking> {
-    lacking_of(&PROGRAMS_FOR_DOCKER, |name| program(name).is_some())
+pub(super) fn missing_for_docker() -> Vec<Missing> {
+    missing_of(&PROGRAMS_FOR_DOCKER, |name| program(name).is_some())
 }
 
-fn lacking_of(programs: &[(&str, &'static str)], has: impl Fn(&str) -> bool) -> Vec<Lacking> {
-    let lacks = programs.iter().filter(|(name, _)| !has(name));
-    lacks
-        .map(|(name, package)| Lacking {
+fn missing_of(programs: &[(&str, &'static str)], has: impl Fn(&str) -> bool) -> Vec<Missing> {
+    let missing = programs.iter().filter(|(name, _)| !has(name));
+    missing
+        .map(|(name, package)| Missing {
             what: (*name).to_owned(),
             package,
         })
         .collect()
 }
 
-fn lacking_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Lacking> {
-    let mut lacking = lacking_of(&PROGRAMS, has);
+fn missing_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Missing> {
+    let mut missing = missing_of(&PROGRAMS, has);
     if !has_cni {
         let what = format!("CNI plugins {}", CNI_PLUGINS.join(", "));
-        lacking.push(Lacking {
+        missing.push(Missing {
             what,
             package: CNI_PACKAGE,
         });
     }
-    lacking
+    missing
 }
 
 /// On PATH or where sudo's PATH would find it.
@@ -96,11 +96,11 @@ pub(super) fn cni_folder() -> Option<Utf8PathBuf> {
 }
 
 /// Each package once, in the order in which they are met.
-fn packages(lacking: &[Lacking]) -> Vec<&'static str> {
+fn packages(missing: &[Missing]) -> Vec<&'static str> {
     let mut packages = Vec::new();
-    for lack in lacking {
-        if !packages.contains(&lack.package) {
-            packages.push(lack.package);
+    for one in missing {
+        if !packages.contains(&one.package) {
+            packages.push(one.package);
         }
     }
     packages
@@ -126,11 +126,11 @@ fn candidate_in(policy: &str) -> Option<String> {
 
 /// The plan that installs what is missing; the kernel's lists are wanted as well
 /// when `kernel` is to be downloaded.
-pub(super) fn plan_install(lacking: &[Lacking], kernel: Option<&str>) -> Plan {
-    let packages = packages(lacking);
+pub(super) fn plan_install(missing: &[Missing], kernel: Option<&str>) -> Plan {
+    let packages = packages(missing);
     let mut plan = Plan::new("install what the lab needs on this host");
-    for lack in lacking {
-        plan.note(format!("missing: {} (package {})", lack.what, lack.package));
+    for one in missing {
+        plan.note(format!("missing: {} (package {})", one.what, one.package));
     }
     let unlisted = packages
         .iter()
@@ -162,31 +162,31 @@ pub(super) fn plan_install(lacking: &[Lacking], kernel: Option<&str>) -> Plan {
 }
 
 /// What to type instead.
-pub(super) fn by_hand(lacking: &[Lacking], root: bool) -> String {
+pub(super) fn by_hand(missing: &[Missing], root: bool) -> String {
     let sudo = if root { "" } else { "sudo " };
     format!(
         "{sudo}apt-get update && {sudo}apt-get install -y --no-install-recommends {}",
-        packages(lacking).join(" ")
+        packages(missing).join(" ")
     )
 }
 
 /// Everything that is missing, in one error.
-pub(super) fn failure(lacking: &[Lacking]) -> Failure {
+pub(super) fn failure(missing: &[Missing]) -> Failure {
     let mut failure = Failure::host("the lab needs programs that are missing on this host");
-    failure.causes = lacking
+    failure.causes = missing
         .iter()
-        .map(|lack| format!("{}: not found (Debian: {})", lack.what, lack.package))
+        .map(|one| format!("{}: not found (Debian: {})", one.what, one.package))
         .collect();
     failure
 }
 
 /// # Errors
 /// Where packages cannot be installed by apt-get.
-pub(super) fn needs_apt(lacking: &[Lacking]) -> Result<()> {
-    if lacking.is_empty() || Host::which("apt-get").is_some() {
+pub(super) fn needs_apt(missing: &[Missing]) -> Result<()> {
+    if missing.is_empty() || Host::which("apt-get").is_some() {
         return Ok(());
     }
-    Err(failure(lacking)
+    Err(failure(missing)
         .hint("there is no apt-get here: install these with your package manager, then try again"))
 }
 
@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn a_package_is_named_once_and_everything_missing_at_once() {
-        let lacking = lacking_by(|name| name == "jq" || name == "iptables", false);
+        let missing = missing_by(|name| name == "jq" || name == "iptables", false);
         assert_eq!(
-            packages(&lacking),
+            packages(&missing),
             [
                 "qemu-system-x86",
                 "iproute2",
@@ -207,7 +207,7 @@ mod tests {
                 CNI_PACKAGE
             ]
         );
-        let text = failure(&lacking).to_string();
+        let text = failure(&missing).to_string();
         assert!(
             text.contains("nsenter") && text.contains("bridge, firewall, static"),
             "{text}"
@@ -216,8 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_installed_where_nothing_lacks() {
-        assert!(lacking_by(|_| true, true).is_empty());
+    fn nothing_is_installed_where_nothing_is_missing() {
+        assert!(missing_by(|_| true, true).is_empty());
         assert!(plan_install(&[], None).steps.is_empty());
     }
 

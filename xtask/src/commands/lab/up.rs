@@ -94,12 +94,12 @@ fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result
 
 fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<()> {
     let arch = app.ctx.host.arch;
-    let lacking = packages::lacking();
+    let lacking = packages::missing();
     let before = Parts::wanted(lab_folder, talosctl, arch);
     check_tools(&before, &lacking)?;
     let kernel = parts::kernel_package(arch);
     let listed = (!before.kernel.is_built).then_some(kernel.as_str());
-    install(app, &lacking, listed, packages::lacking)?;
+    install(app, &lacking, listed, packages::missing)?;
     let parts = Parts::wanted(lab_folder, talosctl, arch);
     if !parts.is_kernel_known() {
         let package = parts::kernel_package(arch);
@@ -119,9 +119,9 @@ fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<
 /// package that apt's lists must name, because it is downloaded later.
 pub(super) fn install(
     app: &App<'_>,
-    lacking: &[packages::Lacking],
+    lacking: &[packages::Missing],
     listed: Option<&str>,
-    look: impl Fn() -> Vec<packages::Lacking>,
+    look: impl Fn() -> Vec<packages::Missing>,
 ) -> Result<()> {
     let plan = packages::plan_install(lacking, listed);
     if plan.steps.is_empty() {
@@ -136,9 +136,8 @@ pub(super) fn install(
     Err(packages::failure(&still).cause("although their packages were installed"))
 }
 
-/// Before a long job everything that lacks is told at once: what only the user
-/// can cure, and then what we would have installed too.
-fn check_tools(parts: &Parts, lacking: &[packages::Lacking]) -> Result<()> {
+/// Before a long job everything missing is reported at once: first what only the user can fix, then what would have been installed.
+fn check_tools(parts: &Parts, lacking: &[packages::Missing]) -> Result<()> {
     let go = "talosctl and the lab's guest are built with Go 1.25.3 or newer";
     check_can_build(parts.needs_go(), !parts.kernel.is_built, go, lacking)
 }
@@ -148,7 +147,7 @@ pub(super) fn check_can_build(
     needs_go: bool,
     needs_apt: bool,
     why_go: &str,
-    lacking: &[packages::Lacking],
+    lacking: &[packages::Missing],
 ) -> Result<()> {
     let mut causes = Vec::new();
     let mut hint = None;
@@ -170,13 +169,13 @@ pub(super) fn check_can_build(
     Err(failure)
 }
 
-fn plan_install(lacking: &[packages::Lacking], parts: &Parts, arch: &str) -> Plan {
+fn plan_install(lacking: &[packages::Missing], parts: &Parts, arch: &str) -> Plan {
     let kernel = parts::kernel_package(arch);
     packages::plan_install(lacking, (!parts.kernel.is_built).then_some(kernel.as_str()))
 }
 
 /// Say what is going to be installed and have it allowed.
-fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
+fn may_install(app: &App<'_>, lacking: &[packages::Missing]) -> Result<()> {
     // Fetching package lists alone installs nothing.
     if lacking.is_empty() {
         return Ok(());
@@ -199,7 +198,7 @@ fn may_install(app: &App<'_>, lacking: &[packages::Lacking]) -> Result<()> {
 /// All that would be done, with slots where only a step can tell.
 fn show(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str, docker: bool) -> Result<()> {
     let arch = app.ctx.host.arch;
-    let lacking = packages::lacking();
+    let lacking = packages::missing();
     let parts = Parts::wanted(lab_folder, talosctl, arch);
     check_tools(&parts, &lacking)?;
     let mut plan = Plan::new("bring the lab up");

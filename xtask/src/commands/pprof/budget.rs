@@ -99,7 +99,7 @@ impl Budget {
         right && profile.types().contains(&self.sample_type)
     }
 
-    /// What passes the bound, in words; none if it is held.
+    /// What exceeds the bound, as text; none if nothing does.
     fn breach(&self, whose: &str, profile: &dyn Readable, query: &Query) -> Result<Option<String>> {
         let query = Query {
             sample_index: Some(self.sample_type.clone()),
@@ -125,13 +125,13 @@ impl Budget {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // a bound is no finer
+#[allow(clippy::cast_precision_loss)] // a bound does not need more precision
 fn exact(value: i64) -> f64 {
     value as f64
 }
 
 fn is_known(name: &str) -> bool {
-    // A unit that is known is scaled to itself, one that is not is passed on.
+    // A known unit is scaled to itself, an unknown one is passed on.
     ["bytes", "nanoseconds"]
         .iter()
         .any(|base| unit::scale(1, name, base).1 != *base || name == *base)

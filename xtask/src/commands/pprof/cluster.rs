@@ -210,7 +210,7 @@ fn is_profile(name: &str) -> bool {
     !matches!(name, "cmdline" | "symbol")
 }
 
-/// What did not come, as one failure; every node's own reason is told.
+/// What did not come, as one failure; the reason of every node is included.
 pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
     let failed: Vec<(&Target, &Failure)> = answers
         .iter()

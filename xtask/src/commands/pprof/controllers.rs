@@ -1,7 +1,7 @@
 //! What each of Talos' controllers costs. COSI sets no labels, so the frames
 //! must tell: `…/controllers/AREA.(*NameController).Run`, or the functions
 //! that a controller made by COSI's `transform.NewController` calls. Go names
-//! those after whoever calls `NewNameController`, if it inlines that: then the
+//! those after the caller of `NewNameController`, if it inlines that: then the
 //! file tells the area.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! `--folded`, `--speedscope`, `--firefox`, `--svg`: for other tools. Nodes
-//! are told apart; with a base, both sides are.
+//! are distinguished; with a base, both sides are.
 
 use ::pprof::Profile;
 use ::pprof::export;

@@ -22,7 +22,7 @@ use foundation::ui;
 /// A service's profile over the nodes.
 pub(super) type Groups = BTreeMap<(String, String), Vec<Side>>;
 
-/// A flame graph has room for so many sides.
+/// The number of sides that fit into a flame graph.
 const SIDES: usize = 60;
 /// Groups of goroutines beside a summary.
 const GOROUTINES: usize = 10;

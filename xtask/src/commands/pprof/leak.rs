@@ -305,7 +305,7 @@ impl Verdict {
         };
         let words = stack.trend().words();
         let change = self.signed(stack.change());
-        let head = format!("{change} {words} on {}", self.whom(stack));
+        let head = format!("{change} {words} on {}", self.nodes_of(stack));
         let _ = writeln!(out, "\n  {}", app.ui.paint(style, &head));
         for course in &stack.courses {
             let _ = writeln!(
@@ -323,7 +323,7 @@ impl Verdict {
     }
 
     /// On which nodes it grows, of all.
-    fn whom(&self, stack: &Growing) -> String {
+    fn nodes_of(&self, stack: &Growing) -> String {
         let nodes: Vec<&str> = stack.courses.iter().map(|of| of.node.as_str()).collect();
         match (nodes.len(), self.totals.len()) {
             (_, 1) => nodes.join(", "),
@@ -354,7 +354,7 @@ impl Verdict {
     }
 }
 
-/// From the first frame that is somebody's own, as far as it is worth reading.
+/// From the first frame outside the runtime, as far as it is worth reading.
 fn told(frames: &[String]) -> Vec<&str> {
     // All goroutines are parked in these.
     let waits = |frame: &String| {

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::CompareArgs;
 use foundation::failure::{Because, Failure, Result};
 
-/// Larger files are no profiles: the largest seen in practice has 45 MB.
+/// Larger files are not profiles: the largest seen in practice has 45 MB.
 const LARGEST: u64 = 1 << 30;
 
 /// What is asked about.

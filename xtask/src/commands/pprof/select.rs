@@ -1,4 +1,4 @@
-//! Flags that say which samples, frames and values are meant.
+//! Flags that select samples, frames and values.
 
 use clap::Args;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
@@ -69,7 +69,7 @@ pub struct FilterArgs {
     pub all_frames: bool,
 }
 
-/// Which values, and how they are told.
+/// Which values, and how they are shown.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Values")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]

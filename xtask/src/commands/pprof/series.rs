@@ -1,5 +1,5 @@
 //! The same profiles again and again: `--every 30s --for 10m`. All are saved;
-//! what grows is told at the end, or later by `pprof open NAME --leak`.
+//! what grows is reported at the end, or later by `pprof open NAME --leak`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use foundation::ui;
 
 /// Without `--every`, for `--leak` alone.
 const EVERY: Duration = Duration::from_secs(10);
-/// Without `--for`: so many intervals.
+/// The number of intervals without `--for`.
 const INTERVALS: u32 = 10;
 /// More would fill the disk before they told anything new.
 const MOST: usize = 2000;

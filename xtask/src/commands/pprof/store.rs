@@ -66,7 +66,7 @@ pub(super) fn stamp(time: jiff::Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// The name of a set that is about to be fetched; one that is not taken.
+/// The name of a set that is about to be fetched; a name that is not in use.
 pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String {
     let first = &targets[0];
     let one_kind = targets

@@ -22,7 +22,7 @@ const ROWS: usize = 15;
 const CONTROLLERS: usize = 5;
 /// Columns of a node's name.
 pub(super) const WIDEST: usize = 60;
-/// So many times the median stands out.
+/// A value this many times the median stands out.
 const OUTLIER: f64 = 2.0;
 
 /// Frames in which a goroutine waits on behalf of its caller.
@@ -79,7 +79,7 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
         let (top, of_controllers) = look(&side.profile)?;
         tops.push(top);
         controllers.push(of_controllers);
-        // One of another kind, as after an upgrade, is no comparison.
+        // A type of another kind, as after an upgrade, cannot be compared.
         let before = side.before.as_ref().and_then(|before| look(before).ok());
         let (top, of_controllers) = before.unzip();
         befores.push(top);

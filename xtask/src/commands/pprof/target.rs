@@ -167,7 +167,7 @@ fn version_of(told: Option<&str>) -> TalosVersion {
         .unwrap_or_else(TalosVersion::newest)
 }
 
-/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that somebody pasted.
+/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that a user pasted.
 fn endpoint(text: &str) -> Result<Endpoint> {
     let bare = text.strip_prefix("http://").unwrap_or(text);
     let bare = bare.split('/').next().unwrap_or(bare);
@@ -197,7 +197,7 @@ fn endpoint(text: &str) -> Result<Endpoint> {
     })
 }
 
-/// Port of each service that is asked, and whether workers lack it.
+/// Port of each service that is asked, and whether workers do not have it.
 fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String, (u16, bool)>> {
     let known = version.pprof_ports().iter();
     let known: BTreeMap<String, (u16, bool)> = known

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(of(&[0, 90, 10, 95, 5, 99]), Trend::Sawtooth);
         assert_eq!(of(&[0, 50, 45, 100]), Trend::Uneven);
         assert_eq!(of(&[50, 50, 50]), Trend::Still);
-        // One step is no trend.
+        // One step is not a trend.
         assert_eq!(of(&[0, 0, 90, 90]), Trend::Still);
         // Within what one sample stands for.
         assert_eq!(of(&[50, 53, 56, 59]), Trend::Still);

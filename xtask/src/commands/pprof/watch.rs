@@ -18,7 +18,7 @@ use foundation::ui::screen::{Event, Key, Screen};
 use foundation::ui::text::sgr;
 
 const EVERY: Duration = Duration::from_secs(5);
-/// Off a terminal nobody presses q.
+/// Without a terminal, q cannot be pressed.
 const LONGEST: Duration = Duration::from_hours(24);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -57,7 +57,7 @@ pub(super) fn run(
         let groups = grouped(answers, &mut last)?;
         view.render(app, &groups)?;
         ui::try_print(&format!("{}\n{}\n", now(), view.text))
-            .map_err(|error| Failure::step("nobody reads any more").cause(error))?;
+            .map_err(|error| Failure::step("the reader has closed the output").cause(error))?;
         next += every;
         app.signals.wait_until(next.min(end));
         if app.signals.count() > 0 {

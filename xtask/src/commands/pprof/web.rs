@@ -13,7 +13,7 @@ use foundation::failure::{Because, Result};
 use foundation::record::files;
 use foundation::ui;
 
-/// Of the whole: smaller calls are no wider than a hair on any screen.
+/// Of the whole: smaller calls are thinner than a line on any screen.
 const LEAST: f64 = 0.0005;
 
 /// Write the page of a profile; with a base, both sides are kept.

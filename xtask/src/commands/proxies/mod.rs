@@ -87,7 +87,7 @@ fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
 /// a dry run.
 ///
 /// # Errors
-/// When docker does not answer, a stranger has a port, or a step fails.
+/// When docker does not answer, another program uses a port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     bring_up(app, "proxies up", || plan(app))
 }
@@ -95,7 +95,7 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
 /// What [`ensure`] would do; no steps where all is well.
 ///
 /// # Errors
-/// When docker does not answer, or a stranger is in the way.
+/// When docker does not answer, or something else is in the way.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
     let views = view::look(&specs(app)?)?;
     view::check(&views)?;

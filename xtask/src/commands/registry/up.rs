@@ -40,7 +40,7 @@ pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
             }
             _ => {}
         }
-        // One that is up already and silent is waited for too: its log says why.
+        // A running registry that does not respond is waited for too: its log says why.
         let is_silent = one.container().is_some() && !one.answers;
         if plan.steps.len() > before || is_silent {
             awaited.push(AwaitedRegistry {

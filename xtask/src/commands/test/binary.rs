@@ -43,7 +43,7 @@ pub(super) fn rebuilt(
     app.carry_out_before(&plan)
 }
 
-/// Why a binary has to be built anew; none when it is newer than all of it.
+/// Why a binary has to be built again; none when it is newer than all of it.
 fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Result<Option<String>> {
     let Some(built) = modified(binary) else {
         return Ok(Some("it is not built yet".to_owned()));

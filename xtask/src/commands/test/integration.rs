@@ -1,5 +1,5 @@
 //! `test integration`: Talos' tests against a cluster that runs. The binary is
-//! that of the sources, and a name that is no suite is refused: the binary
+//! that of the sources, and a name that is not a suite is refused: the binary
 //! itself would say "no tests to run" and succeed.
 
 use camino::Utf8Path;
@@ -58,7 +58,7 @@ const TAGS: [&str; 4] = [
 /// Seconds; a whole run takes hours.
 const SHORT: u64 = 2 * 3600;
 const FULL: u64 = 8 * 3600;
-/// The cluster of `--fresh`, apart from the one that is worked with.
+/// The cluster of `--fresh`, apart from the user's own.
 const FRESH: (&str, &str) = ("integration", "172.20.64.0/24");
 
 pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
@@ -102,7 +102,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
             .integration_binary("linux", app.ctx.host.arch),
         &TAGS,
     )?;
-    // One that is there already was not made by this run: then it is asked about.
+    // An existing cluster was not made by this run, so the user is asked.
     let is_own =
         args.fresh && ClusterView::probe(&app.ctx, name.as_str()).state == ClusterState::Absent;
     if args.fresh {
@@ -175,7 +175,7 @@ fn verb(verb: ClusterVerb) -> ClusterCommand {
     }
 }
 
-/// A test that failed is no failure of ours; a cluster that is gone is none of
+/// A failed test is not a failure of this program; a cluster that is gone is none of
 /// the test's.
 fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
     let view = ClusterView::probe(&app.ctx, name);
@@ -218,8 +218,8 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
     )
 }
 
-/// The binary takes the talosconfig's current context, whatever cluster it is
-/// told: with another's it would reset another's nodes.
+/// The binary takes the talosconfig's current context, whatever cluster its
+/// flags name: with another's it would reset another's nodes.
 fn check_context(app: &App<'_>, view: &ClusterView) -> Result<()> {
     let (Some(config), Some(cidr)) = (app.ctx.talosconfig(), view.cidr) else {
         let path = app.ctx.talosconfig_path();

@@ -1,4 +1,4 @@
-//! Which suites are meant: a name that is none is refused with the nearest, for
+//! Which suites a name refers to: a name of none is refused with the nearest, for
 //! the binary itself would say "no tests to run" and succeed.
 
 use std::fmt::Write;
@@ -24,7 +24,7 @@ pub(super) struct SelectedTests {
 
 impl SelectedTests {
     /// # Errors
-    /// Exit code 2 for a name that is no test's.
+    /// Exit code 2 for a name without a test.
     pub(super) fn of(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
         let mut meant: Vec<(&str, Option<&str>)> = Vec::new();
         for word in words {

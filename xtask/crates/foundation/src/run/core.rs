@@ -302,7 +302,7 @@ async fn dump(caught: &mut Option<Caught>) {
     }
 }
 
-/// Until `at`, or forever.
+/// Until `at`, or without a limit.
 pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at.into()).await,

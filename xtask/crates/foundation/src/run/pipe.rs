@@ -56,7 +56,7 @@ impl Pipe {
         }
     }
 
-    /// Hand on the lines that are there, and an incomplete one that is stale or
+    /// Hand on the lines that are there, and an incomplete line when it is stale or
     /// the last.
     pub(super) fn read(&mut self, mut sink: impl FnMut(&[u8])) {
         let Some(fd) = &self.fd else { return };

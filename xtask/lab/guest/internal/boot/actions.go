@@ -52,7 +52,7 @@ func (m *Machine) stopPhases() []sequencer.Phase {
 // that event, so it is left out here, where apid goes last.
 func (m *Machine) last(phase string) sequencer.Phase {
 	return one(phase, phase, func(ctx context.Context, _ *log.Logger) error {
-		// Whoever follows the events must see the connection end, and not the sequence: see patience.
+		// A client that follows the events must see the connection end, and not the sequence: see patience.
 		if err := m.Services.Stop(ctx, "apid"); err != nil {
 			return err
 		}

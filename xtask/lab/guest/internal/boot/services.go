@@ -211,7 +211,7 @@ func (m *Machine) runTrustd(ctx context.Context, up func(string)) error {
 	}, up)
 }
 
-// runEtcd stands in for etcd: it joins once the cluster has been bootstrapped, by whomever; a node of type init does that itself.
+// runEtcd stands in for etcd: it joins once the cluster has been bootstrapped, by any client; a node of type init does that itself.
 func (m *Machine) runEtcd(ctx context.Context, up func(string)) error {
 	if m.Config().Machine().Type() == machine.TypeInit {
 		m.Peers.SetBootstrapped()

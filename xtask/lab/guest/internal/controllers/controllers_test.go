@@ -201,7 +201,7 @@ func TestANodeBecomesReady(t *testing.T) {
 
 		return ok && m.TypedSpec().OperatingSystem == "Talos (v1.11.3) lab stand-in, not Talos", nil
 	})); err != nil {
-		t.Errorf("this node is no member: %v", err)
+		t.Errorf("this node is not a member: %v", err)
 	}
 
 	n.Events.Publish(t.Context(), &machine.SequenceEvent{Sequence: sequencer.Reboot, Action: machine.SequenceEvent_START})

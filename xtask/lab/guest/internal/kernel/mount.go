@@ -43,7 +43,7 @@ func MountPseudo() error {
 		switch {
 		case err == nil, errors.Is(err, unix.EBUSY):
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
-			// A kernel without securityfs, debugfs or tracefs is no reason to stop.
+			// A kernel without securityfs, debugfs or tracefs does not stop the boot.
 		default:
 			return fmt.Errorf("cannot mount `%s`: %w", m.target, err)
 		}

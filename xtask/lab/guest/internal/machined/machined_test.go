@@ -94,7 +94,7 @@ func TestRoles(t *testing.T) {
 		}
 	}
 
-	// Nobody below an operator may reboot; what an operator may not is to read files.
+	// No role below operator may reboot; an operator may not read files.
 	if _, err := client.Reboot(as(t, "os:reader"), &machine.RebootRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("reboot as a reader: %v", err)
 	}

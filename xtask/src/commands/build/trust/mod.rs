@@ -108,7 +108,7 @@ impl<'a> Judge<'a> {
         path.is_ok_and(|path| Some(path) == self.dir.canonicalize_utf8().ok())
     }
 
-    /// Opening anything else may block forever, or have an effect.
+    /// Opening anything else may block without a limit, or have an effect.
     fn is_plain_file(&self, word: &Word) -> bool {
         let is_plain = |path: &std::path::Path| match path.metadata() {
             Ok(metadata) => metadata.is_file() || metadata.is_dir(),

@@ -4,7 +4,7 @@
 use super::shell::Word;
 
 /// The options of a program that only read. Any other is not known, also a
-/// known one that is abbreviated.
+/// known, abbreviated option.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
     /// Letters; one with a `:` behind it takes a value.

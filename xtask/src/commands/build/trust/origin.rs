@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Whether the shell would find the program at a place of the system's or the
-/// user's own. Nothing is started, so one that is nowhere is as good.
+/// user's own. Nothing is started, so a missing program is as good.
 pub(super) fn is_own(program: &str, path: &str, dir: &Utf8Path) -> bool {
     for entry in path.split(':') {
         let folder = Utf8Path::new(entry);

@@ -56,7 +56,7 @@ impl Word {
     }
 }
 
-/// The commands of a line, each in words; nothing where a shell does more than
+/// The commands of a line, each split into words; nothing where a shell does more than
 /// to start them.
 pub(super) fn commands(line: &str) -> Option<Vec<Vec<Word>>> {
     let mut reader = Reader {

@@ -112,7 +112,7 @@ impl Fetching {
 }
 
 /// Fetch all; a line of progress for each as it comes. On Ctrl-C what has
-/// come is kept, the rest is told as interrupted.
+/// come is kept, the rest is reported as interrupted.
 ///
 /// # Errors
 /// When there is nowhere to put what comes.
@@ -167,7 +167,7 @@ struct Came {
     body: Result<Body>,
 }
 
-/// Targets that nobody has asked yet, with their places.
+/// Targets that were not asked yet, with their places.
 type Queue = Mutex<Vec<(usize, Target)>>;
 
 fn begin(

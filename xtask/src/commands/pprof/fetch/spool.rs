@@ -11,7 +11,7 @@ use tempfile::{SpooledTempFile, spooled_tempfile_in};
 pub(super) const LARGEST: u64 = 128 << 20;
 /// Bytes of all bodies that are not read yet.
 const TOGETHER: u64 = 2 << 30;
-/// With so many waiting, no more is asked for.
+/// With this number waiting, no more are requested.
 const ENOUGH: u64 = 256 << 20;
 /// Of one body in memory.
 const SMALL: usize = 128 << 10;

@@ -210,7 +210,7 @@ fn heads_without_end_and_redirects_are_refused() {
         let failure = ask(address).unwrap_err();
         assert!(failure.to_string().contains("redirect"), "{failure}");
     }
-    assert!(elsewhere.accept().is_err(), "nobody went there");
+    assert!(elsewhere.accept().is_err(), "a request went there");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use foundation::ui::screen::Screen;
 use tree::Tree;
 use view::{Next, View};
 
-/// Calls smaller than this share are not kept: nobody zooms in so far.
+/// Calls smaller than this share are not kept: no user zooms in so far.
 const LEAST: f64 = 0.00005;
 /// Only a change of size comes without a key.
 const LOOK: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ pub(super) fn series(
 }
 
 fn side_name(moment: &Moment) -> String {
-    #[allow(clippy::cast_possible_truncation)] // whole seconds are told
+    #[allow(clippy::cast_possible_truncation)] // whole seconds are shown
     let stamp = jiff::Timestamp::from_second(moment.time as i64).unwrap_or_default();
     let time = stamp.to_zoned(jiff::tz::TimeZone::system());
     format!("{} {}", moment.node, time.strftime("%H:%M:%S"))

@@ -119,7 +119,7 @@ impl Tree {
         }
     }
 
-    /// What there is to see below `zoom` on so many columns, level by level.
+    /// What there is to see below `zoom` on this number of columns, level by level.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

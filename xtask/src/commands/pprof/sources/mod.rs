@@ -19,7 +19,7 @@ use foundation::program;
 
 /// Source files are smaller.
 const LARGEST: u64 = 16 << 20;
-/// Folders deep; a path from a stranger's profile decides how often we look.
+/// Folders deep; a path from an untrusted profile decides how often we look.
 const DEEPEST: usize = 40;
 const TALOS: &str = "github.com/siderolabs/talos";
 /// The label in which a fetch notes what the node runs.

@@ -17,7 +17,7 @@ use foundation::failure::{Exit, Failure, Result};
 use report::report;
 use verdict::Verdict;
 
-/// What was asked of whom, and what came of it.
+/// The requests that were made, and their results.
 #[derive(Debug)]
 struct Checked {
     host: String,

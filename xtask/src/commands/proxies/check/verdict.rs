@@ -1,4 +1,4 @@
-//! What came of asking a mirror, in words.
+//! The result of asking a mirror, as text.
 
 /// What came of one.
 #[derive(Debug, Clone, PartialEq, Eq)]

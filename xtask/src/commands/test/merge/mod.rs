@@ -86,8 +86,8 @@ pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
 /// Of all reports together, in bytes; parsed they take several times as much.
 const MOST_TEXT: u64 = 128 << 20;
 
-/// Every report in a folder. A file that cannot be read is no less a loss than
-/// one that is not there.
+/// Every report in a folder. An unreadable file is as much of a loss as a
+/// missing file.
 fn read(dir: &Utf8Path) -> Result<Vec<LegReport>> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("cannot read `{dir}`")).cause(error);

@@ -44,7 +44,7 @@ pub(super) fn whole(parts: &[LegReport]) -> Result<()> {
     Err(failure)
 }
 
-/// What cannot be known of such legs, in words.
+/// What cannot be known of such legs, as text.
 pub(super) fn unproven(leg: &Leg) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if leg.commit.is_none() {

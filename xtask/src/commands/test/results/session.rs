@@ -107,7 +107,7 @@ fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
     above.collect()
 }
 
-/// Of a package whose tests fail so often it is no chance, and to run all of
+/// Of a package whose tests fail so often that it is not by chance, and to run all of
 /// them again takes as many starts.
 const MOST_AGAIN: usize = 500;
 
@@ -118,10 +118,10 @@ pub(in crate::commands::test) struct Session<'a> {
     pub(in crate::commands::test) outcomes: BTreeMap<String, Outcome>,
     pub(in crate::commands::test) live: Live<'a>,
     pub(in crate::commands::test) size: usize,
-    /// What was said of a test at once, so that it is said once.
+    /// Messages printed for a test at once, so that each is printed once.
     pub(in crate::commands::test) said: BTreeMap<usize, HashSet<String>>,
     /// A package that cannot be built, and the compiler's words about it: what
-    /// is wrong with all is said once.
+    /// is wrong with all is printed once.
     pub(in crate::commands::test) unbuilt: Option<(String, String)>,
     /// What runs, by number.
     attempts: BTreeMap<usize, Attempt>,
@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
         self.say_unbuilt(package, words);
     }
 
-    /// So many attempts at the tests of a package are going to end.
+    /// The number of attempts at the tests of a package.
     pub(in crate::commands::test) fn expect(
         &mut self,
         package: &str,
@@ -312,7 +312,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Failed tests of one run of a package whose words are said.
+/// Failed tests of one run of a package whose output is printed.
 const MOST_SAID: usize = 1000;
 
 impl Session<'_> {
@@ -408,7 +408,7 @@ impl Session<'_> {
         }
     }
 
-    /// Why a package cannot be built; what is wrong with all is said once.
+    /// Why a package cannot be built; what is wrong with all is printed once.
     pub(in crate::commands::test) fn say_unbuilt(&mut self, package: &str, words: String) {
         let title = format!("FAIL {}  cannot be built", shown(package));
         let text = match &self.unbuilt {

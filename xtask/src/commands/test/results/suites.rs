@@ -39,7 +39,7 @@ pub(in crate::commands::test) struct Suites<'a> {
     /// The plan for a `-test.run`.
     pub(in crate::commands::test) plan: &'a dyn Fn(Option<&str>) -> Plan,
     /// What the tests run on is looked at when they failed: what is lost of it
-    /// is no failure of theirs.
+    /// is not a failure of theirs.
     pub(in crate::commands::test) lost: &'a dyn Fn() -> Option<Failure>,
 }
 

@@ -137,7 +137,7 @@ fn words(args: &UnitArgs, flags: &Flags) -> Vec<String> {
     words
 }
 
-/// Results by package from the logs of so many steps, and whether BuildKit
+/// Results by package from the logs of the steps, and whether BuildKit
 /// took any of it from its cache.
 fn read(logs: &[Utf8PathBuf], known: &Known) -> Result<(BTreeMap<String, Outcome>, bool)> {
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();

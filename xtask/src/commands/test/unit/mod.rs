@@ -163,7 +163,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
 /// What can be refused without a look at the checkout.
 ///
 /// # Errors
-/// Flags that nobody takes, or that do not go together.
+/// Flags that no tool takes, or that do not go together.
 pub(super) fn check(args: &UnitArgs) -> Result<()> {
     let flags = sorted(args)?;
     timeout(&flags)?;
@@ -209,7 +209,7 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
         );
     }
     if args.sudo == Sudo::Never && abilities.root == Root::Here {
-        // Root needs no sudo; what needs root is contained all the same.
+        // Root needs no sudo; what needs root is contained nevertheless.
         return Ok(Sudo::Auto);
     }
     Ok(args.sudo)
@@ -342,7 +342,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     Ok(code)
 }
 
-/// Where binaries are built: nobody else's while the lock is held.
+/// Where binaries are built: no other run uses it while the lock is held.
 fn enter_folder(shared: &Shared<'_>) -> Result<Lock> {
     let folder = shared.build_folder();
     files::create_dir(&folder.join("tmp")).because(|| format!("cannot make `{folder}`"))?;

@@ -31,13 +31,13 @@ pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Pl
         }
         argv.push(job.binary.to_string());
         argv.extend(job.arguments.iter().cloned());
-        let whom = match job.pool {
+        let user = match job.pool {
             Pool::Plain => "",
             Pool::Isolated => ", as root in a network of their own",
             Pool::Host => ", as root, one package at a time",
         };
         let step = Step::new(
-            format!("The tests of {}{whom}", job.attempt.package),
+            format!("The tests of {}{user}", job.attempt.package),
             Action::Run(Run {
                 argv,
                 env: if job.attempt.as_root {

@@ -1,4 +1,4 @@
-//! Which tests run, as whom, and beside what; and which cannot run here.
+//! Which tests run, as which user, and beside which others; and which cannot run here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

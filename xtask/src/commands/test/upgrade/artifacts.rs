@@ -30,7 +30,7 @@ const LARGEST: u64 = 1 << 30;
 const REDIRECTS: &str = "5";
 
 /// Where a transfer happens: a folder of ours in that of the release, which
-/// nobody else can write to, so that what lies in `_out` is never written
+/// no other user can write to, so that what lies in `_out` is never written
 /// through, whatever it is a link to. A whole file takes its place by a rename.
 /// Arguments: the release, most bytes, URL, the file as it is released, the file
 /// as it is wanted; then those of curl.
@@ -57,12 +57,12 @@ keep() {
 }
 "#;
 
-/// The list of checksums, always anew.
+/// The list of checksums, always fetched again.
 const FETCH_SUMS: &str = r#"rm -f "./$file"
 get "$@" --retry 3 --output "$file"
 keep"#;
 
-/// A part that is there is gone on with; one that is not what it should be goes,
+/// An existing part is continued; one with unexpected contents is removed,
 /// and only a whole file gets its name. 22 and 33 of curl: the server has no
 /// such range; 63: it is too large.
 const FETCH: &str = r#"sum() {

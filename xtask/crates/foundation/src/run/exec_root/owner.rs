@@ -1,5 +1,5 @@
-//! The user for whom the helper works: the one that sudo names, never one that a
-//! request names; root if sudo was not used.
+//! The user that the helper works for: always the user that sudo names, whatever
+//! a request names; root if sudo was not used.
 
 use rustix::process::{getegid, geteuid};
 

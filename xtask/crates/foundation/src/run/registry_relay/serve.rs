@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn ask_by(mut socket: Stream, question: &[u8]) -> Vec<u8> {
-        // One that is refused may be closed already.
+        // A refused connection may be closed already.
         let _ = socket
             .write_all(question)
             .and_then(|()| socket.shutdown(Shutdown::Write));

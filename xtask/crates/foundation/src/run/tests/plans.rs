@@ -170,7 +170,7 @@ fn what_cannot_be_undone_stays_on_the_ledger_and_is_named() {
             &Fake::new(Undoing::Do(room.undoing("exit 1"))),
         )
         .unwrap_err();
-    // The later step of the undo was tried all the same.
+    // The later step of the undo was tried nevertheless.
     assert!(!room.root.join("c").exists());
     assert_eq!(room.live(), [room.made()]);
     let text = failure.to_string();
