@@ -22,7 +22,7 @@ use foundation::ui::Color;
     bin_name = "cargo xtask",
     version,
     max_term_width = 100,
-    after_help = "Try it with no Talos checkout at hand:\n  cargo xtask --lab cluster\n\n\
+    after_help = "Try it without a Talos checkout:\n  cargo xtask --lab cluster\n\n\
         Exit codes: 0 ok, 1 checks or tests failed, 2 usage, 3 host not ready, 4 a step failed, \
         5 a node died, 124 deadline, 130 interrupted; pass-through commands return the child's own."
 )]
