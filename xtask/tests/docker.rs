@@ -122,7 +122,7 @@ fn builder_is_made_killed_and_mended(lab: &Lab) {
     );
     assert_eq!(made["builder"]["buildkit"], "v0.25.2");
     let before = lab.sh("docker inspect -f '{{.Id}}' buildx_buildkit_local10");
-    assert!(lab.ok(&["builder", "create"]).contains("there already"));
+    assert!(lab.ok(&["builder", "create"]).contains("already exists"));
     assert_eq!(
         lab.sh("docker inspect -f '{{.Id}}' buildx_buildkit_local10"),
         before

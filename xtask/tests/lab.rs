@@ -353,7 +353,7 @@ fn a_dry_run_starts_nothing_and_nonsense_is_refused() {
             "{} --lab cluster 2>&1; true",
             env!("CARGO_BIN_EXE_xtask")
         ))
-        .contains("inside the lab already")
+        .contains("already inside the lab")
     );
 }
 

@@ -235,7 +235,7 @@ fn flaky_is_a_state_of_its_own() {
     let said = run(&mut workspace.command(&["./flaky"]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
-        said.stdout.contains("needs FLAKY_DIR set"),
+        said.stdout.contains("needs the variable FLAKY_DIR"),
         "{}",
         said.stdout
     );
