@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = (kubeconfig.contexts().len(), kubeconfig.has_only(&entries));
     }
     let _ = Config::load(&FOLDER);
-    let _ = Ledger::of(&state).live();
+    let _ = Ledger::in_dir(&state).live();
     let _ = (History::load(&state), Failed::load(&state, &FOLDER));
     let _ = images::read(&file);
     let Ok(text) = std::str::from_utf8(bytes) else {
