@@ -36,8 +36,7 @@ pub(super) fn for_command(
     cwd: Option<&Utf8Path>,
     count: Option<&str>,
 ) -> Vec<(String, String)> {
-    let verb = arguments.iter().find(|word| !word.starts_with('-'));
-    let compares = verb.is_some_and(|verb| COMPARES.contains(verb));
+    let compares = arguments.iter().any(|word| COMPARES.contains(word));
     let own = match (compares, cwd) {
         (true, Some(cwd)) => own_settings(cwd),
         _ => Some(Vec::new()),
@@ -161,8 +160,12 @@ mod tests {
             std::fs::write(dir.join("more"), more).unwrap();
             let commit = probe::commit(&dir).unwrap();
             assert!(commit.ends_with("-dirty"), "{commit}");
-            let status = ["git", "status", "--porcelain"];
-            assert!(probe::ask(&status, Some(&dir), LIMIT).unwrap().success);
+            for status in [
+                &["git", "status", "--porcelain"][..],
+                &["git", "-c", "status.short=true", "status", "--porcelain"],
+            ] {
+                assert!(probe::ask(status, Some(&dir), LIMIT).unwrap().success);
+            }
             assert!(!dir.join("ran").exists(), "{settings}");
         }
     }
