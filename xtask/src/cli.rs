@@ -50,6 +50,7 @@ impl Cli {
                 None => &cluster.up.which,
                 Some(ClusterVerb::Up(args)) => &args.which,
                 Some(ClusterVerb::Status(args)) => &args.which,
+                Some(ClusterVerb::Explain(args)) => &args.which,
                 Some(ClusterVerb::Logs(args)) => &args.which,
                 Some(ClusterVerb::Reboot(args)) => &args.which,
                 Some(ClusterVerb::Destroy(args)) => &args.which,

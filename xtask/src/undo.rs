@@ -5,6 +5,7 @@ use crate::commands::cluster::{self, relay};
 use crate::commands::lab;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::{Ctx, containers};
+use foundation::failure::Failure;
 use foundation::plan::{Plan, Resource, Step, Watch};
 use foundation::run::{Observer, Undo, Undoing};
 
@@ -45,8 +46,15 @@ impl Undo for HalfMade {
         }
     }
 
-    fn observe(&self, _: &Ctx, watch: &Watch) -> Observer {
+    fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer {
         let Watch::ClusterNodes { name, state_dir } = watch;
-        ClusterView::observer(name, state_dir)
+        ClusterView::observer(ctx, name, state_dir)
+    }
+
+    fn explain(&self, ctx: &Ctx, made: &Resource, failure: Failure) -> Failure {
+        match made {
+            Resource::Cluster { name, .. } => cluster::explain::explained(ctx, name, failure),
+            Resource::Relay { .. } | Resource::Container { .. } | Resource::Lab { .. } => failure,
+        }
     }
 }

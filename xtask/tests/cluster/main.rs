@@ -26,8 +26,17 @@ const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/nu
     iptables -S; iptables -t nat -S; find ~/.talos/clusters ~/.talos/cni/cache/results -mindepth 1 2>/dev/null; ls ~/.talos/config ~/.kube/config 2>/dev/null; \
     pgrep -l 'qemu|talosctl' | cut -d' ' -f2; true";
 
+/// Its exit code is 1 unless the cluster runs.
 fn status(lab: &Lab) -> Value {
-    serde_json::from_str(&lab.ok(&["cluster", "status", "--json"])).unwrap()
+    let output = lab.xtask(&["cluster", "status", "--json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let is_running = status["cluster"]["state"] == "running";
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(!is_running)),
+        "{status}"
+    );
+    status
 }
 
 fn state(lab: &Lab) -> String {
@@ -117,7 +126,7 @@ fn consoles_merge(lab: &Lab) {
         .filter_map(|line| line.split(' ').next())
         .collect();
     assert!(times.is_sorted(), "lines are in the order of time");
-    let few = lab.ok(&["cluster", "logs", "-N", "3", "worker-1"]);
+    let few = lab.ok(&["cluster", "logs", "-n", "3", "worker-1"]);
     assert_eq!(few.lines().count(), 3);
     assert!(
         few.lines()
@@ -310,7 +319,7 @@ fn remains_are_removed_and_unrelated_processes_stay() {
 
     // A folder without state.yaml, its pid files naming an unrelated process.
     lab.sh(&format!("mkdir -p {folder}; cp ~/unrelated {folder}/talos-default-worker-1.pid; cp ~/unrelated {folder}/dhcpd.pid"));
-    assert_eq!(state(&lab), "partial");
+    assert_eq!(state(&lab), "half-made");
     assert!(lab.fails(3, &["cluster", "up"]).contains("cluster destroy"));
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
@@ -320,7 +329,7 @@ fn remains_are_removed_and_unrelated_processes_stay() {
     lab.sh(&format!(
         "head -c 100 {folder}/state.yaml > ~/half; cp ~/half {folder}/state.yaml"
     ));
-    assert_eq!(state(&lab), "partial");
+    assert_eq!(state(&lab), "half-made");
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
 

@@ -107,10 +107,10 @@ fn half_a_cluster_is_told_from_a_whole_one_and_from_none() {
     let before = home.tree();
     let said = run(&mut cluster(&home, &["status", "--json"]));
     let status: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(status["cluster"]["state"], "partial");
+    assert_eq!(status["cluster"]["state"], "half-made");
     assert_eq!(status["nodes"][0]["state"], "down");
     let said = run(&mut cluster(&home, &["list"]));
-    assert!(said.stdout.contains("partial"), "{}", said.stdout);
+    assert!(said.stdout.contains("half-made"), "{}", said.stdout);
     // A half-written file is not a state either.
     let yaml = home.write(
         ".talos/clusters/talos-default/state.yaml",
@@ -126,8 +126,8 @@ fn half_a_cluster_is_told_from_a_whole_one_and_from_none() {
         std::fs::write(&yaml, text).unwrap();
         let said = run(&mut cluster(&home, &["status", "--json"]));
         let status: Value = serde_json::from_str(&said.stdout).unwrap();
-        assert_eq!(said.code, Some(0));
-        assert_eq!(status["cluster"]["state"], "partial", "{text:?}");
+        assert_eq!(said.code, Some(1));
+        assert_eq!(status["cluster"]["state"], "half-made", "{text:?}");
     }
     std::fs::remove_file(yaml).unwrap();
     assert_eq!(home.tree(), before);

@@ -99,7 +99,8 @@ pub const TOOL: &str = "XTASK_TYPED_AS";
 /// not contain.
 const CALLER: &str = "\u{fdd1}";
 /// Programs that work on the lab's own resources.
-const OF_THE_LAB: [&str; 7] = [
+const OF_THE_LAB: [&str; 8] = [
+    "kill",
     "docker",
     "talosctl",
     "kubectl",

@@ -27,8 +27,11 @@ pub struct LogsArgs {
     #[arg(short, long)]
     pub follow: bool,
     /// Show only the last N lines
-    #[arg(short = 'N', long, value_name = "N")]
+    #[arg(short = 'n', short_alias = 'N', long, value_name = "N")]
     pub lines: Option<usize>,
+    /// In place of the global option, whose `-n` is the number of lines here.
+    #[arg(id = "dry_run", long, hide = true)]
+    pub dry_run: bool,
     /// Show only the current boot of each node
     #[arg(short, long)]
     pub boot: bool,

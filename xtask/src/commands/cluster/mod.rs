@@ -2,6 +2,7 @@
 
 mod contexts;
 pub(crate) mod destroy;
+pub(crate) mod explain;
 mod facts;
 mod installer;
 mod logs;
@@ -20,8 +21,10 @@ use talos::names::ClusterName;
 
 use crate::app::App;
 pub use destroy::DestroyArgs;
-use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+pub use explain::ExplainArgs;
+use foundation::ctx::cluster::{ClusterState, ClusterView, NodeView, lock_name};
 use foundation::failure::{Exit, Failure, Result};
+use foundation::record::lock::{self, Lock};
 use foundation::typed;
 pub use logs::LogsArgs;
 pub use reboot::RebootArgs;
@@ -58,6 +61,12 @@ pub enum ClusterVerb {
     Up(UpArgs),
     /// Show the state of each node
     Status(StatusArgs),
+    /// Find the cause why a cluster does not work
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster explain\n  cargo xtask cluster explain --json\n\n\
+        Exit code: 0 if the cluster runs and no check found a fault, else 1."
+    )]
+    Explain(ExplainArgs),
     /// List the clusters of this user
     List {
         /// Print JSON
@@ -67,7 +76,7 @@ pub enum ClusterVerb {
     /// Show the consoles of the nodes, merged, with node and time
     #[command(
         after_help = "Examples:\n  cargo xtask cluster logs\n  cargo xtask cluster logs -f worker-1\n  \
-        cargo xtask cluster logs --boot -N 50       last 50 lines of the current boot"
+        cargo xtask cluster logs --boot -n 50       last 50 lines of the current boot"
     )]
     Logs(LogsArgs),
     /// Power-cycle nodes and verify that they booted
@@ -94,9 +103,10 @@ const EXCERPT: usize = 15;
 
 pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
     match command.verb {
-        None => up::run(app, &command.up, command.json),
-        Some(ClusterVerb::Up(args)) => up::run(app, &args, false),
+        None => up::run_or_status(app, &command.up, command.json),
+        Some(ClusterVerb::Up(args)) => up::run(app, &args),
         Some(ClusterVerb::Status(args)) => status::run(app, &args),
+        Some(ClusterVerb::Explain(args)) => explain::run(app, &args),
         Some(ClusterVerb::List { json }) => status::list(app, json),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
@@ -116,6 +126,18 @@ pub(in crate::commands) fn existing_name(app: &App<'_>, which: &Which) -> Result
     let name = which.name.as_deref().or(config).unwrap_or(DEFAULT_NAME);
     ClusterName::existing(name)
         .map_err(|error| Failure::usage(error.to_string()).hint(typed!("cluster list")))
+}
+
+/// The lock under which a cluster is created, started, rebooted or destroyed. A
+/// plan that is only shown needs none.
+///
+/// # Errors
+/// If another run holds it.
+fn lock(app: &App<'_>, name: &str, doing: &str) -> Result<Option<Lock>> {
+    if app.is_dry() {
+        return Ok(None);
+    }
+    lock::take_soon(&app.ctx.dirs.state, &lock_name(name), doing).map(Some)
 }
 
 /// A cluster that must be there.
@@ -179,22 +201,14 @@ fn is_named(pattern: &Pattern, cluster: &str, node: &str, ip: Option<IpAddr>) ->
     names.any(|name| pattern.matches(name))
 }
 
-/// Exit code 5 with the console's last lines, when a node of `view` is down.
-fn died(view: &ClusterView, before: &str) -> Result<()> {
-    let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) else {
-        return Ok(());
-    };
-    Err(death_of(view, node, before))
-}
-
 fn death_of(view: &ClusterView, node: &NodeView, before: &str) -> Failure {
     let mut failure = Failure::new(
         Exit::NodeDied,
         format!("{before} node `{}` is down", node.name),
     );
-    if let Some(death) = &node.death {
-        failure = failure.cause(death);
-    }
+    failure
+        .causes
+        .extend(node.death.clone().or(node.cause.clone()));
     failure
         .cause(format!("its console is {}", node.console))
         .excerpt(foundation::ctx::cluster::console_tail(

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use talos::console::Boot;
+use talos::console::{Boot, SequenceFailure};
 
-use super::{Which, choose, death_of, look_up};
+use super::{Which, choose, death_of, existing_name, look_up};
 use crate::app::App;
-use foundation::ctx::cluster::{ClusterView, ConsoleFollower, NodeView};
+use foundation::ctx::cluster::{ClusterView, ConsoleFollower, Fault, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
 use foundation::typed;
@@ -36,16 +36,20 @@ pub struct RebootArgs {
     pub nodes: Vec<String>,
 }
 
+/// Talos reboots after a failed sequence: the same failure twice is not transient.
+const FAILURES: usize = 2;
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
+    let name = existing_name(app, &args.which)?;
+    choose(&look_up(app, &args.which)?, &args.nodes)?;
+    // Two runs must not claim the same boot.
+    let _lock = super::lock(app, name.as_str(), "cluster reboot")?;
     let view = look_up(app, &args.which)?;
     let nodes = choose(&view, &args.nodes)?;
     for node in &nodes {
-        if node.qemu.is_none() {
-            return Err(death_of(&view, node, "cannot reboot:"));
-        }
+        check_comes_back(&view, node)?;
     }
     let plan = plan_reboot(&view, &nodes);
     // From here on every new byte belongs to the boot that we ask for.
@@ -70,6 +74,31 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Refuses a node that would not boot again.
+fn check_comes_back(view: &ClusterView, node: &NodeView) -> Result<()> {
+    if node.qemu.is_none() {
+        return Err(death_of(view, node, "cannot reboot:"));
+    }
+    let concerns = |fault: &&Fault| {
+        fault.prevents_boot() && fault.node.as_ref().is_none_or(|name| *name == node.name)
+    };
+    let Some(fault) = view.faults.iter().find(concerns) else {
+        return Ok(());
+    };
+    let failure = Failure::host(format!(
+        "cannot reboot `{}`: it would not come back",
+        node.name
+    ))
+    .cause(&fault.what);
+    let failure = fault.evidence.iter().fold(failure, Failure::cause);
+    Err(failure.hint(
+        fault
+            .hint
+            .clone()
+            .unwrap_or_else(|| typed!("cluster explain --name {}", view.name)),
+    ))
 }
 
 fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
@@ -109,10 +138,15 @@ fn prove(
     let mut down_since: Option<Instant> = None;
     while !waiting.is_empty() {
         if app.signals.count() > 0 {
-            return Err(
-                Failure::new(Exit::Interrupted, "interrupted while the nodes boot")
-                    .hint(typed!("cluster status --name {}", cluster)),
-            );
+            let booting: Vec<&str> = waiting
+                .iter()
+                .map(|follower| follower.node.as_str())
+                .collect();
+            return Err(Failure::new(
+                Exit::Interrupted,
+                format!("interrupted; still booting: {}", booting.join(", ")),
+            )
+            .hint(typed!("cluster status --name {}", cluster)));
         }
         for follower in waiting.iter_mut() {
             follower.read();
@@ -127,6 +161,12 @@ fn prove(
             }
             None => true,
         });
+        if let Some((follower, failure)) = waiting
+            .iter()
+            .find_map(|follower| Some((follower, follower.repeated_failure(FAILURES)?)))
+        {
+            return Err(failed_node(cluster, follower, &failure));
+        }
         let view = ClusterView::probe(&app.ctx, cluster);
         let dead = view.nodes.iter().find(|node| {
             let waited_for = waiting.iter().find(|follower| follower.node == node.name);
@@ -149,6 +189,23 @@ fn prove(
         }
     }
     Ok(proven)
+}
+
+fn failed_node(cluster: &str, follower: &ConsoleFollower, failure: &SequenceFailure) -> Failure {
+    Failure::new(
+        Exit::NodeDied,
+        format!("`{}` cannot finish its boot", follower.node),
+    )
+    .cause(format!("{failure} ({FAILURES} times)"))
+    .excerpt(foundation::ctx::cluster::console_tail(
+        &follower.console,
+        super::EXCERPT,
+    ))
+    .hint(typed!(
+        "cluster logs --name {} --boot {}",
+        cluster,
+        follower.node
+    ))
 }
 
 fn late_node(cluster: &str, late: &ConsoleFollower, limit: Duration) -> Failure {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::Which;
 use super::relay;
 use crate::app::App;
-use foundation::ctx::cluster::{ClusterState, ClusterView, NodeState, NodeView};
+use foundation::ctx::cluster::{ClusterState, ClusterView, Fault, NodeState, NodeView};
 use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::ctx::relay::RelayView;
-use foundation::failure::Result;
+use foundation::failure::{Exit, Result};
 use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
 use foundation::{program, typed};
@@ -33,10 +33,10 @@ pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
 /// The current state of the chosen cluster.
 pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     let name = super::existing_name(app, which)?;
-    Ok(ClusterView::probe(&app.ctx, name.as_str()))
+    Ok(ClusterView::examine(&app.ctx, name.as_str()))
 }
 
-/// The exit code is always 0: a status was told.
+/// Shows the status. The exit code is 1 unless the cluster is running.
 pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
     let relay = RelayView::of_cluster(&app.ctx, view);
     if json {
@@ -44,13 +44,16 @@ pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
     } else {
         ui::print(&to_text(app, view, &relay));
     }
-    0
+    match view.state {
+        ClusterState::Running => 0,
+        _ => Exit::Checks.code(),
+    }
 }
 
 pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
     let views: Vec<ClusterView> = ClusterView::try_names(&app.ctx)?
         .iter()
-        .map(|name| ClusterView::probe(&app.ctx, name))
+        .map(|name| ClusterView::examine(&app.ctx, name))
         .collect();
     if json {
         let clusters: Vec<Value> = views.iter().map(cluster_json).collect();
@@ -76,7 +79,7 @@ pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
     Ok(0)
 }
 
-fn cluster_json(view: &ClusterView) -> Value {
+pub(super) fn cluster_json(view: &ClusterView) -> Value {
     json!({
         "name": view.name,
         "state": view.state.as_str(),
@@ -99,6 +102,7 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
                 "ip": node.ip.map(|ip| ip.to_string()),
                 "pid": node.qemu.as_ref().map(|process| process.pid),
                 "state": node.state.as_str(),
+                "cause": node.cause,
                 "boot_seconds": node.boot_seconds,
                 "console": node.console,
             })
@@ -106,17 +110,18 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
         .collect();
     json!({
         "schema": 1, "cluster": cluster_json(view), "nodes": nodes,
+        "faults": view.faults, "problems": view.problems, "unread": view.unread,
         "relay": relay::to_json(relay),
     })
 }
 
 /// Pads before painting, because colours have no width.
-fn state(app: &App<'_>, state: ClusterState, width: usize) -> String {
+pub(super) fn state(app: &App<'_>, state: ClusterState, width: usize) -> String {
     let style = match state {
         ClusterState::Running => Style::Good,
-        ClusterState::Degraded | ClusterState::Partial => Style::Warn,
-        ClusterState::Stale => Style::Bad,
-        ClusterState::Absent => Style::Dim,
+        ClusterState::Creating | ClusterState::Degraded | ClusterState::Partial => Style::Warn,
+        ClusterState::Stale | ClusterState::Foreign => Style::Bad,
+        ClusterState::Absent | ClusterState::Stopped => Style::Dim,
     };
     app.ui.paint(style, &format!("{:<width$}", state.as_str()))
 }
@@ -133,6 +138,9 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     if let Some(talos) = &view.talos {
         let _ = write!(out, "  Talos {}", one_line(talos));
     }
+    if let Some(creator) = &view.creator {
+        let _ = write!(out, "  by {creator}");
+    }
     out.push('\n');
     let width = column_width(view.nodes.iter().map(|node| &node.name));
     for node in &view.nodes {
@@ -144,28 +152,35 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     if let Some(relaying) = relay.served() {
         let _ = writeln!(out, "  registries for its nodes at {}", relaying.describe());
     }
-    if let Some(lost) = lost_relay(view, relay) {
-        let _ = writeln!(out, "  {} {lost}", app.ui.paint(Style::Warn, "!"));
+    let mark = app.ui.paint(Style::Warn, "!");
+    for fault in view.faults.iter().filter(|fault| fault.node.is_none()) {
+        let _ = writeln!(out, "  {mark} {}", fault_line(fault));
     }
-    for problem in view.problems.iter().chain(&view.doubts) {
-        let problem = one_line(problem);
-        let _ = writeln!(out, "  {} {problem}", app.ui.paint(Style::Warn, "!"));
+    let mut problems: Vec<&String> = view.problems.iter().collect();
+    problems.retain(|problem| {
+        view.faults
+            .iter()
+            .all(|fault| fault.evidence.as_ref() != Some(problem))
+    });
+    for problem in problems.into_iter().chain(&view.doubts) {
+        let _ = writeln!(out, "  {mark} {}", one_line(problem));
     }
     // Without a name: the cluster of the settings, else the default one.
     let settings = app.ctx.config.cluster.name.as_deref();
     let named =
         view.name != settings.unwrap_or(super::DEFAULT_NAME) || view.name != super::DEFAULT_NAME;
-    let relay = lost_relay(view, relay).map(|_| {
-        if named {
-            typed!("cluster up --name {}", view.name)
-        } else {
-            typed!("cluster up")
-        }
-    });
-    for next in relay.into_iter().chain(next_commands(view, named)) {
+    for next in next_commands(view, named) {
         let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     }
     out
+}
+
+/// What is wrong, and what shows it.
+fn fault_line(fault: &Fault) -> String {
+    match &fault.evidence {
+        Some(evidence) => format!("{} ({})", one_line(&fault.what), one_line(evidence)),
+        None => one_line(&fault.what).into_owned(),
+    }
 }
 
 fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
@@ -173,10 +188,12 @@ fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
     let style = match node.state {
         NodeState::Ready => Style::Good,
         NodeState::Booted | NodeState::Starting => Style::Warn,
-        NodeState::Down => Style::Bad,
+        NodeState::Unreachable | NodeState::Paused | NodeState::Failed | NodeState::Down => {
+            Style::Bad
+        }
     };
     // Padded before painting: escape codes have no width on the terminal.
-    let word = app.ui.paint(style, &format!("{:<9}", node.state.as_str()));
+    let word = app.ui.paint(style, &format!("{:<11}", node.state.as_str()));
     let booted = node
         .boot_seconds
         .map(|seconds| format!("booted in {seconds:.1} s"))
@@ -190,17 +207,11 @@ fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
         "  {:<width$}  {ip:<15} {word} {booted:<17} {pid}",
         one_line(&node.name)
     );
-    format!("{}\n", line.trim_end())
-}
-
-/// What nodes would meet without it.
-fn lost_relay(view: &ClusterView, relay: &RelayView) -> Option<String> {
-    let is_up = matches!(view.state, ClusterState::Running | ClusterState::Degraded);
-    let wanted = relay.wanted.as_ref().filter(|_| is_up && relay.is_lost())?;
-    Some(format!(
-        "the relay at {} is gone: nodes cannot reach the registries of this machine",
-        wanted.describe()
-    ))
+    let mut lines = format!("{}\n", line.trim_end());
+    if let Some(cause) = &node.cause {
+        let _ = writeln!(lines, "    {}", one_line(cause));
+    }
+    lines
 }
 
 /// Each state prints what to type next; `named`: the cluster has to be named.
@@ -220,6 +231,12 @@ fn next_commands(view: &ClusterView, named: bool) -> Vec<String> {
             typed!("cluster logs --name {} -f", name),
         )
     };
+    let start = || {
+        of(
+            typed!("cluster start"),
+            typed!("cluster start --name {}", name),
+        )
+    };
     let reboot = || {
         of(
             typed!("cluster reboot --all"),
@@ -232,13 +249,27 @@ fn next_commands(view: &ClusterView, named: bool) -> Vec<String> {
             typed!("cluster destroy --name {}", name),
         )
     };
+    let explain = || {
+        of(
+            typed!("cluster explain"),
+            typed!("cluster explain --name {}", name),
+        )
+    };
+    let first_hint = view.faults.first().and_then(|fault| fault.hint.clone());
     match view.state {
         ClusterState::Absent => vec![up()],
-        ClusterState::Partial | ClusterState::Stale => vec![destroy()],
-        _ if view.nodes.iter().all(|node| node.state == NodeState::Down) => {
-            vec![logs(), destroy()]
+        ClusterState::Creating => vec![follow(), explain()],
+        ClusterState::Stopped | ClusterState::Stale => vec![start(), destroy()],
+        ClusterState::Partial => vec![destroy()],
+        ClusterState::Foreign => vec![program!("talosctl cluster destroy --name {}", name)],
+        ClusterState::Degraded => {
+            let mut commands = vec![explain()];
+            commands.extend(first_hint);
+            commands.extend([logs(), destroy()]);
+            commands.dedup();
+            commands
         }
-        ClusterState::Running | ClusterState::Degraded => {
+        ClusterState::Running => {
             let ip = view.nodes.first().and_then(|node| node.ip);
             let version = ip.map(|ip| program!("talosctl -n {} version", ip));
             version

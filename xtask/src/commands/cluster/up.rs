@@ -2,17 +2,18 @@
 
 use camino::Utf8Path;
 use clap::Args;
-use talos::names::{NodeSocket, check_socket_paths};
+use talos::names::{NodeSocket, Role, check_socket_paths};
+use talos::network::Cidr;
 use talos::version::Support;
 
 use super::facts::Facts;
 use super::settings::{Settings, Size};
 use super::{Which, relay, status};
 use crate::app::App;
-use foundation::ctx::cluster::{ClusterState, ClusterView};
+use foundation::ctx::Ctx;
+use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, UP};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
-use foundation::record::lock;
 use foundation::run::Options;
 use foundation::typed;
 
@@ -55,25 +56,27 @@ pub struct UpArgs {
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
 
-pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
+/// The bare noun: creates the cluster, or shows the status of one that exists.
+pub(super) fn run_or_status(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
+    let settings = Settings::new(&app.ctx, args)?;
+    let view = ClusterView::examine(&app.ctx, settings.name.as_str());
+    if view.state == ClusterState::Absent || is_without_relay_only(&view) {
+        return up(app, args, json);
+    }
+    Ok(status::report(app, &view, json))
+}
+
+pub(super) fn run(app: &App<'_>, args: &UpArgs) -> Result<u8> {
+    up(app, args, false)
+}
+
+fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     let ctx = &app.ctx;
     let settings = Settings::new(ctx, args)?;
     let name = settings.name.as_str();
-    let view = ClusterView::probe(ctx, name);
-    match view.state {
-        ClusterState::Absent => {}
-        ClusterState::Running | ClusterState::Degraded => {
-            if relay::repair(app, &view)? {
-                if app.is_dry() {
-                    return Ok(0);
-                }
-                let repaired = ClusterView::probe(ctx, name);
-                return Ok(status::report(app, &repaired, json));
-            }
-            app.ui.note(&format!("cluster `{name}` is already up"));
-            return Ok(status::report(app, &view, json));
-        }
-        ClusterState::Partial | ClusterState::Stale => return Err(in_the_way(&view)),
+    let view = ClusterView::examine(ctx, name);
+    if view.state != ClusterState::Absent {
+        return existing(app, args, &view, json);
     }
     // Usage errors come before what may be missing on the machine.
     settings.size(None)?;
@@ -87,27 +90,120 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         return Ok(0);
     }
     ctx.needs_linux("cluster up")?;
-    let _lock = lock::take_soon(&ctx.dirs.state, &format!("cluster-{name}"), "cluster up")?;
+    let _lock = super::lock(app, name, UP)?;
+    // Another run may have created it until the lock was free.
+    let view = ClusterView::examine(ctx, name);
+    if view.state != ClusterState::Absent {
+        return existing(app, args, &view, json);
+    }
     app.runner().run(&plan, Options::default())?;
-    let view = ClusterView::probe(ctx, name);
-    super::died(&view, "the cluster came up, but")?;
-    Ok(status::report(app, &view, json))
+    let view = ClusterView::examine(ctx, name);
+    if let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) {
+        return Err(super::death_of(&view, node, "the cluster came up, but"));
+    }
+    let code = status::report(app, &view, json);
+    // Without waiting the nodes still boot.
+    Ok(if settings.wait { code } else { 0 })
 }
 
-fn in_the_way(view: &ClusterView) -> Failure {
-    let (what, why) = match view.state {
-        ClusterState::Stale => (
-            "stale",
-            "its processes are gone, as after a reboot of this host",
-        ),
-        _ => ("half made", "an earlier `create` did not finish"),
+/// What `cluster up` does about a cluster that exists.
+fn existing(app: &App<'_>, args: &UpArgs, view: &ClusterView, json: bool) -> Result<u8> {
+    let name = &view.name;
+    let is_running = view.state == ClusterState::Running || is_without_relay_only(view);
+    if !is_running {
+        return Err(in_the_way(view));
+    }
+    if let Some(difference) = difference(&app.ctx, args, view) {
+        return Err(
+            Failure::host(format!("cluster `{name}` is running with other settings"))
+                .cause(difference)
+                .hint(typed!("cluster destroy --name {}", name)),
+        );
+    }
+    if relay::repair(app, view)? {
+        if app.is_dry() {
+            return Ok(0);
+        }
+        let repaired = ClusterView::examine(&app.ctx, name);
+        return Ok(status::report(app, &repaired, json));
+    }
+    app.ui.note(&format!("cluster `{name}` is already running"));
+    Ok(status::report(app, view, json))
+}
+
+/// Whether only the relay is gone, which `cluster up` starts again.
+fn is_without_relay_only(view: &ClusterView) -> bool {
+    let mut faults = view.faults.iter();
+    !view.faults.is_empty() && faults.all(|fault| fault.kind == FaultKind::Relay)
+}
+
+/// The first setting that was asked for and that the cluster does not have.
+fn difference(ctx: &Ctx, args: &UpArgs, view: &ClusterView) -> Option<String> {
+    let config = &ctx.config.cluster;
+    let count = |role: Role| {
+        let nodes = view.nodes.iter().filter(|node| node.role == Some(role));
+        u32::try_from(nodes.count()).unwrap_or(u32::MAX)
     };
-    Failure::host(format!(
-        "cluster `{}` already exists and is {what}",
-        view.name
+    let counts = [
+        (
+            "control plane(s)",
+            args.controlplanes.or(config.controlplanes),
+            Role::ControlPlane,
+        ),
+        ("worker(s)", args.workers.or(config.workers), Role::Worker),
+    ];
+    for (what, asked, role) in counts {
+        let has = count(role);
+        if let Some(asked) = asked.filter(|asked| *asked != has) {
+            return Some(format!("it has {has} {what}, not {asked}"));
+        }
+    }
+    let cidr = args.cidr.as_ref().or(config.cidr.as_ref());
+    let asked = cidr.and_then(|cidr| Cidr::parse(cidr).ok());
+    if let (Some(asked), Some(has)) = (asked, view.cidr)
+        && asked != has
+    {
+        return Some(format!("its network is {has}, not {asked}"));
+    }
+    let asked = args.memory.as_ref()?;
+    let settings = Settings::new(ctx, args).ok()?;
+    let other = view.nodes.iter().find(|node| {
+        node.memory
+            .is_some_and(|bytes| Some(bytes >> 20) != settings.memory)
+    })?;
+    let mib = other.memory.unwrap_or_default() >> 20;
+    Some(format!(
+        "{} has {mib} MiB of memory, not {asked}",
+        other.name
     ))
-    .cause(why)
-    .hint(typed!("cluster destroy --name {}", view.name))
+}
+
+/// Why a cluster of that name cannot be created, and what to type.
+fn in_the_way(view: &ClusterView) -> Failure {
+    let name = &view.name;
+    let failure = Failure::host(format!(
+        "cluster `{name}` already exists and is {}",
+        view.state.as_str()
+    ));
+    let first = view.faults.first();
+    let failure = match first {
+        Some(fault) => {
+            let failure = failure.cause(&fault.what);
+            fault.evidence.iter().fold(failure, Failure::cause)
+        }
+        None => view.creator.iter().fold(failure, |failure, creator| {
+            failure.cause(format!("it is being created by {creator}"))
+        }),
+    };
+    failure.hint(match view.state {
+        ClusterState::Stopped => typed!("cluster start --name {}", name),
+        ClusterState::Creating => typed!("cluster status --name {}", name),
+        ClusterState::Foreign => typed!("cluster up --name {}", format!("{name}-qemu")),
+        ClusterState::Degraded => typed!("cluster explain --name {}", name),
+        _ => first
+            .and_then(|fault| fault.hint.clone())
+            .unwrap_or_else(|| typed!("cluster destroy --name {}", name)),
+    })
 }
 
 /// Two clusters on one network both "succeed" and share a bridge address (T10).

@@ -7,7 +7,7 @@ use super::finding::Finding;
 use super::inputs::Inputs;
 use super::tools;
 use foundation::ctx::cluster::ClusterView;
-use foundation::ctx::firewall::{self, Block, Forward};
+use foundation::ctx::firewall::{self, Block, Forward, Hook, Packet};
 use foundation::ctx::network;
 use foundation::ctx::ports::{self, Listener, Protocol};
 use foundation::{program, typed};
@@ -122,23 +122,16 @@ pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
             )),
         );
     }
-    let chains = firewall::dropping_chains(root).unwrap_or_default();
-    findings.extend(chains.into_iter().map(|chain| {
-        Finding::warn(
-            "nftables-forward",
-            format!("nftables chain `{chain}` drops what it forwards by default"),
-        )
-        .why("each nftables table decides: packets that the rules of talosctl accept are still dropped there")
-        .cure(format!(
-            "{sudo}{}; {sudo}{}",
-            program!("nft insert rule {} ip saddr {} accept", words(&chain), cidr),
-            program!("nft insert rule {} ip daddr {} accept", words(&chain), cidr)
-        ))
-    }));
+    for (hook, chain) in firewall::dropping_chains(root).unwrap_or_default() {
+        if !firewall::chain_names_nodes(root, &chain, cidr, &bridge) {
+            findings.push(dropping_chain(hook, &chain, &cidr.to_string(), sudo));
+        }
+    }
     match firewall::filter_table(root) {
         Some(table) => {
             let found = firewall::forward(&table, cidr, &bridge);
             findings.push(forward(&found, &cidr.to_string(), sudo));
+            findings.push(input(inputs, &table, sudo));
         }
         None if tools::program("iptables").is_none() => {}
         None => findings.push(
@@ -150,6 +143,57 @@ pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
         ),
     }
     findings
+}
+
+fn dropping_chain(hook: Hook, chain: &str, cidr: &str, sudo: &str) -> Finding {
+    let (id, what) = match hook {
+        Hook::Forward => ("nftables-forward", "forwards"),
+        Hook::Input => ("nftables-input", "receives"),
+    };
+    Finding::warn(id, format!("nftables chain `{chain}` drops what it {what} by default"))
+        .why("each nftables table decides: packets that the rules of talosctl accept are still dropped there")
+        .cure(format!(
+            "{sudo}{}; {sudo}{}",
+            program!("nft insert rule {} ip saddr {} accept", words(chain), cidr),
+            program!("nft insert rule {} ip daddr {} accept", words(chain), cidr)
+        ))
+}
+
+/// Nodes ask this host for addresses, names, their configuration and the
+/// Kubernetes API; talosctl adds no rule for that.
+fn input(inputs: &Inputs, table: &str, sudo: &str) -> Finding {
+    let id = "input-policy";
+    let bridge = inputs.settings.name.bridge();
+    let packet = |protocol, port, service| Packet {
+        protocol,
+        port,
+        service,
+    };
+    let mut packets = vec![packet("udp", 67, "DHCP requests")];
+    for (port, protocol, service) in wanted_ports(inputs) {
+        let protocol = match protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        packets.push(packet(protocol, port, service));
+    }
+    let dropped = firewall::first_dropped(table, inputs.settings.cidr, &bridge, &packets);
+    let Some((packet, block)) = dropped else {
+        return Finding::ok(id, "nothing in INPUT drops what nodes send to this host");
+    };
+    let rule = match block {
+        Block::Policy => "its policy is DROP".to_owned(),
+        Block::Rule(rule) => format!("`{rule}`"),
+    };
+    Finding::missing(
+        id,
+        format!("INPUT drops what nodes send to this host: {rule}"),
+    )
+    .why(format!(
+        "{} (port {}) do not arrive, so no node becomes ready",
+        packet.service, packet.port
+    ))
+    .cure(format!("{sudo}{}", firewall::accept_input(table, &bridge)))
 }
 
 /// Family, table and chain.

@@ -22,6 +22,7 @@ pub mod inside_lab;
 pub mod kubeconfig;
 pub mod kvm;
 pub mod leftovers;
+pub mod locks;
 pub mod loops;
 pub mod mirrors;
 pub mod network;
@@ -47,7 +48,7 @@ use host::Host;
 
 /// The input of every command. The checkout is searched for on demand, so that
 /// `cluster destroy` works without one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ctx {
     pub host: Host,
     pub dirs: Dirs,

@@ -1,6 +1,8 @@
 //! Networks in use by interfaces of this host and by clusters, including those
 //! without a bridge at the moment.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 use talos::names::is_bridge_name;
 use talos::network::Cidr;
@@ -56,6 +58,19 @@ pub fn interface_names() -> Result<Vec<String>> {
 /// If the interfaces cannot be listed.
 pub fn has_interface(name: &str) -> Result<bool> {
     Ok(interface_names()?.iter().any(|found| found == name))
+}
+
+/// Addresses that answer ARP on this host's interfaces.
+pub fn neighbours() -> Vec<IpAddr> {
+    let table = std::fs::read_to_string("/proc/self/net/arp").unwrap_or_default();
+    let complete = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // Flag 2: the hardware address is known.
+        let flags = words.get(2)?.strip_prefix("0x")?;
+        let flags = u32::from_str_radix(flags, 16).ok()?;
+        (flags & 2 != 0).then(|| words[0].parse().ok())?
+    };
+    table.lines().filter_map(complete).collect()
 }
 
 /// Bridges with talosctl's names, of any user; only for display.

@@ -40,7 +40,7 @@ use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
 
-pub use crate::ctx::cluster::Observer;
+pub use crate::ctx::cluster::{Observed, Observer};
 pub use core::Grace;
 pub use exit_code::to_test_exit;
 pub use passthrough::{pass_through, replace_process};
@@ -59,6 +59,11 @@ pub trait Undo {
     /// The plan that removes what a stopped step may have half made.
     fn undo(&self, ctx: &Ctx, made: &Resource, interrupted: bool) -> Undoing;
     fn observe(&self, ctx: &Ctx, watch: &Watch) -> Observer;
+    /// Adds the cause that looking shows to the failure of a step, before what
+    /// it has made is undone.
+    fn explain(&self, _ctx: &Ctx, _made: &Resource, failure: Failure) -> Failure {
+        failure
+    }
 }
 
 /// How to undo a resource that a failed step may have made in part.

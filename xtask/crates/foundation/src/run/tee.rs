@@ -8,7 +8,7 @@ use talos::console::clean;
 
 use super::core::{Follow, Stream};
 use super::log::Log;
-use super::{Observer, Reader};
+use super::{Observed, Observer, Reader};
 use crate::failure::{Because, Failure, Result};
 use crate::ui::Ui;
 
@@ -100,7 +100,13 @@ impl Follow for Tee<'_> {
         if let Some(reader) = &mut self.reader {
             reader.tick();
         }
-        self.observer.as_mut().and_then(|look| look())
+        match self.observer.as_mut().and_then(|look| look())? {
+            Observed::Note(text) => {
+                self.ui.note(&text);
+                None
+            }
+            Observed::Failure(failure) => Some(failure),
+        }
     }
 
     fn note(&mut self, text: &str) {

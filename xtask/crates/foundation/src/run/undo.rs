@@ -36,6 +36,9 @@ impl Execution<'_> {
             return left(failure, made, "stopped at once, with nothing undone");
         }
         let interrupted = failure.exit == Exit::Interrupted;
+        if !interrupted {
+            failure = undo.explain(ctx, made, failure);
+        }
         let mut done = 0;
         for round in 0..ROUNDS {
             let (plan, is_last) = match undo.undo(ctx, made, interrupted) {

@@ -1,5 +1,7 @@
 //! One boot of a node, read from its console.
 
+use std::fmt;
+
 use super::death::Death;
 
 /// The start of a node's QEMU.
@@ -50,6 +52,38 @@ pub enum End {
     },
     /// The launcher stopped QEMU: a destroy or a poweroff through its API.
     Stopped,
+}
+
+/// A sequence that ended with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceFailure {
+    /// `initialize`, `install`, `boot` …
+    pub sequence: String,
+    /// Empty if the console does not show it.
+    pub phase: String,
+    /// Message of the failed task; empty if none was printed.
+    pub message: String,
+}
+
+impl SequenceFailure {
+    /// Whether the same phase of the same sequence failed.
+    pub fn is_at_same_phase(&self, other: &Self) -> bool {
+        self.sequence == other.sequence && self.phase == other.phase
+    }
+}
+
+/// As text: boot sequence failed in phase `mountUser`: no such file.
+impl fmt::Display for SequenceFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sequence failed", self.sequence)?;
+        if !self.phase.is_empty() {
+            write!(f, " in phase `{}`", self.phase)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
 }
 
 /// The state of a node according to its console.
@@ -116,6 +150,23 @@ impl Boot {
         } else {
             BootState::Starting
         }
+    }
+
+    /// Returns the sequence that failed, with the task's message if one was printed.
+    pub fn failure(&self) -> Option<SequenceFailure> {
+        let Some(End::Failed { sequence }) = &self.end else {
+            return None;
+        };
+        let failed = self.phases.iter().rev().find_map(|phase| match &phase.state {
+            PhaseState::Failed(message) => Some((phase.name.clone(), message.clone())),
+            PhaseState::Running | PhaseState::Done => None,
+        });
+        let (phase, message) = failed.unwrap_or_default();
+        Some(SequenceFailure {
+            sequence: sequence.clone(),
+            phase,
+            message,
+        })
     }
 
     /// Seconds of the whole boot: until ready, else until the boot sequence was done.

@@ -29,6 +29,8 @@ pub enum DeathKind {
     Qemu,
     /// The launcher could not start, or ended with an error.
     Launcher,
+    /// The kernel could not unpack all of the initramfs; a panic may follow.
+    Initramfs,
     /// The guest killed a process because it ran out of memory.
     GuestMemory,
     /// A kernel bug or lockup.
@@ -38,7 +40,7 @@ pub enum DeathKind {
 impl DeathKind {
     /// Whether the boot is over with it.
     pub fn is_fatal(self) -> bool {
-        !matches!(self, Self::GuestMemory | Self::KernelBug)
+        !matches!(self, Self::Initramfs | Self::GuestMemory | Self::KernelBug)
     }
 }
 

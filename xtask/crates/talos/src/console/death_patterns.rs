@@ -33,6 +33,12 @@ const GIVE_MEMORY: &str = "give the nodes more memory with `--memory`";
 pub(super) const PATTERNS: &[Pattern] = &[
     pattern(
         Source::Kernel,
+        "Initramfs unpacking failed",
+        DeathKind::Initramfs,
+        "the initramfs is damaged or incomplete: rebuild it with `build initramfs`",
+    ),
+    pattern(
+        Source::Kernel,
         "Kernel panic - not syncing: VFS: Unable to mount root",
         DeathKind::KernelPanic,
         "the kernel found no initramfs: rebuild it with `build initramfs` for the same kernel",

@@ -19,7 +19,7 @@ mod phases;
 mod talos_line;
 mod tracker;
 
-pub use boot::{Boot, BootState, End, Launch, Phase, PhaseState};
+pub use boot::{Boot, BootState, End, Launch, Phase, PhaseState, SequenceFailure};
 pub use death::{Death, DeathKind};
 pub use last::last_boot;
 pub use line::{Lines, MAX_LINE, clean, kernel_time};

@@ -135,6 +135,17 @@ impl TalosProcess {
     }
 }
 
+/// Whether a process is a `talosctl cluster create` of the cluster `name`.
+pub fn creates<S: AsRef<str>>(argv: &[S], name: &str) -> bool {
+    let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
+    let is_talosctl = argv
+        .first()
+        .is_some_and(|program| file_name(program).starts_with("talosctl"));
+    is_talosctl
+        && argv.windows(2).any(|words| words == ["cluster", "create"])
+        && flag(&argv, "--name").unwrap_or("talos-default") == name
+}
+
 /// Tells what a process is. `argv` is /proc/PID/cmdline split at NUL, `stdout`
 /// the target of /proc/PID/fd/1 where it can be read.
 pub fn identify<S: AsRef<str>>(argv: &[S], stdout: Option<&str>) -> Option<TalosProcess> {

@@ -66,6 +66,9 @@ pub struct NodeState {
     /// Empty without a TPM; `tpm2statedir` in 1.9.
     #[serde(rename = "tpmstatedir", alias = "tpm2statedir", default)]
     pub tpm_state_dir: String,
+    /// Bytes of memory.
+    #[serde(default)]
+    pub memory: u64,
 }
 
 impl NodeState {

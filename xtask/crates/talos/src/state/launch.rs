@@ -16,6 +16,12 @@ pub struct LaunchConfig {
     pub api: ApiAddress,
     #[serde(rename = "Network", default)]
     pub network: LaunchNetwork,
+    /// Path of the kernel; empty if the node boots from a disk.
+    #[serde(rename = "KernelImagePath", default)]
+    pub kernel: String,
+    /// Path of the initramfs; empty if the node boots from a disk.
+    #[serde(rename = "InitrdPath", default)]
+    pub initramfs: String,
 }
 
 /// Address that serves the control API and the machine configuration.

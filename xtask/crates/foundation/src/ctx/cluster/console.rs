@@ -4,9 +4,10 @@
 use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use talos::console::{Boot, BootState, BootTracker, Death, clean, last_boot};
+use talos::console::{
+    Boot, BootState, BootTracker, Death, DeathKind, SequenceFailure, clean, last_boot,
+};
 
-use super::NodeState;
 use crate::files;
 use crate::typed;
 
@@ -17,54 +18,66 @@ const BLOCK: usize = 64 << 10;
 const EXCERPT_WIDTH: usize = 240;
 
 /// The state of the current boot.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Report {
-    pub(super) state: NodeState,
+    pub(super) state: Option<BootState>,
     pub(super) seconds: Option<f64>,
+    /// Why it died.
     pub(super) death: Option<String>,
+    /// The sequence that failed, in this boot or in the one before it, which
+    /// caused this one.
+    pub(super) failure: Option<String>,
+    /// The line about a process that the guest killed because memory ran out.
+    pub(super) out_of_memory: Option<String>,
     pub(super) talos: Option<String>,
 }
 
-/// Reads only the current boot, from the end of the file: consoles grow large.
+/// Reads only the current boot, from the end of the file, because consoles grow
+/// large; of a boot that is not complete the one before it, too.
 pub(super) fn report(console: &Utf8Path) -> Report {
-    let Some(boot) = present_boot(console) else {
-        return Report {
-            state: NodeState::Starting,
-            seconds: None,
-            death: None,
-            talos: None,
-        };
+    let Some((boot, previous)) = current_boots(console) else {
+        return Report::default();
     };
-    let state = match boot.state() {
-        BootState::Booted => NodeState::Booted,
-        BootState::Ready => NodeState::Ready,
-        // Ending: the node is about to boot again.
-        BootState::Starting | BootState::Ending | BootState::Dead => NodeState::Starting,
+    let failure = match boot.failure() {
+        Some(failure) => Some(failure.to_string()),
+        None if boot.state() == BootState::Starting => previous.as_ref().and_then(failure_before),
+        None => None,
     };
-    let death = death_of(&boot);
-    let state = if death.is_some() {
-        NodeState::Down
-    } else {
-        state
-    };
+    let killed = boot
+        .warnings
+        .iter()
+        .find(|warning| warning.kind == DeathKind::GuestMemory);
     Report {
-        state,
+        state: Some(boot.state()),
         seconds: boot.seconds(),
-        death,
+        death: death_of(&boot),
+        failure,
+        out_of_memory: killed.map(|warning| warning.line.clone()),
         talos: boot.talos,
     }
 }
 
-fn present_boot(console: &Utf8Path) -> Option<Boot> {
+fn failure_before(previous: &Boot) -> Option<String> {
+    let failure = previous.failure().map(|failure| failure.to_string());
+    let why = failure.or_else(|| previous.death.as_ref().map(|death| death.line.clone()))?;
+    Some(format!("{why} (in the boot before this one)"))
+}
+
+/// The newest boot, and the one before it unless the newest is ready.
+fn current_boots(console: &Utf8Path) -> Option<(Boot, Option<Boot>)> {
     let file = files::open(console).ok()??;
     let length = file.metadata().ok()?.len();
     // A sparse file can have any length.
     let from = length.saturating_sub(files::LARGE);
-    last_boot(length - from, |offset, buffer| {
-        file.read_at(buffer, from + offset)
-    })
-    .ok()
-    .flatten()
+    let read = |length: u64| {
+        last_boot(length, |offset, buffer| file.read_at(buffer, from + offset))
+            .ok()
+            .flatten()
+    };
+    let boot = read(length - from)?;
+    let is_over = boot.state() == BootState::Ready || boot.offset == 0;
+    let previous = if is_over { None } else { read(boot.offset) };
+    Some((boot, previous))
 }
 
 pub(super) fn death_of(boot: &Boot) -> Option<String> {
@@ -74,9 +87,14 @@ pub(super) fn death_of(boot: &Boot) -> Option<String> {
         let hint = death.hint.replace("build initramfs", &build);
         format!("{} ({hint})", death.line)
     };
-    boot.death
-        .as_ref()
-        .map(told)
+    let death = boot.death.as_ref();
+    // A kernel without its initramfs panics later, for want of a root file system.
+    let unpacking = boot
+        .warnings
+        .iter()
+        .find(|warning| warning.kind == DeathKind::Initramfs);
+    death
+        .map(|death| told(unpacking.unwrap_or(death)))
         .or_else(|| boot.launcher_exit.clone())
 }
 
@@ -136,6 +154,20 @@ impl ConsoleFollower {
             offset: 0,
             tracker: BootTracker::default(),
         }
+    }
+
+    /// The failure of a sequence, if the last `times` boots that ended failed at
+    /// the same phase.
+    pub fn repeated_failure(&self, times: usize) -> Option<SequenceFailure> {
+        let failures = self.tracker.boots().iter().rev();
+        let failures: Vec<SequenceFailure> = failures
+            .skip_while(|boot| boot.state() == BootState::Starting)
+            .map_while(Boot::failure)
+            .take(times)
+            .collect();
+        let last = failures.first()?;
+        let is_same = failures.iter().all(|failure| failure.is_at_same_phase(last));
+        (failures.len() == times && is_same).then(|| last.clone())
     }
 
     /// All boots read so far, oldest first.

@@ -16,12 +16,16 @@ impl NodeView {
         Self {
             name: name.to_owned(),
             role: talos::names::split_node(name).map(|(_, role, _)| role),
+            memory: None,
             ip: None,
             launcher: None,
             qemu: None,
             state: NodeState::Down,
             boot_seconds: None,
             death: None,
+            failure: None,
+            out_of_memory: None,
+            cause: None,
             console: state_dir.join(NodeFile::Log.name(name)),
             monitor: state_dir.join(NodeFile::Monitor.name(name)),
             control: None,
@@ -36,6 +40,7 @@ impl NodeView {
         let control = gateway.filter(|_| saved.api_port != 0);
         Self {
             role: saved.role(),
+            memory: Some(saved.memory),
             ip: saved.ip(),
             control: control.map(|gateway| format!("http://{gateway}:{}", saved.api_port)),
             ..Self::new(&saved.name, state_dir)

@@ -4,7 +4,10 @@
 
 mod claims;
 mod console;
+mod diagnosis;
+mod fault;
 mod folder;
+mod health;
 mod members;
 mod observer;
 
@@ -13,11 +16,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use talos::console::BootState;
 use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
+use talos::process::Helper;
 
 use super::Ctx;
 use super::leftovers::Footprint;
+use super::locks;
 use super::processes::{self, Process};
 use super::relay::{self, Relay};
 use crate::failure::{Failure, Result};
@@ -27,23 +33,31 @@ use crate::record::ledger::Ledger;
 use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
+pub use diagnosis::{Check, Diagnosis, Outcome};
+pub use fault::{Fault, FaultKind};
 pub use members::Member;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
-pub use observer::Observer;
+pub use observer::{Observed, Observer};
 
 /// The state of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClusterState {
     Absent,
+    /// `cluster up` or `talosctl cluster create` is at work.
+    Creating,
     /// Partially created: no `state.yaml`, or processes without a folder.
     Partial,
-    /// Every node is ready.
+    /// Every process runs, and every node is ready and answers.
     Running,
-    /// Some processes run, but not every node is ready.
+    /// Something runs, but not everything works.
     Degraded,
+    /// Stopped by `cluster stop`.
+    Stopped,
     /// No process runs any more, as after a reboot of the host.
     Stale,
+    /// Made by another provisioner of talosctl, such as Docker.
+    Foreign,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +66,12 @@ pub enum NodeState {
     /// The boot sequence has finished.
     Booted,
     Ready,
+    /// Ready by its console, but its API does not answer.
+    Unreachable,
+    /// Its QEMU is stopped by a signal.
+    Paused,
+    /// A boot sequence failed.
+    Failed,
     Down,
 }
 
@@ -59,10 +79,13 @@ impl ClusterState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "absent",
-            Self::Partial => "partial",
+            Self::Creating => "creating",
+            Self::Partial => "half-made",
             Self::Running => "running",
             Self::Degraded => "degraded",
+            Self::Stopped => "stopped",
             Self::Stale => "stale",
+            Self::Foreign => "foreign",
         }
     }
 }
@@ -73,6 +96,9 @@ impl NodeState {
             Self::Starting => "starting",
             Self::Booted => "booted",
             Self::Ready => "ready",
+            Self::Unreachable => "unreachable",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
             Self::Down => "down",
         }
     }
@@ -107,12 +133,20 @@ pub struct ClusterView {
     pub doubts: Vec<String>,
     /// `https://172.20.0.1:6443`, from `state.yaml`.
     pub endpoint: Option<String>,
+    /// Helpers that talosctl started for it.
+    pub expected_helpers: Vec<Helper>,
+    /// Who creates it at this moment: `cluster up (pid 12)`.
+    pub creator: Option<String>,
+    /// What is wrong, the first cause first; only filled by [`Self::examine`].
+    pub faults: Vec<Fault>,
 }
 
 #[derive(Debug, Clone)]
 pub struct NodeView {
     pub name: String,
     pub role: Option<Role>,
+    /// Bytes; `None` without a `state.yaml`.
+    pub memory: Option<u64>,
     pub ip: Option<IpAddr>,
     pub launcher: Option<Process>,
     pub qemu: Option<Process>,
@@ -121,10 +155,37 @@ pub struct NodeView {
     pub boot_seconds: Option<f64>,
     /// Why the node died, if its console shows it.
     pub death: Option<String>,
+    /// The sequence that failed in this boot or in the one before it.
+    pub failure: Option<String>,
+    /// The line about a process that was killed because memory ran out.
+    pub out_of_memory: Option<String>,
+    /// Why it is not ready; only filled by [`ClusterView::examine`].
+    pub cause: Option<String>,
     pub console: Utf8PathBuf,
     pub monitor: Utf8PathBuf,
     /// The launcher's control API, `http://GATEWAY:PORT`.
     pub control: Option<String>,
+}
+
+/// Who creates the cluster at this moment, this program itself excepted.
+fn creator(ctx: &Ctx, name: &str, table: &[Process]) -> Option<String> {
+    let holder = locks::holder(&ctx.dirs.state, &lock_name(name));
+    if let Some(holder) = holder.filter(|holder| holder.pid != std::process::id()) {
+        let is_up = holder.doing == UP;
+        return is_up.then(|| format!("{UP} (pid {})", holder.pid));
+    }
+    let mut processes = table.iter();
+    let process = processes.find(|process| talos::process::creates(&process.argv, name))?;
+    Some(format!("talosctl (pid {})", process.pid))
+}
+
+/// What `cluster up` calls itself in its lock.
+pub const UP: &str = "cluster up";
+
+/// The name of the lock under which a cluster is created, destroyed, started or
+/// rebooted.
+pub fn lock_name(cluster: &str) -> String {
+    format!("cluster-{cluster}")
 }
 
 /// A process that was just started cannot be identified yet.
@@ -149,6 +210,23 @@ impl NodeView {
         }
     }
 
+    /// Its state, from the console and the process.
+    fn state_in(&self, boot: Option<BootState>) -> NodeState {
+        if self.qemu.as_ref().is_some_and(health::is_stopped) {
+            return NodeState::Paused;
+        }
+        match boot {
+            _ if self.death.is_some() => NodeState::Down,
+            Some(BootState::Booted) => NodeState::Booted,
+            Some(BootState::Ready) => NodeState::Ready,
+            _ if self.failure.is_some() => NodeState::Failed,
+            // Ending: the node is about to boot again.
+            Some(BootState::Starting | BootState::Ending | BootState::Dead) | None => {
+                NodeState::Starting
+            }
+        }
+    }
+
     /// Whether the launcher still sets up the network and has not started QEMU.
     pub fn is_being_launched(&self) -> bool {
         self.launcher.is_some() && self.qemu.is_none()
@@ -156,14 +234,45 @@ impl NodeView {
 }
 
 impl ClusterView {
-    /// Reads the state of one cluster.
+    /// Reads the processes, the state folder and the consoles of one cluster.
     pub fn probe(ctx: &Ctx, name: &str) -> Self {
         let state_dir = Self::state_dir(ctx, name);
-        let mut view = Self::from_table(name, state_dir, processes::try_scan());
+        let table = processes::try_scan();
+        let creator = creator(ctx, name, table.as_deref().unwrap_or_default());
+        let mut view = Self::from_table(name, state_dir, table);
         if let Err(failure) = Ledger::in_dir(&ctx.dirs.state).check() {
             view.unread.push(failure.in_one_line());
         }
+        view.creator = creator;
+        view.state = view.judge();
         view
+    }
+
+    /// Like [`Self::probe`], and checks that everything that should be there is
+    /// there and that the nodes answer. Fills `faults`.
+    pub fn examine(ctx: &Ctx, name: &str) -> Self {
+        Self::probe(ctx, name).examined(ctx)
+    }
+
+    fn examined(mut self, ctx: &Ctx) -> Self {
+        self.check_health();
+        // Without root each look asks sudo, so only when something is wrong.
+        if self.is_made() && (ctx.host.is_root() || self.state != ClusterState::Running) {
+            self.check_packet_filters(ctx);
+        }
+        if self.is_made() {
+            self.faults.extend(diagnosis::lost_relay(ctx, &self));
+        }
+        self.settle();
+        self
+    }
+
+    /// Whether it has processes that should work together.
+    fn is_made(&self) -> bool {
+        matches!(
+            self.state,
+            ClusterState::Running | ClusterState::Degraded | ClusterState::Creating
+        )
     }
 
     /// Like [`Self::try_names`], empty on errors; only for display.
@@ -255,12 +364,15 @@ impl ClusterView {
             stale_pid_files,
             doubts: saved.map_or_else(Vec::new, |saved| claims::doubts(saved, name, &state_dir)),
             endpoint: saved.map(|saved| saved.cluster.kubernetes_endpoint.clone()),
+            expected_helpers: health::expected_helpers(&folder.files),
+            creator: None,
+            faults: Vec::new(),
             problems: folder.problems,
             unread,
             state_dir,
         };
         view.read_consoles();
-        view.state = view.judge(folder.saved.is_some());
+        view.state = view.judge();
         view
     }
 
@@ -280,16 +392,20 @@ impl ClusterView {
             .collect()
     }
 
-    fn judge(&self, saved: bool) -> ClusterState {
+    fn judge(&self) -> ClusterState {
         let alive = !self.members.is_empty();
-        match (saved, alive) {
-            (false, false) if !self.has_folder => ClusterState::Absent,
-            (false, _) => ClusterState::Partial,
-            (true, false) if self.provisioner.as_deref() == Some("qemu") => ClusterState::Stale,
-            (true, _) if self.nodes.iter().all(|node| node.state == NodeState::Ready) => {
-                ClusterState::Running
-            }
-            (true, _) => ClusterState::Degraded,
+        let is_whole = || {
+            let mut nodes = self.nodes.iter();
+            nodes.all(|node| node.state == NodeState::Ready) && self.faults.is_empty()
+        };
+        match self.provisioner.as_deref() {
+            _ if self.creator.is_some() => ClusterState::Creating,
+            None if !alive && !self.has_folder => ClusterState::Absent,
+            None => ClusterState::Partial,
+            Some(provisioner) if provisioner != "qemu" => ClusterState::Foreign,
+            Some(_) if !alive => ClusterState::Stale,
+            Some(_) if is_whole() => ClusterState::Running,
+            Some(_) => ClusterState::Degraded,
         }
     }
 
@@ -311,7 +427,9 @@ impl ClusterView {
             if node.is_down_for_good() {
                 continue;
             }
-            node.state = report.state;
+            node.failure = report.failure;
+            node.out_of_memory = report.out_of_memory;
+            node.state = node.state_in(report.state);
             node.boot_seconds = report.seconds;
             if self.talos.is_none() {
                 self.talos = report.talos;

@@ -12,7 +12,7 @@ use crate::run::step::StepContext;
 
 /// Ends a child as its deadline would, as soon as `is_time`.
 fn deadline_when(is_time: impl Fn() -> bool + 'static) -> Observer {
-    Box::new(move || is_time().then(|| Failure::new(Exit::Deadline, "it is time")))
+    Box::new(move || is_time().then(|| Failure::new(Exit::Deadline, "it is time").into()))
 }
 
 /// The same once there is a file, which the child writes when its traps are set.
@@ -233,7 +233,7 @@ fn a_death_that_the_observer_reports_ends_the_child() {
     let mut looks = 0;
     let mut observer: Observer = Box::new(move || {
         looks += 1;
-        (looks > 2).then(|| Failure::new(Exit::NodeDied, "node `n` died"))
+        (looks > 2).then(|| Failure::new(Exit::NodeDied, "node `n` died").into())
     });
     let context = StepContext {
         observer: Some(&mut observer),
