@@ -136,7 +136,7 @@ impl Signals {
     }
 
     /// The count, to be awaited.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<usize> {
+    pub fn subscribe(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
 }

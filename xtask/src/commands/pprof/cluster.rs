@@ -20,9 +20,6 @@ use crate::typo::closest;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 
-/// Services that are asked for their lists at once.
-const LISTED_AT_ONCE: usize = 32;
-
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Result<u8> {
     let mut targets = targets(app, args)?;
     if app.is_dry() {
@@ -30,7 +27,7 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Resul
         return Ok(0);
     }
     if args.all {
-        targets = every(app, &targets);
+        targets = every(app, &targets)?;
     } else if let Some(profile) = &args.profile {
         let meant = meant(profile, &targets)?;
         for target in &mut targets {
@@ -130,22 +127,9 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
 
 /// For `--all`: what each service says that it has. What takes its time is
 /// left out but for the CPU, which all services do at once.
-fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
-    let mut found: Vec<(Target, Option<Vec<String>>)> = Vec::new();
-    for some in targets.chunks(LISTED_AT_ONCE) {
-        std::thread::scope(|scope| {
-            let asked: Vec<_> = some
-                .iter()
-                .map(|target| (target.clone(), scope.spawn(|| fetch::offers(target))))
-                .collect();
-            let names = asked
-                .into_iter()
-                .map(|(target, worker)| (target, worker.join().unwrap_or(None)));
-            found.extend(names);
-        });
-    }
+fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
     let mut all = Vec::new();
-    for (target, names) in found {
+    for (target, names) in targets.iter().zip(fetch::offers(targets)?) {
         // A silent one is asked for one profile, whose failure says why.
         let kinds = names.map_or_else(
             || vec![Kind::Heap],
@@ -172,7 +156,7 @@ fn every(app: &App<'_>, targets: &[Target]) -> Vec<Target> {
         all.len(),
         targets.len()
     ));
-    all
+    Ok(all)
 }
 
 /// A part of a name is enough for those that only the nodes know.
@@ -181,7 +165,7 @@ fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
     if kind.is_known() {
         return Ok(kind);
     }
-    let Some(names) = targets.iter().find_map(fetch::offers) else {
+    let Some(names) = first_list(targets)? else {
         return Ok(kind);
     };
     if names.iter().any(|name| name == profile) {
@@ -203,6 +187,17 @@ fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
         Some(name) => failure.hint(format!("did you mean `{name}`?")),
         None => failure,
     })
+}
+
+/// Asks one target after the other: the first list is enough.
+fn first_list(targets: &[Target]) -> Result<Option<Vec<String>>> {
+    for target in targets.chunks(1) {
+        let names = fetch::offers(target)?.into_iter().flatten().next();
+        if names.is_some() {
+            return Ok(names);
+        }
+    }
+    Ok(None)
 }
 
 /// Two of the list's are answers about the process.

@@ -101,7 +101,7 @@ fn on_screen(
             _ => {}
         }
         if let Some((fetching, come)) = &mut coming {
-            come.extend(fetching.answers.try_iter());
+            come.extend(std::iter::from_fn(|| fetching.answers.try_recv().ok()));
         }
         let complete = coming.take_if(|(_, come)| come.len() == targets.len());
         if let Some((_, come)) = complete {

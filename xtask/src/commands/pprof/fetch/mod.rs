@@ -1,16 +1,21 @@
-//! Over HTTP from all nodes at once. Bodies wait in files until they are read,
-//! one after the other: what all nodes take together is bounded, whatever they
-//! send. Nothing here decides what is fetched.
+//! Profiles over HTTP from all nodes at once. Bodies wait in files until they are
+//! decoded, one after the other, so that the memory for all nodes is bounded
+//! whatever they send. Which profiles are fetched is decided elsewhere.
 
+mod http;
 mod request;
 mod spool;
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::pprof::{Error, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::runtime::{Builder, Runtime};
+use tokio::select;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::args::FetchArgs;
 use super::kept::{Kept, Memory, no_room};
@@ -25,19 +30,18 @@ use foundation::record::files;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use request::get;
-pub(super) use request::offers;
 use spool::{Body, Spool};
 
-/// At once, where nodes need not start together.
+/// Requests at once where nodes need not start together.
 const PARALLEL: usize = 16;
-/// At once in any case.
+/// Requests at once in any case.
 const MOST: usize = 256;
-/// Besides the seconds that a profile takes by itself.
+/// Services that are asked for their lists at once.
+const LISTED_AT_ONCE: usize = 32;
+/// Time for a response, besides the seconds that the profile itself takes.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of a thread that waits for a node.
-const STACK: usize = 512 << 10;
-/// From the network less is believed than from a file: real profiles of one
-/// process inflate to some tens of megabytes, and have a tenth of the entries.
+/// Lower than for files: real profiles of one process inflate to some tens of
+/// megabytes, and have a tenth of the entries.
 const LIMITS: Limits = Limits {
     inflated: 256 << 20,
     entries: 1 << 19,
@@ -51,25 +55,25 @@ pub(super) struct Fetched {
     pub(super) size: u64,
     /// None for an execution trace, which is saved and not decoded.
     pub(super) profile: Option<Kept>,
-    /// In the folder; none where nothing is saved.
+    /// Name in the folder of the set; none when nothing is saved.
     pub(super) file: Option<String>,
 }
 
-/// One answer.
+/// A target, and its profile or the reason why there is none.
 pub(super) type Answer = (Target, Result<Fetched>);
 
-/// What becomes of profiles when they have come.
+/// How profiles are kept once they are fetched.
 #[derive(Debug)]
 pub(super) struct Keeping {
-    /// Where they are saved; none for nowhere.
+    /// Folder in which they are saved, if they are.
     dir: Option<Utf8PathBuf>,
     stamp: String,
-    /// Of those that are looked at when all have come.
+    /// Memory for profiles that are shown when all have been fetched.
     room: Memory,
 }
 
 impl Keeping {
-    /// Saved, and shown at once.
+    /// Profiles are saved, and shown at once.
     pub(super) fn saved(dir: &Utf8Path, stamp: &str) -> Self {
         Self {
             dir: Some(dir.to_owned()),
@@ -78,7 +82,7 @@ impl Keeping {
         }
     }
 
-    /// Saved, and looked at later.
+    /// Profiles are saved, and read again when they are shown.
     pub(super) fn put_away(dir: &Utf8Path, stamp: &str) -> Self {
         Self {
             room: Memory::none(),
@@ -86,7 +90,7 @@ impl Keeping {
         }
     }
 
-    /// Shown and forgotten.
+    /// Profiles are shown, not saved.
     pub(super) fn shown() -> Self {
         Self {
             dir: None,
@@ -96,10 +100,10 @@ impl Keeping {
     }
 }
 
-/// Answers that come as nodes give them.
+/// Answers in the order in which nodes give them.
 #[derive(Debug)]
 pub(super) struct Fetching {
-    pub(super) answers: Receiver<Answer>,
+    pub(super) answers: UnboundedReceiver<Answer>,
     /// Held while a file is written; true when no more may be.
     closed: Arc<Mutex<bool>>,
 }
@@ -111,11 +115,11 @@ impl Fetching {
     }
 }
 
-/// Fetch all; a line of progress for each as it comes. On Ctrl-C what has
-/// come is kept, the rest is reported as interrupted.
+/// Fetches all, with a line of progress for each. After Ctrl-C, the profiles that
+/// have been fetched are kept, and the others are reported as interrupted.
 ///
 /// # Errors
-/// When there is nowhere to put what comes.
+/// When no folder can be created for what is fetched.
 pub(super) fn all(
     app: &App<'_>,
     targets: &[Target],
@@ -127,7 +131,7 @@ pub(super) fn all(
         app.ui.progress(&format!("this takes {seconds} s"));
     }
     let fetching = start(app, targets, args, time, keeping)?;
-    Ok(collect(app, targets, &fetching))
+    collect(app, targets, fetching)
 }
 
 fn longest(targets: &[Target], args: &FetchArgs) -> Option<u64> {
@@ -135,10 +139,10 @@ fn longest(targets: &[Target], args: &FetchArgs) -> Option<u64> {
     seconds.max()
 }
 
-/// Begin to fetch all.
+/// Begins to fetch all.
 ///
 /// # Errors
-/// When there is nowhere to put what comes.
+/// When no folder can be created for what is fetched.
 pub(super) fn start(
     app: &App<'_>,
     targets: &[Target],
@@ -148,125 +152,138 @@ pub(super) fn start(
 ) -> Result<Fetching> {
     // One service has one CPU profile at a time; targets of a kind that takes
     // its time must all start together, or nodes could not be compared.
-    let workers = if longest(targets, args).is_some() {
-        targets.len()
+    let at_once = if longest(targets, args).is_some() {
+        MOST
     } else {
-        targets.len().min(PARALLEL)
+        PARALLEL
     };
     let root = store::root(&app.ctx.dirs.state);
     files::create_dir(&root).because(|| format!("cannot create `{root}`"))?;
-    let workers = workers.min(MOST);
-    begin(targets, workers, args, time, keeping, &Spool::new(root))
+    begin(targets, at_once, args, time, keeping, &Spool::new(root))
 }
 
-/// What came of one target, before it is read.
-struct Came {
-    place: usize,
-    target: Target,
-    took: Duration,
-    body: Result<Body>,
+/// Returns the profiles that each target lists; none for a target that does not
+/// answer with a list.
+///
+/// # Errors
+/// When the system has no file descriptors left.
+pub(super) fn offers(targets: &[Target]) -> Result<Vec<Option<Vec<String>>>> {
+    let slots = Arc::new(Semaphore::new(LISTED_AT_ONCE));
+    let runtime = runtime()?;
+    let listed = runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for (place, target) in targets.iter().cloned().enumerate() {
+            let slots = Arc::clone(&slots);
+            tasks.spawn(async move {
+                let _slot = slots.acquire().await;
+                (place, request::offers(&target).await)
+            });
+        }
+        let mut listed = vec![None; targets.len()];
+        for (place, names) in tasks.join_all().await {
+            listed[place] = names;
+        }
+        listed
+    });
+    // Without waiting for a look-up of a host that has taken too long.
+    runtime.shutdown_background();
+    Ok(listed)
 }
 
-/// Targets that were not asked yet, with their places.
-type Queue = Mutex<Vec<(usize, Target)>>;
+fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.because(|| "cannot wait for nodes".to_owned())
+}
 
 fn begin(
     targets: &[Target],
-    workers: usize,
+    at_once: usize,
     args: &FetchArgs,
     time: &str,
     keeping: Keeping,
     spool: &Arc<Spool>,
 ) -> Result<Fetching> {
-    let (came, coming) = channel();
-    let (sender, answers) = channel();
+    let (sender, answers) = unbounded_channel();
     let closed = Arc::new(Mutex::new(false));
-    let mut reader = Reader {
-        names: store::file_names(targets, &keeping.stamp),
-        keeping,
-        time: time.to_owned(),
-        closed: Arc::clone(&closed),
-    };
-    // Detached: a node that hangs must not hold up what others sent.
-    thread(None, move || reader.run(&coming, &sender))?;
-    let queue: Vec<_> = targets.iter().cloned().enumerate().rev().collect();
-    let queue = Arc::new(Mutex::new(queue));
-    for worker in 0..workers {
-        let (queue, spool, came) = (Arc::clone(&queue), Arc::clone(spool), came.clone());
-        let args = args.clone();
-        match thread(Some(STACK), move || fetch(&queue, &spool, &came, &args)) {
-            Ok(()) => {}
-            Err(failure) if worker == 0 => return Err(failure),
-            // Those that have begun ask all the others.
-            Err(_) => break,
-        }
+    let fetcher = Arc::new(Fetcher {
+        args: args.clone(),
+        slots: Semaphore::new(at_once),
+        spool: Arc::clone(spool),
+        reader: Arc::new(Mutex::new(Reader {
+            names: store::file_names(targets, &keeping.stamp),
+            keeping,
+            time: time.to_owned(),
+            closed: Arc::clone(&closed),
+        })),
+        turn: Semaphore::new(1),
+    });
+    let runtime = runtime()?;
+    let mut tasks = JoinSet::new();
+    for (place, target) in targets.iter().cloned().enumerate() {
+        let (fetcher, sender) = (Arc::clone(&fetcher), sender.clone());
+        let task = async move {
+            let answer = fetcher.fetch(place, &target).await;
+            // Without a receiver, the answer is not needed any more.
+            let _ = sender.send((target, answer));
+        };
+        tasks.spawn_on(task, runtime.handle());
     }
+    // Detached: the caller does not wait for a node that hangs.
+    let thread = std::thread::Builder::new().name("fetch".to_owned());
+    let begun = thread.spawn(move || runtime.block_on(tasks.join_all()));
+    begun.because(|| "cannot start a thread".to_owned())?;
     Ok(Fetching { answers, closed })
 }
 
-fn thread(stack: Option<usize>, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let builder = std::thread::Builder::new();
-    let builder = match stack {
-        Some(size) => builder.stack_size(size),
-        None => builder,
-    };
-    let begun = builder.spawn(work);
-    begun
-        .map(drop)
-        .because(|| "cannot start a thread".to_owned())
+/// What the tasks that fetch have in common.
+struct Fetcher {
+    args: FetchArgs,
+    /// Requests that may be under way.
+    slots: Semaphore,
+    spool: Arc<Spool>,
+    reader: Arc<Mutex<Reader>>,
+    /// Of the bodies that have come, one is decoded at a time.
+    turn: Semaphore,
 }
 
-/// One after the other, until all have been asked.
-fn fetch(queue: &Queue, spool: &Arc<Spool>, came: &Sender<Came>, args: &FetchArgs) {
-    loop {
-        let next = lock(queue).pop();
-        let Some((place, target)) = next else { return };
-        if target.seconds(args).is_none() {
-            spool.wait();
+impl Fetcher {
+    async fn fetch(&self, place: usize, target: &Target) -> Result<Fetched> {
+        let slot = self.slots.acquire().await;
+        let seconds = target.seconds(&self.args);
+        if seconds.is_none() {
+            self.spool.wait().await;
         }
         let begun = Instant::now();
-        let patience = PATIENCE + Duration::from_secs(target.seconds(args).unwrap_or(0));
-        let body = get(&target, &target.path(args), patience, spool);
+        let patience = PATIENCE + Duration::from_secs(seconds.unwrap_or(0));
+        let path = target.path(&self.args);
+        let body = get(target, &path, patience, &self.spool).await?;
         let took = begun.elapsed();
-        let one = Came {
-            place,
-            target,
+        drop(slot);
+        let _turn = self.turn.acquire().await;
+        let (reader, of) = (Arc::clone(&self.reader), target.clone());
+        // Other nodes are served while this thread decodes.
+        let read = spawn_blocking(move || lock(&reader).read(place, &of, body)).await;
+        let (profile, file, size) =
+            read.because(|| format!("cannot read what `{}` sent", target.address))??;
+        Ok(Fetched {
             took,
-            body,
-        };
-        if came.send(one).is_err() {
-            return;
-        }
+            size,
+            profile,
+            file,
+        })
     }
 }
 
-/// Decodes, labels and saves: one at a time, so that one is in memory at a time.
+/// Decodes, labels and saves one profile at a time, so that one is in memory.
 struct Reader {
     keeping: Keeping,
-    /// Of the files, by place.
+    /// Names of files, by the place of the target.
     names: Vec<String>,
     time: String,
     closed: Arc<Mutex<bool>>,
 }
 
 impl Reader {
-    fn run(&mut self, coming: &Receiver<Came>, answers: &Sender<Answer>) {
-        for one in coming {
-            let answer = one.body.and_then(|body| {
-                let (profile, file, size) = self.read(one.place, &one.target, body)?;
-                Ok(Fetched {
-                    took: one.took,
-                    size,
-                    profile,
-                    file,
-                })
-            });
-            if answers.send((one.target, answer)).is_err() {
-                return;
-            }
-        }
-    }
-
     fn read(
         &mut self,
         place: usize,
@@ -297,7 +314,7 @@ impl Reader {
         Ok((kept, file, size))
     }
 
-    /// The name of the file, if there is a folder for it.
+    /// Returns the name of the file, if there is a folder for it.
     fn save(&self, place: usize, bytes: &[u8]) -> Result<Option<String>> {
         let (Some(dir), Some(name)) = (&self.keeping.dir, self.names.get(place)) else {
             return Ok(None);
@@ -348,21 +365,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn collect(app: &App<'_>, targets: &[Target], fetching: &Fetching) -> Vec<Answer> {
+fn collect(app: &App<'_>, targets: &[Target], mut fetching: Fetching) -> Result<Vec<Answer>> {
     let mut answers: Vec<Answer> = Vec::new();
-    while answers.len() < targets.len() {
-        match fetching.answers.recv_timeout(Duration::from_millis(50)) {
-            Ok(answer) => {
-                report(app, &answer);
-                answers.push(answer);
-            }
-            Err(RecvTimeoutError::Timeout) if app.signals.count() == 0 => {}
-            Err(_) => break,
+    let mut stop = app.signals.subscribe();
+    runtime()?.block_on(async {
+        while answers.len() < targets.len() {
+            let answer = select! {
+                answer = fetching.answers.recv() => answer,
+                _ = stop.wait_for(|count| *count > 0) => None,
+            };
+            let Some(answer) = answer else { break };
+            report(app, &answer);
+            answers.push(answer);
         }
-    }
+    });
     // What was written before is kept, nothing is written after.
     fetching.close();
-    answers.extend(fetching.answers.try_iter());
+    answers.extend(std::iter::from_fn(|| fetching.answers.try_recv().ok()));
     for target in targets {
         if !answers.iter().any(|(other, _)| other == target) {
             let failure = Failure::new(
@@ -374,7 +393,7 @@ fn collect(app: &App<'_>, targets: &[Target], fetching: &Fetching) -> Vec<Answer
     }
     let place = |target: &Target| targets.iter().position(|other| other == target);
     answers.sort_by_key(|(target, _)| place(target));
-    answers
+    Ok(answers)
 }
 
 fn report(app: &App<'_>, (target, answer): &Answer) {

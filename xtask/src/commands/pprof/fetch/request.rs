@@ -1,67 +1,47 @@
-//! One request: bounded in time and size, no redirects; each failure says what
-//! to do about it.
+//! One request: bounded in time and size; each failure has the command that
+//! helps.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::super::target::{Target, offered};
+use super::http::{self, Error, Response};
 use super::spool::{Body, Full, Spool};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 
 /// Bytes of a refusal, and lines of it that are shown.
-const REFUSAL: u64 = 2048;
+const REFUSAL: usize = 2048;
 const LINES: usize = 3;
 /// Bytes of a list of profiles.
-const INDEX: u64 = 1 << 20;
-const CONNECT: Duration = Duration::from_secs(5);
+const INDEX: usize = 1 << 20;
 const LISTING: Duration = Duration::from_secs(10);
-/// Bytes of a head.
-const HEAD: usize = 32 << 10;
-const CHUNK: usize = 32 << 10;
 
-fn agent(patience: Duration) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .timeout_connect(Some(CONNECT))
-        // From the first byte to the last one of the body.
-        .timeout_global(Some(patience))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_response_header_size(HEAD)
-        // Each request has its own: nothing is kept for a next one.
-        .max_idle_connections(0)
-        .input_buffer_size(CHUNK)
-        .output_buffer_size(4 << 10)
-        // Nodes are near: a proxy cannot know them.
-        .proxy(None);
-    ureq::Agent::from(config.build())
-}
-
-/// The body of an answer that succeeds.
-pub(super) fn get(
+/// Returns the body of a successful response that is complete within
+/// `patience`.
+pub(super) async fn get(
     target: &Target,
     path: &str,
     patience: Duration,
     spool: &Arc<Spool>,
 ) -> Result<Body> {
-    let url = format!("http://{}{path}", target.address);
-    let explain = |error: ureq::Error| explain(target, &error, patience);
-    let mut response = agent(patience).get(&url).call().map_err(explain)?;
-    if !response.status().is_success() {
-        return Err(refusal(target, &url, &mut response));
+    let explain = |error: Error| explain(target, &error, patience);
+    let response = http::get(&target.address, path, Instant::now() + patience).await;
+    let mut response = response.map_err(explain)?;
+    if !response.status.is_success() {
+        return Err(refusal(target, path, &mut response).await);
     }
-    let mut reader = response.into_body().into_with_config().reader();
-    let (mut body, mut chunk) = (spool.body(), vec![0; CHUNK]);
+    let mut body = spool.body();
     loop {
-        match reader.read(&mut chunk) {
-            Ok(0) => return Ok(body),
-            Ok(read) => body
-                .push(&chunk[..read])
-                .map_err(|full| does_not_fit(target, &full))?,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(explain(error.into())),
+        let chunk = response.chunk().await.map_err(explain)?;
+        if chunk.is_empty() {
+            return Ok(body);
         }
+        let pushed = body.push(&chunk);
+        pushed.map_err(|full| does_not_fit(target, &full))?;
     }
 }
 
@@ -83,13 +63,11 @@ fn does_not_fit(target: &Target, full: &Full) -> Failure {
     }
 }
 
-fn refusal(target: &Target, url: &str, response: &mut ureq::http::Response<ureq::Body>) -> Failure {
-    let status = response.status();
-    let from_pprof = response.headers().contains_key("X-Go-Pprof");
-    let mut body = Vec::new();
-    // What came before it broke off says as much.
-    let reader = response.body_mut().as_reader();
-    let _ = reader.take(REFUSAL).read_to_end(&mut body);
+async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failure {
+    let (status, url) = (response.status, format!("http://{}{path}", target.address));
+    let from_pprof = response.headers.contains_key("X-Go-Pprof");
+    // An incomplete text is shown as well.
+    let (body, _) = response.start_of_body(REFUSAL).await;
     let failure = Failure::step(format!("`{url}` answers {status}"));
     let text = String::from_utf8_lossy(&body).into_owned();
     let failure = match text.trim() {
@@ -99,7 +77,7 @@ fn refusal(target: &Target, url: &str, response: &mut ureq::http::Response<ureq:
     };
     match status.as_u16() {
         300..400 => failure.cause("a redirect is not followed: a node's profiles are its own"),
-        404 => match offers(target) {
+        404 => match offers(target).await {
             Some(names) => failure.cause(format!("it offers: {}", names.join(", "))),
             None => failure.hint("is this a Talos service? see the ports in `--help`"),
         },
@@ -110,19 +88,19 @@ fn refusal(target: &Target, url: &str, response: &mut ureq::http::Response<ureq:
     }
 }
 
-/// The profiles that a node lists; none where it does not answer with a list.
-pub(in super::super) fn offers(target: &Target) -> Option<Vec<String>> {
-    let url = format!("http://{}/debug/pprof/", target.address);
-    let mut response = agent(LISTING).get(&url).call().ok()?;
-    let text = response
-        .body_mut()
-        .with_config()
-        .limit(INDEX)
-        .read_to_string();
-    Some(offered(&text.ok()?)).filter(|names| !names.is_empty())
+/// The profiles that a node lists; none when its response is not such a list.
+pub(super) async fn offers(target: &Target) -> Option<Vec<String>> {
+    let deadline = Instant::now() + LISTING;
+    let response = http::get(&target.address, "/debug/pprof/", deadline).await;
+    // A longer list is not one of profiles.
+    let (text, error) = response.ok()?.start_of_body(INDEX + 1).await;
+    if error.is_some() || text.len() > INDEX {
+        return None;
+    }
+    Some(offered(&String::from_utf8_lossy(&text))).filter(|names| !names.is_empty())
 }
 
-fn explain(target: &Target, error: &ureq::Error, patience: Duration) -> Failure {
+fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
     let address = &target.address;
     let debug_build = || {
         format!(
@@ -132,24 +110,24 @@ fn explain(target: &Target, error: &ureq::Error, patience: Duration) -> Failure 
         )
     };
     match error {
-        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+        Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             Failure::step(format!("nothing listens on `{address}`"))
                 .cause("Talos was not built WITH_DEBUG=1, or this node does not run the service")
                 .hint(debug_build())
         }
-        ureq::Error::Timeout(ureq::Timeout::Connect) => {
+        Error::Unreachable => {
             Failure::step(format!("`{address}` does not answer"))
                 .cause("the node is down, or a firewall drops the port (a cluster made with --with-firewall=block)")
                 .hint(typed!("cluster status"))
         }
-        ureq::Error::Io(error)
+        Error::Io(error)
             if matches!(error.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) =>
         {
             Failure::step(format!("no way to `{address}`"))
                 .cause(error)
                 .hint(typed!("cluster status"))
         }
-        ureq::Error::Timeout(_) => Failure::new(
+        Error::Late => Failure::new(
             Exit::Deadline,
             format!(
                 "`{address}` did not answer completely within {} s",
@@ -158,7 +136,9 @@ fn explain(target: &Target, error: &ureq::Error, patience: Duration) -> Failure 
         )
         .cause("the node died, or is too busy")
         .hint(typed!("cluster status")),
-        ureq::Error::HostNotFound => Failure::usage(format!("no such host: `{address}`")),
+        Error::Lookup(error) => {
+            Failure::usage(format!("no such host: `{address}`")).cause(error)
+        }
         other => Failure::step(format!("`{address}` broke off"))
             .cause(other)
             .hint(typed!("cluster status")),

@@ -2,16 +2,17 @@
 //! together have a limit. What is small stays in memory.
 
 use std::io::{Read, Seek, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use tempfile::{SpooledTempFile, spooled_tempfile_in};
+use tokio::sync::watch;
 
 /// The largest profile seen in practice has 45 MB.
 pub(super) const LARGEST: u64 = 128 << 20;
-/// Bytes of all bodies that are not read yet.
+/// Limit of the bytes of all bodies that are not read yet.
 const TOGETHER: u64 = 2 << 30;
-/// With this number waiting, no more are requested.
+/// While more bytes than this are not read yet, no further body is requested.
 const ENOUGH: u64 = 256 << 20;
 /// Of one body in memory.
 const SMALL: usize = 128 << 10;
@@ -21,8 +22,8 @@ pub(super) struct Spool {
     dir: Utf8PathBuf,
     largest: u64,
     together: u64,
-    used: Mutex<u64>,
-    freed: Condvar,
+    /// Bytes of all bodies that are not read yet.
+    used: watch::Sender<u64>,
 }
 
 /// Why a body does not fit.
@@ -44,17 +45,15 @@ impl Spool {
             dir,
             largest,
             together,
-            used: Mutex::new(0),
-            freed: Condvar::new(),
+            used: watch::Sender::new(0),
         })
     }
 
-    /// Until those that wait are fewer.
-    pub(super) fn wait(&self) {
-        let used = self
-            .freed
-            .wait_while(self.lock(), |used| *used > ENOUGH.min(self.together));
-        drop(used);
+    /// Waits until few enough bytes are not read yet.
+    pub(super) async fn wait(&self) {
+        let enough = ENOUGH.min(self.together);
+        // The sender lives as long as `self`.
+        let _ = self.used.subscribe().wait_for(|used| *used <= enough).await;
     }
 
     /// Memory for one more body.
@@ -64,10 +63,6 @@ impl Spool {
             size: 0,
             spool: Arc::clone(self),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,12 +82,16 @@ impl Body {
         if self.size + more > self.spool.largest {
             return Err(Full::Larger(self.spool.largest));
         }
-        {
-            let mut used = self.spool.lock();
-            if *used + more > self.spool.together {
-                return Err(Full::Together(self.spool.together));
+        let together = self.spool.together;
+        let fits = self.spool.used.send_if_modified(|used| {
+            let fits = *used + more <= together;
+            if fits {
+                *used += more;
             }
-            *used += more;
+            fits
+        });
+        if !fits {
+            return Err(Full::Together(together));
         }
         self.size += more;
         self.file.write_all(bytes).map_err(Full::Disk)
@@ -112,8 +111,7 @@ impl Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        *self.spool.lock() -= self.size;
-        self.spool.freed.notify_all();
+        self.spool.used.send_modify(|used| *used -= self.size);
     }
 }
 
@@ -136,7 +134,7 @@ mod tests {
         other.push(&[2; 50]).unwrap();
         assert_eq!(other.size, 100);
         drop(other);
-        spool.wait();
+        assert_eq!(*spool.used.borrow(), 0);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

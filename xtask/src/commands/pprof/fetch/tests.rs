@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 
-use super::request::offers;
 use super::*;
 
 /// Serve one connection; gives back the address.
@@ -57,8 +57,8 @@ fn root(dir: &tempfile::TempDir) -> Utf8PathBuf {
 fn ask_all(targets: &[Target], args: &FetchArgs, dir: &Utf8Path) -> Vec<Answer> {
     let keeping = Keeping::saved(dir, "T");
     let spool = Spool::new(dir.to_owned());
-    let fetching = begin(targets, 4, args, "2026-11-21T04:45:12Z", keeping, &spool).unwrap();
-    fetching.answers.iter().collect()
+    let mut fetching = begin(targets, 4, args, "2026-11-21T04:45:12Z", keeping, &spool).unwrap();
+    std::iter::from_fn(|| fetching.answers.blocking_recv()).collect()
 }
 
 fn ask(address: String) -> Result<Fetched> {
@@ -71,7 +71,11 @@ fn ask(address: String) -> Result<Fetched> {
 fn hasten(address: String, patience: Duration) -> Result<u64> {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::new(root(&dir));
-    get(&target(address), "/debug/pprof/heap", patience, &spool).map(|body| body.size)
+    let (target, path) = (target(address), "/debug/pprof/heap");
+    let body = runtime()
+        .unwrap()
+        .block_on(get(&target, path, patience, &spool));
+    body.map(|body| body.size)
 }
 
 #[test]
@@ -230,7 +234,11 @@ fn all_bodies_together_have_a_limit() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::within(root(&dir), 1 << 20, 1 << 10);
     let address = respond("200 OK", "", vec![b'x'; 4 << 10]);
-    let failure = get(&target(address.clone()), "/", PATIENCE, &spool).unwrap_err();
+    let target = target(address.clone());
+    let got = runtime()
+        .unwrap()
+        .block_on(get(&target, "/", PATIENCE, &spool));
+    let failure = got.unwrap_err();
     assert!(
         failure.what.contains(&address) && failure.what.contains("together"),
         "{failure}"
@@ -273,7 +281,7 @@ fn a_closed_port_says_which_build_opens_it() {
     drop(listener);
     let failure = ask(address.clone()).unwrap_err();
     assert!(failure.hint.unwrap().contains("WITH_DEBUG=1"));
-    assert_eq!(offers(&target(address)), None);
+    assert_eq!(offers(&[target(address)]).unwrap(), [None]);
 }
 
 #[test]

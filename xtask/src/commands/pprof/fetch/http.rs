@@ -1,0 +1,176 @@
+//! A GET request on a tokio socket. The protocol is the state machine below
+//! ureq, which needs no thread for each request.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use ureq_proto::BodyMode;
+use ureq_proto::client::state::{RecvBody, RecvResponse};
+use ureq_proto::client::{Call, RecvResponseResult, SendRequestResult};
+use ureq_proto::http::{HeaderMap, Request, StatusCode};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Bytes of the status line and headers of a response.
+const HEAD: usize = 32 << 10;
+/// Bytes of a request.
+const REQUEST: usize = 4 << 10;
+/// Bytes that are read at once.
+const CHUNK: usize = 32 << 10;
+
+/// Why there is no complete response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot look up the host: {0}")]
+    Lookup(io::Error),
+    #[error("no connection within {} s", CONNECT.as_secs())]
+    Unreachable,
+    #[error("not complete in time")]
+    Late,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Protocol(#[from] ureq_proto::Error),
+    #[error("invalid request: {0}")]
+    Request(#[from] ureq_proto::http::Error),
+    #[error("the headers of the response have more than {HEAD} bytes")]
+    Head,
+    #[error("the connection was closed")]
+    Closed,
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// A response whose body is read by and by. Redirects are not followed.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    connection: Connection,
+    /// None for a response without a body.
+    body: Option<Call<RecvBody>>,
+}
+
+/// Requests `http://ADDRESS/PATH`; the response and its body must come before
+/// `deadline`.
+pub(super) async fn get(address: &str, path: &str, deadline: Instant) -> Result<Response> {
+    let request = Request::get(format!("http://{address}{path}")).body(())?;
+    let mut request = Call::new(request)?.proceed();
+    let mut head = vec![0; REQUEST];
+    let length = request.write(&mut head)?;
+    let Some(SendRequestResult::RecvResponse(call)) = request.proceed()? else {
+        return Err(ureq_proto::Error::OutputOverflow.into());
+    };
+    let mut connection = Connection::open(address, deadline).await?;
+    connection.send(&head[..length]).await?;
+    connection.response(call).await
+}
+
+impl Response {
+    /// The next bytes of the body; empty at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Vec<u8>> {
+        let Some(body) = &mut self.body else {
+            return Ok(Vec::new());
+        };
+        let connection = &mut self.connection;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let (used, length) = body.read(&connection.input, &mut chunk)?;
+            connection.input.drain(..used);
+            chunk.truncate(length);
+            if length > 0 || body.can_proceed() && body.body_mode() != BodyMode::CloseDelimited {
+                return Ok(chunk);
+            }
+            chunk.resize(CHUNK, 0);
+            if used == 0 && !connection.fill().await? {
+                let complete = body.can_proceed() || body.is_ended_chunked();
+                return if complete {
+                    Ok(Vec::new())
+                } else {
+                    Err(Error::Closed)
+                };
+            }
+        }
+    }
+
+    /// The body up to `limit` bytes, and the error that ended it before.
+    pub(super) async fn start_of_body(&mut self, limit: usize) -> (Vec<u8>, Option<Error>) {
+        let mut start = Vec::new();
+        while start.len() < limit {
+            match self.chunk().await {
+                Ok(chunk) if chunk.is_empty() => break,
+                Ok(chunk) => start.extend(chunk),
+                Err(error) => return (start, Some(error)),
+            }
+        }
+        start.truncate(limit);
+        (start, None)
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes that were received and not used yet.
+    input: Vec<u8>,
+    deadline: Instant,
+}
+
+impl Connection {
+    async fn open(address: &str, deadline: Instant) -> Result<Self> {
+        let connect = async {
+            let addresses: Vec<_> = lookup_host(address).await.map_err(Error::Lookup)?.collect();
+            TcpStream::connect(&addresses[..]).await.map_err(Error::Io)
+        };
+        let connected = timeout_at(deadline.min(Instant::now() + CONNECT), connect).await;
+        Ok(Self {
+            stream: connected.map_err(|_| Error::Unreachable)??,
+            input: Vec::with_capacity(CHUNK),
+            deadline,
+        })
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let sent = timeout_at(self.deadline, self.stream.write_all(bytes)).await;
+        Ok(sent.map_err(|_| Error::Late)??)
+    }
+
+    /// Receives more input; false when the other end has closed.
+    async fn fill(&mut self) -> Result<bool> {
+        self.input.reserve(CHUNK);
+        let received = timeout_at(self.deadline, self.stream.read_buf(&mut self.input)).await;
+        Ok(received.map_err(|_| Error::Late)?? > 0)
+    }
+
+    async fn response(mut self, mut call: Call<RecvResponse>) -> Result<Response> {
+        let response = loop {
+            let (used, response) = call.try_response(&self.input, false)?;
+            let head = if response.is_some() {
+                used
+            } else {
+                self.input.len()
+            };
+            if head > HEAD {
+                return Err(Error::Head);
+            }
+            self.input.drain(..used);
+            if let Some(response) = response {
+                break response;
+            }
+            if used == 0 && !self.fill().await? {
+                return Err(Error::Closed);
+            }
+        };
+        let body = match call.proceed() {
+            Some(RecvResponseResult::RecvBody(body)) => Some(body),
+            _ => None,
+        };
+        let (head, ()) = response.into_parts();
+        Ok(Response {
+            status: head.status,
+            headers: head.headers,
+            connection: self,
+            body,
+        })
+    }
+}
