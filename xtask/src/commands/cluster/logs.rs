@@ -2,17 +2,20 @@
 //! times that can be compared.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use camino::Utf8PathBuf;
 use clap::Args;
+use glob::Pattern;
 use jiff::tz::TimeZone;
 use talos::console::{BootTracker, Console, Lines, MergedLine, clean, merge};
 
-use super::{Which, choose, look_up};
+use super::{Which, choose, existing_name, is_named, look_up, pattern};
 use crate::app::App;
-use foundation::ctx::cluster::NodeView;
+use foundation::ctx::cluster::{ClusterView, NodeView};
 use foundation::failure::{Because, Exit, Result};
 use foundation::files;
 use foundation::record::runs::now_ms;
@@ -39,8 +42,12 @@ pub struct LogsArgs {
     pub nodes: Vec<String>,
 }
 
-/// How often followed consoles are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often followed consoles are read: a line is shown within this time.
+const LOOK: Duration = Duration::from_millis(25);
+/// How often consoles of new nodes are looked for.
+const RESCAN: Duration = Duration::from_millis(250);
+/// Bytes read of a console for each line that is asked for, at first.
+const LINE: u64 = 256;
 /// Shown before following, where no number is asked for.
 const BEFORE_FOLLOWING: usize = 20;
 /// Of one console that is held in memory.
@@ -49,6 +56,7 @@ const LARGEST: u64 = 128 << 20;
 /// One console in memory.
 struct Loaded {
     node: String,
+    console: Utf8PathBuf,
     bytes: Vec<u8>,
     /// Where the bytes begin and end in the file.
     end: u64,
@@ -56,13 +64,26 @@ struct Loaded {
 }
 
 pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
-    let view = look_up(app, &args.which)?;
-    let nodes = choose(&view, &args.nodes)?;
+    let name = existing_name(app, &args.which)?;
+    let view = ClusterView::probe(&app.ctx, name.as_str());
+    let nodes = if args.follow {
+        if view.nodes.is_empty() {
+            app.ui
+                .note(&format!("waiting for the nodes of cluster `{name}`"));
+        }
+        matching(&view, &args.nodes)?
+    } else {
+        choose(&look_up(app, &args.which)?, &args.nodes)?
+            .into_iter()
+            .cloned()
+            .collect()
+    };
+    let limit = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING));
     let loaded = nodes
         .iter()
-        .map(|node| load(app, node, args.boot))
+        .filter_map(|node| load(app, node, args, limit).transpose())
         .collect::<Result<Vec<Loaded>>>()?;
-    let printer = Printer::new(app, &nodes);
+    let mut printer = Printer::new(app, nodes.iter().map(|node| node.name.as_str()));
     let consoles: Vec<Console<'_>> = loaded
         .iter()
         .map(|console| Console {
@@ -71,42 +92,70 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
             newest_ms: console.newest_ms,
         })
         .collect();
-    let limit = args.lines.or(args.follow.then_some(BEFORE_FOLLOWING));
     for line in last(merge(&consoles), limit) {
-        if !printer.line(line.wall_ms, line.node, &line.text) {
+        if !Printer::print(&format!(
+            "{}{}\n",
+            printer.prefix(line.wall_ms, line.node),
+            line.text
+        )) {
             return Ok(0);
         }
     }
-    if args.follow {
-        Ok(follow(app, &nodes, &loaded, &printer))
-    } else {
-        Ok(0)
+    if !args.follow {
+        return Ok(0);
     }
+    drop(consoles);
+    let followed = loaded.into_iter().map(Followed::from).collect();
+    follow(app, args, name.as_str(), followed, &mut printer)
 }
 
-fn load(app: &App<'_>, node: &NodeView, only_present_boot: bool) -> Result<Loaded> {
+/// The nodes that exist and are asked for.
+///
+/// # Errors
+/// For an invalid pattern.
+fn matching(view: &ClusterView, wanted: &[String]) -> Result<Vec<NodeView>> {
+    let patterns = wanted
+        .iter()
+        .map(|word| pattern(word))
+        .collect::<Result<Vec<Pattern>>>()?;
+    let is_wanted = |node: &&NodeView| {
+        let matches = |pattern| is_named(pattern, &view.name, &node.name, node.ip);
+        patterns.is_empty() || patterns.iter().any(matches)
+    };
+    Ok(view.nodes.iter().filter(is_wanted).cloned().collect())
+}
+
+/// Reads the end of a console that has `limit` lines, or all of it; `None` if there
+/// is no console yet.
+fn load(
+    app: &App<'_>,
+    node: &NodeView,
+    args: &LogsArgs,
+    limit: Option<usize>,
+) -> Result<Option<Loaded>> {
     let what = || format!("cannot read the console `{}`", node.console);
-    let file = files::open(&node.console)
-        .and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()))
-        .because(what)?;
+    let Some(file) = files::open(&node.console).because(what)? else {
+        app.ui.note(&format!("{} has no console yet", node.name));
+        return Ok(None);
+    };
     let metadata = file.metadata().because(what)?;
     let from = metadata.len().saturating_sub(LARGEST);
-    if from > 0 {
+    if from > 0 && limit.is_none() {
         app.ui.note(&format!(
             "the console of {} is larger than {} MiB: this is its end",
             node.name,
             LARGEST >> 20
         ));
     }
-    let mut bytes = Vec::new();
-    (&file)
-        .seek(SeekFrom::Start(from))
-        .and_then(|_| (&file).take(LARGEST).read_to_end(&mut bytes))
-        .because(what)?;
-    let end = from + bytes.len() as u64;
+    let mut bytes = match limit.filter(|_| !args.boot) {
+        Some(lines) => last_lines(&file, metadata.len(), lines),
+        None => read_from(&file, from),
+    }
+    .because(what)?;
+    let end = metadata.len();
     let modified = metadata.modified().because(what)?;
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-    if only_present_boot {
+    if args.boot {
         let mut tracker = BootTracker::default();
         tracker.feed(&bytes);
         tracker.finish();
@@ -116,12 +165,35 @@ fn load(app: &App<'_>, node: &NodeView, only_present_boot: bool) -> Result<Loade
         bytes.drain(..from.min(bytes.len()));
     }
     let newest_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    Ok(Loaded {
+    Ok(Some(Loaded {
         node: node.name.clone(),
+        console: node.console.clone(),
         bytes,
         end,
         newest_ms,
-    })
+    }))
+}
+
+fn read_from(mut file: &File, from: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The end of a file that has at least `lines` whole lines, if it has as many.
+fn last_lines(file: &File, length: u64, lines: usize) -> std::io::Result<Vec<u8>> {
+    let mut size = (lines as u64 + 1).saturating_mul(LINE).max(64 << 10);
+    loop {
+        let from = length.saturating_sub(size.min(LARGEST));
+        let bytes = read_from(file, from)?;
+        let count = bytes.split(|byte| *byte == b'\n').skip(1).count();
+        // The first line may be cut.
+        if count > lines || from == 0 || size >= LARGEST {
+            return Ok(bytes);
+        }
+        size = size.saturating_mul(4);
+    }
 }
 
 /// The last `limit` lines, or all.
@@ -142,41 +214,104 @@ fn last<'a>(
     kept.into()
 }
 
-/// Until Ctrl-C or until the reader closes the pipe.
-fn follow(app: &App<'_>, nodes: &[&NodeView], loaded: &[Loaded], printer: &Printer<'_>) -> u8 {
-    let mut followed: Vec<(&NodeView, u64, Lines)> = nodes
-        .iter()
-        .zip(loaded)
-        .map(|(node, console)| (*node, console.end, Lines::default()))
-        .collect();
+/// A console that is followed.
+struct Followed {
+    node: String,
+    console: Utf8PathBuf,
+    offset: u64,
+    lines: Lines,
+}
+
+impl From<Loaded> for Followed {
+    fn from(loaded: Loaded) -> Self {
+        Self {
+            node: loaded.node,
+            console: loaded.console,
+            offset: loaded.end,
+            lines: Lines::default(),
+        }
+    }
+}
+
+impl Followed {
+    /// Adds what was written since the last call to `out`.
+    fn read(&mut self, buffer: &mut [u8], printer: &Printer<'_>, out: &mut String) {
+        // Gone for a moment, or without a return: a new cluster may come.
+        let Ok(Some(file)) = files::open(&self.console) else {
+            return;
+        };
+        if file
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() < self.offset)
+        {
+            self.offset = 0;
+        }
+        while let Ok(read @ 1..) = file.read_at(buffer, self.offset) {
+            self.offset += read as u64;
+            let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+            let prefix = printer.prefix(now, &self.node);
+            self.lines.feed(&buffer[..read], |_, line| {
+                out.push_str(&prefix);
+                out.push_str(&String::from_utf8_lossy(&clean(line)));
+                out.push('\n');
+            });
+        }
+    }
+}
+
+/// Follows the consoles, also of nodes that are created later, until Ctrl-C or until the
+/// reader closes the pipe.
+fn follow(
+    app: &App<'_>,
+    args: &LogsArgs,
+    name: &str,
+    mut followed: Vec<Followed>,
+    printer: &mut Printer<'_>,
+) -> Result<u8> {
     let mut buffer = vec![0; 64 << 10];
+    let mut out = String::new();
+    let mut rescan = Instant::now() + RESCAN;
+    let mut known = ClusterView::consoles(&app.ctx, name);
     while app.signals.count() == 0 {
-        for (node, offset, lines) in &mut followed {
-            // Gone for a moment, or for good: a new cluster may come.
-            let Ok(Some(file)) = files::open(&node.console) else {
-                continue;
-            };
-            if file
-                .metadata()
-                .is_ok_and(|metadata| metadata.len() < *offset)
-            {
-                *offset = 0;
+        for console in &mut followed {
+            console.read(&mut buffer, printer, &mut out);
+        }
+        if !out.is_empty() {
+            if !Printer::print(&out) {
+                return Ok(0);
             }
-            while let Ok(read @ 1..) = file.read_at(&mut buffer, *offset) {
-                *offset += read as u64;
-                let now = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-                let mut open = true;
-                lines.feed(&buffer[..read], |_, line| {
-                    open &= printer.line(now, &node.name, &String::from_utf8_lossy(&clean(line)));
-                });
-                if !open {
-                    return 0;
-                }
+            out.clear();
+        }
+        if Instant::now() >= rescan {
+            rescan = Instant::now() + RESCAN;
+            let present = ClusterView::consoles(&app.ctx, name);
+            if present != known {
+                let view = ClusterView::probe(&app.ctx, name);
+                add_new(&mut followed, matching(&view, &args.nodes)?, printer);
+                known = present;
             }
         }
         app.signals.wait_until(Instant::now() + LOOK);
     }
-    Exit::Interrupted.code()
+    Ok(Exit::Interrupted.code())
+}
+
+fn add_new(followed: &mut Vec<Followed>, nodes: Vec<NodeView>, printer: &mut Printer<'_>) {
+    for node in nodes {
+        if followed
+            .iter()
+            .any(|console| console.console == node.console)
+        {
+            continue;
+        }
+        printer.widen(&node.name);
+        followed.push(Followed {
+            node: node.name,
+            console: node.console,
+            offset: 0,
+            lines: Lines::default(),
+        });
+    }
 }
 
 struct Printer<'a> {
@@ -186,17 +321,20 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(app: &'a App<'a>, nodes: &[&NodeView]) -> Self {
-        let width = column_width(nodes.iter().map(|node| &node.name));
+    fn new<'n>(app: &'a App<'a>, nodes: impl Iterator<Item = &'n str>) -> Self {
         Self {
             app,
-            width,
+            width: column_width(nodes),
             zone: TimeZone::system(),
         }
     }
 
-    /// False once the reader has closed the pipe, as `| head` does.
-    fn line(&self, wall_ms: i64, node: &str, text: &str) -> bool {
+    fn widen(&mut self, node: &str) {
+        self.width = self.width.max(column_width([node]));
+    }
+
+    /// What stands before a line: time and node, and a blank.
+    fn prefix(&self, wall_ms: i64, node: &str) -> String {
         let time = jiff::Timestamp::from_millisecond(wall_ms)
             .map(|time| {
                 time.to_zoned(self.zone.clone())
@@ -208,6 +346,11 @@ impl<'a> Printer<'a> {
             Style::Dim,
             &format!("{time} {:<width$}", one_line(node), width = self.width),
         );
-        ui::try_print(&format!("{prefix} {text}\n")).is_ok()
+        format!("{prefix} ")
+    }
+
+    /// False once the reader has closed the pipe, as `| head` does.
+    fn print(text: &str) -> bool {
+        ui::try_print(text).is_ok()
     }
 }

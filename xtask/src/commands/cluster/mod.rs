@@ -168,11 +168,7 @@ pub(in crate::commands) fn choose<'a>(
     }
     let mut chosen: Vec<&NodeView> = Vec::new();
     for word in wanted {
-        let pattern = Pattern::new(word).map_err(|error| {
-            Failure::usage(format!("invalid pattern `{word}`"))
-                .cause(error)
-                .hint("`*` stands for any characters, as in 'worker-*'")
-        })?;
+        let pattern = pattern(word)?;
         let is_chosen = |node: &&NodeView| is_named(&pattern, &view.name, &node.name, node.ip);
         let mut nodes = view.nodes.iter().filter(is_chosen).peekable();
         if nodes.peek().is_none() {
@@ -190,6 +186,14 @@ pub(in crate::commands) fn choose<'a>(
         }
     }
     Ok(chosen)
+}
+
+fn pattern(word: &str) -> Result<Pattern> {
+    Pattern::new(word).map_err(|error| {
+        Failure::usage(format!("invalid pattern `{word}`"))
+            .cause(error)
+            .hint("`*` stands for any characters, as in 'worker-*'")
+    })
 }
 
 /// Whether the pattern matches the name of a node, the end of it, or its address.

@@ -58,7 +58,9 @@ pub(super) fn shell() -> Result<Shell> {
     Shell::new().because(|| "cannot tell the current folder".to_owned())
 }
 
-pub(super) fn begin(plan: &mut Plan, part: &Part) {
+/// Returns where the part begins, for [`finish`].
+pub(super) fn begin(plan: &mut Plan, part: &Part) -> usize {
+    let from = plan.steps.len();
     let path = part.staging();
     if fs::symlink_metadata(&path).is_ok() {
         let why = format!("remove what an interrupted build of `{}` left", part.name);
@@ -67,13 +69,16 @@ pub(super) fn begin(plan: &mut Plan, part: &Part) {
     }
     let why = format!("a folder to make `{}` in", part.name);
     plan.push(Step::new(why, Action::CreateDir { path }).effect(Effect::Creates));
+    from
 }
 
-pub(super) fn finish(plan: &mut Plan, part: &Part) {
+/// Makes all steps since `from` one part of the plan.
+pub(super) fn finish(plan: &mut Plan, part: &Part, from: usize) {
     let why = format!("`{}` is complete: give it its name", part.name);
-    let (from, to) = (part.staging(), &part.dir);
-    let words = ["mv", "-T", "--", from.as_str(), to.as_str()];
+    let (staging, to) = (part.staging(), &part.dir);
+    let words = ["mv", "-T", "--", staging.as_str(), to.as_str()];
     plan.push(Step::run(why, words).effect(Effect::Creates));
+    plan.join(from, &format!("build {} {}", part.name, part.version));
 }
 
 /// The words of a command line: `cmd!` is how they are written, a step of a plan
@@ -87,7 +92,7 @@ pub(super) fn argv(cmd: Cmd<'_>) -> Vec<String> {
 }
 
 fn tools(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let to = part.staging();
     plan.push(Step::run(
         "write the lab's own tools, carried in this program",
@@ -99,12 +104,12 @@ fn tools(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
         "put the distribution's CNI plugins beside the tap plugin",
         argv(cmd!(sh, "ln -s -t {to} {plugins...}")),
     ));
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 /// Nothing is installed on the host: the package is only unpacked.
 fn kernel(sh: &Shell, plan: &mut Plan, part: &Part) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let at = part.staging();
     let package = format!("linux-image-{}", part.version);
     let mut step = |why: &str, cmd: Cmd<'_>| {
@@ -118,11 +123,11 @@ fn kernel(sh: &Shell, plan: &mut Plan, part: &Part) {
         "unpack the kernel",
         cmd!(sh, "sh -c 'dpkg-deb -x ./*.deb root && rm -- ./*.deb'"),
     );
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 fn guest(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let to = part.staging();
     plan.push(Step::run(
         "write the stand-in guest's sources, carried in this program",
@@ -142,12 +147,12 @@ fn guest(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
         );
         plan.push(quietly(go(why, build, &to.join(GUEST))));
     }
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 fn initramfs(sh: &Shell, plan: &mut Plan, parts: &Parts) {
     let part = &parts.initramfs;
-    begin(plan, part);
+    let from = begin(plan, part);
     let (kernel, guest) = (&parts.kernel, &parts.guest.dir);
     let tag = format!("v{}", parts.talosctl.version);
     let (pack, init) = (guest.join("pack"), guest.join("init"));
@@ -159,13 +164,13 @@ fn initramfs(sh: &Shell, plan: &mut Plan, parts: &Parts) {
     );
     let why = "pack the guest and the modules it needs into an initramfs";
     plan.push(Step::run(why, argv(line)).deadline(DEADLINE));
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 /// A module of its own: talosctl's has replace directives, which `go install
 /// PACKAGE@VERSION` refuses.
 fn talosctl(sh: &Shell, plan: &mut Plan, part: &Part) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let at = part.staging();
     let mut step = |why: &str, cmd: Cmd<'_>| plan.push(quietly(go(why, cmd, &at)));
     step(
@@ -193,7 +198,7 @@ fn talosctl(sh: &Shell, plan: &mut Plan, part: &Part) {
             "go build -v -tags grpcnotrace -ldflags '-s -w' -o talosctl {TALOSCTL}"
         ),
     );
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 pub(super) fn go(why: &str, cmd: Cmd<'_>, at: &Utf8Path) -> Step {
@@ -220,10 +225,12 @@ pub(super) fn prune(plan: &mut Plan, part: &Part) {
         .filter_map(|dir| Some((fs::metadata(&dir).ok()?.modified().ok()?, dir)))
         .collect();
     old.sort();
+    let from = plan.steps.len();
     for (_, path) in old.into_iter().rev().skip(KEEP_SUPERSEDED) {
         let why = format!("remove a superseded `{}`", part.name);
         plan.push(Step::new(why, Action::Remove { path }).effect(Effect::Destroys));
     }
+    plan.join(from, &format!("remove superseded builds of {}", part.name));
 }
 
 #[cfg(test)]

@@ -151,19 +151,19 @@ pub(super) fn plan(plan: &mut Plan, parts: &DockerParts, exe: &Utf8Path) -> Resu
 }
 
 fn scripts(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let to = part.staging();
     plan.push(Step::run(
         "write how the lab starts Docker and what it builds from, carried in this program",
         argv(cmd!(sh, "{exe} lab unpack {to} {DOCKER} {TALOS_MINI}")),
     ));
-    finish(plan, part);
+    finish(plan, part, from);
     prune(plan, part);
 }
 
 /// Nothing is installed on the host: packages are only unpacked.
 fn docker(sh: &Shell, plan: &mut Plan, part: &Part) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let at = part.staging();
     let listed = PACKAGES_WHERE_LISTED
         .into_iter()
@@ -179,7 +179,7 @@ fn docker(sh: &Shell, plan: &mut Plan, part: &Part) {
     let unpack =
         "for package in ./*.deb; do dpkg-deb -x \"$package\" root || exit; done; rm -- ./*.deb";
     step("unpack Docker", cmd!(sh, "sh -c {unpack}"));
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 /// Programs of a Go module, from a module of our own: buildx's has replace
@@ -192,7 +192,7 @@ fn programs_of(
     programs: &[(&str, &str)],
     tags: &str,
 ) {
-    begin(plan, part);
+    let from = begin(plan, part);
     let at = part.staging();
     let name = part.name;
     let mut step = |why: String, cmd: Cmd<'_>| plan.push(quietly(go(&why, cmd, &at)));
@@ -219,15 +219,15 @@ fn programs_of(
             ),
         );
     }
-    finish(plan, part);
+    finish(plan, part, from);
 }
 
 fn images(plan: &mut Plan, parts: &DockerParts) {
-    begin(plan, &parts.images);
+    let from = begin(plan, &parts.images);
     let script = parts.script("pack-images");
     let (root, out) = (parts.root(), parts.images.staging());
     let words = [&script, &root, &parts.buildkit.dir, &out].map(|path| path.as_str());
     let why = "the images of BuildKit and the registry, from what was built and unpacked";
     plan.push(Step::run(why, words).deadline(DEADLINE));
-    finish(plan, &parts.images);
+    finish(plan, &parts.images, from);
 }

@@ -147,6 +147,7 @@ pub(super) fn plan_install(missing: &[Missing], kernel: Option<&str>) -> Plan {
             .as_root()
             .deadline(600),
         );
+        plan.join(0, "fetch the package lists of apt");
     }
     if !packages.is_empty() {
         let mut argv = vec!["apt-get", "install", "-y", "--no-install-recommends"];
@@ -157,6 +158,7 @@ pub(super) fn plan_install(missing: &[Missing], kernel: Option<&str>) -> Plan {
                 .as_root()
                 .deadline(1800),
         );
+        plan.join(0, &format!("install {}", packages.join(", ")));
     }
     plan
 }

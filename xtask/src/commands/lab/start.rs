@@ -56,6 +56,7 @@ pub(super) fn plan(lab_folder: &LabFolder, parts: &Parts, arch: &str, exe: &Utf8
         .into_iter()
         .map(|step| step.makes(made.clone()))
         .collect();
+    plan.join(0, "start the lab");
     plan
 }
 

@@ -142,6 +142,10 @@ pub struct Run {
     /// environment is that of make and not displayed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recipe: bool,
+    /// The output is that of `talosctl cluster create`: each wait is shown as one line,
+    /// and the table at the end is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub condense_waits: bool,
     /// Its output only goes to the log; a failure shows the last lines.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,

@@ -58,6 +58,10 @@ pub struct Step {
     /// The output of its command is a value for later steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learns: Option<Learns>,
+    /// What it is a part of, such as `talosctl 1.12.0`. A run shows one line for each
+    /// part; its steps and their output only go to the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// A value that is known only after its step has run. Texts of later steps
@@ -124,6 +128,13 @@ impl Plan {
         self.steps.push(step);
     }
 
+    /// Makes all steps since the first `from` steps one part.
+    pub fn join(&mut self, from: usize, part: &str) {
+        for step in self.steps.iter_mut().skip(from) {
+            step.part.get_or_insert_with(|| part.to_owned());
+        }
+    }
+
     /// Whether any step needs sudo if the caller is not root.
     pub fn needs_root(&self) -> bool {
         self.steps
@@ -150,6 +161,7 @@ impl Step {
             watch: None,
             only_if: None,
             learns: None,
+            part: None,
         }
     }
 

@@ -25,6 +25,7 @@ mod stop;
 mod tee;
 mod terminal;
 mod undo;
+mod waits;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -215,6 +216,7 @@ struct Execution<'a> {
 impl Execution<'_> {
     fn steps(&mut self, plan: &Plan, mut reader: Option<&mut dyn Reader>) -> Result<()> {
         let mut progress = progress::Progress::default();
+        let mut parts = Parts::of(plan);
         for (index, step) in plan.steps.iter().enumerate() {
             let number = index + 1;
             if !progress.is_due(plan, step) {
@@ -222,6 +224,9 @@ impl Execution<'_> {
                 continue;
             }
             let step = &progress.filled(step);
+            if let Some(part) = &step.part {
+                parts.begin(part, self.runner.ui);
+            }
             self.record.event(Event::Start { step: number });
             let began = Instant::now();
             let result = if let Some(learns) = &step.learns {
@@ -259,7 +264,9 @@ impl Execution<'_> {
         if signals.count() > 0 {
             return Err(interrupted());
         }
-        ui.step(step);
+        if step.part.is_none() {
+            ui.step(step);
+        }
         if let Some(made) = &step.makes {
             self.runner
                 .write_ledger(Op::Intend, made, &self.record.id)?;
@@ -276,6 +283,7 @@ impl Execution<'_> {
             only_listed: false,
             kill_at: attempt.kill_at,
             output_is_ours: !self.keep_stdout,
+            quiet: step.part.is_some(),
             // Coerced to the lifetime of this step.
             reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
         };
@@ -288,6 +296,39 @@ impl Execution<'_> {
             self.runner.write_ledger(Op::Gone, gone, &self.record.id)?;
         }
         Ok(())
+    }
+}
+
+/// The parts of a plan, counted and timed.
+struct Parts<'a> {
+    names: Vec<&'a str>,
+    current: Option<String>,
+    began: Instant,
+}
+
+impl<'a> Parts<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let mut names: Vec<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| step.part.as_deref())
+            .collect();
+        names.dedup();
+        Self {
+            names,
+            current: None,
+            began: Instant::now(),
+        }
+    }
+
+    fn begin(&mut self, part: &str, ui: &Ui) {
+        if self.current.as_deref() == Some(part) {
+            return;
+        }
+        self.current = Some(part.to_owned());
+        let number = self.names.iter().position(|name| *name == part);
+        let number = number.map_or(0, |index| index + 1);
+        ui.part(number, self.names.len(), part, self.began.elapsed());
     }
 }
 

@@ -333,6 +333,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
         log: None,
         deadline: step.deadline.map_or(Duration::MAX, Duration::from_secs),
         observer: None,
+        quiet: false,
         signals,
         runtime: &core::runtime()?,
         ui,

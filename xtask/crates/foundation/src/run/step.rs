@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use super::child::{Ask, Child, Reach};
 use super::core::{self, Grace, Limits, Pipes, Stopped};
 use super::tee::Tee;
+use super::waits::WaitFilter;
 use super::{Observer, Reader, excerpt, exit_code, interrupted, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
@@ -36,6 +37,8 @@ pub(super) struct StepContext<'a> {
     /// Recipes may write to this process's standard output, and draw on its
     /// terminal.
     pub(super) output_is_ours: bool,
+    /// Output only goes to the log.
+    pub(super) quiet: bool,
     /// Gets the output in place of the terminal.
     pub(super) reader: Option<&'a mut dyn Reader>,
 }
@@ -197,7 +200,9 @@ pub(super) fn supervise<R: Reach>(
     let is_test = run.is_some_and(|run| run.tests);
     let mut tee = Tee::open(context.log.as_deref(), context.ui)?;
     tee.output_is_ours = context.output_is_ours;
-    tee.quiet = run.is_some_and(|run| run.quiet);
+    tee.quiet = context.quiet || run.is_some_and(|run| run.quiet);
+    let condenses = run.is_some_and(|run| run.condense_waits);
+    tee.filter = condenses.then(WaitFilter::default);
     tee.reader = context.reader;
     tee.observer = context.observer;
     tee.answer = R::ANSWERS.then(Vec::new);

@@ -8,6 +8,7 @@ use talos::console::clean;
 
 use super::core::{Follow, Stream};
 use super::log::Log;
+use super::waits::WaitFilter;
 use super::{Observed, Observer, Reader};
 use crate::failure::{Because, Failure, Result};
 use crate::ui::Ui;
@@ -28,6 +29,8 @@ pub(super) struct Tee<'a> {
     pub(super) output_is_ours: bool,
     /// Nothing goes to the terminal.
     pub(super) quiet: bool,
+    /// Chooses the lines that go to the terminal.
+    pub(super) filter: Option<WaitFilter>,
     /// Gets the output in place of the terminal.
     pub(super) reader: Option<&'a mut dyn Reader>,
     pub(super) observer: Option<&'a mut Observer>,
@@ -46,6 +49,7 @@ impl<'a> Tee<'a> {
             tail: VecDeque::new(),
             output_is_ours: false,
             quiet: false,
+            filter: None,
             reader: None,
             observer: None,
             answer: None,
@@ -53,7 +57,10 @@ impl<'a> Tee<'a> {
     }
 
     /// The last lines, and the answer of a helper.
-    pub(super) fn into_parts(self) -> (Vec<String>, Vec<u8>) {
+    pub(super) fn into_parts(mut self) -> (Vec<String>, Vec<u8>) {
+        if let Some(filter) = &mut self.filter {
+            self.ui.child_output(&filter.finish());
+        }
         (self.tail.into(), self.answer.unwrap_or_default())
     }
 
@@ -67,7 +74,10 @@ impl<'a> Tee<'a> {
             _ if is_data => self.ui.data(chunk),
             Some(reader) => reader.read(chunk),
             None if self.quiet => {}
-            None => self.ui.child_output(chunk),
+            None => match &mut self.filter {
+                Some(filter) => self.ui.child_output(&filter.feed(chunk)),
+                None => self.ui.child_output(chunk),
+            },
         }
         self.remember(chunk);
     }

@@ -9,6 +9,7 @@
 pub mod screen;
 pub mod text;
 
+use std::time::Duration;
 use std::io::{IsTerminal, Write};
 
 use text::{hanging, rendered, sgr};
@@ -136,6 +137,19 @@ impl Ui {
             hanging(&step.why, 2),
             self.paint_err(Style::Dim, &command)
         ));
+    }
+
+    /// Prints that a part of long work begins: `▸ 2/5 talosctl 1.12.0 (after 41 s)`.
+    pub fn part(&self, number: usize, of: usize, name: &str, elapsed: Duration) {
+        if self.quiet {
+            return;
+        }
+        let after = match elapsed.as_secs() {
+            0 => String::new(),
+            seconds => format!(" (after {seconds} s)"),
+        };
+        let mark = self.paint_err(Style::Bold, "▸");
+        say(&format!("{mark} {number}/{of} {}{after}\n", text::one_line(name)));
     }
 
     /// Prints a decision made for the user.

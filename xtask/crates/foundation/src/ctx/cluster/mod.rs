@@ -20,6 +20,7 @@ use talos::console::BootState;
 use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
 use talos::process::Helper;
+use talos::state::{NodeFile, StateFile};
 
 use super::Ctx;
 use super::leftovers::Footprint;
@@ -27,6 +28,7 @@ use super::locks;
 use super::processes::{self, Process};
 use super::relay::{self, Relay};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::plan::Resource;
 use crate::program;
 use crate::record::ledger::Ledger;
@@ -318,6 +320,25 @@ impl ClusterView {
         let dirs = Self::state_dirs(ctx, name);
         let found = dirs.iter().find(|dir| dir.symlink_metadata().is_ok());
         found.or(dirs.first()).cloned().unwrap_or_default()
+    }
+
+    /// Paths of the consoles of its nodes; cheap, because only names are read.
+    pub fn consoles(ctx: &Ctx, name: &str) -> Vec<Utf8PathBuf> {
+        let dir = Self::state_dir(ctx, name);
+        let names = files::names_in(&dir).unwrap_or_default();
+        let is_console = |name: &String| {
+            matches!(
+                talos::state::classify(name),
+                Some(StateFile::Node { file: NodeFile::Log, .. })
+            )
+        };
+        let mut consoles: Vec<Utf8PathBuf> = names
+            .iter()
+            .filter(|name| is_console(name))
+            .map(|name| dir.join(name))
+            .collect();
+        consoles.sort();
+        consoles
     }
 
     /// All possible folders of a cluster of this user.

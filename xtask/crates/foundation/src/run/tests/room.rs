@@ -39,6 +39,7 @@ impl Room {
             log: Some(self.path("log")),
             deadline: Duration::from_secs(30),
             observer: None,
+            quiet: false,
             signals: &self.signals,
             runtime: &self.runtime,
             ui: &self.ui,
