@@ -120,10 +120,8 @@ impl App<'_> {
             PlanFormat::Human => ui::print(&render_human(plan)),
             PlanFormat::Sh => ui::print(&render_sh(plan)),
             PlanFormat::Json => {
-                let mut value = serde_json::to_value(plan.masked())
-                    .because(|| "cannot show the plan".to_owned())?;
-                value["schema"] = 1.into();
-                ui::print_json(&value);
+                let plan = serde_json::to_value(plan.masked());
+                ui::print_report(plan.because(|| "cannot show the plan".to_owned())?);
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ pub(crate) fn run(app: &App<'_>, json: bool) -> Result<u8> {
                 })
             })
             .collect();
-        ui::print_json(&json!({"schema": 1, "images": images}));
+        ui::print_report(json!({"images": images}));
         return Ok(0);
     }
     if images.is_empty() {

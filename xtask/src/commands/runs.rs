@@ -41,7 +41,7 @@ fn list(app: &App<'_>, json: bool) -> u8 {
         }
     }
     if json {
-        ui::print_json(&json!({"schema": 1, "runs": records}));
+        ui::print_report(json!({"runs": records}));
         return 0;
     }
     if records.is_empty() {
@@ -77,7 +77,7 @@ fn show(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
     let dir = runs::find(&app.ctx.dirs.state, run)?;
     let (meta, events) = read(&dir)?;
     if json {
-        ui::print_json(&json!({"schema": 1, "run": meta, "events": events, "dir": dir}));
+        ui::print_report(json!({"run": meta, "events": events, "dir": dir}));
         return Ok(0);
     }
     let summary = summary(&dir, &meta, &events);

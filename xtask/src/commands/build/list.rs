@@ -42,7 +42,7 @@ pub(super) fn run(
         stages: stages(&repository.dir)?,
     };
     if json {
-        ui::print_json(&listed.json(&repository.dir));
+        ui::print_report(listed.json(&repository.dir));
     } else {
         ui::print(&listed.text(app.ui));
     }
@@ -66,7 +66,7 @@ impl Listed<'_> {
             .iter()
             .map(|it| json!({"target": it.target, "text": it.text, "group": it.group, "line": it.place.line}))
             .collect();
-        json!({"schema": 1, "dir": dir, "documented": documented, "others": self.others, "stages": self.stages})
+        json!({"dir": dir, "documented": documented, "others": self.others, "stages": self.stages})
     }
 
     /// For people.

@@ -19,7 +19,7 @@ pub(super) fn status(app: &App<'_>, wanted: &BuilderSpec, as_json: bool) -> Resu
     let differ = there.as_ref().map(|there| differences(wanted, there));
     let is_fine = differ.as_ref().is_some_and(Vec::is_empty);
     if as_json {
-        ui::print_json(&to_json(wanted, there.as_ref(), differ.as_deref(), is_fine));
+        ui::print_report(to_json(wanted, there.as_ref(), differ.as_deref(), is_fine));
     } else {
         ui::print(&to_text(app, wanted, there.as_ref(), differ.as_deref()));
     }
@@ -46,7 +46,6 @@ fn to_json(
         })
     });
     json!({
-        "schema": 1,
         "name": wanted.name,
         "ok": is_fine,
         "builder": builder,

@@ -43,8 +43,8 @@ pub(super) fn usage(wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
     let all = total(&sums);
     if as_json {
         let kinds: Vec<_> = sums.iter().map(|(kind, sum)| to_json(kind, *sum)).collect();
-        ui::print_json(
-            &json!({"schema": 1, "builder": wanted.name, "total": to_json("all", all), "kinds": kinds}),
+        ui::print_report(
+            json!({"builder": wanted.name, "total": to_json("all", all), "kinds": kinds}),
         );
         return Ok(0);
     }

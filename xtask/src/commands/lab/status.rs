@@ -28,7 +28,7 @@ pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, as_json: bool) {
     if as_json {
         let mut value = json(lab_folder, &lab, &parts);
         value["docker"] = json!({"running": docker::is_up(lab_folder), "parts": docker.json()});
-        ui::print_json(&value);
+        ui::print_report(value);
     } else {
         ui::print(&text(app.ui, lab_folder, &lab, &parts, &docker));
     }
@@ -37,7 +37,6 @@ pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, as_json: bool) {
 fn json(lab_folder: &LabFolder, lab: &Lab, parts: &Parts) -> Value {
     let made = lab.made.as_ref();
     json!({
-        "schema": 1,
         "lab": {
             "state": lab.state,
             "dir": lab_folder.dir,

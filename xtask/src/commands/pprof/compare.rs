@@ -9,6 +9,7 @@ use super::{load, show, store};
 use crate::app::App;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
+use foundation::ui;
 
 /// Print what has changed from the first to the second.
 pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
@@ -42,10 +43,10 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) 
         .take(present.rows.unwrap_or(usize::MAX))
         .map(row)
         .collect();
-    let value = json!({
-        "schema": 1, "sample_type": of.sample_type, "unit": of.unit, "scale": of.scale,
+    let value = ui::with_schema(json!({
+        "sample_type": of.sample_type, "unit": of.unit, "scale": of.scale,
         "durations": of.durations, "total": row(&of.total), "rows": rows,
-    });
+    }));
     show::output(present, show::Content::Json(&value))
 }
 

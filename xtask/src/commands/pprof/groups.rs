@@ -86,7 +86,7 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Re
         }
     }
     if present.json {
-        ui::print_json(&json!({"schema": 1, "summaries": summaries}));
+        ui::print_report(json!({"summaries": summaries}));
     }
     budgets.map(|()| 0)
 }

@@ -100,7 +100,7 @@ fn list(app: &App<'_>, json: bool) -> Result<u8> {
     let root = store::root(&app.ctx.dirs.state);
     let sets = store::list(&root)?;
     if json {
-        ui::print_json(&serde_json::json!({"schema": 1, "dir": root, "sets": sets}));
+        ui::print_report(serde_json::json!({"dir": root, "sets": sets}));
         return Ok(0);
     }
     if sets.is_empty() {

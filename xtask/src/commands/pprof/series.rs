@@ -212,7 +212,7 @@ fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &Presentati
         }
     }
     if show.json && !data.is_empty() {
-        ui::print_json(&json!({"schema": 1, "leaks": leaks, "groups": data}));
+        ui::print_report(json!({"leaks": leaks, "groups": data}));
     }
     match refused {
         Some(failure) if show.form == Form::Leak => Err(failure),

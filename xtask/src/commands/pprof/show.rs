@@ -112,7 +112,7 @@ pub(super) fn goroutines_json(found: &report::Goroutines) -> serde_json::Value {
             })
         })
         .collect();
-    json!({"schema": 1, "total": found.total, "groups": groups})
+    ui::with_schema(json!({"total": found.total, "groups": groups}))
 }
 
 fn rows(app: &App<'_>, present: &Presentation, top: &Top) -> Result<u8> {
@@ -122,10 +122,10 @@ fn rows(app: &App<'_>, present: &Presentation, top: &Top) -> Result<u8> {
         .iter()
         .map(|row| json!({"name": row.name, "flat": row.flat, "cum": row.cum}))
         .collect();
-    let value = json!({
-        "schema": 1, "sample_type": top.sample_type, "unit": top.unit,
+    let value = ui::with_schema(json!({
+        "sample_type": top.sample_type, "unit": top.unit,
         "total": top.total, "rows": rows,
-    });
+    }));
     output(present, Content::Json(&value))
 }
 

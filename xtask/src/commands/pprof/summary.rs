@@ -13,8 +13,8 @@ use super::load::engine;
 use super::rank::{Function, rank};
 use crate::app::App;
 use foundation::failure::Result;
-use foundation::ui::Style;
 use foundation::ui::text::one_line;
+use foundation::ui::{self, Style};
 
 /// Rows without `-n`.
 const ROWS: usize = 15;
@@ -270,10 +270,10 @@ impl Summary {
             });
             rows.collect()
         };
-        json!({
-            "schema": 1, "sample_type": self.sample_type, "unit": self.unit,
+        ui::with_schema(json!({
+            "sample_type": self.sample_type, "unit": self.unit,
             "nodes": nodes, "functions": rows(&self.functions),
             "controllers": rows(&self.controllers),
-        })
+        }))
     }
 }

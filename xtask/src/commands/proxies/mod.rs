@@ -144,7 +144,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
                 value
             })
             .collect();
-        ui::print_json(&json!({"schema": 1, "proxies": proxies}));
+        ui::print_report(json!({"proxies": proxies}));
         return Ok(0);
     }
     let mut out = table(app, &views, &volumes);

@@ -28,7 +28,7 @@ pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8>
             .iter()
             .map(|image| to_json(image, &spec.host, &pushed))
             .collect();
-        ui::print_json(&json!({"schema": 1, "registry": spec.host, "images": images}));
+        ui::print_report(json!({"registry": spec.host, "images": images}));
         return Ok(0);
     }
     if found.is_empty() {

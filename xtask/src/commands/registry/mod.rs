@@ -179,7 +179,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     let volumes = containers::volume_sizes();
     if as_json {
         let registry: Vec<_> = views.iter().map(|view| view.to_json(&volumes)).collect();
-        ui::print_json(&json!({"schema": 1, "registry": registry.first()}));
+        ui::print_report(json!({"registry": registry.first()}));
         return Ok(0);
     }
     let mut out = table(app, &views, &volumes);

@@ -51,7 +51,7 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
             .iter()
             .map(|test| as_json(&mut abilities, &history, test))
             .collect();
-        ui::print_json_line(&json!({"schema": 1, "tests": tests}));
+        ui::print_json_line(&ui::with_schema(json!({"tests": tests})));
         return Ok(0);
     }
     table(app, &mut abilities, &history, &tests);

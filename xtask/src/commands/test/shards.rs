@@ -76,7 +76,7 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
             return Err(Failure::host("no test has run yet on this machine")
                 .hint(format!("{}; or leave `--by-time` out", typed!("test unit"))));
         }
-        let contents = format!("{:#}\n", json!({"schema": 1, "seconds": times}));
+        let contents = format!("{:#}\n", ui::with_schema(json!({"seconds": times})));
         let mut plan = Plan::new("Times that all legs split by");
         plan.push(Step::new(
             "every leg has to split by the same times",
@@ -98,7 +98,7 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
                 .enumerate()
                 .map(|(leg, packages)| json!({"shard": format!("{}/{}", leg + 1, args.n), "packages": packages}))
                 .collect();
-            ui::print_json(&json!({"schema": 1, "shards": legs}));
+            ui::print_report(json!({"shards": legs}));
         }
     }
     Ok(0)

@@ -293,6 +293,19 @@ pub fn try_print(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Returns a report, an object, with the version of its schema. Fields are added
+/// to reports, never changed.
+#[must_use]
+pub fn with_schema(mut fields: serde_json::Value) -> serde_json::Value {
+    fields["schema"] = 1.into();
+    fields
+}
+
+/// Prints a report as JSON to stdout.
+pub fn print_report(fields: serde_json::Value) {
+    print_json(&with_schema(fields));
+}
+
 /// Prints JSON to stdout.
 pub fn print_json(value: &serde_json::Value) {
     print(&text::json(&format!("{value:#}\n")));

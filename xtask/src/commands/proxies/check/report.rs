@@ -13,7 +13,7 @@ use foundation::ui::{self, Style, Ui};
 
 pub(super) fn report(app: &App<'_>, all: &[Checked], as_json: bool) {
     if as_json {
-        ui::print_json(&json(all));
+        ui::print_report(json(all));
     } else {
         ui::print(&text(app.ui, all));
     }
@@ -33,7 +33,7 @@ fn json(all: &[Checked]) -> Value {
             })
         })
         .collect();
-    json!({"schema": 1, "checks": checks})
+    json!({"checks": checks})
 }
 
 /// For people.

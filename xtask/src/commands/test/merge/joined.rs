@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::LegReport;
 use crate::commands::test::leg::Options;
 use foundation::ui::text::one_line;
-use foundation::ui::{Style, Ui};
+use foundation::ui::{self, Style, Ui};
 
 /// As of one machine, with the commit of all; the time is the longest leg's.
 pub(super) fn json(parts: &[LegReport]) -> Value {
@@ -32,8 +32,7 @@ pub(super) fn json(parts: &[LegReport]) -> Value {
         list.sort_by(|a, b| word(a, "package").cmp(word(b, "package")));
     }
     let [packages, left_out, not_run] = lists;
-    json!({
-        "schema": 1,
+    ui::with_schema(json!({
         "seconds": longest,
         "interrupted": false,
         "merged": {
@@ -44,7 +43,7 @@ pub(super) fn json(parts: &[LegReport]) -> Value {
         "packages": packages,
         "left_out": left_out,
         "not_run": not_run,
-    })
+    }))
 }
 
 pub(super) fn junit(merged: &Value) -> String {

@@ -9,6 +9,7 @@ use super::selected::SelectedPackage;
 use super::session::Outcome;
 use crate::commands::test::leg::Leg;
 use foundation::record::results::{Failed, Outcome as Remembered};
+use foundation::ui;
 
 /// All of a run.
 #[derive(Debug)]
@@ -124,8 +125,7 @@ impl Report<'_> {
             .into_iter()
             .map(|(package, test)| json!({"package": package, "test": test}))
             .collect();
-        let mut value = json!({
-            "schema": 1,
+        let mut value = ui::with_schema(json!({
             "seconds": self.seconds,
             "interrupted": self.interrupted,
             "counts": {
@@ -136,7 +136,7 @@ impl Report<'_> {
             "packages": packages,
             "left_out": left_out,
             "not_run": not_run,
-        });
+        }));
         if let Some(leg) = self.leg {
             value["shard"] = json!(leg);
         }
