@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use crate::app::Global;
 use crate::commands::cluster::ClusterVerb;
+use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
@@ -144,16 +145,17 @@ pub enum Command {
 
 impl Command {
     /// Whether the command builds, pushes or serves images, which takes Docker.
-    pub(crate) fn needs_docker(&self) -> bool {
-        matches!(
-            self,
+    pub(crate) fn lab_need(&self) -> LabNeed {
+        match self {
             Self::Build(_)
-                | Self::Builder(_)
-                | Self::Installer(_)
-                | Self::Registry(_)
-                | Self::Proxies(_)
-                | Self::Setup(_)
-        )
+            | Self::Builder(_)
+            | Self::Installer(_)
+            | Self::Registry(_)
+            | Self::Proxies(_)
+            | Self::Setup(_) => LabNeed::Docker,
+            Self::Cluster(cluster) if cluster.needs_cluster() => LabNeed::Running,
+            _ => LabNeed::Started,
+        }
     }
 }
 

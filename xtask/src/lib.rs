@@ -127,7 +127,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
         // Where it runs no thread can be started.
         Command::Lab(LabCommand::Relay { argv }) => run::pass_through(&argv),
-        command if global.lab => lab::enter(&app()?, command.needs_docker()),
+        command if global.lab => lab::enter(&app()?, command.lab_need()),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app()?),
         Command::Internal(InternalCommand::Gateway {

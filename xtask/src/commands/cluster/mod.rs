@@ -88,6 +88,13 @@ pub enum ClusterVerb {
     Destroy(DestroyArgs),
 }
 
+impl ClusterCommand {
+    /// Whether it only works on clusters that exist.
+    pub(crate) fn needs_cluster(&self) -> bool {
+        !matches!(self.verb, None | Some(ClusterVerb::Up(_)))
+    }
+}
+
 /// Which cluster.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Which {

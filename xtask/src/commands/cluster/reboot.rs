@@ -52,6 +52,8 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
         check_comes_back(&view, node)?;
     }
     let plan = plan_reboot(&view, &nodes);
+    // What boots when the user interrupts has to be said.
+    let _attention = app.signals.attend();
     // From here on every new byte belongs to the boot that we ask for.
     let mut waiting: Vec<ConsoleFollower> = nodes
         .iter()

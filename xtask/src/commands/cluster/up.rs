@@ -286,6 +286,7 @@ fn create_step(settings: &Settings, size: &Size, facts: &Facts, state_dir: &Utf8
         create_argv(settings, size, facts),
     )
     .as_root()
+    .condense_waits()
     .cwd(facts.checkout.clone())
     .deadline(DEADLINE_SECONDS)
     .makes(Resource::Cluster {

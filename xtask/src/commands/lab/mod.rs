@@ -26,7 +26,9 @@ use crate::app::App;
 use camino::Utf8PathBuf;
 use folder::LabFolder;
 use foundation::ctx::inside_lab::is_inside_lab;
-use foundation::failure::{Failure, Result};
+use foundation::failure::{Exit, Failure, Result};
+use foundation::typed;
+use state::Lab;
 
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
@@ -92,12 +94,29 @@ pub(crate) fn managed_from_outside() -> Failure {
     Failure::usage("`--lab` cannot be combined with `lab`").hint("drop `--lab`")
 }
 
+/// What a command needs of the lab in which it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LabNeed {
+    /// Only looks at what a running lab has; starts none.
+    Running,
+    Started,
+    /// Started, with Docker in it.
+    Docker,
+}
+
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.
-pub(crate) fn enter(app: &App<'_>, docker: bool) -> Result<u8> {
+pub(crate) fn enter(app: &App<'_>, need: LabNeed) -> Result<u8> {
     if is_inside_lab() {
         return Err(Failure::usage("already inside the lab").hint("drop `--lab`"));
     }
     let lab_folder = LabFolder::of(&app.ctx)?;
+    if need == LabNeed::Running && Lab::probe(&lab_folder).running().is_none() {
+        return Err(
+            Failure::new(Exit::Checks, "the lab is not running, so it has no cluster")
+                .hint(typed!("--lab cluster")),
+        );
+    }
+    let docker = need == LabNeed::Docker;
     let args = LabUpArgs {
         docker,
         ..LabUpArgs::default()

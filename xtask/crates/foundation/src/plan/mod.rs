@@ -242,6 +242,15 @@ impl Step {
         self
     }
 
+    /// Shows one line for each wait of `talosctl cluster create`.
+    #[must_use]
+    pub fn condense_waits(mut self) -> Self {
+        if let Action::Run(run) = &mut self.action {
+            run.condense_waits = true;
+        }
+        self
+    }
+
     /// For a `Run` step: further exit codes that count as success.
     #[must_use]
     pub fn also_ok(mut self, codes: &[i32]) -> Self {

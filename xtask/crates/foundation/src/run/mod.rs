@@ -283,7 +283,7 @@ impl Execution<'_> {
             only_listed: false,
             kill_at: attempt.kill_at,
             output_is_ours: !self.keep_stdout,
-            quiet: step.part.is_some(),
+            shown: step::Shown::of(step),
             // Coerced to the lifetime of this step.
             reader: attempt.reader.map(|reader| reader as &mut dyn Reader),
         };

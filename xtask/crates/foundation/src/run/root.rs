@@ -21,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use super::child::{Ask, Child, Reach};
 use super::core::{self, Grace};
 use super::pipe::never_wait;
-use super::step::{self, Ended, StepContext, in_log, stopped, supervise};
+use super::step::{self, Ended, Shown, StepContext, in_log, stopped, supervise};
 use super::{KILL_AT, perform, spawn};
 use crate::ctx::host::Host;
 use crate::ctx::own_executable::own_executable;
@@ -333,7 +333,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
         log: None,
         deadline: step.deadline.map_or(Duration::MAX, Duration::from_secs),
         observer: None,
-        quiet: false,
+        shown: Shown::All,
         signals,
         runtime: &core::runtime()?,
         ui,

@@ -16,10 +16,30 @@ use super::waits::WaitFilter;
 use super::{Observer, Reader, excerpt, exit_code, interrupted, spawn, terminal};
 use crate::ctx::host::Host;
 use crate::failure::{Because, Exit, Failure, Result};
-use crate::plan::Run;
+use crate::plan::{Action, Run, Step};
 use crate::signals::Signals;
 use crate::typed;
 use crate::ui::Ui;
+
+/// What of a step's output goes to the terminal; the log gets all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    All,
+    /// One line for each wait of `talosctl cluster create`.
+    Waits,
+    Nothing,
+}
+
+impl Shown {
+    pub(super) fn of(step: &Step) -> Self {
+        match &step.action {
+            _ if step.part.is_some() => Self::Nothing,
+            Action::Run(run) if run.quiet => Self::Nothing,
+            Action::Run(run) if run.condense_waits => Self::Waits,
+            _ => Self::All,
+        }
+    }
+}
 
 /// What a step is run with.
 pub(super) struct StepContext<'a> {
@@ -37,8 +57,7 @@ pub(super) struct StepContext<'a> {
     /// Recipes may write to this process's standard output, and draw on its
     /// terminal.
     pub(super) output_is_ours: bool,
-    /// Output only goes to the log.
-    pub(super) quiet: bool,
+    pub(super) shown: Shown,
     /// Gets the output in place of the terminal.
     pub(super) reader: Option<&'a mut dyn Reader>,
 }
@@ -200,9 +219,8 @@ pub(super) fn supervise<R: Reach>(
     let is_test = run.is_some_and(|run| run.tests);
     let mut tee = Tee::open(context.log.as_deref(), context.ui)?;
     tee.output_is_ours = context.output_is_ours;
-    tee.quiet = context.quiet || run.is_some_and(|run| run.quiet);
-    let condenses = run.is_some_and(|run| run.condense_waits);
-    tee.filter = condenses.then(WaitFilter::default);
+    tee.quiet = context.shown == Shown::Nothing;
+    tee.filter = (context.shown == Shown::Waits).then(WaitFilter::default);
     tee.reader = context.reader;
     tee.observer = context.observer;
     tee.answer = R::ANSWERS.then(Vec::new);

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::failure::Result;
 use crate::plan::Run;
 use crate::run::core::{self, Grace};
-use crate::run::step::{StepContext, run};
+use crate::run::step::{Shown, StepContext, run};
 use crate::signals::Signals;
 use crate::ui::{Color, Ui};
 
@@ -39,7 +39,7 @@ impl Room {
             log: Some(self.path("log")),
             deadline: Duration::from_secs(30),
             observer: None,
-            quiet: false,
+            shown: Shown::All,
             signals: &self.signals,
             runtime: &self.runtime,
             ui: &self.ui,
