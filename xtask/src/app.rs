@@ -83,7 +83,7 @@ impl App<'_> {
         }
     }
 
-    /// Show the plan, or run it. Returns whether it was run.
+    /// Shows the plan, or runs it. Returns whether it was run.
     ///
     /// # Errors
     /// The failing step's.
@@ -91,20 +91,11 @@ impl App<'_> {
         self.carry_out_with(plan, Options::default())
     }
 
-    /// As [`Self::carry_out`], with nothing of it on standard output, which is
-    /// for what follows.
+    /// As [`Self::carry_out`], with options of the run.
     ///
     /// # Errors
     /// The failing step's.
-    pub(crate) fn carry_out_before(&self, plan: &Plan) -> Result<()> {
-        let options = Options {
-            keep_stdout: true,
-            ..Options::default()
-        };
-        self.carry_out_with(plan, options).map(drop)
-    }
-
-    fn carry_out_with(&self, plan: &Plan, options: Options<'_>) -> Result<bool> {
+    pub(crate) fn carry_out_with(&self, plan: &Plan, options: Options<'_>) -> Result<bool> {
         if self.is_dry() {
             self.show(plan)?;
             return Ok(false);

@@ -20,7 +20,7 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    pub(super) fn of(repository: &Repository, words: &[String], planned: &Planned) -> Self {
+    pub(super) fn find(repository: &Repository, words: &[String], planned: &Planned) -> Self {
         let read = planned.reads.iter();
         let read = read.map(|read| (read.name.clone(), read.value.clone()));
         let given = words.iter().filter_map(|word| word.split_once('='));

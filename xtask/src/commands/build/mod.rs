@@ -87,7 +87,7 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
         app.ui.note(&warning);
     }
     if args.explain {
-        let hidden = Hidden::of(&repository, &words, &planned);
+        let hidden = Hidden::find(&repository, &words, &planned);
         return explain::run(app, &planned, &hidden);
     }
     let plan = plan_of(app, &repository, &words, &planned);
@@ -230,7 +230,7 @@ pub(super) fn plan_of(
             words.join(" ")
         }
     );
-    let hidden = Hidden::of(repository, words, planned);
+    let hidden = Hidden::find(repository, words, planned);
     let places = convert::Places {
         repository: &repository.dir,
         state: &app.ctx.dirs.state,

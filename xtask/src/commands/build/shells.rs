@@ -51,7 +51,7 @@ pub(super) struct Shells<'a> {
     gone: Option<String>,
     judge: Judge<'a>,
     known: RefCell<BTreeMap<Key, String>>,
-    wanted: RefCell<BTreeSet<Key>>,
+    asked: RefCell<BTreeSet<Key>>,
 }
 
 impl World for Shells<'_> {
@@ -73,7 +73,7 @@ impl World for Shells<'_> {
         if let Some(output) = self.known.borrow().get(&key) {
             return Reply::Text(output.clone());
         }
-        self.wanted.borrow_mut().insert(key);
+        self.asked.borrow_mut().insert(key);
         Reply::Later
     }
 
@@ -91,7 +91,7 @@ impl<'a> Shells<'a> {
             gone: None,
             judge: Judge::new(dir, base),
             known: RefCell::default(),
-            wanted: RefCell::default(),
+            asked: RefCell::default(),
         }
     }
 
@@ -110,11 +110,11 @@ impl<'a> Shells<'a> {
     ) -> Result<T, Error> {
         for _ in 0..DEEPEST {
             let result = evaluate(makefile, invocation, self);
-            let wanted = self.wanted.take();
-            if wanted.is_empty() {
+            let asked = self.asked.take();
+            if asked.is_empty() {
                 return result;
             }
-            self.ask(wanted)?;
+            self.ask(asked)?;
         }
         Err(Error::Usage(format!(
             "the Makefile has `$(shell …)` whose commands wait for one another, more than {DEEPEST} deep"
@@ -140,12 +140,12 @@ impl<'a> Shells<'a> {
     }
 
     /// A few at once, until all have answered.
-    fn ask(&self, wanted: BTreeSet<Key>) -> Result<(), Error> {
+    fn ask(&self, asked: BTreeSet<Key>) -> Result<(), Error> {
         let known = self.known.borrow().values().map(String::len).sum();
         let printed = AtomicUsize::new(known);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = threads.min(MOST_AT_ONCE).min(wanted.len());
-        let waiting = Mutex::new(wanted.into_iter());
+        let threads = threads.min(MOST_AT_ONCE).min(asked.len());
+        let waiting = Mutex::new(asked.into_iter());
         let answers = Mutex::new(Vec::new());
         let (dir, mut environment) = (self.dir, Vec::new());
         if self.purpose != For::Run {

@@ -31,17 +31,17 @@ pub(super) enum Repair {
     Recreate,
 }
 
-pub(super) fn differences(wanted: &BuilderSpec, there: &Builder) -> Vec<Difference> {
+pub(super) fn differences(spec: &BuilderSpec, there: &Builder) -> Vec<Difference> {
     let mut found = Found::default();
     found.compare(
         "driver",
-        wanted.driver.name(),
+        spec.driver.name(),
         &there.driver,
         Repair::Recreate,
     );
     let nothing = Node::default();
     let node = there.nodes.first().unwrap_or(&nothing);
-    for (name, value) in &wanted.options {
+    for (name, value) in &spec.options {
         let has = node
             .driver_opts
             .as_ref()
@@ -53,10 +53,10 @@ pub(super) fn differences(wanted: &BuilderSpec, there: &Builder) -> Vec<Differen
             Repair::Recreate,
         );
     }
-    if let Some(endpoint) = &wanted.endpoint {
+    if let Some(endpoint) = &spec.endpoint {
         found.compare("endpoint", endpoint, &node.endpoint, Repair::Recreate);
     }
-    if let Some(entitlement) = wanted.entitlement {
+    if let Some(entitlement) = spec.entitlement {
         let has = if grants(node, entitlement) {
             entitlement
         } else {
@@ -66,7 +66,7 @@ pub(super) fn differences(wanted: &BuilderSpec, there: &Builder) -> Vec<Differen
     }
     found.compare("state", "running", state(node), Repair::Start);
     if node.status == "running" {
-        found.compare_running(wanted, node);
+        found.compare_running(spec, node);
     }
     if !there.current && std::env::var_os("BUILDX_BUILDER").is_none() {
         found.compare("used by builds", "yes", "no", Repair::Use);
@@ -92,8 +92,8 @@ impl Found {
     }
 
     /// What a node tells only while it runs.
-    fn compare_running(&mut self, wanted: &BuilderSpec, node: &Node) {
-        if let (Some((bytes, _)), Some(has)) = (&wanted.max_used_space, limit(node)) {
+    fn compare_running(&mut self, spec: &BuilderSpec, node: &Node) {
+        if let (Some((bytes, _)), Some(has)) = (&spec.max_used_space, limit(node)) {
             self.compare(
                 "cache limit",
                 &human_size(*bytes),
@@ -156,7 +156,7 @@ mod tests {
     use foundation::ctx::buildx::GcRule;
     use foundation::ctx::config::BuilderDriver;
 
-    fn wanted() -> BuilderSpec {
+    fn spec() -> BuilderSpec {
         BuilderSpec {
             name: "local1".to_owned(),
             driver: BuilderDriver::DockerContainer,
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    fn as_wanted() -> Builder {
+    fn as_specified() -> Builder {
         Builder {
             name: "local1".to_owned(),
             driver: "docker-container".to_owned(),
@@ -189,8 +189,8 @@ mod tests {
         }
     }
 
-    fn told(wanted: &BuilderSpec, there: &Builder) -> Vec<(String, Repair)> {
-        let found = differences(wanted, there);
+    fn told(spec: &BuilderSpec, there: &Builder) -> Vec<(String, Repair)> {
+        let found = differences(spec, there);
         found
             .into_iter()
             .map(|it| {
@@ -204,12 +204,12 @@ mod tests {
 
     #[test]
     fn one_as_the_guide_makes_it_does_not_differ() {
-        assert_eq!(told(&wanted(), &as_wanted()), []);
+        assert_eq!(told(&spec(), &as_specified()), []);
     }
 
     #[test]
     fn each_difference_is_said_with_its_cure() {
-        let mut there = as_wanted();
+        let mut there = as_specified();
         there.driver = "docker".to_owned();
         there.current = false;
         there.nodes[0].driver_opts = None;
@@ -217,7 +217,7 @@ mod tests {
         there.nodes[0].status = "stopped".to_owned();
         let recreate = Repair::Recreate;
         assert_eq!(
-            told(&wanted(), &there),
+            told(&spec(), &there),
             [
                 ("driver: docker, not docker-container".to_owned(), recreate),
                 ("network: none, not host".to_owned(), recreate),
@@ -233,11 +233,11 @@ mod tests {
 
     #[test]
     fn limits_and_versions_are_compared_where_they_are_known() {
-        let mut wanted = wanted();
-        wanted.max_used_space = Some((40_000_000_000, "/x".into()));
-        let mut there = as_wanted();
+        let mut spec = spec();
+        spec.max_used_space = Some((40_000_000_000, "/x".into()));
+        let mut there = as_specified();
         there.nodes[0].version = "v0.12.4".to_owned();
-        let told = told(&wanted, &there);
+        let told = told(&spec, &there);
         assert_eq!(told[0].0, "cache limit: 7 B, not 40 GB");
         assert_eq!(told[1].0, "BuildKit: 0.12, not 0.13 or newer");
         assert_eq!(version("v0.0.0+unknown"), None);

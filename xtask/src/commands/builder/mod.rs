@@ -79,19 +79,19 @@ const START_DEADLINE: u64 = 900;
 const DEADLINE: u64 = 300;
 
 pub(crate) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
-    let wanted = BuilderSpec::of(&app.ctx)?;
+    let spec = BuilderSpec::from_settings(&app.ctx)?;
     match &command.verb {
-        None => show::status(app, &wanted, command.json),
-        Some(BuilderVerb::Status { json }) => show::status(app, &wanted, command.json || *json),
-        Some(BuilderVerb::Create) => create(app, &wanted),
-        Some(BuilderVerb::Repair) => repair(app, &wanted),
-        Some(BuilderVerb::Remove { keep_state }) => remove(app, &wanted, *keep_state),
-        Some(BuilderVerb::Usage { json }) => usage::usage(&wanted, command.json || *json),
-        Some(BuilderVerb::Prune { keep }) => usage::prune(app, &wanted, keep.as_deref()),
+        None => show::status(app, &spec, command.json),
+        Some(BuilderVerb::Status { json }) => show::status(app, &spec, command.json || *json),
+        Some(BuilderVerb::Create) => create(app, &spec),
+        Some(BuilderVerb::Repair) => repair(app, &spec),
+        Some(BuilderVerb::Remove { keep_state }) => remove(app, &spec, *keep_state),
+        Some(BuilderVerb::Usage { json }) => usage::usage(&spec, command.json || *json),
+        Some(BuilderVerb::Prune { keep }) => usage::prune(app, &spec, keep.as_deref()),
     }
 }
 
-/// As it is wanted, for `setup`. Some(whether anything was changed); none for a
+/// As it is spec, for `setup`. Some(whether anything was changed); none for a
 /// dry run, which has shown the plan.
 ///
 /// # Errors
@@ -104,23 +104,23 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     if !app.carry_out(&plan)? {
         return Ok(None);
     }
-    check(&BuilderSpec::of(&app.ctx)?)?;
+    check(&BuilderSpec::from_settings(&app.ctx)?)?;
     Ok(Some(true))
 }
 
-/// Whether it is there as it is wanted, by looking again.
+/// Whether it is there as it is spec, by looking again.
 ///
 /// # Errors
 /// What differs.
-fn check(wanted: &BuilderSpec) -> Result<()> {
-    let name = &wanted.name;
-    let Some(there) = there(wanted)? else {
+fn check(spec: &BuilderSpec) -> Result<()> {
+    let name = &spec.name;
+    let Some(there) = there(spec)? else {
         return Err(Failure::step(format!(
             "docker reported success, but there is no builder `{name}`"
         ))
         .hint(program!("docker buildx ls")));
     };
-    match differences(wanted, &there).first() {
+    match differences(spec, &there).first() {
         None => Ok(()),
         Some(first) => Err(Failure::step(format!(
             "builder `{name}` still differs: {} is {}",
@@ -130,17 +130,17 @@ fn check(wanted: &BuilderSpec) -> Result<()> {
     }
 }
 
-/// What [`ensure`] would do; no steps where all is as it is wanted.
+/// What [`ensure`] would do; no steps where all is as it is spec.
 ///
 /// # Errors
 /// When there is another builder of that name.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
-    let wanted = BuilderSpec::of(&app.ctx)?;
-    plan_create(&wanted, there(&wanted)?.as_ref())
+    let spec = BuilderSpec::from_settings(&app.ctx)?;
+    plan_create(&spec, there(&spec)?.as_ref())
 }
 
-fn create(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
-    let name = &wanted.name;
+fn create(app: &App<'_>, spec: &BuilderSpec) -> Result<u8> {
+    let name = &spec.name;
     match ensure(app)? {
         Some(true) => ui::print(&format!("builder {name} is ready\n")),
         Some(false) => ui::print(&format!(
@@ -151,33 +151,33 @@ fn create(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
     Ok(0)
 }
 
-fn repair(app: &App<'_>, wanted: &BuilderSpec) -> Result<u8> {
-    let plan = plan_repair(wanted, there(wanted)?.as_ref());
+fn repair(app: &App<'_>, spec: &BuilderSpec) -> Result<u8> {
+    let plan = plan_repair(spec, there(spec)?.as_ref());
     if plan.steps.is_empty() {
         ui::print(&format!(
             "builder {} has the configured options: nothing to repair\n",
-            wanted.name
+            spec.name
         ));
     } else if app.carry_out(&plan)? {
-        check(wanted)?;
+        check(spec)?;
         ui::print(&format!(
             "repaired builder {}; its cache is kept\n",
-            wanted.name
+            spec.name
         ));
     }
     Ok(0)
 }
 
-fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
-    let name = &wanted.name;
-    if there(wanted)?.is_none() {
+fn remove(app: &App<'_>, spec: &BuilderSpec, keep_state: bool) -> Result<u8> {
+    let name = &spec.name;
+    if there(spec)?.is_none() {
         ui::print(&format!("there is no builder {name}: nothing to remove\n"));
         return Ok(0);
     }
     let mut plan = Plan::new(format!("remove the builder {name}"));
-    plan.push(removal(wanted, keep_state));
+    plan.push(removal(spec, keep_state));
     if app.carry_out(&plan)? {
-        if there(wanted)?.is_some() {
+        if there(spec)?.is_some() {
             return Err(Failure::step(format!(
                 "docker reported success, but builder `{name}` still exists"
             ))
@@ -194,7 +194,7 @@ fn remove(app: &App<'_>, wanted: &BuilderSpec, keep_state: bool) -> Result<u8> {
 }
 
 /// The builder of the wanted name.
-fn there(wanted: &BuilderSpec) -> Result<Option<Builder>> {
+fn there(spec: &BuilderSpec) -> Result<Option<Builder>> {
     if docker::client().is_none() {
         return Err(Failure::host("`docker` is not on PATH").hint(typed!("doctor")));
     }
@@ -206,24 +206,24 @@ fn there(wanted: &BuilderSpec) -> Result<Option<Builder>> {
         }
         Failure::host("cannot ask buildx for its builders").cause(why).hint(typed!("doctor"))
     })?;
-    Ok(list.into_iter().find(|builder| builder.name == wanted.name))
+    Ok(list.into_iter().find(|builder| builder.name == spec.name))
 }
 
 /// What `create` does: all of it, or what lets a builder that is there work.
-fn plan_create(wanted: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
-    let name = &wanted.name;
+fn plan_create(spec: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
+    let name = &spec.name;
     let Some(there) = there else {
         let mut plan = Plan::new(format!("create the builder {name}"));
-        plan.steps = creation(wanted);
+        plan.steps = creation(spec);
         return Ok(plan);
     };
-    let differ = differences(wanted, there);
+    let differ = differences(spec, there);
     let others: Vec<_> = differ
         .iter()
         .filter(|it| it.cure == Repair::Recreate)
         .collect();
     if others.is_empty() {
-        return Ok(plan_repair(wanted, Some(there)));
+        return Ok(plan_repair(spec, Some(there)));
     }
     let mut failure = Failure::host(format!(
         "builder `{name}` already exists with different options"
@@ -239,32 +239,32 @@ fn plan_create(wanted: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
     Err(failure)
 }
 
-fn plan_repair(wanted: &BuilderSpec, there: Option<&Builder>) -> Plan {
-    let mut plan = Plan::new(format!("repair the builder {}", wanted.name));
+fn plan_repair(spec: &BuilderSpec, there: Option<&Builder>) -> Plan {
+    let mut plan = Plan::new(format!("repair the builder {}", spec.name));
     let Some(there) = there else {
-        plan.steps = creation(wanted);
+        plan.steps = creation(spec);
         return plan;
     };
-    let differ = differences(wanted, there);
+    let differ = differences(spec, there);
     let cures: Vec<Repair> = differ.iter().map(|it| it.cure).collect();
     if cures.contains(&Repair::Recreate) {
-        plan.push(removal(wanted, true));
-        plan.steps.extend(creation(wanted));
+        plan.push(removal(spec, true));
+        plan.steps.extend(creation(spec));
         return plan;
     }
     if cures.contains(&Repair::Start) {
-        plan.push(start(wanted));
+        plan.push(start(spec));
     }
     if cures.contains(&Repair::Use) {
-        let argv = ["docker", "buildx", "use", &wanted.name];
+        let argv = ["docker", "buildx", "use", &spec.name];
         plan.push(Step::run("select it for builds", argv).deadline(DEADLINE));
     }
     plan
 }
 
-fn creation(wanted: &BuilderSpec) -> Vec<Step> {
+fn creation(spec: &BuilderSpec) -> Vec<Step> {
     let mut steps = Vec::new();
-    if let Some((bytes, path)) = &wanted.max_used_space {
+    if let Some((bytes, path)) = &spec.max_used_space {
         let contents = format!(
             "# Written by `cargo xtask builder`.\n[worker.oci]\n  gc = true\n  maxUsedSpace = {bytes}\n"
         );
@@ -277,14 +277,14 @@ fn creation(wanted: &BuilderSpec) -> Vec<Step> {
         steps.push(Step::new("limit the size of BuildKit's cache", action));
     }
     let why = "create a builder with the host's network and the entitlement that Talos builds need";
-    let create = Step::run(why, wanted.create());
+    let create = Step::run(why, spec.create());
     steps.push(create.effect(Effect::Creates).deadline(DEADLINE));
-    steps.push(start(wanted));
+    steps.push(start(spec));
     steps
 }
 
-fn start(wanted: &BuilderSpec) -> Step {
-    let argv = ["docker", "buildx", "inspect", "--bootstrap", &wanted.name];
+fn start(spec: &BuilderSpec) -> Step {
+    let argv = ["docker", "buildx", "inspect", "--bootstrap", &spec.name];
     let why = "start BuildKit now, so that errors show now";
     let mut step = Step::run(why, argv).deadline(START_DEADLINE);
     if let Action::Run(run) = &mut step.action {
@@ -294,12 +294,12 @@ fn start(wanted: &BuilderSpec) -> Step {
     step
 }
 
-fn removal(wanted: &BuilderSpec, keep_state: bool) -> Step {
+fn removal(spec: &BuilderSpec, keep_state: bool) -> Step {
     let mut argv = vec!["docker", "buildx", "rm"];
     if keep_state {
         argv.push("--keep-state");
     }
-    argv.push(&wanted.name);
+    argv.push(&spec.name);
     let why = if keep_state {
         "remove the builder, keeping the volume with its cache"
     } else {

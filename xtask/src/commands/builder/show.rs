@@ -13,21 +13,21 @@ use foundation::typed;
 use foundation::ui::{self, Style};
 use foundation::units::human_size;
 
-/// Exit code 1 where it is not as it is wanted.
-pub(super) fn status(app: &App<'_>, wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
-    let there = super::there(wanted)?;
-    let differ = there.as_ref().map(|there| differences(wanted, there));
+/// Exit code 1 where it is not as it is spec.
+pub(super) fn status(app: &App<'_>, spec: &BuilderSpec, as_json: bool) -> Result<u8> {
+    let there = super::there(spec)?;
+    let differ = there.as_ref().map(|there| differences(spec, there));
     let is_fine = differ.as_ref().is_some_and(Vec::is_empty);
     if as_json {
-        ui::print_report(to_json(wanted, there.as_ref(), differ.as_deref(), is_fine));
+        ui::print_report(to_json(spec, there.as_ref(), differ.as_deref(), is_fine));
     } else {
-        ui::print(&to_text(app, wanted, there.as_ref(), differ.as_deref()));
+        ui::print(&to_text(app, spec, there.as_ref(), differ.as_deref()));
     }
     Ok(u8::from(!is_fine))
 }
 
 fn to_json(
-    wanted: &BuilderSpec,
+    spec: &BuilderSpec,
     there: Option<&Builder>,
     differ: Option<&[Difference]>,
     is_fine: bool,
@@ -46,15 +46,15 @@ fn to_json(
         })
     });
     json!({
-        "name": wanted.name,
+        "name": spec.name,
         "ok": is_fine,
         "builder": builder,
         "wanted": {
-            "driver": wanted.driver.name(),
-            "options": wanted.options.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-            "endpoint": wanted.endpoint,
-            "entitlement": wanted.entitlement,
-            "max_used_space": wanted.max_used_space.as_ref().map(|(bytes, _)| bytes),
+            "driver": spec.driver.name(),
+            "options": spec.options.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "endpoint": spec.endpoint,
+            "entitlement": spec.entitlement,
+            "max_used_space": spec.max_used_space.as_ref().map(|(bytes, _)| bytes),
         },
         "differences": differ.unwrap_or_default(),
     })
@@ -62,11 +62,11 @@ fn to_json(
 
 fn to_text(
     app: &App<'_>,
-    wanted: &BuilderSpec,
+    spec: &BuilderSpec,
     there: Option<&Builder>,
     differ: Option<&[Difference]>,
 ) -> String {
-    let name = &wanted.name;
+    let name = &spec.name;
     let (Some(there), Some(differ)) = (there, differ) else {
         let absent = app.ui.paint(Style::Dim, "absent");
         return format!(

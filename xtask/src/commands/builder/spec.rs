@@ -30,7 +30,7 @@ pub(super) struct BuilderSpec {
 impl BuilderSpec {
     /// # Errors
     /// Invalid settings.
-    pub(super) fn of(ctx: &Ctx) -> Result<Self> {
+    pub(super) fn from_settings(ctx: &Ctx) -> Result<Self> {
         let config = &ctx.config.builder;
         let driver = config.driver.unwrap_or_default();
         let mut options = match driver {

@@ -38,13 +38,13 @@ struct Sum {
     reclaimable: u64,
 }
 
-pub(super) fn usage(wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
-    let sums = ask(wanted)?;
+pub(super) fn usage(spec: &BuilderSpec, as_json: bool) -> Result<u8> {
+    let sums = ask(spec)?;
     let all = total(&sums);
     if as_json {
         let kinds: Vec<_> = sums.iter().map(|(kind, sum)| to_json(kind, *sum)).collect();
         ui::print_report(
-            json!({"builder": wanted.name, "total": to_json("all", all), "kinds": kinds}),
+            json!({"builder": spec.name, "total": to_json("all", all), "kinds": kinds}),
         );
         return Ok(0);
     }
@@ -69,7 +69,7 @@ pub(super) fn usage(wanted: &BuilderSpec, as_json: bool) -> Result<u8> {
     Ok(0)
 }
 
-pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> Result<u8> {
+pub(super) fn prune(app: &App<'_>, spec: &BuilderSpec, keep: Option<&str>) -> Result<u8> {
     if let Some(keep) = keep.filter(|keep| parse_size(keep).is_none()) {
         return Err(Failure::usage(format!("invalid size `{keep}`"))
             .hint(typed!("builder prune --keep 20GB")));
@@ -77,14 +77,14 @@ pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> 
     let before = if app.is_dry() {
         Sum::default()
     } else {
-        total(&ask(wanted)?)
+        total(&ask(spec)?)
     };
     let mut argv: Vec<String> = [
         "docker",
         "buildx",
         "prune",
         "--builder",
-        &wanted.name,
+        &spec.name,
         "--force",
     ]
     .map(str::to_owned)
@@ -92,14 +92,14 @@ pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> 
     if let Some(keep) = keep.and_then(parse_size) {
         argv.extend(["--max-used-space".to_owned(), keep.to_string()]);
     }
-    let mut plan = Plan::new(format!("prune the cache of the builder {}", wanted.name));
+    let mut plan = Plan::new(format!("prune the cache of the builder {}", spec.name));
     plan.push(
         Step::run("remove what the cache could do without", argv)
             .effect(Effect::Destroys)
             .deadline(DEADLINE),
     );
     if app.carry_out(&plan)? {
-        let after = total(&ask(wanted)?);
+        let after = total(&ask(spec)?);
         let freed = before.bytes.saturating_sub(after.bytes);
         ui::print(&format!(
             "{} freed; {} are left\n",
@@ -110,9 +110,9 @@ pub(super) fn prune(app: &App<'_>, wanted: &BuilderSpec, keep: Option<&str>) -> 
     Ok(0)
 }
 
-fn ask(wanted: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
-    let name = &wanted.name;
-    if super::there(wanted)?.is_none() {
+fn ask(spec: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
+    let name = &spec.name;
+    if super::there(spec)?.is_none() {
         return Err(
             Failure::host(format!("there is no builder `{name}`")).hint(typed!("builder create"))
         );

@@ -186,10 +186,10 @@ fn talosctl(sh: &Shell, plan: &mut Plan, part: &Part) {
             cmd!(sh, "go mod edit -replace {yaml}"),
         );
     }
-    let wanted = format!("{TALOSCTL}@v{}", part.version);
+    let module = format!("{TALOSCTL}@v{}", part.version);
     step(
         "fetch talosctl's sources",
-        cmd!(sh, "go get -tool {wanted}"),
+        cmd!(sh, "go get -tool {module}"),
     );
     step(
         "build talosctl: the first time takes some minutes",

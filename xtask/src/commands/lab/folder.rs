@@ -35,7 +35,7 @@ impl LabFolder {
     /// # Errors
     /// When `XTASK_LAB_DIR` cannot hold a lab, or the fallback in /tmp is
     /// another user's.
-    pub(crate) fn of(ctx: &Ctx) -> Result<Self> {
+    pub(crate) fn locate(ctx: &Ctx) -> Result<Self> {
         let parts = ctx.dirs.cache.join("parts");
         let named = std::env::var("XTASK_LAB_DIR")
             .ok()

@@ -74,7 +74,7 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
     if is_inside_lab() {
         return Err(Failure::usage("already inside the lab").hint("leave it first: `exit`"));
     }
-    let lab_folder = LabFolder::of(&app.ctx)?;
+    let lab_folder = LabFolder::locate(&app.ctx)?;
     match command {
         LabCommand::Up(args) => {
             if up::ensure(app, &lab_folder, &args)?.is_some() {
@@ -109,7 +109,7 @@ pub(crate) fn enter(app: &App<'_>, need: LabNeed) -> Result<u8> {
     if is_inside_lab() {
         return Err(Failure::usage("already inside the lab").hint("drop `--lab`"));
     }
-    let lab_folder = LabFolder::of(&app.ctx)?;
+    let lab_folder = LabFolder::locate(&app.ctx)?;
     if need == LabNeed::Running && Lab::probe(&lab_folder).running().is_none() {
         return Err(
             Failure::new(Exit::Checks, "the lab is not running, so it has no cluster")

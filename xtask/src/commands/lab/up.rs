@@ -53,15 +53,15 @@ pub(super) fn ensure(
 }
 
 fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result<Option<Lab>> {
-    let wanted = wanted_talosctl(args)?;
+    let version = asked_talosctl(args)?;
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
-        check_talosctl(&lab, wanted.as_deref())?;
+        check_talosctl(&lab, version.as_deref())?;
         return Ok(Some(lab));
     }
     check_host(app)?;
     lab_folder.check_ours()?;
-    let talosctl = wanted.as_deref().unwrap_or(TALOSCTL);
+    let talosctl = version.as_deref().unwrap_or(TALOSCTL);
     if app.is_dry() {
         show(app, lab_folder, talosctl, args.docker)?;
         return Ok(None);
@@ -70,7 +70,7 @@ fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result
     // The process that held the lock may have done all of it.
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
-        check_talosctl(&lab, wanted.as_deref())?;
+        check_talosctl(&lab, version.as_deref())?;
         return Ok(Some(lab));
     }
     if lab.state != State::Absent {
@@ -220,7 +220,7 @@ fn show(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str, docker: bool) -> 
 }
 
 /// The tag that the user asked for.
-fn wanted_talosctl(args: &LabUpArgs) -> Result<Option<String>> {
+fn asked_talosctl(args: &LabUpArgs) -> Result<Option<String>> {
     let Some(text) = &args.talosctl else {
         return Ok(None);
     };
@@ -236,10 +236,10 @@ fn wanted_talosctl(args: &LabUpArgs) -> Result<Option<String>> {
     }
 }
 
-fn check_talosctl(lab: &Lab, wanted: Option<&str>) -> Result<()> {
-    match (&lab.made, wanted) {
-        (Some(made), Some(wanted)) if made.talosctl != wanted => Err(Failure::host(format!(
-            "the lab runs with talosctl {}, not {wanted}",
+fn check_talosctl(lab: &Lab, version: Option<&str>) -> Result<()> {
+    match (&lab.made, version) {
+        (Some(made), Some(version)) if made.talosctl != version => Err(Failure::host(format!(
+            "the lab runs with talosctl {}, not {version}",
             made.talosctl
         ))
         .hint(typed!("lab down"))),

@@ -13,7 +13,7 @@ use foundation::failure::Result;
 
 /// The controller of a function, as Talos' logs name it:
 /// `network.LinkSpecController`.
-pub(super) fn of(function: &str, file: &str) -> Option<String> {
+pub(super) fn controller(function: &str, file: &str) -> Option<String> {
     named(function).or_else(|| made(function, file))
 }
 
@@ -66,7 +66,7 @@ fn named(function: &str) -> Option<String> {
 /// # Errors
 /// Malformed samples, a question that does not fit the profile.
 pub(super) fn weigh(profile: &Profile, query: &Query) -> Result<BTreeMap<String, i64>> {
-    let found = report::groups(profile, query, &of).map_err(|error| engine(&error))?;
+    let found = report::groups(profile, query, &controller).map_err(|error| engine(&error))?;
     let groups = found.groups.into_iter();
     Ok(groups.filter(|(_, value)| *value != 0).collect())
 }
@@ -99,17 +99,17 @@ mod tests {
             ("/network.SetupLink", None),
             ("/ctest.(*DefaultSuite).Run", None),
         ] {
-            let found = of(&format!("{talos}{function}"), "");
+            let found = controller(&format!("{talos}{function}"), "");
             assert_eq!(found.as_deref(), want, "{function}");
         }
         let generic = "github.com/cosi-project/runtime/pkg/controller/generic/transform.(*Controller[go.shape.*uint8,go.shape.*uint8]).Run";
-        assert_eq!(of(generic, ""), None);
-        assert_eq!(of("main.controllersController", ""), None);
+        assert_eq!(controller(generic, ""), None);
+        assert_eq!(controller("main.controllersController", ""), None);
         // As Go 1.26 names what it inlined.
         let inlined = "github.com/siderolabs/talos/internal/app/machined/pkg/runtime/v1alpha2.(*Controller).Run.NewKubeletController.func1";
         let file = "/src/internal/app/machined/pkg/controllers/secrets/kubelet.go";
-        let found = of(inlined, file);
+        let found = controller(inlined, file);
         assert_eq!(found.as_deref(), Some("secrets.KubeletController"));
-        assert_eq!(of(inlined, "/src/main.go"), None);
+        assert_eq!(controller(inlined, "/src/main.go"), None);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn write(
     export: Export,
     present: &Presentation,
 ) -> Result<u8> {
-    let sides = load::Sides::of(profile, &present.compare)?;
+    let sides = load::Sides::read(profile, &present.compare)?;
     // Other tools leave out what they like.
     let least = if export == Export::Svg && present.query.trim {
         LEAST

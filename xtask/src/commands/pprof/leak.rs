@@ -96,11 +96,11 @@ pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> 
         }
         let least = resolution(&*moments[0].profile.read()?, &query)?;
         let times: Vec<f64> = moments.iter().map(|moment| moment.time).collect();
-        let seen = Series::of(&moments, &query, &mut names)?;
+        let seen = Series::new(&moments, &query, &mut names)?;
         let course = |values: Vec<i64>| Course {
             node: node.clone(),
             times: times.clone(),
-            trend: Trend::of(&values, least),
+            trend: Trend::new(&values, least),
             values,
         };
         let verdict = verdict.get_or_insert_with(|| Verdict {
@@ -150,7 +150,7 @@ struct Series {
 }
 
 impl Series {
-    fn of(moments: &[Moment], query: &Query, names: &mut Names) -> Result<Self> {
+    fn new(moments: &[Moment], query: &Query, names: &mut Names) -> Result<Self> {
         let mut seen = Self::default();
         for (round, moment) in moments.iter().enumerate() {
             let profile = moment.profile.read()?;

@@ -80,7 +80,7 @@ pub(super) struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    pub(super) fn of(profile: &'a Profile, compare: &CompareArgs) -> Result<Self> {
+    pub(super) fn read(profile: &'a Profile, compare: &CompareArgs) -> Result<Self> {
         let (base, _) = base_of(compare);
         let base = (!base.is_empty()).then(|| merged(base)).transpose()?;
         Ok(Self { profile, base })

@@ -202,24 +202,22 @@ pub(super) fn prune(root: &Utf8Path) -> Result<()> {
 }
 
 /// The profiles of `latest`, or of the set that begins so.
-pub(super) fn find(root: &Utf8Path, wanted: &str) -> Option<Result<Vec<(Entry, Utf8PathBuf)>>> {
+pub(super) fn find(root: &Utf8Path, name: &str) -> Option<Result<Vec<(Entry, Utf8PathBuf)>>> {
     let sets = match list(root) {
         Ok(sets) => sets,
         Err(failure) => return Some(Err(failure)),
     };
-    let found: Vec<&Set> = if wanted == "latest" {
+    let found: Vec<&Set> = if name == "latest" {
         sets.iter().take(1).collect()
     } else {
-        sets.iter()
-            .filter(|set| set.id.starts_with(wanted))
-            .collect()
+        sets.iter().filter(|set| set.id.starts_with(name)).collect()
     };
     match found[..] {
         [] => None,
         [set] => Some(Ok(set.profiles(&root.join(&set.id)))),
         _ => {
             let ids: Vec<&str> = found.iter().map(|set| set.id.as_str()).collect();
-            Some(Err(Failure::usage(format!("`{wanted}` could be several"))
+            Some(Err(Failure::usage(format!("`{name}` could be several"))
                 .cause(ids.join(", "))
                 .hint(typed!("pprof list"))))
         }

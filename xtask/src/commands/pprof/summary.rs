@@ -67,20 +67,20 @@ pub(super) struct Node {
 /// Compare the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     let query = asked(sides, query);
-    let look = |profile: &Kept| -> Result<(Top, Weights)> {
+    let weigh = |profile: &Kept| -> Result<(Top, Weights)> {
         let profile = profile.read()?;
         let top = report::top(&profile, &query).map_err(|error| engine(&error))?;
         Ok((top, controllers::weigh(&profile, &query)?))
     };
     let (mut tops, mut controllers) = (Vec::new(), Vec::new());
     let (mut befores, mut controllers_before) = (Vec::new(), Vec::new());
-    // Each is looked at once: it may have to be read for that.
+    // Each profile is weighed once, since it may have to be read from its file.
     for side in sides {
-        let (top, of_controllers) = look(&side.profile)?;
+        let (top, of_controllers) = weigh(&side.profile)?;
         tops.push(top);
         controllers.push(of_controllers);
         // A type of another kind, as after an upgrade, cannot be compared.
-        let before = side.before.as_ref().and_then(|before| look(before).ok());
+        let before = side.before.as_ref().and_then(|before| weigh(before).ok());
         let (top, of_controllers) = before.unzip();
         befores.push(top);
         controllers_before.push(of_controllers);

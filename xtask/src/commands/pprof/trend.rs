@@ -36,7 +36,7 @@ impl Trend {
 
     /// `noise` is what growth must exceed to be one.
     #[allow(clippy::cast_precision_loss)] // for a verdict
-    pub(super) fn of(values: &[i64], noise: i64) -> Self {
+    pub(super) fn new(values: &[i64], noise: i64) -> Self {
         let (Some(first), Some(last)) = (values.first(), values.last()) else {
             return Self::Still;
         };
@@ -130,19 +130,19 @@ mod tests {
 
     #[test]
     fn steady_is_told_apart_from_sawtooth() {
-        let of = |values: &[i64]| Trend::of(values, 10);
-        assert_eq!(of(&[0, 20, 40, 60]), Trend::Steady);
+        let trend = |values: &[i64]| Trend::new(values, 10);
+        assert_eq!(trend(&[0, 20, 40, 60]), Trend::Steady);
         // Heap profiles change when garbage was collected: some rounds see none.
-        assert_eq!(of(&[0, 20, 20, 40, 60]), Trend::Steady);
-        assert_eq!(of(&[0, 90, 10, 95, 5, 99]), Trend::Sawtooth);
-        assert_eq!(of(&[0, 50, 45, 100]), Trend::Uneven);
-        assert_eq!(of(&[50, 50, 50]), Trend::Still);
+        assert_eq!(trend(&[0, 20, 20, 40, 60]), Trend::Steady);
+        assert_eq!(trend(&[0, 90, 10, 95, 5, 99]), Trend::Sawtooth);
+        assert_eq!(trend(&[0, 50, 45, 100]), Trend::Uneven);
+        assert_eq!(trend(&[50, 50, 50]), Trend::Still);
         // One step is not a trend.
-        assert_eq!(of(&[0, 0, 90, 90]), Trend::Still);
+        assert_eq!(trend(&[0, 0, 90, 90]), Trend::Still);
         // Within what one sample stands for.
-        assert_eq!(of(&[50, 53, 56, 59]), Trend::Still);
-        assert_eq!(of(&[100, 60, 30]), Trend::Sawtooth);
-        assert_eq!(of(&[]), Trend::Still);
+        assert_eq!(trend(&[50, 53, 56, 59]), Trend::Still);
+        assert_eq!(trend(&[100, 60, 30]), Trend::Sawtooth);
+        assert_eq!(trend(&[]), Trend::Still);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn write(
     title: &str,
     present: &Presentation,
 ) -> Result<u8> {
-    let sides = load::Sides::of(profile, &present.compare)?;
+    let sides = load::Sides::read(profile, &present.compare)?;
     let page = Page {
         title,
         differ: sides.differ(),

@@ -31,11 +31,11 @@ struct Entry {
     expiry: String,
 }
 
-/// Of the container's cache at this port.
+/// Reads what the cache of a container holds, whose registry is at `port`.
 ///
 /// # Errors
-/// Why it cannot be told.
-pub(super) fn look(container: &str, port: u16) -> Result<Cache, String> {
+/// Why the state cannot be read.
+pub(super) fn read_cache(container: &str, port: u16) -> Result<Cache, String> {
     // Without an entry there is no file either.
     let repositories = Api::on_loopback(port).repositories();
     if repositories.map_err(|error| error.to_string())?.is_empty() {
@@ -46,10 +46,10 @@ pub(super) fn look(container: &str, port: u16) -> Result<Cache, String> {
         Some(cause) => format!("{}: {cause}", failure.what),
         None => failure.what,
     })?;
-    of(&text, jiff::Timestamp::now())
+    parse_cache(&text, jiff::Timestamp::now())
 }
 
-fn of(text: &str, now: jiff::Timestamp) -> Result<Cache, String> {
+fn parse_cache(text: &str, now: jiff::Timestamp) -> Result<Cache, String> {
     let entries: BTreeMap<String, Entry> =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     let expiries: Vec<jiff::Timestamp> = entries
@@ -98,7 +98,7 @@ mod tests {
         let text = r#"{"a@sha256:1":{"Key":"a@sha256:1","ExpiryData":"2026-11-28T10:00:00.5Z","EntryType":0},
             "b@sha256:2":{"Key":"b@sha256:2","ExpiryData":"2026-11-20T10:00:00Z","EntryType":1}}"#;
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
-        let cache = of(text, now).unwrap();
+        let cache = parse_cache(text, now).unwrap();
         assert_eq!((cache.entries, cache.expired), (2, 1));
         assert_eq!(cache.oldest, Some(8 * 24 * 3600));
         assert!(
@@ -107,7 +107,7 @@ mod tests {
                 .unwrap()
                 .contains("8 days old, 1 of them expired")
         );
-        assert_eq!(of("{}", now), Ok(Cache::default()));
-        of("", now).unwrap_err();
+        assert_eq!(parse_cache("{}", now), Ok(Cache::default()));
+        parse_cache("", now).unwrap_err();
     }
 }

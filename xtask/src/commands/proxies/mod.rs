@@ -97,14 +97,14 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
 /// # Errors
 /// When docker does not answer, or something else is in the way.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
-    let views = view::look(&specs(app)?)?;
+    let views = view::read_views(&specs(app)?)?;
     view::check(&views)?;
     Ok(up::plan_up("pull-through proxies on 127.0.0.1", &views))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "proxies down")?;
-    let views = view::look(&specs(app)?)?;
+    let views = view::read_views(&specs(app)?)?;
     let volumes = up::volumes_to_purge(args.purge)?;
     let plan = up::plan_down(
         "stop the pull-through proxies",
@@ -126,11 +126,11 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
 /// Of one that runs; what a stopped one has cached is looked at when it runs.
 fn cache(view: &RegistryView) -> Option<std::result::Result<expiry::Cache, String>> {
     let container = view.container().filter(|_| view.answers)?;
-    Some(expiry::look(&container.name, view.spec.port))
+    Some(expiry::read_cache(&container.name, view.spec.port))
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
-    let views = view::look(&specs(app)?)?;
+    let views = view::read_views(&specs(app)?)?;
     let volumes = containers::volume_sizes();
     if as_json {
         let proxies: Vec<Value> = views

@@ -14,14 +14,14 @@ use foundation::typed;
 use foundation::ui;
 use foundation::ui::text::{column_width, one_line};
 
-pub(super) fn run(app: &App<'_>, wanted: &[String], as_json: bool) -> Result<u8> {
+pub(super) fn run(app: &App<'_>, names: &[String], as_json: bool) -> Result<u8> {
     let spec = registries::local();
     let api = Api::on_loopback(spec.port);
     let tagged = api.tagged().map_err(|error| silent(&spec.host, &error))?;
-    let is_wanted = |image: &&Tagged| {
-        wanted.is_empty() || wanted.iter().any(|name| is_meant(name, &image.repository))
+    let is_listed = |image: &&Tagged| {
+        names.is_empty() || names.iter().any(|name| is_meant(name, &image.repository))
     };
-    let found: Vec<&Tagged> = tagged.iter().filter(is_wanted).collect();
+    let found: Vec<&Tagged> = tagged.iter().filter(is_listed).collect();
     let pushed = read(&list_of(&app.ctx.dirs.state))?;
     if as_json {
         let images: Vec<_> = found

@@ -130,14 +130,14 @@ pub(super) fn bring_up(
 /// # Errors
 /// When docker does not answer, or another process has the port.
 pub(super) fn plan() -> Result<Plan> {
-    let views = view::look(&[registries::local()])?;
+    let views = view::read_views(&[registries::local()])?;
     view::check(&views)?;
     Ok(up::plan_up("the local registry on 127.0.0.1:5005", &views))
 }
 
 fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     let _lock = lock(app, "registry down")?;
-    let views = view::look(&[registries::local()])?;
+    let views = view::read_views(&[registries::local()])?;
     let volumes = up::volumes_to_purge(args.purge)?;
     let plan = up::plan_down("stop the local registry", &views, &volumes, args.purge)?;
     let said = Down {
@@ -175,7 +175,7 @@ pub(super) fn take_down(
 }
 
 fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
-    let views = view::look(&[registries::local()])?;
+    let views = view::read_views(&[registries::local()])?;
     let volumes = containers::volume_sizes();
     if as_json {
         let registry: Vec<_> = views.iter().map(|view| view.to_json(&volumes)).collect();

@@ -37,7 +37,7 @@ struct Selected {
 pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     let _lock = super::lock(app, "registry prune")?;
     let spec = registries::local();
-    let views = view::look(std::slice::from_ref(&spec))?;
+    let views = view::read_views(std::slice::from_ref(&spec))?;
     let (Some(view), Some(container)) = (
         views.first(),
         views.first().and_then(RegistryView::container),

@@ -42,11 +42,11 @@ pub(crate) struct RegistryView {
     pub(crate) reason: Option<String>,
 }
 
-/// Look at all of `specs`.
+/// Reads the state of the registries of `specs`, in their order.
 ///
 /// # Errors
 /// When docker does not answer.
-pub(crate) fn look(specs: &[Spec]) -> Result<Vec<RegistryView>> {
+pub(crate) fn read_views(specs: &[Spec]) -> Result<Vec<RegistryView>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
     specs
@@ -152,8 +152,8 @@ impl RegistryView {
                 let upstream = container.variable(UPSTREAM);
                 if upstream != spec.upstream.as_deref() {
                     let text = upstream.unwrap_or("nowhere");
-                    let wanted = spec.upstream.as_deref().unwrap_or("nowhere");
-                    remarks.push(format!("it pulls from {text}, and should from {wanted}"));
+                    let upstream = spec.upstream.as_deref().unwrap_or("nowhere");
+                    remarks.push(format!("it pulls from {text}, and should from {upstream}"));
                 }
             }
             RegistryState::Other { who } => {

@@ -43,7 +43,24 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// What becomes of results, of whatever tests.
+/// What the test binaries of the checkout have in common.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SuiteArgs {
+    /// Suites or their tests, as `--list` shows them: SUITE or SUITE/TEST, such as
+    /// api.ResetSuite/TestResetWithSpec [default: all]
+    #[arg(value_name = "SUITE")]
+    pub suites: Vec<String>,
+    /// List the suites and their tests
+    #[arg(long)]
+    pub list: bool,
+    #[command(flatten)]
+    pub results: ResultArgs,
+    /// Flags for the test binary
+    #[arg(last = true, value_name = "TEST FLAGS")]
+    pub test_flags: Vec<String>,
+}
+
+/// What is done with the results of tests.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ResultArgs {
     /// Run only the tests that failed last time

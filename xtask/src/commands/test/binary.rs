@@ -14,6 +14,8 @@ use foundation::ctx::checkout::Checkout;
 use foundation::ctx::probe;
 use foundation::ctx::sources::Sources;
 use foundation::failure::Result;
+use foundation::plan::Plan;
+use foundation::run::Options;
 use foundation::ui;
 use foundation::units::parse_duration;
 
@@ -40,7 +42,20 @@ pub(super) fn rebuilt(
     if !app.is_dry() {
         build::preflight::check(app, &plan)?;
     }
-    app.carry_out_before(&plan)
+    prepare(app, &plan)
+}
+
+/// Shows or runs a plan on which the tests depend. Standard output is left to
+/// their results.
+///
+/// # Errors
+/// The failing step's.
+pub(super) fn prepare(app: &App<'_>, plan: &Plan) -> Result<()> {
+    let options = Options {
+        keep_stdout: true,
+        ..Options::default()
+    };
+    app.carry_out_with(plan, options).map(drop)
 }
 
 /// Why a binary has to be built again; none when it is newer than all of it.

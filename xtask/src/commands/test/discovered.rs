@@ -59,11 +59,11 @@ pub(in crate::commands) fn in_checkout(
     let tests = if chosen.packages.is_empty() {
         tests
     } else {
-        let wanted = |test: &Test| {
+        let is_chosen = |test: &Test| {
             let folder = workspace.folder(&test.package);
             folder.is_some_and(|folder| folders.binary_search(&folder).is_ok())
         };
-        tests.into_iter().filter(wanted).collect()
+        tests.into_iter().filter(is_chosen).collect()
     };
     match chosen.shard {
         Some(shard) => shards::of_shard(app, tests, shard, chosen.times.as_deref()),
@@ -90,10 +90,10 @@ fn note(app: &App<'_>, all: &[Unread]) {
 }
 
 fn no_package(workspace: &Workspace, pattern: &str) -> Failure {
-    let wanted = pattern.trim_start_matches("./").trim_end_matches("/...");
+    let folder = pattern.trim_start_matches("./").trim_end_matches("/...");
     let folders = workspace.folders.iter().map(|folder| folder.dir.as_str());
     let failure = Failure::usage(format!("no package of the checkout matches `{pattern}`"));
-    match most_alike(wanted, folders) {
+    match most_alike(folder, folders) {
         Some((alike, nearest)) if alike > 0.7 => {
             failure.hint(format!("did you mean `./{nearest}`?"))
         }

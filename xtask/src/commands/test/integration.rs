@@ -5,7 +5,7 @@
 use camino::Utf8Path;
 use clap::Args;
 
-use super::args::ResultArgs;
+use super::args::SuiteArgs;
 use super::binary::{limit, list, rebuilt, suites};
 use super::infrastructure::Registries;
 use super::names::SelectedTests;
@@ -22,9 +22,6 @@ use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct IntegrationArgs {
-    /// Suites or their tests: api.ResetSuite, api.ResetSuite/TestResetWithSpec [default: all]
-    #[arg(value_name = "SUITE")]
-    pub suites: Vec<String>,
     #[command(flatten)]
     pub which: Which,
     /// Run all tests, not only the short ones
@@ -33,17 +30,11 @@ pub struct IntegrationArgs {
     /// Create a cluster for the tests and destroy it afterwards
     #[arg(long, conflicts_with_all = ["name", "json"])]
     pub fresh: bool,
-    /// List the suites and their tests
-    #[arg(long)]
-    pub list: bool,
     /// Timeout of the run [default: 2h, with --full 8h]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     #[command(flatten)]
-    pub results: ResultArgs,
-    /// Flags for the test binary
-    #[arg(last = true, value_name = "TEST FLAGS")]
-    pub test_flags: Vec<String>,
+    pub suite: SuiteArgs,
 }
 
 /// What results are filed under.
@@ -64,7 +55,7 @@ const FRESH: (&str, &str) = ("integration", "172.20.64.0/24");
 pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let suites = suites(&checkout, &TAGS)?;
-    if args.list {
+    if args.suite.list {
         list(&suites);
         return Ok(0);
     }
@@ -72,8 +63,8 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         args.timeout.as_deref(),
         if args.full { FULL } else { SHORT },
     )?;
-    let wanted = SelectedTests::of(&args.suites, &suites)?;
-    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
+    let selected = SelectedTests::new(&args.suite.suites, &suites)?;
+    let Some(selected) = selected.or_failed(app, &args.suite.results, &checkout, PACKAGE)? else {
         return Ok(suites::nothing_failed());
     };
     let which = if args.fresh {
@@ -113,7 +104,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         };
         cluster::run(app, verb(ClusterVerb::Up(up)))?;
     }
-    let code = against(app, args, &checkout, wanted, (name.as_str(), limit));
+    let code = against(app, args, &checkout, selected, (name.as_str(), limit));
     // A cluster that broke is left to be looked at.
     if args.fresh && !matches!(code, Ok(code) if code == Exit::NodeDied.code()) {
         if is_own {
@@ -130,7 +121,7 @@ fn against(
     app: &App<'_>,
     args: &IntegrationArgs,
     checkout: &Checkout,
-    wanted: SelectedTests,
+    selected: SelectedTests,
     (name, limit): (&str, u64),
 ) -> Result<u8> {
     let talosctl = if app.is_dry() {
@@ -159,12 +150,12 @@ fn against(
         package: PACKAGE,
         checkout: &checkout.dir,
         list: &typed!("test integration --list"),
-        pattern: wanted.pattern,
-        tests: wanted.tests,
+        pattern: selected.pattern,
+        tests: selected.tests,
         plan: &plan,
         lost: &lost,
     };
-    suites::run(app, &args.results, &suites)
+    suites::run(app, &args.suite.results, &suites)
 }
 
 fn verb(verb: ClusterVerb) -> ClusterCommand {
@@ -286,7 +277,7 @@ fn arguments(
         words.push(format!("-talos.state={parent}"));
     }
     words.extend(pattern.map(|pattern| format!("-test.run={pattern}")));
-    words.extend(args.test_flags.iter().cloned());
+    words.extend(args.suite.test_flags.iter().cloned());
     words
 }
 

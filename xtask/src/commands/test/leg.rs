@@ -54,7 +54,7 @@ impl Leg {
     ///
     /// # Errors
     /// As discovering tests.
-    pub(super) fn of(app: &App<'_>, args: &UnitArgs, dir: &Utf8Path) -> Result<Option<Self>> {
+    pub(super) fn new(app: &App<'_>, args: &UnitArgs, dir: &Utf8Path) -> Result<Option<Self>> {
         let Some(shard) = args.chosen.shard else {
             return Ok(None);
         };
@@ -77,7 +77,7 @@ impl Leg {
             of: shard.of,
             commit: probe::commit(dir),
             platform: format!("linux/{}", app.ctx.host.arch),
-            options: Options::of(args),
+            options: Options::new(args),
             split,
             tests,
         }))
@@ -90,7 +90,7 @@ impl Leg {
 }
 
 impl Options {
-    fn of(args: &UnitArgs) -> Self {
+    fn new(args: &UnitArgs) -> Self {
         Self {
             packages: args.chosen.packages.clone(),
             tags: args.chosen.tags.clone(),

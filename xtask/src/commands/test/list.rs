@@ -39,9 +39,9 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     if let Some(name) = &args.explain {
         return explain(app, &mut abilities, &all, name);
     }
-    let wanted: Vec<Need> = args.needs.iter().cloned().map(Need::from).collect();
+    let needs: Vec<Need> = args.needs.iter().cloned().map(Need::from).collect();
     let has = |test: &&Test| {
-        wanted
+        needs
             .iter()
             .all(|need| test.needs.iter().any(|known| known.need == *need))
     };

@@ -25,7 +25,7 @@ pub(super) struct SelectedTests {
 impl SelectedTests {
     /// # Errors
     /// Exit code 2 for a name without a test.
-    pub(super) fn of(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
+    pub(super) fn new(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
         let mut meant: Vec<(&str, Option<&str>)> = Vec::new();
         for word in words {
             let one = meant_by(word, suites)?;
@@ -169,47 +169,47 @@ mod tests {
         .to_vec()
     }
 
-    fn of(words: &[&str]) -> Result<Option<String>> {
+    fn pattern_for(words: &[&str]) -> Result<Option<String>> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        Ok(SelectedTests::of(&words, &known())?.pattern)
+        Ok(SelectedTests::new(&words, &known())?.pattern)
     }
 
     #[test]
     fn a_suite_is_itself_and_no_other() {
-        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(pattern_for(&[]), Ok(None));
         assert_eq!(
-            of(&["api.EtcdSuite"]),
+            pattern_for(&["api.EtcdSuite"]),
             Ok(Some(r"^TestIntegration$/^api\.EtcdSuite$".to_owned()))
         );
         assert_eq!(
-            of(&["TestIntegration/api.EtcdSuite/TestLeave"]),
+            pattern_for(&["TestIntegration/api.EtcdSuite/TestLeave"]),
             Ok(Some(
                 r"^TestIntegration$/^api\.EtcdSuite$/^TestLeave$".to_owned()
             ))
         );
         assert_eq!(
-            of(&["api.EtcdSuite", "api.EtcdRecoverSuite"]),
+            pattern_for(&["api.EtcdSuite", "api.EtcdRecoverSuite"]),
             Ok(Some(
                 r"^TestIntegration$/^(api\.EtcdSuite|api\.EtcdRecoverSuite)$".to_owned()
             ))
         );
         // Joined part by part it would be every pair.
         assert_eq!(
-            of(&["api.EtcdSuite/TestLeave", "api.EtcdRecoverSuite"]),
+            pattern_for(&["api.EtcdSuite/TestLeave", "api.EtcdRecoverSuite"]),
             Ok(Some(
                 r"^TestIntegration$/^api\.EtcdSuite$/^TestLeave$|^TestIntegration$/^api\.EtcdRecoverSuite$"
                     .to_owned()
             ))
         );
-        assert!(of(&["provision.UpgradeSuite.v1.9.5-v1.10.0-TR0"]).is_ok());
+        assert!(pattern_for(&["provision.UpgradeSuite.v1.9.5-v1.10.0-TR0"]).is_ok());
     }
 
     #[test]
     fn what_is_none_is_refused_with_the_nearest() {
-        let failure = of(&["api.EtcdSiute"]).unwrap_err();
+        let failure = pattern_for(&["api.EtcdSiute"]).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.hint.unwrap().contains("`api.EtcdSuite`"));
-        let failure = of(&["api.EtcdSuite/TestLaeve"]).unwrap_err();
+        let failure = pattern_for(&["api.EtcdSuite/TestLaeve"]).unwrap_err();
         assert!(failure.hint.unwrap().contains("`TestLeave`"));
     }
 
@@ -217,7 +217,7 @@ mod tests {
     fn what_is_meant_is_known_by_name() {
         let tests = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            SelectedTests::of(&words, &known()).unwrap().tests
+            SelectedTests::new(&words, &known()).unwrap().tests
         };
         let all = [
             "TestIntegration/api.EtcdSuite/TestLeave",

@@ -31,7 +31,7 @@ pub(super) fn show(
     title: &str,
     present: &Presentation,
 ) -> Result<u8> {
-    let sides = load::Sides::of(profile, &present.compare)?;
+    let sides = load::Sides::read(profile, &present.compare)?;
     let flame = Flame::new(&sides.named("now"), &present.query, "node", LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let colour = app.ui.has_colour();

@@ -41,7 +41,7 @@ impl Paint {
             let label = short(text, width - 1);
             format!("{label:<0$} ", width - 1)
         };
-        let styled = |wanted: bool, parameters: &str| wanted.then(|| sgr(parameters));
+        let styled = |is_on: bool, parameters: &str| is_on.then(|| sgr(parameters));
         let mark = styled(ink.selected, "7;1").unwrap_or_default();
         if !self.colour {
             let label = if width > 1 {

@@ -38,9 +38,9 @@ pub(super) fn run(
     let specs = super::specs(app)?;
     let mut all = specs.clone();
     all.push(registries::local());
-    let wanted = images
+    let images = images
         .iter()
-        .map(|image| wanted(image, &all))
+        .map(|image| parse_image(image, &all))
         .collect::<Result<Vec<_>>>()?;
     let which = Which {
         name: name.map(str::to_owned),
@@ -54,15 +54,15 @@ pub(super) fn run(
         ));
     }
     let at = gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string());
-    let views = view::look(&all)?;
+    let views = view::read_views(&all)?;
     let is_meant = |view: &&RegistryView| {
         // The registry that is pushed to need not be there.
         let is_needed =
             view.spec.upstream.is_some() || !matches!(view.state, RegistryState::Absent);
-        (images.is_empty() && is_needed) || wanted.iter().any(|(host, ..)| *host == view.spec.host)
+        (images.is_empty() && is_needed) || images.iter().any(|(host, ..)| *host == view.spec.host)
     };
     let chosen: Vec<&RegistryView> = views.iter().filter(is_meant).collect();
-    let checked = check_all(&chosen, &wanted, &at);
+    let checked = check_all(&chosen, &images, &at);
     report(app, &checked, as_json);
     let is_bad = checked
         .iter()
@@ -71,13 +71,13 @@ pub(super) fn run(
 }
 
 /// Each mirror, by each image that is wanted of it, or else by one that it has.
-fn check_all(views: &[&RegistryView], wanted: &[Image], at: &str) -> Vec<Checked> {
+fn check_all(views: &[&RegistryView], images: &[Image], at: &str) -> Vec<Checked> {
     // Upstreams that do not answer take their time: side by side.
     std::thread::scope(|scope| {
         let threads: Vec<_> = views
             .iter()
             .flat_map(|view| {
-                let named = wanted.iter().filter(|(host, ..)| *host == view.spec.host);
+                let named = images.iter().filter(|(host, ..)| *host == view.spec.host);
                 let mut asked: Vec<Option<(String, String)>> = named
                     .map(|(_, repository, tag)| Some((repository.clone(), tag.clone())))
                     .collect();
@@ -96,7 +96,7 @@ fn check_all(views: &[&RegistryView], wanted: &[Image], at: &str) -> Vec<Checked
 }
 
 /// An image whose host is one of ours.
-fn wanted(image: &str, all: &[registries::Spec]) -> Result<Image> {
+fn parse_image(image: &str, all: &[registries::Spec]) -> Result<Image> {
     let spec = all.iter().find(|spec| {
         image
             .strip_prefix(&spec.host)
@@ -130,13 +130,13 @@ mod tests {
     fn images_are_of_a_mirrored_host() {
         let all = [registries::local()];
         assert_eq!(
-            wanted("127.0.0.1:5005/u/x:v1", &all).unwrap(),
+            parse_image("127.0.0.1:5005/u/x:v1", &all).unwrap(),
             ("127.0.0.1:5005".into(), "u/x".into(), "v1".into())
         );
-        assert_eq!(wanted("127.0.0.1:5005/u/x", &all).unwrap().2, "latest");
-        assert!(wanted("127.0.0.1:50055/u/x", &all).is_err());
+        assert_eq!(parse_image("127.0.0.1:5005/u/x", &all).unwrap().2, "latest");
+        assert!(parse_image("127.0.0.1:50055/u/x", &all).is_err());
         assert!(
-            wanted("docker.io/x", &all)
+            parse_image("docker.io/x", &all)
                 .unwrap_err()
                 .to_string()
                 .contains("127.0.0.1:5005")

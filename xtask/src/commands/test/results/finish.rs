@@ -42,22 +42,22 @@ pub(in crate::commands::test) fn write(
 fn of_another_go(checkout: &Utf8Path) -> Option<String> {
     let text = foundation::files::read_text(&checkout.join("go.mod"), foundation::files::SMALL);
     let text = text.ok()??;
-    let wanted = text
+    let required = text
         .lines()
         .find_map(|line| line.strip_prefix("go "))?
         .trim();
     let here = probe::stdout(&["go", "env", "GOVERSION"], Some(checkout))?;
     let line =
         |version: &str| -> Vec<String> { version.split('.').take(2).map(str::to_owned).collect() };
-    if line(here.trim_start_matches("go")) == line(wanted) {
+    if line(here.trim_start_matches("go")) == line(required) {
         return None;
     }
-    let release = match wanted.matches('.').count() {
-        1 => format!("{wanted}.0"),
-        _ => wanted.to_owned(),
+    let release = match required.matches('.').count() {
+        1 => format!("{required}.0"),
+        _ => required.to_owned(),
     };
     Some(format!(
-        "the checkout is for Go {wanted}, and this is {here}; GOTOOLCHAIN=go{release} builds with that"
+        "the checkout is for Go {required}, and this is {here}; GOTOOLCHAIN=go{release} builds with that"
     ))
 }
 

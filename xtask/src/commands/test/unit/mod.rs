@@ -151,7 +151,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     }
     let what = What {
         args,
-        leg: Leg::of(app, args, &checkout.dir)?,
+        leg: Leg::new(app, args, &checkout.dir)?,
         packages,
         links,
         before,

@@ -34,18 +34,18 @@ pub(super) fn read(dir: &Utf8Path, race: bool) -> Result<Recipe> {
             ..Recipe::default()
         });
     };
-    let wanted = if race {
+    let name = if race {
         "unit-tests-race"
     } else {
         "unit-tests"
     };
-    let Some(stage) = stage(&text, wanted) else {
+    let Some(stage) = stage(&text, name) else {
         return Ok(Recipe {
-            from: format!("the Dockerfile has no stage {wanted}: plain `go test`"),
+            from: format!("the Dockerfile has no stage {name}: plain `go test`"),
             ..Recipe::default()
         });
     };
-    let variables = variables(dir, wanted)?;
+    let variables = variables(dir, name)?;
     let mut recipe = Recipe {
         from: format!(
             "stage {} of the Dockerfile, variables of the Makefile",

@@ -13,7 +13,7 @@ use gotest::NamedSuite;
 use talos::network::Cidr;
 use talos::version::LOCAL_REGISTRY_PORT;
 
-use super::args::ResultArgs;
+use super::args::SuiteArgs;
 use super::infrastructure::Registries;
 use super::names::SelectedTests;
 use super::results::suites::{self, Suites};
@@ -34,26 +34,17 @@ use line::{Home, Line};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct UpgradeArgs {
-    /// Suites, as `--list` shows them [default: all]
-    #[arg(value_name = "SUITE")]
-    pub suites: Vec<String>,
     /// Run the suites of one of the Makefile's tracks, in the network of that track
     #[arg(long, value_name = "N", conflicts_with = "suites", value_parser = clap::value_parser!(u32).range(0..10))]
     pub track: Option<u32>,
     /// Network of the test clusters [default: 172.20.0.0/24, or that of the track]
     #[arg(long, value_name = "CIDR")]
     pub cidr: Option<String>,
-    /// List the suites and their tests
-    #[arg(long)]
-    pub list: bool,
     /// Timeout of the run [default: 12h]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     #[command(flatten)]
-    pub results: ResultArgs,
-    /// Flags for the test binary
-    #[arg(last = true, value_name = "TEST FLAGS")]
-    pub test_flags: Vec<String>,
+    pub suite: SuiteArgs,
 }
 
 /// What results are filed under.
@@ -69,13 +60,13 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         .into_iter()
         .filter(|suite| suite.name.starts_with("provision."))
         .collect();
-    if args.list {
+    if args.suite.list {
         binary::list(&suites);
         return Ok(0);
     }
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
-    let wanted = wanted(args, &suites)?;
-    let Some(wanted) = wanted.or_failed(app, &args.results, &checkout, PACKAGE)? else {
+    let selected = selected_tests(args, &suites)?;
+    let Some(selected) = selected.or_failed(app, &args.suite.results, &checkout, PACKAGE)? else {
         return Ok(suites::nothing_failed());
     };
     let network = network(args)?;
@@ -94,7 +85,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
             network,
             mirrors: &registries.mirrors,
             pattern,
-            own: &args.test_flags,
+            own: &args.suite.test_flags,
         };
         line::plan(&checkout, &line, &home, limit)
     };
@@ -102,8 +93,8 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         package: PACKAGE,
         checkout: &checkout.dir,
         list: &typed!("test upgrade --list"),
-        pattern: wanted.pattern,
-        tests: wanted.tests,
+        pattern: selected.pattern,
+        tests: selected.tests,
         plan: &plan,
         lost: &|| registries.lost(),
     };
@@ -112,7 +103,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         start_relay(app, relaying)?;
     }
     let before = network::bridges();
-    let code = suites::run(app, &args.results, &suites);
+    let code = suites::run(app, &args.suite.results, &suites);
     if !app.is_dry() {
         note_bridges_since(app, &before);
     }
@@ -123,19 +114,19 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
 }
 
 /// The suites that are named, or all of a track.
-fn wanted(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<SelectedTests> {
-    let mut wanted = SelectedTests::of(&args.suites, suites)?;
+fn selected_tests(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<SelectedTests> {
+    let mut selected = SelectedTests::new(&args.suite.suites, suites)?;
     if let Some(track) = args.track {
-        wanted.pattern = Some(format!("TestIntegration/.+-TR{track}"));
-        // Which they are is in the names that a run says.
-        wanted.tests.clear();
+        selected.pattern = Some(format!("TestIntegration/.+-TR{track}"));
+        // Only a run prints the names of a track's suites.
+        selected.tests.clear();
     }
-    Ok(wanted)
+    Ok(selected)
 }
 
 /// What released versions boot, the tests' binary, and the installer of this tree.
 fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
-    app.carry_out_before(&artifacts::plan(app, checkout)?)?;
+    binary::prepare(app, &artifacts::plan(app, checkout)?)?;
     let path = checkout.version.provision_binary();
     binary::rebuilt(app, checkout, path, path, &TAGS)?;
     if !app.is_dry()
@@ -145,7 +136,7 @@ fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
         check_names(args, &real)?;
     }
     let installer = installer::plan(app, &InstallerArgs::default())?;
-    app.carry_out_before(&installer)
+    binary::prepare(app, &installer)
 }
 
 /// A cluster whose creation failed is none that the tests tear down.
@@ -175,18 +166,18 @@ fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<RelaySpec> {
 fn start_relay(app: &App<'_>, relaying: &RelaySpec) -> Result<()> {
     let mut plan = Plan::new("Let the nodes reach registries");
     plan.push(relay::start(&own_executable()?, relaying));
-    app.carry_out_before(&plan)
+    binary::prepare(app, &plan)
 }
 
 fn stop_relay(app: &App<'_>, relaying: &RelaySpec) -> Result<()> {
     let mut plan = Plan::new("The nodes are gone");
     plan.steps = relay::stop(&app.ctx, &relaying.state_dir);
-    app.carry_out_before(&plan)
+    binary::prepare(app, &plan)
 }
 
 /// The sources do not say which releases and tracks there are.
 fn check_names(args: &UpgradeArgs, real: &[String]) -> Result<()> {
-    for word in &args.suites {
+    for word in &args.suite.suites {
         let word = word.strip_prefix("TestIntegration/").unwrap_or(word);
         let name = word.split('/').next().unwrap_or_default();
         if !real.iter().any(|known| known == name) {
