@@ -27,6 +27,22 @@ impl Name {
     }
 }
 
+/// The SHA-256 of data that comes in pieces.
+#[derive(Default)]
+#[expect(missing_debug_implementations, reason = "the hash has none")]
+pub struct Sha256(Hash);
+
+impl Sha256 {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
 /// Two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

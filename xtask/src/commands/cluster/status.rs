@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Which;
 use super::relay;
 use crate::app::App;
-use foundation::ctx::cluster::{ClusterState, ClusterView, Fault, NodeState, NodeView};
+use foundation::ctx::cluster::{ClusterState, ClusterView, Fault, Lineage, NodeState, NodeView};
 use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::ctx::relay::RelayView;
 use foundation::failure::{Exit, Result};
@@ -20,6 +20,9 @@ use foundation::{program, typed};
 pub struct StatusArgs {
     #[command(flatten)]
     pub which: Which,
+    /// Also show what each node has booted, and whether a newer build exists
+    #[arg(short, long)]
+    pub verbose: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -27,7 +30,8 @@ pub struct StatusArgs {
 
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;
-    Ok(report(app, &view, args.json))
+    let lineage = args.verbose.then(|| view.lineage());
+    Ok(show(app, &view, lineage.as_deref(), args.json))
 }
 
 /// The current state of the chosen cluster.
@@ -38,11 +42,19 @@ pub(super) fn look(app: &App<'_>, which: &Which) -> Result<ClusterView> {
 
 /// Shows the status. The exit code is 1 unless the cluster is running.
 pub(super) fn report(app: &App<'_>, view: &ClusterView, json: bool) -> u8 {
+    show(app, view, None, json)
+}
+
+fn show(app: &App<'_>, view: &ClusterView, lineage: Option<&[Lineage]>, json: bool) -> u8 {
     let relay = RelayView::of_cluster(&app.ctx, view);
     if json {
-        ui::print_json(&to_json(view, &relay));
+        let mut report = to_json(view, &relay);
+        if let Some(lineage) = lineage {
+            report["lineage"] = json!(lineage);
+        }
+        ui::print_json(&report);
     } else {
-        ui::print(&to_text(app, view, &relay));
+        ui::print(&to_text(app, view, &relay, lineage.unwrap_or_default()));
     }
     match view.state {
         ClusterState::Running => 0,
@@ -126,7 +138,7 @@ pub(super) fn state(app: &App<'_>, state: ClusterState, width: usize) -> String 
     app.ui.paint(style, &format!("{:<width$}", state.as_str()))
 }
 
-fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
+fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView, lineage: &[Lineage]) -> String {
     let mut out = format!(
         "cluster {} is {}",
         app.ui.paint(Style::Bold, &one_line(&view.name)),
@@ -145,6 +157,8 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
     let width = column_width(view.nodes.iter().map(|node| &node.name));
     for node in &view.nodes {
         out.push_str(&node_line(app, node, width));
+        let lineage = lineage.iter().find(|lineage| lineage.node == node.name);
+        out.push_str(&lineage.map_or_else(String::new, lineage_lines));
     }
     if is_inside_lab() && !view.nodes.is_empty() {
         out.push_str("  the nodes run the lab's stand-in, not Talos\n");
@@ -171,6 +185,40 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView) -> String {
         view.name != settings.unwrap_or(super::DEFAULT_NAME) || view.name != super::DEFAULT_NAME;
     for next in next_commands(view, named) {
         let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
+    }
+    out
+}
+
+/// What a node has booted.
+fn lineage_lines(lineage: &Lineage) -> String {
+    let mut out = String::new();
+    let files = [
+        ("kernel", &lineage.kernel),
+        ("initramfs", &lineage.initramfs),
+    ];
+    for (what, file) in files {
+        let Some(file) = file else { continue };
+        let state = match &file.sha256 {
+            _ if file.is_newer => {
+                let reboot = typed!("cluster reboot {}", lineage.node);
+                format!("replaced since this boot; `{reboot}` loads the new one")
+            }
+            Some(digest) => format!("sha256:{digest}"),
+            None => "cannot be read".to_owned(),
+        };
+        let _ = writeln!(out, "    {what:<9}  {}  {state}", file.path);
+    }
+    if let Some(installer) = &lineage.installer {
+        let reference = one_line(&installer.reference);
+        let _ = writeln!(out, "    {:<9}  {reference}", "installer");
+        if let Some(now) = &installer.tag_is_now {
+            let _ = writeln!(
+                out,
+                "    {:<9}  its tag was pushed again and is {}",
+                "",
+                one_line(now)
+            );
+        }
     }
     out
 }

@@ -1,16 +1,17 @@
 //! `<node>.config`: what the launcher of one node was started with.
 //!
 //! Source: `LaunchConfig` in pkg/provision/providers/qemu/launch.go. Its `Config`
-//! is the machine configuration with all secrets, and is not kept.
+//! is the machine configuration with all secrets, and never leaves this file.
 
 use super::StateError;
 use serde::Deserialize;
+use std::fmt;
 use std::net::IpAddr;
 
 const FILE: &str = "launch config";
 
 /// The fields of a `<node>.config` that the harness uses.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct LaunchConfig {
     #[serde(rename = "APIBindAddress")]
     pub api: ApiAddress,
@@ -22,6 +23,19 @@ pub struct LaunchConfig {
     /// Path of the initramfs; empty if the node boots from a disk.
     #[serde(rename = "InitrdPath", default)]
     pub initramfs: String,
+    /// The machine configuration, which has secrets.
+    #[serde(rename = "Config", default)]
+    machine: String,
+}
+
+/// Without the machine configuration's secrets.
+impl fmt::Debug for LaunchConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaunchConfig")
+            .field("api", &self.api)
+            .field("network", &self.network)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Address that serves the control API and the machine configuration.
@@ -43,6 +57,18 @@ pub struct LaunchNetwork {
 }
 
 impl LaunchConfig {
+    /// Returns `machine.install.image` of the machine configuration.
+    pub fn installer_image(&self) -> Option<String> {
+        let is_install = |line: &&str| line.trim_end() == "install:" || line.trim_start().starts_with("install: #");
+        let mut lines = self.machine.lines().skip_while(|line| !is_install(&line.trim_start()));
+        let depth = |line: &str| line.len() - line.trim_start().len();
+        let install = depth(lines.next()?);
+        let mut inside = lines.take_while(|line| depth(line) > install);
+        let image = inside.find_map(|line| line.trim_start().strip_prefix("image: "))?;
+        let image = image.split(" #").next()?.trim().trim_matches('"');
+        (!image.is_empty()).then(|| image.to_owned())
+    }
+
     /// Reads a whole `<node>.config`.
     ///
     /// # Errors
@@ -75,6 +101,22 @@ mod tests {
             assert_eq!(config.network.cidrs, ["172.20.0.0/24"]);
             assert_eq!(config.network.ips.len(), 1);
         }
+    }
+
+    #[test]
+    fn the_installer_is_found_in_the_machine_configuration() {
+        let config = |machine: &str| {
+            let mut config = LaunchConfig::parse(RECORDED[1]).unwrap();
+            machine.clone_into(&mut config.machine);
+            config.installer_image()
+        };
+        let text = "machine:\n    kubelet:\n        image: ghcr.io/kubelet\n    # Used to install.\n    install:\n        disk: /dev/vda # The disk.\n        image: 127.0.0.1:5005/u/installer:v1@sha256:ab # Why.\n        wipe: false\n    files: []\n";
+        assert_eq!(
+            config(text).unwrap(),
+            "127.0.0.1:5005/u/installer:v1@sha256:ab"
+        );
+        assert_eq!(config("machine:\n    install:\n        disk: x\n    features:\n        image: y\n"), None);
+        assert_eq!(config(""), None);
     }
 
     #[test]

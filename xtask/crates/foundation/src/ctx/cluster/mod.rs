@@ -8,6 +8,7 @@ mod diagnosis;
 mod fault;
 mod folder;
 mod health;
+mod lineage;
 mod members;
 mod observer;
 
@@ -40,6 +41,7 @@ pub use fault::{Fault, FaultKind};
 pub use members::Member;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
+pub use lineage::{BootFile, InstallerImage, Lineage};
 pub use observer::{Observed, Observer};
 
 /// The state of a cluster.
