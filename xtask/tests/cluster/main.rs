@@ -10,6 +10,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
 mod profiles;
@@ -28,7 +29,7 @@ const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/nu
 
 /// Its exit code is 1 unless the cluster runs.
 fn status(lab: &Lab) -> Value {
-    let output = lab.xtask(&["cluster", "status", "--json"]);
+    let output = lab.xtask(&["--lab", "cluster", "status", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     let is_running = status["cluster"]["state"] == "running";
     assert_eq!(

@@ -1,0 +1,290 @@
+//! Each fault is made by hand in the lab; `cluster status` and `cluster explain` have
+//! to name it first. `scripts/cluster-faults` prints the table.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::{INVENTORY, in_lab::Lab, status};
+
+/// A fault of a running cluster, and how it is taken back.
+struct Injected {
+    what: &'static str,
+    inject: &'static str,
+    undo: &'static str,
+    /// The cause's `id`, and a word of its text.
+    cause: (&'static str, &'static str),
+    /// What `cluster reboot worker-1` says, where it must refuse.
+    reboot: Option<&'static str>,
+}
+
+/// Finds a process by its arguments, without finding the shell that looks.
+const PID: &str = "pid() { pgrep -f \"$1\" | grep -vx $$ | tail -n 1; }; ";
+const BRIDGE: &str = "bridge=$(ip -brief link | grep -o '^talos[0-9a-f]*'); ";
+
+const FAULTS: &[Injected] = &[
+    Injected {
+        what: "QEMU stopped",
+        inject: "kill -STOP $(pid '[q]emu-system.*worker-1.monitor')",
+        undo: "kill -CONT $(pid '[q]emu-system.*worker-1.monitor')",
+        cause: ("paused", "QEMU of talos-default-worker-1 is stopped"),
+        reboot: Some("kill -CONT"),
+    },
+    Injected {
+        what: "dhcpd stopped",
+        inject: "kill -STOP $(pid '[d]hcpd-launch')",
+        undo: "kill -CONT $(pid '[d]hcpd-launch')",
+        cause: ("helper", "dhcpd is stopped"),
+        reboot: Some("no address"),
+    },
+    Injected {
+        what: "load balancer stopped",
+        inject: "kill -STOP $(pid '[l]oadbalancer-launch')",
+        undo: "kill -CONT $(pid '[l]oadbalancer-launch')",
+        cause: ("helper", "lb is stopped"),
+        reboot: None,
+    },
+    Injected {
+        what: "INPUT policy DROP",
+        inject: "iptables -P INPUT DROP",
+        undo: "iptables -P INPUT ACCEPT",
+        cause: ("firewall", "INPUT drops DHCP requests"),
+        reboot: Some("iptables -I INPUT"),
+    },
+    Injected {
+        what: "INPUT drops one port",
+        inject: "iptables -A INPUT -i $bridge -p tcp --dport 6443 -j REJECT",
+        undo: "iptables -D INPUT -i $bridge -p tcp --dport 6443 -j REJECT",
+        cause: ("firewall", "Kubernetes API"),
+        reboot: None,
+    },
+    Injected {
+        what: "FORWARD policy DROP, rules of talosctl lost",
+        inject: "iptables -P FORWARD DROP; iptables-save -t filter >~/filter; iptables -F FORWARD",
+        undo: "iptables-restore <~/filter; iptables -P FORWARD ACCEPT",
+        cause: ("firewall", "FORWARD drops"),
+        reboot: None,
+    },
+    Injected {
+        what: "nftables chain with policy drop",
+        inject: "nft 'add table inet fw; add chain inet fw in { type filter hook input priority 10; policy drop; }'",
+        undo: "nft delete table inet fw",
+        cause: ("firewall", "nftables chain"),
+        reboot: None,
+    },
+    Injected {
+        what: "disk full",
+        inject: "fallocate -l $(($(df --output=avail -B1 ~/.talos | tail -n 1) - 1000000)) ~/.talos/filler",
+        undo: "rm ~/.talos/filler",
+        cause: ("disk-full", "is full"),
+        reboot: Some("is full"),
+    },
+    Injected {
+        what: "initramfs removed, QEMU stopped",
+        inject: "mv _out/initramfs-amd64.xz ~/i; kill -STOP $(pid '[q]emu-system.*worker-1.monitor')",
+        undo: "mv ~/i _out/initramfs-amd64.xz; kill -CONT $(pid '[q]emu-system.*worker-1.monitor')",
+        cause: ("boot-file", "initramfs"),
+        reboot: Some("build initramfs"),
+    },
+];
+
+fn explain(lab: &Lab) -> (Value, f64) {
+    let began = Instant::now();
+    let output = lab.xtask(&["--lab", "cluster", "explain", "--json"]);
+    let seconds = began.elapsed().as_secs_f64();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let is_fine = report["cause"].is_null() && report["cluster"]["state"] == "running";
+    assert_eq!(output.status.code(), Some(i32::from(!is_fine)), "{report}");
+    (report, seconds)
+}
+
+/// Both commands name this cause first. Returns a row of the table.
+fn named(lab: &Lab, what: &str, (id, words): (&str, &str)) {
+    let began = Instant::now();
+    let seen = status(lab);
+    let looked = began.elapsed().as_secs_f64();
+    let first = &seen["faults"][0];
+    let text = first["what"].as_str().unwrap_or_default();
+    assert_eq!(
+        (first["id"].as_str(), text.contains(words)),
+        (Some(id), true),
+        "{what}: {seen:#}"
+    );
+    let (report, explained) = explain(lab);
+    let cause = &report["cause"];
+    let text = cause["what"].as_str().unwrap_or_default();
+    assert_eq!(
+        (cause["id"].as_str(), text.contains(words)),
+        (Some(id), true),
+        "{what}: {report:#}"
+    );
+    assert!(cause["hint"].is_string(), "{what}: {report:#}");
+    println!(
+        "{what:<45} {:<10} {looked:>5.2} s {explained:>5.2} s  {text}",
+        seen["cluster"]["state"].as_str().unwrap()
+    );
+}
+
+#[test]
+fn each_fault_is_named_first() {
+    let Some(lab) = Lab::own("each_fault_is_named_first") else {
+        return;
+    };
+    let before = lab.sh(INVENTORY);
+    // A small disk, so that it can be filled.
+    lab.sh("mkdir -p ~/.talos && mount -t tmpfs -o size=700m tmpfs ~/.talos");
+    lab.ok(&["cluster", "up"]);
+    let (fine, _) = explain(&lab);
+    assert!(fine["cause"].is_null(), "{fine:#}");
+    println!(
+        "{:<45} {:<10} {:>7} {:>7}  cause",
+        "fault", "state", "status", "explain"
+    );
+    for fault in FAULTS {
+        lab.sh(&format!("{PID}{BRIDGE}{}", fault.inject));
+        named(&lab, fault.what, fault.cause);
+        if let Some(words) = fault.reboot {
+            let said = lab.fails(3, &["cluster", "reboot", "worker-1"]);
+            assert!(said.contains(words), "{}: {said}", fault.what);
+        }
+        let said = lab.fails(3, &["cluster", "up"]);
+        assert!(said.contains("cluster explain"), "{}: {said}", fault.what);
+        lab.sh(&format!("{PID}{BRIDGE}{}", fault.undo));
+        let (report, _) = explain(&lab);
+        assert!(
+            report["cause"].is_null(),
+            "after {}: {report:#}",
+            fault.what
+        );
+    }
+    other_sizes_are_not_this_cluster(&lab);
+    lab.ok(&["cluster", "destroy", "--yes"]);
+    lab.sh("umount ~/.talos");
+    assert_eq!(lab.sh(INVENTORY), before);
+}
+
+fn other_sizes_are_not_this_cluster(lab: &Lab) {
+    for other in [
+        &["--workers", "3"],
+        &["--cidr", "10.9.0.0/24"],
+        &["--memory", "4GiB"],
+    ] {
+        let words = [&["cluster", "up"][..], other].concat();
+        let said = lab.fails(3, &words);
+        assert!(said.contains("other settings"), "{other:?}: {said}");
+    }
+    assert_eq!(status(lab)["cluster"]["state"], "running");
+}
+
+/// What a creation meets, and what it says, with which exit code.
+const CREATIONS: &[(&str, &str, &str, &[&str], i32, &str)] = &[
+    (
+        "file outside of /var",
+        "echo '{\"machine\":{\"files\":[{\"path\":\"/etc/x\",\"op\":\"create\",\"permissions\":420,\"content\":\"x\"}]}}' >~/p.yaml",
+        "rm ~/p.yaml",
+        &["--config-patch", "@PATCH"],
+        5,
+        "not allowed outside of /var",
+    ),
+    (
+        "initramfs cut",
+        "cp _out/initramfs-amd64.xz ~/i; head -c 5000000 ~/i >_out/initramfs-amd64.xz",
+        "mv ~/i _out/initramfs-amd64.xz",
+        &[],
+        5,
+        "Initramfs unpacking failed",
+    ),
+    (
+        "kernel panic",
+        "true",
+        "true",
+        &["--", "--extra-boot-kernel-args", "lab.fault=kernel-panic"],
+        5,
+        "Kernel panic",
+    ),
+    (
+        "INPUT policy DROP",
+        "iptables -P INPUT DROP",
+        "iptables -P INPUT ACCEPT",
+        &[],
+        3,
+        "INPUT drops DHCP requests",
+    ),
+    (
+        "kernel missing",
+        "mv _out/vmlinuz-amd64 ~/k",
+        "mv ~/k _out/vmlinuz-amd64",
+        &[],
+        3,
+        "build kernel",
+    ),
+];
+
+#[test]
+fn a_creation_that_cannot_succeed_ends_with_its_cause() {
+    let Some(lab) = Lab::own("a_creation_that_cannot_succeed") else {
+        return;
+    };
+    let before = lab.sh(INVENTORY);
+    let home = lab.sh("echo ~");
+    for (what, inject, undo, args, code, words) in CREATIONS {
+        lab.sh(inject);
+        let patch = format!("@{}/p.yaml", home.trim());
+        let args: Vec<&str> = args
+            .iter()
+            .map(|arg| {
+                if *arg == "@PATCH" {
+                    patch.as_str()
+                } else {
+                    arg
+                }
+            })
+            .collect();
+        let began = Instant::now();
+        let words_of_up = [&["cluster", "up", "--workers", "0"][..], &args].concat();
+        let said = lab.fails(*code, &words_of_up);
+        assert!(said.contains(words), "{what}: {said}");
+        println!(
+            "up with {what:<37} exit {code}     {:>5.1} s",
+            began.elapsed().as_secs_f64()
+        );
+        lab.sh(undo);
+        lab.ok(&["cluster", "destroy", "--yes"]);
+        assert_eq!(lab.sh(INVENTORY), before, "{what}");
+    }
+    states_of_folders(&lab, &before);
+}
+
+/// Folders that are no cluster of ours, or not whole.
+fn states_of_folders(lab: &Lab, before: &str) {
+    let folder = "~/.talos/clusters/talos-default";
+    for (what, text, state, words) in [
+        (
+            "made by docker",
+            "provisionername: docker\\nclusterinfo:\\n  clustername: talos-default\\n",
+            "foreign",
+            "docker",
+        ),
+        (
+            "state.yaml cut",
+            "provisionername: qemu\\nbridgename: ta",
+            "half-made",
+            "half made",
+        ),
+    ] {
+        lab.sh(&format!(
+            "mkdir -p {folder}; printf '{text}' >{folder}/state.yaml"
+        ));
+        let seen = status(lab);
+        assert_eq!(seen["cluster"]["state"], state, "{what}: {seen:#}");
+        assert!(
+            seen["faults"][0]["what"].as_str().unwrap().contains(words),
+            "{what}: {seen:#}"
+        );
+        let said = lab.fails(3, &["cluster", "up"]);
+        assert!(said.contains(words), "{what}: {said}");
+        lab.sh(&format!("rm -r {folder}"));
+    }
+    lab.sh("rmdir ~/.talos/clusters 2>/dev/null; true");
+    assert_eq!(lab.sh(INVENTORY), before);
+}
