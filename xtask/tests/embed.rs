@@ -6,36 +6,40 @@
     reason = "tests make checkouts and drive the real binary"
 )]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::git;
 use tempfile::TempDir;
+use xshell::{Shell, cmd};
 
 /// Of Talos' .gitignore: what could hide something of ours.
 const IGNORED: &str = ".env\nbin\n_out\n.vscode\ntalosconfig\n/kubeconfig\n[._]*.s[a-v][a-z]\n.artifacts/\ngo.work.sum\n*.lock\nnode_modules\n";
-const ADD: [&str; 4] = ["add", "Cargo.toml", ".cargo/config.toml", "xtask"];
 
 struct Checkout {
     dir: TempDir,
+    git: Shell,
 }
 
 impl Checkout {
     /// Committed, with files of Talos' own that must stay as they are.
     fn fresh() -> Self {
-        let checkout = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        checkout.write("go.mod", "module github.com/siderolabs/talos\n\ngo 1.25\n");
-        checkout.write(".gitignore", IGNORED);
-        checkout.write("README.md", "Talos\n");
-        checkout.write("LICENSE", "Talos' own\n");
-        checkout.git(&["init", "--quiet"]);
-        checkout.git(&["add", "."]);
-        checkout.commit();
-        checkout
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("go.mod", "module github.com/siderolabs/talos\n\ngo 1.25\n"),
+            (".gitignore", IGNORED),
+            ("README.md", "Talos\n"),
+            ("LICENSE", "Talos' own\n"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let git = git::repository(dir.path());
+        Self { dir, git }
     }
 
     fn path(&self) -> &Path {
@@ -48,22 +52,15 @@ impl Checkout {
         fs::write(path, text).unwrap();
     }
 
-    fn git(&self, words: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(words)
-            .current_dir(self.path())
-            // The user's own ignore rules are not Talos'.
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {words:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
+    /// What `embed` prints first: it adds all that it copied and is not ignored.
+    fn add(&self) {
+        let add = cmd!(self.git, "git add Cargo.toml .cargo/config.toml xtask");
+        add.quiet().run().unwrap();
     }
 
-    fn commit(&self) {
-        let who = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-        self.git(&[&who[..], &["commit", "--quiet", "--message", "x"]].concat());
+    fn add_lock_file(&self) {
+        let add = cmd!(self.git, "git add --force Cargo.lock");
+        add.quiet().run().unwrap();
     }
 
     fn embed(&self, flags: &[&str]) -> Output {
@@ -129,9 +126,10 @@ fn git_shows_only_ours_and_cargo_reads_it() {
     // Exactly one file is hidden, and the output says how to add it.
     let force = said.lines().find(|line| line.contains("--force")).unwrap();
     assert!(force.contains("add --force Cargo.lock "), "{said}");
-    checkout.git(&ADD);
-    checkout.git(&["add", "--force", "Cargo.lock"]);
-    let status = checkout.git(&["status", "--porcelain", "--ignored"]);
+    checkout.add();
+    checkout.add_lock_file();
+    let status = cmd!(checkout.git, "git status --porcelain --ignored");
+    let status = status.read().unwrap();
     for line in status.lines() {
         let path = line.strip_prefix("A  ").unwrap_or_else(|| panic!("{line}"));
         let ours = path.starts_with("xtask/")
@@ -150,7 +148,8 @@ fn git_shows_only_ours_and_cargo_reads_it() {
 
     // What cargo builds stays out of sight.
     checkout.write("xtask/target/xtask/xtask", "built");
-    assert_eq!(checkout.git(&["status", "--porcelain"]), status);
+    let again = cmd!(checkout.git, "git status --porcelain");
+    assert_eq!(again.read().unwrap(), status);
     let metadata = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -193,9 +192,9 @@ fn embedding_again_replaces_ours_and_keeps_what_is_the_users() {
     // Gone upstream, older upstream, built here, set here.
     checkout.write("xtask/src/gone_upstream.rs", "");
     checkout.write("xtask/src/lib.rs", "older");
-    checkout.git(&ADD);
-    checkout.git(&["add", "--force", "Cargo.lock"]);
-    checkout.commit();
+    checkout.add();
+    checkout.add_lock_file();
+    git::commit(&checkout.git);
     checkout.write("xtask/target/xtask/xtask", "built");
     checkout.write(".cargo/xtask.toml", "[cluster]\nworkers = 0\n");
     checkout.write(".xtask-tmp-killed/new/half", "");
@@ -233,8 +232,8 @@ fn what_is_not_ours_is_named_and_nothing_is_changed() {
 fn changes_that_no_commit_has_are_not_lost() {
     let checkout = Checkout::fresh();
     checkout.embed_well(&[]);
-    checkout.git(&ADD);
-    checkout.commit();
+    checkout.add();
+    git::commit(&checkout.git);
     checkout.write("xtask/src/lib.rs", "work in progress");
     checkout.write("xtask/src/mine.rs", "");
     let refused = checkout.embed(&[]);

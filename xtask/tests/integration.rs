@@ -14,8 +14,8 @@ mod common;
 mod in_lab;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use common::go;
 use in_lab::Lab;
 
 const CHECKOUT: &str = concat!(
@@ -32,19 +32,9 @@ struct Checkout {
 impl Checkout {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp")
-            .args(["-r", &format!("{CHECKOUT}/.")])
-            .arg(dir.path())
-            .status();
-        assert!(copied.unwrap().success());
-        let built = Command::new("go")
-            .args(["test", "-c", "-o", "integration.test"])
-            .args(["-tags", "integration,integration_api"])
-            .arg("./internal/integration")
-            .env("GOWORK", "off")
-            .current_dir(dir.path())
-            .status();
-        assert!(built.unwrap().success());
+        go::copy(CHECKOUT, dir.path());
+        let tags = "integration,integration_api";
+        go::compile_integration(dir.path(), "integration.test", tags);
         Self { dir }
     }
 

@@ -13,13 +13,15 @@ use std::process::Command;
 
 use camino::Utf8PathBuf;
 use common::go::{Workspace, has};
-use common::{Said, run};
+use common::{Said, git, run};
 use serde_json::Value;
+use xshell::Shell;
 
 const PACKAGES: [&str; 4] = ["./ok", "./bad", "./dies", "./sub/..."];
 
 struct Legs {
     workspace: Workspace,
+    git: Shell,
 }
 
 impl Legs {
@@ -29,22 +31,8 @@ impl Legs {
             return None;
         }
         let workspace = Workspace::new(test)?;
-        let legs = Self { workspace };
-        legs.git(&["init", "--quiet"]);
-        legs.git(&["add", "--all"]);
-        legs.commit();
-        Some(legs)
-    }
-
-    fn git(&self, words: &[&str]) {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]);
-        let said = run(command.arg("-C").arg(&self.workspace.dir).args(words));
-        assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
-    }
-
-    fn commit(&self) {
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", "Change"]);
+        let git = git::repository(&workspace.dir);
+        Some(Self { workspace, git })
     }
 
     fn xtask(&self, words: &[&str]) -> Said {
@@ -176,7 +164,7 @@ fn legs_are_merged_when_they_are_whole() {
     refused(&legs.merge(&["double", "2"], &[]), "is in legs 1/2 and 2/2");
 
     // Of another commit.
-    legs.commit();
+    git::commit(&legs.git);
     legs.leg("later", "2/2", &PACKAGES);
     let said = legs.merge(&["1", "later"], &[]);
     refused(&said, "legs 1/2 and 2/2 are not of one run");

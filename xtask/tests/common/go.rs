@@ -1,10 +1,12 @@
 //! A small workspace of Go tests, and our commands in it.
 
+use std::path::Path;
 use std::process::Command;
 
 use camino::Utf8PathBuf;
+use xshell::{Shell, cmd};
 
-use super::{Home, run, skip};
+use super::{Home, skip};
 
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
 
@@ -21,6 +23,24 @@ pub fn has(test: &str, tools: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// Copies a folder to `to`, which does not exist or is empty.
+pub fn copy(from: &str, to: impl AsRef<Path>) {
+    let (sh, to) = (Shell::new().unwrap(), to.as_ref());
+    cmd!(sh, "cp -R {from}/. {to}").quiet().run().unwrap();
+}
+
+/// Compiles the integration tests of the checkout in `dir`, as its Makefile does.
+pub fn compile_integration(dir: impl AsRef<Path>, binary: &str, tags: &str) {
+    let sh = Shell::new().unwrap();
+    sh.change_dir(dir);
+    sh.set_var("GOWORK", "off");
+    let build = cmd!(
+        sh,
+        "go test -c -o {binary} -tags {tags} ./internal/integration"
+    );
+    build.quiet().run().unwrap();
+}
+
 /// A copy that a test may change.
 pub struct Workspace {
     pub home: Home,
@@ -35,8 +55,7 @@ impl Workspace {
         }
         let home = Home::new();
         let dir = home.path("talos");
-        let copied = run(Command::new("cp").args(["-r", WORKSPACE, dir.as_str()]));
-        assert_eq!(copied.code, Some(0));
+        copy(WORKSPACE, &dir);
         Some(Self { home, dir })
     }
 

@@ -8,6 +8,7 @@
     reason = "each test binary uses what it needs"
 )]
 
+pub mod git;
 pub mod go;
 
 use std::io::Write;

@@ -1,9 +1,9 @@
 //! `--list`: the lines that `go tool pprof -list` shows, from this host.
 
-use std::process::Command;
-
 use pprof::Source;
+use xshell::cmd;
 
+use crate::common::git::repository;
 use crate::common::{Home, said};
 use crate::node::{corpus, profile};
 
@@ -25,18 +25,12 @@ fn the_same_lines_as_go_tool_pprof() {
 /// A checkout of Talos as far as we look at it.
 fn checkout(home: &Home) -> String {
     let dir = home.path("talos");
-    let script = format!(
-        "set -e; mkdir -p {dir}/load {dir}/pkg/machinery/gendata/data; cd {dir}; cp {}/main.go load/; \
-         echo 'module github.com/siderolabs/talos' >go.mod; echo v1.13.0 >pkg/machinery/gendata/data/tag; \
-         git init -q; git add .; git -c user.name=a -c user.email=a@b commit -qm one; git tag v1.13.0",
-        corpus("load")
-    );
-    let made = Command::new("sh").args(["-c", &script]).output().unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    std::fs::create_dir_all(dir.join("load")).unwrap();
+    std::fs::copy(corpus("load/main.go"), dir.join("load/main.go")).unwrap();
+    home.write("talos/go.mod", "module github.com/siderolabs/talos\n");
+    home.write("talos/pkg/machinery/gendata/data/tag", "v1.13.0\n");
+    let git = repository(&dir);
+    cmd!(git, "git tag v1.13.0").quiet().run().unwrap();
     dir.to_string()
 }
 

@@ -14,10 +14,8 @@
 mod common;
 mod releases;
 
-use std::process::Command;
-
 use camino::Utf8PathBuf;
-use common::{Home, Said, is_root, run, skip};
+use common::{Home, Said, go, is_root, run, skip};
 use foundation::ctx::host::Host;
 use releases::{Apart, Releases};
 
@@ -36,8 +34,7 @@ impl World {
     fn new(releases: &Releases) -> Self {
         let home = Home::new();
         let dir = home.path("talos");
-        let copied = run(Command::new("cp").args(["-r", CHECKOUT, dir.as_str()]));
-        assert_eq!(copied.code, Some(0));
+        go::copy(CHECKOUT, &dir);
         let settings = format!("[upgrade]\nreleases = \"{}\"\n", releases.url());
         home.write(".cargo/xtask.toml", &settings);
         home.program("talos/_out/talosctl-linux-amd64", b"#!/bin/sh\n");
@@ -400,13 +397,7 @@ impl World {
     }
 
     fn compile(&self) {
-        let built = Command::new("go")
-            .args(["test", "-c", "-o", "provision.test"])
-            .args(["-tags", "integration,integration_provision"])
-            .arg("./internal/integration")
-            .env("GOWORK", "off")
-            .current_dir(&self.dir)
-            .status();
-        assert!(built.unwrap().success());
+        let tags = "integration,integration_provision";
+        go::compile_integration(&self.dir, "provision.test", tags);
     }
 }
