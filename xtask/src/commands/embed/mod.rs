@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
+use glob::{Pattern, glob};
 
 use crate::app::App;
 use foundation::ctx::{checkout, probe};
@@ -219,16 +220,10 @@ fn plan_embed(from: &Utf8Path, to: &Utf8Path, except: Vec<Utf8PathBuf>) -> Resul
 }
 
 fn half_copies(to: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let Ok(entries) = to.read_dir_utf8() else {
-        return Vec::new();
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path().to_owned()));
-    paths
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.starts_with(tree::TEMPORARY))
-        })
-        .collect()
+    let pattern = format!("{}/{}*", Pattern::escape(to.as_str()), tree::TEMPORARY);
+    let paths = glob(&pattern).into_iter().flatten().flatten();
+    let paths = paths.filter_map(|path| Utf8PathBuf::from_path_buf(path).ok());
+    paths.collect()
 }
 
 /// The index is the user's: told, not touched.

@@ -109,17 +109,16 @@ pub(super) fn runs_with(settings: &Utf8Path) -> bool {
 
 /// Cgroup folders of what Docker ran: the kernel keeps empty ones.
 pub(super) fn cgroups(lab_folder: &LabFolder) -> Vec<Utf8PathBuf> {
-    let root = Utf8Path::new("/sys/fs/cgroup");
-    let name = lab_folder.cgroup();
-    let name = name.trim_start_matches('/');
+    let name = glob::Pattern::escape(&lab_folder.cgroup());
     // One hierarchy, or one for each controller.
-    let mut found = vec![root.join(name)];
-    if let Ok(entries) = root.read_dir_utf8() {
-        found.extend(entries.filter_map(|entry| Some(entry.ok()?.path().join(name))));
-    }
-    found.retain(|path| path.is_dir());
-    found.sort();
-    found
+    let patterns = ["/sys/fs/cgroup", "/sys/fs/cgroup/*"];
+    let folders = patterns
+        .iter()
+        .filter_map(|root| glob::glob(&format!("{root}{name}/")).ok());
+    let folders = folders.flatten().flatten();
+    folders
+        .filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok())
+        .collect()
 }
 
 /// `sh …/init/init DIR …`, also behind the words of `setsid` and `unshare`.
