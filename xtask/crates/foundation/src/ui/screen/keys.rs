@@ -6,8 +6,9 @@ use super::{Event, Key};
 pub(super) enum Parsed {
     /// The event, and the number of bytes that it took.
     Event(Event, usize),
-    /// Bytes that mean nothing to us.
+    /// Bytes without a meaning, and their number.
     Nothing(usize),
+    /// The sequence is not complete.
     More,
 }
 
@@ -62,7 +63,7 @@ fn arrow(letter: u8) -> Option<Key> {
 fn sequence(rest: &[u8]) -> Parsed {
     let end = rest.iter().position(|c| (0x40..=0x7e).contains(c));
     let Some(end) = end else {
-        // No terminal sends that much before the letter.
+        // Terminals send fewer bytes before the letter.
         return if rest.len() > 32 {
             Parsed::Nothing(rest.len() + 2)
         } else {

@@ -1,7 +1,10 @@
 //! Full-screen use of the terminal: raw keys and the mouse come in, lines of text
-//! go out, and the terminal is always restored. Written with rustix and a page of
-//! escape codes: a widget framework would add a quarter to the compile time of
-//! this binary, and has no widget that it needs.
+//! go out, and the terminal is always restored.
+//!
+//! crossterm 0.29 would replace about 110 lines, at five seconds of compile time, and
+//! takes an escape sequence that arrives in two parts for the Escape key and its
+//! letters. When the terminal hangs up, it polls without pause and reports nothing,
+//! and its own handler for SIGWINCH would stand beside those of [`Signals`].
 
 mod keys;
 
@@ -19,7 +22,7 @@ use super::text::rendered;
 use crate::failure::{Because, Failure, Result};
 use crate::signals::{Attention, Signals};
 
-/// What the user did.
+/// An event of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     Key(Key),
@@ -32,7 +35,7 @@ pub enum Event {
     Resize,
     /// Nothing within the given time.
     Tick,
-    /// SIGTERM or the like, or the terminal has gone.
+    /// SIGTERM, SIGINT or SIGHUP, or the terminal is gone.
     Stop,
 }
 
@@ -61,7 +64,7 @@ const LEAVE: &str = "\x1b[?7h\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[0m\x1b[?1049l";
 /// How long to wait for the rest of an escape sequence; without it, it is the
 /// Escape key.
 const SEQUENCE: Duration = Duration::from_millis(40);
-/// How often the size and the signals are looked at.
+/// How often the size of the terminal and the count of signals are read.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The terminal in full-screen use.
@@ -71,7 +74,7 @@ pub struct Screen<'a> {
     before: Termios,
     signals: &'a Signals,
     size: (u16, u16),
-    /// The rows on the screen.
+    /// The rows that the screen shows.
     shown: Vec<String>,
     input: Vec<u8>,
     _attention: Attention<'a>,
@@ -117,7 +120,7 @@ impl<'a> Screen<'a> {
         self.size
     }
 
-    /// Show these rows, in styles of [`super::text::sgr`]; only changed rows are
+    /// Shows these rows, in styles of [`super::text::sgr`]; only changed rows are
     /// written. The next event reports a terminal that is gone.
     pub fn draw(&mut self, rows: &[String]) {
         let mut out = String::new();
@@ -126,7 +129,7 @@ impl<'a> Screen<'a> {
             if self.shown.get(row).is_some_and(|shown| shown == text) {
                 continue;
             }
-            // Keep it in one row.
+            // A line break would move what follows.
             let text = rendered(text).replace(['\n', '\r', '\t'], " ");
             let _ = write!(out, "\x1b[{};1H\x1b[0m{text}\x1b[0m\x1b[K", row + 1);
         }
@@ -135,7 +138,7 @@ impl<'a> Screen<'a> {
         let _ = self.terminal.write_all(out.as_bytes());
     }
 
-    /// The next event, `Tick` after `limit`.
+    /// Returns the next event, or `Tick` after `limit`.
     pub fn event(&mut self, limit: Duration) -> Event {
         let end = Instant::now() + limit;
         loop {
