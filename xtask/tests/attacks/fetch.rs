@@ -1,12 +1,12 @@
 //! What answers `pprof` over HTTP.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::Case;
-use crate::page::profile;
+use crate::common::node::{profile, send, serve};
 use crate::stage::{Outcome, Stage};
 
 const BOUNDS: &str = "what nodes send together";
@@ -53,35 +53,17 @@ const fn case(name: &'static str, kind: &'static str, attack: fn(&Stage)) -> Cas
     Case { name, kind, attack }
 }
 
-/// A node that answers so, and what it was asked for.
+/// Serves, and returns the address and the paths of the requests.
 fn node(
     answer: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let (answer, log) = (Arc::new(answer), Arc::clone(&asked));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
-            std::thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                let mut request = [0; 4096];
-                let read = stream.read(&mut request).unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..read]).into_owned();
-                let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-                log.lock().unwrap().push(path.clone());
-                answer(&mut stream, &path);
-            });
-        }
+    let log = Arc::clone(&asked);
+    let address = serve(move |stream, path, _| {
+        log.lock().unwrap().push(path.to_owned());
+        answer(stream, path);
     });
     (address, asked)
-}
-
-fn send(stream: &mut TcpStream, body: &[u8]) {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(body);
 }
 
 fn sends(body: Vec<u8>) -> String {

@@ -16,6 +16,8 @@
     reason = "tests start and signal their own processes"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod fetch;
 mod go_sources;
 mod makefiles;

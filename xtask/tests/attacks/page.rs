@@ -2,6 +2,7 @@
 //! makes of it is tried in `tests/pprof/page.rs`.
 
 use crate::Case;
+use crate::common::node::profile;
 use crate::stage::Stage;
 
 const NAMES: &str = "names that are read as markup";
@@ -33,51 +34,6 @@ const HOSTILE: [&[u8]; 7] = [
     b"\xed\xa0\x80\xff",
     b"]]>&amp;<![CDATA[",
 ];
-
-fn field(out: &mut Vec<u8>, tag: u8, inner: &[u8]) {
-    out.push(tag);
-    varint(out, inner.len());
-    out.extend_from_slice(inner);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap());
-}
-
-/// One stack that calls all of `names`, `repeated` times over.
-pub fn profile(kind: &[u8], unit: &[u8], names: &[&[u8]], repeated: usize) -> Vec<u8> {
-    let (mut bytes, mut stack, mut sample) = (Vec::new(), Vec::new(), Vec::new());
-    field(&mut bytes, 0x0a, &[0x08, 1, 0x10, 2]);
-    for _ in 0..repeated {
-        for id in 1..=names.len() {
-            varint(&mut stack, id);
-        }
-    }
-    field(&mut sample, 0x0a, &stack);
-    field(&mut sample, 0x12, &[100]);
-    field(&mut bytes, 0x12, &sample);
-    for id in 1..=names.len() {
-        let (mut line, mut location, mut function) = (vec![0x08], vec![0x08], vec![0x08]);
-        varint(&mut line, id);
-        varint(&mut location, id);
-        field(&mut location, 0x22, &line);
-        varint(&mut function, id);
-        for tag in [0x10, 0x20] {
-            function.push(tag);
-            varint(&mut function, id + 2);
-        }
-        field(&mut bytes, 0x22, &location);
-        field(&mut bytes, 0x2a, &function);
-    }
-    for text in [&b""[..], kind, unit].iter().chain(names) {
-        field(&mut bytes, 0x32, text);
-    }
-    bytes
-}
 
 /// The page of a profile in a file of this name.
 fn page(stage: &Stage, name: &str, bytes: &[u8]) -> String {

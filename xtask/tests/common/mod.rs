@@ -10,6 +10,7 @@
 
 pub mod git;
 pub mod go;
+pub mod node;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
