@@ -3,10 +3,20 @@
 //! Source: docs/talos-facts.md#talosctl-cluster-flags; every method names its commit.
 
 use super::TalosVersion;
+use crate::names::Role;
 
 /// CNI plugins that a QEMU cluster needs in `--cni-bin-path`; any missing one
 /// makes talosctl download the bundle (`pkg/provision/providers/qemu/preflight_linux.go`).
 pub const CNI_PLUGINS: [&str; 4] = ["bridge", "firewall", "static", "tc-redirect-tap"];
+
+/// Memory in MiB that a machine needs to pass the checks of `cluster create`, the
+/// same in all lines (pkg/minimal/limits.go).
+pub const fn minimum_memory_mib(role: Role) -> u64 {
+    match role {
+        Role::ControlPlane => 1848,
+        Role::Worker => 1024,
+    }
+}
 
 impl TalosVersion {
     /// Verb that makes a QEMU cluster from local artifacts.
@@ -59,6 +69,27 @@ impl TalosVersion {
         }
     }
 
+    /// Whether `create` has `--with-debug-shell`, in all lines hidden from the help;
+    /// `talosctl debug` replaced it (1.14+, 919d8c365).
+    pub fn has_debug_shell(&self) -> bool {
+        !self.since(14)
+    }
+
+    /// The flag that gives extra disks to control planes too; up to 1.13 only workers
+    /// have them.
+    pub fn extra_disks_on_controlplanes_flag(&self) -> Option<&'static str> {
+        self.since(14).then_some("--extra-disks-on-controlplanes")
+    }
+
+    /// Flags of `create` that its help does not show.
+    pub fn hidden_create_flags(&self) -> &'static [&'static str] {
+        match (self.has_debug_shell(), self.since(12)) {
+            (true, false) => &["with-debug-shell", "masters"],
+            (true, true) => &["with-debug-shell", "provisioner"],
+            (false, _) => &["provisioner"],
+        }
+    }
+
     /// Whether a cluster serves DNS on its gateway, port 53 (1.12+, c0772b8ed).
     pub fn serves_dns(&self) -> bool {
         self.since(12)
@@ -89,6 +120,20 @@ mod tests {
             let named = |args: &[&str]| args.contains(&"--provisioner=qemu");
             assert_eq!(named(version.create_args()), minor < 12);
             assert_eq!(named(version.destroy_args()), minor < 12);
+        }
+    }
+
+    #[test]
+    fn the_debug_shell_ends_with_1_13() {
+        for minor in 9..=15 {
+            let version = v(minor);
+            let hidden = version.hidden_create_flags();
+            assert_eq!(hidden.contains(&"with-debug-shell"), minor < 14);
+            assert_eq!(version.has_debug_shell(), minor < 14);
+            assert_eq!(
+                version.extra_disks_on_controlplanes_flag().is_some(),
+                minor >= 14
+            );
         }
     }
 
