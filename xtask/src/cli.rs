@@ -54,9 +54,12 @@ impl Cli {
                 Some(ClusterVerb::Explain(args)) => &args.which,
                 Some(ClusterVerb::Logs(args)) => &args.which,
                 Some(ClusterVerb::Reboot(args)) => &args.which,
+                Some(ClusterVerb::Env(args)) => &args.which,
+                Some(ClusterVerb::Dashboard(args)) => &args.which,
                 Some(ClusterVerb::Destroy(args)) => &args.which,
                 Some(ClusterVerb::List { .. }) => return None,
             },
+            Command::Talosctl(args) | Command::Kubectl(args) => &args.which,
             Command::Doctor(args) => &args.up.which,
             Command::Test(TestCommand::Integration(args)) => &args.which,
             Command::Pprof(pprof) => &pprof.fetch.which,
@@ -99,6 +102,16 @@ fn finds_name(words: &[&str]) -> bool {
 pub enum Command {
     /// Create, inspect, reboot or destroy a Talos cluster
     Cluster(cluster::ClusterCommand),
+    /// Run talosctl with the configuration of a cluster
+    #[command(after_help = "Examples:\n  cargo xtask talosctl -- version\n  \
+        cargo xtask talosctl -- -n 172.20.0.3 dmesg\n\n\
+        Without `-n` it is about the first control plane. The exit code is talosctl's.")]
+    Talosctl(cluster::ClientArgs),
+    /// Run kubectl with the configuration of a cluster
+    #[command(
+        after_help = "Examples:\n  cargo xtask kubectl -- get nodes\n\nThe exit code is kubectl's."
+    )]
+    Kubectl(cluster::ClientArgs),
     /// Build any target of the checkout's Makefile, without make
     Build(build::BuildArgs),
     /// Set up whatever is missing: builder, registry, proxies, cross-build

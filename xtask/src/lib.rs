@@ -139,6 +139,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Build(args) => build::run(&app()?, &args),
         Command::Builder(command) => builder::run(&app()?, &command),
         Command::Cluster(command) => cluster::run(&app()?, command),
+        Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
+        Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
         Command::Embed(args) => embed::run(&app()?, &args),
         Command::Images { json } => images::run(&app()?, json),

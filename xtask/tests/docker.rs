@@ -11,7 +11,7 @@ mod in_lab;
 
 use std::process::Command;
 
-use in_lab::Lab;
+use in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 /// The guide's line, at 127.0.0.1 as ours is.
@@ -285,7 +285,7 @@ fn builds_boot(lab: &Lab) {
         "-q",
     ]);
     lab.ok(&["cluster", "up", "--workers", "0", "-q", "--no-wait"]);
-    let mark = lab.sh("$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2 read /etc/talos-mini");
+    let mark = lab.sh(&format!("{TALOSCTL} -n 172.20.0.2 read /etc/talos-mini"));
     assert!(
         mark.contains("tag=v1.12.0-lab\n") && mark.contains("flavour=debug\n"),
         "{mark}"

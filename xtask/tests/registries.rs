@@ -13,7 +13,7 @@ mod in_lab;
 
 use std::time::Duration;
 
-use in_lab::Lab;
+use in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 /// Makes an image of one layer of that many random kilobytes, and pushes it.
@@ -344,7 +344,7 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
         serde_json::json!([5000, 5001, 5002, 5003, 5004, 5005, 5006])
     );
     let pull = |image: &str| {
-        let talosctl = "$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2 image pull";
+        let talosctl = format!("{TALOSCTL} -n 172.20.0.2 image pull");
         sh(
             lab,
             &format!("{talosctl} {image} >/dev/null 2>&1 && echo pulled || echo failed"),
@@ -355,7 +355,7 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     assert_eq!(pull(installer), "pulled");
     let config = sh(
         lab,
-        "$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2 get machineconfig -o yaml",
+        &format!("{TALOSCTL} -n 172.20.0.2 get machineconfig -o yaml"),
     );
     assert!(config.contains(installer), "{config}");
     assert_eq!(pull("127.0.0.1:5005/u/none:v1"), "failed");

@@ -17,14 +17,14 @@ mod profiles;
 
 use std::process::Stdio;
 
-use in_lab::Lab;
+use in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
 /// What a cluster could leave on the host, one thing per line.
 const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/null; \
-    iptables -S; iptables -t nat -S; find ~/.talos/clusters ~/.talos/cni/cache/results -mindepth 1 2>/dev/null; ls ~/.talos/config ~/.kube/config 2>/dev/null; \
+    iptables -S; iptables -t nat -S; find ~/.talos/clusters ~/.talos/cni/cache/results -mindepth 1 2>/dev/null; ls ~/.talos/config ~/.kube/config 2>/dev/null; ls ~/.local/state/talos-xtask/clusters 2>/dev/null; \
     pgrep -l 'qemu|talosctl' | cut -d' ' -f2; true";
 
 /// Its exit code is 1 unless the cluster runs.
@@ -94,25 +94,37 @@ fn the_guides_day_with_a_cluster() {
 }
 
 fn talosctl_works(lab: &Lab) {
-    let talosctl = "$PWD/_out/talosctl-linux-amd64 -n 172.20.0.2";
-    assert!(lab.sh(&format!("{talosctl} version")).contains("v1.12.0"));
-    assert!(
-        lab.sh(&format!("{talosctl} dmesg"))
-            .contains("Linux version")
-    );
-    assert!(
-        lab.sh(&format!("{talosctl} get securitystate -o json"))
-            .contains("\"SecurityStates.talos.dev\"")
-            || lab
-                .sh(&format!("{talosctl} get securitystate -o json"))
-                .contains("SecurityState")
-    );
-    assert!(
-        lab.sh(&format!("{talosctl} read /proc/version"))
-            .contains("Linux version")
-    );
+    let talosctl = |words: &[&str]| lab.ok(&[&["talosctl", "--"], words].concat());
+    // Without `-n` it is about the first control plane.
+    assert!(talosctl(&["version"]).contains("v1.12.0"));
+    assert!(talosctl(&["dmesg"]).contains("Linux version"));
+    assert!(talosctl(&["get", "securitystate", "-o", "json"]).contains("SecurityState"));
+    let worker = ["-n", "172.20.0.3", "read", "/proc/version"];
+    assert!(talosctl(&worker).contains("Linux version"));
+    assert!(talosctl(&["config", "info"]).contains("talos-default"));
+    // The exit code is its own.
+    let failed = lab.xtask(&["--lab", "talosctl", "read", "/no/such/file"]);
+    assert_eq!(failed.status.code(), Some(1));
+    the_shell_gets_the_same(lab);
     let heap = lab.sh("curl -fsS http://172.20.0.2:9982/debug/pprof/heap?debug=1 | head -n 1");
     assert!(heap.starts_with("heap profile:"), "{heap}");
+}
+
+/// `cluster env` in a shell; the user's own files stay away.
+fn the_shell_gets_the_same(lab: &Lab) {
+    let env = lab.ok(&["cluster", "env"]);
+    assert_eq!(env, lab.ok(&["cluster", "env", "--shell", "sh"]));
+    let script = format!("{env}\ntalosctl version; grep -c admin@talos-default $KUBECONFIG");
+    let said = lab.sh(&script);
+    assert!(
+        said.contains("172.20.0.2") && said.contains("v1.12.0"),
+        "{said}"
+    );
+    assert!(
+        lab.ok(&["cluster", "env", "--shell", "fish"])
+            .contains("set -gx TALOSCONFIG '")
+    );
+    lab.sh("test ! -e ~/.talos/config && test ! -e ~/.kube/config");
 }
 
 fn consoles_merge(lab: &Lab) {
@@ -137,8 +149,8 @@ fn consoles_merge(lab: &Lab) {
 
 fn reboots_are_proven(lab: &Lab) {
     let pid = |seen: &Value, node: usize| seen["nodes"][node]["pid"].as_i64().unwrap();
-    let boot_id = "_out/talosctl-linux-amd64 -n 172.20.0.3 read /proc/sys/kernel/random/boot_id";
-    let (before, id_before) = (status(lab), lab.sh(boot_id));
+    let boot_id = format!("{TALOSCTL} -n 172.20.0.3 read /proc/sys/kernel/random/boot_id");
+    let (before, id_before) = (status(lab), lab.sh(&boot_id));
     let proof: Value =
         serde_json::from_str(&lab.ok(&["cluster", "reboot", "worker-1", "--json"])).unwrap();
     let node = &proof["nodes"][0];

@@ -111,6 +111,8 @@ impl Host {
             "--controlplanes=1",
             "--workers=0",
             "--memory=256",
+            // Less memory than Talos needs is refused where readiness is waited for.
+            "--no-wait",
             "--",
         ]
         .map(str::to_owned)

@@ -16,6 +16,10 @@ use tempfile::TempDir;
 /// One lab at a time: two nodes keep two cores busy.
 static SERIAL: Mutex<()> = Mutex::new(());
 
+/// For a script in the lab: the checkout's talosctl with the default cluster's
+/// own configuration.
+pub(crate) const TALOSCTL: &str = "env TALOSCONFIG=$HOME/.local/state/talos-xtask/clusters/talos-default/talosconfig $PWD/_out/talosctl-linux-amd64";
+
 /// The lab's folder and a HOME whose ledger and records are the test's.
 pub(crate) struct Lab {
     dir: TempDir,

@@ -91,6 +91,195 @@ fn cluster_up_with_every_flag() {
     );
 }
 
+/// The argv of the step that creates the cluster.
+fn create_argv(home: &Home, words: &[&str]) -> Vec<String> {
+    let words = [&UP[..], &["--format", "json"], words].concat();
+    let said = run(&mut cluster_as_user(home, &words));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let plan: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    let create = steps.iter().find(|step| step["makes"]["kind"] == "cluster");
+    let argv = create.unwrap()["action"]["argv"].as_array().unwrap();
+    let word = |word: &serde_json::Value| word.as_str().unwrap().to_owned();
+    argv.iter().map(word).collect()
+}
+
+#[test]
+fn options_of_machines_need_no_dashes() {
+    let home = checkout("v1.13.0");
+    home.write("p.yaml", "machine: {}\n");
+    let words = [
+        "--config-patch-control-plane",
+        "@p.yaml",
+        "--config-patch-worker=a: b",
+        "--memory=4GiB",
+        "--memory-workers=2GiB",
+        "--cpus=4",
+        "--cpus-workers=1.5",
+        "--disk=8GiB",
+        "--extra-disks=2",
+        "--extra-disks-size=1024",
+        "--with-uefi=false",
+        "--with-tpm2",
+        "--ipv4",
+        "--ipv6=true",
+        "--custom-cni-url=https://x/y.yaml",
+        "--debug-shell",
+        "--arch=arm64",
+        "--",
+        "--cni-bundle-url=b.tgz",
+    ];
+    let argv = create_argv(&home, &words);
+    for wanted in [
+        &format!("--config-patch-control-plane=@{}", home.path("p.yaml")),
+        "--config-patch-worker=a: b",
+        "--memory=4096MiB",
+        "--memory-workers=2048MiB",
+        "--cpus=4",
+        "--cpus-workers=1.5",
+        "--disk=8192",
+        "--extra-disks=2",
+        "--extra-disks-size=1024",
+        "--with-uefi=false",
+        "--with-tpm2=true",
+        "--ipv4=true",
+        "--ipv6=true",
+        "--custom-cni-url=https://x/y.yaml",
+        "--with-debug-shell=true",
+        "--arch=arm64",
+        &format!("--vmlinuz-path={}", home.path("talos/_out/vmlinuz-arm64")),
+        &format!("--cni-bundle-url={}", home.path("b.tgz")),
+    ] {
+        assert!(argv.iter().any(|arg| arg == wanted), "{wanted}: {argv:?}");
+    }
+    let argv = create_argv(&home, &["--", "--arch=arm64"]);
+    let initramfs = home.path("talos/_out/initramfs-arm64.xz");
+    assert!(
+        argv.contains(&format!("--initrd-path={initramfs}")),
+        "{argv:?}"
+    );
+    let argv = create_argv(&home, &["--secure-boot"]);
+    let has = |end: &str| argv.iter().any(|arg| arg.ends_with(end));
+    assert!(has("-secureboot.iso") && has("--with-tpm2=true") && has("--with-bootloader=true"));
+    assert!(!has(".xz"), "{argv:?}");
+}
+
+#[test]
+fn settings_are_as_options_and_relative_to_their_folder() {
+    let home = checkout("v1.12.1");
+    home.write("patches/p.yaml", "machine: {}\n");
+    home.write("patches/sub/other", "");
+    home.write(
+        "patches/.cargo/xtask.toml",
+        "[cluster]\nconfig-patches = [\"@p.yaml\"]\nconfig-patches-worker = [\"@p.yaml\"]\n\
+         extra-disks = 1\nwith-uefi = false\nipv6 = true\narch = \"amd64\"\n\
+         talosctl-args = [\"--cni-conf-dir\", \"conf\"]\n",
+    );
+    let words = [&UP[..], &["--format", "json", "--with-uefi"]].concat();
+    let mut command = cluster_as_user(&home, &words);
+    let said = run(command.current_dir(home.path("patches/sub")));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let patch = home.path("patches/p.yaml");
+    for wanted in [
+        format!("--config-patch=@{patch}"),
+        format!("--config-patch-worker=@{patch}"),
+        "--extra-disks=1".to_owned(),
+        "--with-uefi=true".to_owned(),
+        "--ipv6=true".to_owned(),
+        home.path("patches/conf").to_string(),
+    ] {
+        assert!(
+            said.stdout.contains(&format!("\"{wanted}\"")),
+            "{wanted}: {}",
+            said.stdout
+        );
+    }
+}
+
+#[test]
+fn extra_disks_without_workers() {
+    let words = [
+        "--workers=0",
+        "--extra-disks=1",
+        "--cidr",
+        CIDR,
+        "--controlplanes=1",
+    ];
+    let plan = |version: &str| {
+        let home = checkout(version);
+        run(&mut cluster_as_user(
+            &home,
+            &[&["up", "--dry-run"], &words[..]].concat(),
+        ))
+        .stdout
+    };
+    assert!(plan("v1.13.0").contains("note: no node gets an extra disk"));
+    let newer = plan("v1.14.0");
+    assert!(newer.contains("--extra-disks-on-controlplanes"), "{newer}");
+}
+
+#[test]
+fn merge_adds_contexts_as_the_user() {
+    let home = checkout("v1.12.1");
+    let words = [&UP[..], &["--merge", "--format", "json"]].concat();
+    let said = run(&mut cluster_as_user(&home, &words));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let plan: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    let merging = steps
+        .iter()
+        .filter(|step| step["why"].as_str().unwrap().contains("add the context"));
+    let users: Vec<_> = merging
+        .map(|step| step["privilege"].as_str().unwrap())
+        .collect();
+    assert_eq!(users, ["user", "user"]);
+    assert!(said.stdout.contains("\"merge\"") && said.stdout.contains("/.kube/config"));
+}
+
+#[test]
+fn talosctl_gets_the_clusters_configuration() {
+    let home = checkout("v1.12.1");
+    let own = ".local/state/talos-xtask/clusters/talos-default";
+    home.write(&format!("{own}/talosconfig"), "context: talos-default\n");
+    let talos = home.path("talos");
+    let xtask = |words: &[&str]| run(&mut home.xtask(&[&["-C", talos.as_str()], words].concat()));
+    let said = xtask(&["talosctl", "--dry-run", "--", "-n", "1.2.3.4", "version"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let wanted = format!("TALOSCONFIG={}/talosconfig", home.path(own));
+    assert!(said.stdout.contains(&wanted), "{}", said.stdout);
+    assert!(
+        said.stdout.contains(" -n 1.2.3.4 version\n"),
+        "{}",
+        said.stdout
+    );
+    // Its exit code and standard streams are the program's.
+    home.program(
+        "bin/kubectl",
+        b"#!/bin/sh\ncat; echo \"$KUBECONFIG $*\" >&2; exit 42\n",
+    );
+    let path = format!("{}:/usr/bin:/bin", home.path("bin"));
+    let mut command = home.xtask(&["kubectl", "get", "--all", "-n", "x"]);
+    let said = run_with(command.env("PATH", path), b"input");
+    assert_eq!(said.code, Some(42), "{}", said.stderr);
+    assert_eq!(said.stdout, "input");
+    let wanted = format!("{}/kubeconfig get --all -n x\n", home.path(own));
+    assert!(said.stderr.ends_with(&wanted), "{}", said.stderr);
+    let said = xtask(&["talosctl", "-n", "1.2.3.4", "version"]);
+    assert_eq!(said.code, Some(2), "{}", said.stdout);
+    assert!(
+        said.stderr.contains("-- -n 1.2.3.4 version\n"),
+        "{}",
+        said.stderr
+    );
+    let said = xtask(&["talosctl", "--name", "other", "--", "version"]);
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.stderr.contains("there is no cluster `other`"),
+        "{}",
+        said.stderr
+    );
+}
+
 #[test]
 fn cluster_up_as_a_reader_and_a_shell_see_it() {
     let home = checkout("v1.12.1");
@@ -202,6 +391,7 @@ fn the_script_calls_talosctl_as_the_run_does() {
     let said = run_with(
         Command::new("sh")
             .env("HOME", &home.root)
+            .current_dir(&home.root)
             .stdout(Stdio::null()),
         script.as_bytes(),
     );

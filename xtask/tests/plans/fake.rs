@@ -34,8 +34,10 @@ pub(crate) fn checkout(version: &str) -> Home {
         "talos/_out/installer_image",
         "127.0.0.1:5005/you/installer:dev\n",
     );
+    let help = home.path("help");
     let talosctl = format!(
         "#!/bin/sh\ncase $1 in version) echo 'Talos {version}'; exit;; esac\n\
+         case \"$*\" in *--help) cat '{help}' 2>/dev/null; exit;; esac\n\
          {{ pwd; env | grep ^TALOS_HOME; printf '%s\\n' \"$@\"; }} >>'{}'\n",
         home.path("calls")
     );

@@ -83,6 +83,36 @@ fn what_cannot_be_meant_is_refused_with_a_hint() {
 }
 
 #[test]
+fn what_would_fail_later_is_refused_at_once() {
+    let home = checkout("v1.12.1");
+    refused(&home, &["up", "--memory", "1GiB"], 2, &["1848 MiB"]);
+    refused(&home, &["up", "--memory-workers", "512"], 2, &["1024 MiB"]);
+    refused(&home, &["up", "--disk", "big"], 2, &["`big`"]);
+    refused(&home, &["up", "--arch", "riscv64"], 2, &["`riscv64`"]);
+    refused(&home, &["up", "--", "--arch=x86_64"], 2, &["--arch amd64"]);
+    let help = include_str!("../../../testdata/help/1.12.0/cluster-create-dev.txt");
+    home.write("help", help);
+    let words = [&UP[..], &["--", "--with-uefy=false"]].concat();
+    refused(
+        &home,
+        &words,
+        2,
+        &["has no flag `--with-uefy`", "hint: --with-uefi\n"],
+    );
+    // Flags that the help does not show are known too.
+    let words = [&UP[..], &["--dry-run", "--", "--with-debug-shell"]].concat();
+    assert_eq!(run(&mut cluster(&home, &words)).code, Some(0));
+    let newer = checkout("v1.14.0");
+    let words = [&UP[..], &["--debug-shell"]].concat();
+    refused(
+        &newer,
+        &words,
+        2,
+        &["no debug shell", "talosctl -C", "-- debug docker.io/"],
+    );
+}
+
+#[test]
 fn an_unknown_node_is_named_among_the_known_ones() {
     let home = half_made();
     for verb in ["logs", "reboot"] {

@@ -1,5 +1,6 @@
-//! What `cluster create` merged into the user's talosconfig and kubeconfig, and
-//! `cluster destroy` leaves there: the next cluster of that name would get a
+//! The talosconfig and kubeconfig of a cluster, for its removal: the folder with
+//! its own files, and its entries in the user's files, where `--merge` or talosctl
+//! put them. talosctl leaves these, and the next cluster of that name would get a
 //! context `NAME-1` (T14). An entry is this cluster's only if its name and its
 //! endpoint both are; a file goes only if it holds nothing else.
 
@@ -10,7 +11,8 @@ use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
 use foundation::ctx::kubeconfig::{Kubeconfig, is_named};
 use foundation::ctx::owned_path;
-use foundation::ctx::talosctl::Talosctl;
+use foundation::ctx::ownership;
+use foundation::ctx::talosctl::{Talosconfig, Talosctl};
 use foundation::plan::{Action, Effect, Plan, Step};
 
 /// Adds the steps that take this cluster's contexts out of both files.
@@ -19,15 +21,70 @@ pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Opti
     if !view.doubts.is_empty() {
         return;
     }
-    for part in [
-        talosconfig_steps(ctx, view, talosctl),
-        kubeconfig_steps(ctx, view),
-    ] {
+    for part in parts(ctx, view, talosctl) {
         match part {
             Ok(steps) => plan.steps.extend(steps),
             Err(note) => plan.note(note),
         }
     }
+}
+
+/// What there is to do about each of the user's files.
+fn parts(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Part> {
+    let talosconfigs = ctx.talosconfig_paths().into_iter();
+    let talosconfigs = talosconfigs.map(|path| talosconfig_steps(ctx, view, talosctl, path));
+    let kubeconfigs = ctx.kubeconfig_paths().into_iter();
+    talosconfigs
+        .chain(kubeconfigs.map(|path| kubeconfig_steps(view, path)))
+        .collect()
+}
+
+/// Entries of a removed cluster that are still in the user's files: one line for
+/// each file. `view` is from before the removal.
+pub(super) fn remaining(ctx: &Ctx, view: &ClusterView) -> Vec<String> {
+    if !view.doubts.is_empty() {
+        return Vec::new();
+    }
+    let remains = |part: Part| match part {
+        Ok(steps) if steps.is_empty() => None,
+        Ok(steps) => steps.last().map(|step| format!("not done: {}", step.why)),
+        Err(note) => Some(note),
+    };
+    parts(ctx, view, None)
+        .into_iter()
+        .filter_map(remains)
+        .collect()
+}
+
+/// Adds the step that removes the cluster's own files.
+pub(super) fn add_own(plan: &mut Plan, ctx: &Ctx, name: &str) {
+    let dir = ctx.client_config(name).dir;
+    if dir.symlink_metadata().is_ok() {
+        let action = Action::Remove { path: dir };
+        let why = "remove the cluster's own talosconfig and kubeconfig";
+        plan.push(Step::new(why, action).effect(Effect::Destroys));
+    }
+}
+
+/// Adds the step that gives back what talosctl left to root in the user's folders.
+pub(super) fn add_give_back(plan: &mut Plan, ctx: &Ctx) {
+    let host = &ctx.host;
+    if host.is_root() {
+        return;
+    }
+    let mut found: Vec<Utf8PathBuf> = Vec::new();
+    for home in ctx.dirs.cluster_homes() {
+        found.extend(ownership::root_owned(&home, &ctx.dirs.home, host.uid));
+    }
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        return;
+    }
+    let owner = format!("{}:{}", host.uid, host.gid);
+    let mut argv = vec!["chown", "--no-dereference", "--from=0:0", &owner, "--"];
+    argv.extend(found.iter().map(|path| path.as_str()));
+    plan.push(Step::run("give back to you what talosctl left to root", argv).as_root());
 }
 
 fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
@@ -56,9 +113,13 @@ fn is_its_server(view: &ClusterView, server: &str) -> bool {
 type Part = Result<Vec<Step>, String>;
 
 /// talosctl does not remove the current context: it moves to another first.
-fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Part {
-    let path = ctx.talosconfig_path();
-    let config = match ctx.try_talosconfig() {
+fn talosconfig_steps(
+    ctx: &Ctx,
+    view: &ClusterView,
+    talosctl: Option<&Talosctl>,
+    path: Utf8PathBuf,
+) -> Part {
+    let config = match Talosconfig::read(&path) {
         Ok(Some(config)) => config,
         Ok(None) => return Ok(Vec::new()),
         Err(error) => return Err(format!("{path} stays as it is: {error}")),
@@ -104,8 +165,7 @@ fn talosconfig_steps(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>)
     Ok(steps)
 }
 
-fn kubeconfig_steps(ctx: &Ctx, view: &ClusterView) -> Part {
-    let path = ctx.kubeconfig_path();
+fn kubeconfig_steps(view: &ClusterView, path: Utf8PathBuf) -> Part {
     let config = match Kubeconfig::read(&path) {
         Ok(Some(config)) => config,
         Ok(None) => return Ok(Vec::new()),

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::Which;
 use super::teardown::{
     self, check, first_part, first_plan, foreign_entries, is_begun, look, plan_teardown, seen,
 };
+use super::{Which, contexts};
 use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeView};
@@ -166,6 +166,7 @@ fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
         if rest.steps.is_empty() {
             forget(app, view)?;
             doubts.extend(found.doubts);
+            doubts.extend(contexts::remaining(ctx, view));
             gone(app, view, &doubts);
             return Ok(0);
         }

@@ -2,10 +2,14 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use talos::version::Arch;
+
 use super::installer;
 use super::settings::Settings;
+use crate::typo::most_alike;
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
+use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::host::Host;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::own_executable::own_executable;
@@ -23,6 +27,8 @@ pub(crate) struct Facts {
     /// None where the user's own arguments say what to boot.
     pub(crate) kernel: Option<Utf8PathBuf>,
     pub(crate) initramfs: Option<Utf8PathBuf>,
+    /// The secure boot ISO, where that is booted.
+    pub(crate) iso: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
     /// Where mirrors listen on loopback alone.
     pub(crate) relaying: Option<RelaySpec>,
@@ -32,7 +38,10 @@ pub(crate) struct Facts {
     /// Bytes.
     pub(crate) memory_available: Option<u64>,
     pub(crate) talos_home: Utf8PathBuf,
-    pub(crate) home: Utf8PathBuf,
+    /// The cluster's own talosconfig and kubeconfig.
+    pub(crate) client: ClientConfig,
+    /// The user's talosconfig and kubeconfig.
+    pub(crate) user_files: (Utf8PathBuf, Utf8PathBuf),
     /// User and group that own files which root makes; none if this process is root.
     pub(crate) owner: Option<(u32, u32)>,
     /// Set where talosctl has to be told.
@@ -48,15 +57,21 @@ impl Facts {
     /// Everything that is missing, at once, each with the command that makes it.
     pub(crate) fn gather(ctx: &Ctx, settings: &Settings, only_plan: bool) -> Result<Self> {
         let checkout = ctx.checkout()?;
-        let own_boot = boots_the_checkout(settings);
-        let arch = ctx.host.arch;
+        let own_boot = boots_the_checkout(settings) && !settings.secure_boot;
+        let arch = settings.arch.map_or(ctx.host.arch, Arch::go_name);
         let kernel = checkout.out().join(format!("vmlinuz-{arch}"));
         let initramfs = checkout.out().join(format!("initramfs-{arch}.xz"));
+        let iso = checkout.out().join(format!("metal-{arch}-secureboot.iso"));
         let talosctl = Talosctl::need(ctx, &checkout);
-        let missing: Vec<_> = [(&kernel, "kernel"), (&initramfs, "initramfs")]
-            .into_iter()
-            .filter(|(file, _)| own_boot && !file.is_file())
-            .collect();
+        let missing: Vec<_> = [
+            (&kernel, "kernel", own_boot),
+            (&initramfs, "initramfs", own_boot),
+            (&iso, "secureboot-iso", settings.secure_boot),
+        ]
+        .into_iter()
+        .filter(|(file, _, is_booted)| *is_booted && !file.is_file())
+        .map(|(file, target, _)| (file, target))
+        .collect();
         let mut notes = Vec::new();
         let talosctl = match (talosctl, missing.is_empty()) {
             (Ok(talosctl), true) => talosctl,
@@ -72,6 +87,7 @@ impl Facts {
                 assumed
             }
         };
+        check_flags(&talosctl, &settings.talosctl_args)?;
         notes.extend(of_another_line(&talosctl, &checkout));
         let mut specs = registries::proxies(&checkout, &ctx.config.proxies)?;
         specs.push(registries::local());
@@ -93,10 +109,12 @@ impl Facts {
             talosctl,
             kernel: own_boot.then_some(kernel),
             initramfs: own_boot.then_some(initramfs),
+            iso: settings.secure_boot.then_some(iso),
             mirrors,
             install_image: installer.image,
             memory_available: Host::memory().map(|memory| memory.available),
-            home: ctx.dirs.home.clone(),
+            client: ctx.client_config(settings.name.as_str()),
+            user_files: (ctx.talosconfig_path(), ctx.kubeconfig_path()),
             owner: (!ctx.host.is_root()).then_some((ctx.host.uid, ctx.host.gid)),
         })
     }
@@ -109,6 +127,39 @@ fn boots_the_checkout(settings: &Settings) -> bool {
             .iter()
             .any(|flag| arg == flag || arg.starts_with(&format!("{flag}=")))
     })
+}
+
+/// talosctl answers a mistyped flag with its whole help, after minutes of building
+/// and asking.
+///
+/// # Errors
+/// For the first flag that this talosctl does not have.
+fn check_flags(talosctl: &Talosctl, args: &[String]) -> Result<()> {
+    let flag = |arg: &String| {
+        let name = arg.strip_prefix("--")?;
+        Some(name.split('=').next().unwrap_or(name).to_owned())
+    };
+    let asked: Vec<String> = args.iter().filter_map(flag).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let known = talosctl.create_flags();
+    let unknown = asked.iter().find(|flag| !known.contains(*flag));
+    let Some(unknown) = unknown.filter(|_| !known.is_empty()) else {
+        return Ok(());
+    };
+    let failure = Failure::usage(format!(
+        "talosctl {} has no flag `--{unknown}`",
+        talosctl.version
+    ));
+    let nearest = most_alike(unknown, known.iter().map(String::as_str));
+    let nearest = nearest.filter(|(alike, _)| *alike > 0.7);
+    Err(failure.hint(if let Some((_, flag)) = nearest {
+        format!("--{flag}")
+    } else {
+        let words: typed::Words = talosctl.version.create_args().iter().copied().collect();
+        typed!("talosctl -- {} --help", words)
+    }))
 }
 
 /// What to say of a talosctl that is not this checkout's.

@@ -1,11 +1,15 @@
 //! `cluster`: bare, it brings the configured cluster up, or shows its status.
 
+pub(crate) mod client;
 mod contexts;
 pub(crate) mod destroy;
+mod env;
 pub(crate) mod explain;
 mod facts;
 mod installer;
+mod keep;
 mod logs;
+mod machine;
 mod reboot;
 pub(crate) mod relay;
 pub(in crate::commands) mod settings;
@@ -20,7 +24,9 @@ use glob::Pattern;
 use talos::names::ClusterName;
 
 use crate::app::App;
+pub use client::{ClientArgs, DashboardArgs};
 pub use destroy::DestroyArgs;
+pub use env::EnvArgs;
 pub use explain::ExplainArgs;
 use foundation::ctx::cluster::{ClusterState, ClusterView, NodeView, lock_name};
 use foundation::failure::{Exit, Failure, Result};
@@ -84,6 +90,12 @@ pub enum ClusterVerb {
         after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2"
     )]
     Reboot(RebootArgs),
+    /// Print shell commands that select this cluster for talosctl and kubectl
+    #[command(after_help = "Examples:\n  eval \"$(cargo xtask cluster env)\"\n  \
+        cargo xtask cluster env --shell fish | source")]
+    Env(EnvArgs),
+    /// Show talosctl's dashboard of all nodes
+    Dashboard(DashboardArgs),
     /// Destroy the cluster and verify that nothing is left
     Destroy(DestroyArgs),
 }
@@ -117,6 +129,8 @@ pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         Some(ClusterVerb::List { json }) => status::list(app, json),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
+        Some(ClusterVerb::Env(args)) => env::run(app, &args),
+        Some(ClusterVerb::Dashboard(args)) => client::dashboard(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),
     }
 }

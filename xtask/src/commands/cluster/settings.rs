@@ -1,13 +1,13 @@
 //! What cluster is wanted: arguments over settings over the guide's defaults,
 //! checked before anything is looked at.
 
-use camino::Utf8Path;
-use talos::names::ClusterName;
+use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
+use talos::version::{Arch, minimum_memory_mib};
 
+use super::machine::{absolute_patch, talosctl_args, value_of};
 use super::{UpArgs, Which};
 use foundation::ctx::Ctx;
-use foundation::ctx::config::ClusterConfig;
 use foundation::failure::{Failure, Result};
 use foundation::units::parse_size;
 
@@ -29,6 +29,7 @@ const RESERVE_MIB: u64 = 2048;
 
 /// A cluster as wanted.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
 pub(crate) struct Settings {
     pub(crate) name: ClusterName,
     pub(crate) cidr: Cidr,
@@ -43,6 +44,13 @@ pub(crate) struct Settings {
     pub(crate) config_patches: Vec<String>,
     pub(crate) with_bootloader: bool,
     pub(crate) wait: bool,
+    /// Contexts are also added to the user's own files.
+    pub(crate) merge: bool,
+    pub(crate) secure_boot: bool,
+    pub(crate) debug_shell: bool,
+    /// None for the host's.
+    pub(crate) arch: Option<Arch>,
+    /// Options and arguments that talosctl is given as they are.
     pub(crate) talosctl_args: Vec<String>,
 }
 
@@ -89,7 +97,13 @@ impl Settings {
             Some(_) => memory,
             None => self::memory(config.memory_workers.as_deref())?.or(memory),
         };
-        Ok(Self {
+        let machine = &args.machine;
+        let memory_workers = match &machine.memory_workers {
+            Some(text) => self::memory(Some(text))?,
+            None => memory_workers,
+        };
+        let talosctl_args = talosctl_args(ctx, machine, &args.talosctl_args)?;
+        let settings = Self {
             name: wanted_name(ctx, &args.which)?,
             cidr,
             controlplanes,
@@ -100,11 +114,46 @@ impl Settings {
                 .talos_version
                 .clone()
                 .or_else(|| config.talos_version.clone()),
-            config_patches: patches(args, config, &ctx.cwd)?,
+            config_patches: patches(ctx, args)?,
             with_bootloader: args.with_bootloader || config.with_bootloader.unwrap_or(false),
             wait: args.wait || !args.no_wait,
-            talosctl_args: [&config.talosctl_args[..], &args.talosctl_args[..]].concat(),
-        })
+            merge: args.merge || config.merge.unwrap_or(false),
+            secure_boot: machine.secure_boot || config.secure_boot.unwrap_or(false),
+            debug_shell: machine.debug_shell || config.debug_shell.unwrap_or(false),
+            arch: arch(&talosctl_args)?,
+            talosctl_args,
+        };
+        settings.check_memory()?;
+        Ok(settings)
+    }
+
+    /// talosctl waits for minutes before it refuses such a node; without waiting
+    /// nothing checks it.
+    fn check_memory(&self) -> Result<()> {
+        let asked = [
+            (Role::ControlPlane, "control plane", "memory", self.memory),
+            (
+                Role::Worker,
+                "worker",
+                "memory-workers",
+                self.memory_workers,
+            ),
+        ];
+        for (role, what, flag, asked) in asked {
+            let is_asked = role == Role::ControlPlane || self.workers != Some(0);
+            let least = minimum_memory_mib(role);
+            if let Some(mib) = asked.filter(|mib| *mib < least)
+                && self.wait
+                && is_asked
+            {
+                return Err(Failure::usage(format!(
+                    "{mib} MiB of memory are too little for a {what}"
+                ))
+                .cause(format!("Talos needs at least {least} MiB"))
+                .hint(format!("--{flag} 2GiB")));
+            }
+        }
+        Ok(())
     }
 
     /// How many nodes: as asked, else the guide's number or what fits into
@@ -149,7 +198,14 @@ impl Settings {
             .chain(choices)
             .find(fits)
             .unwrap_or((self.controlplanes.unwrap_or(1), self.workers.unwrap_or(0)));
-        let note = (chosen != wanted).then(|| {
+        let needed = self.mib(chosen.0, chosen.1);
+        let free = available.map(|bytes| bytes >> 20);
+        let exceeding = free.filter(|free| needed > *free).map(|free| {
+            format!(
+                "the nodes are given {needed} MiB of memory and {free} MiB are available: the host may run out of memory"
+            )
+        });
+        let smaller = (chosen != wanted).then(|| {
             format!(
                 "{} control plane(s) and {} worker(s) instead of {} and {}: {} MiB of memory are available, {RESERVE_MIB} MiB stay for the host",
                 chosen.0, chosen.1, wanted.0, wanted.1,
@@ -159,8 +215,22 @@ impl Settings {
         Size {
             controlplanes: chosen.0,
             workers: chosen.1,
-            note,
+            note: exceeding.or(smaller),
         }
+    }
+}
+
+/// # Errors
+/// For a name that is not an architecture of Talos.
+fn arch(talosctl_args: &[String]) -> Result<Option<Arch>> {
+    let Some(name) = value_of(talosctl_args, "arch") else {
+        return Ok(None);
+    };
+    // talosctl takes Go's names only.
+    match Arch::parse(name).filter(|arch| arch.go_name() == name) {
+        Some(arch) => Ok(Some(arch)),
+        None => Err(Failure::usage(format!("invalid architecture `{name}`"))
+            .hint("--arch amd64 or --arch arm64")),
     }
 }
 
@@ -196,26 +266,15 @@ fn invalid_memory(text: &str) -> Failure {
         .hint("--memory 2GiB, --memory 2GB or --memory 2048 (MiB)")
 }
 
-/// `@FILE` is read by talosctl, which runs elsewhere: make it absolute, and say
-/// now when it is not there.
-fn patches(args: &UpArgs, config: &ClusterConfig, cwd: &Utf8Path) -> Result<Vec<String>> {
-    let all = config.config_patches.iter().chain(&args.config_patch);
-    all.map(|patch| {
-        let Some(file) = patch.strip_prefix('@') else {
-            return Ok(patch.clone());
-        };
-        let path = cwd.join(file);
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(format!("@{path}")),
-            Ok(_) => Err(Failure::usage(format!(
-                "config patch `{path}` is not a file"
-            ))),
-            Err(error) => {
-                Err(Failure::usage(format!("cannot read the config patch `{path}`")).cause(error))
-            }
-        }
-    })
-    .collect()
+/// Patches of all nodes: those of the settings first.
+fn patches(ctx: &Ctx, args: &UpArgs) -> Result<Vec<String>> {
+    let base = ctx.config.base.as_deref().unwrap_or(&ctx.cwd);
+    let configured = ctx.config.cluster.config_patches.iter();
+    let configured = configured.map(|patch| absolute_patch(patch, base));
+    let given = args.config_patch.iter();
+    configured
+        .chain(given.map(|patch| absolute_patch(patch, &ctx.cwd)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -234,6 +293,10 @@ pub(crate) mod tests {
             config_patches: Vec::new(),
             with_bootloader: false,
             wait: true,
+            merge: false,
+            secure_boot: false,
+            debug_shell: false,
+            arch: None,
             talosctl_args: Vec::new(),
         }
     }
@@ -266,6 +329,42 @@ pub(crate) mod tests {
             ..asked
         };
         assert_eq!(both.size(Some(GIB)).unwrap().workers, 4);
+    }
+
+    #[test]
+    fn less_memory_than_talos_needs_is_refused() {
+        let with = |memory, memory_workers, workers| Settings {
+            memory: Some(memory),
+            memory_workers: Some(memory_workers),
+            workers,
+            ..settings()
+        };
+        assert!(with(1848, 1024, None).check_memory().is_ok());
+        let failure = with(1024, 1024, None).check_memory().unwrap_err();
+        assert!(failure.to_string().contains("1848 MiB"), "{failure}");
+        let failure = with(2048, 512, None).check_memory().unwrap_err();
+        assert!(failure.to_string().contains("a worker"), "{failure}");
+        assert!(with(2048, 512, Some(0)).check_memory().is_ok());
+        let unchecked = Settings {
+            wait: false,
+            ..with(512, 512, None)
+        };
+        assert!(unchecked.check_memory().is_ok());
+    }
+
+    #[test]
+    fn sizes_beyond_the_hosts_memory_are_noted() {
+        let asked = Settings {
+            controlplanes: Some(3),
+            workers: Some(2),
+            ..settings()
+        };
+        let note = asked.size(Some(4 * GIB)).unwrap().note.unwrap();
+        assert!(
+            note.contains("10240 MiB") && note.contains("4096 MiB"),
+            "{note}"
+        );
+        assert_eq!(asked.size(Some(16 * GIB)).unwrap().note, None);
     }
 
     #[test]

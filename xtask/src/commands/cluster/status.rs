@@ -318,12 +318,11 @@ fn next_commands(view: &ClusterView, named: bool) -> Vec<String> {
             commands
         }
         ClusterState::Running => {
-            let ip = view.nodes.first().and_then(|node| node.ip);
-            let version = ip.map(|ip| program!("talosctl -n {} version", ip));
-            version
-                .into_iter()
-                .chain([follow(), reboot(), destroy()])
-                .collect()
+            let version = of(
+                typed!("talosctl -- version"),
+                typed!("talosctl --name {} -- version", name),
+            );
+            vec![version, follow(), reboot(), destroy()]
         }
     }
 }

@@ -87,6 +87,8 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
     );
     // Before what may fail: with the folder went what tells which entries are its own.
     contexts::add(&mut plan, ctx, view, Some(talosctl));
+    contexts::add_own(&mut plan, ctx, &view.name);
+    contexts::add_give_back(&mut plan, ctx);
     plan.steps.extend(idle_chain_steps(found));
     plan
 }
@@ -100,7 +102,11 @@ pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Result<Plan> {
     check(view)?;
     let found = look(ctx, view, true);
     seen(view, &found)?;
-    Ok(first_part(view, &plan_teardown(ctx, view, &found)))
+    let mut plan = plan_teardown(ctx, view, &found);
+    if plan.steps.is_empty() {
+        contexts::add_give_back(&mut plan, ctx);
+    }
+    Ok(first_part(view, &plan))
 }
 
 /// Refuse to touch anything where the folder is not this user's own, or where
@@ -191,7 +197,9 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
     }
     if !plan.steps.is_empty() {
         contexts::add(&mut plan, ctx, view, None);
+        contexts::add_give_back(&mut plan, ctx);
     }
+    contexts::add_own(&mut plan, ctx, &view.name);
     plan
 }
 

@@ -4,13 +4,16 @@ use camino::Utf8Path;
 use clap::Args;
 use talos::names::{NodeSocket, Role, check_socket_paths};
 use talos::network::Cidr;
-use talos::version::Support;
+use talos::version::{Support, TalosVersion};
 
 use super::facts::Facts;
+use super::keep::KeepFailed;
+use super::machine::{MachineArgs, value_of};
 use super::settings::{Settings, Size};
 use super::{Which, relay, status};
 use crate::app::App;
 use foundation::ctx::Ctx;
+use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, UP};
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
@@ -18,6 +21,7 @@ use foundation::run::Options;
 use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct UpArgs {
     #[command(flatten)]
     pub which: Which,
@@ -48,6 +52,14 @@ pub struct UpArgs {
     /// Return once the Talos API responds (talosctl always waits for that)
     #[arg(long)]
     pub no_wait: bool,
+    /// Also add the cluster's contexts to your talosconfig and kubeconfig
+    #[arg(long)]
+    pub merge: bool,
+    /// If creation fails, keep what there is of the cluster
+    #[arg(long)]
+    pub keep_failed: bool,
+    #[command(flatten)]
+    pub machine: Box<MachineArgs>,
     /// Arguments for `talosctl cluster create`
     #[arg(last = true, value_name = "TALOSCTL ARGS")]
     pub talosctl_args: Vec<String>,
@@ -96,7 +108,12 @@ fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     if view.state != ClusterState::Absent {
         return existing(app, args, &view, json);
     }
-    app.runner().run(&plan, Options::default())?;
+    let keep = KeepFailed { undo: app.undo };
+    let mut runner = app.runner();
+    if args.keep_failed {
+        runner.undo = &keep;
+    }
+    runner.run(&plan, Options::default())?;
     let view = ClusterView::examine(ctx, name);
     if let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) {
         return Err(super::death_of(&view, node, "the cluster came up, but"));
@@ -255,28 +272,157 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
     if facts.mirrors.is_empty() {
         plan.note("no registry and no pull-through proxy answers on this machine: nodes pull from the internet");
     }
-    if settings.with_bootloader {
+    if settings.with_bootloader && !settings.secure_boot {
         plan.note("with a bootloader nodes boot from disk: a rebuilt initramfs needs a new installer image");
     }
-    if facts.owner.is_some() {
-        // The last is looked into when something has to be cleaned up.
-        for folder in ["clusters", "cni/cache/results"] {
-            let path = facts.talos_home.join(folder);
-            plan.push(
-                Step::new(
-                    "create the folder first, because talosctl runs as root",
-                    Action::CreateDir { path },
-                )
-                .effect(Effect::Creates),
-            );
-        }
+    let gets_extra_disks =
+        value_of(&settings.talosctl_args, "extra-disks").is_some_and(|n| n != "0");
+    if gets_extra_disks
+        && size.workers == 0
+        && version.extra_disks_on_controlplanes_flag().is_none()
+    {
+        plan.note(format!(
+            "no node gets an extra disk: talosctl {version} adds them to workers only, and there are none"
+        ));
     }
+    check_debug_shell(settings, version)?;
+    plan.steps.extend(own_folders(facts));
     if let Some(relaying) = &facts.relaying {
         plan.push(relay::start(&facts.exe, relaying));
     }
+    plan.steps.extend(own_files(settings, facts));
     plan.push(create_step(settings, size, facts, &state_dir));
     plan.steps.extend(give_back(facts));
+    plan.steps.extend(select(settings, facts));
+    plan.steps.extend(merge(settings, facts));
     Ok(plan)
+}
+
+/// Folders that talosctl would create as root.
+fn own_folders(facts: &Facts) -> Vec<Step> {
+    let folders: &[&str] = match facts.owner {
+        // The last is looked into when something has to be cleaned up.
+        Some(_) => &["clusters", "cni/bin", "cni/conf.d", "cni/cache/results"],
+        None => &[],
+    };
+    let create = |folder: &&str| {
+        let path = facts.talos_home.join(folder);
+        let why = "create the folder first, because talosctl runs as root";
+        Step::new(why, Action::CreateDir { path }).effect(Effect::Creates)
+    };
+    folders.iter().map(create).collect()
+}
+
+/// The cluster's own talosconfig and kubeconfig. talosctl, as root, writes into
+/// what it finds, so the files stay the user's.
+fn own_files(settings: &Settings, facts: &Facts) -> Vec<Step> {
+    let client = &facts.client;
+    let mut steps = Vec::new();
+    for (what, path, contents) in [
+        (
+            "talosconfig",
+            client.talosconfig(),
+            ClientConfig::EMPTY_TALOSCONFIG,
+        ),
+        (
+            "kubeconfig",
+            client.kubeconfig(),
+            ClientConfig::EMPTY_KUBECONFIG,
+        ),
+    ] {
+        if is_given(settings, what) {
+            continue;
+        }
+        let action = Action::WriteFile {
+            path,
+            contents: contents.to_owned(),
+            mode: 0o600,
+        };
+        let why = format!("create the cluster's own {what} as you");
+        steps.push(Step::new(why, action).effect(Effect::Creates));
+    }
+    steps
+}
+
+/// Whether the user's arguments say where that file goes.
+fn is_given(settings: &Settings, file: &str) -> bool {
+    file == "talosconfig" && value_of(&settings.talosctl_args, file).is_some()
+}
+
+/// `talosctl` for `cluster env`, and the node that it is about by default.
+fn select(settings: &Settings, facts: &Facts) -> Vec<Step> {
+    let bin = facts.client.bin();
+    let link = bin.join("talosctl");
+    let mut steps = vec![
+        Step::new("create a folder for PATH", Action::CreateDir { path: bin })
+            .effect(Effect::Creates),
+        Step::run(
+            "link talosctl for `cluster env`",
+            ["ln", "-sfn", facts.talosctl.path.as_str(), link.as_str()],
+        )
+        .effect(Effect::Creates),
+    ];
+    let first = settings.cidr.node(0);
+    if let Some(node) = first.filter(|_| !is_given(settings, "talosconfig")) {
+        let talosconfig = format!("--talosconfig={}", facts.client.talosconfig());
+        let argv = [
+            facts.talosctl.path.as_str(),
+            "config",
+            "nodes",
+            &node.to_string(),
+            &talosconfig,
+        ];
+        steps.push(Step::run("select the first control plane by default", argv));
+    }
+    steps
+}
+
+/// Contexts in the user's own files, as the user.
+fn merge(settings: &Settings, facts: &Facts) -> Vec<Step> {
+    if !settings.merge {
+        return Vec::new();
+    }
+    let (talosconfig, kubeconfig) = &facts.user_files;
+    let own = facts.client.talosconfig();
+    let talosctl = facts.talosctl.path.as_str();
+    let mut steps = vec![Step::run(
+        "add the context to your talosconfig",
+        [
+            talosctl,
+            "config",
+            "merge",
+            own.as_str(),
+            &format!("--talosconfig={talosconfig}"),
+        ],
+    )];
+    // Without waiting there may be no Kubernetes yet.
+    if settings.wait {
+        steps.push(Step::run(
+            "add the context to your kubeconfig",
+            [
+                talosctl,
+                "kubeconfig",
+                kubeconfig.as_str(),
+                &format!("--talosconfig={own}"),
+            ],
+        ));
+    }
+    steps
+}
+
+/// # Errors
+/// On lines without it.
+fn check_debug_shell(settings: &Settings, version: &TalosVersion) -> Result<()> {
+    if !settings.debug_shell || version.has_debug_shell() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "talosctl {version} has no debug shell on the console"
+    ))
+    .cause("`talosctl debug` replaced it: it runs a container on a node that has booted")
+    .hint(typed!(
+        "talosctl -- debug docker.io/library/alpine:latest --args /bin/sh"
+    )))
 }
 
 fn create_step(settings: &Settings, size: &Size, facts: &Facts, state_dir: &Utf8Path) -> Step {
@@ -288,6 +434,7 @@ fn create_step(settings: &Settings, size: &Size, facts: &Facts, state_dir: &Utf8
     .as_root()
     .condense_waits()
     .cwd(facts.checkout.clone())
+    .env("KUBECONFIG", facts.client.kubeconfig())
     .deadline(DEADLINE_SECONDS)
     .makes(Resource::Cluster {
         name: name.to_owned(),
@@ -323,12 +470,17 @@ fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
     for (name, file) in [
         ("vmlinuz-path", &facts.kernel),
         ("initrd-path", &facts.initramfs),
+        ("iso-path", &facts.iso),
     ] {
         if let Some(file) = file {
             flag(name, file.to_string());
         }
     }
-    flag("with-bootloader", settings.with_bootloader.to_string());
+    let with_bootloader = settings.with_bootloader || settings.secure_boot;
+    flag("with-bootloader", with_bootloader.to_string());
+    if !is_given(settings, "talosconfig") {
+        flag("talosconfig", facts.client.talosconfig().into_string());
+    }
     let gateway = settings
         .cidr
         .gateway()
@@ -352,28 +504,33 @@ fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
     if !settings.wait {
         flag("wait", "false".to_owned());
     }
+    if settings.debug_shell {
+        flag("with-debug-shell", "true".to_owned());
+    }
     argv.extend(settings.talosctl_args.iter().cloned());
+    let has_extra_disks = value_of(&settings.talosctl_args, "extra-disks").is_some();
+    let on_controlplanes = version.extra_disks_on_controlplanes_flag();
+    let on_controlplanes = on_controlplanes.filter(|_| has_extra_disks && size.workers == 0);
+    argv.extend(on_controlplanes.map(str::to_owned));
     argv
 }
 
-/// talosctl has no notion of the user behind sudo (T14).
+/// talosctl has no notion of the user behind sudo (T14). What it downloads and
+/// caches is the user's again; a failed run does this by looking.
 fn give_back(facts: &Facts) -> Option<Step> {
     let (uid, gid) = facts.owner?;
-    let files = [
-        facts.talos_home.join("config"),
-        facts.home.join(".kube"),
-        facts.home.join(".kube/config"),
-    ];
-    let mut argv = vec![
+    let argv = [
         "chown".to_owned(),
+        "-R".into(),
         "--from=0:0".into(),
         "--silent".into(),
         format!("{uid}:{gid}"),
+        facts.talos_home.join("cni").into_string(),
+        facts.talos_home.join("cache").into_string(),
     ];
-    argv.extend(files.iter().map(ToString::to_string));
-    // Not all of them exist: no kubeconfig without waiting.
+    // Not all of them exist.
     Some(
-        Step::run("give talosconfig and kubeconfig back to you", argv)
+        Step::run("give back to you what talosctl downloaded", argv)
             .as_root()
             .also_ok(&[1]),
     )

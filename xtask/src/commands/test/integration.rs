@@ -13,6 +13,7 @@ use super::results::suites::{self, Suites};
 use crate::app::App;
 use crate::commands::cluster::{self, ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
 use foundation::ctx::checkout::Checkout;
+use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::talosctl::{Context, Talosctl};
 use foundation::failure::{Exit, Failure, Result};
@@ -138,6 +139,7 @@ fn against(
             .ctx
             .dirs
             .talos_home(talosctl.version.honours_talos_home()),
+        client: &app.ctx.client_config(name),
     };
     let registries = Registries::before(app, checkout)?;
     let plan = |pattern: Option<&str>| {
@@ -197,6 +199,9 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
         );
     }
     if view.state == ClusterState::Running {
+        if app.ctx.client_config(name).exists() {
+            return Ok(());
+        }
         return check_context(app, &view);
     }
     Err(
@@ -249,6 +254,8 @@ struct Against<'a> {
     state: &'a Utf8Path,
     /// Where talosctl has its clusters.
     home: &'a Utf8Path,
+    /// With the talosconfig that the tests take.
+    client: &'a ClientConfig,
 }
 
 /// The guide's line; what differs from the binary's defaults is added.
@@ -269,6 +276,9 @@ fn arguments(
         words.push("-test.short".to_owned());
     }
     words.push(format!("-talos.talosctlpath={talosctl}"));
+    if against.client.exists() {
+        words.push(format!("-talos.config={}", against.client.talosconfig()));
+    }
     if against.name != "talos-default" {
         words.push(format!("-talos.name={}", against.name));
     }

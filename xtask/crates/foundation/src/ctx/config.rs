@@ -40,7 +40,26 @@ pub struct ClusterConfig {
     pub memory_workers: Option<String>,
     pub talos_version: Option<String>,
     pub config_patches: Vec<String>,
+    pub config_patches_control_plane: Vec<String>,
+    pub config_patches_worker: Vec<String>,
     pub with_bootloader: Option<bool>,
+    pub cpus: Option<String>,
+    pub cpus_workers: Option<String>,
+    /// In MiB, or with a unit.
+    pub disk: Option<String>,
+    pub extra_disks: Option<u32>,
+    /// In MiB, or with a unit.
+    pub extra_disks_size: Option<String>,
+    pub with_uefi: Option<bool>,
+    pub with_tpm2: Option<bool>,
+    pub secure_boot: Option<bool>,
+    pub ipv4: Option<bool>,
+    pub ipv6: Option<bool>,
+    pub custom_cni_url: Option<String>,
+    pub debug_shell: Option<bool>,
+    pub arch: Option<String>,
+    /// Whether contexts are also added to the user's talosconfig and kubeconfig.
+    pub merge: Option<bool>,
     /// Further arguments for `talosctl cluster create`, before those after `--`.
     pub talosctl_args: Vec<String>,
 }

@@ -204,7 +204,18 @@ impl Ctx {
         let first = named
             .as_deref()
             .and_then(|paths| paths.split(':').find(|path| !path.is_empty()));
-        first.map_or_else(|| self.dirs.home.join(".kube/config"), Utf8PathBuf::from)
+        first.map_or_else(|| self.default_kubeconfig(), Utf8PathBuf::from)
+    }
+
+    /// All files that talosctl may have written contexts to.
+    pub fn kubeconfig_paths(&self) -> Vec<Utf8PathBuf> {
+        let mut paths = vec![self.kubeconfig_path(), self.default_kubeconfig()];
+        paths.dedup();
+        paths
+    }
+
+    fn default_kubeconfig(&self) -> Utf8PathBuf {
+        self.dirs.home.join(".kube/config")
     }
 }
 

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod buildx;
 pub mod cargo_run;
 pub mod checkout;
+pub mod client_config;
 pub mod cluster;
 pub mod config;
 pub mod containers;

@@ -5,9 +5,11 @@ use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::files;
+
 /// Returns files of root that talosctl and kubectl must write as the user
-/// `uid`. The clusters' folders are left out, because they belong to root while
-/// their VMs run, and so are the CNI plugins, which root executes.
+/// `uid`, and what talosctl downloaded. The clusters' folders are left out, because
+/// they belong to root while their VMs run.
 pub fn root_owned(talos_home: &Utf8Path, home: &Utf8Path, uid: u32) -> Vec<Utf8PathBuf> {
     owned_by(&paths(talos_home, home), 0, uid)
 }
@@ -21,6 +23,12 @@ fn paths(talos_home: &Utf8Path, home: &Utf8Path) -> Vec<Utf8PathBuf> {
         talos_home.join("cache"),
     ];
     paths.extend([kube.join("config"), kube.join("cache"), kube]);
+    paths.extend(["cni", "cni/cache", "cni/cache/results"].map(|dir| talos_home.join(dir)));
+    for dir in ["cni/bin", "cni/conf.d"].map(|dir| talos_home.join(dir)) {
+        let names = files::names_in(&dir).unwrap_or_default();
+        paths.extend(names.iter().map(|name| dir.join(name)));
+        paths.push(dir);
+    }
     paths
 }
 

@@ -1,9 +1,9 @@
 //! Which talosctl is used, and its version as the binary reports it: `_out` may
 //! contain a talosctl of another line than the checkout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use talos::TalosVersion;
 
 use super::checkout::Checkout;
@@ -33,13 +33,14 @@ pub struct Talosctl {
 impl Talosctl {
     /// The talosctl of the settings, or the checkout's, or the one on PATH.
     pub fn find(ctx: &Ctx, checkout: Option<&Checkout>) -> Option<Self> {
+        Self::query(Self::path(ctx, checkout)?)
+    }
+
+    /// As [`Self::find`], without starting it.
+    pub fn path(ctx: &Ctx, checkout: Option<&Checkout>) -> Option<Utf8PathBuf> {
         let built = checkout.map(|checkout| built(ctx, checkout));
         let candidates = [ctx.config.talosctl.clone(), built, Host::which("talosctl")];
-        let path = candidates
-            .into_iter()
-            .flatten()
-            .find(|path| path.is_file())?;
-        Self::query(path)
+        candidates.into_iter().flatten().find(|path| path.is_file())
     }
 
     /// `talosctl version --client --short` prints `Talos v1.12.0`.
@@ -49,6 +50,21 @@ impl Talosctl {
             .split_whitespace()
             .find_map(|word| TalosVersion::parse(word.trim_start_matches("Talos")).ok())?;
         Some(Self { path, version })
+    }
+
+    /// The names of the flags of `cluster create`, by its help; empty if it does not
+    /// print one.
+    pub fn create_flags(&self) -> BTreeSet<String> {
+        let mut argv = vec![self.path.as_str()];
+        argv.extend(self.version.create_args());
+        argv.push("--help");
+        let help = probe::stdout(&argv, None).unwrap_or_default();
+        let mut flags = flags_in(&help);
+        if !flags.is_empty() {
+            let hidden = self.version.hidden_create_flags().iter();
+            flags.extend(hidden.map(|flag| (*flag).to_owned()));
+        }
+        flags
     }
 
     /// What the checkout's build would be, for a plan that is only shown.
@@ -69,11 +85,31 @@ impl Talosctl {
                 "cannot determine the version of `{path}`"
             ))
             .hint(format!("rebuild it: {}", checkout.build("talosctl")))),
-            None => Err(Failure::host("talosctl not found")
-                .cause(format!("`{path}` does not exist, and PATH has no talosctl"))
-                .hint(checkout.build("talosctl"))),
+            None => Err(Self::missing(ctx, checkout)),
         }
     }
+
+    /// The failure where there is none, with the command that builds it.
+    pub fn missing(ctx: &Ctx, checkout: &Checkout) -> Failure {
+        let path = built(ctx, checkout);
+        Failure::host("talosctl not found")
+            .cause(format!("`{path}` does not exist, and PATH has no talosctl"))
+            .hint(checkout.build("talosctl"))
+    }
+}
+
+/// The flags in a help text: `  -h, --help    help for dev`.
+fn flags_in(help: &str) -> BTreeSet<String> {
+    let flag = |line: &str| {
+        let (before, after) = line.trim_start().split_once("--")?;
+        let is_alone = before.is_empty() || (before.starts_with('-') && before.ends_with(", "));
+        let end = after.find(|character: char| {
+            !(character.is_ascii_alphanumeric() || "-_".contains(character))
+        });
+        let name = &after[..end.unwrap_or(after.len())];
+        (is_alone && !name.is_empty()).then(|| name.to_owned())
+    };
+    help.lines().filter_map(flag).collect()
 }
 
 fn built(ctx: &Ctx, checkout: &Checkout) -> Utf8PathBuf {
@@ -124,16 +160,59 @@ impl Ctx {
         self.try_talosconfig().ok().flatten()
     }
 
-    /// Reads the file; `None` if it does not exist.
+    /// As [`Talosconfig::read`], of that file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_talosconfig(&self) -> std::io::Result<Option<Talosconfig>> {
+        Talosconfig::read(&self.talosconfig_path())
+    }
+
+    /// All files that talosctl may have written contexts to: it takes the default
+    /// one if `TALOSCONFIG` names a file that does not exist.
+    pub fn talosconfig_paths(&self) -> Vec<Utf8PathBuf> {
+        let mut paths = vec![self.talosconfig_path()];
+        let defaults = self.dirs.cluster_homes();
+        paths.extend(defaults.iter().map(|home| home.join("config")));
+        paths.dedup();
+        paths
+    }
+}
+
+impl Talosconfig {
+    /// Reads a file; `None` if it does not exist.
     ///
     /// # Errors
     /// If it cannot be read or is invalid.
-    pub fn try_talosconfig(&self) -> std::io::Result<Option<Talosconfig>> {
-        let Some(text) = files::read_text(&self.talosconfig_path(), files::MEDIUM)? else {
+    pub fn read(path: &Utf8Path) -> std::io::Result<Option<Self>> {
+        let Some(text) = files::read_text(path, files::MEDIUM)? else {
             return Ok(None);
         };
         talos::yaml::from_str(&text)
             .map(Some)
             .map_err(|error| std::io::Error::other(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_from_recorded_help() {
+        let help = include_str!("../../../../../testdata/help/1.11.0/cluster-create.txt");
+        let flags = flags_in(help);
+        for flag in [
+            "cidr",
+            "input-dir",
+            "help",
+            "with-tpm1_2",
+            "name",
+            "provisioner",
+        ] {
+            assert!(flags.contains(flag), "{flag}");
+        }
+        assert!(!flags.contains("controlplanes]"));
+        assert!(flags_in("Talos v1.12.0\n").is_empty());
     }
 }

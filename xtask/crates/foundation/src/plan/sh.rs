@@ -44,6 +44,11 @@ pub fn render(plan: &Plan) -> String {
     out
 }
 
+/// Then steps as root run without sudo.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Quotes one word for `sh`.
 pub(super) fn quote(word: &str) -> String {
     if let Some(pieces) = secrets::pieces(word) {
@@ -68,6 +73,7 @@ pub(super) fn command(step: &Step, script: bool) -> String {
     let sudo = match (step.privilege, script) {
         (Privilege::User, _) => "",
         (Privilege::Root, true) => "root ",
+        (Privilege::Root, false) if is_root() => "",
         (Privilege::Root, false) => "sudo ",
     };
     match &step.action {
@@ -216,15 +222,22 @@ fn words_of(run: &Run, sudo: &str) -> String {
     format!("{sudo}{}", words.join(" "))
 }
 
+/// sudo resets the environment: a step as root gets HOME, PATH and what it lists.
+const AS_ROOT: &str = r#"sudo env -i HOME="$HOME" PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin""#;
+
 /// As a person would type it: without accepted exit codes and without a
 /// subshell.
 pub(super) fn as_typed(run: &Run, privilege: Privilege) -> String {
-    let sudo = if privilege == Privilege::Root {
-        "sudo "
+    let line = if privilege == Privilege::Root && !is_root() {
+        let env = run
+            .env
+            .iter()
+            .map(|(name, value)| quote(&format!("{name}={value}")));
+        let words = env.chain(run.argv.iter().map(|word| quote(word)));
+        format!("{AS_ROOT} {}", words.collect::<Vec<_>>().join(" "))
     } else {
-        ""
+        words_of(run, "")
     };
-    let line = words_of(run, sudo);
     match &run.cwd {
         Some(cwd) => format!("cd {} && {line}", quote(cwd.as_str())),
         None => line,

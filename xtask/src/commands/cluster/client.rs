@@ -1,0 +1,168 @@
+//! `talosctl` and `kubectl` with the configuration of a cluster: this process
+//! becomes the program, so terminal, signals and exit code are the program's.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use talos::names::ClusterName;
+
+use super::{Which, existing_name, look_up};
+use crate::app::App;
+use foundation::ctx::Ctx;
+use foundation::ctx::client_config::ClientConfig;
+use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::host::Host;
+use foundation::ctx::talosctl::Talosctl;
+use foundation::failure::{Failure, Result};
+use foundation::plan::{Effect, Plan, Step};
+use foundation::{run, typed};
+
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Arguments of the program; put `--` before them
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DashboardArgs {
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// `cargo xtask talosctl`: the checkout's talosctl.
+pub(crate) fn talosctl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
+    check_dash_n(app, args, "talosctl")?;
+    let name = existing_name(app, &args.which)?;
+    let program = find_talosctl(&app.ctx)?;
+    become_client(app, &name, &program, &args.words)
+}
+
+/// `cargo xtask kubectl`: the one on PATH, else the checkout's.
+pub(crate) fn kubectl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
+    check_dash_n(app, args, "kubectl")?;
+    let name = existing_name(app, &args.which)?;
+    let program = find_kubectl(&app.ctx).ok_or_else(|| {
+        Failure::host("kubectl not found")
+            .cause("neither PATH nor the checkout's `_out` has it")
+            .hint(typed!("cluster env --name {}", name))
+    })?;
+    become_client(app, &name, &program, &args.words)
+}
+
+/// `cluster dashboard`: talosctl's, of all nodes.
+pub(super) fn dashboard(app: &App<'_>, args: &DashboardArgs) -> Result<u8> {
+    let view = look_up(app, &args.which)?;
+    let name = existing_name(app, &args.which)?;
+    let nodes = addresses(&view);
+    if nodes.is_empty() {
+        return Err(
+            Failure::host(format!("the nodes of cluster `{name}` are unknown"))
+                .hint(typed!("cluster status --name {}", name)),
+        );
+    }
+    let program = find_talosctl(&app.ctx)?;
+    let words = [
+        "dashboard".to_owned(),
+        format!("--nodes={}", nodes.join(",")),
+    ];
+    become_client(app, &name, &program, &words)
+}
+
+/// Addresses of all nodes, control planes first.
+pub(super) fn addresses(view: &ClusterView) -> Vec<String> {
+    let ips = view.nodes.iter().filter_map(|node| node.ip);
+    ips.map(|ip| ip.to_string()).collect()
+}
+
+/// The talosctl of the settings, of the checkout or on PATH.
+pub(super) fn find_talosctl(ctx: &Ctx) -> Result<Utf8PathBuf> {
+    let checkout = ctx.checkout();
+    match (Talosctl::path(ctx, checkout.as_ref().ok()), checkout) {
+        (Some(path), _) => Ok(path),
+        (None, Ok(checkout)) => Err(Talosctl::missing(ctx, &checkout)),
+        (None, Err(failure)) => Err(failure),
+    }
+}
+
+pub(super) fn find_kubectl(ctx: &Ctx) -> Option<Utf8PathBuf> {
+    let built = || {
+        let path = ctx.checkout().ok()?.out().join("kubectl");
+        path.is_file().then_some(path)
+    };
+    Host::which("kubectl").or_else(built)
+}
+
+/// The variables with which both programs find the cluster. One that talosctl
+/// created by itself is in the user's own files.
+pub(super) fn environment(ctx: &Ctx, own: &ClientConfig) -> Vec<(&'static str, Utf8PathBuf)> {
+    if own.exists() {
+        return vec![
+            ("TALOSCONFIG", own.talosconfig()),
+            ("KUBECONFIG", own.kubeconfig()),
+        ];
+    }
+    vec![
+        ("TALOSCONFIG", ctx.talosconfig_path()),
+        ("KUBECONFIG", ctx.kubeconfig_path()),
+    ]
+}
+
+/// Replaces this process; a dry run shows the command.
+fn become_client(
+    app: &App<'_>,
+    name: &ClusterName,
+    program: &Utf8Path,
+    words: &[String],
+) -> Result<u8> {
+    let own = app.ctx.client_config(name.as_str());
+    if !own.exists() {
+        let which = Which {
+            name: Some(name.as_str().to_owned()),
+        };
+        look_up(app, &which)?;
+        app.ui.note(&format!(
+            "cluster `{name}` has no configuration of its own: using yours, with its current context"
+        ));
+    }
+    let variables = environment(&app.ctx, &own);
+    let mut argv = vec![program.to_string()];
+    argv.extend_from_slice(words);
+    if app.is_dry() {
+        let mut plan = Plan::new(format!("run a client of cluster `{name}`"));
+        let step = Step::run("run it in place of this process", argv).effect(Effect::Reads);
+        let with = |step: Step, (name, path): (&str, Utf8PathBuf)| step.env(name, path);
+        plan.push(variables.into_iter().fold(step, with));
+        app.show(&plan)?;
+        return Ok(0);
+    }
+    let mut all = vec!["env".to_owned()];
+    let assign = |(name, path): (&str, Utf8PathBuf)| format!("{name}={path}");
+    all.extend(variables.into_iter().map(assign));
+    all.extend(argv);
+    Err(run::replace_process(&all))
+}
+
+/// `-n` is `--dry-run` here and `--nodes` in talosctl.
+fn check_dash_n(app: &App<'_>, args: &ClientArgs, program: &str) -> Result<()> {
+    let first = args.words.first();
+    let is_address = first.is_some_and(|word| {
+        let mut addresses = word.split(',');
+        addresses.all(|part| part.parse::<std::net::IpAddr>().is_ok())
+    });
+    if !(app.is_dry() && is_address) {
+        return Ok(());
+    }
+    let words: typed::Words = args.words.iter().cloned().collect();
+    Err(
+        Failure::usage("`-n` before `--` is `--dry-run`").hint(match program {
+            "talosctl" => typed!("talosctl -- -n {}", words),
+            _ => typed!("kubectl -- -n {}", words),
+        }),
+    )
+}
