@@ -11,6 +11,7 @@ use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::host::Host;
+use foundation::ctx::inside_lab::is_inside_lab;
 use foundation::ctx::mirrors::{self, Mirror};
 use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::registries;
@@ -30,6 +31,7 @@ pub(crate) struct Facts {
     /// The secure boot ISO, where that is booted.
     pub(crate) iso: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) inside_lab: bool,
     /// Where mirrors listen on loopback alone.
     pub(crate) relaying: Option<RelaySpec>,
     /// This program, which the relay is.
@@ -101,6 +103,7 @@ impl Facts {
         Ok(Self {
             talos_home_env: (talos_home != ctx.dirs.talos_home(false))
                 .then(|| talos_home.to_string()),
+            inside_lab: is_inside_lab(),
             relaying: relaying(settings, &mirrors, &talos_home),
             exe: own_executable()?,
             talos_home,

@@ -269,7 +269,8 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
             "talosctl {version} is newer than {newest}, the newest supported release; treating it as {newest}"
         )),
     }
-    if facts.mirrors.is_empty() {
+    // The lab's nodes pull nothing.
+    if facts.mirrors.is_empty() && !facts.inside_lab {
         plan.note("no registry and no pull-through proxy answers on this machine: nodes pull from the internet");
     }
     if settings.with_bootloader && !settings.secure_boot {

@@ -306,11 +306,15 @@ impl Follow<'_> {
         match (word, self.packet) {
             ("-i", _) => {
                 let stem = value.strip_suffix('+');
-                Match::of(value == self.bridge || stem.is_some_and(|stem| self.bridge.starts_with(stem)))
+                Match::of(
+                    value == self.bridge || stem.is_some_and(|stem| self.bridge.starts_with(stem)),
+                )
             }
             ("-s", None) => every(covers(value, self.cidr)),
             // dhcpd's clients have no address yet.
-            ("-s", Some(Packet { port: 67, .. })) => every(value == "0.0.0.0/0" || value == "0.0.0.0/32"),
+            ("-s", Some(Packet { port: 67, .. })) => {
+                every(value == "0.0.0.0/0" || value == "0.0.0.0/32")
+            }
             ("-s", Some(_)) if covers(value, self.cidr) => Match::Yes,
             ("-s", Some(_)) => match Cidr::containing(value) {
                 Ok(other) if !other.overlaps(self.cidr) => Match::No,
@@ -325,7 +329,9 @@ impl Follow<'_> {
             ("-p", Some(packet)) => Match::of(value == packet.protocol),
             ("--dport" | "--dports", Some(packet)) => Match::of(names_port(value, packet.port)),
             // The first packet of a connection.
-            ("--ctstate" | "--state", Some(_)) => Match::of(value.split(',').any(|state| state == "NEW")),
+            ("--ctstate" | "--state", Some(_)) => {
+                Match::of(value.split(',').any(|state| state == "NEW"))
+            }
             _ => Match::Maybe,
         }
     }
@@ -386,7 +392,12 @@ fn parse_chains(json: &str) -> Vec<(Hook, String)> {
                 .find(|hook| chain.hook.as_deref() == Some(hook.as_str()))?;
             // iptables shows these chains.
             let is_iptables = chain.table == "filter" && chain.name == hook.as_str().to_uppercase();
-            (!is_iptables).then(|| (hook, format!("{} {} {}", chain.family, chain.table, chain.name)))
+            (!is_iptables).then(|| {
+                (
+                    hook,
+                    format!("{} {} {}", chain.family, chain.table, chain.name),
+                )
+            })
         })
         .collect()
 }

@@ -59,10 +59,17 @@ mod tests {
         assert_eq!(holder(dir, "cluster-a"), None);
         let held = lock::take(dir, "cluster-a", "cluster up").unwrap();
         let seen = holder(dir, "cluster-a").unwrap();
-        assert_eq!((seen.doing.as_str(), seen.pid), ("cluster up", std::process::id()));
+        assert_eq!(
+            (seen.doing.as_str(), seen.pid),
+            ("cluster up", std::process::id())
+        );
         assert_eq!(holder(dir, "cluster-b"), None);
         drop(held);
-        assert_eq!(holder(dir, "cluster-a"), None, "the file alone means nothing");
+        assert_eq!(
+            holder(dir, "cluster-a"),
+            None,
+            "the file alone means nothing"
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@
 pub mod screen;
 pub mod text;
 
-use std::time::Duration;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use text::{hanging, rendered, sgr};
 
@@ -149,7 +149,10 @@ impl Ui {
             seconds => format!(" (after {seconds} s)"),
         };
         let mark = self.paint_err(Style::Bold, "▸");
-        say(&format!("{mark} {number}/{of} {}{after}\n", text::one_line(name)));
+        say(&format!(
+            "{mark} {number}/{of} {}{after}\n",
+            text::one_line(name)
+        ));
     }
 
     /// Prints a decision made for the user.

@@ -157,10 +157,14 @@ impl Boot {
         let Some(End::Failed { sequence }) = &self.end else {
             return None;
         };
-        let failed = self.phases.iter().rev().find_map(|phase| match &phase.state {
-            PhaseState::Failed(message) => Some((phase.name.clone(), message.clone())),
-            PhaseState::Running | PhaseState::Done => None,
-        });
+        let failed = self
+            .phases
+            .iter()
+            .rev()
+            .find_map(|phase| match &phase.state {
+                PhaseState::Failed(message) => Some((phase.name.clone(), message.clone())),
+                PhaseState::Running | PhaseState::Done => None,
+            });
         let (phase, message) = failed.unwrap_or_default();
         Some(SequenceFailure {
             sequence: sequence.clone(),

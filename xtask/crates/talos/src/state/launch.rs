@@ -59,8 +59,13 @@ pub struct LaunchNetwork {
 impl LaunchConfig {
     /// Returns `machine.install.image` of the machine configuration.
     pub fn installer_image(&self) -> Option<String> {
-        let is_install = |line: &&str| line.trim_end() == "install:" || line.trim_start().starts_with("install: #");
-        let mut lines = self.machine.lines().skip_while(|line| !is_install(&line.trim_start()));
+        let is_install = |line: &&str| {
+            line.trim_end() == "install:" || line.trim_start().starts_with("install: #")
+        };
+        let mut lines = self
+            .machine
+            .lines()
+            .skip_while(|line| !is_install(&line.trim_start()));
         let depth = |line: &str| line.len() - line.trim_start().len();
         let install = depth(lines.next()?);
         let mut inside = lines.take_while(|line| depth(line) > install);
@@ -115,7 +120,10 @@ mod tests {
             config(text).unwrap(),
             "127.0.0.1:5005/u/installer:v1@sha256:ab"
         );
-        assert_eq!(config("machine:\n    install:\n        disk: x\n    features:\n        image: y\n"), None);
+        assert_eq!(
+            config("machine:\n    install:\n        disk: x\n    features:\n        image: y\n"),
+            None
+        );
         assert_eq!(config(""), None);
     }
 

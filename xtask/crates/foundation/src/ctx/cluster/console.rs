@@ -166,7 +166,9 @@ impl ConsoleFollower {
             .take(times)
             .collect();
         let last = failures.first()?;
-        let is_same = failures.iter().all(|failure| failure.is_at_same_phase(last));
+        let is_same = failures
+            .iter()
+            .all(|failure| failure.is_at_same_phase(last));
         (failures.len() == times && is_same).then(|| last.clone())
     }
 

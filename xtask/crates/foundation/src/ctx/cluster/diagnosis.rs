@@ -35,9 +35,13 @@ const YOUNG: Duration = Duration::from_secs(20);
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Outcome {
     Ok,
-    Fault { faults: Vec<Fault> },
+    Fault {
+        faults: Vec<Fault>,
+    },
     /// Why it was not checked.
-    Unknown { why: String },
+    Unknown {
+        why: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +70,14 @@ impl Diagnosis {
 
 /// The checks of a report, and the faults that each may find.
 const CHECKS: [(&str, &[FaultKind]); 20] = [
-    ("state folder", &[FaultKind::Foreign, FaultKind::HalfMade, FaultKind::NoProcess]),
+    (
+        "state folder",
+        &[
+            FaultKind::Foreign,
+            FaultKind::HalfMade,
+            FaultKind::NoProcess,
+        ],
+    ),
     ("kernel and initramfs", &[FaultKind::BootFile]),
     ("memory of this host", &[FaultKind::HostMemory]),
     ("disk space", &[FaultKind::DiskFull]),
@@ -201,7 +212,11 @@ impl ClusterView {
         for node in &self.nodes {
             let port = node.control.as_ref().and_then(|url| url.rsplit_once(':'));
             if let Some(port) = port.and_then(|(_, port)| port.parse().ok()) {
-                packets.push(packet("tcp", port, "requests for the machine configuration"));
+                packets.push(packet(
+                    "tcp",
+                    port,
+                    "requests for the machine configuration",
+                ));
             }
         }
         if self.runs(Helper::Dnsd) {
@@ -228,28 +243,35 @@ fn packet_filters(ctx: &Ctx, view: &ClusterView) -> Found {
     };
     let root = ctx.root_prefix();
     let Some(table) = firewall::filter_table(root) else {
-        let why = format!("`iptables -S` needs root; run `sudo -v`, then `{}`", typed!("cluster explain"));
+        let why = format!(
+            "`iptables -S` needs root; run `sudo -v`, then `{}`",
+            typed!("cluster explain")
+        );
         return Found::unknown(FaultKind::Firewall, why);
     };
     let mut faults = Vec::new();
     let sudo = if ctx.host.is_root() { "" } else { "sudo " };
     let bridge = &view.bridge;
-    let fault = |what: String, rule: String| {
-        Fault::new(FaultKind::Firewall, what).evidence(rule)
-    };
+    let fault = |what: String, rule: String| Fault::new(FaultKind::Firewall, what).evidence(rule);
     let packets = view.gateway_packets();
     if let Some((packet, block)) = firewall::first_dropped(&table, cidr, bridge, &packets) {
         faults.push(
-            fault(format!("INPUT drops {} of the nodes", packet.service), describe(&block, "INPUT", bridge))
-                .hint(format!("{sudo}{}", firewall::accept_input(&table, bridge))),
+            fault(
+                format!("INPUT drops {} of the nodes", packet.service),
+                describe(&block, "INPUT", bridge),
+            )
+            .hint(format!("{sudo}{}", firewall::accept_input(&table, bridge))),
         );
     }
     if let Some(block) = firewall::forward(&table, cidr, bridge).block {
         let accept = program!("iptables -I FORWARD -i {} -j ACCEPT", bridge);
         let back = program!("iptables -I FORWARD -o {} -j ACCEPT", bridge);
         faults.push(
-            fault("FORWARD drops what nodes send".to_owned(), describe(&block, "FORWARD", bridge))
-                .hint(format!("{sudo}{accept} && {sudo}{back}")),
+            fault(
+                "FORWARD drops what nodes send".to_owned(),
+                describe(&block, "FORWARD", bridge),
+            )
+            .hint(format!("{sudo}{accept} && {sudo}{back}")),
         );
     }
     for (hook, chain) in firewall::dropping_chains(root).unwrap_or_default() {
@@ -262,18 +284,24 @@ fn packet_filters(ctx: &Ctx, view: &ClusterView) -> Found {
         };
         let words: typed::Words = chain.split(' ').collect();
         faults.push(
-            fault(what.to_owned(), format!("chain `{chain}` has policy drop"))
-                .hint(format!("{sudo}{}", program!("nft insert rule {} iifname {} accept", words, bridge))),
+            fault(what.to_owned(), format!("chain `{chain}` has policy drop")).hint(format!(
+                "{sudo}{}",
+                program!("nft insert rule {} iifname {} accept", words, bridge)
+            )),
         );
     }
-    let untrusted = faults.is_empty() && view.nodes.iter().any(|node| node.state != NodeState::Ready);
+    let untrusted =
+        faults.is_empty() && view.nodes.iter().any(|node| node.state != NodeState::Ready);
     if untrusted && firewall::runs_firewalld() && !firewall::firewalld_trusts(cidr, bridge) {
         faults.push(
             fault(
                 "firewalld drops what nodes send".to_owned(),
                 format!("its zone `trusted` has neither {cidr} nor `{bridge}`"),
             )
-            .hint(format!("{sudo}{}", program!("firewall-cmd --zone=trusted --add-source={}", cidr))),
+            .hint(format!(
+                "{sudo}{}",
+                program!("firewall-cmd --zone=trusted --add-source={}", cidr)
+            )),
         );
     }
     Found::faults(faults)
@@ -293,7 +321,10 @@ fn leases(view: &ClusterView) -> Found {
         return Found::default();
     }
     let log = view.state_dir.join("dhcpd.log");
-    let log = files::read_text(&log, files::LARGE).ok().flatten().unwrap_or_default();
+    let log = files::read_text(&log, files::LARGE)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     let ipam = files::read_text(&view.state_dir.join("ipam.db"), files::MEDIUM);
     let macs = macs(&ipam.ok().flatten().unwrap_or_default());
     let neighbours = network::neighbours();
@@ -306,15 +337,23 @@ fn leases(view: &ClusterView) -> Found {
         let Some(mac) = macs.get(&ip) else { continue };
         let name = &node.name;
         let fault = match last_request(&log, mac) {
-            None => Fault::new(FaultKind::NoLease, format!("no DHCP request of {name} reached dhcpd"))
-                .evidence(format!("dhcpd.log does not name {mac}")),
+            None => Fault::new(
+                FaultKind::NoLease,
+                format!("no DHCP request of {name} reached dhcpd"),
+            )
+            .evidence(format!("dhcpd.log does not name {mac}")),
             Some("DISCOVER") => Fault::new(
                 FaultKind::NoLease,
                 format!("{name} asks for an address and does not take the offer"),
             )
-            .evidence(format!("the last message of {mac} in dhcpd.log is DISCOVER")),
-            Some(_) => Fault::new(FaultKind::NoNeighbour, format!("{name} does not answer ARP"))
-                .evidence(format!("{ip} is not in the ARP table")),
+            .evidence(format!(
+                "the last message of {mac} in dhcpd.log is DISCOVER"
+            )),
+            Some(_) => Fault::new(
+                FaultKind::NoNeighbour,
+                format!("{name} does not answer ARP"),
+            )
+            .evidence(format!("{ip} is not in the ARP table")),
         };
         let logs = typed!("cluster logs --name {} --boot {}", view.name, name);
         faults.push(fault.on_node(name).hint(logs));
@@ -330,7 +369,9 @@ fn macs(ipam: &str) -> BTreeMap<IpAddr, String> {
         ip: IpAddr,
         mac: String,
     }
-    let rows = ipam.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok());
+    let rows = ipam
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Row>(line).ok());
     rows.map(|row| (row.ip, row.mac)).collect()
 }
 
@@ -382,7 +423,10 @@ fn dns(view: &ClusterView) -> Found {
         .hint(typed!("cluster start --name {}", view.name))]),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Found::unknown(
             FaultKind::Dns,
-            format!("{gateway}:53 did not answer within {} ms", DNS_LIMIT.as_millis()),
+            format!(
+                "{gateway}:53 did not answer within {} ms",
+                DNS_LIMIT.as_millis()
+            ),
         ),
         Err(error) => Found::unknown(FaultKind::Dns, format!("{gateway}:53: {error}")),
     }
@@ -417,16 +461,30 @@ fn registries(ctx: &Ctx, view: &ClusterView) -> Found {
     };
     let relay = RelayView::of_cluster(ctx, view);
     let mut faults = Vec::new();
-    let relayed: Vec<u16> = relay.wanted.iter().flat_map(|spec| spec.ports.clone()).collect();
-    for port in mirror_ports(view, gateway).into_iter().chain(relayed.clone()) {
+    let relayed: Vec<u16> = relay
+        .wanted
+        .iter()
+        .flat_map(|spec| spec.ports.clone())
+        .collect();
+    for port in mirror_ports(view, gateway)
+        .into_iter()
+        .chain(relayed.clone())
+    {
         let loopback = IpAddr::from([127, 0, 0, 1]);
-        let address = if relayed.contains(&port) { loopback } else { gateway };
+        let address = if relayed.contains(&port) {
+            loopback
+        } else {
+            gateway
+        };
         let Err(error) = connect(address, port) else {
             continue;
         };
-        let fault = Fault::new(FaultKind::Mirror, format!("the registry at port {port}, which nodes pull from, does not answer"))
-            .evidence(format!("{address}:{port}: {error}"))
-            .hint(typed!("setup"));
+        let fault = Fault::new(
+            FaultKind::Mirror,
+            format!("the registry at port {port}, which nodes pull from, does not answer"),
+        )
+        .evidence(format!("{address}:{port}: {error}"))
+        .hint(typed!("setup"));
         if !faults.contains(&fault) {
             faults.push(fault);
         }
@@ -440,7 +498,10 @@ fn mirror_ports(view: &ClusterView, gateway: IpAddr) -> Vec<u16> {
     let mut ports = Vec::new();
     for node in &view.nodes {
         let path = view.state_dir.join(NodeFile::Config.name(&node.name));
-        let text = files::read_text(&path, files::MEDIUM).ok().flatten().unwrap_or_default();
+        let text = files::read_text(&path, files::MEDIUM)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         let own = node.control.as_ref().and_then(|url| url.rsplit_once(':'));
         for rest in text.split(&prefix).skip(1) {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -473,8 +534,14 @@ fn host_time(view: &ClusterView) -> Found {
 
 /// etcd and the kubelet, from the services of all nodes that answer.
 fn services(ctx: &Ctx, view: &ClusterView) -> Found {
-    let ready = view.nodes.iter().filter(|node| matches!(node.state, NodeState::Ready | NodeState::Booted));
-    let addresses: Vec<String> = ready.filter_map(|node| node.ip).map(|ip| ip.to_string()).collect();
+    let ready = view
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.state, NodeState::Ready | NodeState::Booted));
+    let addresses: Vec<String> = ready
+        .filter_map(|node| node.ip)
+        .map(|ip| ip.to_string())
+        .collect();
     if addresses.is_empty() {
         return Found::unknown(FaultKind::Etcd, "no node answers");
     }
@@ -483,12 +550,23 @@ fn services(ctx: &Ctx, view: &ClusterView) -> Found {
         return Found::unknown(FaultKind::Etcd, "talosctl was not found");
     };
     let nodes = format!("--nodes={}", addresses.join(","));
-    let argv = [talosctl.path.as_str(), "--context", &view.name, &nodes, "service"];
+    let own = ctx.client_config(&view.name);
+    let from = if own.exists() {
+        format!("--talosconfig={}", own.talosconfig())
+    } else {
+        format!("--context={}", view.name)
+    };
+    let argv = [talosctl.path.as_str(), &from, &nodes, "service"];
     match probe::ask(&argv, None, SERVICES_LIMIT) {
         Ok(output) if output.success => Found::faults(unhealthy(view, &output.stdout)),
         Ok(output) => Found::unknown(
             FaultKind::Etcd,
-            output.stderr.lines().next().unwrap_or("talosctl failed").to_owned(),
+            output
+                .stderr
+                .lines()
+                .next()
+                .unwrap_or("talosctl failed")
+                .to_owned(),
         ),
         Err(error) => Found::unknown(FaultKind::Etcd, error.to_string()),
     }
@@ -510,13 +588,16 @@ fn unhealthy(view: &ClusterView, table: &str) -> Vec<Fault> {
         if state == "Running" && health == "OK" {
             continue;
         }
-        let node = view.nodes.iter().find(|node| node.ip.is_some_and(|of| of.to_string() == ip));
+        let node = view
+            .nodes
+            .iter()
+            .find(|node| node.ip.is_some_and(|of| of.to_string() == ip));
         let name = node.map_or(ip, |node| node.name.as_str());
         faults.push(
             Fault::new(kind, format!("{service} of {name} is not healthy"))
                 .on_node(name)
                 .evidence(words.join(" "))
-                .hint(program!("talosctl -n {} logs {}", ip, service)),
+                .hint(typed!("talosctl -- -n {} logs {}", ip, service)),
         );
     }
     faults
@@ -553,13 +634,23 @@ mod tests {
     #[test]
     fn addresses_come_from_the_lease_file() {
         let ipam = include_str!("../../../../../../testdata/state/1.12.0/ipam.db");
-        assert!(macs(ipam).contains_key(&"172.20.0.2".parse().unwrap()), "{ipam}");
+        assert!(
+            macs(ipam).contains_key(&"172.20.0.2".parse().unwrap()),
+            "{ipam}"
+        );
     }
 
     #[test]
     fn every_fault_belongs_to_one_check() {
-        let kinds: Vec<FaultKind> = CHECKS.iter().flat_map(|(_, kinds)| *kinds).copied().collect();
-        assert!(kinds.is_sorted(), "checks are in the order of cause and effect");
+        let kinds: Vec<FaultKind> = CHECKS
+            .iter()
+            .flat_map(|(_, kinds)| *kinds)
+            .copied()
+            .collect();
+        assert!(
+            kinds.is_sorted(),
+            "checks are in the order of cause and effect"
+        );
         let mut unique = kinds.clone();
         unique.dedup();
         assert_eq!(kinds, unique);

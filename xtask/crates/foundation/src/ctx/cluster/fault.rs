@@ -65,7 +65,6 @@ impl FaultKind {
                 | Self::Firewall
         )
     }
-
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -54,7 +54,8 @@ impl ClusterView {
             let missing = self.missing_boot_files();
             if faults.is_empty() {
                 // The nodes run: only their next boot would fail.
-                self.problems.extend(missing.into_iter().map(|fault| fault.what));
+                self.problems
+                    .extend(missing.into_iter().map(|fault| fault.what));
             } else {
                 faults.extend(missing);
             }
@@ -154,7 +155,7 @@ impl ClusterView {
                 format!("{name} does not run: its QEMU and its launcher are gone"),
             )
             .evidence(pid_file())
-                .hint(start()));
+            .hint(start()));
         }
         if node.launcher.is_none() && node.qemu.is_some() {
             add(Fault::new(
@@ -162,7 +163,7 @@ impl ClusterView {
                 format!("the launcher of {name} is gone: a reboot would end the node"),
             )
             .evidence(pid_file())
-                .hint(start()));
+            .hint(start()));
         }
         for (process, what) in [(&node.qemu, "QEMU"), (&node.launcher, "launcher")] {
             if let Some(process) = process.as_ref().filter(|process| is_stopped(process)) {
@@ -170,7 +171,10 @@ impl ClusterView {
                     FaultKind::Paused,
                     format!("the {what} of {name} is stopped by a signal"),
                 )
-                .evidence(format!("process {} has state {}", process.pid, process.state))
+                .evidence(format!(
+                    "process {} has state {}",
+                    process.pid, process.state
+                ))
                 .hint(resume(process)));
             }
         }
@@ -202,8 +206,12 @@ impl ClusterView {
     /// Whether all its helpers run in another network namespace.
     fn is_elsewhere(&self) -> bool {
         let own = i32::try_from(std::process::id()).ok();
-        let own = own.and_then(Process::probe).and_then(|own| own.network_namespace());
-        let helpers = self.helpers().map(|(_, process)| process.network_namespace());
+        let own = own
+            .and_then(Process::probe)
+            .and_then(|own| own.network_namespace());
+        let helpers = self
+            .helpers()
+            .map(|(_, process)| process.network_namespace());
         let known: Vec<u64> = helpers.flatten().collect();
         !known.is_empty() && known.iter().all(|namespace| Some(*namespace) != own)
     }
@@ -235,7 +243,10 @@ impl ClusterView {
                         FaultKind::Helper,
                         format!("{stem} is stopped by a signal: {}", effect(*helper)),
                     )
-                    .evidence(format!("process {} has state {}", process.pid, process.state))
+                    .evidence(format!(
+                        "process {} has state {}",
+                        process.pid, process.state
+                    ))
                     .hint(resume(process)),
                 ),
                 Some(_) => None,
@@ -294,7 +305,8 @@ impl ClusterView {
                 continue;
             };
             for (file, target) in [(config.kernel, "kernel"), (config.initramfs, "initramfs")] {
-                let what = format!("the {target} `{file}`, which nodes load when they boot, is missing");
+                let what =
+                    format!("the {target} `{file}`, which nodes load when they boot, is missing");
                 let is_missing = !file.is_empty() && !Utf8Path::new(&file).is_file();
                 if is_missing && faults.iter().all(|fault| fault.what != what) {
                     faults.push(

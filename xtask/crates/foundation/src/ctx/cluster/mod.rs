@@ -38,10 +38,10 @@ use folder::Folder;
 pub use console::{ConsoleFollower, console_tail};
 pub use diagnosis::{Check, Diagnosis, Outcome};
 pub use fault::{Fault, FaultKind};
+pub use lineage::{BootFile, InstallerImage, Lineage};
 pub use members::Member;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
-pub use lineage::{BootFile, InstallerImage, Lineage};
 pub use observer::{Observed, Observer};
 
 /// The state of a cluster.
@@ -331,7 +331,10 @@ impl ClusterView {
         let is_console = |name: &String| {
             matches!(
                 talos::state::classify(name),
-                Some(StateFile::Node { file: NodeFile::Log, .. })
+                Some(StateFile::Node {
+                    file: NodeFile::Log,
+                    ..
+                })
             )
         };
         let mut consoles: Vec<Utf8PathBuf> = names

@@ -139,7 +139,9 @@ impl Nodes {
         let fault = self.diagnosis.poll(&self.ctx, &self.cluster)?;
         let is_known = self.diagnosis.cause.replace(fault.clone()).as_ref() == Some(&fault);
         if !is_known {
-            let evidence = fault.evidence.map_or_else(String::new, |line| format!(" ({line})"));
+            let evidence = fault
+                .evidence
+                .map_or_else(String::new, |line| format!(" ({line})"));
             return Some(Observed::Note(format!("{}{evidence}", fault.what)));
         }
         let is_final = !is_any_ready && fault.kind.outlasts_waiting();
