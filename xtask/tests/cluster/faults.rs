@@ -255,7 +255,7 @@ fn a_creation_that_cannot_succeed_ends_with_its_cause() {
     states_of_folders(&lab, &before);
 }
 
-/// Folders that are no cluster of ours, or not whole.
+/// Folders of other provisioners, and incomplete ones.
 fn states_of_folders(lab: &Lab, before: &str) {
     let folder = "~/.talos/clusters/talos-default";
     for (what, text, state, words) in [
