@@ -2,14 +2,21 @@
 //! command that changes something.
 
 use std::fmt;
-use std::io::{ErrorKind, PipeReader, Read};
+use std::io::{ErrorKind, PipeReader};
 use std::os::unix::process::CommandExt;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use duct::Handle;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio::try_join;
 
 use super::{cargo_run, git};
 
@@ -101,10 +108,11 @@ fn ask_from(
     limit: Duration,
 ) -> Result<Output, ProbeError> {
     let name = argv.first().copied().unwrap_or_default();
-    let started = Running::start(argv, environment, cwd, input);
-    let running = started.map_err(|error| not_started(name, cwd, &error))?;
-    match running.answer(limit) {
+    let started = start(argv, environment, cwd, input);
+    let (handle, pipes) = started.map_err(|error| not_started(name, cwd, &error))?;
+    match finish(&handle, pipes, limit) {
         Ok(output) => Ok(output),
+        Err(Cut::System(error)) => Err(not_started(name, cwd, &error)),
         Err(Cut::Time) => Err(ProbeError::TimedOut {
             program: name.to_owned(),
             limit,
@@ -183,169 +191,145 @@ fn not_started(program: &str, cwd: Option<&Utf8Path>, error: &std::io::Error) ->
     ProbeError::NotStarted { program, why }
 }
 
-/// Why the probe was killed.
+/// Why there is no complete output.
 enum Cut {
     Time,
     Output,
+    System(std::io::Error),
 }
 
-/// A running probe: its process group and its pipes.
-struct Running {
-    handle: Handle,
-    stdout: Pipe,
-    stderr: Pipe,
+impl From<std::io::Error> for Cut {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
 }
 
-impl Running {
-    fn start(
-        argv: &[&str],
-        environment: &[(String, String)],
-        cwd: Option<&Utf8Path>,
-        input: Option<PipeReader>,
-    ) -> std::io::Result<Self> {
-        let Some((program, arguments)) = argv.split_first() else {
-            return Err(ErrorKind::NotFound.into());
+fn start(
+    argv: &[&str],
+    environment: &[(String, String)],
+    cwd: Option<&Utf8Path>,
+    input: Option<PipeReader>,
+) -> std::io::Result<(Handle, [PipeReader; 2])> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(ErrorKind::NotFound.into());
+    };
+    let (stdout, to_stdout) = std::io::pipe()?;
+    let (stderr, to_stderr) = std::io::pipe()?;
+    let mut environment = environment.to_vec();
+    if *program == "git" {
+        let given = environment
+            .iter()
+            .find(|(name, _)| name == "GIT_CONFIG_COUNT");
+        let count = match given {
+            Some((_, count)) => Some(count.clone()),
+            None => std::env::var("GIT_CONFIG_COUNT").ok(),
         };
-        let (stdout, to_stdout) = std::io::pipe()?;
-        let (stderr, to_stderr) = std::io::pipe()?;
-        let mut environment = environment.to_vec();
-        if *program == "git" {
-            let given = environment
-                .iter()
-                .find(|(name, _)| name == "GIT_CONFIG_COUNT");
-            let count = match given {
-                Some((_, count)) => Some(count.clone()),
-                None => std::env::var("GIT_CONFIG_COUNT").ok(),
-            };
-            environment.extend(git::for_command(arguments, cwd, count.as_deref()));
-        }
-        let cwd = cwd.map(Utf8PathBuf::from);
-        let command = duct::cmd(*program, arguments);
-        let command = match input {
-            Some(input) => command.stdin_file(input),
-            None => command.stdin_null(),
-        };
-        let handle = command
-            .stdout_file(to_stdout)
-            .stderr_file(to_stderr)
-            .unchecked()
-            .before_spawn(move |command| {
-                cargo_run::hide_from(command);
-                command.envs(environment.iter().map(|(name, value)| (name, value)));
-                if let Some(cwd) = &cwd {
-                    command.current_dir(cwd);
-                }
-                // So that its own children end with it.
-                command.process_group(0);
-                Ok(())
-            })
-            .start()?;
-        Ok(Self {
-            handle,
-            stdout: Pipe::new(stdout),
-            stderr: Pipe::new(stderr),
+        environment.extend(git::for_command(arguments, cwd, count.as_deref()));
+    }
+    let cwd = cwd.map(Utf8PathBuf::from);
+    let command = duct::cmd(*program, arguments);
+    let command = match input {
+        Some(input) => command.stdin_file(input),
+        None => command.stdin_null(),
+    };
+    let handle = command
+        .stdout_file(to_stdout)
+        .stderr_file(to_stderr)
+        .unchecked()
+        .before_spawn(move |command| {
+            cargo_run::hide_from(command);
+            command.envs(environment.iter().map(|(name, value)| (name, value)));
+            if let Some(cwd) = &cwd {
+                command.current_dir(cwd);
+            }
+            // So that its own children end with it.
+            command.process_group(0);
+            Ok(())
         })
-    }
+        .start()?;
+    Ok((handle, [stdout, stderr]))
+}
 
-    fn answer(mut self, limit: Duration) -> Result<Output, Cut> {
-        let end = Instant::now() + limit;
-        let mut ended: Option<(bool, Instant)> = None;
-        let mut pause = Duration::from_micros(200);
-        loop {
-            wait(&self.stdout, &self.stderr, pause);
-            pause = (pause * 2).min(Duration::from_millis(5));
-            self.stdout.read();
-            self.stderr.read();
-            if self.stdout.is_cut() || self.stderr.is_cut() {
-                return Err(self.kill(Cut::Output));
-            }
-            let now = Instant::now();
-            if ended.is_none() {
-                let status = self.handle.try_wait().ok().flatten();
-                ended = status.map(|output| (output.status.success(), now));
-            }
-            match ended {
-                Some((success, at)) if self.is_read() || now > at + GRACE => {
-                    return Ok(Output {
-                        success,
-                        stdout: self.stdout.text(),
-                        stderr: self.stderr.text(),
-                    });
-                }
-                None if now > end => return Err(self.kill(Cut::Time)),
-                _ => {}
-            }
-        }
-    }
-
-    /// No process can write to it any more.
-    fn is_read(&self) -> bool {
-        self.stdout.from.is_none() && self.stderr.from.is_none()
-    }
-
-    fn kill(&self, why: Cut) -> Cut {
-        // It was not reaped, so its pid was not reused.
-        if !matches!(self.handle.try_wait(), Ok(Some(_))) {
-            let pid = self.handle.pids().first().copied().unwrap_or_default();
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+/// Waits for the probe in this thread while another thread reads its output.
+/// The other thread is needed because the caller may be in a tokio runtime,
+/// which cannot start a second one.
+fn finish(handle: &Handle, pipes: [PipeReader; 2], limit: Duration) -> Result<Output, Cut> {
+    let pid = handle.pids().first().copied().unwrap_or_default();
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| std::io::Error::from(ErrorKind::NotFound))?;
+    let (end, ended) = oneshot::channel();
+    let read = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().spawn_scoped(scope, move || {
+            let read = read_both(pipes, ended, limit);
+            if read.is_err() {
+                // It was not reaped, so its pid was not reused.
                 let _ = kill_process_group(pid, Signal::KILL);
             }
-            let _ = self.handle.wait();
-        }
-        why
-    }
+            read
+        });
+        let reader = reader.inspect_err(|_| {
+            let _ = kill_process_group(pid, Signal::KILL);
+        });
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = retry_on_intr(|| waitid(WaitId::Pid(pid), options));
+        let _ = end.send(());
+        let read = reader?.join();
+        read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let output = handle.wait();
+    let [stdout, stderr] = read?;
+    Ok(Output {
+        success: output?.status.success(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    })
 }
 
-/// The output on one of the two pipes.
-struct Pipe {
-    /// `None` after its end.
-    from: Option<PipeReader>,
-    bytes: Vec<u8>,
-}
-
-impl Pipe {
-    fn new(from: PipeReader) -> Self {
-        let _ = rustix::io::ioctl_fionbio(&from, true);
-        Self {
-            from: Some(from),
-            bytes: Vec::new(),
-        }
-    }
-
-    /// Reads what is in the pipe now.
-    fn read(&mut self) {
-        let mut chunk = [0; 1 << 14];
-        while self.bytes.len() <= LARGEST
-            && let Some(from) = &mut self.from
-        {
-            match from.read(&mut chunk) {
-                Ok(0) => self.from = None,
-                Ok(count) => self.bytes.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.from = None,
+/// Reads both pipes until they are closed, or until [`GRACE`] after `ended`.
+fn read_both(
+    [stdout, stderr]: [PipeReader; 2],
+    ended: oneshot::Receiver<()>,
+    limit: Duration,
+) -> Result<[Vec<u8>; 2], Cut> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    runtime.block_on(async {
+        let stdout = Receiver::from_owned_fd(stdout.into())?;
+        let stderr = Receiver::from_owned_fd(stderr.into())?;
+        let both = async { try_join!(read(stdout, &mut out), read(stderr, &mut err)) };
+        let mut both = pin!(both);
+        let mut ended = pin!(ended);
+        let running = async {
+            tokio::select! {
+                read = &mut both => {
+                    read?;
+                    let _ = ended.await;
+                    Ok::<bool, Cut>(true)
+                }
+                _ = &mut ended => Ok(false),
             }
+        };
+        let is_read = timeout(limit, running).await.map_err(|_| Cut::Time)??;
+        if !is_read && let Ok(read) = timeout(GRACE, both).await {
+            read?;
         }
-    }
-
-    fn is_cut(&self) -> bool {
-        self.bytes.len() > LARGEST
-    }
-
-    fn text(self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
+        Ok::<(), Cut>(())
+    })?;
+    Ok([out, err])
 }
 
-/// Waits for output, at most this long.
-fn wait(stdout: &Pipe, stderr: &Pipe, pause: Duration) {
-    let open = [stdout, stderr].into_iter();
-    let mut open: Vec<PollFd<'_>> = open
-        .filter_map(|pipe| pipe.from.as_ref())
-        .map(|from| PollFd::new(from, PollFlags::IN))
-        .collect();
-    let pause = Timespec::try_from(pause).ok();
-    let _ = poll(&mut open, pause.as_ref());
+/// Appends what is read, so that nothing is lost when it is cancelled.
+async fn read(from: Receiver, bytes: &mut Vec<u8>) -> Result<(), Cut> {
+    // One byte more shows that it is too much.
+    let most = LARGEST as u64 + 1;
+    from.take(most).read_to_end(bytes).await?;
+    if bytes.len() > LARGEST {
+        return Err(Cut::Output);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
