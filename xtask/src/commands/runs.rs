@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use foundation::ctx::own_files;
 use foundation::failure::{Because, Failure, Result};
 use foundation::files;
-use foundation::record::own;
 use foundation::record::runs::{self, Event, Line};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
@@ -126,7 +126,7 @@ fn read(dir: &Utf8Path) -> Result<(Value, Vec<Line>)> {
 }
 
 fn text(path: &Utf8Path) -> Result<Option<Vec<u8>>> {
-    own::read(path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))
+    own_files::read(path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))
 }
 
 fn summary(dir: &Utf8Path, meta: &Value, events: &[Line]) -> Value {

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use foundation::ctx::ledger::Ledger;
 use foundation::plan::{Plan, Resource, Step};
-use foundation::record::ledger::Ledger;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{Home, Said, is_alive, within};

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use foundation::ctx::ledger::Ledger;
 use foundation::plan::{Plan, Resource, Step};
-use foundation::record::ledger::Ledger;
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::fetch::Answer;
 use super::kind::Kind;
 use super::target::Target;
+use foundation::ctx::own_files;
 use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
-use foundation::record::own;
 use foundation::typed;
 
 const INDEX: &str = "index.json";
@@ -180,7 +180,8 @@ pub(super) fn list(root: &Utf8Path) -> Result<Vec<Set>> {
     let mut sets: Vec<Set> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            let text = own::read(&entry.path().join(INDEX), foundation::files::MEDIUM).ok()??;
+            let text =
+                own_files::read(&entry.path().join(INDEX), foundation::files::MEDIUM).ok()??;
             let set: Set = serde_json::from_slice(&text).ok()?;
             // Its folder is removed by this name.
             (set.id == entry.file_name()).then_some(set)

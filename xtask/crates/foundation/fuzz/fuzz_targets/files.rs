@@ -10,7 +10,7 @@ use foundation::ctx::config::Config;
 use foundation::ctx::kubeconfig::Kubeconfig;
 use foundation::ctx::registry_api;
 use foundation::record::images;
-use foundation::record::ledger::Ledger;
+use foundation::ctx::ledger::Ledger;
 use foundation::record::results::{Failed, History};
 use foundation::shell;
 use foundation::ui::text;

@@ -8,9 +8,9 @@ use talos::network::Cidr;
 
 use super::Ctx;
 use super::cluster::ClusterView;
+use super::ledger::Ledger;
 use super::processes::{self, Process};
 use crate::plan::Resource;
-use crate::record::ledger::Ledger;
 
 /// The task of a relay. It is passed as arguments, so that it can be read from
 /// the process table.

@@ -6,6 +6,7 @@ use gotest::{Test, Workspace};
 use serde::{Deserialize, Serialize};
 
 use super::own;
+use crate::ctx::own_files;
 use crate::files;
 use crate::hash::Name;
 
@@ -41,7 +42,7 @@ pub fn key_of(workspace: &Workspace) -> String {
 
 /// Returns the tests stored under this key; `None` if something changed.
 pub fn read(file: &Utf8Path, key: &str) -> Option<Vec<Test>> {
-    let bytes = own::read(file, files::LARGE).ok()??;
+    let bytes = own_files::read(file, files::LARGE).ok()??;
     let kept: Kept = serde_json::from_slice(&bytes).ok()?;
     (kept.key == key).then_some(kept.tests)
 }

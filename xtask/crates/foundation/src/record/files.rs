@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use camino::Utf8Path;
 
 use super::own;
+use crate::ctx::own_files;
 
 /// Replaces `path` in one operation, or leaves it unchanged. Parent folders are
 /// created.
@@ -18,7 +19,7 @@ use super::own;
 /// # Errors
 /// I/O errors; no temporary file is left.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<()> {
-    if own::is_ours(path) {
+    if own_files::is_ours(path) {
         return own::replace(path, contents, mode);
     }
     let parent = folder_of(path);
@@ -44,7 +45,7 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
 /// # Errors
 /// I/O errors.
 pub fn create_dir(path: &Utf8Path) -> std::io::Result<()> {
-    if own::is_ours(path) {
+    if own_files::is_ours(path) {
         return own::make_folder(path).map(drop);
     }
     if !rustix::process::geteuid().is_root() {
@@ -77,7 +78,7 @@ fn folder_of(path: &Utf8Path) -> &Utf8Path {
 /// # Errors
 /// I/O errors.
 pub fn remove(path: &Utf8Path) -> std::io::Result<()> {
-    if own::is_ours(path) {
+    if own_files::is_ours(path) {
         return own::remove(path);
     }
     let gone = |result: std::io::Result<()>| match result {

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::own;
+use crate::ctx::own_files;
 use crate::failure::{Failure, Result};
 use crate::files;
 
@@ -68,7 +69,7 @@ pub fn append(list: &Utf8Path, image: &Image) -> std::io::Result<()> {
 /// # Errors
 /// If the list exists and cannot be read.
 pub fn read(list: &Utf8Path) -> Result<Vec<Image>> {
-    let bytes = own::read(list, files::LARGE)
+    let bytes = own_files::read(list, files::LARGE)
         .map_err(|error| Failure::host(format!("cannot read `{list}`")).cause(error))?;
     let bytes = bytes.unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');

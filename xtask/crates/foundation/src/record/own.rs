@@ -1,41 +1,27 @@
-//! Files of this program in the state and the cache folder. As root with another
-//! user's HOME these folders belong to that user, who may have replaced anything
-//! in them by a link. So the path is opened folder by folder, and only links of
-//! the current user or root are followed; below this program's folder none.
+//! Writes and removes files of this program in the state and the cache folder, on
+//! the checked path of [`own_files`](crate::ctx::own_files). What root creates in
+//! another user's folder belongs to that user.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
-use camino::{Utf8Component, Utf8Path};
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use camino::Utf8Path;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use crate::ctx::dirs::OURS;
-use crate::files::{self, FOLDER};
-
-/// The system's limit of links.
-const MOST_LINKS: usize = 40;
-
-const FILE: OFlags = OFlags::NOFOLLOW
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY);
-
-/// Whether this is below this program's folder.
-pub(crate) fn is_ours(path: &Utf8Path) -> bool {
-    path.parent()
-        .is_some_and(|parent| parent.components().any(|part| part.as_str() == OURS))
-}
+use crate::ctx::own_files::{
+    FILE, into, is_file, is_gone, must_be_file, names, owner, split, walk,
+};
+use crate::files::FOLDER;
 
 /// Opens a folder, and creates missing parts of it.
 ///
 /// # Errors
 /// I/O errors; also for links that are not followed.
 pub fn make_folder(path: &Utf8Path) -> Result<OwnedFd> {
-    walk(path, true)
+    walk(path, Some(create_missing))
 }
 
 /// Opens a regular file for writing; the file and its folder are created if
@@ -44,7 +30,7 @@ pub fn make_folder(path: &Utf8Path) -> Result<OwnedFd> {
 /// # Errors
 /// I/O errors; also if it is a link or not a regular file.
 pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
-    let (parent, name) = split(path, true)?;
+    let (parent, name) = split(path, Some(create_missing))?;
     match must_be_file(&parent, name) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -73,7 +59,7 @@ pub fn open(path: &Utf8Path, flags: OFlags, mode: u32) -> Result<File> {
 /// # Errors
 /// I/O errors.
 pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
-    let (parent, name) = split(path, false)?;
+    let (parent, name) = split(path, None)?;
     match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
@@ -81,100 +67,27 @@ pub fn create(path: &Utf8Path, mode: u32) -> Result<File> {
     open(path, OFlags::WRONLY | OFlags::EXCL, mode)
 }
 
-/// Reads a file; `None` if it does not exist.
-///
-/// # Errors
-/// I/O errors; also if it is a link, not a regular file, or larger than `limit`.
-pub fn read(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    let Some(file) = open_to_read(path)? else {
-        return Ok(None);
-    };
-    files::read_all(&file, limit).map(Some)
-}
-
-/// Opens a file for reading; `None` if it does not exist.
-///
-/// # Errors
-/// I/O errors; also if it is a link or not a regular file.
-pub fn open_to_read(path: &Utf8Path) -> Result<Option<File>> {
-    let opened = split(path, false).and_then(|(parent, name)| {
-        must_be_file(&parent, name)?;
-        let flags = OFlags::RDONLY | FILE;
-        Ok(rustix::fs::openat(&parent, name, flags, Mode::empty())?)
-    });
-    let file = match opened {
-        Ok(file) => File::from(file),
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    is_file(&file)?;
-    Ok(Some(file))
-}
-
-/// Opening a device may have an effect, so check the type first.
-fn must_be_file(parent: &OwnedFd, name: &str) -> Result<()> {
-    let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::Symlink => Err(is_link(name)),
-        kind => files::must_be_file(kind),
-    }
-}
-
-/// Check the open file again: it may have been replaced.
-fn is_file(file: &File) -> Result<()> {
-    let found = rustix::fs::fstat(file)?;
-    files::must_be_file(FileType::from_raw_mode(found.st_mode))
-}
-
 /// Creates a folder that must not exist; its parent is created if missing.
 ///
 /// # Errors
 /// I/O errors; also if the name exists.
 pub fn create_folder(path: &Utf8Path, mode: u32) -> Result<()> {
-    let (parent, name) = split(path, true)?;
-    rustix::fs::mkdirat(&parent, name, mode_of(mode))?;
-    let new = rustix::fs::openat(&parent, name, FOLDER, Mode::empty())?;
-    give(&new, &parent)
+    let (parent, name) = split(path, Some(create_missing))?;
+    create_in(&parent, name, mode)
 }
 
-/// Returns the names in a folder, in any order; empty if it does not exist.
-///
-/// # Errors
-/// I/O errors.
-pub fn names_in(path: &Utf8Path) -> Result<Vec<String>> {
-    let folder = match walk_into(path) {
-        Err(error) if is_gone(&error) => return Ok(Vec::new()),
-        folder => folder?,
-    };
-    names(&folder)
-}
-
-fn names(folder: &OwnedFd) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
-        let entry = entry?;
-        if let Ok(name) = entry.file_name().to_str()
-            && !matches!(name, "." | "..")
-        {
-            names.push(name.to_owned());
-        }
+/// Another process may have created it by now.
+fn create_missing(parent: &OwnedFd, name: &str) -> Result<()> {
+    match create_in(parent, name, 0o777) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        result => result,
     }
-    Ok(names)
 }
 
-/// Opens a subfolder of a walk for listing; links are not followed.
-fn walk_into(path: &Utf8Path) -> Result<OwnedFd> {
-    let (parent, name) = split(path, false)?;
-    let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(found.st_mode).is_symlink() {
-        return Err(is_link(name));
-    }
-    into(&parent, name)
-}
-
-fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+fn create_in(parent: &OwnedFd, name: &str, mode: u32) -> Result<()> {
+    rustix::fs::mkdirat(parent, name, mode_of(mode))?;
+    let new = rustix::fs::openat(parent, name, FOLDER, Mode::empty())?;
+    give(&new, parent)
 }
 
 /// Removes a file or a folder with its contents. A missing path is success; a
@@ -183,7 +96,7 @@ fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
 /// # Errors
 /// I/O errors.
 pub fn remove(path: &Utf8Path) -> Result<()> {
-    match split(path, false) {
+    match split(path, None) {
         Err(error) if is_gone(&error) => Ok(()),
         Err(error) => Err(error),
         Ok((parent, name)) => remove_at(&parent, name, 0),
@@ -219,7 +132,7 @@ fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
 /// # Errors
 /// I/O errors; no temporary file is left.
 pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<()> {
-    let (parent, name) = split(path, true)?;
+    let (parent, name) = split(path, Some(create_missing))?;
     let (temporary, file) = temporary(&parent)?;
     let write = || -> Result<()> {
         let mut file = file;
@@ -261,106 +174,10 @@ fn temporary(parent: &OwnedFd) -> Result<(String, File)> {
 /// # Errors
 /// I/O errors.
 pub fn sync_folder(path: &Utf8Path) -> Result<()> {
-    let (parent, _) = split(path, false)?;
+    let (parent, _) = split(path, None)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::openat(&parent, ".", flags, Mode::empty())?;
     Ok(rustix::fs::fsync(&folder)?)
-}
-
-/// Returns the open folder of a path, and the name in it.
-fn split(path: &Utf8Path, make: bool) -> Result<(OwnedFd, &str)> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "it has no file name"))?;
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_str().is_empty() => parent,
-        _ => Utf8Path::new("."),
-    };
-    Ok((walk(parent, make)?, name))
-}
-
-fn walk(path: &Utf8Path, make: bool) -> Result<OwnedFd> {
-    let open_folder = |at: &str| rustix::fs::openat(CWD, at, FOLDER, Mode::empty());
-    let mut fd = open_folder(if path.is_absolute() { "/" } else { "." })?;
-    // The target of a link is not below this program's folder, whatever its
-    // name.
-    let mut rest: VecDeque<(String, bool)> = parts(path, true).collect();
-    let mut below_ours = false;
-    let mut links = 0;
-    while let Some((name, is_given)) = rest.pop_front() {
-        let next = match enter(&fd, &name, make)? {
-            Entered::Folder(next) => next,
-            Entered::Link(target) if !below_ours && may_follow(&fd, &name)? => {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(Errno::LOOP.into());
-                }
-                below_ours |= is_given && name == OURS;
-                for part in parts(Utf8Path::new(&target), false).rev() {
-                    rest.push_front(part);
-                }
-                if target.starts_with('/') {
-                    fd = open_folder("/")?;
-                }
-                continue;
-            }
-            Entered::Link(_) => return Err(is_link(&name)),
-        };
-        below_ours |= is_given && name == OURS;
-        fd = next;
-    }
-    Ok(fd)
-}
-
-fn parts(
-    path: &Utf8Path,
-    is_given: bool,
-) -> impl DoubleEndedIterator<Item = (String, bool)> + use<> {
-    let names = path.components().filter_map(|part| match part {
-        Utf8Component::Normal(name) => Some(name.to_owned()),
-        Utf8Component::ParentDir => Some("..".to_owned()),
-        _ => None,
-    });
-    let names: Vec<_> = names.map(|name| (name, is_given)).collect();
-    names.into_iter()
-}
-
-enum Entered {
-    Folder(OwnedFd),
-    /// And its target.
-    Link(String),
-}
-
-fn enter(fd: &OwnedFd, name: &str, make: bool) -> Result<Entered> {
-    let open = || rustix::fs::openat(fd, name, FOLDER, Mode::empty());
-    let opened = match open() {
-        Err(Errno::NOENT) if make => {
-            let result = rustix::fs::mkdirat(fd, name, mode_of(0o777));
-            if !matches!(result, Ok(()) | Err(Errno::EXIST)) {
-                result?;
-            }
-            let opened = open();
-            if result.is_ok()
-                && let Ok(new) = &opened
-            {
-                give(new, fd)?;
-            }
-            opened
-        }
-        other => other,
-    };
-    match opened {
-        Ok(next) => Ok(Entered::Folder(next)),
-        // The error for a link depends on the system.
-        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => {
-            let Ok(target) = rustix::fs::readlinkat(fd, name, Vec::new()) else {
-                return Err(error.into());
-            };
-            let target = target.into_string();
-            target.map(Entered::Link).map_err(Error::other)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What root creates in a user's folder belongs to the user.
@@ -383,32 +200,6 @@ fn give_to(new: &OwnedFd, uid: Uid, gid: Gid) -> Result<()> {
     Ok(rustix::fs::fchown(new, Some(uid), Some(gid))?)
 }
 
-/// Links of the current user and of root. As root, no other user may have created
-/// the link or been able to replace it.
-fn may_follow(parent: &OwnedFd, name: &str) -> Result<bool> {
-    let link = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let own = rustix::process::geteuid();
-    let is_known = link.st_uid == 0 || link.st_uid == own.as_raw();
-    Ok(is_known && (!own.is_root() || owner(parent)?.0 == Uid::ROOT))
-}
-
-fn owner(fd: impl AsFd) -> Result<(Uid, Gid)> {
-    let found = rustix::fs::fstat(fd)?;
-    Ok((Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid)))
-}
-
-/// Also if a parent is a file.
-fn is_gone(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-fn is_link(name: &str) -> Error {
-    Error::new(
-        ErrorKind::PermissionDenied,
-        format!("`{name}` is a link, and links are not followed here"),
-    )
-}
-
 fn mode_of(mode: u32) -> Mode {
     #[allow(
         clippy::cast_possible_truncation,
@@ -421,6 +212,8 @@ fn mode_of(mode: u32) -> Mode {
 #[expect(clippy::disallowed_methods, reason = "a test creates obstacles")]
 mod tests {
     use super::*;
+    use crate::ctx::dirs::OURS;
+    use crate::ctx::own_files::{names_in, read};
     use camino::Utf8PathBuf;
     use std::os::unix::fs::symlink;
 

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::own;
+use crate::ctx::own_files;
 use super::runs::now_ms;
 use crate::failure::{Because, Failure, Result};
 use crate::files;
@@ -67,7 +68,7 @@ impl History {
     pub fn load(state: &Utf8Path) -> Result<Self> {
         let path = path(state);
         let text =
-            own::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
+            own_files::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
         Ok(serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default())
     }
 
@@ -149,7 +150,7 @@ impl Failed {
     pub fn load(state: &Utf8Path, checkout: &Utf8Path) -> Result<Option<Self>> {
         let path = failed_path(state, checkout);
         let text =
-            own::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
+            own_files::read(&path, 4 * files::MEDIUM).map_err(|error| unreadable(&path, &error))?;
         let Some(text) = text else { return Ok(None) };
         let failed = serde_json::from_slice(&text);
         failed

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::own;
+use crate::ctx::own_files;
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::plan::secrets::{MASK, Secrets};
@@ -181,7 +182,7 @@ fn verb_of(command: &[String]) -> &str {
 
 /// Whether the run of this record is still active.
 pub fn is_live(dir: &Utf8Path) -> bool {
-    let Ok(Some(events)) = own::open_to_read(&dir.join(EVENTS)) else {
+    let Ok(Some(events)) = own_files::open_to_read(&dir.join(EVENTS)) else {
         return false;
     };
     rustix::fs::flock(&events, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
@@ -194,7 +195,7 @@ pub fn is_live(dir: &Utf8Path) -> bool {
 /// When the record cannot be read.
 pub fn events(dir: &Utf8Path) -> Result<Vec<Line>> {
     let path = dir.join(EVENTS);
-    let text = own::read(&path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))?;
+    let text = own_files::read(&path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))?;
     let text = text.unwrap_or_default();
     let lines = text.split(|byte| *byte == b'\n');
     Ok(lines
@@ -230,7 +231,7 @@ pub fn list(state: &Utf8Path) -> Vec<String> {
 }
 
 fn ids_in(root: &Utf8Path) -> Vec<String> {
-    let mut ids = own::names_in(root).unwrap_or_default();
+    let mut ids = own_files::names_in(root).unwrap_or_default();
     ids.sort();
     ids
 }
@@ -280,7 +281,7 @@ pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: 
 }
 
 fn size(dir: &Utf8Path) -> u64 {
-    let names = own::names_in(dir).unwrap_or_default();
+    let names = own_files::names_in(dir).unwrap_or_default();
     names
         .into_iter()
         .filter_map(|name| Some(dir.join(name).symlink_metadata().ok()?.len()))

@@ -3,7 +3,7 @@
 use super::{Attempt, Execution, KILL_AT, Runner, Undoing};
 use crate::failure::{Exit, Failure};
 use crate::plan::{Plan, Resource, Step};
-use crate::record::ledger::Op;
+use crate::ctx::ledger::Op;
 use crate::record::runs::Event;
 use crate::{program, typed};
 

@@ -17,9 +17,9 @@ use crate::commands::build;
 use crate::commands::test::results::finish;
 use crate::commands::test::results::report::Report;
 use crate::commands::test::results::session::Outcome;
+use foundation::ctx::own_files;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
-use foundation::record::own;
 use foundation::record::runs::Record;
 use foundation::run::Options;
 use foundation::run::gotest::Stop;
@@ -143,7 +143,8 @@ fn read(logs: &[Utf8PathBuf], known: &Known) -> Result<(BTreeMap<String, Outcome
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
     let mut cached = false;
     for path in logs {
-        let log = own::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
+        let log =
+            own_files::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
         // The step was not run.
         let Some(log) = log else { continue };
         let log = String::from_utf8_lossy(&log);

@@ -24,6 +24,7 @@ use talos::process::Helper;
 use talos::state::{NodeFile, StateFile};
 
 use super::Ctx;
+use super::ledger::Ledger;
 use super::leftovers::Footprint;
 use super::locks;
 use super::processes::{self, Process};
@@ -32,7 +33,6 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::plan::Resource;
 use crate::program;
-use crate::record::ledger::Ledger;
 use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};

@@ -20,6 +20,7 @@ pub use serve::serve;
 use super::{core, spawn};
 use crate::ctx::Ctx;
 use crate::ctx::own_executable::own_executable;
+use crate::ctx::own_files;
 use crate::ctx::relay::{RelaySpec, RelayView};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
@@ -93,7 +94,7 @@ async fn says_ready(stdout: Option<OwnedFd>) -> std::io::Result<bool> {
 }
 
 fn refused(relaying: &RelaySpec, log: &Utf8Path) -> Failure {
-    let text = own::read(log, files::MEDIUM).ok().flatten();
+    let text = own_files::read(log, files::MEDIUM).ok().flatten();
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     Failure::step(format!(
         "the relay cannot listen at {}",
