@@ -12,6 +12,7 @@ use clap::Args;
 use glob::{Pattern, glob};
 
 use crate::app::App;
+use foundation::ctx::own_executable::built_at;
 use foundation::ctx::{checkout, probe};
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -61,8 +62,7 @@ pub(crate) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
 /// Where the sources are: above the binary that cargo built, else where they
 /// were when it was built.
 fn workspace() -> Result<Utf8PathBuf> {
-    let exe = std::env::current_exe().ok();
-    let exe = exe.and_then(|exe| Utf8PathBuf::from_path_buf(exe).ok());
+    let exe = built_at();
     let above = exe
         .as_deref()
         .and_then(|exe| exe.ancestors().find(|dir| is_ours(dir)));

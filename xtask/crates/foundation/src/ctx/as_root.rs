@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+use super::own_executable::own_executable;
 use super::probe::{self, ProbeError};
 use crate::plan::{Action, Effect, Step};
 
@@ -20,8 +21,7 @@ pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
         program: argv.join(" "),
         said,
     };
-    let own = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let own = own.to_string_lossy();
+    let own = own_executable().map_err(|failure| failed(failure.in_one_line()))?;
     let mut request = serde_json::to_vec(&step(argv)).map_err(|error| failed(error.to_string()))?;
     request.push(b'\n');
     // The helper ends when this pipe closes.
@@ -29,7 +29,7 @@ pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
     lifeline
         .write_all(&request)
         .map_err(|error| failed(error.to_string()))?;
-    let words = ["sudo", "-n", "--", &*own, "internal", "root-step"];
+    let words = ["sudo", "-n", "--", own.as_str(), "internal", "root-step"];
     let output = probe::ask_fed(&words, input)?;
     drop(lifeline);
     if output.success {

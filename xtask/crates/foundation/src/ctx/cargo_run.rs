@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use camino::Utf8Path;
 
+use super::own_executable::built_at;
+
 /// Variables that cargo sets for the program it runs, and rustup for cargo.
 const NAMES: [&str; 10] = [
     "CARGO",
@@ -26,12 +28,11 @@ const LIBRARIES: &str = "LD_LIBRARY_PATH";
 pub fn leaked() -> &'static [(String, Option<String>)] {
     static LEAKED: OnceLock<Vec<(String, Option<String>)>> = OnceLock::new();
     LEAKED.get_or_init(|| {
-        let own = std::env::current_exe().ok();
-        let own = own.as_deref().and_then(Utf8Path::from_path);
+        let own = built_at();
         let vars = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        leaked_from(&vars.collect::<Vec<_>>(), own)
+        leaked_from(&vars.collect::<Vec<_>>(), own.as_deref())
     })
 }
 

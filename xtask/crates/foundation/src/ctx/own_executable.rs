@@ -1,4 +1,4 @@
-//! The path of this program.
+//! The paths of this program.
 
 use camino::Utf8PathBuf;
 
@@ -21,4 +21,10 @@ pub fn own_executable() -> Result<Utf8PathBuf> {
             path.display()
         ))
     })
+}
+
+/// The path where this program was built or installed, to find what is near it.
+/// After a build has replaced its file, the folder is still the right one.
+pub fn built_at() -> Option<Utf8PathBuf> {
+    Utf8PathBuf::from_path_buf(std::env::current_exe().ok()?).ok()
 }
