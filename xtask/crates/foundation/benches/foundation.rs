@@ -4,8 +4,8 @@
 
 use camino::Utf8Path;
 use criterion::{Criterion, criterion_group, criterion_main};
-use foundation::plan::{Plan, Resource, Step, render_human, render_sh};
 use foundation::ctx::ledger::{Entry, Ledger, Op};
+use foundation::plan::{Plan, Resource, Step, render_human, render_sh};
 
 fn entry(op: Op, number: usize) -> Entry {
     Entry {

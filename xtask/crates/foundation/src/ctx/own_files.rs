@@ -234,4 +234,3 @@ fn is_link(name: &str) -> Error {
         format!("`{name}` is a link, and links are not followed here"),
     )
 }
-

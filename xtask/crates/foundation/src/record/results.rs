@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::own;
-use crate::ctx::own_files;
 use super::runs::now_ms;
+use crate::ctx::own_files;
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::hash::Name;

@@ -195,7 +195,8 @@ pub fn is_live(dir: &Utf8Path) -> bool {
 /// When the record cannot be read.
 pub fn events(dir: &Utf8Path) -> Result<Vec<Line>> {
     let path = dir.join(EVENTS);
-    let text = own_files::read(&path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))?;
+    let text =
+        own_files::read(&path, 4 * files::MEDIUM).because(|| format!("cannot read `{path}`"))?;
     let text = text.unwrap_or_default();
     let lines = text.split(|byte| *byte == b'\n');
     Ok(lines

@@ -34,9 +34,9 @@ use camino::Utf8PathBuf;
 use tokio::runtime::Runtime;
 
 use crate::ctx::Ctx;
+use crate::ctx::ledger::{Entry, Ledger, Op};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
-use crate::ctx::ledger::{Entry, Ledger, Op};
 use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;

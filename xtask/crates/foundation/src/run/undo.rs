@@ -1,9 +1,9 @@
 //! Undoes what a failed step may have made, and reports what is left.
 
 use super::{Attempt, Execution, KILL_AT, Runner, Undoing};
+use crate::ctx::ledger::Op;
 use crate::failure::{Exit, Failure};
 use crate::plan::{Plan, Resource, Step};
-use crate::ctx::ledger::Op;
 use crate::record::runs::Event;
 use crate::{program, typed};
 
