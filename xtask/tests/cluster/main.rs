@@ -14,6 +14,7 @@ mod faults;
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
 mod profiles;
+mod user;
 
 use std::process::Stdio;
 

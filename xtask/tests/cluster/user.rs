@@ -1,0 +1,87 @@
+//! Clusters of an unprivileged user with sudo: what root's steps make belongs to the user
+//! afterwards, or is gone, also after a failure. The user is in no file of this host:
+//! /etc/passwd and the like are copies in a mount namespace inside the lab.
+
+use super::common::skip;
+use super::{INVENTORY, XTASK, in_lab::Lab};
+
+/// Becomes the user, in the lab's network and with a checkout of its own.
+const AS_USER: &str = r#"
+set -e
+root=$(mktemp -d /tmp/xu-XXXX); chmod 0755 $root
+trap 'rm -rf $root' EXIT
+mkdir $root/etc $root/h; cd $root/etc
+cp /etc/passwd /etc/group /etc/shadow .
+echo "xtasktest:x:64123:64123::$root/h:/bin/sh" >>passwd
+echo "xtasktest:x:64123:" >>group
+echo "xtasktest:*:19000:0:99999:7:::" >>shadow
+printf '%s\n' 'Defaults env_reset, !syslog' 'xtasktest ALL=(ALL:ALL) NOPASSWD: ALL' >sudoers
+chmod 0440 sudoers shadow; chmod 0644 passwd group
+for file in passwd group shadow sudoers; do mount --bind $file /etc/$file; done
+[ ! -d /var/lib/sudo ] || mount -t tmpfs -o mode=0700 tmpfs /var/lib/sudo
+cp -aL "$HOME/talos" $root/h/
+cd $root/h; touch xtask; mount --bind "$XTASK" xtask
+chown -R 64123:64123 talos; chown 64123:64123 .
+cd talos
+setpriv --reuid 64123 --regid 64123 --clear-groups \
+  env -i HOME=$root/h PATH="$PATH" XTASK_INSIDE_LAB=shell sh -c "$SCRIPT"
+umount $root/h/xtask
+"#;
+
+/// Commands of the user; the checks are about files of root in the user's home.
+const SCRIPT: &str = r#"
+set -e
+x=$HOME/xtask
+# A running cluster's own folders are root's.
+root_files() { find $HOME -uid 0 ! -path $x ! -path "$HOME/.talos/clusters/*" ! -path "$HOME/.talos/cni/cache/results/*"; }
+none_of_root() { left=$(root_files); echo "$1, files of root: $left"; test -z "$left"; }
+code_of() { code=0; "$@" || code=$?; }
+
+$x cluster up --workers 0
+$x cluster status
+none_of_root "cluster up"
+test -s $HOME/.local/state/talos-xtask/clusters/talos-default/talosconfig
+$x talosctl -- version
+$x cluster explain
+code_of $x cluster up --workers 2; test $code = 3
+$x cluster reboot --all
+$x cluster destroy --yes
+none_of_root "cluster destroy"
+test -z "$(ls $HOME/.talos/clusters)"
+
+echo '{"machine":{"files":[{"path":"/etc/x","op":"create","permissions":420,"content":"x"}]}}' >p.yaml
+code_of $x cluster up --workers 0 --config-patch @p.yaml; test $code = 5
+none_of_root "a creation that fails"
+$x cluster destroy --yes
+none_of_root "cluster destroy after it"
+
+$x cluster up --workers 0 & up=$!
+until ls $HOME/.talos/clusters/talos-default/*-1.log >/dev/null 2>&1; do sleep 0.05; done
+kill -TERM $up; code_of wait $up; test $code = 130
+none_of_root "a creation that is interrupted"
+code_of $x cluster status; test $code = 1
+test -z "$(ls $HOME/.talos/clusters)"
+test ! -e $HOME/.talos/config && test ! -e $HOME/.kube/config
+"#;
+
+#[test]
+fn root_leaves_nothing_in_the_home_of_a_user() {
+    let test = "root_leaves_nothing_in_the_home_of_a_user";
+    let Some(lab) = Lab::own(test) else {
+        return;
+    };
+    let missing = ["sudo", "setpriv", "unshare"]
+        .into_iter()
+        .find(|name| foundation::ctx::host::Host::which(name).is_none());
+    if let Some(missing) = missing {
+        return skip(test, &format!("`{missing}` is missing"));
+    }
+    let before = lab.sh(INVENTORY);
+    let script = |text: &str| shlex::try_quote(text).unwrap().into_owned();
+    lab.sh(&format!(
+        "XTASK={XTASK} SCRIPT={} unshare --mount --propagation private sh -c {} >&2",
+        script(SCRIPT),
+        script(AS_USER)
+    ));
+    assert_eq!(lab.sh(INVENTORY), before);
+}
