@@ -8,6 +8,7 @@
     reason = "tests make their own small worlds"
 )]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;

@@ -20,6 +20,9 @@ use foundation::{run, typed};
 pub struct ClientArgs {
     #[command(flatten)]
     pub which: Which,
+    /// In place of the global option, whose `-n` is the program's here.
+    #[arg(id = "dry_run", long = "dry-run", hide = true)]
+    pub dry_run: bool,
     /// Arguments of the program; put `--` before them
     #[arg(
         trailing_var_arg = true,
@@ -37,22 +40,22 @@ pub struct DashboardArgs {
 
 /// `cargo xtask talosctl`: the checkout's talosctl.
 pub(crate) fn talosctl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
-    check_dash_n(app, args, "talosctl")?;
     let name = existing_name(app, &args.which)?;
     let program = find_talosctl(&app.ctx)?;
-    become_client(app, &name, &program, &args.words)
+    let is_dry = app.is_dry() || args.dry_run;
+    become_client(app, &name, &program, &args.words, is_dry)
 }
 
 /// `cargo xtask kubectl`: the one on PATH, else the checkout's.
 pub(crate) fn kubectl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
-    check_dash_n(app, args, "kubectl")?;
     let name = existing_name(app, &args.which)?;
     let program = find_kubectl(&app.ctx).ok_or_else(|| {
         Failure::host("kubectl not found")
             .cause("neither PATH nor the checkout's `_out` has it")
             .hint(typed!("cluster env --name {}", name))
     })?;
-    become_client(app, &name, &program, &args.words)
+    let is_dry = app.is_dry() || args.dry_run;
+    become_client(app, &name, &program, &args.words, is_dry)
 }
 
 /// `cluster dashboard`: talosctl's, of all nodes.
@@ -71,7 +74,7 @@ pub(super) fn dashboard(app: &App<'_>, args: &DashboardArgs) -> Result<u8> {
         "dashboard".to_owned(),
         format!("--nodes={}", nodes.join(",")),
     ];
-    become_client(app, &name, &program, &words)
+    become_client(app, &name, &program, &words, app.is_dry())
 }
 
 /// Addresses of all nodes, control planes first.
@@ -119,6 +122,7 @@ fn become_client(
     name: &ClusterName,
     program: &Utf8Path,
     words: &[String],
+    is_dry: bool,
 ) -> Result<u8> {
     let own = app.ctx.client_config(name.as_str());
     if !own.exists() {
@@ -133,7 +137,7 @@ fn become_client(
     let variables = environment(&app.ctx, &own);
     let mut argv = vec![program.to_string()];
     argv.extend_from_slice(words);
-    if app.is_dry() {
+    if is_dry {
         let mut plan = Plan::new(format!("run a client of cluster `{name}`"));
         let step = Step::run("run it in place of this process", argv).effect(Effect::Reads);
         let with = |step: Step, (name, path): (&str, Utf8PathBuf)| step.env(name, path);
@@ -148,21 +152,16 @@ fn become_client(
     Err(run::replace_process(&all))
 }
 
-/// `-n` is `--dry-run` here and `--nodes` in talosctl.
-fn check_dash_n(app: &App<'_>, args: &ClientArgs, program: &str) -> Result<()> {
-    let first = args.words.first();
-    let is_address = first.is_some_and(|word| {
-        let mut addresses = word.split(',');
-        addresses.all(|part| part.parse::<std::net::IpAddr>().is_ok())
-    });
-    if !(app.is_dry() && is_address) {
-        return Ok(());
-    }
-    let words: typed::Words = args.words.iter().cloned().collect();
-    Err(
-        Failure::usage("`-n` before `--` is `--dry-run`").hint(match program {
-            "talosctl" => typed!("talosctl -- -n {}", words),
-            _ => typed!("kubectl -- -n {}", words),
-        }),
-    )
+/// A step that calls the API of a cluster's nodes with talosctl, as the user.
+///
+/// # Errors
+/// If there is no talosctl.
+pub(super) fn api_step(ctx: &Ctx, name: &str, why: String, words: &[String]) -> Result<Step> {
+    let program = find_talosctl(ctx)?;
+    let own = ctx.client_config(name);
+    let (_, talosconfig) = &environment(ctx, &own)[0];
+    let mut argv = vec![program.into_string()];
+    argv.extend_from_slice(words);
+    argv.push(format!("--talosconfig={talosconfig}"));
+    Ok(Step::run(why, argv))
 }

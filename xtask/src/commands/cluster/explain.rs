@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::status::{self, cluster_json};
 use super::{Which, existing_name, look_up};
@@ -30,14 +30,18 @@ pub(super) fn run(app: &App<'_>, args: &ExplainArgs) -> Result<u8> {
     let name = existing_name(app, &args.which)?;
     let diagnosis = ClusterView::diagnose(&app.ctx, name.as_str());
     if args.json {
-        ui::print_json(&json!({
-            "schema": 1, "cluster": cluster_json(&diagnosis.view),
-            "checks": diagnosis.checks, "cause": diagnosis.cause(),
-        }));
+        ui::print_json(&to_json(&diagnosis));
     } else {
         ui::print(&to_text(app, &diagnosis));
     }
     Ok(exit_code(&diagnosis))
+}
+
+pub(super) fn to_json(diagnosis: &Diagnosis) -> Value {
+    json!({
+        "schema": 1, "cluster": cluster_json(&diagnosis.view),
+        "checks": diagnosis.checks, "cause": diagnosis.cause(),
+    })
 }
 
 /// 1 unless the cluster runs and every check is fine.

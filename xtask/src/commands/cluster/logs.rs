@@ -33,7 +33,7 @@ pub struct LogsArgs {
     #[arg(short = 'n', short_alias = 'N', long, value_name = "N")]
     pub lines: Option<usize>,
     /// In place of the global option, whose `-n` is the number of lines here.
-    #[arg(id = "dry_run", long, hide = true)]
+    #[arg(id = "dry_run", long = "dry-run", hide = true)]
     pub dry_run: bool,
     /// Show only the current boot of each node
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! `cluster`: bare, it brings the configured cluster up, or shows its status.
 
 pub(crate) mod client;
+mod console;
 mod contexts;
 pub(crate) mod destroy;
 mod env;
@@ -14,8 +15,10 @@ mod reboot;
 pub(crate) mod relay;
 pub(in crate::commands) mod settings;
 mod status;
+mod support;
 mod teardown;
 mod up;
+mod upgrade;
 
 use std::net::IpAddr;
 
@@ -25,6 +28,7 @@ use talos::names::ClusterName;
 
 use crate::app::App;
 pub use client::{ClientArgs, DashboardArgs};
+pub use console::ConsoleArgs;
 pub use destroy::DestroyArgs;
 pub use env::EnvArgs;
 pub use explain::ExplainArgs;
@@ -35,7 +39,9 @@ use foundation::typed;
 pub use logs::LogsArgs;
 pub use reboot::RebootArgs;
 pub use status::StatusArgs;
+pub use support::SupportArgs;
 pub use up::UpArgs;
+pub use upgrade::UpgradeArgs;
 
 #[derive(Debug, Args)]
 #[command(
@@ -90,6 +96,14 @@ pub enum ClusterVerb {
         after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2"
     )]
     Reboot(RebootArgs),
+    /// Follow the console of one node as it is, read-only
+    Console(ConsoleArgs),
+    /// Upgrade nodes through Talos' API, one after another, and verify each boot
+    #[command(after_help = "Examples:\n  \
+        cargo xtask cluster upgrade --image 127.0.0.1:5005/siderolabs/installer:v1.12.0-dirty")]
+    Upgrade(UpgradeArgs),
+    /// Collect an archive for a bug report, without secrets
+    Support(SupportArgs),
     /// Print shell commands that select this cluster for talosctl and kubectl
     #[command(after_help = "Examples:\n  eval \"$(cargo xtask cluster env)\"\n  \
         cargo xtask cluster env --shell fish | source")]
@@ -129,6 +143,9 @@ pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         Some(ClusterVerb::List { json }) => status::list(app, json),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
+        Some(ClusterVerb::Console(args)) => console::run(app, &args),
+        Some(ClusterVerb::Upgrade(args)) => upgrade::run(app, &args),
+        Some(ClusterVerb::Support(args)) => support::run(app, &args),
         Some(ClusterVerb::Env(args)) => env::run(app, &args),
         Some(ClusterVerb::Dashboard(args)) => client::dashboard(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),

@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use talos::console::{Boot, SequenceFailure};
 
-use super::{Which, choose, death_of, existing_name, look_up};
+use super::upgrade::address;
+use super::{Which, choose, client, death_of, existing_name, look_up};
 use crate::app::App;
 use foundation::ctx::cluster::{ClusterView, ConsoleFollower, Fault, NodeView};
 use foundation::failure::{Exit, Failure, Result};
@@ -25,6 +26,9 @@ pub struct RebootArgs {
     /// Reboot every node
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
+    /// Reboot through Talos' API, which stops services first, instead of a power cycle
+    #[arg(long)]
+    pub graceful: bool,
     /// Timeout for each node to become ready, such as 90s or 10m; a plain number is seconds
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
@@ -51,7 +55,11 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     for node in &nodes {
         check_comes_back(&view, node)?;
     }
-    let plan = plan_reboot(&view, &nodes);
+    let plan = if args.graceful {
+        plan_graceful(app, &view, &nodes, args.timeout)?
+    } else {
+        plan_reboot(&view, &nodes)
+    };
     // What boots when the user interrupts has to be said.
     let _attention = app.signals.attend();
     // From here on every new byte belongs to the boot that we ask for.
@@ -64,22 +72,27 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
         return Ok(0);
     }
     let boots = prove(app, &view.name, &mut waiting, asked, args.timeout)?;
-    if args.json {
+    report(app, &view.name, &boots, args.json);
+    Ok(0)
+}
+
+/// Prints boots: node, seconds since it was asked for, and the boot.
+pub(super) fn report(app: &App<'_>, cluster: &str, boots: &[(String, f64, Boot)], json: bool) {
+    if json {
         let nodes: Vec<Value> = boots
             .iter()
             .map(|(name, wall, boot)| to_json(name, *wall, boot))
             .collect();
-        ui::print_json(&json!({"schema": 1, "cluster": view.name, "nodes": nodes}));
+        ui::print_json(&json!({"schema": 1, "cluster": cluster, "nodes": nodes}));
     } else {
-        for (name, wall, boot) in &boots {
+        for (name, wall, boot) in boots {
             ui::print(&to_text(app, name, *wall, boot));
         }
     }
-    Ok(0)
 }
 
 /// Refuses a node that would not boot again.
-fn check_comes_back(view: &ClusterView, node: &NodeView) -> Result<()> {
+pub(super) fn check_comes_back(view: &ClusterView, node: &NodeView) -> Result<()> {
     if node.qemu.is_none() {
         return Err(death_of(view, node, "cannot reboot:"));
     }
@@ -128,8 +141,34 @@ fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
     plan
 }
 
+/// Through the API, all nodes at once.
+fn plan_graceful(
+    app: &App<'_>,
+    view: &ClusterView,
+    nodes: &[&NodeView],
+    limit: Duration,
+) -> Result<Plan> {
+    let mut plan = Plan::new(format!(
+        "reboot {} node(s) of cluster `{}` through the API",
+        nodes.len(),
+        view.name
+    ));
+    let addresses = nodes.iter().map(|node| address(&view.name, node));
+    let addresses = addresses.collect::<Result<Vec<String>>>()?.join(",");
+    let words = [
+        "reboot".to_owned(),
+        format!("--nodes={addresses}"),
+        "--wait".to_owned(),
+        format!("--timeout={}s", limit.as_secs()),
+    ];
+    let why = "stop services, reboot and wait".to_owned();
+    let step = client::api_step(&app.ctx, &view.name, why, &words)?;
+    plan.push(step.deadline(limit.as_secs()));
+    Ok(plan)
+}
+
 /// Until every node has a new kernel banner and a ready line.
-fn prove(
+pub(super) fn prove(
     app: &App<'_>,
     cluster: &str,
     waiting: &mut Vec<ConsoleFollower>,

@@ -218,7 +218,7 @@ fn inner_args(args: &[String], cwd: &Utf8Path) -> Vec<String> {
         } else {
             existing_file(arg, cwd).unwrap_or_else(|| arg.clone())
         });
-        is_path = is_ours && matches!(arg.as_str(), "-C" | "--talos-dir");
+        is_path = is_ours && matches!(arg.as_str(), "-C" | "--talos-dir" | "-o" | "--output");
         is_ours &= arg != "--";
     }
     inner

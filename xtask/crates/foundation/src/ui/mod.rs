@@ -282,8 +282,17 @@ pub fn print(text: &str) {
 
 /// Prints bytes to stdout.
 pub fn print_bytes(bytes: &[u8]) {
+    let _ = try_print_bytes(bytes);
+}
+
+/// Prints bytes as they are, for callers that stop when the pipe is closed.
+///
+/// # Errors
+/// I/O errors, including a broken pipe.
+pub fn try_print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// Prints text to stdout, for callers that stop when the pipe is closed.
