@@ -42,6 +42,7 @@ impl Undo for HalfMade {
             Resource::Cluster { name, .. } => cluster::destroy::undo(ctx, name, interrupted),
             Resource::Relay { state_dir, .. } => relay::undo(ctx, state_dir),
             Resource::Container { name } => undo_container(name),
+            Resource::Start { name, .. } => cluster::start::undo(name),
             Resource::Lab { dir } => lab::down::undo(ctx, dir),
         }
     }
@@ -54,7 +55,10 @@ impl Undo for HalfMade {
     fn explain(&self, ctx: &Ctx, made: &Resource, failure: Failure) -> Failure {
         match made {
             Resource::Cluster { name, .. } => cluster::explain::explained(ctx, name, failure),
-            Resource::Relay { .. } | Resource::Container { .. } | Resource::Lab { .. } => failure,
+            Resource::Relay { .. }
+            | Resource::Container { .. }
+            | Resource::Start { .. }
+            | Resource::Lab { .. } => failure,
         }
     }
 }

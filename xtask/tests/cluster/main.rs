@@ -8,6 +8,7 @@
     reason = "tests make their own small worlds"
 )]
 
+mod clean;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
@@ -15,6 +16,7 @@ mod faults;
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
 mod profiles;
+mod start;
 mod user;
 
 use std::process::Stdio;

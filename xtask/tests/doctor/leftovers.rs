@@ -37,7 +37,7 @@ fn half_made_and_stale_clusters_are_in_the_way() {
     let cure = find(&report, "stale-cluster").unwrap()["cure"]
         .as_str()
         .unwrap();
-    assert_eq!(cure, "cargo xtask cluster destroy --name talos-default");
+    assert_eq!(cure, "cargo xtask cluster start --name talos-default");
     assert!(
         bystander.try_wait().unwrap().is_none(),
         "it is not ours to signal"

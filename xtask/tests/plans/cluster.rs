@@ -7,7 +7,7 @@
 use std::process::{Command, Stdio};
 
 use crate::common::{Home, assert_golden, is_root, run, run_with, skip};
-use crate::fake::{CIDR, UP, arch, checkout, cluster, cluster_as_user, half_made};
+use crate::fake::{CIDR, UP, arch, checkout, cluster, cluster_as_user, half_made, stale};
 
 /// What differs between machines and runs, by name.
 fn with_placeholders(text: &str, home: &Home) -> String {
@@ -397,4 +397,74 @@ fn the_script_calls_talosctl_as_the_run_does() {
     );
     assert_eq!(said.code, Some(0), "{}\n{script}", said.stderr);
     assert_eq!(calls(&home), by_run);
+}
+
+/// Plans of root have no `sudo`, and only root can look at the packet filter: as
+/// another user the plan has notes.
+fn of_any_user(text: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    let text: String = lines
+        .filter(|line| !line.contains("note: not looked at"))
+        .collect();
+    text.replace(
+        concat!(
+            r#"sudo env -i HOME="$HOME" PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin""#,
+            " "
+        ),
+        "",
+    )
+}
+
+#[test]
+fn cluster_start_after_the_host_restarted() {
+    let home = stale();
+    for (file, flag) in [
+        ("cluster-start.txt", "--dry-run"),
+        ("cluster-start.sh", "--format=sh"),
+    ] {
+        let said = run(&mut cluster(&home, &["start", "--name=lab", flag]));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let text = of_any_user(&with_placeholders(&said.stdout, &home));
+        assert_snapshot(file, &text);
+    }
+}
+
+#[test]
+fn what_a_start_needs_is_named_at_once() {
+    let home = stale();
+    let folder = home.path(".talos/clusters/lab");
+    std::fs::remove_file(folder.join("lab-worker-1.config")).unwrap();
+    std::fs::remove_file(folder.join("lab-controlplane-1-0.disk")).unwrap();
+    home.write(".talos/clusters/lab/kms.pid", "4194304");
+    let said = run(&mut cluster(&home, &["start", "--name=lab"]));
+    assert_eq!(said.code, Some(3), "{}", said.stdout);
+    for words in [
+        "lab-worker-1.config` is missing",
+        "lab-controlplane-1-0.disk` is missing",
+        "cannot start its kms again",
+        "cluster destroy --name lab",
+    ] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn cluster_clean_is_one_plan_for_all_that_is_dead() {
+    let home = stale();
+    let worker = ".talos/clusters/talos-default/talos-default-worker-1";
+    home.write(&format!("{worker}.pid"), "4194304");
+    home.write(
+        ".local/state/talos-xtask/stopped/lab",
+        home.path(".talos/clusters/lab").as_str(),
+    );
+    let plan = |flags: &[&str]| {
+        let words = [&["clean", "--dry-run"], flags].concat();
+        let said = run(&mut cluster(&home, &words));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        of_any_user(&with_placeholders(&said.stdout, &home))
+    };
+    assert_snapshot("cluster-clean.txt", &plan(&["--stopped"]));
+    let spared = plan(&[]);
+    assert!(!spared.contains("clusters/lab"), "{spared}");
+    assert!(spared.contains("clusters/talos-default"), "{spared}");
 }

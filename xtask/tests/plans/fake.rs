@@ -106,3 +106,43 @@ pub(crate) fn half_made() -> Home {
     );
     home
 }
+
+/// A cluster `lab` as talosctl 1.12 leaves it when the host restarts.
+pub(crate) fn stale() -> Home {
+    let home = checkout("v1.12.1");
+    let folder = ".talos/clusters/lab";
+    let text = |recorded: &str| {
+        recorded
+            .replace("/home/dev", home.root.as_str())
+            .replace("172.20.0.", "172.29.213.")
+            .replace("-amd64", &format!("-{}", arch()))
+    };
+    let recorded = [
+        (
+            "state.yaml",
+            include_str!("../../../testdata/state/1.12.0/state.yaml"),
+        ),
+        (
+            "lab-controlplane-1.config",
+            include_str!("../../../testdata/state/1.12.0/lab-controlplane-1.config"),
+        ),
+        (
+            "lab-worker-1.config",
+            include_str!("../../../testdata/state/1.12.0/lab-worker-1.config"),
+        ),
+    ];
+    for (name, recorded) in recorded {
+        home.write(&format!("{folder}/{name}"), &text(recorded));
+    }
+    for name in [
+        "lab-controlplane-1-0.disk",
+        "lab-worker-1-0.disk",
+        "dhcpd.pid",
+        "dnsd.pid",
+        "lb.pid",
+        "json-logs.pid",
+    ] {
+        home.write(&format!("{folder}/{name}"), "4194304");
+    }
+    home
+}

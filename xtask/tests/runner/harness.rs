@@ -137,7 +137,7 @@ pub(crate) fn ledger(home: &Home) -> Vec<String> {
     let entries = Ledger::in_dir(&home.state()).live().unwrap().into_iter();
     entries
         .map(|entry| match entry.resource {
-            Resource::Cluster { name, .. } => name,
+            Resource::Cluster { name, .. } | Resource::Start { name, .. } => name,
             Resource::Lab { dir } => dir.into_string(),
             other => other.key(),
         })

@@ -9,19 +9,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
-use foundation::ctx::kubeconfig::{Kubeconfig, is_named};
+use foundation::ctx::kubeconfig::{Entries, Kubeconfig, is_named};
 use foundation::ctx::owned_path;
 use foundation::ctx::ownership;
 use foundation::ctx::talosctl::{Talosconfig, Talosctl};
 use foundation::plan::{Action, Effect, Plan, Step};
 
-/// Adds the steps that take this cluster's contexts out of both files.
-pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) {
-    // By what such a state says nothing is removed.
-    if !view.doubts.is_empty() {
-        return;
-    }
-    for part in parts(ctx, view, talosctl) {
+/// Adds the steps that take the contexts of these clusters out of the user's files.
+pub(super) fn add(plan: &mut Plan, ctx: &Ctx, views: &[&ClusterView], talosctl: Option<&Talosctl>) {
+    for part in parts(ctx, views, talosctl) {
         match part {
             Ok(steps) => plan.steps.extend(steps),
             Err(note) => plan.note(note),
@@ -30,27 +26,27 @@ pub(super) fn add(plan: &mut Plan, ctx: &Ctx, view: &ClusterView, talosctl: Opti
 }
 
 /// What there is to do about each of the user's files.
-fn parts(ctx: &Ctx, view: &ClusterView, talosctl: Option<&Talosctl>) -> Vec<Part> {
+fn parts(ctx: &Ctx, views: &[&ClusterView], talosctl: Option<&Talosctl>) -> Vec<Part> {
+    // By what a doubtful state says nothing is removed.
+    let views = views.iter().copied().filter(|view| view.doubts.is_empty());
+    let views: Vec<&ClusterView> = views.collect();
     let talosconfigs = ctx.talosconfig_paths().into_iter();
-    let talosconfigs = talosconfigs.map(|path| talosconfig_steps(ctx, view, talosctl, path));
+    let talosconfigs = talosconfigs.map(|path| talosconfig_steps(ctx, &views, talosctl, path));
     let kubeconfigs = ctx.kubeconfig_paths().into_iter();
     talosconfigs
-        .chain(kubeconfigs.map(|path| kubeconfig_steps(view, path)))
+        .chain(kubeconfigs.map(|path| kubeconfig_steps(&views, path)))
         .collect()
 }
 
 /// Entries of a removed cluster that are still in the user's files: one line for
 /// each file. `view` is from before the removal.
 pub(super) fn remaining(ctx: &Ctx, view: &ClusterView) -> Vec<String> {
-    if !view.doubts.is_empty() {
-        return Vec::new();
-    }
     let remains = |part: Part| match part {
         Ok(steps) if steps.is_empty() => None,
         Ok(steps) => steps.last().map(|step| format!("not done: {}", step.why)),
         Err(note) => Some(note),
     };
-    parts(ctx, view, None)
+    parts(ctx, &[view], None)
         .into_iter()
         .filter_map(remains)
         .collect()
@@ -92,8 +88,13 @@ fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     let host = host.map_or(address, |(host, _)| host);
+    // Without a state the network that the ledger has is all that is known.
+    let is_inside = |address| {
+        let cidr = view.cidr.filter(|cidr| cidr.may_be_a_clusters());
+        view.nodes.is_empty() && cidr.is_some_and(|cidr| cidr.contains(address))
+    };
     host.parse()
-        .is_ok_and(|address| view.addresses().contains(&address))
+        .is_ok_and(|address| view.addresses().contains(&address) || is_inside(address))
 }
 
 /// The server that `state.yaml` names, where it lies in the cluster's network:
@@ -115,7 +116,7 @@ type Part = Result<Vec<Step>, String>;
 /// talosctl does not remove the current context: it moves to another first.
 fn talosconfig_steps(
     ctx: &Ctx,
-    view: &ClusterView,
+    views: &[&ClusterView],
     talosctl: Option<&Talosctl>,
     path: Utf8PathBuf,
 ) -> Part {
@@ -124,7 +125,7 @@ fn talosconfig_steps(
         Ok(None) => return Ok(Vec::new()),
         Err(error) => return Err(format!("{path} stays as it is: {error}")),
     };
-    let is_ours = |name: &String| {
+    let is_of = |view: &ClusterView, name: &String| {
         is_named(name, &view.name)
             && config.contexts.get(name).is_some_and(|context| {
                 let mut endpoints = context.endpoints.iter();
@@ -132,6 +133,7 @@ fn talosconfig_steps(
                     && endpoints.all(|endpoint| is_of_cluster(view, endpoint))
             })
     };
+    let is_ours = |name: &String| views.iter().any(|view| is_of(view, name));
     let (ours, others): (Vec<&String>, Vec<&String>) =
         config.contexts.keys().partition(|name| is_ours(name));
     if ours.is_empty() {
@@ -165,13 +167,19 @@ fn talosconfig_steps(
     Ok(steps)
 }
 
-fn kubeconfig_steps(view: &ClusterView, path: Utf8PathBuf) -> Part {
+fn kubeconfig_steps(views: &[&ClusterView], path: Utf8PathBuf) -> Part {
     let config = match Kubeconfig::read(&path) {
         Ok(Some(config)) => config,
         Ok(None) => return Ok(Vec::new()),
         Err(error) => return Err(format!("{path} stays as it is: {error}")),
     };
-    let entries = config.entries_of(&view.name, |server| is_its_server(view, server));
+    let mut entries = Entries::default();
+    for view in views {
+        let more = config.entries_of(&view.name, |server| is_its_server(view, server));
+        entries.clusters.extend(more.clusters);
+        entries.contexts.extend(more.contexts);
+        entries.users.extend(more.users);
+    }
     if entries.contexts.is_empty() && entries.clusters.is_empty() {
         return Ok(Vec::new());
     }

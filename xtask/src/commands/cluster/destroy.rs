@@ -218,12 +218,17 @@ fn gone(app: &App<'_>, view: &ClusterView, doubts: &[String]) {
 }
 
 /// Off the ledger: only now has looking shown that it is gone.
-fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
+pub(super) fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
     app.runner().forget(&Resource::Cluster {
         name: view.name.clone(),
         state_dir: view.state_dir.clone(),
         bridge: view.bridge.clone(),
         cidr: view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default(),
+    })?;
+    app.runner().forget(&Resource::Start {
+        name: view.name.clone(),
+        state_dir: view.state_dir.clone(),
+        cidr: String::new(),
     })?;
     app.runner().forget(&Resource::Relay {
         state_dir: view.state_dir.clone(),

@@ -1,5 +1,6 @@
 //! `cluster`: bare, it brings the configured cluster up, or shows its status.
 
+mod clean;
 pub(crate) mod client;
 mod console;
 mod contexts;
@@ -14,7 +15,9 @@ mod machine;
 mod reboot;
 pub(crate) mod relay;
 pub(in crate::commands) mod settings;
+pub(crate) mod start;
 mod status;
+mod stop;
 mod support;
 mod teardown;
 mod up;
@@ -27,6 +30,7 @@ use glob::Pattern;
 use talos::names::ClusterName;
 
 use crate::app::App;
+pub use clean::CleanArgs;
 pub use client::{ClientArgs, DashboardArgs};
 pub use console::ConsoleArgs;
 pub use destroy::DestroyArgs;
@@ -38,7 +42,9 @@ use foundation::record::lock::{self, Lock};
 use foundation::typed;
 pub use logs::LogsArgs;
 pub use reboot::RebootArgs;
+pub use start::StartArgs;
 pub use status::StatusArgs;
+pub use stop::StopArgs;
 pub use support::SupportArgs;
 pub use up::UpArgs;
 pub use upgrade::UpgradeArgs;
@@ -110,8 +116,25 @@ pub enum ClusterVerb {
     Env(EnvArgs),
     /// Show talosctl's dashboard of all nodes
     Dashboard(DashboardArgs),
+    /// Stop the cluster; its disks and its state are kept
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster stop\n  cargo xtask cluster stop --timeout 0      end the nodes at once"
+    )]
+    Stop(StopArgs),
+    /// Start what does not run of the cluster, and verify that its nodes booted
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster start                 after `cluster stop`, a restart of the host or a crash\n  \
+        cargo xtask cluster start --dry-run --format sh > start.sh"
+    )]
+    Start(StartArgs),
     /// Destroy the cluster and verify that nothing is left
     Destroy(DestroyArgs),
+    /// Remove what clusters left that do not run any more or were never finished
+    #[command(
+        after_help = "Examples:\n  cargo xtask cluster clean --dry-run       show what would be removed\n  \
+        cargo xtask cluster clean --stopped       stopped clusters too"
+    )]
+    Clean(CleanArgs),
 }
 
 impl ClusterCommand {
@@ -148,6 +171,9 @@ pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         Some(ClusterVerb::Support(args)) => support::run(app, &args),
         Some(ClusterVerb::Env(args)) => env::run(app, &args),
         Some(ClusterVerb::Dashboard(args)) => client::dashboard(app, &args),
+        Some(ClusterVerb::Stop(args)) => stop::run(app, &args),
+        Some(ClusterVerb::Start(args)) => start::run(app, &args),
+        Some(ClusterVerb::Clean(args)) => clean::run(app, &args),
         Some(ClusterVerb::Destroy(args)) => destroy::run(app, &args),
     }
 }

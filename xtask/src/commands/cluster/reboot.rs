@@ -71,7 +71,8 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     if !app.carry_out(&plan)? {
         return Ok(0);
     }
-    let boots = prove(app, &view.name, &mut waiting, asked, args.timeout)?;
+    let after = "after the reboot";
+    let boots = prove(app, &view.name, &mut waiting, asked, args.timeout, after)?;
     report(app, &view.name, &boots, args.json);
     Ok(0)
 }
@@ -168,12 +169,16 @@ fn plan_graceful(
 }
 
 /// Until every node has a new kernel banner and a ready line.
+///
+/// # Errors
+/// When a node dies, fails or is late; `after` begins the sentence about it.
 pub(super) fn prove(
     app: &App<'_>,
     cluster: &str,
     waiting: &mut Vec<ConsoleFollower>,
     asked: Instant,
     limit: Duration,
+    after: &str,
 ) -> Result<Vec<(String, f64, Boot)>> {
     let mut proven = Vec::new();
     let mut down_since: Option<Instant> = None;
@@ -217,7 +222,7 @@ pub(super) fn prove(
             Some(node)
                 if down_since.get_or_insert_with(Instant::now).elapsed() > node.patience() =>
             {
-                return Err(death_of(&view, node, "after the reboot"));
+                return Err(death_of(&view, node, after));
             }
             Some(_) => {}
             None => down_since = None,

@@ -6,10 +6,11 @@ use camino::Utf8PathBuf;
 use super::{contexts, relay};
 use foundation::ctx::Ctx;
 use foundation::ctx::abandoned;
-use foundation::ctx::cluster::ClusterView;
+use foundation::ctx::cluster::{ClusterView, Member};
 use foundation::ctx::ledger::{Entry, Ledger};
-use foundation::ctx::leftovers::{self, Leftovers, Nodes, Rule};
+use foundation::ctx::leftovers::{self, Leftovers, Nodes, PacketFilter, Rule};
 use foundation::ctx::owned_path::{self, OwnedPath};
+use foundation::ctx::stopped;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Owned, Plan, Resource, Step};
@@ -86,9 +87,10 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
             .map(|bridge| remove_bridge(bridge)),
     );
     // Before what may fail: with the folder went what tells which entries are its own.
-    contexts::add(&mut plan, ctx, view, Some(talosctl));
+    contexts::add(&mut plan, ctx, &[view], Some(talosctl));
     contexts::add_own(&mut plan, ctx, &view.name);
     contexts::add_give_back(&mut plan, ctx);
+    plan.steps.extend(forget_stop(ctx, view));
     plan.steps.extend(idle_chain_steps(found));
     plan
 }
@@ -154,53 +156,74 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
     let mut plan = Plan::new(format!("take down what is left of cluster `{}`", view.name));
     plan.notes.extend(view.doubts.iter().cloned());
     plan.notes.extend(found.doubts.iter().cloned());
-    for member in &view.members {
-        let mut process = member.process.identity(&ctx.host, member.describe());
-        process.cluster = Some(view.state_dir.clone());
-        let why = format!("stop {}", process.what);
-        plan.push(destroys(
-            Step::new(
-                why,
-                Action::Stop {
-                    process,
-                    grace_seconds: GRACE_SECONDS,
-                },
-            )
-            .as_root(),
-        ));
+    plan.steps = teardown_steps(ctx, view, found);
+    if !plan.steps.is_empty() {
+        contexts::add(&mut plan, ctx, &[view], None);
+        contexts::add_give_back(&mut plan, ctx);
     }
-    plan.steps.extend(relay::stop(ctx, &view.state_dir));
-    for name in &found.namespaces {
-        plan.push(gone_is_fine(
-            "remove a node's network namespace",
-            &["ip", "netns", "delete", name],
-        ));
-    }
-    plan.steps.extend(packet_filter_steps(found));
-    let bridges = found.bridge.iter().chain(&found.fabric_bridges);
-    plan.steps
-        .extend(bridges.map(|bridge| remove_bridge(bridge)));
-    plan.steps.extend(idle_chain_steps(found));
-    for file in &found.cache_files {
-        plan.push(remove(
-            "remove a CNI cache file",
-            file.clone(),
-            Owned::CniCache,
-        ));
-    }
+    contexts::add_own(&mut plan, ctx, &view.name);
+    plan
+}
+
+/// The steps of [`plan_teardown`], without the user's own files.
+pub(super) fn teardown_steps(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Vec<Step> {
+    let mut steps = stop_steps(ctx, view, |_| true);
+    steps.extend(relay::stop(ctx, &view.state_dir));
+    steps.extend(network_steps(found));
+    steps.extend(forget_stop(ctx, view));
     if view.has_folder {
-        plan.push(remove(
+        steps.push(remove(
             "remove the cluster's folder",
             view.state_dir.clone(),
             Owned::Cluster,
         ));
     }
-    if !plan.steps.is_empty() {
-        contexts::add(&mut plan, ctx, view, None);
-        contexts::add_give_back(&mut plan, ctx);
-    }
-    contexts::add_own(&mut plan, ctx, &view.name);
-    plan
+    steps
+}
+
+/// Stops the processes that `wanted` accepts, launchers first.
+pub(super) fn stop_steps(
+    ctx: &Ctx,
+    view: &ClusterView,
+    wanted: impl Fn(&Member) -> bool,
+) -> Vec<Step> {
+    let members = view.members.iter().filter(|member| wanted(member));
+    let stop = |member: &Member| {
+        let mut process = member.process.identity(&ctx.host, member.describe());
+        process.cluster = Some(view.state_dir.clone());
+        let why = format!("stop {}", process.what);
+        let grace_seconds = GRACE_SECONDS;
+        let action = Action::Stop {
+            process,
+            grace_seconds,
+        };
+        destroys(Step::new(why, action).as_root())
+    };
+    members.map(stop).collect()
+}
+
+/// Removes what only lives in the kernel, and the CNI cache of it.
+pub(super) fn network_steps(found: &Leftovers) -> Vec<Step> {
+    let delete = |name: &String| {
+        let argv = ["ip", "netns", "delete", name];
+        gone_is_fine("remove a node's network namespace", &argv)
+    };
+    let mut steps: Vec<Step> = found.namespaces.iter().map(delete).collect();
+    steps.extend(packet_filter_steps(found));
+    let bridges = found.bridge.iter().chain(&found.fabric_bridges);
+    steps.extend(bridges.map(|bridge| remove_bridge(bridge)));
+    steps.extend(idle_chain_steps(found));
+    let files = found.cache_files.iter().cloned();
+    steps.extend(files.map(|file| remove("remove a CNI cache file", file, Owned::CniCache)));
+    steps
+}
+
+/// Drops the note that `cluster stop` has made.
+pub(super) fn forget_stop(ctx: &Ctx, view: &ClusterView) -> Option<Step> {
+    let path = stopped::marker(&ctx.dirs.state, &view.name);
+    let why = "forget that the cluster was stopped";
+    view.is_stopped
+        .then(|| Step::new(why, Action::Remove { path }))
 }
 
 fn destroys(step: Step) -> Step {
@@ -278,14 +301,24 @@ pub(super) fn first_part(view: &ClusterView, plan: &Plan) -> Plan {
     part
 }
 
-fn is_stop(step: &Step) -> bool {
-    matches!(step.action, Action::Stop { .. })
+pub(super) fn is_stop(step: &Step) -> bool {
+    matches!(step.action, Action::Stop { .. } | Action::ShutDown { .. })
 }
 
 /// Look for what the host has of it. It is this user's where there is a folder
 /// or a process of it, where the ledger knows that it was begun, or where the
 /// caller knows (`is_known`); else a bridge of that name belongs to something else.
 pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
+    look_in(ctx, &PacketFilter::read(), view, is_known)
+}
+
+/// As [`look`], with rules that were read before.
+pub(super) fn look_in(
+    ctx: &Ctx,
+    tables: &PacketFilter,
+    view: &ClusterView,
+    is_known: bool,
+) -> Leftovers {
     let since = begun(ctx, view);
     if !is_known && since.is_none() && !view.has_folder && view.members.is_empty() {
         return leftovers::find_unowned(&view.footprint());
@@ -303,7 +336,8 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     // What we made it with, where no state says so any more.
     let made = since.as_ref().and_then(|(_, cidr)| Cidr::parse(cidr).ok());
     footprint.cidr = footprint.cidr.or(made);
-    let mut found = leftovers::find(&footprint, &nodes, is_known || since.is_some());
+    let began = is_known || since.is_some();
+    let mut found = leftovers::find_in(tables, &footprint, &nodes, began);
     if let Some((since, _)) = since {
         let others = abandoned::namespaces(since);
         found.namespaces.extend(others);
@@ -311,6 +345,22 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
         found.namespaces.dedup();
     }
     found
+}
+
+/// The network that the ledger has for it.
+pub(super) fn recorded_network(ctx: &Ctx, view: &ClusterView) -> Option<Cidr> {
+    entries(ctx)
+        .into_iter()
+        .rev()
+        .find_map(|entry| match entry.resource {
+            Resource::Cluster {
+                state_dir, cidr, ..
+            }
+            | Resource::Start {
+                state_dir, cidr, ..
+            } if state_dir == view.state_dir => Cidr::parse(&cidr).ok(),
+            _ => None,
+        })
 }
 
 /// Of the ledger. One that cannot be read is `unread` in the view, which stops a
@@ -365,6 +415,11 @@ fn begun(ctx: &Ctx, view: &ClusterView) -> Option<(u64, String)> {
                 state_dir,
                 cidr,
                 ..
+            }
+            | Resource::Start {
+                name,
+                state_dir,
+                cidr,
             } if *name == view.name
                 && *state_dir == view.state_dir
                 && entry.boot_id == ctx.host.boot_id =>

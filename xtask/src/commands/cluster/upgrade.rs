@@ -65,7 +65,14 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         let mut part = Plan::new(format!("upgrade {}", node.name));
         part.push(step);
         app.carry_out(&part)?;
-        boots.extend(prove(app, &view.name, &mut waiting, asked, args.timeout)?);
+        boots.extend(prove(
+            app,
+            &view.name,
+            &mut waiting,
+            asked,
+            args.timeout,
+            "after the upgrade",
+        )?);
     }
     report(app, &view.name, &boots, args.json);
     Ok(0)

@@ -52,6 +52,7 @@ fn shown(name: &str) -> String {
 fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
     let name = &shown(&view.name);
     let destroy = typed!("cluster destroy --name {}", view.name);
+    let clean = typed!("cluster clean");
     // What is not this user's cluster is not proposed for removal.
     let refused = match ClusterName::existing(&view.name) {
         Err(error) => Some(error.to_string()),
@@ -87,7 +88,11 @@ fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
         }
         _ => return None,
     };
-    Some(finding.cure(destroy))
+    Some(finding.cure(match view.state {
+        ClusterState::Stale => typed!("cluster start --name {}", view.name),
+        ClusterState::Partial => clean,
+        _ => destroy,
+    }))
 }
 
 /// Bridges by talosctl's naming scheme that no cluster of this user has.
@@ -127,6 +132,9 @@ pub(super) fn ledger(inputs: &Inputs) -> Vec<Finding> {
         .into_iter()
         .filter_map(|entry| match &entry.resource {
             Resource::Cluster { .. } => cluster_entry(&inputs.ctx, &entry.resource),
+            Resource::Start {
+                name, state_dir, ..
+            } => start_entry(name, state_dir, &entry.resource),
             Resource::Lab { dir } => lab_entry(&inputs.ctx, dir, &entry.resource),
             Resource::Relay { state_dir, .. } => {
                 relay_entry(&inputs.ctx, state_dir, &entry.resource)
@@ -165,13 +173,13 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
     let mut footprint = view.footprint();
     footprint.cidr = Cidr::parse(cidr).ok();
     let left = leftovers::find(&footprint, &Nodes::default(), true);
-    let destroy = typed!("cluster destroy --name {}", name);
+    let clean = typed!("cluster clean");
     if !left.describe().is_empty() {
         let text = format!(
             "cluster `{name}` is gone, and left: {}",
             left.describe().join("; ")
         );
-        return Some(Finding::warn("leftovers", text).cure(destroy));
+        return Some(Finding::warn("leftovers", text).cure(clean));
     }
     let finding = Finding::warn(
         "ledger",
@@ -183,8 +191,18 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
             .cure(typed!("doctor --fix"))
             .fix(Some(forget(state_dir, resource)))
     } else {
-        finding.cure(destroy)
+        finding.cure(clean)
     })
+}
+
+fn start_entry(name: &str, state_dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
+    if state_dir.symlink_metadata().is_ok() {
+        return None;
+    }
+    let name = shown(name);
+    let text = format!("the ledger names a start of cluster `{name}`, which is gone");
+    let finding = Finding::warn("ledger", text).cure(typed!("doctor --fix"));
+    Some(finding.fix(Some(forget(state_dir, resource))))
 }
 
 /// An entry that leads out of this user's clusters: by mistake, by forgery, or

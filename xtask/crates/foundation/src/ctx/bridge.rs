@@ -104,6 +104,28 @@ pub(super) fn namespaces_elsewhere(own: impl Fn(&str) -> bool) -> Result<Vec<Str
         .collect())
 }
 
+/// Returns the host's ends of the interfaces in network namespaces with these
+/// inodes.
+///
+/// # Errors
+/// If `ip` fails.
+pub fn veths_into(namespaces: &[u64]) -> Result<Vec<String>> {
+    use std::os::unix::fs::MetadataExt;
+    let links: Vec<Link> = ip_json(&["ip", "-json", "link"])?;
+    let ids: Vec<NetnsId> = ip_json(&["ip", "-json", "netns", "list-id"])?;
+    let is_wanted = |id: &&NetnsId| {
+        let path = id.name.as_ref().map(|name| format!("/run/netns/{name}"));
+        path.and_then(|path| std::fs::metadata(path).ok())
+            .is_some_and(|found| namespaces.contains(&found.ino()))
+    };
+    let wanted: Vec<i64> = ids.iter().filter(is_wanted).map(|id| id.nsid).collect();
+    let inside = links.into_iter().filter(|link| {
+        let is_in = link.namespace.is_some_and(|nsid| wanted.contains(&nsid));
+        is_in && is_cni_veth(&link.ifname)
+    });
+    Ok(inside.map(|link| link.ifname).collect())
+}
+
 /// The host's end of a veth pair of the CNI bridge plugin: `veth` and 8 hex
 /// digits (`RandomVethName`). Docker uses 7.
 fn is_cni_veth(name: &str) -> bool {

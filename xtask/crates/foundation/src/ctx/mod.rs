@@ -22,6 +22,7 @@ pub mod images;
 pub mod inside_lab;
 pub mod kubeconfig;
 pub mod kvm;
+pub mod launches;
 pub mod ledger;
 pub mod leftovers;
 pub mod locks;
@@ -39,6 +40,7 @@ pub mod registries;
 pub mod registry_api;
 pub mod relay;
 pub mod sources;
+pub mod stopped;
 pub mod talosctl;
 
 use camino::Utf8PathBuf;

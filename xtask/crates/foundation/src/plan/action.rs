@@ -60,6 +60,10 @@ pub enum Action {
         path: Utf8PathBuf,
         owned: Owned,
     },
+    /// Like [`Self::RemoveOwned`], for several paths in one step.
+    RemoveAllOwned {
+        paths: Vec<OwnedEntry>,
+    },
     /// Removes a file if its contents still have this SHA-256; a missing file is
     /// success.
     RemoveFile {
@@ -90,6 +94,16 @@ pub enum Action {
         process: ProcessIdentity,
         grace_seconds: u64,
     },
+    /// Starts a process of a cluster in the background, with its log and its pid
+    /// file in the cluster's folder, as `talosctl cluster create` does.
+    Launch(Launch),
+    /// Presses the power button of guests and waits until they have halted. A
+    /// guest that still runs after `grace_seconds` is success: ending its QEMU
+    /// then is what a power failure is.
+    ShutDown {
+        guests: Vec<Guest>,
+        grace_seconds: u64,
+    },
     /// Power-cycles a node by the launcher's control API, or by `q` on QEMU's
     /// monitor.
     HardReboot {
@@ -97,6 +111,45 @@ pub enum Action {
         control: Option<String>,
         monitor: Utf8PathBuf,
     },
+}
+
+/// A process that outlives the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    pub argv: Vec<String>,
+    /// As root, the whole environment besides HOME and PATH.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, String)>,
+    pub cwd: Utf8PathBuf,
+    /// The cluster's folder, verified right before the start.
+    pub state_dir: Utf8PathBuf,
+    /// Its files there are `STEM.log` and `STEM.pid`.
+    pub stem: String,
+    /// The file there that is its standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+}
+
+impl Launch {
+    /// Paths of the log and of the pid file.
+    pub fn files(&self) -> [Utf8PathBuf; 2] {
+        ["log", "pid"].map(|suffix| self.state_dir.join(format!("{}.{suffix}", self.stem)))
+    }
+
+    /// The path of its standard input.
+    pub fn input_path(&self) -> Utf8PathBuf {
+        let input = self.input.as_ref();
+        input.map_or_else(|| "/dev/null".into(), |input| self.state_dir.join(input))
+    }
+}
+
+/// A virtual machine with Talos in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    pub node: String,
+    /// The socket of QEMU's monitor.
+    pub monitor: Utf8PathBuf,
+    pub console: Utf8PathBuf,
 }
 
 /// The kind of a path that root removes; see `ctx::owned_path`.
@@ -111,6 +164,13 @@ pub enum Owned {
     CniCache,
     /// The lab's folder.
     Lab,
+}
+
+/// One path of [`Action::RemoveAllOwned`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedEntry {
+    pub path: Utf8PathBuf,
+    pub owned: Owned,
 }
 
 /// A registry to wait for.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Action, Owned, Plan, Privilege, Step, sh};
+use super::{Action, Guest, Owned, Plan, Privilege, Step, sh};
 use crate::ui::text::hanging;
 
 /// Renders a plan for reading; commands are shown as they would be typed.
@@ -109,6 +109,18 @@ pub fn in_words(step: &Step) -> String {
             "send SIGTERM to pid {} if it still is {}, and SIGKILL after {grace_seconds} s",
             process.pid, process.what
         ),
+        Action::Launch(launch) => sh::launch_as_typed(launch, step.privilege),
+        Action::ShutDown {
+            guests,
+            grace_seconds,
+        } => {
+            let press = |guest: &Guest| format!("system_powerdown to {}", guest.monitor);
+            let presses: Vec<String> = guests.iter().map(press).collect();
+            format!(
+                "{}\nwait at most {grace_seconds} s until they have halted",
+                presses.join("\n")
+            )
+        }
         Action::RemoveOwned { path, owned } => {
             let what = match owned {
                 Owned::Cluster => "if it is the folder of your cluster",
@@ -116,6 +128,13 @@ pub fn in_words(step: &Step) -> String {
                 Owned::PidFile | Owned::CniCache => "if it is a file of your cluster",
             };
             format!("remove {path}, {what}")
+        }
+        Action::RemoveAllOwned { paths } => {
+            let paths: Vec<&str> = paths.iter().map(|entry| entry.path.as_str()).collect();
+            format!(
+                "remove these, if they are of your clusters:\n{}",
+                paths.join("\n")
+            )
         }
         Action::RemoveFile { path, .. } => format!("remove {path}, if it is unchanged"),
         Action::RequireFile { path, .. } => format!("require {path} to be unchanged"),

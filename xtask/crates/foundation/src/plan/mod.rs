@@ -12,7 +12,7 @@ use camino::Utf8PathBuf;
 use makefile::Condition;
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, AwaitedRegistry, Owned, ProcessIdentity, Run};
+pub use action::{Action, AwaitedRegistry, Guest, Launch, Owned, OwnedEntry, ProcessIdentity, Run};
 pub use human::{in_words, render as render_human};
 pub use resource::Resource;
 pub use sh::render as render_sh;

@@ -13,6 +13,12 @@ pub enum Resource {
         bridge: String,
         cidr: String,
     },
+    /// What `cluster start` starts again of a cluster that exists.
+    Start {
+        name: String,
+        state_dir: Utf8PathBuf,
+        cidr: String,
+    },
     Lab {
         dir: Utf8PathBuf,
     },
@@ -33,6 +39,7 @@ impl Resource {
     pub fn key(&self) -> String {
         match self {
             Self::Cluster { state_dir, .. } => format!("cluster:{state_dir}"),
+            Self::Start { state_dir, .. } => format!("start:{state_dir}"),
             Self::Lab { dir } => format!("lab:{dir}"),
             Self::Relay { state_dir, .. } => format!("relay:{state_dir}"),
             Self::Container { name } => format!("container:{name}"),
@@ -51,6 +58,9 @@ impl Resource {
                 format!(
                     "cluster `{name}` (its processes, its bridge {bridge}, its folder `{state_dir}`)"
                 )
+            }
+            Self::Start { name, .. } => {
+                format!("cluster `{name}`, partly started (its processes, its bridge)")
             }
             Self::Lab { dir } => format!("the lab in `{dir}` (its processes and its folder)"),
             Self::Relay {

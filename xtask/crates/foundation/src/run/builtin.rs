@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::step::StepContext;
-use super::{bridge, images, registries, removal, stop};
+use super::{bridge, images, launch, registries, removal, shut_down, stop};
 use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
@@ -55,6 +55,10 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
         }
         Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(context))
             .because(|| format!("`{path}` was left alone")),
+        Action::RemoveAllOwned { paths } => paths.iter().try_for_each(|entry| {
+            removal::remove(&entry.path, entry.owned, served(context))
+                .because(|| format!("`{}` was left alone", entry.path))
+        }),
         Action::RemoveFile { path, sha256 } => {
             removal::remove_file(path, sha256).because(|| format!("cannot remove `{path}`"))
         }
@@ -69,6 +73,11 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
             process,
             grace_seconds,
         } => stop::stop(process, boot_id, *grace_seconds, context),
+        Action::Launch(launch) => launch::launch(launch, served(context), context),
+        Action::ShutDown {
+            guests,
+            grace_seconds,
+        } => shut_down::shut_down(guests, *grace_seconds, context),
         Action::HardReboot {
             node,
             control,
@@ -79,7 +88,7 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
 
 /// The user whose paths may be removed. A helper under sudo works for the user
 /// that sudo names.
-fn served(context: &StepContext<'_>) -> u32 {
+pub(super) fn served(context: &StepContext<'_>) -> u32 {
     let asked = std::env::var("SUDO_UID")
         .ok()
         .filter(|_| context.only_listed);

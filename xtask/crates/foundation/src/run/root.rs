@@ -244,16 +244,21 @@ fn as_request(step: &Step) -> Step {
     if !step.runs_tests() {
         step.deadline = None;
     }
-    if let Action::Run(run) = &mut step.action {
+    let env = match &mut step.action {
+        Action::Run(run) => Some(&mut run.env),
+        Action::Launch(launch) => Some(&mut launch.env),
+        _ => None,
+    };
+    if let Some(env) = env {
         for name in ["HOME", "PATH"] {
             if let Ok(mut value) = std::env::var(name)
-                && !run.env.iter().any(|(set, _)| set == name)
+                && !env.iter().any(|(set, _)| set == name)
             {
                 // ip, iptables and the like are outside a plain user's PATH.
                 if name == "PATH" {
                     value.push_str(":/usr/local/sbin:/usr/sbin:/sbin");
                 }
-                run.env.push((name.to_owned(), value));
+                env.push((name.to_owned(), value));
             }
         }
     }

@@ -130,6 +130,7 @@ fn undo_hint(made: &Resource) -> String {
         Resource::Cluster { name, .. } => {
             typed!("cluster destroy --name {}", name)
         }
+        Resource::Start { name, .. } => typed!("cluster stop --name {}", name),
         Resource::Lab { .. } => typed!("lab down"),
         Resource::Relay { state_dir, .. } => {
             let name = state_dir.file_name().unwrap_or_default();

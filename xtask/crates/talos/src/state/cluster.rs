@@ -47,6 +47,9 @@ pub struct NetworkInfo {
     pub cidrs: Vec<String>,
     #[serde(rename = "gatewayaddrs", default, deserialize_with = "null_is_empty")]
     pub gateways: Vec<IpAddr>,
+    /// Bytes; 0 if unknown.
+    #[serde(default)]
+    pub mtu: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -82,7 +85,7 @@ impl NodeState {
 }
 
 /// Go writes an empty slice as `[]` and a nil one as `null`.
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

@@ -4,6 +4,7 @@
 //! is the machine configuration with all secrets, and never leaves this file.
 
 use super::StateError;
+use super::cluster::null_is_empty;
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -13,8 +14,9 @@ const FILE: &str = "launch config";
 /// The fields of a `<node>.config` that the harness uses.
 #[derive(Deserialize)]
 pub struct LaunchConfig {
-    #[serde(rename = "APIBindAddress")]
-    pub api: ApiAddress,
+    /// `None` up to 1.10, whose files have only a port (ec1f41a94).
+    #[serde(rename = "APIBindAddress", default)]
+    pub api: Option<ApiAddress>,
     #[serde(rename = "Network", default)]
     pub network: LaunchNetwork,
     /// Path of the kernel; empty if the node boots from a disk.
@@ -23,6 +25,12 @@ pub struct LaunchConfig {
     /// Path of the initramfs; empty if the node boots from a disk.
     #[serde(rename = "InitrdPath", default)]
     pub initramfs: String,
+    /// Paths of the disks; 0 is the system disk.
+    #[serde(rename = "DiskPaths", default, deserialize_with = "null_is_empty")]
+    pub disks: Vec<String>,
+    /// Empty unless nodes boot through iPXE.
+    #[serde(rename = "TFTPServer", default)]
+    pub tftp_server: String,
     /// The machine configuration, which has secrets.
     #[serde(rename = "Config", default)]
     machine: String,
@@ -101,8 +109,10 @@ mod tests {
     fn real_files_of_three_lines() {
         for text in RECORDED {
             let config = LaunchConfig::parse(text).unwrap();
-            assert_eq!(config.api.ip.to_string(), "172.20.0.1");
-            assert!(config.api.port > 1024);
+            let api = config.api.unwrap();
+            assert_eq!(api.ip.to_string(), "172.20.0.1");
+            assert!(api.port > 1024);
+            assert!(config.disks[0].ends_with("/lab-worker-1-0.disk"));
             assert_eq!(config.network.cidrs, ["172.20.0.0/24"]);
             assert_eq!(config.network.ips.len(), 1);
         }

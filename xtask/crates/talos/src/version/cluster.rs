@@ -4,6 +4,7 @@
 
 use super::TalosVersion;
 use crate::names::Role;
+use crate::process::Helper;
 
 /// CNI plugins that a QEMU cluster needs in `--cni-bin-path`; any missing one
 /// makes talosctl download the bundle (`pkg/provision/providers/qemu/preflight_linux.go`).
@@ -16,6 +17,19 @@ pub const fn minimum_memory_mib(role: Role) -> u64 {
         Role::ControlPlane => 1848,
         Role::Worker => 1024,
     }
+}
+
+/// What the helpers of a cluster are started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelperNetwork {
+    pub state_dir: String,
+    pub bridge: String,
+    /// Addresses of the bridge, as text.
+    pub gateways: Vec<String>,
+    /// Addresses of the control planes, as text.
+    pub control_planes: Vec<String>,
+    /// Port of the Kubernetes endpoint.
+    pub control_plane_port: u16,
 }
 
 impl TalosVersion {
@@ -95,6 +109,55 @@ impl TalosVersion {
         self.since(12)
     }
 
+    /// Whether `<node>.config` names the address of the launcher's API, and not
+    /// only its port (1.11+, ec1f41a94). `qemu-launch` of a line reads only the
+    /// files of its own form.
+    pub fn launch_config_has_address(&self) -> bool {
+        self.since(11)
+    }
+
+    /// The arguments of the hidden command that runs a helper, as `cluster create`
+    /// gives them; `None` for a helper that the line does not have, or whose
+    /// arguments are not in the state folder. `serves_dns` tells where the lines
+    /// differ; the flags are the same from 1.9 on.
+    pub fn helper_args(&self, helper: Helper, network: &HelperNetwork) -> Option<Vec<String>> {
+        let gateways = network.gateways.join(",");
+        let port = network.control_plane_port.to_string();
+        let upstreams = network.control_planes.join(",");
+        let flags: Vec<&str> = match helper {
+            Helper::Dhcpd => vec![
+                "--state-path",
+                &network.state_dir,
+                "--addr",
+                &gateways,
+                "--interface",
+                &network.bridge,
+                "--ipxe-next-handler",
+                "",
+            ],
+            Helper::LoadBalancer => vec![
+                "--loadbalancer-addr",
+                network.gateways.first()?,
+                "--loadbalancer-upstreams",
+                &upstreams,
+                "--loadbalancer-ports",
+                &port,
+            ],
+            Helper::Dnsd if self.serves_dns() => {
+                vec!["--addr", &gateways, "--resolv-conf", "/etc/resolv.conf"]
+            }
+            // 4003 is talosctl's `jsonLogsPort`.
+            Helper::JsonLogs => {
+                let address = format!("{}:4003", network.gateways.first()?);
+                let words = ["json-logs-launch", "--addr", &address];
+                return Some(words.map(str::to_owned).into());
+            }
+            _ => return None,
+        };
+        let words = helper.subcommand().iter().copied().chain(flags);
+        Some(words.map(str::to_owned).collect())
+    }
+
     /// URL from which talosctl downloads missing CNI plugins: the bundle of its last
     /// tag, also for development builds. `arch` is Go's name (`amd64`).
     pub fn cni_bundle_url(&self, arch: &str) -> String {
@@ -121,6 +184,30 @@ mod tests {
             assert_eq!(named(version.create_args()), minor < 12);
             assert_eq!(named(version.destroy_args()), minor < 12);
         }
+    }
+
+    /// As recorded in testdata/state/1.12.0/processes.tsv.
+    #[test]
+    fn helpers_start_with_the_arguments_of_create() {
+        let network = HelperNetwork {
+            state_dir: "/home/dev/.talos/clusters/lab".into(),
+            bridge: "talosa51146d3".into(),
+            gateways: vec!["172.20.0.1".into()],
+            control_planes: vec!["172.20.0.2".into()],
+            control_plane_port: 6443,
+        };
+        let recorded = include_str!("../../../../../testdata/state/1.12.0/processes.tsv");
+        for helper in [
+            Helper::Dhcpd,
+            Helper::LoadBalancer,
+            Helper::Dnsd,
+            Helper::JsonLogs,
+        ] {
+            let args = v(12).helper_args(helper, &network).unwrap().join("\t");
+            assert!(recorded.contains(&args), "{args}");
+        }
+        assert_eq!(v(11).helper_args(Helper::Dnsd, &network), None);
+        assert_eq!(v(14).helper_args(Helper::Bgp, &network), None);
     }
 
     #[test]

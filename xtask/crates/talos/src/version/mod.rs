@@ -17,7 +17,7 @@ mod parse;
 mod recorded_help;
 
 pub use build::{InstallerFlow, LOCAL_REGISTRY_PORT, RegistryProxy};
-pub use cluster::{CNI_PLUGINS, minimum_memory_mib};
+pub use cluster::{CNI_PLUGINS, HelperNetwork, minimum_memory_mib};
 pub use debug::PprofPort;
 pub use firmware::{Arch, Firmware};
 pub use parse::VersionError;

@@ -170,7 +170,8 @@ impl Folder {
             let mut node = NodeView::new(name, &self.dir);
             if let Some(launch) = launch {
                 node.ip = launch.network.ips.first().copied();
-                node.control = Some(format!("http://{}:{}", launch.api.ip, launch.api.port));
+                let api = launch.api.as_ref();
+                node.control = api.map(|api| format!("http://{}:{}", api.ip, api.port));
             }
             node
         };

@@ -29,6 +29,7 @@ use super::leftovers::Footprint;
 use super::locks;
 use super::processes::{self, Process};
 use super::relay::{self, Relay};
+use super::stopped;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::plan::Resource;
@@ -139,6 +140,8 @@ pub struct ClusterView {
     pub endpoint: Option<String>,
     /// Helpers that talosctl started for it.
     pub expected_helpers: Vec<Helper>,
+    /// Whether `cluster stop` was the last that happened to it.
+    pub is_stopped: bool,
     /// Who creates it at this moment: `cluster up (pid 12)`.
     pub creator: Option<String>,
     /// What is wrong, the first cause first; only filled by [`Self::examine`].
@@ -178,8 +181,18 @@ fn creator(ctx: &Ctx, name: &str, table: &[Process]) -> Option<String> {
         let is_up = holder.doing == UP;
         return is_up.then(|| format!("{UP} (pid {})", holder.pid));
     }
+    let own = i32::try_from(std::process::id()).ok();
+    let own = own.and_then(Process::probe)?.network_namespace();
+    // One in a namespace of its own makes another cluster of that name.
+    let is_here = |process: &&Process| {
+        let namespace = process.network_namespace();
+        namespace.is_none() || namespace == own
+    };
     let mut processes = table.iter();
-    let process = processes.find(|process| talos::process::creates(&process.argv, name))?;
+    let process = processes
+        .by_ref()
+        .filter(|process| talos::process::creates(&process.argv, name))
+        .find(is_here)?;
     Some(format!("talosctl (pid {})", process.pid))
 }
 
@@ -248,6 +261,7 @@ impl ClusterView {
             view.unread.push(failure.in_one_line());
         }
         view.creator = creator;
+        view.is_stopped = stopped::is_stopped(ctx, name, &view.state_dir);
         view.state = view.judge();
         view
     }
@@ -259,29 +273,14 @@ impl ClusterView {
     }
 
     fn examined(mut self, ctx: &Ctx) -> Self {
-        if !self.is_made() {
-            self.check_health();
-            return self;
-        }
-        let seen = self.clone();
-        let packet_filters = || diagnosis::packet_filter_faults(ctx, &seen);
+        self.check_health();
         // Without root each look asks sudo, so only when something is wrong.
-        let dropped = if ctx.host.is_root() {
-            std::thread::scope(|scope| {
-                let dropped = scope.spawn(packet_filters);
-                self.check_health();
-                dropped.join().unwrap_or_default()
-            })
-        } else {
-            self.check_health();
-            if self.state == ClusterState::Running {
-                Vec::new()
-            } else {
-                packet_filters()
-            }
-        };
-        self.faults.extend(dropped);
-        self.faults.extend(diagnosis::lost_relay(ctx, &self));
+        if self.is_made() && (ctx.host.is_root() || self.state != ClusterState::Running) {
+            self.check_packet_filters(ctx);
+        }
+        if self.is_made() {
+            self.faults.extend(diagnosis::lost_relay(ctx, &self));
+        }
         self.settle();
         self
     }
@@ -406,6 +405,7 @@ impl ClusterView {
             doubts: saved.map_or_else(Vec::new, |saved| claims::doubts(saved, name, &state_dir)),
             endpoint: saved.map(|saved| saved.cluster.kubernetes_endpoint.clone()),
             expected_helpers: health::expected_helpers(&folder.files),
+            is_stopped: false,
             creator: None,
             faults: Vec::new(),
             problems: folder.problems,
@@ -444,6 +444,7 @@ impl ClusterView {
             None if !alive && !self.has_folder => ClusterState::Absent,
             None => ClusterState::Partial,
             Some(provisioner) if provisioner != "qemu" => ClusterState::Foreign,
+            Some(_) if !alive && self.is_stopped => ClusterState::Stopped,
             Some(_) if !alive => ClusterState::Stale,
             Some(_) if is_whole() => ClusterState::Running,
             Some(_) => ClusterState::Degraded,

@@ -7,6 +7,7 @@
 //! (chains and comments).
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::names::{cni_cache_container, is_cni_netns, is_fabric_bridge};
@@ -41,6 +42,27 @@ pub struct Rule {
     pub chain: String,
     /// All words after the chain's name.
     pub spec: Vec<String>,
+}
+
+impl Rule {
+    /// Whether it is for packets from or to one of these addresses alone.
+    fn is_for(&self, ips: &[IpAddr]) -> bool {
+        let pairs = self.spec.windows(2);
+        let mut named = pairs.filter(|pair| matches!(pair[0].as_str(), "-s" | "-d"));
+        named.any(|pair| {
+            let address = pair[1].split('/').next().and_then(|text| text.parse().ok());
+            address.is_some_and(|address: IpAddr| ips.contains(&address))
+        })
+    }
+
+    /// Whether the comment of the CNI plugin has the container of a cache file.
+    fn names_container(&self, cache_file: &str) -> bool {
+        let comment = self.spec.iter().find_map(|word| {
+            let (_, id) = word.split_once("id: \"")?;
+            id.split('"').next()
+        });
+        comment.is_some_and(|id| !id.is_empty() && cache_file.contains(id))
+    }
 }
 
 /// Traces of one cluster on the host, in the order of removal.
@@ -86,6 +108,41 @@ impl Leftovers {
             || !self.rules.is_empty()
             || !self.nat_chains.is_empty()
             || !self.cache_files.is_empty()
+    }
+
+    /// Returns the part of single nodes with the addresses `ips`; the namespaces
+    /// with the inodes `spared` belong to other nodes. Without the bridge and the
+    /// chains that nodes share.
+    #[must_use]
+    pub fn of_nodes(&self, ips: &[IpAddr], spared: &[u64]) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let is_spared = |name: &String| {
+            let path = Utf8Path::new("/run/netns").join(name);
+            std::fs::metadata(path).is_ok_and(|found| spared.contains(&found.ino()))
+        };
+        let mut part = Self {
+            doubts: self.doubts.clone(),
+            unseen: self.unseen.clone(),
+            ..Self::default()
+        };
+        let namespaces = self.namespaces.iter().filter(|name| !is_spared(name));
+        part.namespaces = namespaces.cloned().collect();
+        let rules = self.rules.iter().filter(|rule| rule.is_for(ips));
+        part.rules = rules.cloned().collect();
+        let chains = self.nat_chains.iter().filter(|chain| {
+            let mut rules = part.rules.iter();
+            rules.any(|rule| rule.spec.contains(chain))
+        });
+        part.nat_chains = chains.cloned().collect();
+        let inside = self.nat_chain_rules.iter();
+        let inside = inside.filter(|rule| part.nat_chains.contains(&rule.chain));
+        part.nat_chain_rules = inside.cloned().collect();
+        let files = self.cache_files.iter().filter(|path| {
+            let mut rules = part.rules.iter();
+            rules.any(|rule| rule.names_container(path.file_name().unwrap_or_default()))
+        });
+        part.cache_files = files.cloned().collect();
+        part
     }
 
     fn or_unseen<T: Default>(&mut self, result: Result<T>) -> T {
@@ -167,9 +224,54 @@ pub fn find_unowned(footprint: &Footprint) -> Leftovers {
     found
 }
 
-/// Searches the host. Rules are only visible to root. `began`: the ledger shows that this cluster was
-/// created since the host booted.
+/// The rules of the packet filter, which only root can read.
+#[derive(Debug)]
+pub struct PacketFilter {
+    filter: Result<String>,
+    nat: Result<String>,
+}
+
+impl PacketFilter {
+    pub fn read() -> Self {
+        Self {
+            filter: packet_filter("filter"),
+            nat: packet_filter("nat"),
+        }
+    }
+
+    /// Returns the chains that no cluster and no other program uses.
+    pub fn idle(&self) -> Leftovers {
+        let mut found = Leftovers::default();
+        let filter = found.or_unseen(self.filter.clone());
+        let nat = found.or_unseen(self.nat.clone());
+        // The footprint of no cluster.
+        let nothing = Footprint {
+            network: String::new(),
+            bridge: String::new(),
+            cidr: None,
+            cni_cache: Utf8PathBuf::new(),
+        };
+        filter_rules(&filter, &nothing, &mut found);
+        half_made_chains(&nat, &nothing, &mut found);
+        found.nat_chains.clear();
+        found.nat_chain_rules.clear();
+        found
+    }
+}
+
+/// Searches the host. `began`: the ledger shows that this cluster was created
+/// since the host booted.
 pub fn find(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
+    find_in(&PacketFilter::read(), footprint, nodes, began)
+}
+
+/// Like [`find`], with rules that were read before.
+pub fn find_in(
+    tables: &PacketFilter,
+    footprint: &Footprint,
+    nodes: &Nodes,
+    began: bool,
+) -> Leftovers {
     let mut found = Leftovers::default();
     let cached = found.or_unseen(cached_results(footprint));
     found.cache_files = cached.iter().map(|result| result.path.clone()).collect();
@@ -220,8 +322,8 @@ pub fn find(footprint: &Footprint, nodes: &Nodes, began: bool) -> Leftovers {
         .iter()
         .map(|result| result.container.as_str())
         .collect();
-    let filter = found.or_unseen(packet_filter("filter"));
-    let nat = found.or_unseen(packet_filter("nat"));
+    let filter = found.or_unseen(tables.filter.clone());
+    let nat = found.or_unseen(tables.nat.clone());
     if let Some(bridge) = found
         .bridge
         .take_if(|bridge| is_dockers(bridge, &filter, &nat))
@@ -304,6 +406,27 @@ impl Ctx {
             &["sudo", "-n"]
         }
     }
+}
+
+/// Returns the names of the networks that files of a CNI cache are about. Files
+/// that only root can read are skipped.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn cached_networks(cni_cache: &Utf8Path) -> Result<Vec<String>> {
+    let names = files::names_in(cni_cache).because(|| format!("cannot read `{cni_cache}`"))?;
+    let network = |name: &String| {
+        let text = files::read_text(&cni_cache.join(name), files::SMALL).ok()??;
+        let network = CniAttachment::parse(&text).ok()?.network;
+        // The file's name says the same, and no file speaks for another.
+        cni_cache_container(&network, name)
+            .is_some()
+            .then_some(network)
+    };
+    let mut networks: Vec<String> = names.iter().filter_map(network).collect();
+    networks.sort();
+    networks.dedup();
+    Ok(networks)
 }
 
 /// A file of the CNI cache. Its name has the container's id; root's files can

@@ -539,6 +539,7 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
     }
     match &mut step.action {
         Action::Run(run) => run.argv.iter_mut().for_each(see),
+        Action::Launch(launch) => launch.argv.iter_mut().for_each(see),
         Action::Require { message, .. } => see(message),
         Action::RecordImages { references, .. } => references.iter_mut().for_each(see),
         Action::HardReboot {
@@ -553,11 +554,13 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
         | Action::CreateDir { .. }
         | Action::Remove { .. }
         | Action::RemoveOwned { .. }
+        | Action::RemoveAllOwned { .. }
         | Action::RemoveFile { .. }
         | Action::RequireFile { .. }
         | Action::RemoveBridge { .. }
         | Action::CopyTree { .. }
         | Action::Stop { .. }
+        | Action::ShutDown { .. }
         | Action::HardReboot { control: None, .. } => {}
     }
 }

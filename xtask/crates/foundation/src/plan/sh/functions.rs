@@ -82,6 +82,36 @@ remove_bridge() {
 }
 "#;
 
+/// talosctl's processes run in sessions of their own.
+const LAUNCH: &str = r#"
+# Start a process in the background, as root by $1, in folder $2, with log $3,
+# pid file $4 and standard input $5
+launch() {
+  by=$1
+  shift
+  $by sh -c 'cd -- "$1" || exit 1
+    log=$2 pid=$3 input=$4
+    shift 4
+    setsid "$@" <"$input" >>"$log" 2>&1 &
+    printf %s $! >"$pid"' launch "$@"
+}
+"#;
+
+const UNTIL_HALTED: &str = r#"
+# Wait up to $1 seconds until the consoles of all guests show that they halted
+until_halted() {
+  n=$(($1 * 5))
+  shift
+  for console in "$@"; do
+    until tail -n 20 -- "$console" | grep -qE 'reboot: (System halted|Power down)'; do
+      n=$((n - 1))
+      [ $n -gt 0 ] || return 0
+      sleep 0.2
+    done
+  done
+}
+"#;
+
 /// Returns the functions that `plan` needs.
 pub(super) fn needed(plan: &Plan) -> String {
     let as_root = |step: &&Step| step.privilege == Privilege::Root;
@@ -92,13 +122,20 @@ pub(super) fn needed(plan: &Plan) -> String {
         )
     };
     let stops = |step: &Step| matches!(step.action, Action::Stop { .. });
-    let removes = |step: &Step| matches!(step.action, Action::RemoveOwned { .. });
+    let removes = |step: &Step| {
+        matches!(
+            step.action,
+            Action::RemoveOwned { .. } | Action::RemoveAllOwned { .. }
+        )
+    };
     let requires = |step: &Step| {
         matches!(
             step.action,
             Action::RequireFile { .. } | Action::RemoveFile { .. }
         )
     };
+    let launches = |step: &Step| matches!(step.action, Action::Launch(_));
+    let halts = |step: &Step| matches!(step.action, Action::ShutDown { .. });
     let lowers = |step: &Step| matches!(step.action, Action::RemoveBridge { .. });
     [
         (ROOT, plan.needs_root()),
@@ -106,6 +143,8 @@ pub(super) fn needed(plan: &Plan) -> String {
         (STOP, plan.steps.iter().any(stops)),
         (REMOVE_OWNED, plan.steps.iter().any(removes)),
         (REQUIRE_FILE, plan.steps.iter().any(requires)),
+        (LAUNCH, plan.steps.iter().any(launches)),
+        (UNTIL_HALTED, plan.steps.iter().any(halts)),
         (REMOVE_BRIDGE, plan.steps.iter().any(lowers)),
     ]
     .into_iter()

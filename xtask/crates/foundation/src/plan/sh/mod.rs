@@ -9,7 +9,7 @@ use std::fmt::Write;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::secrets;
-use super::{Action, Plan, Privilege, ProcessIdentity, Run, Step};
+use super::{Action, Guest, Launch, OwnedEntry, Plan, Privilege, ProcessIdentity, Run, Step};
 use crate::shell;
 use crate::ui::text::one_line;
 
@@ -116,6 +116,12 @@ pub(super) fn command(step: &Step, script: bool) -> String {
                 quote(path.as_str())
             )
         }
+        Action::RemoveAllOwned { paths } => {
+            let by = sudo.trim_end();
+            let remove =
+                |entry: &OwnedEntry| format!("remove_owned '{by}' {}", quote(entry.path.as_str()));
+            paths.iter().map(remove).collect::<Vec<_>>().join("\n")
+        }
         Action::RequireFile { path, sha256 } => {
             format!("require_file {} {sha256}", quote(path.as_str()))
         }
@@ -133,6 +139,11 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             process,
             grace_seconds,
         } => stop_command(process, *grace_seconds, sudo),
+        Action::Launch(launch) => launch_command(launch, sudo),
+        Action::ShutDown {
+            guests,
+            grace_seconds,
+        } => shut_down_command(guests, *grace_seconds, sudo),
         Action::HardReboot {
             control, monitor, ..
         } => {
@@ -287,6 +298,54 @@ fn copy_tree_command(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf], sud
     }
     let _ = write!(out, "{sudo}rm -rf -- {quoted}\n{sudo}mv -- {new} {quoted}");
     out
+}
+
+/// The function `launch` gets the folder, the log, the pid file and the input
+/// before the command.
+fn launch_command(launch: &Launch, sudo: &str) -> String {
+    let [log, pid] = launch.files();
+    let input = launch.input_path();
+    let files = [&launch.cwd, &log, &pid, &input].map(|path| quote(path.as_str()));
+    let words: Vec<String> = launch.argv.iter().map(|word| quote(word)).collect();
+    format!(
+        "launch '{}' {} \\\n  {}",
+        sudo.trim_end(),
+        files.join(" "),
+        words.join(" ")
+    )
+}
+
+/// In one line, with the redirections as the same user.
+pub(super) fn launch_as_typed(launch: &Launch, privilege: Privilege) -> String {
+    let [log, pid] = launch.files();
+    let input = launch.input_path();
+    let words: Vec<String> = launch.argv.iter().map(|word| quote(word)).collect();
+    let [cwd, log, pid, input] = [&launch.cwd, &log, &pid, &input].map(|path| quote(path.as_str()));
+    let line = format!(
+        "cd {cwd}; setsid {} <{input} >>{log} 2>&1 & echo $! >{pid}",
+        words.join(" ")
+    );
+    let command = format!("sh -c {}", quote(&line));
+    if privilege == Privilege::Root && !is_root() {
+        format!("{AS_ROOT} {command}")
+    } else {
+        command
+    }
+}
+
+/// First all power buttons, then the waiting.
+fn shut_down_command(guests: &[Guest], grace: u64, sudo: &str) -> String {
+    let press = |guest: &Guest| {
+        let address = quote(&format!("unix-connect:{}", guest.monitor));
+        format!("echo system_powerdown | {sudo}socat - {address} >/dev/null || :")
+    };
+    let mut lines: Vec<String> = guests.iter().map(press).collect();
+    let consoles: Vec<String> = guests
+        .iter()
+        .map(|guest| quote(guest.console.as_str()))
+        .collect();
+    lines.push(format!("until_halted {grace} {}", consoles.join(" ")));
+    lines.join("\n")
 }
 
 /// Each signal is sent only while the pid is that process.
