@@ -33,6 +33,8 @@ const RESERVE_MIB: u64 = 2048;
 pub(crate) struct Settings {
     pub(crate) name: ClusterName,
     pub(crate) cidr: Cidr,
+    /// An argument or a setting names the network.
+    pub(crate) is_cidr_given: bool,
     /// None where memory is to decide.
     pub(crate) controlplanes: Option<u32>,
     pub(crate) workers: Option<u32>,
@@ -105,6 +107,7 @@ impl Settings {
         let talosctl_args = talosctl_args(ctx, machine, &args.talosctl_args)?;
         let settings = Self {
             name: wanted_name(ctx, &args.which)?,
+            is_cidr_given: args.cidr.is_some() || config.cidr.is_some(),
             cidr,
             controlplanes,
             workers,
@@ -285,6 +288,7 @@ pub(crate) mod tests {
         Settings {
             name: ClusterName::parse(NAME).unwrap(),
             cidr: Cidr::parse(CIDR).unwrap(),
+            is_cidr_given: false,
             controlplanes: None,
             workers: None,
             memory: None,

@@ -15,8 +15,10 @@ use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, UP};
-use foundation::failure::{Failure, Result};
+use foundation::ctx::network;
+use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
+use foundation::record::lock;
 use foundation::run::Options;
 use foundation::typed;
 
@@ -65,6 +67,10 @@ pub struct UpArgs {
     pub talosctl_args: Vec<String>,
 }
 
+/// The lock under which a network is chosen, for all clusters of this user.
+const NETWORKS: &str = "networks";
+/// How the failure begins when the networks in use cannot be told.
+const UNKNOWN: &str = "cannot tell which networks are in use";
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
 
@@ -84,29 +90,50 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs) -> Result<u8> {
 
 fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     let ctx = &app.ctx;
-    let settings = Settings::new(ctx, args)?;
-    let name = settings.name.as_str();
-    let view = ClusterView::examine(ctx, name);
+    let mut settings = Settings::new(ctx, args)?;
+    let view = ClusterView::examine(ctx, settings.name.as_str());
     if view.state != ClusterState::Absent {
         return existing(app, args, &view, json);
     }
     // Usage errors come before what may be missing on the machine.
     settings.size(None)?;
-    let facts = Facts::gather(ctx, &settings, app.is_dry())?;
-    let size = settings.size(facts.memory_available)?;
-    let unknown = check_network_is_free(app, &settings)?;
-    let mut plan = plan_up(&settings, &size, &facts)?;
-    plan.notes.extend(unknown);
     if app.is_dry() {
+        let unknown = match choose_network(ctx, &mut settings) {
+            Err(failure)
+                if failure.exit == Exit::HostNotReady && failure.what.starts_with(UNKNOWN) =>
+            {
+                Some(failure.in_one_line())
+            }
+            chosen => chosen.map(|()| None)?,
+        };
+        let mut plan = gather_and_plan(ctx, &settings, true)?;
+        plan.notes.extend(unknown);
         app.show(&plan)?;
         return Ok(0);
     }
+    choose_network(ctx, &mut settings)?;
+    let mut plan = gather_and_plan(ctx, &settings, false)?;
     ctx.needs_linux("cluster up")?;
-    let _lock = super::lock(app, name, UP)?;
+    let name = settings.name.clone();
+    let _lock = super::lock(app, name.as_str(), UP)?;
     // Another run may have created it until the lock was free.
-    let view = ClusterView::examine(ctx, name);
+    let view = ClusterView::examine(ctx, name.as_str());
     if view.state != ClusterState::Absent {
         return existing(app, args, &view, json);
+    }
+    {
+        // Two runs must not choose one network: the ledger has it before the lock is free.
+        let _networks = lock::take_soon(&ctx.dirs.state, NETWORKS, UP)?;
+        let before = settings.cidr;
+        choose_network(ctx, &mut settings)?;
+        if settings.cidr != before {
+            plan = gather_and_plan(ctx, &settings, false)?;
+        }
+        for made in plan.steps.iter().filter_map(|step| step.makes.as_ref()) {
+            if matches!(made, Resource::Cluster { .. }) {
+                app.runner().intend(made)?;
+            }
+        }
     }
     let keep = KeepFailed { undo: app.undo };
     let mut runner = app.runner();
@@ -114,7 +141,7 @@ fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
         runner.undo = &keep;
     }
     runner.run(&plan, Options::default())?;
-    let view = ClusterView::examine(ctx, name);
+    let view = ClusterView::examine(ctx, name.as_str());
     if let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) {
         return Err(super::death_of(&view, node, "the cluster came up, but"));
     }
@@ -223,18 +250,31 @@ fn in_the_way(view: &ClusterView) -> Failure {
     })
 }
 
-/// Two clusters on one network both "succeed" and share a bridge address (T10).
-/// A plan that is only shown has a note where the networks in use are unknown.
-fn check_network_is_free(app: &App<'_>, settings: &Settings) -> Result<Option<String>> {
+fn gather_and_plan(ctx: &Ctx, settings: &Settings, is_dry: bool) -> Result<Plan> {
+    let facts = Facts::gather(ctx, settings, is_dry)?;
+    let size = settings.size(facts.memory_available)?;
+    plan_up(settings, &size, &facts)
+}
+
+/// Refuses a network that is in use, because two clusters on one network both
+/// "succeed" and share a bridge address (T10). Where none is asked for, the next free
+/// one is taken.
+///
+/// # Errors
+/// Also if the networks in use are unknown.
+fn choose_network(ctx: &Ctx, settings: &mut Settings) -> Result<()> {
     let wanted = settings.cidr;
-    let taken = match foundation::ctx::network::networks_in_use(&app.ctx, settings.name.as_str()) {
-        Err(failure) if app.is_dry() => return Ok(Some(failure.in_one_line())),
-        taken => taken?,
-    };
+    let taken = network::networks_in_use(ctx, settings.name.as_str())?;
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
-        return Ok(None);
+        return Ok(());
     };
-    let free = foundation::ctx::network::first_free(&taken, wanted.prefix());
+    let free = network::first_free(&taken, wanted.prefix());
+    if !settings.is_cidr_given
+        && let Ok(cidr) = Cidr::parse(&free)
+    {
+        settings.cidr = cidr;
+        return Ok(());
+    }
     Err(
         Failure::host(format!("the network {wanted} is already in use"))
             .cause(format!("{} has {}", other.who, other.cidr))

@@ -7,9 +7,11 @@ use serde::Deserialize;
 use talos::names::is_bridge_name;
 use talos::network::Cidr;
 
-use super::cluster::ClusterView;
-use super::{Ctx, probe};
+use super::cluster::{ClusterView, lock_name};
+use super::ledger::Ledger;
+use super::{Ctx, locks, probe};
 use crate::failure::{Failure, Result};
+use crate::plan::Resource;
 use crate::typed;
 
 /// A network in use.
@@ -112,7 +114,27 @@ pub fn networks_in_use(ctx: &Ctx, except: &str) -> Result<Vec<UsedNetwork>> {
             (None, None) => {}
         }
     }
+    taken.extend(leased(ctx, except)?);
     Ok(taken)
+}
+
+/// Networks of clusters that runs are about to create.
+fn leased(ctx: &Ctx, except: &str) -> Result<Vec<UsedNetwork>> {
+    let entries = Ledger::in_dir(&ctx.dirs.state).live()?;
+    let network = |resource: Resource| match resource {
+        Resource::Cluster { name, cidr, .. } if name != except => {
+            locks::holder(&ctx.dirs.state, &lock_name(&name))?;
+            Some(UsedNetwork {
+                cidr: Cidr::parse(&cidr).ok()?,
+                who: format!("cluster `{name}`, which is being created,"),
+            })
+        }
+        _ => None,
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| network(entry.resource))
+        .collect())
 }
 
 /// Reads `ip -json address`; nothing at all is what it prints without interfaces.

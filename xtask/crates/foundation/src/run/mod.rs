@@ -196,6 +196,14 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Records a resource before the plan that makes it is run.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn intend(&self, resource: &Resource) -> Result<()> {
+        self.write_ledger(Op::Intend, resource, "")
+    }
+
     fn write_ledger(&self, op: Op, resource: &Resource, run: &str) -> Result<()> {
         Ledger::in_dir(&self.ctx.dirs.state).append(&Entry {
             op,
