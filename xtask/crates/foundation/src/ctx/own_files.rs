@@ -88,8 +88,7 @@ pub fn names_in(path: &Utf8Path) -> Result<Vec<String>> {
     names(&folder)
 }
 
-/// Returns the names in an open folder.
-pub(crate) fn names(folder: &OwnedFd) -> Result<Vec<String>> {
+fn names(folder: &OwnedFd) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
@@ -111,8 +110,7 @@ fn walk_into(path: &Utf8Path) -> Result<OwnedFd> {
     into(&parent, name)
 }
 
-/// Opens a subfolder for listing.
-pub(crate) fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
+fn into(parent: &OwnedFd, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }

@@ -7,6 +7,7 @@ pub mod images;
 pub mod ledger;
 pub mod lock;
 pub mod own;
+pub(crate) mod remove_at;
 pub mod results;
 pub mod runs;
 pub mod tree;

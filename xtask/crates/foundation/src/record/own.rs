@@ -2,17 +2,19 @@
 //! the checked path of [`own_files`](crate::ctx::own_files). What root creates in
 //! another user's folder belongs to that user.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use camino::Utf8Path;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
+use super::remove_at::remove_at;
 use crate::ctx::own_files::{
-    FILE, into, is_file, is_gone, must_be_file, names, owner, split, walk,
+    FILE, is_file, is_gone, must_be_file, owner, split, walk,
 };
 use crate::files::FOLDER;
 
@@ -94,36 +96,13 @@ fn create_in(parent: &OwnedFd, name: &str, mode: u32) -> Result<()> {
 /// link is removed, not followed.
 ///
 /// # Errors
-/// I/O errors.
+/// I/O errors; also for a mount point.
 pub fn remove(path: &Utf8Path) -> Result<()> {
     match split(path, None) {
         Err(error) if is_gone(&error) => Ok(()),
         Err(error) => Err(error),
-        Ok((parent, name)) => remove_at(&parent, name, 0),
+        Ok((parent, name)) => remove_at(&parent, &CString::new(name)?),
     }
-}
-
-/// This program does not nest folders deeper; each level is an open file.
-const DEEPEST: usize = 256;
-
-fn remove_at(parent: &OwnedFd, name: &str, depth: usize) -> Result<()> {
-    let unlink = |flags| match rustix::fs::unlinkat(parent, name, flags) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    };
-    let folder = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) if FileType::from_raw_mode(found.st_mode).is_dir() => into(parent, name)?,
-        Ok(_) => return unlink(AtFlags::empty()),
-        Err(Errno::NOENT) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    if depth > DEEPEST {
-        return Err(Error::other("folders are nested too deeply"));
-    }
-    for name in names(&folder)? {
-        remove_at(&folder, &name, depth + 1)?;
-    }
-    unlink(AtFlags::REMOVEDIR)
 }
 
 /// Replaces a file in one operation, or leaves it unchanged. Its folder is

@@ -1,18 +1,14 @@
-//! Removes folders and files after checking that they are ours: by descriptor,
-//! starting at the checked parent, and never across a mount point.
+//! Removes the folders and files of a cluster or the lab, starting at the parent
+//! that was checked, and files whose contents the plan knows.
 
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsFd, OwnedFd};
 
 use camino::Utf8Path;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat, unlinkat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, unlinkat};
 
-use crate::ctx::owned_path::{OwnedPath, digest, is_same_mount};
+use crate::ctx::owned_path::{OwnedPath, digest};
 use crate::plan::Owned;
-
-/// Each level holds a descriptor; guests may write to folders that they share.
-const DEEPEST: usize = 512;
+use crate::record::remove_at::{empty, ok_if_gone};
 
 /// Remove `path` for the user `user`, if it is what `owned` says.
 ///
@@ -24,56 +20,11 @@ pub(super) fn remove(path: &Utf8Path, owned: Owned, user: u32) -> Result<()> {
     };
     let name = found.name.as_str();
     let Some(folder) = found.folder else {
-        return gone_is_fine(unlinkat(&found.parent, name, AtFlags::empty()));
+        return ok_if_gone(unlinkat(&found.parent, name, AtFlags::empty()));
     };
-    empty(&folder, DEEPEST)?;
+    empty(&folder)?;
     // What may be in its place by now is removed only if it is an empty folder.
-    gone_is_fine(unlinkat(&found.parent, name, AtFlags::REMOVEDIR))
-}
-
-/// Remove everything in an open folder.
-fn empty(folder: &OwnedFd, depth: usize) -> Result<()> {
-    let depth = depth
-        .checked_sub(1)
-        .ok_or_else(|| Error::other(format!("folders in it are deeper than {DEEPEST}")))?;
-    // May be open for its path alone.
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut entries = Dir::new(openat(folder, ".", flags | OFlags::RDONLY, Mode::empty())?)?;
-    while let Some(entry) = entries.read() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let is_folder = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => FileType::from_raw_mode(found.st_mode).is_dir(),
-            Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if !is_folder {
-            gone_is_fine(unlinkat(folder, name, AtFlags::empty()))?;
-            continue;
-        }
-        let inner = match openat(folder, name, flags | OFlags::RDONLY, Mode::empty()) {
-            Ok(inner) => inner,
-            Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if !is_same_mount(folder.as_fd(), inner.as_fd())? {
-            let name = name.to_string_lossy();
-            return Err(Error::other(format!("`{name}` in it is a mount point")));
-        }
-        empty(&inner, depth)?;
-        gone_is_fine(unlinkat(folder, name, AtFlags::REMOVEDIR))?;
-    }
-    Ok(())
-}
-
-fn gone_is_fine(result: rustix::io::Result<()>) -> Result<()> {
-    match result {
-        Err(Errno::NOENT) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    ok_if_gone(unlinkat(&found.parent, name, AtFlags::REMOVEDIR))
 }
 
 /// Fail unless `path` has the contents that the plan was made for.
@@ -101,14 +52,16 @@ pub(super) fn remove_file(path: &Utf8Path, sha256: &str) -> Result<()> {
         Err(error) => return Err(error),
     }
     require(path, sha256)?;
-    gone_is_fine(rustix::fs::unlink(path.as_str()))
+    ok_if_gone(rustix::fs::unlink(path.as_str()))
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests make what is removed")]
 mod tests {
     use super::*;
+    use crate::record::remove_at::DEEPEST;
     use camino::Utf8PathBuf;
+    use rustix::fs::{Mode, OFlags, openat};
     use std::os::unix::fs::symlink;
 
     fn home() -> (tempfile::TempDir, Utf8PathBuf) {

@@ -1,15 +1,10 @@
 //! Names of bridges, chains, namespaces and cache files that are derived from a
 //! cluster's name.
 
-use std::fmt::Write;
-
 /// Bridge of a network: `talos` and the first 8 hex digits of sha256(name).
 /// A cluster's network has the cluster's name.
 pub fn bridge_name(network: &str) -> String {
-    format!(
-        "talos{}",
-        hex(&hmac_sha256::Hash::hash(network.as_bytes()), 4)
-    )
+    format!("talos{}", hashed(network, 8))
 }
 
 /// Whether `link` has the form of a [`bridge_name`], for any network.
@@ -32,9 +27,7 @@ fn is_hashed(link: &str, prefix: &str, digits: usize) -> bool {
 /// sha256(network-node-uplink), both counted from 0.
 pub fn fabric_bridge_name(network: &str, node: u32, uplink: u32) -> String {
     let of = format!("{network}-{node}-{uplink}");
-    let mut name = format!("bgp{}", hex(&hmac_sha256::Hash::hash(of.as_bytes()), 6));
-    name.truncate("bgp".len() + 11);
-    name
+    format!("bgp{}", hashed(&of, 11))
 }
 
 /// Whether a bridge is one of this network's fabric. More nodes than a host
@@ -70,12 +63,13 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-fn hex(bytes: &[u8], take: usize) -> String {
-    bytes
+/// The first `digits` hexadecimal digits of sha256(text), at most 16.
+fn hashed(text: &str, digits: usize) -> String {
+    let hash = hmac_sha256::Hash::hash(text.as_bytes());
+    let first = hash[..8]
         .iter()
-        .take(take)
-        .fold(String::with_capacity(take * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // a String takes everything
-            text
-        })
+        .fold(0_u64, |first, byte| first << 8 | u64::from(*byte));
+    let mut name = format!("{first:016x}");
+    name.truncate(digits);
+    name
 }
