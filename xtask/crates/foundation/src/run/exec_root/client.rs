@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown,
 };
@@ -136,13 +137,16 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(&mut buffer)];
-        let message = self.socket.try_io(Interest::READABLE, |socket| {
-            Ok(recvmsg(socket, &mut slices, &mut control, RECEIVE)?)
-        });
-        let message = match message {
+        // Not by `try_io`, which reads nothing until the runtime has noticed the
+        // answer: the last one and the helper's end may come before that.
+        let message = match recvmsg(&self.socket, &mut slices, &mut control, RECEIVE) {
             Ok(message) => message,
-            Err(error) => {
-                self.is_open &= error.kind() == std::io::ErrorKind::WouldBlock;
+            Err(Errno::AGAIN) => {
+                self.is_read();
+                return false;
+            }
+            Err(_) => {
+                self.is_open = false;
                 return false;
             }
         };
@@ -154,6 +158,13 @@ impl Channel {
         self.pending.extend_from_slice(&buffer[..message.bytes]);
         self.is_open = message.bytes > 0;
         self.is_open
+    }
+
+    /// Tells the runtime to wait for the next answer.
+    fn is_read(&self) {
+        let _ = self.socket.try_io(Interest::READABLE, |_| {
+            Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+        });
     }
 
     fn hear(&mut self, answer: Answer) {
@@ -271,4 +282,37 @@ pub fn left(names: &[String]) -> String {
         names.len(),
         names.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_answer_counts_before_the_runtime_has_noticed_it() {
+        let (ours, mut helper) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // Nothing is awaited here, so the runtime notices nothing.
+        let ended = core::runtime().unwrap().block_on(async {
+            let mut channel = Channel {
+                socket: spawn::awaitable(ours.into()).unwrap(),
+                is_open: true,
+                pending: Vec::new(),
+                outputs: Vec::new(),
+                received: VecDeque::new(),
+                told: Told::default(),
+            };
+            channel.exchange();
+            let ended = Answer::Ended {
+                code: 3,
+                timed_out: false,
+            };
+            let mut line = serde_json::to_vec(&Line::Answer(ended)).unwrap();
+            line.push(b'\n');
+            helper.write_all(&line).unwrap();
+            channel.exchange();
+            channel.told.ended
+        });
+        assert_eq!(ended, Some((3, false)));
+    }
 }
