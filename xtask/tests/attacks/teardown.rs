@@ -759,7 +759,7 @@ pub const CASES: &[Case] = &[
             );
             stage
                 .attack(&["cluster", "status", "--name", "lab"])
-                .with(0)
+                .with(1)
                 .is_plain();
             destroyed(stage);
         },

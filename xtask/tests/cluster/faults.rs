@@ -153,9 +153,58 @@ fn each_fault_is_named_first() {
         );
     }
     other_sizes_are_not_this_cluster(&lab);
+    started_again(&lab);
     lab.ok(&["cluster", "destroy", "--yes"]);
     lab.sh("umount ~/.talos");
     assert_eq!(lab.sh(INVENTORY), before);
+}
+
+/// What cannot be taken back: `cluster start` starts it again, but for the last two, whose
+/// nodes would have to boot (`start.rs`).
+fn started_again(lab: &Lab) {
+    let kill = |what: &str| format!("{PID}{BRIDGE}kill -9 $(pid '{what}')");
+    for (what, inject, cause) in [
+        (
+            "dhcpd killed",
+            kill("[d]hcpd-launch"),
+            ("helper", "dhcpd is gone"),
+        ),
+        (
+            "load balancer killed",
+            kill("[l]oadbalancer-launch"),
+            ("helper", "lb is gone"),
+        ),
+        (
+            "dnsd killed",
+            kill("[d]nsd-launch"),
+            ("helper", "dnsd is gone"),
+        ),
+        (
+            "bridge deleted",
+            format!("{BRIDGE}ip link delete $bridge"),
+            ("bridge", "bridge"),
+        ),
+    ] {
+        lab.sh(&inject);
+        named(lab, what, cause);
+        let began = Instant::now();
+        lab.ok(&["cluster", "start"]);
+        println!(
+            "{:<45} started again in {:.1} s",
+            "",
+            began.elapsed().as_secs_f64()
+        );
+    }
+    lab.sh(&kill("[q]emu-launch"));
+    named(
+        lab,
+        "launcher killed",
+        ("launcher", "a reboot would end the node"),
+    );
+    let said = lab.fails(3, &["cluster", "reboot", "--all"]);
+    assert!(said.contains("cluster start"), "{said}");
+    lab.sh(&kill("[q]emu-system.*worker-1.monitor"));
+    named(lab, "launcher and QEMU killed", ("launcher", "are gone"));
 }
 
 fn other_sizes_are_not_this_cluster(lab: &Lab) {
@@ -287,5 +336,49 @@ fn states_of_folders(lab: &Lab, before: &str) {
         lab.sh(&format!("rm -r {folder}"));
     }
     lab.sh("rmdir ~/.talos/clusters 2>/dev/null; true");
+    assert_eq!(lab.sh(INVENTORY), before);
+}
+
+/// Two names and no network asked for, at one moment: each gets a network of its own. With
+/// the same network asked for, one of them is refused before it makes anything.
+#[test]
+fn two_clusters_at_one_moment_do_not_share_a_network() {
+    let Some(lab) = Lab::own("two_clusters_at_one_moment") else {
+        return;
+    };
+    let before = lab.sh(INVENTORY);
+    let both = |args: &str| {
+        lab.sh(&format!(
+            "for name in a b; do {} cluster up --name $name --workers 0 --no-wait {args} >~/$name.log 2>&1 & echo $! >~/$name.pid; done; \
+             for name in a b; do rc=0; wait $(cat ~/$name.pid) || rc=$?; echo $name $rc; done",
+            super::XTASK
+        ))
+    };
+    let ended = both("");
+    assert_eq!(ended, "a 0\nb 0\n", "{}", lab.sh("cat ~/a.log ~/b.log"));
+    let list: Value = serde_json::from_str(&lab.ok(&["cluster", "list", "--json"])).unwrap();
+    let mut networks: Vec<&str> = list["clusters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cluster| cluster["cidr"].as_str().unwrap())
+        .collect();
+    networks.sort_unstable();
+    assert_eq!(networks, ["172.20.0.0/24", "172.20.1.0/24"]);
+    for name in ["a", "b"] {
+        lab.ok(&["cluster", "destroy", "--yes", "--name", name]);
+    }
+    assert_eq!(lab.sh(INVENTORY), before);
+
+    let mut codes: Vec<String> = both("--cidr 172.20.7.0/24")
+        .lines()
+        .map(|line| line[2..].to_owned())
+        .collect();
+    codes.sort();
+    assert_eq!(codes, ["0", "3"], "{}", lab.sh("cat ~/a.log ~/b.log"));
+    for name in ["a", "b"] {
+        lab.ok(&["cluster", "destroy", "--yes", "--name", name]);
+    }
+    lab.sh("rm ~/*.log ~/*.pid");
     assert_eq!(lab.sh(INVENTORY), before);
 }

@@ -140,18 +140,18 @@ fn load(
     };
     let metadata = file.metadata().because(what)?;
     let from = metadata.len().saturating_sub(LARGEST);
-    if from > 0 && limit.is_none() {
+    let (mut bytes, is_cut) = match limit.filter(|_| !args.boot) {
+        Some(lines) => last_lines(&file, metadata.len(), lines),
+        None => read_from(&file, from).map(|bytes| (bytes, from > 0)),
+    }
+    .because(what)?;
+    if is_cut {
         app.ui.note(&format!(
             "the console of {} is larger than {} MiB: this is its end",
             node.name,
             LARGEST >> 20
         ));
     }
-    let mut bytes = match limit.filter(|_| !args.boot) {
-        Some(lines) => last_lines(&file, metadata.len(), lines),
-        None => read_from(&file, from),
-    }
-    .because(what)?;
     let end = metadata.len();
     let modified = metadata.modified().because(what)?;
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -181,8 +181,9 @@ fn read_from(mut file: &File, from: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The end of a file that has at least `lines` whole lines, if it has as many.
-fn last_lines(file: &File, length: u64, lines: usize) -> std::io::Result<Vec<u8>> {
+/// The end of a file that has at least `lines` whole lines, if it has as many, and
+/// whether it was cut before that.
+fn last_lines(file: &File, length: u64, lines: usize) -> std::io::Result<(Vec<u8>, bool)> {
     let mut size = (lines as u64 + 1).saturating_mul(LINE).max(64 << 10);
     loop {
         let from = length.saturating_sub(size.min(LARGEST));
@@ -190,7 +191,7 @@ fn last_lines(file: &File, length: u64, lines: usize) -> std::io::Result<Vec<u8>
         let count = bytes.split(|byte| *byte == b'\n').skip(1).count();
         // The first line may be cut.
         if count > lines || from == 0 || size >= LARGEST {
-            return Ok(bytes);
+            return Ok((bytes, count <= lines && from > 0));
         }
         size = size.saturating_mul(4);
     }

@@ -10,6 +10,7 @@ pub(crate) mod explain;
 mod facts;
 mod installer;
 mod keep;
+mod list;
 mod logs;
 mod machine;
 mod reboot;
@@ -163,7 +164,7 @@ pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
         Some(ClusterVerb::Up(args)) => up::run(app, &args),
         Some(ClusterVerb::Status(args)) => status::run(app, &args),
         Some(ClusterVerb::Explain(args)) => explain::run(app, &args),
-        Some(ClusterVerb::List { json }) => status::list(app, json),
+        Some(ClusterVerb::List { json }) => list::run(app, json),
         Some(ClusterVerb::Logs(args)) => logs::run(app, &args),
         Some(ClusterVerb::Reboot(args)) => reboot::run(app, &args),
         Some(ClusterVerb::Console(args)) => console::run(app, &args),

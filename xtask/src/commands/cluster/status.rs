@@ -1,4 +1,4 @@
-//! `cluster status` and `cluster list`: what is up, and what to type next.
+//! `cluster status`: what is up, and what to type next.
 
 use std::fmt::Write;
 
@@ -60,35 +60,6 @@ fn show(app: &App<'_>, view: &ClusterView, lineage: Option<&[Lineage]>, json: bo
         ClusterState::Running => 0,
         _ => Exit::Checks.code(),
     }
-}
-
-pub(super) fn list(app: &App<'_>, json: bool) -> Result<u8> {
-    let views: Vec<ClusterView> = ClusterView::try_names(&app.ctx)?
-        .iter()
-        .map(|name| ClusterView::examine(&app.ctx, name))
-        .collect();
-    if json {
-        let clusters: Vec<Value> = views.iter().map(cluster_json).collect();
-        ui::print_json(&json!({"schema": 1, "clusters": clusters}));
-        return Ok(0);
-    }
-    if views.is_empty() {
-        ui::print(&format!("no clusters\n  next: {}\n", typed!("cluster")));
-        return Ok(0);
-    }
-    let mut out = String::new();
-    for view in &views {
-        let cidr = view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default();
-        let nodes = view.nodes.len();
-        let _ = writeln!(
-            out,
-            "{:<24} {} {cidr:<18} {nodes} node(s)",
-            one_line(&view.name),
-            state(app, view.state, 10)
-        );
-    }
-    ui::print(&out);
-    Ok(0)
 }
 
 pub(super) fn cluster_json(view: &ClusterView) -> Value {

@@ -13,9 +13,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::remove_at::remove_at;
-use crate::ctx::own_files::{
-    FILE, is_file, is_gone, must_be_file, owner, split, walk,
-};
+use crate::ctx::own_files::{FILE, is_file, is_gone, must_be_file, owner, split, walk};
 use crate::files::FOLDER;
 
 /// Opens a folder, and creates missing parts of it.
