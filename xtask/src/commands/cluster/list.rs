@@ -21,7 +21,7 @@ struct Row {
     view: ClusterView,
     /// Since its folder was created.
     age: Option<Duration>,
-    /// `cargo xtask` or `talosctl`
+    /// `xtask` or `talosctl`
     made_by: &'static str,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
             .map_or_else(String::new, |age| human_span(age.as_secs()));
         let talos = view.talos.as_deref().unwrap_or_default();
         let line = format!(
-            "{:<width$}  {} {cidr:<18} {nodes:<10} {age:<8} by {:<11}  {}",
+            "{:<width$}  {} {cidr:<18} {nodes:<10} {age:<8} by {:<8}  {}",
             one_line(&view.name),
             state(app, view.state, 10),
             row.made_by,
@@ -76,11 +76,7 @@ fn rows(app: &App<'_>) -> Result<Vec<Row>> {
             .and_then(|found| found.created().or_else(|_| found.modified()));
         Row {
             age: created.ok().and_then(|created| created.elapsed().ok()),
-            made_by: if is_ours(&view) {
-                "cargo xtask"
-            } else {
-                "talosctl"
-            },
+            made_by: if is_ours(&view) { "xtask" } else { "talosctl" },
             view,
         }
     };

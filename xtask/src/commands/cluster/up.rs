@@ -16,7 +16,7 @@ use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, UP};
 use foundation::ctx::network;
-use foundation::failure::{Exit, Failure, Result};
+use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
 use foundation::record::lock;
 use foundation::run::Options;
@@ -69,8 +69,6 @@ pub struct UpArgs {
 
 /// The lock under which a network is chosen, for all clusters of this user.
 const NETWORKS: &str = "networks";
-/// How the failure begins when the networks in use cannot be told.
-const UNKNOWN: &str = "cannot tell which networks are in use";
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
 
@@ -97,22 +95,18 @@ fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     }
     // Usage errors come before what may be missing on the machine.
     settings.size(None)?;
+    // What is missing on this machine comes before the network.
+    let mut plan = gather_and_plan(ctx, &settings, app.is_dry())?;
     if app.is_dry() {
-        let unknown = match choose_network(ctx, &mut settings) {
-            Err(failure)
-                if failure.exit == Exit::HostNotReady && failure.what.starts_with(UNKNOWN) =>
-            {
-                Some(failure.in_one_line())
-            }
-            chosen => chosen.map(|()| None)?,
-        };
-        let mut plan = gather_and_plan(ctx, &settings, true)?;
-        plan.notes.extend(unknown);
+        match choose_network(ctx, &mut settings) {
+            Ok(true) => plan = gather_and_plan(ctx, &settings, true)?,
+            Ok(false) => {}
+            Err(failure) if failure.what == network::UNKNOWN => plan.note(failure.in_one_line()),
+            Err(failure) => return Err(failure),
+        }
         app.show(&plan)?;
         return Ok(0);
     }
-    choose_network(ctx, &mut settings)?;
-    let mut plan = gather_and_plan(ctx, &settings, false)?;
     ctx.needs_linux("cluster up")?;
     let name = settings.name.clone();
     let _lock = super::lock(app, name.as_str(), UP)?;
@@ -124,9 +118,7 @@ fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     {
         // Two runs must not choose one network: the ledger has it before the lock is free.
         let _networks = lock::take_soon(&ctx.dirs.state, NETWORKS, UP)?;
-        let before = settings.cidr;
-        choose_network(ctx, &mut settings)?;
-        if settings.cidr != before {
+        if choose_network(ctx, &mut settings)? {
             plan = gather_and_plan(ctx, &settings, false)?;
         }
         for made in plan.steps.iter().filter_map(|step| step.makes.as_ref()) {
@@ -258,22 +250,22 @@ fn gather_and_plan(ctx: &Ctx, settings: &Settings, is_dry: bool) -> Result<Plan>
 
 /// Refuses a network that is in use, because two clusters on one network both
 /// "succeed" and share a bridge address (T10). Where none is asked for, the next free
-/// one is taken.
+/// one is taken: then the result is true.
 ///
 /// # Errors
 /// Also if the networks in use are unknown.
-fn choose_network(ctx: &Ctx, settings: &mut Settings) -> Result<()> {
+fn choose_network(ctx: &Ctx, settings: &mut Settings) -> Result<bool> {
     let wanted = settings.cidr;
     let taken = network::networks_in_use(ctx, settings.name.as_str())?;
     let Some(other) = taken.iter().find(|other| other.cidr.overlaps(wanted)) else {
-        return Ok(());
+        return Ok(false);
     };
     let free = network::first_free(&taken, wanted.prefix());
     if !settings.is_cidr_given
         && let Ok(cidr) = Cidr::parse(&free)
     {
         settings.cidr = cidr;
-        return Ok(());
+        return Ok(true);
     }
     Err(
         Failure::host(format!("the network {wanted} is already in use"))

@@ -14,6 +14,9 @@ use crate::failure::{Failure, Result};
 use crate::plan::Resource;
 use crate::typed;
 
+/// The failure if the networks in use are unknown.
+pub const UNKNOWN: &str = "cannot tell which networks are in use";
+
 /// A network in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedNetwork {
@@ -89,11 +92,7 @@ pub fn bridges() -> Vec<String> {
 /// When `ip` or the state folder does not say: a network that is in use would
 /// be taken for a free one.
 pub fn networks_in_use(ctx: &Ctx, except: &str) -> Result<Vec<UsedNetwork>> {
-    let unknown = |why: String| {
-        Failure::host("cannot tell which networks are in use")
-            .cause(why)
-            .hint(typed!("doctor"))
-    };
+    let unknown = |why: String| Failure::host(UNKNOWN).cause(why).hint(typed!("doctor"));
     let argv = ["ip", "-json", "-4", "address"];
     let text = probe::answer(&argv, None).map_err(|error| unknown(error.to_string()))?;
     let own_bridge = format!("interface {}", talos::names::bridge_name(except));
