@@ -15,6 +15,7 @@ mod common;
 mod faults;
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
+mod kills;
 mod profiles;
 mod start;
 mod user;
@@ -198,8 +199,11 @@ fn bad_input_changes_nothing(lab: &Lab) {
     );
     // The same network as the cluster that is up (T10).
     assert!(
-        lab.fails(3, &["cluster", "up", "--name", "b"])
-            .contains("--cidr 172.20.1.0/24")
+        lab.fails(
+            3,
+            &["cluster", "up", "--name", "b", "--cidr", "172.20.0.0/24"]
+        )
+        .contains("--cidr 172.20.1.0/24")
     );
     assert_eq!(lab.sh(INVENTORY), before);
 }

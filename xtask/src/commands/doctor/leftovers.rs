@@ -28,7 +28,7 @@ pub(super) fn clusters(inputs: &Inputs) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = names
         .iter()
-        .map(|name| ClusterView::probe(&inputs.ctx, name))
+        .map(|name| ClusterView::examine(&inputs.ctx, name))
         .filter_map(|view| cluster(&view, inputs.settings.name.as_str()))
         .collect();
     findings.extend(orphan_bridges(&names));
@@ -37,7 +37,7 @@ pub(super) fn clusters(inputs: &Inputs) -> Vec<Finding> {
             "no clusters, and nothing left of any".to_owned()
         } else {
             let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
-            format!("none is stale or half made: {}", names.join(", "))
+            format!("none is stale, half made or degraded: {}", names.join(", "))
         };
         findings.push(Finding::ok("clusters", text));
     }
@@ -86,9 +86,14 @@ fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
             Finding::warn("stale-pid-files", format!("cluster `{name}` has {pid_files} pid file(s) that name none of its processes"))
                 .why("bare `talosctl cluster destroy` would signal whatever has these pids now")
         }
+        ClusterState::Degraded if !view.faults.is_empty() => {
+            let finding = finding("degraded-cluster", format!("cluster `{name}` is degraded"));
+            finding.why(shown(&view.faults[0].what))
+        }
         _ => return None,
     };
     Some(finding.cure(match view.state {
+        ClusterState::Degraded if pid_files == 0 => typed!("cluster explain --name {}", view.name),
         ClusterState::Stale => typed!("cluster start --name {}", view.name),
         ClusterState::Partial => clean,
         _ => destroy,

@@ -187,7 +187,7 @@ fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
 }
 
 fn must_run(app: &App<'_>, name: &str) -> Result<()> {
-    let view = ClusterView::probe(&app.ctx, name);
+    let view = ClusterView::examine(&app.ctx, name);
     if let Some(other) = view.provisioner.as_deref().filter(|it| *it != "qemu") {
         return Err(
             Failure::host(format!("cluster `{name}` was made with {other}"))
@@ -204,14 +204,13 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
         }
         return check_context(app, &view);
     }
-    Err(
-        Failure::host(format!("cluster `{name}` is {}", view.state.as_str()))
-            .cause("integration tests need one that runs")
-            .hint(format!(
-                "{}; or `--fresh` for one of their own",
-                typed!("cluster up")
-            )),
-    )
+    let failure = Failure::host(format!("cluster `{name}` is {}", view.state.as_str()))
+        .cause("integration tests need one that runs");
+    let (failure, command) = match view.faults.first() {
+        Some(fault) => (failure.cause(&fault.what), typed!("cluster explain")),
+        None => (failure, typed!("cluster up")),
+    };
+    Err(failure.hint(format!("{command}; or `--fresh` for one of their own")))
 }
 
 /// The binary takes the talosconfig's current context, whatever cluster its

@@ -13,6 +13,7 @@ var (
 	provisioner = flag.String("talos.provisioner", "", "what the cluster was made with")
 	clusterName = flag.String("talos.name", "talos-default", "name of the cluster")
 	statePath   = flag.String("talos.state", "", "folder of clusters' states")
+	talosConfig = flag.String("talos.config", "", "path of the talosconfig")
 )
 
 func init() {
@@ -22,7 +23,7 @@ func init() {
 		}
 
 		var suites []Suite
-		for _, suite := range api.Suites(api.Cluster{Name: *clusterName, Talosctl: *talosctlPath, State: *statePath}) {
+		for _, suite := range api.Suites(api.Cluster{Name: *clusterName, Talosctl: *talosctlPath, State: *statePath, Config: *talosConfig}) {
 			suites = append(suites, suite)
 		}
 

@@ -13,7 +13,7 @@ import (
 
 // Cluster is the one that is tested.
 type Cluster struct {
-	Name, Talosctl, State string
+	Name, Talosctl, State, Config string
 }
 
 // Suite is one of them.
@@ -35,6 +35,10 @@ func Suites(cluster Cluster) []Suite {
 
 func (cluster Cluster) talosctl(t *testing.T, args ...string) string {
 	t.Helper()
+
+	if cluster.Config != "" {
+		args = append([]string{"--talosconfig", cluster.Config}, args...)
+	}
 
 	out, err := exec.Command(cluster.Talosctl, args...).CombinedOutput()
 	if err != nil {

@@ -1,0 +1,50 @@
+//! Kills and interrupts at many moments of `cluster up`: what `cluster destroy` leaves is
+//! what there was before. Two moments by default; all ten with `XTASK_ALL_MOMENTS=1`, as
+//! `scripts/cluster-kills` sets it.
+
+use super::{INVENTORY, MOMENTS, XTASK, in_lab::Lab, state};
+
+/// What happens to which process; `$up` is `cluster up`.
+const ATTACKS: &[(&str, &str)] = &[
+    (
+        "talosctl killed",
+        "pkill -9 -f '[t]alosctl.* cluster create'",
+    ),
+    (
+        "a QEMU killed",
+        "until pkill -9 -f '[q]emu-system.*controlplane-1.monitor' || ! kill -0 $up 2>/dev/null; do sleep 0.01; done",
+    ),
+    ("interrupted", "kill -TERM $up"),
+    (
+        "interrupted twice",
+        "kill -TERM $up; sleep 0.1; kill -TERM $up",
+    ),
+];
+
+#[test]
+fn whatever_is_killed_destroy_leaves_nothing() {
+    let Some(lab) = Lab::own("whatever_is_killed") else {
+        return;
+    };
+    let all = std::env::var_os("XTASK_ALL_MOMENTS").is_some();
+    let before = lab.sh(INVENTORY);
+    for (what, attack) in ATTACKS {
+        let moments = MOMENTS.iter().enumerate();
+        for (_, moment) in moments.filter(|(index, _)| all || [5, 9].contains(index)) {
+            let codes = lab.sh(&format!(
+                "{XTASK} cluster up >~/up.log 2>&1 & up=$!; \
+                 for i in $(seq 2000); do ({moment}) 2>/dev/null && break; sleep 0.005; done; \
+                 {attack} 2>/dev/null; rc=0; wait $up || rc=$?; echo $rc"
+            ));
+            assert_ne!(
+                codes.trim(),
+                "0",
+                "{what} when `{moment}`: {}",
+                lab.sh("cat ~/up.log")
+            );
+            lab.ok(&["cluster", "destroy", "--yes"]);
+            assert_eq!(lab.sh(INVENTORY), before, "{what} when `{moment}`");
+            assert_eq!(state(&lab), "absent");
+        }
+    }
+}
