@@ -335,7 +335,11 @@ fn what_is_built_has_one_digest_everywhere(lab: &Lab) -> String {
 fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let up = ["cluster", "up", "--workers", "0", "--no-wait"];
     lab.ok(&up);
-    let status = || json(lab, &["cluster", "status"]);
+    // Its exit code is 1 unless the cluster runs.
+    let status = || -> Value {
+        let output = lab.xtask(&["--lab", "cluster", "status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
     let seen = status();
     assert_eq!(seen["relay"]["state"], "running");
     assert_eq!(seen["relay"]["address"], "172.20.0.1");
@@ -366,7 +370,9 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let pid = seen["relay"]["pid"].as_u64().unwrap();
     sh(lab, &format!("kill -9 {pid}"));
     assert_eq!(status()["relay"]["state"], "down");
-    let said = lab.ok(&["cluster", "status"]);
+    let seen = lab.xtask(&["--lab", "cluster", "status"]);
+    assert_eq!(seen.status.code(), Some(1));
+    let said = String::from_utf8(seen.stdout).unwrap();
     assert!(
         said.contains("the relay at 172.20.0.1") && said.contains("cluster up"),
         "{said}"
