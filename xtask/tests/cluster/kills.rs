@@ -8,7 +8,7 @@ use super::{INVENTORY, MOMENTS, XTASK, in_lab::Lab, state};
 const ATTACKS: &[(&str, &str)] = &[
     (
         "talosctl killed",
-        "pkill -9 -f '[t]alosctl.* cluster create'",
+        "until pkill -9 -f '[t]alosctl.* cluster create.*--name=' || ! kill -0 $up 2>/dev/null; do sleep 0.01; done",
     ),
     (
         "a QEMU killed",
