@@ -188,12 +188,6 @@ impl ClusterView {
         }
     }
 
-    /// Adds what the packet filters of this host drop, where root's rules can be
-    /// read without a question.
-    pub(super) fn check_packet_filters(&mut self, ctx: &Ctx) {
-        self.faults.extend(packet_filters(ctx, self).faults);
-    }
-
     fn runs(&self, helper: Helper) -> bool {
         self.expected_helpers.contains(&helper)
     }
@@ -234,6 +228,12 @@ impl ClusterView {
         let address: SocketAddr = endpoint.trim_end_matches('/').parse().ok()?;
         (Some(address.ip()) == self.gateway).then(|| address.port())
     }
+}
+
+/// What the packet filters of this host drop, where root's rules can be read without
+/// a question.
+pub(super) fn packet_filter_faults(ctx: &Ctx, view: &ClusterView) -> Vec<Fault> {
+    packet_filters(ctx, view).faults
 }
 
 /// Rules of iptables, nftables, ufw and firewalld that drop what nodes send.

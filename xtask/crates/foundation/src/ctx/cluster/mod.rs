@@ -273,14 +273,29 @@ impl ClusterView {
     }
 
     fn examined(mut self, ctx: &Ctx) -> Self {
-        self.check_health();
+        if !self.is_made() {
+            self.check_health();
+            return self;
+        }
+        let seen = self.clone();
+        let packet_filters = || diagnosis::packet_filter_faults(ctx, &seen);
         // Without root each look asks sudo, so only when something is wrong.
-        if self.is_made() && (ctx.host.is_root() || self.state != ClusterState::Running) {
-            self.check_packet_filters(ctx);
-        }
-        if self.is_made() {
-            self.faults.extend(diagnosis::lost_relay(ctx, &self));
-        }
+        let dropped = if ctx.host.is_root() {
+            std::thread::scope(|scope| {
+                let dropped = scope.spawn(packet_filters);
+                self.check_health();
+                dropped.join().unwrap_or_default()
+            })
+        } else {
+            self.check_health();
+            if self.state == ClusterState::Running {
+                Vec::new()
+            } else {
+                packet_filters()
+            }
+        };
+        self.faults.extend(dropped);
+        self.faults.extend(diagnosis::lost_relay(ctx, &self));
         self.settle();
         self
     }
