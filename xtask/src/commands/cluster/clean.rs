@@ -2,6 +2,8 @@
 //! cluster's remains are its own by evidence: its folder, the ledger, its
 //! processes, or a file of the CNI cache; a name alone is none.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
 use clap::Args;
 use talos::names::{ClusterName, bridge_name};
@@ -15,7 +17,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView, lock_name};
 use foundation::ctx::ledger::Ledger;
 use foundation::ctx::leftovers::{self, Leftovers, PacketFilter};
 use foundation::ctx::{network, processes};
-use foundation::failure::{Failure, Result};
+use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Effect, OwnedEntry, Plan, Resource, Step};
 use foundation::record::lock::{self, Lock};
 use foundation::run::Options;
@@ -58,8 +60,10 @@ pub(super) fn run(app: &App<'_>, args: &CleanArgs) -> Result<u8> {
         human.lines().for_each(|line| app.ui.progress(line));
         may_clean(app, &plan)?;
     }
-    let (_locks, busy) = take_locks(ctx, &mess)?;
-    clean(app, args.stopped, &busy)
+    let locks = take_locks(ctx, &mess)?;
+    let names = mess.remains.iter().map(|(view, _)| &view.name);
+    let busy: Vec<&String> = names.filter(|name| !locks.contains_key(*name)).collect();
+    clean(app, args.stopped, &locks, &busy)
 }
 
 /// Removes everything only after a confirmation.
@@ -75,12 +79,19 @@ fn may_clean(app: &App<'_>, plan: &Plan) -> Result<()> {
 }
 
 /// Runs plans until a look finds nothing.
-fn clean(app: &App<'_>, stopped: bool, busy: &[String]) -> Result<u8> {
+fn clean(
+    app: &App<'_>,
+    stopped: bool,
+    locks: &BTreeMap<String, Lock>,
+    busy: &[&String],
+) -> Result<u8> {
     let ctx = &app.ctx;
     let mut cleaned: Vec<String> = Vec::new();
     for _ in 0..ROUNDS {
         let mut mess = Mess::look(ctx, stopped)?;
-        mess.remains.retain(|(view, _)| !busy.contains(&view.name));
+        // A cluster that has died since was neither shown nor locked.
+        mess.remains
+            .retain(|(view, _)| locks.contains_key(&view.name));
         mess.check()?;
         for (view, _) in &mess.remains {
             if !cleaned.contains(&view.name) {
@@ -126,20 +137,17 @@ fn report(app: &App<'_>, cleaned: &[String], kept: &[String]) {
     ui::print(&format!("{names}; {rest}\n"));
 }
 
-/// The locks of all clusters, and the names of those that another run uses.
-fn take_locks(ctx: &Ctx, mess: &Mess) -> Result<(Vec<Lock>, Vec<String>)> {
-    let mut locks = Vec::new();
-    let mut busy = Vec::new();
+/// The locks of all clusters that no other run uses, by name.
+fn take_locks(ctx: &Ctx, mess: &Mess) -> Result<BTreeMap<String, Lock>> {
+    let mut locks = BTreeMap::new();
     for (view, _) in &mess.remains {
         match lock::take(&ctx.dirs.state, &lock_name(&view.name), "cluster clean") {
-            Ok(lock) => locks.push(lock),
-            Err(failure) if failure.exit == foundation::failure::Exit::HostNotReady => {
-                busy.push(view.name.clone());
-            }
+            Ok(lock) => drop(locks.insert(view.name.clone(), lock)),
+            Err(failure) if failure.exit == Exit::HostNotReady => {}
             Err(failure) => return Err(failure),
         }
     }
-    Ok((locks, busy))
+    Ok(locks)
 }
 
 /// What is left of clusters.
@@ -215,11 +223,7 @@ impl Mess {
             }
             plan.steps.extend(steps);
         }
-        let idle = network_steps(&self.idle);
-        plan.steps.extend(
-            idle.into_iter()
-                .filter(|step| !has(&self.remains, ctx, step)),
-        );
+        plan.steps.extend(network_steps(&self.idle));
         remove_at_once(&mut plan);
         let views: Vec<&ClusterView> = self.remains.iter().map(|(view, _)| view).collect();
         contexts::add(&mut plan, ctx, &views, None);
@@ -288,14 +292,9 @@ impl Mess {
     }
 }
 
-/// Whether the step removes an idle chain that is removed with a cluster too.
-fn has(remains: &[(ClusterView, Leftovers)], ctx: &Ctx, step: &Step) -> bool {
-    let mut all = remains.iter();
-    all.any(|(view, found)| teardown_steps(ctx, view, found).contains(step))
-}
-
-/// One step for all folders and files: as another user each step as root starts
-/// a helper.
+/// One step for all folders and files, because as another user each step as root starts
+/// a helper; and each other step once, such as the removal of a chain that several
+/// clusters used.
 fn remove_at_once(plan: &mut Plan) {
     let mut paths = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
