@@ -65,8 +65,8 @@ struct Loaded {
 
 pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
     let name = existing_name(app, &args.which)?;
-    let view = ClusterView::probe(&app.ctx, name.as_str());
     let nodes = if args.follow {
+        let view = ClusterView::probe(&app.ctx, name.as_str());
         if view.nodes.is_empty() {
             app.ui
                 .note(&format!("waiting for the nodes of cluster `{name}`"));
@@ -139,12 +139,15 @@ fn load(
         return Ok(None);
     };
     let metadata = file.metadata().because(what)?;
-    let from = metadata.len().saturating_sub(LARGEST);
-    let (mut bytes, is_cut) = match limit.filter(|_| !args.boot) {
-        Some(lines) => last_lines(&file, metadata.len(), lines),
-        None => read_from(&file, from).map(|bytes| (bytes, from > 0)),
-    }
-    .because(what)?;
+    let read = match limit.filter(|_| !args.boot) {
+        Some(lines) => Tail::of_lines(&file, metadata.len(), lines),
+        None => Tail::from(&file, metadata.len().saturating_sub(LARGEST)),
+    };
+    let Tail {
+        from,
+        mut bytes,
+        is_cut,
+    } = read.because(what)?;
     if is_cut {
         app.ui.note(&format!(
             "the console of {} is larger than {} MiB: this is its end",
@@ -152,7 +155,8 @@ fn load(
             LARGEST >> 20
         ));
     }
-    let end = metadata.len();
+    // It may have grown since its length was read.
+    let end = from + bytes.len() as u64;
     let modified = metadata.modified().because(what)?;
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     if args.boot {
@@ -174,26 +178,40 @@ fn load(
     }))
 }
 
-fn read_from(mut file: &File, from: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The end of a console.
+struct Tail {
+    /// Offset of the first byte.
+    from: u64,
+    bytes: Vec<u8>,
+    /// More was asked for than is held in memory.
+    is_cut: bool,
 }
 
-/// The end of a file that has at least `lines` whole lines, if it has as many, and
-/// whether it was cut before that.
-fn last_lines(file: &File, length: u64, lines: usize) -> std::io::Result<(Vec<u8>, bool)> {
-    let mut size = (lines as u64 + 1).saturating_mul(LINE).max(64 << 10);
-    loop {
-        let from = length.saturating_sub(size.min(LARGEST));
-        let bytes = read_from(file, from)?;
-        let count = bytes.split(|byte| *byte == b'\n').skip(1).count();
-        // The first line may be cut.
-        if count > lines || from == 0 || size >= LARGEST {
-            return Ok((bytes, count <= lines && from > 0));
+impl Tail {
+    fn from(mut file: &File, from: u64) -> std::io::Result<Self> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok(Self {
+            from,
+            bytes,
+            is_cut: from > 0,
+        })
+    }
+
+    /// At least `lines` whole lines, if the file has as many.
+    fn of_lines(file: &File, length: u64, lines: usize) -> std::io::Result<Self> {
+        let mut size = (lines as u64 + 1).saturating_mul(LINE).max(64 << 10);
+        loop {
+            let tail = Self::from(file, length.saturating_sub(size.min(LARGEST)))?;
+            // The first line may be cut.
+            let is_enough = tail.bytes.split(|byte| *byte == b'\n').count() > lines + 1;
+            if is_enough || tail.from == 0 || size >= LARGEST {
+                let is_cut = tail.is_cut && !is_enough;
+                return Ok(Self { is_cut, ..tail });
+            }
+            size = size.saturating_mul(4);
         }
-        size = size.saturating_mul(4);
     }
 }
 
