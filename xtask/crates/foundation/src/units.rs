@@ -42,6 +42,12 @@ pub fn parse_size(text: &str) -> Option<u64> {
     Some((number * unit).round() as u64)
 }
 
+/// Reads a size in MiB as talosctl takes it, a plain number, or a size with a unit.
+pub fn parse_mib(text: &str) -> Option<u64> {
+    let plain = text.parse().ok();
+    plain.or_else(|| parse_size(text).map(|bytes| bytes >> 20))
+}
+
 /// `90s`, `10m`, `1h30m` as Go writes durations; a number alone is seconds.
 ///
 /// # Errors

@@ -114,13 +114,7 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
         1 => "1 node".to_owned(),
         count => format!("{count} nodes"),
     };
-    let age = view
-        .state_dir
-        .symlink_metadata()
-        .and_then(|found| found.created().or_else(|_| found.modified()))
-        .ok()
-        .and_then(|made| made.elapsed().ok());
-    let age = age.map_or_else(String::new, |age| {
+    let age = view.age().map_or_else(String::new, |age| {
         format!(", created {} ago", human_span(age.as_secs()))
     });
     let what = format!("cluster `{}` ({nodes}{age})", view.name);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::status::{self, cluster_json};
-use super::{Which, existing_name, look_up};
+use super::{Which, look_up};
 use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{Check, ClusterState, ClusterView, Diagnosis, Fault, Outcome};
@@ -26,9 +26,8 @@ pub struct ExplainArgs {
 }
 
 pub(super) fn run(app: &App<'_>, args: &ExplainArgs) -> Result<u8> {
-    look_up(app, &args.which)?;
-    let name = existing_name(app, &args.which)?;
-    let diagnosis = ClusterView::diagnose(&app.ctx, name.as_str());
+    let view = look_up(app, &args.which)?;
+    let diagnosis = ClusterView::diagnose(&app.ctx, &view.name);
     if args.json {
         ui::print_json(&to_json(&diagnosis));
     } else {

@@ -1,7 +1,6 @@
 //! `cluster list`: all clusters of this user, also those that talosctl made by itself.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -19,8 +18,6 @@ use foundation::units::human_span;
 /// A row of the list.
 struct Row {
     view: ClusterView,
-    /// Since its folder was created.
-    age: Option<Duration>,
     /// `xtask` or `talosctl`
     made_by: &'static str,
 }
@@ -41,8 +38,8 @@ pub(super) fn run(app: &App<'_>, json: bool) -> Result<u8> {
         let view = &row.view;
         let cidr = view.cidr.map(|cidr| cidr.to_string()).unwrap_or_default();
         let nodes = format!("{} node(s)", view.nodes.len());
-        let age = row
-            .age
+        let age = view
+            .age()
             .map_or_else(String::new, |age| human_span(age.as_secs()));
         let talos = view.talos.as_deref().unwrap_or_default();
         let line = format!(
@@ -70,12 +67,7 @@ fn rows(app: &App<'_>) -> Result<Vec<Row>> {
     let names = ClusterView::try_names(&app.ctx)?;
     let row = |name: &String| {
         let view = ClusterView::examine(&app.ctx, name);
-        let created = view
-            .state_dir
-            .symlink_metadata()
-            .and_then(|found| found.created().or_else(|_| found.modified()));
         Row {
-            age: created.ok().and_then(|created| created.elapsed().ok()),
             made_by: if is_ours(&view) { "xtask" } else { "talosctl" },
             view,
         }
@@ -86,7 +78,7 @@ fn rows(app: &App<'_>) -> Result<Vec<Row>> {
 fn to_json(row: &Row) -> Value {
     let mut value = cluster_json(&row.view);
     value["nodes"] = row.view.nodes.len().into();
-    value["age_seconds"] = json!(row.age.map(|age| age.as_secs()));
+    value["age_seconds"] = json!(row.view.age().map(|age| age.as_secs()));
     value["made_by"] = row.made_by.into();
     value
 }

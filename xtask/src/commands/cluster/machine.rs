@@ -8,7 +8,7 @@ use clap::Args;
 use foundation::ctx::Ctx;
 use foundation::ctx::config::ClusterConfig;
 use foundation::failure::{Failure, Result};
-use foundation::units::parse_size;
+use foundation::units::parse_mib;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct MachineArgs {
@@ -213,11 +213,7 @@ pub(super) fn value_of<'a>(args: &'a [String], flag: &str) -> Option<&'a str> {
 /// A size as talosctl takes it: MiB without a unit.
 fn mib(flag: &str, size: Option<String>) -> Result<Option<String>> {
     let Some(text) = size else { return Ok(None) };
-    let mib = match text.parse::<u64>() {
-        Ok(mib) => Some(mib),
-        Err(_) => parse_size(&text).map(|bytes| bytes >> 20),
-    };
-    match mib {
+    match parse_mib(&text) {
         Some(mib) if mib > 0 => Ok(Some(mib.to_string())),
         _ => Err(Failure::usage(format!("invalid size `{text}`"))
             .hint(format!("--{flag} 8GiB or --{flag} 8192 (MiB)"))),

@@ -205,9 +205,18 @@ fn lock(app: &App<'_>, name: &str, doing: &str) -> Result<Option<Lock>> {
     lock::take_soon(&app.ctx.dirs.state, &lock_name(name), doing).map(Some)
 }
 
-/// A cluster that must be there.
+/// A cluster that must exist.
 fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
-    let view = status::look(app, which)?;
+    let name = existing_name(app, which)?;
+    existing(app, ClusterView::probe(&app.ctx, name.as_str()))
+}
+
+/// A cluster that must exist, with what is wrong with it.
+fn examine(app: &App<'_>, which: &Which) -> Result<ClusterView> {
+    existing(app, status::look(app, which)?)
+}
+
+fn existing(app: &App<'_>, view: ClusterView) -> Result<ClusterView> {
     if view.state == ClusterState::Absent {
         let others = ClusterView::names(&app.ctx);
         let mut failure = Failure::usage(format!("there is no cluster `{}`", view.name));

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use talos::console::{Boot, SequenceFailure};
+use talos::console::Boot;
 
 use super::upgrade::address;
-use super::{Which, choose, client, death_of, existing_name, look_up};
+use super::{Which, choose, client, death_of, examine, existing_name, look_up};
 use crate::app::App;
 use foundation::ctx::cluster::{ClusterView, ConsoleFollower, Fault, NodeView};
 use foundation::failure::{Exit, Failure, Result};
@@ -40,8 +40,6 @@ pub struct RebootArgs {
     pub nodes: Vec<String>,
 }
 
-/// Talos reboots after a failed sequence: the same failure twice is not transient.
-const FAILURES: usize = 2;
 /// How often consoles and processes are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -50,7 +48,7 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     choose(&look_up(app, &args.which)?, &args.nodes)?;
     // Two runs must not claim the same boot.
     let _lock = super::lock(app, name.as_str(), "cluster reboot")?;
-    let view = look_up(app, &args.which)?;
+    let view = examine(app, &args.which)?;
     let nodes = choose(&view, &args.nodes)?;
     for node in &nodes {
         check_comes_back(&view, node)?;
@@ -209,7 +207,7 @@ pub(super) fn prove(
         });
         if let Some((follower, failure)) = waiting
             .iter()
-            .find_map(|follower| Some((follower, follower.repeated_failure(FAILURES)?)))
+            .find_map(|follower| Some((follower, follower.repeated_failure()?)))
         {
             return Err(failed_node(cluster, follower, &failure));
         }
@@ -237,12 +235,12 @@ pub(super) fn prove(
     Ok(proven)
 }
 
-fn failed_node(cluster: &str, follower: &ConsoleFollower, failure: &SequenceFailure) -> Failure {
+fn failed_node(cluster: &str, follower: &ConsoleFollower, failure: &str) -> Failure {
     Failure::new(
         Exit::NodeDied,
         format!("`{}` cannot finish its boot", follower.node),
     )
-    .cause(format!("{failure} ({FAILURES} times)"))
+    .cause(failure)
     .excerpt(foundation::ctx::cluster::console_tail(
         &follower.console,
         super::EXCERPT,

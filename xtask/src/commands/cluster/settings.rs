@@ -9,7 +9,7 @@ use super::machine::{absolute_patch, talosctl_args, value_of};
 use super::{UpArgs, Which};
 use foundation::ctx::Ctx;
 use foundation::failure::{Failure, Result};
-use foundation::units::parse_size;
+use foundation::units::parse_mib;
 
 /// talosctl's default, which the guide keeps.
 pub(crate) const NAME: &str = "talos-default";
@@ -17,7 +17,6 @@ pub(crate) const NAME: &str = "talos-default";
 const CIDR: &str = "172.20.0.0/24";
 /// The guide's size, where memory allows it.
 const GUIDE_SIZE: (u32, u32) = (3, 2);
-const MIB: u64 = 1 << 20;
 /// Less does not boot Talos.
 const LEAST_MIB: u64 = 256;
 /// A slip of the finger: 1 TiB for one node.
@@ -250,11 +249,7 @@ fn check_counts(controlplanes: Option<u32>) -> Result<()> {
 /// MiB: a number alone as talosctl takes it, or a size with a unit.
 fn memory(text: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = text else { return Ok(None) };
-    let mib = match text.parse::<u64>() {
-        Ok(mib) => Some(mib),
-        Err(_) => parse_size(text).map(|bytes| bytes / MIB),
-    };
-    match mib {
+    match parse_mib(text) {
         Some(mib) if mib > MOST_MIB => Err(invalid_memory(text)),
         Some(mib) if mib >= LEAST_MIB => Ok(Some(mib)),
         Some(_) => Err(

@@ -9,7 +9,7 @@ use clap::Args;
 use talos::process::{Helper, Kind};
 
 use super::teardown::{check, forget_stop, look, network_steps, seen, stop_steps};
-use super::{Which, destroy, existing_name, look_up, reboot, relay, status, stop};
+use super::{Which, destroy, examine, existing_name, look_up, reboot, relay, status, stop};
 use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::bridge::{self, Bridge};
@@ -46,7 +46,7 @@ pub(super) fn run(app: &App<'_>, args: &StartArgs) -> Result<u8> {
     let name = existing_name(app, &args.which)?;
     check_can_start(&look_up(app, &args.which)?)?;
     let _lock = super::lock(app, name.as_str(), "cluster start")?;
-    let view = look_up(app, &args.which)?;
+    let view = examine(app, &args.which)?;
     check_can_start(&view)?;
     check(&view)?;
     if view.state == ClusterState::Running {

@@ -76,23 +76,24 @@ const DEADLINE_SECONDS: u64 = 45 * 60;
 pub(super) fn run_or_status(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     let settings = Settings::new(&app.ctx, args)?;
     let view = ClusterView::examine(&app.ctx, settings.name.as_str());
-    if view.state == ClusterState::Absent || is_without_relay_only(&view) {
-        return up(app, args, json);
+    match view.state {
+        ClusterState::Absent => create(app, args, settings, json),
+        _ if is_without_relay_only(&view) => existing(app, args, &view, json),
+        _ => Ok(status::report(app, &view, json)),
     }
-    Ok(status::report(app, &view, json))
 }
 
 pub(super) fn run(app: &App<'_>, args: &UpArgs) -> Result<u8> {
-    up(app, args, false)
+    let settings = Settings::new(&app.ctx, args)?;
+    let view = ClusterView::examine(&app.ctx, settings.name.as_str());
+    match view.state {
+        ClusterState::Absent => create(app, args, settings, false),
+        _ => existing(app, args, &view, false),
+    }
 }
 
-fn up(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
+fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> Result<u8> {
     let ctx = &app.ctx;
-    let mut settings = Settings::new(ctx, args)?;
-    let view = ClusterView::examine(ctx, settings.name.as_str());
-    if view.state != ClusterState::Absent {
-        return existing(app, args, &view, json);
-    }
     // Usage errors come before what may be missing on the machine.
     settings.size(None)?;
     // What is missing on this machine comes before the network.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::reboot::{check_comes_back, prove, report};
-use super::{Which, choose, client, existing_name, look_up};
+use super::{Which, choose, client, examine, existing_name, look_up};
 use crate::app::App;
 use foundation::ctx::cluster::{ConsoleFollower, NodeView};
 use foundation::failure::{Failure, Result};
@@ -34,7 +34,7 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     let name = existing_name(app, &args.which)?;
     choose(&look_up(app, &args.which)?, &args.nodes)?;
     let _lock = super::lock(app, name.as_str(), "cluster upgrade")?;
-    let view = look_up(app, &args.which)?;
+    let view = examine(app, &args.which)?;
     let nodes = choose(&view, &args.nodes)?;
     for node in &nodes {
         check_comes_back(&view, node)?;

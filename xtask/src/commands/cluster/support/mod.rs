@@ -169,9 +169,9 @@ fn is_secret_file(name: &str) -> bool {
 
 fn add_reports(app: &App<'_>, view: &ClusterView, bundle: &mut Bundle) -> Result<()> {
     let ctx = &app.ctx;
-    let relay = RelayView::of_cluster(ctx, view);
-    bundle.add_json("status.json", &status::to_json(view, &relay))?;
     let diagnosis = ClusterView::diagnose(ctx, &view.name);
+    let relay = RelayView::of_cluster(ctx, &diagnosis.view);
+    bundle.add_json("status.json", &status::to_json(&diagnosis.view, &relay))?;
     bundle.add_json("explain.json", &explain::to_json(&diagnosis))?;
     let checkout = ctx.checkout().ok();
     let talosctl = Talosctl::find(ctx, checkout.as_ref());

@@ -11,6 +11,8 @@ use talos::console::{
 use crate::files;
 use crate::typed;
 
+/// Talos reboots after a failed sequence: the same failure twice is not transient.
+const FAILURES: usize = 2;
 /// Bytes per read.
 const BLOCK: usize = 64 << 10;
 /// Maximum length of a console line in an error message: the launcher prints
@@ -156,20 +158,19 @@ impl ConsoleFollower {
         }
     }
 
-    /// The failure of a sequence, if the last `times` boots that ended failed at
-    /// the same phase.
-    pub fn repeated_failure(&self, times: usize) -> Option<SequenceFailure> {
+    /// Why no boot succeeds, if the last boots that ended failed at the same phase.
+    pub fn repeated_failure(&self) -> Option<String> {
         let failures = self.tracker.boots().iter().rev();
         let failures: Vec<SequenceFailure> = failures
             .skip_while(|boot| boot.state() == BootState::Starting)
             .map_while(Boot::failure)
-            .take(times)
+            .take(FAILURES)
             .collect();
         let last = failures.first()?;
         let is_same = failures
             .iter()
             .all(|failure| failure.is_at_same_phase(last));
-        (failures.len() == times && is_same).then(|| last.clone())
+        (failures.len() == FAILURES && is_same).then(|| format!("{last} ({FAILURES} times)"))
     }
 
     /// All boots read so far, oldest first.

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use talos::process::Helper;
-use talos::state::NodeFile;
 
 use super::fault::{Fault, FaultKind};
 use super::health::connect;
@@ -128,8 +127,6 @@ impl Found {
 
     fn into_checks(mut self) -> Vec<Check> {
         self.faults.sort_by_key(|fault| fault.kind);
-        // Some were found by the first look at the cluster already.
-        self.faults.dedup();
         let check = |(name, kinds): (&'static str, &[FaultKind])| {
             let faults: Vec<Fault> = self
                 .faults
@@ -152,7 +149,7 @@ impl Found {
 impl ClusterView {
     /// Examines the cluster and everything around it; at most three seconds.
     pub fn diagnose(ctx: &Ctx, name: &str) -> Diagnosis {
-        Self::examine(ctx, name).diagnosis(ctx)
+        Self::probe(ctx, name).diagnosis(ctx)
     }
 
     /// The same for a cluster that this program creates at this moment.
@@ -160,18 +157,19 @@ impl ClusterView {
         let mut view = Self::probe(ctx, name);
         view.creator = Some(super::UP.to_owned());
         view.state = view.judge();
-        view.examined(ctx).diagnosis(ctx)
+        view.diagnosis(ctx)
     }
 
-    fn diagnosis(self, ctx: &Ctx) -> Diagnosis {
-        let mut found = Found::faults(self.faults.clone());
+    fn diagnosis(mut self, ctx: &Ctx) -> Diagnosis {
+        self.check_health();
+        let mut found = Found::default();
         if self.is_made() {
             found.add(host_time(&self));
             found.add(Found::faults(slow_starts(&self)));
             found.add(leases(&self));
-            std::thread::scope(|scope| {
+            let dropped = std::thread::scope(|scope| {
+                let dropped = scope.spawn(|| packet_filters(ctx, &self));
                 let asked = [
-                    scope.spawn(|| packet_filters(ctx, &self)),
                     scope.spawn(|| dns(&self)),
                     scope.spawn(|| registries(ctx, &self)),
                     scope.spawn(|| services(ctx, &self)),
@@ -180,8 +178,14 @@ impl ClusterView {
                 for check in asked {
                     found.add(check.join().unwrap_or_default());
                 }
+                dropped.join().unwrap_or_default()
             });
+            found.unknown.extend(dropped.unknown);
+            self.faults.extend(dropped.faults);
+            self.faults.extend(lost_relay(ctx, &self));
+            self.settle();
         }
+        found.faults.extend(self.faults.iter().cloned());
         Diagnosis {
             checks: found.into_checks(),
             view: self,
@@ -497,8 +501,7 @@ fn mirror_ports(view: &ClusterView, gateway: IpAddr) -> Vec<u16> {
     let prefix = format!("http://{gateway}:");
     let mut ports = Vec::new();
     for node in &view.nodes {
-        let path = view.state_dir.join(NodeFile::Config.name(&node.name));
-        let text = files::read_text(&path, files::MEDIUM)
+        let text = files::read_text(&view.launch_config_path(node), files::MEDIUM)
             .ok()
             .flatten()
             .unwrap_or_default();

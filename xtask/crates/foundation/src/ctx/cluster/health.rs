@@ -8,13 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::Utf8Path;
 use talos::process::{Helper, Kind};
-use talos::state::{LaunchConfig, NodeFile, StateFile, classify};
+use talos::state::{NodeFile, StateFile, classify};
 
 use super::fault::{Fault, FaultKind};
 use super::{ClusterState, ClusterView, NodeState, NodeView, console_tail};
 use crate::ctx::network::has_interface;
 use crate::ctx::processes::Process;
-use crate::files;
 use crate::typed;
 
 /// apid's port.
@@ -297,11 +296,7 @@ impl ClusterView {
     fn missing_boot_files(&self) -> Vec<Fault> {
         let mut faults: Vec<Fault> = Vec::new();
         for node in &self.nodes {
-            let path = self.state_dir.join(NodeFile::Config.name(&node.name));
-            let Ok(Some(text)) = files::read_text(&path, files::MEDIUM) else {
-                continue;
-            };
-            let Ok(config) = LaunchConfig::parse(&text) else {
+            let Some(config) = self.launch_config(node) else {
                 continue;
             };
             for (file, target) in [(config.kernel, "kernel"), (config.initramfs, "initramfs")] {
@@ -311,7 +306,7 @@ impl ClusterView {
                 if is_missing && faults.iter().all(|fault| fault.what != what) {
                     faults.push(
                         Fault::new(FaultKind::BootFile, what)
-                            .evidence(format!("`{path}` names it"))
+                            .evidence(format!("`{}` names it", self.launch_config_path(node)))
                             .hint(typed!("build {}", target)),
                     );
                 }

@@ -7,11 +7,9 @@ use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
-use talos::state::{LaunchConfig, NodeFile};
 
 use super::{ClusterView, NodeView};
 use crate::ctx::images;
-use crate::files;
 use crate::hash::Sha256;
 
 /// Digits of a digest that are shown.
@@ -59,9 +57,7 @@ fn lineage_of(
     node: &NodeView,
     digests: &mut BTreeMap<Utf8PathBuf, Option<String>>,
 ) -> Lineage {
-    let path = view.state_dir.join(NodeFile::Config.name(&node.name));
-    let text = files::read_text(&path, files::MEDIUM).ok().flatten();
-    let config = text.and_then(|text| LaunchConfig::parse(&text).ok());
+    let config = view.launch_config(node);
     let started = node.qemu.as_ref().and_then(super::Process::started);
     let mut file = |path: &str| boot_file(path, started, digests);
     Lineage {

@@ -21,7 +21,7 @@ use talos::console::BootState;
 use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
 use talos::process::Helper;
-use talos::state::{NodeFile, StateFile};
+use talos::state::{LaunchConfig, NodeFile, StateFile};
 
 use super::Ctx;
 use super::ledger::Ledger;
@@ -298,6 +298,23 @@ impl ClusterView {
         self.faults.extend(diagnosis::lost_relay(ctx, &self));
         self.settle();
         self
+    }
+
+    fn launch_config_path(&self, node: &NodeView) -> Utf8PathBuf {
+        self.state_dir.join(NodeFile::Config.name(&node.name))
+    }
+
+    /// The launch configuration of a node; `None` if it cannot be read.
+    fn launch_config(&self, node: &NodeView) -> Option<LaunchConfig> {
+        let text = files::read_text(&self.launch_config_path(node), files::MEDIUM).ok()??;
+        LaunchConfig::parse(&text).ok()
+    }
+
+    /// Time since its folder was created; `None` without one.
+    pub fn age(&self) -> Option<Duration> {
+        let found = self.state_dir.symlink_metadata().ok()?;
+        let created = found.created().or_else(|_| found.modified()).ok()?;
+        created.elapsed().ok()
     }
 
     /// Whether it has processes that should work together.

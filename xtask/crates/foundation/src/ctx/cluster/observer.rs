@@ -38,8 +38,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const DIAGNOSE: Duration = Duration::from_secs(15);
 /// A node that dies while booting is restarted without a limit: this number of deaths is a boot loop.
 const DEATHS: usize = 3;
-/// Talos reboots after a failed sequence: the same failure twice is not transient.
-const FAILURES: usize = 2;
 /// Console lines in the error.
 const EXCERPT: usize = 15;
 
@@ -123,9 +121,8 @@ impl Nodes {
                 let why = format!("it died {DEATHS} times while booting, the last time of: {last}");
                 return Some(self.failure(node, what, Some(why)));
             }
-            if let Some(failure) = follower.repeated_failure(FAILURES) {
+            if let Some(why) = follower.repeated_failure() {
                 let what = format!("node `{}` cannot finish its boot", node.name);
-                let why = format!("{failure} ({FAILURES} times)");
                 return Some(self.failure(node, what, Some(why)));
             }
         }
