@@ -1,24 +1,18 @@
 //! Clusters of an unprivileged user with sudo: what root's steps make belongs to the user
-//! afterwards, or is gone, also after a failure. The user is in no file of this host:
-//! /etc/passwd and the like are copies in a mount namespace inside the lab.
+//! afterwards, or is gone, also after a failure.
 
 use super::common::skip;
+use super::common::user::{MAKE_USER, MAY};
 use super::{INVENTORY, XTASK, in_lab::Lab};
 
-/// Becomes the user, in the lab's network and with a checkout of its own.
-const AS_USER: &str = r#"
+const BEFORE: &str = r"
 set -e
 root=$(mktemp -d /tmp/xu-XXXX); chmod 0755 $root
 trap 'rm -rf $root' EXIT
-mkdir $root/etc $root/h; cd $root/etc
-cp /etc/passwd /etc/group /etc/shadow .
-echo "xtasktest:x:64123:64123::$root/h:/bin/sh" >>passwd
-echo "xtasktest:x:64123:" >>group
-echo "xtasktest:*:19000:0:99999:7:::" >>shadow
-printf '%s\n' 'Defaults env_reset, !syslog' 'xtasktest ALL=(ALL:ALL) NOPASSWD: ALL' >sudoers
-chmod 0440 sudoers shadow; chmod 0644 passwd group
-for file in passwd group shadow sudoers; do mount --bind $file /etc/$file; done
-[ ! -d /var/lib/sudo ] || mount -t tmpfs -o mode=0700 tmpfs /var/lib/sudo
+etc=$root/etc home=$root/h; mkdir $etc $home
+";
+/// Becomes the user, in the lab's network and with a checkout of its own.
+const BECOME: &str = r#"
 cp -aL "$HOME/talos" $root/h/
 cd $root/h; touch xtask; mount --bind "$XTASK" xtask
 chown -R 64123:64123 talos; chown 64123:64123 .
@@ -79,9 +73,10 @@ fn root_leaves_nothing_in_the_home_of_a_user() {
     let before = lab.sh(INVENTORY);
     let script = |text: &str| shlex::try_quote(text).unwrap().into_owned();
     lab.sh(&format!(
-        "XTASK={XTASK} SCRIPT={} unshare --mount --propagation private sh -c {} >&2",
+        "XTASK={XTASK} SUDOERS={} SCRIPT={} unshare --mount --propagation private sh -c {} >&2",
+        script(MAY),
         script(SCRIPT),
-        script(AS_USER)
+        script(&[BEFORE, MAKE_USER, BECOME].concat())
     ));
     assert_eq!(lab.sh(INVENTORY), before);
 }

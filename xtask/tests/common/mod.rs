@@ -11,6 +11,7 @@
 pub mod git;
 pub mod go;
 pub mod node;
+pub mod user;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -11,25 +11,20 @@ use std::time::{Duration, Instant};
 use foundation::plan::{Action, Plan, Step};
 use rustix::process::Signal;
 
+use crate::common::user::{MAKE_USER, MAY};
 use crate::common::{Home, is_alive, is_root, skip, within};
 use crate::harness::{Harness, SOON, bash, ends, pid_in, plan};
 
 const UID: u32 = 64123;
 
-/// Arguments: our binary. The rest comes by the environment. Ends by becoming
-/// the user, with the same pid.
-const AS_USER: &str = r#"
+/// Arguments: our binary. The rest comes by the environment.
+const BEFORE: &str = r"
 set -e
 mount -t tmpfs -o mode=0755 tmpfs /run
-[ ! -d /var/lib/sudo ] || mount -t tmpfs -o mode=0700 tmpfs /var/lib/sudo
-cd "$HOME/etc"
-cp /etc/passwd /etc/group /etc/shadow .
-echo "xtasktest:x:64123:64123::$HOME:/bin/sh" >>passwd
-echo "xtasktest:x:64123:" >>group
-echo "xtasktest:*:19000:0:99999:7:::" >>shadow
-printf '%s\n' 'Defaults env_reset, !syslog' "$SUDOERS" >sudoers
-chmod 0440 sudoers shadow; chmod 0644 passwd group
-for file in passwd group shadow sudoers; do mount --bind $file /etc/$file; done
+etc=$HOME/etc home=$HOME
+";
+/// Ends by becoming the user, with the same pid.
+const BECOME: &str = r#"
 cd "$HOME"
 touch xtask
 mount --bind "$0" xtask
@@ -37,8 +32,6 @@ chown 64123:64123 "$HOME"
 exec setpriv --reuid 64123 --regid 64123 --clear-groups \
   env -i HOME="$HOME" PATH=/usr/bin:/bin SECRET=1 "$HOME/xtask" internal run-plan
 "#;
-
-const MAY: &str = "xtasktest ALL=(ALL:ALL) NOPASSWD: ALL";
 
 /// A run by the user, with the sudo rules `sudoers`. None where this
 /// cannot be tried.
@@ -70,7 +63,8 @@ fn as_user(test: &str, home: &Home, sudoers: &str, plan: &Plan) -> Option<Harnes
     .unwrap();
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "--propagation", "private", "sh", "-c", AS_USER])
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg([BEFORE, MAKE_USER, BECOME].concat())
         .arg(env!("CARGO_BIN_EXE_xtask"))
         .env("HOME", &home.root)
         .env("SUDOERS", sudoers);
