@@ -60,7 +60,7 @@ fn single(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::probe;
+    use crate::ctx::probe::Probe;
     use crate::ui::text;
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
             let quoted = quote(word);
             assert_eq!(text::escape(&quoted), quoted);
             let script = format!("set -- {quoted}.; printf '%s' \"$1\" | od -An -v -tx1");
-            let said = probe::stdout(&["sh", "-c", &script], None).unwrap();
+            let said = Probe::new(["sh", "-c", &script]).stdout().unwrap();
             let bytes: Vec<u8> = said
                 .split_whitespace()
                 .map(|byte| u8::from_str_radix(byte, 16).unwrap())

@@ -15,7 +15,7 @@ use makefile::{Ask, Error, Invocation, Makefile, Reply, World};
 use super::shortened;
 use super::trust::{Judge, Trust};
 use foundation::ctx::git;
-use foundation::ctx::probe::{self, ProbeError};
+use foundation::ctx::probe::{Probe, ProbeError};
 
 /// `git describe --dirty` reads the whole tree; nothing asked here takes long.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -161,7 +161,11 @@ impl<'a> Shells<'a> {
             while let Some(key) = next() {
                 let environment = [&key.1[..], &environment].concat();
                 let argv = ["/bin/sh", "-c", &key.0];
-                let output = probe::ask_in(&argv, &environment, Some(dir), LIMIT);
+                let output = Probe::new(argv)
+                    .envs(&environment)
+                    .current_dir(dir)
+                    .timeout(LIMIT)
+                    .run();
                 if let Ok(output) = &output {
                     printed.fetch_add(output.stdout.len(), Ordering::Relaxed);
                 }

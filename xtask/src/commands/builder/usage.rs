@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::spec::BuilderSpec;
 use crate::app::App;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
 use foundation::typed;
@@ -126,8 +126,9 @@ fn ask(spec: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
         "--format",
         "json",
     ];
-    let output = probe::run(&argv, None, LIMIT).ok_or_else(|| {
-        Failure::step(format!("the builder `{name}` does not answer"))
+    let output = Probe::new(argv).timeout(LIMIT).run().map_err(|error| {
+        Failure::step(format!("the builder `{name}` does not respond"))
+            .cause(error)
             .hint(typed!("builder status"))
     })?;
     let failed = |cause: &str| {

@@ -10,7 +10,7 @@ use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use super::tools;
 use foundation::ctx::kvm::{self, Kvm};
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::plan::Step;
 use foundation::typed;
 
@@ -41,16 +41,16 @@ pub(super) fn qemu(inputs: &Inputs) -> Vec<Finding> {
             inputs.ctx.host.is_root(),
         )];
     };
-    match probe::run(&[path.as_str(), "--version"], None, Duration::from_secs(3)) {
-        Some(output) if output.success => {
+    let start = Probe::new([path.as_str(), "--version"]).timeout(Duration::from_secs(3));
+    match start.stdout() {
+        Ok(said) => {
             // `QEMU emulator version 7.2.22 (Debian …)`.
-            let version = output.stdout.split_whitespace().nth(3).unwrap_or_default();
+            let version = said.split_whitespace().nth(3).unwrap_or_default();
             vec![Finding::ok("qemu", format!("QEMU {version} at `{path}`"))]
         }
-        other => {
-            let said = other.map_or_else(|| "it hangs".to_owned(), |output| output.stderr);
-            let finding = Finding::missing("qemu", format!("`{path}` does not start"))
-                .why(said.trim().to_owned());
+        Err(error) => {
+            let finding =
+                Finding::missing("qemu", format!("`{path}` does not start")).why(error.to_string());
             vec![with_package(
                 finding,
                 Need::Qemu(arch),

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use foundation::ctx::host::Host;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 
 /// Outside a plain user's PATH on some systems, inside sudo's.
 const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -32,10 +32,11 @@ pub(super) fn root(inputs: &Inputs) -> Vec<Finding> {
             .why("`talosctl cluster create` makes bridges and namespaces");
         return vec![with_package(finding, Need::Sudo, true)];
     }
-    let said = probe::run(&["sudo", "-n", "true"], None, Duration::from_secs(3));
-    let (granted, stderr) = said.map_or((false, String::new()), |output| {
-        (output.success, output.stderr)
-    });
+    let sudo_true = Probe::new(["sudo", "-n", "true"]).timeout(Duration::from_secs(3));
+    let (granted, stderr) = match sudo_true.run() {
+        Ok(output) => (output.success, output.stderr),
+        Err(_) => (false, String::new()),
+    };
     vec![sudo(granted, &stderr)]
 }
 
@@ -83,15 +84,12 @@ fn tool(inputs: &Inputs, name: &str, need: Need, why: &str) -> Vec<Finding> {
         return vec![with_package(finding, need, root)];
     };
     let version = if name == "ip" { "-V" } else { "--version" };
-    match probe::run(&[path.as_str(), version], None, Duration::from_secs(3)) {
-        Some(output) if output.success => vec![Finding::ok(id, format!("`{path}`"))],
-        other => {
-            let said = other.map(|output| output.stderr.trim().to_owned());
-            let finding = Finding::missing(id, format!("`{path}` does not start")).why(
-                said.filter(|said| !said.is_empty())
-                    .unwrap_or_else(|| why.to_owned()),
-            );
-            vec![with_package(finding, need, root)]
+    let start = Probe::new([path.as_str(), version]).timeout(Duration::from_secs(3));
+    match start.stdout() {
+        Ok(_) => vec![Finding::ok(id, format!("`{path}`"))],
+        Err(error) => {
+            let finding = Finding::missing(id, format!("`{path}` does not start"));
+            vec![with_package(finding.why(error.to_string()), need, root)]
         }
     }
 }

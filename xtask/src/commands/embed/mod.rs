@@ -1,6 +1,10 @@
 //! `embed`: this workspace into a Talos checkout, and nothing but it: Cargo.toml,
 //! Cargo.lock, .cargo/config.toml and xtask, which carries the lab and a
 //! .gitignore of its own. Talos' README, LICENSE and .gitignore stay Talos'.
+//!
+//! git is queried through [`Probe`] and not with xshell: a probe has a time limit
+//! and switches off what the repository's settings would start, and an unlisted
+//! ignored file or an unseen change must be an error here.
 
 mod ours;
 
@@ -12,8 +16,9 @@ use clap::Args;
 use glob::{Pattern, glob};
 
 use crate::app::App;
+use foundation::ctx::checkout;
 use foundation::ctx::own_executable::built_at;
-use foundation::ctx::{checkout, probe};
+use foundation::ctx::probe::Probe;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::program;
@@ -120,7 +125,7 @@ fn left_out(from: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         "--directory",
     ];
     let is_git = from.ancestors().any(|dir| dir.join(".git").exists());
-    let ignored = match probe::answer(&argv, Some(&from.join(FOLDER))) {
+    let ignored = match Probe::new(argv).current_dir(&from.join(FOLDER)).stdout() {
         Ok(ignored) => ignored,
         Err(_) if !is_git => String::new(),
         Err(error) => {
@@ -174,9 +179,9 @@ fn hidden(to: &Utf8Path, files: &[Utf8PathBuf]) -> Vec<String> {
     let mut argv = vec!["git", "check-ignore", "--"];
     argv.extend(files.iter().map(|file| file.as_str()));
     // It fails where nothing is ignored, and where there is no repository.
-    let output = probe::run(&argv, Some(to), LIMIT);
-    let text = output.map(|output| output.stdout).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    let paths = Probe::new(argv).current_dir(to).timeout(LIMIT).stdout();
+    let paths = paths.unwrap_or_default();
+    paths.lines().map(str::to_owned).collect()
 }
 
 fn plan_embed(from: &Utf8Path, to: &Utf8Path, except: Vec<Utf8PathBuf>) -> Result<Plan> {

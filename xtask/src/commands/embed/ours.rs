@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::{FILES, FOLDER, LIMIT};
-use foundation::ctx::probe;
+use foundation::ctx::probe::{Probe, ProbeError};
 use foundation::failure::{Failure, Result};
 use foundation::files;
 
@@ -112,11 +112,11 @@ pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
     let mut argv = vec!["git", "status", "--porcelain", "--", FOLDER];
     argv.extend(FILES);
     // Without an answer nothing says that there are no changes.
-    let status = match probe::run(&argv, Some(to), LIMIT) {
-        Some(output) if output.success => output.stdout,
-        Some(output) => return Err(unknown_changes(to, output.stderr.trim())),
-        None => return Err(unknown_changes(to, "`git status` did not answer")),
-    };
+    let status = Probe::new(argv)
+        .current_dir(to)
+        .timeout(LIMIT)
+        .exact_stdout();
+    let status = status.map_err(|error| unknown_changes(to, error))?;
     let lost: Vec<&str> = status.lines().filter(|line| would_be_lost(line)).collect();
     if lost.is_empty() {
         return Ok(());
@@ -128,7 +128,7 @@ pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
     Err(failure.hint("commit them, or lose them: --force"))
 }
 
-fn unknown_changes(to: &Utf8Path, why: &str) -> Failure {
+fn unknown_changes(to: &Utf8Path, why: ProbeError) -> Failure {
     Failure::host(format!(
         "cannot tell whether the embedded copy in `{to}` was changed"
     ))

@@ -4,7 +4,7 @@
 use camino::Utf8PathBuf;
 
 use foundation::ctx::host::Host;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Plan, Step};
 
@@ -113,7 +113,8 @@ pub(super) fn is_listed(package: &str) -> bool {
 
 /// The version that would be installed.
 pub(super) fn candidate(package: &str) -> Option<String> {
-    candidate_in(&probe::stdout(&["apt-cache", "policy", package], None)?)
+    let policy = Probe::new(["apt-cache", "policy", package]).stdout();
+    candidate_in(&policy.ok()?)
 }
 
 fn candidate_in(policy: &str) -> Option<String> {

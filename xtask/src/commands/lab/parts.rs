@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::carried::{self, GUEST, TOOLS};
 use super::folder::LabFolder;
 use super::packages;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 
 /// A slot: only the package lists know, and they may have to be fetched first.
 const UNKNOWN_KERNEL: &str = "<kernel version>";
@@ -136,7 +136,8 @@ fn kernel_version(root: &Utf8Path, arch: &str) -> String {
 /// The version that the meta package points at.
 fn listed_kernel(arch: &str) -> Option<String> {
     let package = kernel_package(arch);
-    depended_kernel(&probe::stdout(&["apt-cache", "depends", &package], None)?)
+    let depends = Probe::new(["apt-cache", "depends", &package]).stdout();
+    depended_kernel(&depends.ok()?)
 }
 
 fn depended_kernel(depends: &str) -> Option<String> {

@@ -11,7 +11,7 @@ use super::invalid_duration;
 use crate::app::App;
 use crate::commands::build;
 use foundation::ctx::checkout::Checkout;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::ctx::sources::Sources;
 use foundation::failure::Result;
 use foundation::plan::Plan;
@@ -130,7 +130,7 @@ pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<Strin
         "-test.run=^TestIntegration$",
         "-testify.m=^NONE$",
     ];
-    let said = probe::stdout(&words, Some(&checkout.dir))?;
+    let said = Probe::new(words).current_dir(&checkout.dir).stdout().ok()?;
     let name = |line: &str| {
         let name = line.strip_prefix("=== RUN   TestIntegration/")?;
         Some(name.to_owned())

@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::own_executable::own_executable;
-use super::probe::{self, ProbeError};
+use super::probe::{LIMIT, Probe, ProbeError};
 use crate::plan::{Action, Effect, Step};
 
 /// Returns the trimmed output of a read-only command.
@@ -15,7 +15,7 @@ use crate::plan::{Action, Effect, Step};
 /// If the command fails, or sudo needs a password.
 pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
     if rustix::process::geteuid().is_root() {
-        return probe::answer(argv, None);
+        return Probe::new(argv).stdout();
     }
     let failed = |said: String| ProbeError::Failed {
         program: argv.join(" "),
@@ -30,7 +30,7 @@ pub fn answer(argv: &[&str]) -> Result<String, ProbeError> {
         .write_all(&request)
         .map_err(|error| failed(error.to_string()))?;
     let words = ["sudo", "-n", "--", own.as_str(), "internal", "root-step"];
-    let output = probe::ask_fed(&words, input)?;
+    let output = Probe::new(words).stdin(input).run()?;
     drop(lifeline);
     if output.success {
         return Ok(output.stderr.trim().to_owned());
@@ -46,7 +46,7 @@ fn step(argv: &[&str]) -> Step {
     let mut step = Step::run("look as root", argv.iter().copied())
         .as_root()
         .effect(Effect::Reads)
-        .deadline(probe::LIMIT.as_secs());
+        .deadline(LIMIT.as_secs());
     if let Action::Run(run) = &mut step.action {
         let path = format!("{path}:/usr/local/sbin:/usr/sbin:/sbin");
         run.env.push(("PATH".to_owned(), path));

@@ -7,7 +7,7 @@ use talos::names::is_cni_netns;
 use talos::network::Cidr;
 
 use super::network::{Interface, has_interface};
-use super::probe;
+use super::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 use crate::typed;
@@ -162,7 +162,9 @@ pub(super) fn ip_json<T: DeserializeOwned>(argv: &[&str]) -> Result<Vec<T>> {
             .cause(why)
             .hint(typed!("doctor"))
     };
-    let answer = probe::answer(argv, None).map_err(|error| failed(error.to_string()))?;
+    let answer = Probe::new(argv)
+        .stdout()
+        .map_err(|error| failed(error.to_string()))?;
     // `ip` prints nothing at all for an empty list.
     if answer.is_empty() {
         return Ok(Vec::new());

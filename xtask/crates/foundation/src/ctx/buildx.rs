@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::probe;
+use super::probe::Probe;
 use crate::files;
 
 /// buildx waits 20 s for a remote builder that does not respond.
@@ -93,8 +93,8 @@ pub fn is_here(endpoint: &str) -> bool {
 /// The message of buildx.
 pub fn list() -> Result<Vec<Builder>, String> {
     let argv = ["docker", "buildx", "ls", "--format", "json"];
-    let output =
-        probe::run(&argv, None, LIMIT).ok_or("`docker buildx ls` cannot be started or hangs")?;
+    let output = Probe::new(argv).timeout(LIMIT).run();
+    let output = output.map_err(|error| error.to_string())?;
     if output.success {
         return parse(&output.stdout);
     }

@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::version::TalosVersion;
 
-use super::{Ctx, probe};
+use super::Ctx;
+use super::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::typed;
@@ -94,12 +95,12 @@ impl Checkout {
     /// `git describe` with the options of the Makefile's TAG; `None` outside
     /// git.
     pub fn tag(&self) -> Option<String> {
-        probe::stdout(
-            &[
-                "git", "describe", "--tag", "--always", "--dirty", "--match", "v[0-9]*",
-            ],
-            Some(&self.dir),
-        )
+        Probe::new([
+            "git", "describe", "--tag", "--always", "--dirty", "--match", "v[0-9]*",
+        ])
+        .current_dir(&self.dir)
+        .stdout()
+        .ok()
     }
 }
 
@@ -117,17 +118,16 @@ fn version_of(dir: &Utf8Path) -> Result<(TalosVersion, &'static str)> {
     if let Ok(version) = TalosVersion::parse(committed.as_deref().unwrap_or_default().trim()) {
         return Ok((version, "pkg/machinery/gendata/data/tag"));
     }
-    let described = probe::stdout(
-        &[
-            "git",
-            "describe",
-            "--tag",
-            "--match",
-            "v[0-9]*",
-            "--abbrev=0",
-        ],
-        Some(dir),
-    );
+    let described = Probe::new([
+        "git",
+        "describe",
+        "--tag",
+        "--match",
+        "v[0-9]*",
+        "--abbrev=0",
+    ])
+    .current_dir(dir)
+    .stdout();
     if let Ok(version) = TalosVersion::parse(described.as_deref().unwrap_or_default()) {
         return Ok((version, "git describe"));
     }

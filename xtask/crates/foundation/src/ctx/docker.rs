@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use serde::Deserialize;
 
 use super::host::Host;
-use super::probe;
+use super::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 
@@ -52,13 +52,10 @@ pub fn client() -> Option<Utf8PathBuf> {
 
 /// Asks the client for both versions.
 pub fn versions() -> Docker {
-    match probe::run(
-        &["docker", "version", "--format", "{{json .}}"],
-        None,
-        LIMIT,
-    ) {
-        Some(output) => parse(&output.stdout, &output.stderr),
-        None => Docker {
+    let version = Probe::new(["docker", "version", "--format", "{{json .}}"]);
+    match version.timeout(LIMIT).run() {
+        Ok(output) => parse(&output.stdout, &output.stderr),
+        Err(_) => Docker {
             client: None,
             engine: Engine::Hangs,
         },
@@ -89,8 +86,8 @@ fn context_host() -> Result<String> {
             .cause(cause)
             .hint(program!("docker context inspect"))
     };
-    let output = probe::run(&argv, None, Duration::from_secs(10))
-        .ok_or_else(|| unknown("`docker context inspect` cannot be started, or hangs"))?;
+    let output = Probe::new(argv).run();
+    let output = output.map_err(|error| unknown(&error.to_string()))?;
     if !output.success {
         return Err(unknown(&reason(&output.stderr)));
     }
@@ -110,10 +107,11 @@ fn is_elsewhere(host: &str) -> bool {
 /// `docker buildx version` prints `github.com/docker/buildx v0.29.1 SHA`;
 /// without the plugin it is an unknown command.
 pub fn buildx() -> Option<String> {
-    let output = probe::run(&["docker", "buildx", "version"], None, LIMIT)?;
-    let words: Vec<&str> = output.stdout.split_whitespace().collect();
+    let version = Probe::new(["docker", "buildx", "version"]).timeout(LIMIT);
+    let version = version.stdout().ok()?;
+    let words: Vec<&str> = version.split_whitespace().collect();
     let version = words.get(1).or(words.first()).copied().unwrap_or("buildx");
-    output.success.then(|| version.to_owned())
+    Some(version.to_owned())
 }
 
 fn parse(stdout: &str, stderr: &str) -> Docker {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use talos::network::Cidr;
 
-use super::{probe, processes};
+use super::probe::Probe;
+use super::processes;
 use crate::program;
 
 const LIMIT: Duration = Duration::from_secs(3);
@@ -57,8 +58,7 @@ struct Rule<'a> {
 /// Returns `iptables -S` of the filter table; `None` if it cannot be read.
 pub fn filter_table(root: &[&str]) -> Option<String> {
     let argv = [root, &["iptables", "-w", "-S"]].concat();
-    let output = probe::run(&argv, None, LIMIT)?;
-    output.success.then_some(output.stdout)
+    Probe::new(argv).timeout(LIMIT).stdout().ok()
 }
 
 /// Where a base chain sees packets.
@@ -81,8 +81,8 @@ impl Hook {
 /// hooks, as `inet fw forward`. `None` if nft is not installed or not permitted.
 pub fn dropping_chains(root: &[&str]) -> Option<Vec<(Hook, String)>> {
     let argv = [root, &["nft", "-j", "list", "chains"]].concat();
-    let output = probe::run(&argv, None, LIMIT)?;
-    output.success.then(|| parse_chains(&output.stdout))
+    let chains = Probe::new(argv).timeout(LIMIT).stdout().ok()?;
+    Some(parse_chains(&chains))
 }
 
 /// Whether a rule of the chain names the bridge, all of talosctl's bridges, or the
@@ -90,7 +90,7 @@ pub fn dropping_chains(root: &[&str]) -> Option<Vec<(Hook, String)>> {
 pub fn chain_names_nodes(root: &[&str], chain: &str, cidr: Cidr, bridge: &str) -> bool {
     let words: Vec<&str> = chain.split(' ').collect();
     let argv = [root, &["nft", "list", "chain"], &words[..]].concat();
-    let rules = probe::run(&argv, None, LIMIT).map_or_else(String::new, |output| output.stdout);
+    let rules = Probe::new(argv).timeout(LIMIT).stdout().unwrap_or_default();
     rules.split_whitespace().any(|word| {
         let word = word.trim_matches(|c| matches!(c, '"' | ',' | '{' | '}'));
         word == bridge || word == "talos*" || covers(word, cidr)
@@ -112,7 +112,7 @@ pub fn runs_firewalld() -> bool {
 pub fn firewalld_trusts(cidr: Cidr, bridge: &str) -> bool {
     let list = |what: &str| {
         let argv = ["firewall-cmd", "--zone=trusted", what];
-        probe::run(&argv, None, LIMIT).map_or_else(String::new, |output| output.stdout)
+        Probe::new(argv).timeout(LIMIT).stdout().unwrap_or_default()
     };
     let mut interfaces = String::new();
     let sources = list("--list-sources");

@@ -1,11 +1,9 @@
 //! The environment in which git looks at a repository: it writes no index,
 //! fetches nothing, and starts nothing that the repository's own settings name.
 
-use std::time::Duration;
-
 use camino::Utf8Path;
 
-use super::probe;
+use super::probe::Probe;
 
 /// No daemon, no hook, no verification by another program, no repository that
 /// only looks like a folder of the checkout, and no look into submodules, whose
@@ -21,8 +19,6 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Verbs that compare files with the index, and run filters for it.
 const COMPARES: &[&str] = &["describe", "status"];
 
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// The environment for a look at any repository; `count` is the
 /// `GIT_CONFIG_COUNT` of the environment that it is added to.
 pub fn for_a_look(count: Option<&str>) -> Vec<(String, String)> {
@@ -32,11 +28,13 @@ pub fn for_a_look(count: Option<&str>) -> Vec<(String, String)> {
 /// As [`for_a_look`], for `git` with these arguments in the folder `cwd`:
 /// filters that its repository sets are off, those of the user stay.
 pub(super) fn for_command(
-    arguments: &[&str],
+    arguments: &[String],
     cwd: Option<&Utf8Path>,
     count: Option<&str>,
 ) -> Vec<(String, String)> {
-    let compares = arguments.iter().any(|word| COMPARES.contains(word));
+    let compares = arguments
+        .iter()
+        .any(|word| COMPARES.contains(&word.as_str()));
     let own = match (compares, cwd) {
         (true, Some(cwd)) => own_settings(cwd),
         _ => Some(Vec::new()),
@@ -57,8 +55,7 @@ pub(super) fn for_command(
 pub fn own_settings(dir: &Utf8Path) -> Option<Vec<String>> {
     let list = |source: &[&str]| {
         let argv = [&["git", "config", "--name-only", "--list"], source].concat();
-        let listed = probe::ask(&argv, Some(dir), LIMIT).ok()?;
-        listed.success.then_some(listed.stdout)
+        Probe::new(argv).current_dir(dir).exact_stdout().ok()
     };
     let listed = list(&["--show-scope", "--includes"])?;
     let mut names: Vec<String> = listed
@@ -132,7 +129,7 @@ mod tests {
         std::fs::write(dir.join(".gitattributes"), "* filter=evil\n").unwrap();
         let git = |line: &str| {
             let argv: Vec<&str> = std::iter::once("git").chain(line.split(' ')).collect();
-            let done = probe::ask(&argv, Some(&dir), LIMIT).unwrap();
+            let done = Probe::new(argv).current_dir(&dir).run().unwrap();
             assert!(done.success, "git {line}: {}", done.stderr);
         };
         git("init -q");
@@ -158,13 +155,13 @@ mod tests {
             let (_temporary, dir) = repository(settings);
             let more = "[filter \"evil\"]\n\tclean = \"touch ran; cat\"\n";
             std::fs::write(dir.join("more"), more).unwrap();
-            let commit = probe::commit(&dir).unwrap();
+            let commit = super::super::probe::commit(&dir).unwrap();
             assert!(commit.ends_with("-dirty"), "{commit}");
             for status in [
                 &["git", "status", "--porcelain"][..],
                 &["git", "-c", "status.short=true", "status", "--porcelain"],
             ] {
-                assert!(probe::ask(status, Some(&dir), LIMIT).unwrap().success);
+                assert!(Probe::new(status).current_dir(&dir).run().unwrap().success);
             }
             assert!(!dir.join("ran").exists(), "{settings}");
         }

@@ -9,7 +9,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use talos::version::Arch;
 
-use super::probe;
+use super::probe::Probe;
 
 /// QEMU needs a tenth of a second.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -94,9 +94,9 @@ pub fn try_with_qemu(root: &[&str], qemu: &Utf8Path, arch: Arch) -> Kvm {
         "-device",
         NO_SUCH_DEVICE,
     ];
-    match probe::run(&[root, &qemu].concat(), None, LIMIT) {
-        Some(output) => verdict(&output.stderr),
-        None => Kvm::Unusable(format!("QEMU hangs with KVM ({} s)", LIMIT.as_secs())),
+    match Probe::new([root, &qemu].concat()).timeout(LIMIT).run() {
+        Ok(output) => verdict(&output.stderr),
+        Err(_) => Kvm::Unusable(format!("QEMU hangs with KVM ({} s)", LIMIT.as_secs())),
     }
 }
 

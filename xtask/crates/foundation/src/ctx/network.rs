@@ -9,7 +9,8 @@ use talos::network::Cidr;
 
 use super::cluster::{ClusterView, lock_name};
 use super::ledger::Ledger;
-use super::{Ctx, locks, probe};
+use super::probe::Probe;
+use super::{Ctx, locks};
 use crate::failure::{Failure, Result};
 use crate::plan::Resource;
 use crate::typed;
@@ -94,7 +95,9 @@ pub fn bridges() -> Vec<String> {
 pub fn networks_in_use(ctx: &Ctx, except: &str) -> Result<Vec<UsedNetwork>> {
     let unknown = |why: String| Failure::host(UNKNOWN).cause(why).hint(typed!("doctor"));
     let argv = ["ip", "-json", "-4", "address"];
-    let text = probe::answer(&argv, None).map_err(|error| unknown(error.to_string()))?;
+    let text = Probe::new(argv)
+        .stdout()
+        .map_err(|error| unknown(error.to_string()))?;
     let own_bridge = format!("interface {}", talos::names::bridge_name(except));
     let mut taken = interfaces(&text)
         .map_err(|error| unknown(format!("`{}` prints no table: {error}", argv.join(" "))))?;

@@ -1,5 +1,8 @@
 //! Runs short read-only commands, bounded in time and output. Never for a
 //! command that changes something.
+//!
+//! duct starts a command or a pipeline and tells its end; tokio reads both
+//! outputs with a deadline.
 
 use std::fmt;
 use std::io::{ErrorKind, PipeReader};
@@ -8,7 +11,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use duct::Handle;
+use duct::{Expression, Handle};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::AsyncReadExt;
@@ -40,9 +43,11 @@ pub enum ProbeError {
     NotStarted { program: String, why: String },
     /// It ran longer than this and was killed.
     TimedOut { program: String, limit: Duration },
-    /// It printed more than the limit and was killed.
-    OutputCut { program: String },
-    /// It failed; `said` is the last line of its stderr.
+    /// It printed more than this many bytes and was killed.
+    OutputCut { program: String, largest: usize },
+    /// It printed bytes that are not UTF-8.
+    NotText { program: String },
+    /// It failed; `said` is the line of its stderr that says why.
     Failed { program: String, said: String },
 }
 
@@ -56,9 +61,10 @@ impl fmt::Display for ProbeError {
             Self::TimedOut { program, limit } => {
                 write!(f, "`{program}` did not answer within {limit:?}")
             }
-            Self::OutputCut { program } => {
-                write!(f, "`{program}` printed more than {} MiB", LARGEST >> 20)
+            Self::OutputCut { program, largest } => {
+                write!(f, "`{program}` printed more than {} MiB", largest >> 20)
             }
+            Self::NotText { program } => write!(f, "`{program}` printed no UTF-8 text"),
             Self::Failed { program, said } if said.is_empty() => write!(f, "`{program}` failed"),
             Self::Failed { program, said } => write!(f, "`{program}` failed: {said}"),
         }
@@ -71,95 +77,249 @@ const LARGEST: usize = 16 << 20;
 /// then; a grandchild may keep them open as long as it runs.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Runs `argv` and returns its output, whether it succeeded or not.
-///
-/// # Errors
-/// If it cannot be started, takes longer than `limit`, or prints too much.
-pub fn ask(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Result<Output, ProbeError> {
-    ask_in(argv, &[], cwd, limit)
+/// A read-only command before it runs. By default it has no standard input, at
+/// most [`LIMIT`] of time and 16 MiB of output.
+#[derive(Debug)]
+#[must_use]
+pub struct Probe {
+    argv: Vec<String>,
+    /// The second command of a pipeline.
+    piped_to: Option<Vec<String>>,
+    environment: Vec<(String, String)>,
+    cwd: Option<Utf8PathBuf>,
+    stdin: Option<PipeReader>,
+    timeout: Duration,
+    largest: usize,
 }
 
-/// Like [`ask`], with additional environment variables.
-///
-/// # Errors
-/// Those of [`ask`].
-pub fn ask_in(
-    argv: &[&str],
-    environment: &[(String, String)],
-    cwd: Option<&Utf8Path>,
-    limit: Duration,
-) -> Result<Output, ProbeError> {
-    ask_from(argv, environment, cwd, None, limit)
-}
+impl Probe {
+    /// The program is searched in `PATH` unless it is a path.
+    pub fn new(argv: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        Self {
+            argv: owned(argv),
+            piped_to: None,
+            environment: Vec::new(),
+            cwd: None,
+            stdin: None,
+            timeout: LIMIT,
+            largest: LARGEST,
+        }
+    }
 
-/// Like [`ask`], with a standard input that the caller writes to and closes.
-///
-/// # Errors
-/// Those of [`ask`].
-pub(super) fn ask_fed(argv: &[&str], input: PipeReader) -> Result<Output, ProbeError> {
-    ask_from(argv, &[], None, Some(input), LIMIT)
-}
+    /// Pipes its standard output to a second command. The result is a failure if
+    /// either fails.
+    pub fn pipe(mut self, argv: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        self.piped_to = Some(owned(argv));
+        self
+    }
 
-fn ask_from(
-    argv: &[&str],
-    environment: &[(String, String)],
-    cwd: Option<&Utf8Path>,
-    input: Option<PipeReader>,
-    limit: Duration,
-) -> Result<Output, ProbeError> {
-    let name = argv.first().copied().unwrap_or_default();
-    let started = start(argv, environment, cwd, input);
-    let (handle, pipes) = started.map_err(|error| not_started(name, cwd, &error))?;
-    match finish(&handle, pipes, limit) {
-        Ok(output) => Ok(output),
-        Err(Cut::System(error)) => Err(not_started(name, cwd, &error)),
-        Err(Cut::Time) => Err(ProbeError::TimedOut {
-            program: name.to_owned(),
-            limit,
-        }),
-        Err(Cut::Output) => Err(ProbeError::OutputCut {
-            program: name.to_owned(),
-        }),
+    /// Adds environment variables.
+    pub fn envs(mut self, variables: &[(String, String)]) -> Self {
+        self.environment.extend_from_slice(variables);
+        self
+    }
+
+    /// Sets the working directory.
+    pub fn current_dir(mut self, dir: &Utf8Path) -> Self {
+        self.cwd = Some(dir.to_owned());
+        self
+    }
+
+    /// Sets a standard input that the caller writes to and closes.
+    pub fn stdin(mut self, input: PipeReader) -> Self {
+        self.stdin = Some(input);
+        self
+    }
+
+    /// Kills it after this time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Kills it when it prints more than this many bytes to one of its outputs.
+    pub fn largest(mut self, bytes: usize) -> Self {
+        self.largest = bytes;
+        self
+    }
+
+    /// Returns its output, whether it succeeded or not.
+    ///
+    /// # Errors
+    /// If it cannot be started, takes too long, or prints too much.
+    pub fn run(&self) -> Result<Output, ProbeError> {
+        let output = self.output()?;
+        Ok(Output {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Returns its trimmed standard output; it must succeed.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`], and [`ProbeError::Failed`].
+    pub fn stdout(&self) -> Result<String, ProbeError> {
+        let output = self.success()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Returns its standard output unchanged; it must succeed and print UTF-8.
+    ///
+    /// # Errors
+    /// Those of [`Self::stdout`], and [`ProbeError::NotText`].
+    pub fn exact_stdout(&self) -> Result<String, ProbeError> {
+        String::from_utf8(self.success()?.stdout).map_err(|_| ProbeError::NotText {
+            program: self.program(),
+        })
+    }
+
+    fn success(&self) -> Result<std::process::Output, ProbeError> {
+        let output = self.output()?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let mut lines = stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
+        // In a pipeline, the second command then only reports its empty input.
+        let said = match self.piped_to {
+            Some(_) => lines.next(),
+            None => lines.next_back(),
+        };
+        Err(ProbeError::Failed {
+            program: self.program(),
+            said: said.unwrap_or_default().to_owned(),
+        })
+    }
+
+    fn output(&self) -> Result<std::process::Output, ProbeError> {
+        let program = self.program();
+        let finished = self.start().map_err(Cut::System);
+        let finished = finished.and_then(|(handle, pipes)| self.finish(&handle, pipes));
+        finished.map_err(|cut| match cut {
+            Cut::System(error) => not_started(program, self.cwd.as_deref(), &error),
+            Cut::Time => ProbeError::TimedOut {
+                program,
+                limit: self.timeout,
+            },
+            Cut::Output => ProbeError::OutputCut {
+                program,
+                largest: self.largest,
+            },
+        })
+    }
+
+    /// For messages.
+    fn program(&self) -> String {
+        let names = [Some(&self.argv), self.piped_to.as_ref()];
+        let names = names.into_iter().flatten().filter_map(|argv| argv.first());
+        names.map(String::as_str).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn start(&self) -> std::io::Result<(Handle, [PipeReader; 2])> {
+        let (stdout, to_stdout) = std::io::pipe()?;
+        let (stderr, to_stderr) = std::io::pipe()?;
+        let environment = self.whole_environment();
+        let cwd = self.cwd.clone();
+        let command = expression(&self.argv)?;
+        let command = match &self.stdin {
+            Some(input) => command.stdin_file(input.try_clone()?),
+            None => command.stdin_null(),
+        };
+        let command = match &self.piped_to {
+            Some(argv) => command.pipe(expression(argv)?),
+            None => command,
+        };
+        let handle = command
+            .stdout_file(to_stdout)
+            .stderr_file(to_stderr)
+            .unchecked()
+            .before_spawn(move |command| {
+                cargo_run::hide_from(command);
+                command.envs(environment.iter().map(|(name, value)| (name, value)));
+                if let Some(cwd) = &cwd {
+                    command.current_dir(cwd);
+                }
+                // So that its own children end with it.
+                command.process_group(0);
+                Ok(())
+            })
+            .start()?;
+        Ok((handle, [stdout, stderr]))
+    }
+
+    /// git reads no settings of a repository that start programs.
+    fn whole_environment(&self) -> Vec<(String, String)> {
+        let mut environment = self.environment.clone();
+        let [program, arguments @ ..] = &self.argv[..] else {
+            return environment;
+        };
+        if program == "git" {
+            let given = environment
+                .iter()
+                .find(|(name, _)| name == "GIT_CONFIG_COUNT");
+            let count = match given {
+                Some((_, count)) => Some(count.clone()),
+                None => std::env::var("GIT_CONFIG_COUNT").ok(),
+            };
+            let off = git::for_command(arguments, self.cwd.as_deref(), count.as_deref());
+            environment.extend(off);
+        }
+        environment
+    }
+
+    /// Waits for the probe in this thread while another thread reads its output.
+    /// The other thread is needed because the caller may be in a tokio runtime,
+    /// which cannot start a second one.
+    fn finish(&self, handle: &Handle, pipes: [PipeReader; 2]) -> Result<std::process::Output, Cut> {
+        let pids = handle.pids().into_iter();
+        let pids: Vec<Pid> = pids
+            .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+            .collect();
+        // They were not reaped, so their pids were not reused.
+        let kill = || {
+            for pid in &pids {
+                let _ = kill_process_group(*pid, Signal::KILL);
+            }
+        };
+        let (end, ended) = oneshot::channel();
+        let read = std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().spawn_scoped(scope, || {
+                read_both(pipes, ended, self.timeout, self.largest).inspect_err(|_| kill())
+            });
+            let reader = reader.inspect_err(|_| kill());
+            for pid in &pids {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                let _ = retry_on_intr(|| waitid(WaitId::Pid(*pid), options));
+            }
+            let _ = end.send(());
+            let read = reader?.join();
+            read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        let ended = handle.wait();
+        let [stdout, stderr] = read?;
+        Ok(std::process::Output {
+            status: ended?.status,
+            stdout,
+            stderr,
+        })
     }
 }
 
-/// Returns the trimmed standard output of a probe that must succeed.
-///
-/// # Errors
-/// Those of [`ask`], and [`ProbeError::Failed`].
-pub fn answer(argv: &[&str], cwd: Option<&Utf8Path>) -> Result<String, ProbeError> {
-    let output = ask(argv, cwd, LIMIT)?;
-    if output.success {
-        return Ok(output.stdout.trim().to_owned());
+fn owned(argv: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
+    let words = argv.into_iter();
+    words.map(|word| word.as_ref().to_owned()).collect()
+}
+
+fn expression(argv: &[String]) -> std::io::Result<Expression> {
+    match argv.split_first() {
+        Some((program, arguments)) => Ok(duct::cmd(program, arguments)),
+        None => Err(ErrorKind::NotFound.into()),
     }
-    let lines = output.stderr.lines().rev().map(str::trim);
-    Err(ProbeError::Failed {
-        program: argv.first().copied().unwrap_or_default().to_owned(),
-        said: lines
-            .filter(|line| !line.is_empty())
-            .take(1)
-            .collect::<String>(),
-    })
-}
-
-/// Like [`ask`], without the reason of a failure.
-pub fn run(argv: &[&str], cwd: Option<&Utf8Path>, limit: Duration) -> Option<Output> {
-    ask(argv, cwd, limit).ok()
-}
-
-/// Like [`run`], with additional environment variables.
-pub fn run_in(
-    argv: &[&str],
-    environment: &[(String, String)],
-    cwd: Option<&Utf8Path>,
-    limit: Duration,
-) -> Option<Output> {
-    ask_in(argv, environment, cwd, limit).ok()
-}
-
-/// Like [`answer`], without the reason of a failure.
-pub fn stdout(argv: &[&str], cwd: Option<&Utf8Path>) -> Option<String> {
-    answer(argv, cwd).ok()
 }
 
 /// Returns the full commit id of a working tree, with `-dirty` if files were
@@ -173,11 +333,10 @@ pub fn commit(tree: &Utf8Path) -> Option<String> {
         "--abbrev=40",
         "--match=none",
     ];
-    stdout(&describe, Some(tree))
+    Probe::new(describe).current_dir(tree).stdout().ok()
 }
 
-fn not_started(program: &str, cwd: Option<&Utf8Path>, error: &std::io::Error) -> ProbeError {
-    let program = program.to_owned();
+fn not_started(program: String, cwd: Option<&Utf8Path>, error: &std::io::Error) -> ProbeError {
     // The system returns the same error if the working directory does not
     // exist.
     let is_cwd = cwd.is_some_and(|cwd| !cwd.is_dir());
@@ -204,92 +363,12 @@ impl From<std::io::Error> for Cut {
     }
 }
 
-fn start(
-    argv: &[&str],
-    environment: &[(String, String)],
-    cwd: Option<&Utf8Path>,
-    input: Option<PipeReader>,
-) -> std::io::Result<(Handle, [PipeReader; 2])> {
-    let Some((program, arguments)) = argv.split_first() else {
-        return Err(ErrorKind::NotFound.into());
-    };
-    let (stdout, to_stdout) = std::io::pipe()?;
-    let (stderr, to_stderr) = std::io::pipe()?;
-    let mut environment = environment.to_vec();
-    if *program == "git" {
-        let given = environment
-            .iter()
-            .find(|(name, _)| name == "GIT_CONFIG_COUNT");
-        let count = match given {
-            Some((_, count)) => Some(count.clone()),
-            None => std::env::var("GIT_CONFIG_COUNT").ok(),
-        };
-        environment.extend(git::for_command(arguments, cwd, count.as_deref()));
-    }
-    let cwd = cwd.map(Utf8PathBuf::from);
-    let command = duct::cmd(*program, arguments);
-    let command = match input {
-        Some(input) => command.stdin_file(input),
-        None => command.stdin_null(),
-    };
-    let handle = command
-        .stdout_file(to_stdout)
-        .stderr_file(to_stderr)
-        .unchecked()
-        .before_spawn(move |command| {
-            cargo_run::hide_from(command);
-            command.envs(environment.iter().map(|(name, value)| (name, value)));
-            if let Some(cwd) = &cwd {
-                command.current_dir(cwd);
-            }
-            // So that its own children end with it.
-            command.process_group(0);
-            Ok(())
-        })
-        .start()?;
-    Ok((handle, [stdout, stderr]))
-}
-
-/// Waits for the probe in this thread while another thread reads its output.
-/// The other thread is needed because the caller may be in a tokio runtime,
-/// which cannot start a second one.
-fn finish(handle: &Handle, pipes: [PipeReader; 2], limit: Duration) -> Result<Output, Cut> {
-    let pid = handle.pids().first().copied().unwrap_or_default();
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| std::io::Error::from(ErrorKind::NotFound))?;
-    let (end, ended) = oneshot::channel();
-    let read = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().spawn_scoped(scope, move || {
-            let read = read_both(pipes, ended, limit);
-            if read.is_err() {
-                // It was not reaped, so its pid was not reused.
-                let _ = kill_process_group(pid, Signal::KILL);
-            }
-            read
-        });
-        let reader = reader.inspect_err(|_| {
-            let _ = kill_process_group(pid, Signal::KILL);
-        });
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let _ = retry_on_intr(|| waitid(WaitId::Pid(pid), options));
-        let _ = end.send(());
-        let read = reader?.join();
-        read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
-    let output = handle.wait();
-    let [stdout, stderr] = read?;
-    Ok(Output {
-        success: output?.status.success(),
-        stdout: String::from_utf8_lossy(&stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&stderr).into_owned(),
-    })
-}
-
 /// Reads both pipes until they are closed, or until [`GRACE`] after `ended`.
 fn read_both(
     [stdout, stderr]: [PipeReader; 2],
     ended: oneshot::Receiver<()>,
     limit: Duration,
+    largest: usize,
 ) -> Result<[Vec<u8>; 2], Cut> {
     let runtime = Builder::new_current_thread()
         .enable_io()
@@ -299,7 +378,12 @@ fn read_both(
     runtime.block_on(async {
         let stdout = Receiver::from_owned_fd(stdout.into())?;
         let stderr = Receiver::from_owned_fd(stderr.into())?;
-        let both = async { try_join!(read(stdout, &mut out), read(stderr, &mut err)) };
+        let both = async {
+            try_join!(
+                read(stdout, &mut out, largest),
+                read(stderr, &mut err, largest)
+            )
+        };
         let mut both = pin!(both);
         let mut ended = pin!(ended);
         let running = async {
@@ -322,11 +406,11 @@ fn read_both(
 }
 
 /// Appends what is read, so that nothing is lost when it is cancelled.
-async fn read(from: Receiver, bytes: &mut Vec<u8>) -> Result<(), Cut> {
+async fn read(from: Receiver, bytes: &mut Vec<u8>, largest: usize) -> Result<(), Cut> {
     // One byte more shows that it is too much.
-    let most = LARGEST as u64 + 1;
+    let most = largest as u64 + 1;
     from.take(most).read_to_end(bytes).await?;
-    if bytes.len() > LARGEST {
+    if bytes.len() > largest {
         return Err(Cut::Output);
     }
     Ok(())
@@ -339,7 +423,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(1);
 
     fn sh(script: &str, limit: Duration) -> Result<Output, ProbeError> {
-        ask(&["sh", "-c", script], None, limit)
+        Probe::new(["sh", "-c", script]).timeout(limit).run()
     }
 
     #[test]
@@ -347,19 +431,21 @@ mod tests {
         let output = sh("echo out; echo err >&2; exit 3", LONG).unwrap();
         assert_eq!((output.stdout.as_str(), output.success), ("out\n", false));
         assert_eq!(output.stderr, "err\n");
-        assert_eq!(answer(&["echo", "a b"], None).unwrap(), "a b");
-        let failed = answer(&["sh", "-c", "echo why >&2; exit 1"], None).unwrap_err();
+        assert_eq!(Probe::new(["echo", "a b"]).stdout().unwrap(), "a b");
+        let failed = Probe::new(["sh", "-c", "echo why >&2; exit 1"]);
+        let failed = failed.stdout().unwrap_err();
         assert_eq!(failed.to_string(), "`sh` failed: why");
     }
 
     #[test]
     fn why_there_is_no_answer_is_told_apart() {
-        let none = ask(&["no-such-program"], None, LONG).unwrap_err();
+        let none = Probe::new(["no-such-program"]).run().unwrap_err();
         assert!(matches!(none, ProbeError::NotFound { .. }), "{none}");
-        let none = ask(&["/dev/null"], None, LONG).unwrap_err();
+        let none = Probe::new(["/dev/null"]).run().unwrap_err();
         assert!(matches!(none, ProbeError::NotStarted { .. }), "{none}");
         let nowhere = Utf8Path::new("/no/such/folder");
-        let none = ask(&["sh", "-c", ""], Some(nowhere), LONG).unwrap_err();
+        let none = Probe::new(["sh", "-c", ""]).current_dir(nowhere);
+        let none = none.run().unwrap_err();
         assert!(none.to_string().contains("is not a folder"), "{none}");
         let none = sh("sleep 300 & wait", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(none, ProbeError::TimedOut { .. }), "{none}");
@@ -375,7 +461,11 @@ mod tests {
         let dir = Utf8Path::from_path(dir.path()).unwrap();
         let script = "setsid sh -c 'echo $$ >new; mv new pid; exec sleep 300' & \
                       until [ -e pid ]; do sleep 0.01; done; echo said";
-        let output = ask(&["sh", "-c", script], Some(dir), LONG).unwrap();
+        let output = Probe::new(["sh", "-c", script])
+            .current_dir(dir)
+            .timeout(LONG)
+            .run()
+            .unwrap();
         let pid = std::fs::read_to_string(dir.join("pid")).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
         kill_process_group(pid, Signal::KILL).expect("it is still running");
@@ -395,5 +485,41 @@ mod tests {
             (output.stdout.len(), output.stderr.len()),
             (3_000_000, 2_000_000)
         );
+    }
+
+    fn piped(first: &str, second: &str) -> Probe {
+        Probe::new(["sh", "-c", first]).pipe(["sh", "-c", second])
+    }
+
+    #[test]
+    fn both_sides_of_a_pipeline_must_succeed() {
+        assert_eq!(piped("printf ' a'", "cat").exact_stdout().unwrap(), " a");
+        let first = piped("printf a; echo no daemon >&2; exit 1", "cat; echo b >&2");
+        let first = first.exact_stdout().unwrap_err();
+        assert_eq!(first.to_string(), "`sh | sh` failed: no daemon");
+        let second = piped("printf a", "cat; exit 2").exact_stdout();
+        assert!(matches!(second, Err(ProbeError::Failed { .. })));
+        for (first, second) in [
+            ("sh", "xtask-has-no-such-tool"),
+            ("xtask-has-no-such-tool", "cat"),
+        ] {
+            let missing = Probe::new([first]).pipe([second]).exact_stdout();
+            assert!(matches!(missing, Err(ProbeError::NotFound { .. })));
+        }
+    }
+
+    #[test]
+    fn too_much_and_too_long_in_a_pipeline_are_errors() {
+        let flood = piped("exec yes", "exec cat").largest(1 << 20);
+        let flood = flood.exact_stdout().unwrap_err();
+        assert!(flood.to_string().contains("more than 1 MiB"), "{flood}");
+        // A remaining process keeps the pipe open.
+        for hangs in ["sleep 600 & echo a", "sleep 600"] {
+            let hangs = piped(hangs, "exec cat").timeout(Duration::from_millis(300));
+            let hangs = hangs.exact_stdout().unwrap_err();
+            assert!(matches!(hangs, ProbeError::TimedOut { .. }), "{hangs}");
+        }
+        let torn = piped(r"printf '\377'", "cat").exact_stdout().unwrap_err();
+        assert!(matches!(torn, ProbeError::NotText { .. }), "{torn}");
     }
 }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::TalosVersion;
 
+use super::Ctx;
 use super::checkout::Checkout;
 use super::host::Host;
-use super::{Ctx, probe};
+use super::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::files;
 
@@ -45,7 +46,8 @@ impl Talosctl {
 
     /// `talosctl version --client --short` prints `Talos v1.12.0`.
     fn query(path: Utf8PathBuf) -> Option<Self> {
-        let text = probe::stdout(&[path.as_str(), "version", "--client", "--short"], None)?;
+        let text = Probe::new([path.as_str(), "version", "--client", "--short"]);
+        let text = text.stdout().ok()?;
         let version = text
             .split_whitespace()
             .find_map(|word| TalosVersion::parse(word.trim_start_matches("Talos")).ok())?;
@@ -58,7 +60,7 @@ impl Talosctl {
         let mut argv = vec![self.path.as_str()];
         argv.extend(self.version.create_args());
         argv.push("--help");
-        let help = probe::stdout(&argv, None).unwrap_or_default();
+        let help = Probe::new(argv).stdout().unwrap_or_default();
         let mut flags = flags_in(&help);
         if !flags.is_empty() {
             let hidden = self.version.hidden_create_flags().iter();

@@ -3,7 +3,7 @@
 use talos::names::{is_bridge_name, is_fabric_bridge_name};
 
 use crate::ctx::bridge::Bridge;
-use crate::ctx::probe;
+use crate::ctx::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 
@@ -30,7 +30,7 @@ pub(super) fn remove(name: &str) -> Result<()> {
             .hint(program!("ip link show master {}", name)));
     }
     let argv = ["ip", "link", "delete", name, "type", "bridge"];
-    let Err(error) = probe::answer(&argv, None) else {
+    let Err(error) = Probe::new(argv).stdout() else {
         return Ok(());
     };
     if Bridge::probe(name)?.is_none() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use makefile::Decisions;
 
 use super::Runner;
-use crate::ctx::probe;
+use crate::ctx::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::plan::secrets::MASK;
 use crate::plan::{Action, Learns, Plan, Step};
@@ -73,15 +73,13 @@ impl Runner<'_> {
             )));
         };
         self.ui.step(step);
-        let argv: Vec<&str> = run.argv.iter().map(String::as_str).collect();
-        let output =
-            probe::run_in(&argv, &run.env, run.cwd.as_deref(), LIMIT).ok_or_else(|| {
-                Failure::step(format!(
-                    "`{}` cannot be started or takes longer than {} min",
-                    argv.join(" "),
-                    LIMIT.as_secs() / 60
-                ))
-            })?;
+        let mut probe = Probe::new(&run.argv).envs(&run.env).timeout(LIMIT);
+        if let Some(cwd) = &run.cwd {
+            probe = probe.current_dir(cwd);
+        }
+        let output = probe.run().map_err(|error| {
+            Failure::step(format!("`{}` did not end", run.argv.join(" "))).cause(error)
+        })?;
         self.ui.child_output(output.stderr.as_bytes());
         if self.signals.count() > 0 {
             return Err(super::interrupted());
@@ -99,7 +97,7 @@ impl Runner<'_> {
         if learns.plain && !value.chars().all(is_plain) {
             return Err(Failure::step(format!(
                 "`{}` printed `{shown}`, which a shell would expand again",
-                argv.join(" "),
+                run.argv.join(" "),
             ))
             .cause("the value goes through the command line of a nested make, where blanks and quotes would be lost"));
         }

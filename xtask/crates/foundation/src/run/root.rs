@@ -25,7 +25,7 @@ use super::step::{self, Ended, Shown, StepContext, in_log, stopped, supervise};
 use super::{KILL_AT, perform, spawn};
 use crate::ctx::host::Host;
 use crate::ctx::own_executable::own_executable;
-use crate::ctx::probe;
+use crate::ctx::probe::Probe;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::plan::{Action, Step};
 use crate::signals::{Caught, STOPPING, Signals};
@@ -97,10 +97,10 @@ fn may_start(helper: &str, ui: &Ui) -> Result<()> {
 fn try_to_start(helper: &str) -> Result<Result<(), String>> {
     let own = own_executable()?;
     let words = ["sudo", "-n", "--", own.as_str(), "internal", helper];
-    Ok(match probe::run(&words, None, SUDOS_LIMIT) {
-        Some(output) if output.success => Ok(()),
-        Some(output) => Err(output.stderr.trim().to_owned()),
-        None => Err("no response from sudo".to_owned()),
+    Ok(match Probe::new(words).timeout(SUDOS_LIMIT).run() {
+        Ok(output) if output.success => Ok(()),
+        Ok(output) => Err(output.stderr.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
     })
 }
 
@@ -115,7 +115,7 @@ impl Refresh {
         let (end, ended) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             while ended.recv_timeout(REFRESH) == Err(mpsc::RecvTimeoutError::Timeout) {
-                probe::stdout(&["sudo", "-n", "-v"], None);
+                let _ = Probe::new(["sudo", "-n", "-v"]).run();
             }
         });
         Self { _end: end }

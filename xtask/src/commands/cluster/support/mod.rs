@@ -17,7 +17,7 @@ use super::{Which, existing_name, explain, look_up, status};
 use crate::app::App;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::own_executable::own_executable;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::ctx::relay::RelayView;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Because, Result};
@@ -200,7 +200,7 @@ fn doctor(app: &App<'_>, name: &str) -> Option<String> {
     if let Some(dir) = &app.ctx.talos_dir {
         argv.extend(["-C", dir.as_str()]);
     }
-    let output = probe::run(&argv, None, DOCTOR)?;
+    let output = Probe::new(argv).timeout(DOCTOR).run().ok()?;
     // It fails where something is missing.
     output.stdout.starts_with('{').then_some(output.stdout)
 }

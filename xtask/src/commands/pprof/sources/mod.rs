@@ -12,7 +12,7 @@ use super::args::SourceArgs;
 use super::load::engine;
 use crate::app::App;
 use foundation::ctx::checkout::Checkout;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::failure::Result;
 use foundation::files;
 use foundation::program;
@@ -175,7 +175,8 @@ impl Sources {
             if modules.is_some() && root.is_some() {
                 return GoDirs { modules, root };
             }
-            let said = probe::stdout(&["go", "env", "GOMODCACHE", "GOROOT"], Some(&self.cwd));
+            let said = Probe::new(["go", "env", "GOMODCACHE", "GOROOT"]);
+            let said = said.current_dir(&self.cwd).stdout();
             let mut said = said.iter().flat_map(|text| text.lines());
             let mut told = || said.next().filter(|dir| !dir.is_empty());
             let (told_modules, told_root) =

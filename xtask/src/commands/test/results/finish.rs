@@ -7,7 +7,7 @@ use gotest::events::{Package, Verdict};
 use super::report::Report;
 use crate::app::App;
 use crate::commands::test::args::ResultArgs;
-use foundation::ctx::probe;
+use foundation::ctx::probe::Probe;
 use foundation::failure::{Because, Exit, Result};
 use foundation::record::files;
 use foundation::record::results::{Failed, remember};
@@ -46,7 +46,8 @@ fn of_another_go(checkout: &Utf8Path) -> Option<String> {
         .lines()
         .find_map(|line| line.strip_prefix("go "))?
         .trim();
-    let here = probe::stdout(&["go", "env", "GOVERSION"], Some(checkout))?;
+    let here = Probe::new(["go", "env", "GOVERSION"]).current_dir(checkout);
+    let here = here.stdout().ok()?;
     let line =
         |version: &str| -> Vec<String> { version.split('.').take(2).map(str::to_owned).collect() };
     if line(here.trim_start_matches("go")) == line(required) {

@@ -16,9 +16,10 @@ use super::fault::{Fault, FaultKind};
 use super::health::connect;
 use super::{ClusterView, NodeState, NodeView, console_tail};
 use crate::ctx::firewall::{self, Block, Hook, Packet};
+use crate::ctx::probe::Probe;
 use crate::ctx::relay::RelayView;
 use crate::ctx::talosctl::Talosctl;
-use crate::ctx::{Ctx, network, probe};
+use crate::ctx::{Ctx, network};
 use crate::files;
 use crate::{program, typed};
 
@@ -560,7 +561,7 @@ fn services(ctx: &Ctx, view: &ClusterView) -> Found {
         format!("--context={}", view.name)
     };
     let argv = [talosctl.path.as_str(), &from, &nodes, "service"];
-    match probe::ask(&argv, None, SERVICES_LIMIT) {
+    match Probe::new(argv).timeout(SERVICES_LIMIT).run() {
         Ok(output) if output.success => Found::faults(unhealthy(view, &output.stdout)),
         Ok(output) => Found::unknown(
             FaultKind::Etcd,

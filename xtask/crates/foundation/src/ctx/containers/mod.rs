@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::probe;
+use super::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::typed;
 use crate::units::parse_size;
@@ -99,9 +99,8 @@ impl Container {
 /// If docker is not installed or its engine does not respond.
 pub fn inspect(names: &[&str]) -> Result<Vec<Container>> {
     let argv = [&["docker", "container", "inspect"], names].concat();
-    let Some(output) = probe::run(&argv, None, LIMIT) else {
-        return Err(no_docker("`docker` cannot be started, or hangs"));
-    };
+    let output = Probe::new(&argv).timeout(LIMIT).run();
+    let output = output.map_err(|error| no_docker(&error.to_string()))?;
     // A missing container makes the command fail, but the others are printed.
     let found: Vec<Inspected> = match serde_json::from_str(output.stdout.trim()) {
         Ok(found) => found,
@@ -158,22 +157,15 @@ pub fn volumes() -> Result<Vec<String>> {
 /// Returns the output of a docker command that must succeed.
 fn docker_output(words: &[&str]) -> Result<String> {
     let argv = [&["docker"], words].concat();
-    let Some(output) = probe::run(&argv, None, LIMIT) else {
-        return Err(no_docker("`docker` cannot be started, or hangs"));
-    };
-    if !output.success {
-        return Err(no_docker(
-            output.stderr.trim().lines().last().unwrap_or_default(),
-        ));
-    }
-    Ok(output.stdout)
+    let output = Probe::new(argv).timeout(LIMIT).stdout();
+    output.map_err(|error| no_docker(&error.to_string()))
 }
 
 /// Returns the last lines of a container's log.
 pub fn last_lines(name: &str, lines: usize) -> Vec<String> {
     let count = lines.to_string();
     let argv = ["docker", "logs", "--tail", &count, name];
-    let Some(output) = probe::run(&argv, None, LIMIT) else {
+    let Ok(output) = Probe::new(argv).timeout(LIMIT).run() else {
         return Vec::new();
     };
     let both = [output.stdout, output.stderr].concat();
@@ -222,9 +214,9 @@ pub fn volume_sizes() -> Vec<(String, u64)> {
         "--format",
         "{{json .Volumes}}",
     ];
-    let output = probe::run(&argv, None, LIMIT).filter(|output| output.success);
+    let output = Probe::new(argv).timeout(LIMIT).stdout().ok();
     let volumes: Vec<Volume> = output
-        .and_then(|output| serde_json::from_str(output.stdout.trim()).ok())
+        .and_then(|output| serde_json::from_str(&output).ok())
         .unwrap_or_default();
     volumes
         .into_iter()

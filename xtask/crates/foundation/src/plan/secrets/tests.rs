@@ -187,7 +187,7 @@ fn a_script_takes_secrets_from_its_environment() {
     let script = render_sh(&plan);
     let run = |environment: &str| {
         let argv = ["/bin/sh", "-c", &format!("{environment}\n{script}")];
-        crate::ctx::probe::run(&argv, None, std::time::Duration::from_secs(10)).unwrap()
+        crate::ctx::probe::Probe::new(argv).run().unwrap()
     };
     let mut named = Plan::new("t");
     let path = "\u{f503}HOME\u{f504}".into();

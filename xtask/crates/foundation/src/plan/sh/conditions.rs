@@ -163,7 +163,7 @@ mod tests {
                 "-c",
                 &format!("cd '{}'; {before}; {script}", root.path().display()),
             ];
-            crate::ctx::probe::stdout(&argv, None).unwrap()
+            crate::ctx::probe::Probe::new(argv).stdout().unwrap()
         };
         assert_eq!(said(":"), "true true true");
         assert_eq!(
