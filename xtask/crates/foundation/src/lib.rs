@@ -19,3 +19,4 @@ pub mod signals;
 pub mod typed;
 pub mod ui;
 pub mod units;
+pub mod wait;

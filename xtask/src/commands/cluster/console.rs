@@ -1,13 +1,14 @@
 //! `cluster console`: one console as QEMU writes it, byte by byte and read-only.
 
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{Which, choose, look_up};
 use crate::app::App;
 use foundation::failure::{Because, Exit, Failure, Result};
+use foundation::wait::{Wait, Waited};
 use foundation::{files, typed, ui};
 
 #[derive(Debug, Args)]
@@ -40,22 +41,27 @@ pub(super) fn run(app: &App<'_>, args: &ConsoleArgs) -> Result<u8> {
     let what = || format!("cannot read the console `{}`", node.console);
     let mut offset = None;
     let mut buffer = vec![0; 64 << 10];
-    while app.signals.count() == 0 {
-        // Gone for a moment when a new cluster is created.
-        if let Some(file) = files::open(&node.console).because(what)? {
-            let length = file.metadata().because(what)?.len();
-            let at = offset.get_or_insert(length.saturating_sub(BEFORE));
-            if length < *at {
-                *at = 0;
-            }
-            while let Ok(read @ 1..) = file.read_at(&mut buffer, *at) {
-                *at += read as u64;
-                if ui::try_print_bytes(&buffer[..read]).is_err() {
-                    return Ok(0);
+    let waited = Wait::default()
+        .or_signal(app.signals)
+        .look_every(LOOK, || {
+            // Gone for a moment when a new cluster is created.
+            if let Some(file) = files::open(&node.console).because(what)? {
+                let length = file.metadata().because(what)?.len();
+                let at = offset.get_or_insert(length.saturating_sub(BEFORE));
+                if length < *at {
+                    *at = 0;
+                }
+                while let Ok(read @ 1..) = file.read_at(&mut buffer, *at) {
+                    *at += read as u64;
+                    if ui::try_print_bytes(&buffer[..read]).is_err() {
+                        return Ok(Some(()));
+                    }
                 }
             }
-        }
-        app.signals.wait_until(Instant::now() + LOOK);
-    }
-    Ok(Exit::Interrupted.code())
+            Ok::<_, Failure>(None)
+        })?;
+    Ok(match waited {
+        Waited::Found(()) => 0,
+        Waited::TimedOut | Waited::Interrupted => Exit::Interrupted.code(),
+    })
 }

@@ -2,7 +2,8 @@
 //! what is left is taken down piece by piece, each piece shown to be this
 //! cluster's first. Ends by looking that nothing is left.
 
-use std::time::{Duration, Instant};
+use std::convert::Infallible;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -22,6 +23,7 @@ use foundation::run::Undoing;
 use foundation::typed;
 use foundation::ui;
 use foundation::units::human_span;
+use foundation::wait::Wait;
 
 #[derive(Debug, Args)]
 pub struct DestroyArgs {
@@ -132,10 +134,12 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
 /// Wait until no launcher is in the middle of making a node's network: a launcher
 /// that is stopped there leaves a namespace that nothing shows to be this cluster's.
 pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
-    let end = Instant::now() + SETTLE;
-    while view.nodes.iter().any(NodeView::is_being_launched) && Instant::now() < end {
-        std::thread::sleep(LOOK);
-        view = ClusterView::probe(ctx, &view.name);
+    let is_settled = |view: &ClusterView| !view.nodes.iter().any(NodeView::is_being_launched);
+    if !is_settled(&view) {
+        let _ = Wait::default().within(SETTLE).look_every(LOOK, || {
+            view = ClusterView::probe(ctx, &view.name);
+            Ok::<_, Infallible>(is_settled(&view).then_some(()))
+        });
     }
     view
 }

@@ -16,11 +16,12 @@ use talos::console::{BootTracker, Console, Lines, MergedLine, clean, merge};
 use super::{Which, choose, existing_name, is_named, look_up, pattern};
 use crate::app::App;
 use foundation::ctx::cluster::{ClusterView, NodeView};
-use foundation::failure::{Because, Exit, Result};
+use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
 use foundation::record::runs::now_ms;
 use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{self, Style};
+use foundation::wait::{Wait, Waited};
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
@@ -291,28 +292,33 @@ fn follow(
     let mut out = String::new();
     let mut rescan = Instant::now() + RESCAN;
     let mut known = ClusterView::consoles(&app.ctx, name);
-    while app.signals.count() == 0 {
-        for console in &mut followed {
-            console.read(&mut buffer, printer, &mut out);
-        }
-        if !out.is_empty() {
-            if !Printer::print(&out) {
-                return Ok(0);
+    let waited = Wait::default()
+        .or_signal(app.signals)
+        .look_every(LOOK, || {
+            for console in &mut followed {
+                console.read(&mut buffer, printer, &mut out);
             }
-            out.clear();
-        }
-        if Instant::now() >= rescan {
-            rescan = Instant::now() + RESCAN;
-            let present = ClusterView::consoles(&app.ctx, name);
-            if present != known {
-                let view = ClusterView::probe(&app.ctx, name);
-                add_new(&mut followed, matching(&view, &args.nodes)?, printer);
-                known = present;
+            if !out.is_empty() {
+                if !Printer::print(&out) {
+                    return Ok(Some(()));
+                }
+                out.clear();
             }
-        }
-        app.signals.wait_until(Instant::now() + LOOK);
-    }
-    Ok(Exit::Interrupted.code())
+            if Instant::now() >= rescan {
+                rescan = Instant::now() + RESCAN;
+                let present = ClusterView::consoles(&app.ctx, name);
+                if present != known {
+                    let view = ClusterView::probe(&app.ctx, name);
+                    add_new(&mut followed, matching(&view, &args.nodes)?, printer);
+                    known = present;
+                }
+            }
+            Ok::<_, Failure>(None)
+        })?;
+    Ok(match waited {
+        Waited::Found(()) => 0,
+        Waited::TimedOut | Waited::Interrupted => Exit::Interrupted.code(),
+    })
 }
 
 fn add_new(followed: &mut Vec<Followed>, nodes: Vec<NodeView>, printer: &mut Printer<'_>) {

@@ -18,6 +18,7 @@ use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 use foundation::units::parse_duration;
+use foundation::wait::{Wait, Waited};
 
 #[derive(Debug, Args)]
 pub struct RebootArgs {
@@ -180,18 +181,8 @@ pub(super) fn prove(
 ) -> Result<Vec<(String, f64, Boot)>> {
     let mut proven = Vec::new();
     let mut down_since: Option<Instant> = None;
-    while !waiting.is_empty() {
-        if app.signals.count() > 0 {
-            let booting: Vec<&str> = waiting
-                .iter()
-                .map(|follower| follower.node.as_str())
-                .collect();
-            return Err(Failure::new(
-                Exit::Interrupted,
-                format!("interrupted; still booting: {}", booting.join(", ")),
-            )
-            .hint(typed!("cluster status --name {}", cluster)));
-        }
+    let wait = Wait::default().within(limit.saturating_sub(asked.elapsed()));
+    let waited = wait.or_signal(app.signals).look_every(LOOK, || {
         for follower in waiting.iter_mut() {
             follower.read();
         }
@@ -211,6 +202,9 @@ pub(super) fn prove(
         {
             return Err(failed_node(cluster, follower, &failure));
         }
+        if waiting.is_empty() {
+            return Ok(Some(()));
+        }
         let view = ClusterView::probe(&app.ctx, cluster);
         let dead = view.nodes.iter().find(|node| {
             let waited_for = waiting.iter().find(|follower| follower.node == node.name);
@@ -225,14 +219,25 @@ pub(super) fn prove(
             Some(_) => {}
             None => down_since = None,
         }
-        if let Some(late) = waiting.first().filter(|_| asked.elapsed() > limit) {
-            return Err(late_node(cluster, late, limit));
-        }
-        if !waiting.is_empty() {
-            app.signals.wait_until(Instant::now() + LOOK);
-        }
+        Ok(None)
+    })?;
+    match (waited, waiting.first()) {
+        (Waited::TimedOut, Some(late)) => Err(late_node(cluster, late, limit)),
+        (Waited::Interrupted, Some(_)) => Err(interrupted(cluster, waiting)),
+        _ => Ok(proven),
     }
-    Ok(proven)
+}
+
+fn interrupted(cluster: &str, waiting: &[ConsoleFollower]) -> Failure {
+    let booting: Vec<&str> = waiting
+        .iter()
+        .map(|follower| follower.node.as_str())
+        .collect();
+    Failure::new(
+        Exit::Interrupted,
+        format!("interrupted; still booting: {}", booting.join(", ")),
+    )
+    .hint(typed!("cluster status --name {}", cluster))
 }
 
 fn failed_node(cluster: &str, follower: &ConsoleFollower, failure: &str) -> Failure {

@@ -16,17 +16,19 @@ mod report;
 mod talos;
 mod tools;
 
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::app::App;
 use crate::commands::cluster::UpArgs;
 use finding::{Finding, Group, Status};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::signals::Signals;
+use foundation::wait::{Wait, Waited};
 use inputs::Inputs;
-
-use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -44,8 +46,6 @@ pub struct DoctorArgs {
 /// No check may keep the others waiting for longer; each probe within one ends
 /// sooner by itself.
 const LIMIT: Duration = Duration::from_secs(8);
-/// How often Ctrl-C is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// One thing to look at; the order of the table is that of the report.
 struct Check {
@@ -135,7 +135,7 @@ fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
         .iter()
         .filter(|check| linux || !check.linux)
         .collect();
-    let (sender, receiver) = mpsc::channel();
+    let (sender, mut receiver) = unbounded_channel();
     for (index, check) in checks.iter().copied().enumerate() {
         let (sender, inputs) = (sender.clone(), Arc::clone(inputs));
         // The receiver may have given up after the limit.
@@ -143,16 +143,19 @@ fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
     }
     drop(sender);
     let mut found: Vec<Option<Vec<Finding>>> = vec![None; checks.len()];
-    let end = Instant::now() + LIMIT;
-    while found.iter().any(Option::is_none) && Instant::now() < end {
-        match receiver.recv_timeout(LOOK) {
-            Ok((index, findings)) => found[index] = Some(findings),
-            Err(mpsc::RecvTimeoutError::Timeout) if signals.count() > 0 => {
-                return Err(Failure::new(Exit::Interrupted, "interrupted"));
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+    // Each sender ends with its check.
+    let all = async {
+        while let Some((index, findings)) = receiver.recv().await {
+            found[index] = Some(findings);
         }
+    };
+    if Wait::default()
+        .within(LIMIT)
+        .or_signal(signals)
+        .until(all)?
+        == Waited::Interrupted
+    {
+        return Err(Failure::new(Exit::Interrupted, "interrupted"));
     }
     let of_check = |(check, found): (&&'static Check, Option<Vec<Finding>>)| {
         let mut findings = found.unwrap_or_else(|| vec![unanswered(check.name)]);

@@ -32,7 +32,7 @@ pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder) -> Result<()> {
         ui::print("no lab: nothing to take down\n");
         return Ok(());
     }
-    let _lock = LockRequest::lab(app, lab_folder, "lab down").take(app)?;
+    let _lock = LockRequest::lab(app, lab_folder, "lab down").take()?;
     take_down(app, lab_folder)?;
     ui::print(
         "the lab is down: no process, mount, link or file of it is left; what was built stays\n",

@@ -1,17 +1,12 @@
 //! Two runs may want the lab at once: one makes it, the other waits and finds
 //! it made.
 
-use std::time::{Duration, Instant};
-
 use camino::Utf8PathBuf;
 
 use super::folder::LabFolder;
 use crate::app::App;
 use foundation::failure::{Exit, Result};
 use foundation::record::lock::{self, Lock};
-
-const LOOK: Duration = Duration::from_millis(100);
-const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// Which lock, and for what.
 #[derive(Debug)]
@@ -55,7 +50,13 @@ impl LockRequest {
     /// # Errors
     /// When the lock cannot be opened.
     pub(super) fn wait(&self, app: &App<'_>) -> Result<Lock> {
-        self.take_within(app, None)
+        let held = match self.take() {
+            Err(held) if held.exit == Exit::HostNotReady => held,
+            other => return other,
+        };
+        let holder = held.causes.first().map_or("another run", String::as_str);
+        app.ui.note(&format!("waiting for {holder}"));
+        lock::take_when_free(&self.dir, &self.name, self.doing, app.signals)
     }
 
     /// Fail with who holds it. Not at once: a child that a killed run was just
@@ -63,27 +64,7 @@ impl LockRequest {
     ///
     /// # Errors
     /// When another run holds it.
-    pub(super) fn take(&self, app: &App<'_>) -> Result<Lock> {
-        self.take_within(app, Some(BRIEFLY))
-    }
-
-    fn take_within(&self, app: &App<'_>, limit: Option<Duration>) -> Result<Lock> {
-        let began = Instant::now();
-        let mut told = false;
-        loop {
-            let held = match lock::take(&self.dir, &self.name, self.doing) {
-                Err(held) if held.exit == Exit::HostNotReady => held,
-                other => return other,
-            };
-            if app.signals.count() > 0 || limit.is_some_and(|limit| began.elapsed() > limit) {
-                return Err(held);
-            }
-            if !told && began.elapsed() > BRIEFLY {
-                let holder = held.causes.first().map_or("another run", String::as_str);
-                app.ui.note(&format!("waiting for {holder}"));
-                told = true;
-            }
-            app.signals.wait_until(Instant::now() + LOOK);
-        }
+    pub(super) fn take(&self) -> Result<Lock> {
+        lock::take_soon(&self.dir, &self.name, self.doing)
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::{sleep_until, timeout_at};
+
 use super::args::FetchArgs;
 use super::cluster::group_of;
 use super::fetch::{self, Answer, Fetching, Keeping};
@@ -20,7 +22,6 @@ use foundation::ui::text::sgr;
 const EVERY: Duration = Duration::from_secs(5);
 /// Without a terminal, q cannot be pressed.
 const LONGEST: Duration = Duration::from_hours(24);
-const LOOK: Duration = Duration::from_millis(50);
 
 type Last = Vec<((String, String, String), Kept)>;
 
@@ -92,16 +93,24 @@ fn on_screen(
             coming = Some((fetching, Vec::new()));
         }
         draw(&mut screen, view, &said, every);
-        match screen.event(LOOK) {
+        let wake = async {
+            let Some((fetching, come)) = &mut coming else {
+                return sleep_until(next.min(end).into()).await;
+            };
+            match timeout_at(end.into(), fetching.answers.recv()).await {
+                Ok(Some(answer)) => come.push(answer),
+                // A node whose answer cannot be made.
+                Ok(None) => sleep_until(end.into()).await,
+                Err(_) => {}
+            }
+        };
+        match screen.event(wake) {
             Event::Key(Key::Char('q') | Key::Escape) => return Ok(0),
             Event::Key(Key::CtrlC) | Event::Stop => {
                 return Err(Failure::new(Exit::Interrupted, "interrupted"));
             }
             Event::Key(Key::Char(key)) if view.turn(key) => view.render(app, &groups)?,
             _ => {}
-        }
-        if let Some((fetching, come)) = &mut coming {
-            come.extend(std::iter::from_fn(|| fetching.answers.try_recv().ok()));
         }
         let complete = coming.take_if(|(_, come)| come.len() == targets.len());
         if let Some((_, come)) = complete {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rustix::fs::{FlockOperation, OFlags};
@@ -12,8 +12,12 @@ use rustix::io::retry_on_intr;
 
 use super::own;
 use crate::failure::{Because, Exit, Failure, Result};
+use crate::signals::Signals;
+use crate::wait::{Wait, Waited};
 
 const LONGEST_HOLDER: u64 = 1000;
+/// `flock` has no deadline of its own.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -56,12 +60,33 @@ pub fn take(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
 /// # Errors
 /// Those of `take`, after one second.
 pub fn take_soon(dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
-    let end = Instant::now() + Duration::from_secs(1);
-    loop {
-        match take(dir, name, doing) {
-            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
-            result => return result,
+    let wait = Wait::default().within(Duration::from_secs(1));
+    take_after(wait, dir, name, doing)
+}
+
+/// Like `take`, but waits until the lock is free or the user asks to stop.
+///
+/// # Errors
+/// Those of `take`.
+pub fn take_when_free(dir: &Utf8Path, name: &str, doing: &str, signals: &Signals) -> Result<Lock> {
+    take_after(Wait::default().or_signal(signals), dir, name, doing)
+}
+
+fn take_after(wait: Wait<'_>, dir: &Utf8Path, name: &str, doing: &str) -> Result<Lock> {
+    let mut held = match take(dir, name, doing) {
+        Err(failure) if failure.exit == Exit::HostNotReady => failure,
+        other => return other,
+    };
+    let waited = wait.look_every(LOOK, || match take(dir, name, doing) {
+        Err(failure) if failure.exit == Exit::HostNotReady => {
+            held = failure;
+            Ok(None)
         }
+        other => other.map(Some),
+    })?;
+    match waited {
+        Waited::Found(lock) => Ok(lock),
+        Waited::TimedOut | Waited::Interrupted => Err(held),
     }
 }
 

@@ -9,29 +9,18 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::child::{Ask, Child, Reach, State};
 use super::pipe::Pipe;
-use crate::failure::{Because, Failure, Result};
+use crate::failure::Failure;
 use crate::signals::Caught;
 
 /// How long a pipe may stay open after the child has ended: a process that it
 /// left behind may hold the pipe.
 const DRAIN: Duration = Duration::from_millis(300);
-
-/// The runtime of a plan. Children die with the thread that starts them, so all
-/// of it is the calling thread's.
-///
-/// # Errors
-/// When the system has no file descriptors left.
-pub(super) fn runtime() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.because(|| "cannot wait for processes".to_owned())
-}
 
 /// How long a child has to end after SIGINT, and then after SIGTERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

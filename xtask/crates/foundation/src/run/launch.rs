@@ -6,7 +6,7 @@ use std::io::{Error, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rustix::fs::{Mode, OFlags, openat};
@@ -18,6 +18,7 @@ use crate::ctx::owned_path::OwnedPath;
 use crate::ctx::processes::Process;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::{Launch, Owned};
+use crate::wait::{Wait, Waited};
 
 /// `setsid` needs no longer than this to become the program.
 const DETACHED_WITHIN: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ pub(super) fn launch(launch: &Launch, user: u32, context: &StepContext<'_>) -> R
         .set_len(0)
         .and_then(|()| write!(pid_file, "{}", child.id()))
         .because(|| format!("cannot write `{pid_path}`"))?;
-    until_detached(&mut child, program, context).map_err(|why| {
+    until_detached(&mut child, program).map_err(|why| {
         Failure::step(format!("`{program}` did not start"))
             .cause(why)
             .excerpt(console_tail(&log_path, EXCERPT))
@@ -98,24 +99,22 @@ fn open_in(folder: &OwnedFd, name: &str, flags: OFlags) -> std::io::Result<File>
 
 /// Until the process has a session of its own and is the program: before that,
 /// what ends this process's group would end it too, and nothing shows what it is.
-fn until_detached(
-    child: &mut Child,
-    program: &str,
-    context: &StepContext<'_>,
-) -> std::io::Result<()> {
-    let end = Instant::now() + DETACHED_WITHIN;
+fn until_detached(child: &mut Child, program: &str) -> std::io::Result<()> {
     let pid = i32::try_from(child.id()).map_err(Error::other)?;
-    while Instant::now() < end {
+    let wait = Wait::default().within(DETACHED_WITHIN);
+    let waited = wait.look_every(LOOK, || {
         if let Some(status) = child.try_wait()? {
             return Err(Error::other(format!("it ended with {status}")));
         }
-        let is_program = |process: Process| {
+        let is_program = |process: &Process| {
             process.session == pid && process.argv.first().is_some_and(|word| word == program)
         };
-        if Process::probe(pid).is_some_and(is_program) {
-            return Ok(());
+        Ok(Process::probe(pid).filter(is_program).map(drop))
+    })?;
+    match waited {
+        Waited::Found(()) => Ok(()),
+        Waited::TimedOut | Waited::Interrupted => {
+            Err(Error::other("it did not leave this session"))
         }
-        context.signals.wait_until(Instant::now() + LOOK);
     }
-    Err(Error::other("it did not leave this session"))
 }

@@ -42,6 +42,7 @@ use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
 use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
+use crate::wait::runtime;
 
 pub use crate::ctx::cluster::{Observed, Observer};
 pub use core::Grace;
@@ -153,7 +154,7 @@ impl Runner<'_> {
         notes.for_each(|note| self.ui.note(note));
         let mut execution = Execution {
             runner: *self,
-            runtime: core::runtime()?,
+            runtime: runtime()?,
             keep_stdout: options.keep_stdout,
             record: &mut record,
         };

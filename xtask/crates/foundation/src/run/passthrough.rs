@@ -7,9 +7,10 @@ use std::process::Child;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::End;
-use super::{core, exit_code, spawn, step};
+use super::{exit_code, spawn, step};
 use crate::failure::{Because, Failure, Result};
 use crate::signals::{Caught, STOPPING};
+use crate::wait::runtime;
 
 /// Run `argv` and hand on the signals that reach this process alone. Returns
 /// the child's exit code, 128 + N for a signal, as a shell does.
@@ -20,7 +21,7 @@ pub fn pass_through(argv: &[String]) -> Result<u8> {
     let (program, rest) = argv
         .split_first()
         .ok_or_else(|| Failure::usage("no command"))?;
-    let status = core::runtime()?.block_on(async {
+    let status = runtime()?.block_on(async {
         // In this thread: a process whose children enter another PID namespace
         // cannot start threads.
         let caught =

@@ -1,6 +1,6 @@
 //! Built-in steps for registries: wait until they respond, delete manifests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::interrupted;
 use super::step::StepContext;
@@ -8,6 +8,7 @@ use crate::ctx::containers::{self, State};
 use crate::ctx::registry_api::Api;
 use crate::failure::{Failure, Result};
 use crate::plan::AwaitedRegistry;
+use crate::wait::{Wait, Waited};
 use crate::{program, typed};
 
 /// A registry with a large cache starts within a second.
@@ -16,13 +17,14 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Wait for all of them. A registry that has exited is not waited for.
 pub(super) fn wait(registries: &[AwaitedRegistry], context: &StepContext<'_>) -> Result<()> {
-    let end = Instant::now() + WITHIN.min(context.deadline);
+    let wait = Wait::default().within(WITHIN.min(context.deadline));
+    let wait = wait.or_signal(context.signals);
     let mut waiting: Vec<&AwaitedRegistry> = registries.iter().collect();
     let mut died = Vec::new();
-    loop {
+    let waited = wait.look_every(LOOK, || {
         waiting.retain(|registry| Api::on_loopback(registry.port).ping().is_err());
         if waiting.is_empty() {
-            break;
+            return Ok(Some(()));
         }
         let names: Vec<&str> = waiting
             .iter()
@@ -37,13 +39,10 @@ pub(super) fn wait(registries: &[AwaitedRegistry], context: &StepContext<'_>) ->
             }
             lives
         });
-        if waiting.is_empty() || Instant::now() > end {
-            break;
-        }
-        if context.signals.count() > 0 {
-            return Err(interrupted());
-        }
-        context.signals.wait_until(Instant::now() + LOOK);
+        Ok::<_, Failure>(waiting.is_empty().then_some(()))
+    })?;
+    if waited == Waited::Interrupted {
+        return Err(interrupted());
     }
     if waiting.is_empty() && died.is_empty() {
         return Ok(());

@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::child::{Ask, Child, Reach};
-use super::core::{self, Grace};
+use super::core::Grace;
 use super::pipe::never_wait;
 use super::step::{self, Ended, Shown, StepContext, in_log, stopped, supervise};
 use super::{KILL_AT, perform, spawn};
@@ -32,6 +32,7 @@ use crate::signals::{Caught, STOPPING, Signals};
 use crate::typed::by_caller;
 use crate::ui;
 use crate::ui::Ui;
+use crate::wait::runtime;
 
 /// The first line of the helper's answer.
 const BEGUN: &str = "begun";
@@ -340,7 +341,7 @@ pub fn serve_root_step(ui: &Ui, signals: &'static Signals) -> Result<u8> {
         observer: None,
         shown: Shown::All,
         signals,
-        runtime: &core::runtime()?,
+        runtime: &runtime()?,
         ui,
         grace: Grace::default(),
         only_listed: true,
@@ -378,7 +379,7 @@ fn follow_lifeline(signals: &Signals) {
 /// When the handlers cannot be installed.
 pub fn serve_warden() -> Result<u8> {
     // A signal to the group must not end the warden first.
-    let runtime = core::runtime()?;
+    let runtime = runtime()?;
     let _context = runtime.enter();
     let _caught = Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?;
     let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());

@@ -4,10 +4,11 @@
 //! Nodes run with `talos.shutdown=halt` (`pkg/provision/providers/qemu/node.go`):
 //! the kernel's last line is the end, and QEMU stays.
 
+use std::convert::Infallible;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -16,6 +17,7 @@ use super::step::StepContext;
 use crate::failure::Result;
 use crate::files;
 use crate::plan::Guest;
+use crate::wait::{Wait, Waited};
 
 /// The last line of a kernel that does not reboot.
 const ENDS: [&[u8]; 2] = [b"reboot: System halted", b"reboot: Power down"];
@@ -33,7 +35,8 @@ pub(super) fn shut_down(
     grace_seconds: u64,
     context: &StepContext<'_>,
 ) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(grace_seconds);
+    let wait = Wait::default().within(Duration::from_secs(grace_seconds));
+    let wait = wait.or_signal(context.signals);
     let mut running = Vec::new();
     for guest in guests {
         match Running::press(guest) {
@@ -46,18 +49,12 @@ pub(super) fn shut_down(
             }
         }
     }
-    loop {
-        if context.signals.count() > 0 {
-            return Err(interrupted());
-        }
+    let Ok(waited) = wait.look_every(LOOK, || {
         running.retain_mut(|guest| !guest.has_halted());
-        if running.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() >= end {
-            break;
-        }
-        context.signals.wait_until(end.min(Instant::now() + LOOK));
+        Ok::<_, Infallible>(running.is_empty().then_some(()))
+    });
+    if waited == Waited::Interrupted {
+        return Err(interrupted());
     }
     for guest in running {
         context.ui.note(&format!(

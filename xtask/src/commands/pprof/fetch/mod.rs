@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use ::pprof::{Error, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::runtime::{Builder, Runtime};
-use tokio::select;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -29,6 +27,7 @@ use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::record::files;
 use foundation::typed;
 use foundation::ui::text::one_line;
+use foundation::wait::{Wait, runtime};
 use request::get;
 use spool::{Body, Spool};
 
@@ -188,11 +187,6 @@ pub(super) fn offers(targets: &[Target]) -> Result<Vec<Option<Vec<String>>>> {
     // Without waiting for a look-up of a host that has taken too long.
     runtime.shutdown_background();
     Ok(listed)
-}
-
-fn runtime() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.because(|| "cannot wait for nodes".to_owned())
 }
 
 fn begin(
@@ -367,18 +361,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn collect(app: &App<'_>, targets: &[Target], mut fetching: Fetching) -> Result<Vec<Answer>> {
     let mut answers: Vec<Answer> = Vec::new();
-    let mut stop = app.signals.subscribe();
-    runtime()?.block_on(async {
-        while answers.len() < targets.len() {
-            let answer = select! {
-                answer = fetching.answers.recv() => answer,
-                _ = stop.wait_for(|count| *count > 0) => None,
-            };
-            let Some(answer) = answer else { break };
+    // All of them, or until Ctrl-C.
+    let _ = Wait::default().or_signal(app.signals).until(async {
+        while answers.len() < targets.len()
+            && let Some(answer) = fetching.answers.recv().await
+        {
             report(app, &answer);
             answers.push(answer);
         }
-    });
+    })?;
     // What was written before is kept, nothing is written after.
     fetching.close();
     answers.extend(std::iter::from_fn(|| fetching.answers.try_recv().ok()));

@@ -4,7 +4,7 @@ mod paint;
 mod tree;
 mod view;
 
-use std::time::Duration;
+use std::future::pending;
 
 use ::pprof::Profile;
 use ::pprof::flame::Flame;
@@ -21,9 +21,6 @@ use view::{Next, View};
 
 /// Calls smaller than this share are not kept: no user zooms in so far.
 const LEAST: f64 = 0.00005;
-/// Only a change of size comes without a key.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// A profile, its nodes as sides; with a base, both sides.
 pub(super) fn show(
     app: &App<'_>,
@@ -73,7 +70,7 @@ fn explore(app: &App<'_>, mut view: View) -> Result<u8> {
     loop {
         let rows = view.render(screen.size());
         screen.draw(&rows);
-        match view.handle(screen.event(LOOK)) {
+        match view.handle(screen.event(pending())) {
             Next::Stay => {}
             Next::Quit => return Ok(0),
             Next::Interrupted => return Err(Failure::new(Exit::Interrupted, "interrupted")),

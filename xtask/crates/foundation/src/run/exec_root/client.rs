@@ -25,6 +25,7 @@ use crate::run::core::{self, Follow, Limits, Pipes, Stream};
 use crate::run::{exit_code, spawn};
 use crate::signals::{Caught, Signals};
 use crate::ui::Ui;
+use crate::wait::runtime;
 
 /// Children must not inherit what is received.
 #[cfg(target_os = "linux")]
@@ -248,7 +249,7 @@ impl Follow for Inherited {
 /// When it was refused, or could not be run.
 pub fn run(request: &Request, ui: &Ui, signals: &Signals) -> Result<u8> {
     let _attention = signals.attend();
-    let (outcome, status) = core::runtime()?.block_on(async {
+    let (outcome, status) = runtime()?.block_on(async {
         // `go test` sends it when its own clock has run out.
         let dump =
             Caught::new(&[Signal::QUIT]).because(|| "cannot install signal handlers".to_owned())?;
@@ -293,7 +294,7 @@ mod tests {
         let (ours, mut helper) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         // Nothing is awaited here, so the runtime notices nothing.
-        let ended = core::runtime().unwrap().block_on(async {
+        let ended = runtime().unwrap().block_on(async {
             let mut channel = Channel {
                 socket: spawn::awaitable(ours.into()).unwrap(),
                 is_open: true,

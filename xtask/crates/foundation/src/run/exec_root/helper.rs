@@ -26,8 +26,9 @@ use super::{Answer, Line, Request, binary, has_dangerous_value, is_dangerous, pa
 use crate::ctx::own_executable::own_executable;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::child::Ask;
-use crate::run::{core, exit_code, spawn};
+use crate::run::{exit_code, spawn};
 use crate::signals::{Caught, STOPPING};
+use crate::wait::runtime;
 
 /// A request is far shorter.
 const LONGEST: usize = 1 << 20;
@@ -43,7 +44,7 @@ pub fn serve() -> Result<u8> {
     };
     // No thread, as ctrlc would start one: it would stay in the namespaces that
     // the init leaves.
-    let runtime = core::runtime()?;
+    let runtime = runtime()?;
     let caught = {
         let _context = runtime.enter();
         Caught::new(&STOPPING).because(|| "cannot install signal handlers".to_owned())?

@@ -22,9 +22,10 @@ use super::{Answer, Request, loopback};
 use crate::ctx::processes::Process;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::child::Ask;
-use crate::run::core::{self, until};
+use crate::run::core::until;
 use crate::run::{exit_code, spawn};
 use crate::signals::{Caught, STOPPING};
+use crate::wait::runtime;
 
 /// The PATH of a test as root: no folder that a user can write to.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -55,7 +56,7 @@ pub fn serve() -> Result<u8> {
         return Err(by_hand());
     };
     // No thread: it would stay in the namespaces that this process leaves.
-    let runtime = core::runtime()?;
+    let runtime = runtime()?;
     let watched = {
         let _context = runtime.enter();
         Watched::new().because(|| "cannot watch a test".to_owned())

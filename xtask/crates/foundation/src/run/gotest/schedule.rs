@@ -15,8 +15,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::link::{self, Link, Linked};
 use super::{Finished, Job, Pool, Seen, process};
 use crate::failure::Result;
-use crate::run::core::{self, more_than};
+use crate::run::core::more_than;
 use crate::signals::Signals;
+use crate::wait::runtime;
 
 /// How often [`Observe::tick`] is called.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,7 +66,7 @@ impl Crew<'_> {
     /// When go cannot be started, or the system refuses to wait.
     pub fn run(&self, links: Vec<Link>, observe: &mut dyn Observe) -> Result<Stop> {
         let _attention = self.signals.attend();
-        core::runtime()?.block_on(self.until_done(links, &RefCell::new(observe)))
+        runtime()?.block_on(self.until_done(links, &RefCell::new(observe)))
     }
 
     async fn until_done(

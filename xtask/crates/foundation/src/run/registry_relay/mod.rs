@@ -17,7 +17,7 @@ use tokio::time::timeout;
 #[cfg(target_os = "linux")]
 pub use serve::serve;
 
-use super::{core, spawn};
+use super::spawn;
 use crate::ctx::Ctx;
 use crate::ctx::own_executable::own_executable;
 use crate::ctx::own_files;
@@ -26,6 +26,7 @@ use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::record::own;
 use crate::typed;
+use crate::wait::runtime;
 
 /// The line that the relay prints once it listens.
 const READY: &str = "ready";
@@ -68,8 +69,7 @@ pub fn start(ctx: &Ctx, relaying: &RelaySpec) -> Result<()> {
         .spawn()
         .because(|| format!("cannot start `{program}`"))?;
     let stdout = child.stdout.take().map(OwnedFd::from);
-    let listens =
-        core::runtime()?.block_on(async { timeout(START_WITHIN, says_ready(stdout)).await });
+    let listens = runtime()?.block_on(async { timeout(START_WITHIN, says_ready(stdout)).await });
     let failure = match listens {
         Ok(Ok(true)) => return Ok(()),
         Ok(_) => refused(relaying, &path),

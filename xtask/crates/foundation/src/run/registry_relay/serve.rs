@@ -26,6 +26,7 @@ use super::READY;
 use crate::ctx::relay::RelaySpec;
 use crate::failure::{Because, Failure, Result};
 use crate::ui;
+use crate::wait::runtime;
 
 const BACKLOG: i32 = 128;
 const BUFFER: usize = 64 << 10;
@@ -83,11 +84,7 @@ pub fn serve(relaying: &RelaySpec) -> Result<()> {
         all: LIMITS.all.min(descriptors() / 2),
         ..LIMITS
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .because(|| "cannot start the relay".to_owned())?;
+    let runtime = runtime()?;
     let tasks = LocalSet::new();
     let relay = Rc::new(Relay::new(relaying.cidr, limits));
     tasks.block_on(&runtime, async {
@@ -355,10 +352,7 @@ mod tests {
         let listener = listener(address).unwrap();
         let peers = Cidr::containing(peers).unwrap();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = runtime().unwrap();
             LocalSet::new().block_on(&runtime, async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 Rc::new(Relay::new(peers, limits))

@@ -7,10 +7,11 @@ use tokio::runtime::Runtime;
 
 use crate::failure::Result;
 use crate::plan::Run;
-use crate::run::core::{self, Grace};
+use crate::run::core::Grace;
 use crate::run::step::{Shown, StepContext, run};
 use crate::signals::Signals;
 use crate::ui::{Color, Ui};
+use crate::wait::runtime;
 
 /// Everything a supervised child needs, in a folder of its own.
 pub(super) struct Room {
@@ -26,7 +27,7 @@ impl Room {
             dir: tempfile::tempdir().unwrap(),
             ui: Ui::new(Color::Never, true, false),
             signals: Signals::default(),
-            runtime: core::runtime().unwrap(),
+            runtime: runtime().unwrap(),
         }
     }
 

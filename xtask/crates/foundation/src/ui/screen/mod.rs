@@ -10,17 +10,23 @@ mod keys;
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::io::{ErrorKind, Read, Write};
+use std::pin::pin;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::runtime::Runtime;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use self::keys::{Parsed, parse};
 use super::text::rendered;
 use crate::failure::{Because, Failure, Result};
 use crate::signals::{Attention, Signals};
+use crate::wait::runtime;
 
 /// An event of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +39,8 @@ pub enum Event {
     Wheel(i16),
     /// The terminal has another size.
     Resize,
-    /// Nothing within the given time.
-    Tick,
+    /// What the caller waits for besides.
+    Other,
     /// SIGTERM, SIGINT or SIGHUP, or the terminal is gone.
     Stop,
 }
@@ -64,20 +70,28 @@ const LEAVE: &str = "\x1b[?7h\x1b[?1006l\x1b[?1000l\x1b[?25h\x1b[0m\x1b[?1049l";
 /// How long to wait for the rest of an escape sequence; without it, it is the
 /// Escape key.
 const SEQUENCE: Duration = Duration::from_millis(40);
-/// How often the size of the terminal and the count of signals are read.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// The terminal in full-screen use.
 #[derive(Debug)]
 pub struct Screen<'a> {
+    runtime: Runtime,
+    events: Events,
     terminal: File,
     before: Termios,
-    signals: &'a Signals,
     size: (u16, u16),
     /// The rows that the screen shows.
     shown: Vec<String>,
-    input: Vec<u8>,
     _attention: Attention<'a>,
+}
+
+/// What a screen waits for.
+#[derive(Debug)]
+struct Events {
+    /// Closed when the terminal is gone.
+    typed: UnboundedReceiver<Vec<u8>>,
+    resized: Signal,
+    stops: watch::Receiver<usize>,
+    input: Vec<u8>,
 }
 
 impl<'a> Screen<'a> {
@@ -97,15 +111,18 @@ impl<'a> Screen<'a> {
         let terminal = File::from(terminal.map_err(|_| none())?);
         let before = tcgetattr(&terminal).map_err(|_| none())?;
         let attention = signals.attend();
+        let runtime = runtime()?;
+        let cannot = || "cannot read the terminal".to_owned();
+        let events = Events::new(&runtime, &terminal, signals).because(cannot)?;
         let mut raw = before.clone();
         raw.make_raw();
         let mut screen = Self {
             size: size(&terminal),
+            runtime,
+            events,
             terminal,
             before,
-            signals,
             shown: Vec::new(),
-            input: Vec::new(),
             _attention: attention,
         };
         tcsetattr(&screen.terminal, OptionalActions::Flush, &raw)
@@ -138,34 +155,59 @@ impl<'a> Screen<'a> {
         let _ = self.terminal.write_all(out.as_bytes());
     }
 
-    /// Returns the next event, or `Tick` after `limit`.
-    pub fn event(&mut self, limit: Duration) -> Event {
-        let end = Instant::now() + limit;
+    /// Returns the next event, or `Other` when `other` is done.
+    pub fn event(&mut self, other: impl Future<Output = ()>) -> Event {
+        let event = self.runtime.block_on(self.events.next(other));
+        if event == Event::Resize {
+            self.size = size(&self.terminal);
+            self.shown.clear();
+            let _ = self.terminal.write_all(b"\x1b[2J");
+        }
+        event
+    }
+}
+
+impl Events {
+    fn new(runtime: &Runtime, terminal: &File, signals: &Signals) -> std::io::Result<Self> {
+        let _context = runtime.enter();
+        let resized = signal(SignalKind::window_change())?;
+        let (typing, typed) = unbounded_channel();
+        let terminal = terminal.try_clone()?;
+        // A thread, since not every system can wait for `/dev/tty` otherwise. It
+        // ends with the process.
+        let thread = std::thread::Builder::new().name("terminal".to_owned());
+        thread.spawn(move || read(terminal, &typing))?;
+        Ok(Self {
+            typed,
+            resized,
+            stops: signals.subscribe(),
+            input: Vec::new(),
+        })
+    }
+
+    async fn next(&mut self, other: impl Future<Output = ()>) -> Event {
+        let mut other = pin!(other);
         loop {
-            if self.signals.count() > 0 {
+            if *self.stops.borrow() > 0 {
                 return Event::Stop;
             }
-            let now = size(&self.terminal);
-            if now != self.size {
-                self.size = now;
-                self.shown.clear();
-                let _ = self.terminal.write_all(b"\x1b[2J");
-                return Event::Resize;
-            }
-            if let Some(event) = self.parsed() {
+            if let Some(event) = self.parsed().await {
                 return event;
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Event::Tick;
-            }
-            if !self.fill(left.min(LOOK)) {
-                return Event::Stop;
+            select! {
+                biased;
+                _ = self.stops.wait_for(|count| *count > 0) => return Event::Stop,
+                _ = self.resized.recv() => return Event::Resize,
+                typed = self.typed.recv() => match typed {
+                    Some(typed) => self.input.extend(typed),
+                    None => return Event::Stop,
+                },
+                () = &mut other => return Event::Other,
             }
         }
     }
 
-    fn parsed(&mut self) -> Option<Event> {
+    async fn parsed(&mut self) -> Option<Event> {
         loop {
             match parse(&self.input) {
                 Parsed::Event(event, used) => {
@@ -178,37 +220,31 @@ impl<'a> Screen<'a> {
                 Parsed::More if self.input.is_empty() => return None,
                 // The rest of a sequence arrives at once or never.
                 Parsed::More => {
-                    let had = self.input.len();
-                    if !self.fill(SEQUENCE) || self.input.len() == had {
-                        let escape = self.input.first() == Some(&0x1b);
-                        self.input.remove(0);
-                        if escape {
-                            self.input.clear();
-                            return Some(Event::Key(Key::Escape));
-                        }
+                    if let Ok(Some(typed)) = timeout(SEQUENCE, self.typed.recv()).await {
+                        self.input.extend(typed);
+                        continue;
+                    }
+                    let escape = self.input.first() == Some(&0x1b);
+                    self.input.remove(0);
+                    if escape {
+                        self.input.clear();
+                        return Some(Event::Key(Key::Escape));
                     }
                 }
             }
         }
     }
+}
 
-    /// Whether the terminal is still there.
-    fn fill(&mut self, limit: Duration) -> bool {
-        let terminal = self.terminal.as_fd();
-        let mut fds = [PollFd::new(&terminal, PollFlags::IN)];
-        let _ = poll(&mut fds, Timespec::try_from(limit).ok().as_ref());
-        let ready = fds[0].revents();
-        if !ready.contains(PollFlags::IN) {
-            return !ready.intersects(PollFlags::HUP | PollFlags::ERR);
-        }
-        let mut buffer = [0; 1024];
-        match self.terminal.read(&mut buffer) {
-            Ok(0) => false,
-            Ok(read) => {
-                self.input.extend_from_slice(&buffer[..read]);
-                true
-            }
-            Err(error) => error.kind() == std::io::ErrorKind::Interrupted,
+/// Passes on what is typed, until the terminal is gone.
+fn read(mut terminal: File, typing: &UnboundedSender<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    loop {
+        match terminal.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) if typing.send(buffer[..read].to_vec()).is_err() => return,
+            Err(error) if error.kind() != ErrorKind::Interrupted => return,
+            _ => {}
         }
     }
 }

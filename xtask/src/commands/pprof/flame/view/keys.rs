@@ -27,7 +27,7 @@ impl View {
             Event::Wheel(rows) => {
                 self.scroll_by(isize::from(if self.flame { -rows } else { rows }));
             }
-            Event::Resize | Event::Tick => {}
+            Event::Resize | Event::Other => {}
         }
         Next::Stay
     }
