@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::app::App;
 use foundation::failure::Result;
-use foundation::record::images::{list_of, read};
+use foundation::record::pushed_images::{list_of, read};
 use foundation::typed;
 use foundation::ui;
 use foundation::units::local_time;

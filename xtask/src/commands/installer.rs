@@ -8,7 +8,7 @@ use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 use super::build::repository::Repository;
 use super::build::{self, preflight};
 use crate::app::App;
-use foundation::ctx::images;
+use foundation::ctx::image_reference;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::typed;
@@ -139,7 +139,7 @@ fn check(words: &[String], planned: &Planned) -> Result<()> {
 }
 
 fn is_imager(reference: &str) -> bool {
-    images::split(reference).is_some_and(|(_, repository, _)| {
+    image_reference::split(reference).is_some_and(|(_, repository, _)| {
         repository
             .rsplit('/')
             .next()
@@ -163,7 +163,7 @@ fn check_kernel(words: &[String]) -> Result<()> {
         return Ok(());
     }
     // A registry that does not answer is not a reason to refuse.
-    let Ok(Some(architectures)) = images::architectures(kernel) else {
+    let Ok(Some(architectures)) = image_reference::architectures(kernel) else {
         return Ok(());
     };
     if ["amd64", "arm64"]

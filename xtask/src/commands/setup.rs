@@ -76,7 +76,7 @@ pub(crate) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
     }
     done.push(cross_build(app)?);
     if args.json {
-        ui::print_json(&to_json(&done));
+        ui::print_report(to_json(&done));
     } else {
         ui::print(&to_text(app, &done));
     }
@@ -191,7 +191,7 @@ fn to_json(parts: &[PartStatus]) -> Value {
             json!({"name": part.name, "ready": part.ready, "changed": part.changed, "text": part.text})
         })
         .collect();
-    json!({"schema": 1, "parts": parts})
+    json!({"parts": parts})
 }
 
 fn to_text(app: &App<'_>, parts: &[PartStatus]) -> String {

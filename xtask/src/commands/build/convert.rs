@@ -168,7 +168,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
                 references,
                 metadata,
                 tree: places.repository.to_owned(),
-                list: foundation::record::images::list_of(places.state),
+                list: foundation::record::pushed_images::list_of(places.state),
             },
         )
     });

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use crate::app::App;
 use foundation::ctx::buildx::{self, CurrentBuilder};
 use foundation::ctx::host::Host;
-use foundation::ctx::images;
+use foundation::ctx::image_reference;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Plan};
 use foundation::typed;
@@ -85,7 +85,8 @@ fn check_reach(plan: &Plan, builder: Option<&CurrentBuilder>) -> Result<()> {
         _ => None,
     });
     let local = |reference: &&String| {
-        images::split(reference).is_some_and(|(registry, ..)| images::is_local(registry))
+        image_reference::split(reference)
+            .is_some_and(|(registry, ..)| image_reference::is_local(registry))
     };
     let Some(reference) = pushed.flatten().find(local) else {
         return Ok(());

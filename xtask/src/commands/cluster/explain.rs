@@ -29,7 +29,7 @@ pub(super) fn run(app: &App<'_>, args: &ExplainArgs) -> Result<u8> {
     let view = look_up(app, &args.which)?;
     let diagnosis = ClusterView::diagnose(&app.ctx, &view.name);
     if args.json {
-        ui::print_json(&to_json(&diagnosis));
+        ui::print_report(to_json(&diagnosis));
     } else {
         ui::print(&to_text(app, &diagnosis));
     }
@@ -38,7 +38,7 @@ pub(super) fn run(app: &App<'_>, args: &ExplainArgs) -> Result<u8> {
 
 pub(super) fn to_json(diagnosis: &Diagnosis) -> Value {
     json!({
-        "schema": 1, "cluster": cluster_json(&diagnosis.view),
+        "cluster": cluster_json(&diagnosis.view),
         "checks": diagnosis.checks, "cause": diagnosis.cause(),
     })
 }

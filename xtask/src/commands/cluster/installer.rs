@@ -4,9 +4,9 @@
 
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
-use foundation::ctx::{images, registries};
+use foundation::ctx::{image_reference, registries};
 use foundation::files;
-use foundation::record::images::{Image, list_of, read};
+use foundation::record::pushed_images::{Image, list_of, read};
 
 use super::settings::Settings;
 
@@ -45,7 +45,7 @@ pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Insta
     };
     let noted = newest(&pushed, checkout, written.as_deref());
     if let Some(image) = noted {
-        return pin(image, images::digest(&image.reference));
+        return pin(image, image_reference::digest(&image.reference));
     }
     let by_tag = || {
         let reference = format!(
@@ -53,14 +53,17 @@ pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Insta
             registries::local().host,
             checkout.tag()?
         );
-        images::digest(&reference).is_ok().then_some(reference)
+        image_reference::digest(&reference)
+            .is_ok()
+            .then_some(reference)
     };
-    let image = written
-        .or_else(by_tag)
-        .map(|reference| match images::digest(&reference) {
-            Ok(digest) => pinned(&reference, &digest),
-            Err(_) => reference,
-        });
+    let image =
+        written
+            .or_else(by_tag)
+            .map(|reference| match image_reference::digest(&reference) {
+                Ok(digest) => pinned(&reference, &digest),
+                Err(_) => reference,
+            });
     Installer { image, note: None }
 }
 

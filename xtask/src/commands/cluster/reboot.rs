@@ -83,7 +83,7 @@ pub(super) fn report(app: &App<'_>, cluster: &str, boots: &[(String, f64, Boot)]
             .iter()
             .map(|(name, wall, boot)| to_json(name, *wall, boot))
             .collect();
-        ui::print_json(&json!({"schema": 1, "cluster": cluster, "nodes": nodes}));
+        ui::print_report(json!({"cluster": cluster, "nodes": nodes}));
     } else {
         for (name, wall, boot) in boots {
             ui::print(&to_text(app, name, *wall, boot));

@@ -52,7 +52,7 @@ fn show(app: &App<'_>, view: &ClusterView, lineage: Option<&[Lineage]>, json: bo
         if let Some(lineage) = lineage {
             report["lineage"] = json!(lineage);
         }
-        ui::print_json(&report);
+        ui::print_report(report);
     } else {
         ui::print(&to_text(app, view, &relay, lineage.unwrap_or_default()));
     }
@@ -92,7 +92,7 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
         })
         .collect();
     json!({
-        "schema": 1, "cluster": cluster_json(view), "nodes": nodes,
+        "cluster": cluster_json(view), "nodes": nodes,
         "faults": view.faults, "problems": view.problems, "unread": view.unread,
         "relay": relay::to_json(relay),
     })

@@ -14,7 +14,7 @@ const COMMANDS: [&str; 2] = ["sudo ", "apt-get "];
 
 pub(super) fn print(ui: &Ui, findings: &[Finding], json: bool) {
     if json {
-        ui::print_json(&to_json(findings));
+        ui::print_report(to_json(findings));
     } else {
         ui::print(&to_text(ui, findings));
     }
@@ -44,7 +44,6 @@ fn to_json(findings: &[Finding]) -> Value {
         })
         .collect();
     json!({
-        "schema": 1,
         "findings": list,
         "summary": {
             "ok": count(findings, Status::Ok),

@@ -9,7 +9,7 @@ use crate::app::App;
 use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, Tagged};
 use foundation::failure::{Exit, Failure, Result};
-use foundation::record::images::{Image, list_of, read};
+use foundation::record::pushed_images::{Image, list_of, read};
 use foundation::typed;
 use foundation::ui;
 use foundation::ui::text::{column_width, one_line};

@@ -81,7 +81,7 @@ pub fn is_here(endpoint: &str) -> bool {
         return true;
     };
     match scheme {
-        "tcp" => super::images::is_local(rest),
+        "tcp" => super::image_reference::is_local(rest),
         // For example `docker-container://NAME` and `unix://PATH`.
         _ => scheme != "kube-pod" && scheme != "ssh",
     }

@@ -18,7 +18,7 @@ pub mod docker;
 pub mod firewall;
 pub mod git;
 pub mod host;
-pub mod images;
+pub mod image_reference;
 pub mod inside_lab;
 pub mod kubeconfig;
 pub mod kvm;

@@ -3,10 +3,10 @@
 
 pub mod discovered;
 pub mod files;
-pub mod images;
 pub mod ledger;
 pub mod lock;
 pub mod own;
+pub mod pushed_images;
 pub(crate) mod remove_at;
 pub mod results;
 pub mod runs;

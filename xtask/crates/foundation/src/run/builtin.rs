@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::step::StepContext;
-use super::{bridge, images, launch, registries, removal, shut_down, stop};
+use super::{bridge, image_digests, launch, registries, removal, shut_down, stop};
 use crate::ctx::owned_path;
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
@@ -38,7 +38,7 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
             tree,
             list,
         } => {
-            images::record(references, metadata.as_deref(), tree, list, context.ui);
+            image_digests::record(references, metadata.as_deref(), tree, list, context.ui);
             Ok(())
         }
         Action::WaitRegistries { registries } => registries::wait(registries, context),

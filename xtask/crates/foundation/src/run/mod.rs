@@ -10,7 +10,7 @@ mod excerpt;
 pub mod exec_root;
 mod exit_code;
 pub mod gotest;
-mod images;
+mod image_digests;
 mod launch;
 mod log;
 mod passthrough;

@@ -126,8 +126,8 @@ impl Bundle {
         Ok(())
     }
 
-    fn add_json(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.add(name, &format!("{value:#}\n"))
+    fn add_report(&mut self, name: &str, fields: Value) -> Result<()> {
+        self.add(name, &format!("{:#}\n", ui::with_schema(fields)))
     }
 
     /// The end of a log.
@@ -171,13 +171,12 @@ fn add_reports(app: &App<'_>, view: &ClusterView, bundle: &mut Bundle) -> Result
     let ctx = &app.ctx;
     let diagnosis = ClusterView::diagnose(ctx, &view.name);
     let relay = RelayView::of_cluster(ctx, &diagnosis.view);
-    bundle.add_json("status.json", &status::to_json(&diagnosis.view, &relay))?;
-    bundle.add_json("explain.json", &explain::to_json(&diagnosis))?;
+    bundle.add_report("status.json", status::to_json(&diagnosis.view, &relay))?;
+    bundle.add_report("explain.json", explain::to_json(&diagnosis))?;
     let checkout = ctx.checkout().ok();
     let talosctl = Talosctl::find(ctx, checkout.as_ref());
     let kernel = files::read_text(Utf8Path::new("/proc/version"), files::SMALL);
     let versions = json!({
-        "schema": 1,
         "xtask": env!("CARGO_PKG_VERSION"),
         "talosctl": talosctl.map(|talosctl| talosctl.version.to_string()),
         "checkout": checkout.map(|checkout| checkout.version.to_string()),
@@ -185,7 +184,7 @@ fn add_reports(app: &App<'_>, view: &ClusterView, bundle: &mut Bundle) -> Result
         "os": ctx.host.os,
         "arch": ctx.host.arch,
     });
-    bundle.add_json("versions.json", &versions)?;
+    bundle.add_report("versions.json", versions)?;
     match doctor(app, &view.name) {
         Some(text) => bundle.add("doctor.json", &text)?,
         None => bundle.withheld.push("doctor.json: no answer".to_owned()),

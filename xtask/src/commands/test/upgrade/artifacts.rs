@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::commands::build::repository::Repository;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::host::Host;
-use foundation::ctx::images;
+use foundation::ctx::image_reference;
 use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
@@ -167,7 +167,7 @@ fn protocols(from: &str) -> Result<[&'static str; 6]> {
     }
     let (first, then) = match scheme {
         "https" => ("=https", "=https"),
-        "http" if images::is_local(host) => ("=http,https", "=http,https"),
+        "http" if image_reference::is_local(host) => ("=http,https", "=http,https"),
         "http" => ("=http,https", "=https"),
         _ => return Err(refuse()),
     };

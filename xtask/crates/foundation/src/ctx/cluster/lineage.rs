@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::{ClusterView, NodeView};
-use crate::ctx::images;
+use crate::ctx::image_reference;
 use crate::hash::Sha256;
 
 /// Digits of a digest that are shown.
@@ -117,7 +117,7 @@ fn installer(reference: String) -> InstallerImage {
         Some((tagged, digest)) => (tagged, Some(digest)),
         None => (reference.as_str(), None),
     };
-    let now = pinned.and_then(|_| images::digest(tagged).ok());
+    let now = pinned.and_then(|_| image_reference::digest(tagged).ok());
     let tag_is_now = now.filter(|now| pinned.is_some_and(|pinned| pinned != now));
     InstallerImage {
         reference,

@@ -1,5 +1,5 @@
-//! Queries a local registry about an image, over plain HTTP on loopback: other
-//! registries need TLS and often a login.
+//! References of images: their parts, and what a registry on loopback has for
+//! them, over plain HTTP. Other registries need TLS and often a login.
 
 use std::time::Duration;
 

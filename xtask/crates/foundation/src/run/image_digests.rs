@@ -4,9 +4,9 @@
 use camino::Utf8Path;
 use serde_json::Value;
 
-use crate::ctx::{images, probe};
+use crate::ctx::{image_reference, probe};
 use crate::files;
-use crate::record::images::{Image, append};
+use crate::record::pushed_images::{Image, append};
 use crate::record::runs::now_ms;
 use crate::ui::Ui;
 
@@ -23,7 +23,7 @@ pub(super) fn record(
     for reference in references {
         let digest = match &by_buildx {
             Ok(Some(digest)) => Ok(digest.clone()),
-            Ok(None) => images::digest(reference),
+            Ok(None) => image_reference::digest(reference),
             Err(why) => Err(why.clone()),
         };
         match digest {
