@@ -106,7 +106,7 @@ impl Signals {
         *self.count.borrow()
     }
 
-    /// Reset the count, for the undo that a first Ctrl-C starts. Returns the
+    /// Resets the count, for the undo that a first Ctrl-C starts. Returns the
     /// count until now.
     pub fn forgive(&self) -> usize {
         self.count.send_replace(0)

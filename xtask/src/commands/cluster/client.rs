@@ -58,7 +58,7 @@ pub(crate) fn kubectl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
     become_client(app, &name, &program, &args.words, is_dry)
 }
 
-/// `cluster dashboard`: talosctl's, of all nodes.
+/// `cluster dashboard`: that of talosctl, for all nodes.
 pub(super) fn dashboard(app: &App<'_>, args: &DashboardArgs) -> Result<u8> {
     let view = look_up(app, &args.which)?;
     let name = existing_name(app, &args.which)?;
@@ -83,7 +83,7 @@ pub(super) fn addresses(view: &ClusterView) -> Vec<String> {
     ips.map(|ip| ip.to_string()).collect()
 }
 
-/// The talosctl of the settings, of the checkout or on PATH.
+/// Finds the talosctl of the settings, of the checkout or on PATH.
 pub(super) fn find_talosctl(ctx: &Ctx) -> Result<Utf8PathBuf> {
     let checkout = ctx.checkout();
     match (Talosctl::path(ctx, checkout.as_ref().ok()), checkout) {
@@ -101,8 +101,9 @@ pub(super) fn find_kubectl(ctx: &Ctx) -> Option<Utf8PathBuf> {
     Host::which("kubectl").or_else(built)
 }
 
-/// The variables with which both programs find the cluster. One that talosctl
-/// created by itself is in the user's own files.
+/// Returns the variables with which both programs find the cluster. The
+/// configuration of a cluster that talosctl created by itself is in the user's
+/// own files.
 pub(super) fn environment(ctx: &Ctx, own: &ClientConfig) -> Vec<(&'static str, Utf8PathBuf)> {
     if own.exists() {
         return vec![

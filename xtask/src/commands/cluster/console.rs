@@ -21,7 +21,7 @@ pub struct ConsoleArgs {
 
 /// How often the console is read: a byte is shown within this time.
 const LOOK: Duration = Duration::from_millis(25);
-/// Bytes shown of what was written before.
+/// Bytes of older output that are shown first.
 const BEFORE: u64 = 4 << 10;
 
 pub(super) fn run(app: &App<'_>, args: &ConsoleArgs) -> Result<u8> {
@@ -44,7 +44,7 @@ pub(super) fn run(app: &App<'_>, args: &ConsoleArgs) -> Result<u8> {
     let waited = Wait::default()
         .or_signal(app.signals)
         .look_every(LOOK, || {
-            // Gone for a moment when a new cluster is created.
+            // The file is missing for a moment when a new cluster is created.
             if let Some(file) = files::open(&node.console).because(what)? {
                 let length = file.metadata().because(what)?.len();
                 let at = offset.get_or_insert(length.saturating_sub(BEFORE));

@@ -1,8 +1,9 @@
-//! The talosconfig and kubeconfig of a cluster, for its removal: the folder with
-//! its own files, and its entries in the user's files, where `--merge` or talosctl
-//! put them. talosctl leaves these, and the next cluster of that name would get a
-//! context `NAME-1` (T14). An entry is this cluster's only if its name and its
-//! endpoint both are; a file goes only if it holds nothing else.
+//! The talosconfig and kubeconfig of a cluster, for its removal: the folder
+//! with its own files, and its entries in the user's files, where `--merge` or
+//! talosctl put them. talosctl leaves these, and the next cluster of that name
+//! would get a context `NAME-1` (T14). An entry belongs to this cluster only if
+//! its name and its endpoint do; a file is removed only if it contains nothing
+//! else.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -25,9 +26,9 @@ pub(super) fn add(plan: &mut Plan, ctx: &Ctx, views: &[&ClusterView], talosctl: 
     }
 }
 
-/// What there is to do about each of the user's files.
+/// Returns the changes of each of the user's files.
 fn parts(ctx: &Ctx, views: &[&ClusterView], talosctl: Option<&Talosctl>) -> Vec<Part> {
-    // By what a doubtful state says nothing is removed.
+    // Nothing is removed because of values that are in doubt.
     let views = views.iter().copied().filter(|view| view.doubts.is_empty());
     let views: Vec<&ClusterView> = views.collect();
     let talosconfigs = ctx.talosconfig_paths().into_iter();
@@ -88,7 +89,7 @@ fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     let host = host.map_or(address, |(host, _)| host);
-    // Without a state the network that the ledger has is all that is known.
+    // Without a state, the network in the ledger is all that is known.
     let is_inside = |address| {
         let cidr = view.cidr.filter(|cidr| cidr.may_be_a_clusters());
         view.nodes.is_empty() && cidr.is_some_and(|cidr| cidr.contains(address))
@@ -97,8 +98,8 @@ fn is_of_cluster(view: &ClusterView, address: &str) -> bool {
         .is_ok_and(|address| view.addresses().contains(&address) || is_inside(address))
 }
 
-/// The server that `state.yaml` names, where it lies in the cluster's network:
-/// a virtual address belongs to no single node.
+/// Whether `server` is the one in `state.yaml` and in the cluster's network: a
+/// virtual address belongs to no single node.
 fn is_its_server(view: &ClusterView, server: &str) -> bool {
     let host = Kubeconfig::host(server);
     let is_inside = || {
@@ -230,7 +231,7 @@ fn unchanged(path: &Utf8Path) -> Result<Step, String> {
     Ok(Step::new("what was looked at is what is changed", action).effect(Effect::Reads))
 }
 
-/// Nothing else is in the file.
+/// Removes a file with nothing else in it.
 fn remove_file(why: &str, path: Utf8PathBuf) -> Part {
     let sha256 = digest(&path)?;
     let action = Action::RemoveFile { path, sha256 };

@@ -1,6 +1,6 @@
-//! `cluster destroy`: talosctl's own for a healthy cluster; for anything else
-//! what is left is taken down piece by piece, each piece shown to be this
-//! cluster's first. Ends by looking that nothing is left.
+//! `cluster destroy`: talosctl's own for a healthy cluster; otherwise what is
+//! left is removed piece by piece, after each piece is shown to belong to this
+//! cluster. Verifies at the end that nothing is left.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -31,18 +31,18 @@ pub struct DestroyArgs {
     pub which: Which,
 }
 
-/// A launcher has its QEMU within this, or will never.
+/// A launcher that has no QEMU by then will never have one.
 const SETTLE: Duration = Duration::from_secs(20);
-/// How often that is looked at.
+/// How often the launchers are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// What a launcher leaves while it ends may show only when looked at again.
+/// What a launcher leaves when it ends may only be visible in a later look.
 const ROUNDS: usize = 4;
 
 pub(super) fn run(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
     destroy(app, args, true)
 }
 
-/// Without a question: for a cluster that this run has made.
+/// Does not ask: for a cluster that this run created.
 pub(super) fn run_unasked(app: &App<'_>, args: &DestroyArgs) -> Result<u8> {
     destroy(app, args, false)
 }
@@ -131,8 +131,9 @@ fn may_destroy(app: &App<'_>, view: &ClusterView) -> Result<()> {
     }
 }
 
-/// Wait until no launcher is in the middle of making a node's network: a launcher
-/// that is stopped there leaves a namespace that nothing shows to be this cluster's.
+/// Waits until no launcher is setting up a node's network: a launcher that is
+/// stopped at that point leaves a namespace that nothing connects with this
+/// cluster.
 pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
     let is_settled = |view: &ClusterView| !view.nodes.iter().any(NodeView::is_being_launched);
     if !is_settled(&view) {
@@ -144,13 +145,13 @@ pub(super) fn settled(ctx: &Ctx, mut view: ClusterView) -> ClusterView {
     view
 }
 
-/// Run the plan, then whatever further looks still find.
+/// Runs the plan, and plans for what further looks find.
 fn finish(app: &App<'_>, view: &ClusterView, plan: &Plan) -> Result<u8> {
     let ctx = &app.ctx;
     let mut result = app
         .runner()
         .run(&first_part(view, plan), Options::default());
-    // With the folder goes what cannot be believed.
+    // The doubts would be lost with the folder.
     let mut doubts = view.doubts.clone();
     for _ in 0..ROUNDS {
         if matches!(&result, Err(failure) if failure.exit == Exit::Interrupted) {
@@ -215,7 +216,8 @@ fn gone(app: &App<'_>, view: &ClusterView, doubts: &[String]) {
     ));
 }
 
-/// Off the ledger: only now has looking shown that it is gone.
+/// Removes the entries from the ledger, after a look has shown that the cluster
+/// is gone.
 pub(super) fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
     app.runner().forget(&Resource::Cluster {
         name: view.name.clone(),
@@ -235,7 +237,7 @@ pub(super) fn forget(app: &App<'_>, view: &ClusterView) -> Result<()> {
     })
 }
 
-/// What removes a cluster whose `create` was stopped.
+/// Returns what removes a cluster whose `create` was stopped.
 pub(crate) fn undo(ctx: &Ctx, name: &str, interrupted: bool) -> Undoing {
     let view = ClusterView::probe(ctx, name);
     let whole = matches!(view.state, ClusterState::Running | ClusterState::Degraded);

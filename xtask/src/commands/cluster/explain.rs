@@ -43,7 +43,7 @@ pub(super) fn to_json(diagnosis: &Diagnosis) -> Value {
     })
 }
 
-/// 1 unless the cluster runs and every check is fine.
+/// Returns 1 unless the cluster runs and every check is fine.
 fn exit_code(diagnosis: &Diagnosis) -> u8 {
     let is_fine = diagnosis.view.state == ClusterState::Running && diagnosis.cause().is_none();
     if is_fine { 0 } else { Exit::Checks.code() }

@@ -1,4 +1,4 @@
-//! What `cluster up` needs to know of this machine before it can plan.
+//! Facts about this machine that `cluster up` needs for its plan.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -25,19 +25,19 @@ use foundation::typed;
 pub(crate) struct Facts {
     pub(crate) checkout: Utf8PathBuf,
     pub(crate) talosctl: Talosctl,
-    /// None where the user's own arguments say what to boot.
+    /// None if the user's own arguments select what to boot.
     pub(crate) kernel: Option<Utf8PathBuf>,
     pub(crate) initramfs: Option<Utf8PathBuf>,
-    /// The secure boot ISO, where that is booted.
+    /// The secure boot ISO, if it is booted.
     pub(crate) iso: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) inside_lab: bool,
-    /// Where mirrors listen on loopback alone.
+    /// The relay, if mirrors only listen on loopback.
     pub(crate) relaying: Option<RelaySpec>,
-    /// This program, which the relay is.
+    /// This program, which also runs as the relay.
     pub(crate) exe: Utf8PathBuf,
     pub(crate) install_image: Option<String>,
-    /// Bytes.
+    /// In bytes.
     pub(crate) memory_available: Option<u64>,
     pub(crate) talos_home: Utf8PathBuf,
     /// The cluster's own talosconfig and kubeconfig.
@@ -46,17 +46,19 @@ pub(crate) struct Facts {
     pub(crate) user_files: (Utf8PathBuf, Utf8PathBuf),
     /// User and group that own files which root makes; none if this process is root.
     pub(crate) owner: Option<(u32, u32)>,
-    /// Set where talosctl has to be told.
+    /// The value of `TALOS_HOME`, if talosctl needs it.
     pub(crate) talos_home_env: Option<String>,
-    /// What the plan's reader should know.
+    /// Notes for the plan's reader.
     pub(crate) notes: Vec<String>,
 }
 
 impl Facts {
-    /// For a plan that is only shown, what is missing is a note.
+    /// Gathers the facts. For a plan that is only shown, missing things are
+    /// notes.
     ///
     /// # Errors
-    /// Everything that is missing, at once, each with the command that makes it.
+    /// Everything that is missing, at once, each with the command that makes
+    /// it.
     pub(crate) fn gather(ctx: &Ctx, settings: &Settings, only_plan: bool) -> Result<Self> {
         let checkout = ctx.checkout()?;
         let own_boot = boots_the_checkout(settings) && !settings.secure_boot;
@@ -123,7 +125,7 @@ impl Facts {
     }
 }
 
-/// Whether the user's own arguments leave open what to boot.
+/// Whether the user's own arguments do not select what to boot.
 fn boots_the_checkout(settings: &Settings) -> bool {
     !settings.talosctl_args.iter().any(|arg| {
         OTHER_BOOT
@@ -132,8 +134,8 @@ fn boots_the_checkout(settings: &Settings) -> bool {
     })
 }
 
-/// talosctl answers a mistyped flag with its whole help, after minutes of building
-/// and asking.
+/// Checks the flags early: talosctl would answer a mistyped flag with its whole
+/// help, after minutes of building and questions.
 ///
 /// # Errors
 /// For the first flag that this talosctl does not have.
@@ -165,7 +167,7 @@ fn check_flags(talosctl: &Talosctl, args: &[String]) -> Result<()> {
     }))
 }
 
-/// What to say of a talosctl that is not this checkout's.
+/// Returns a note if talosctl is of another line than the checkout.
 fn of_another_line(talosctl: &Talosctl, checkout: &Checkout) -> Option<String> {
     let line = checkout.version.line();
     (talosctl.version.line() != line).then(|| {
@@ -203,8 +205,8 @@ fn missing_artifacts(
     ))
 }
 
-/// The relay that nodes of such a cluster need; none where every registry
-/// listens on the gateway too, as those of the guide and the script do.
+/// Returns the relay that nodes of such a cluster need; `None` if every
+/// registry listens on the gateway too, like those of the guide and the script.
 fn relaying(settings: &Settings, mirrors: &[Mirror], talos_home: &Utf8Path) -> Option<RelaySpec> {
     let ports: Vec<u16> = mirrors
         .iter()

@@ -1,6 +1,6 @@
-//! Which installer image a cluster is given: the one that this checkout's
-//! build has pushed, by digest, so that a tag that is used again cannot change
-//! what a node installs.
+//! Selects the installer image of a cluster: the one that a build of this
+//! checkout has pushed, by digest, so that reusing its tag cannot change what a
+//! node installs.
 
 use foundation::ctx::Ctx;
 use foundation::ctx::checkout::Checkout;
@@ -10,19 +10,19 @@ use foundation::record::pushed_images::{Image, list_of, read};
 
 use super::settings::Settings;
 
-/// What was found.
+/// The selected image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Installer {
     /// `127.0.0.1:5005/siderolabs/installer:v1.12.0-dirty@sha256:…`; none for
     /// talosctl's default.
     pub(super) image: Option<String>,
-    /// What the plan's reader should know about it.
+    /// A note for the plan's reader.
     pub(super) note: Option<String>,
 }
 
-/// The user's own argument comes first, then what we have noted of this
-/// checkout's pushes, then what `make installer` wrote down (1.13+), then the
-/// image of this tree's tag where the local registry has it.
+/// The user's own argument comes first, then the recorded pushes of this
+/// checkout, then the file that `make installer` wrote (1.13+), then the image
+/// with this tree's tag if the local registry has it.
 pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Installer {
     let is_given = |arg: &String| arg.starts_with("--install-image");
     if settings.talosctl_args.iter().any(is_given) {
@@ -67,7 +67,8 @@ pub(super) fn find(ctx: &Ctx, checkout: &Checkout, settings: &Settings) -> Insta
     Installer { image, note: None }
 }
 
-/// Talos 1.13 and newer write down what they push.
+/// Reads the reference that Talos 1.13 and newer write to a file when they
+/// push.
 fn written(checkout: &Checkout) -> foundation::failure::Result<Option<String>> {
     let Some(file) = checkout.version.installer_image_file() else {
         return Ok(None);
@@ -76,8 +77,9 @@ fn written(checkout: &Checkout) -> foundation::failure::Result<Option<String>> {
     Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// The last installer of this checkout; of the name that was written down,
-/// where one was: it may be newer than our notes.
+/// Returns the last installer of this checkout; if a reference was written to
+/// the file, the last one of that name, because the file may be newer than the
+/// records.
 fn newest<'a>(
     pushed: &'a [Image],
     checkout: &Checkout,
@@ -104,7 +106,7 @@ fn pin(image: &Image, now: Result<String, String>) -> Installer {
                 image.digest
             )),
         },
-        // The registry may be elsewhere or stopped; nodes may reach it nevertheless.
+        // The registry may be elsewhere or stopped; nodes may still reach it.
         Err(why) => Installer {
             image: Some(pinned(reference, &image.digest)),
             note: Some(format!("cannot look whether {reference} is there: {why}")),

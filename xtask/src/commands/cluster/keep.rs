@@ -1,4 +1,4 @@
-//! `cluster up --keep-failed`: what a failed creation made stays as it is.
+//! `cluster up --keep-failed`: keeps what a failed creation has made.
 
 use foundation::ctx::Ctx;
 use foundation::failure::Failure;

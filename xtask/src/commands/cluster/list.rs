@@ -1,4 +1,5 @@
-//! `cluster list`: all clusters of this user, also those that talosctl made by itself.
+//! `cluster list`: all clusters of this user, including those that talosctl
+//! created by itself.
 
 use std::fmt::Write;
 

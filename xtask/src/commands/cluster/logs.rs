@@ -49,9 +49,9 @@ const LOOK: Duration = Duration::from_millis(25);
 const RESCAN: Duration = Duration::from_millis(250);
 /// Bytes read of a console for each line that is asked for, at first.
 const LINE: u64 = 256;
-/// Shown before following, where no number is asked for.
+/// Lines shown before following, if no number is requested.
 const BEFORE_FOLLOWING: usize = 20;
-/// Of one console that is held in memory.
+/// Maximum bytes of one console in memory.
 const LARGEST: u64 = 128 << 20;
 
 /// One console in memory.
@@ -110,7 +110,7 @@ pub(super) fn run(app: &App<'_>, args: &LogsArgs) -> Result<u8> {
     follow(app, args, name.as_str(), followed, &mut printer)
 }
 
-/// The nodes that exist and are asked for.
+/// Returns the requested nodes that exist.
 ///
 /// # Errors
 /// For an invalid pattern.
@@ -184,7 +184,7 @@ struct Tail {
     /// Offset of the first byte.
     from: u64,
     bytes: Vec<u8>,
-    /// More was asked for than is held in memory.
+    /// More was requested than is held in memory.
     is_cut: bool,
 }
 
@@ -256,7 +256,8 @@ impl From<Loaded> for Followed {
 impl Followed {
     /// Adds what was written since the last call to `out`.
     fn read(&mut self, buffer: &mut [u8], printer: &Printer<'_>, out: &mut String) {
-        // Gone for a moment, or without a return: a new cluster may come.
+        // The file may be missing for a moment, or until a new cluster is
+        // created.
         let Ok(Some(file)) = files::open(&self.console) else {
             return;
         };
@@ -358,7 +359,7 @@ impl<'a> Printer<'a> {
         self.width = self.width.max(column_width([node]));
     }
 
-    /// What stands before a line: time and node, and a blank.
+    /// Returns what precedes a line: time and node, and a blank.
     fn prefix(&self, wall_ms: i64, node: &str) -> String {
         let time = jiff::Timestamp::from_millisecond(wall_ms)
             .map(|time| {
@@ -374,7 +375,7 @@ impl<'a> Printer<'a> {
         format!("{prefix} ")
     }
 
-    /// False once the reader has closed the pipe, as `| head` does.
+    /// Returns false once the reader has closed the pipe, as `| head` does.
     fn print(text: &str) -> bool {
         ui::try_print(text).is_ok()
     }

@@ -107,9 +107,10 @@ const PATCHES: [&str; 3] = [
     "config-patch-worker",
 ];
 
-/// The options and settings as arguments of talosctl, followed by the user's own
-/// arguments, which count more. Paths are absolute: on the command line they are
-/// relative to the current folder, in the settings to the folder of `.cargo`.
+/// Returns the options and settings as arguments of talosctl, followed by the
+/// user's own arguments, which take precedence. Paths are absolute: on the
+/// command line they are relative to the current folder, in the settings to the
+/// folder of `.cargo`.
 ///
 /// # Errors
 /// For a size that is not one, or a patch that cannot be read.
@@ -143,7 +144,7 @@ fn role_patches(ctx: &Ctx, args: &MachineArgs, base: &Utf8Path) -> Result<Vec<St
     Ok(all)
 }
 
-/// Flags with their values; an option counts more than a setting.
+/// Returns flags with their values; an option takes precedence over a setting.
 fn options(
     config: &ClusterConfig,
     args: &MachineArgs,

@@ -1,4 +1,5 @@
-//! `cluster`: bare, it brings the configured cluster up, or shows its status.
+//! `cluster`: without a verb, it creates the configured cluster or shows its
+//! status.
 
 mod clean;
 pub(crate) mod client;
@@ -179,13 +180,13 @@ pub(crate) fn run(app: &App<'_>, command: ClusterCommand) -> Result<u8> {
     }
 }
 
-/// Destroy a cluster that this run has made.
+/// Destroys a cluster that this run created.
 pub(in crate::commands) fn destroy_own(app: &App<'_>, which: Which) -> Result<u8> {
     destroy::run_unasked(app, &DestroyArgs { which })
 }
 
-/// The name of a cluster that may be there already: whatever talosctl let
-/// through, as long as it is one component of a path.
+/// Returns the name of a cluster that may already exist: any name that talosctl
+/// allows, as long as it is one component of a path.
 pub(in crate::commands) fn existing_name(app: &App<'_>, which: &Which) -> Result<ClusterName> {
     let config = app.ctx.config.cluster.name.as_deref();
     let name = which.name.as_deref().or(config).unwrap_or(DEFAULT_NAME);
@@ -205,13 +206,13 @@ fn lock(app: &App<'_>, name: &str, doing: &str) -> Result<Option<Lock>> {
     lock::take_soon(&app.ctx.dirs.state, &lock_name(name), doing).map(Some)
 }
 
-/// A cluster that must exist.
+/// Returns a cluster that must exist.
 fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     let name = existing_name(app, which)?;
     existing(app, ClusterView::probe(&app.ctx, name.as_str()))
 }
 
-/// A cluster that must exist, with what is wrong with it.
+/// Returns a cluster that must exist, with its faults.
 fn examine(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     existing(app, status::look(app, which)?)
 }
@@ -228,11 +229,11 @@ fn existing(app: &App<'_>, view: ClusterView) -> Result<ClusterView> {
     Ok(view)
 }
 
-/// The nodes that `wanted` names: by name, end of name, address, or a pattern of
-/// these such as `worker-*`; all nodes if it is empty.
+/// Returns the nodes that `wanted` names: by name, end of name, address, or a
+/// pattern of these such as `worker-*`; all nodes if it is empty.
 ///
 /// # Errors
-/// For a word that matches no node, or a pattern that is not one.
+/// For a word that matches no node, or an invalid pattern.
 pub(in crate::commands) fn choose<'a>(
     view: &'a ClusterView,
     wanted: &[String],

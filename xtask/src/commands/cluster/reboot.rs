@@ -59,9 +59,9 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     } else {
         plan_reboot(&view, &nodes)
     };
-    // What boots when the user interrupts has to be said.
+    // An interrupt must still report which nodes are booting.
     let _attention = app.signals.attend();
-    // From here on every new byte belongs to the boot that we ask for.
+    // From here on every new byte belongs to the requested boot.
     let mut waiting: Vec<ConsoleFollower> = nodes
         .iter()
         .map(|node| ConsoleFollower::from_end(&node.name, &node.console))
@@ -76,7 +76,7 @@ pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Prints boots: node, seconds since it was asked for, and the boot.
+/// Prints boots: node, seconds since the request, and the boot.
 pub(super) fn report(app: &App<'_>, cluster: &str, boots: &[(String, f64, Boot)], json: bool) {
     if json {
         let nodes: Vec<Value> = boots
@@ -131,7 +131,7 @@ fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
                 monitor: node.monitor.clone(),
             },
         );
-        // The monitor is root's; the control API is everybody's.
+        // The monitor belongs to root; every user may call the control API.
         plan.push(if node.control.is_some() {
             step
         } else {
@@ -141,7 +141,7 @@ fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
     plan
 }
 
-/// Through the API, all nodes at once.
+/// Reboots all nodes at once through the API.
 fn plan_graceful(
     app: &App<'_>,
     view: &ClusterView,
@@ -167,7 +167,7 @@ fn plan_graceful(
     Ok(plan)
 }
 
-/// Until every node has a new kernel banner and a ready line.
+/// Waits until every node has a new kernel banner and a ready line.
 ///
 /// # Errors
 /// When a node dies, fails or is late; `after` begins the sentence about it.

@@ -1,5 +1,5 @@
-//! The relay among the steps of `cluster`: started before the nodes, because
-//! they pull while they are created; ended after them.
+//! The relay in the plans of `cluster`: it is started before the nodes, because
+//! they pull while they are created, and ended after them.
 
 use camino::Utf8Path;
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ use foundation::run::Undoing;
 /// The relay has no state to flush, so a short grace period is enough.
 const GRACE_SECONDS: u64 = 2;
 
-/// Let nodes reach what listens on this machine's loopback.
+/// Starts the relay, through which nodes reach what listens on this machine's
+/// loopback.
 pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &RelaySpec) -> Step {
     let mut argv = vec![exe.to_string()];
     argv.extend(relaying.args(false));
@@ -28,7 +29,7 @@ pub(in crate::commands) fn start(exe: &Utf8Path, relaying: &RelaySpec) -> Step {
     .makes(relaying.resource())
 }
 
-/// End every relay of the cluster in that folder.
+/// Ends every relay of the cluster in that folder.
 pub(in crate::commands) fn stop(ctx: &Ctx, state_dir: &Utf8Path) -> Vec<Step> {
     let running = RelayView::probe(ctx, state_dir).running;
     let step = |relay: &foundation::ctx::relay::Relay| {
@@ -55,8 +56,8 @@ pub(crate) fn undo(ctx: &Ctx, state_dir: &Utf8Path) -> Undoing {
     }
 }
 
-/// Restart the relay of a running cluster if it was lost. Returns whether
-/// it was.
+/// Restarts the relay of a running cluster if it was lost. Returns whether it
+/// was.
 pub(super) fn repair(app: &App<'_>, view: &ClusterView) -> Result<bool> {
     let relay = RelayView::of_cluster(&app.ctx, view);
     let Some(wanted) = relay.wanted.as_ref().filter(|_| relay.is_lost()) else {
@@ -68,7 +69,7 @@ pub(super) fn repair(app: &App<'_>, view: &ClusterView) -> Result<bool> {
     Ok(true)
 }
 
-/// For `cluster status`; `null` where the cluster has none.
+/// Returns the relay for `cluster status`; `null` if the cluster has none.
 pub(super) fn to_json(relay: &RelayView) -> Value {
     let Some(relaying) = relay.served().or(relay.wanted.as_ref()) else {
         return Value::Null;

@@ -1,5 +1,5 @@
-//! What cluster is wanted: arguments over settings over the guide's defaults,
-//! checked before anything is looked at.
+//! The requested cluster: arguments before settings before the guide's
+//! defaults, checked before anything is looked at.
 
 use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
@@ -15,26 +15,26 @@ use foundation::units::parse_mib;
 pub(crate) const NAME: &str = "talos-default";
 /// The guide's network.
 const CIDR: &str = "172.20.0.0/24";
-/// The guide's size, where memory allows it.
+/// The guide's number of nodes, if memory allows it.
 const GUIDE_SIZE: (u32, u32) = (3, 2);
-/// Less does not boot Talos.
+/// Talos does not boot with less.
 const LEAST_MIB: u64 = 256;
-/// A slip of the finger: 1 TiB for one node.
+/// More is a typing mistake: 1 TiB for one node.
 const MOST_MIB: u64 = 1 << 20;
 /// talosctl's default of `--memory` and `--memory-workers`, in all lines.
 const MEMORY_MIB: u64 = 2048;
-/// Left to the host when the size is ours to choose.
+/// Left to the host if the number of nodes is chosen automatically.
 const RESERVE_MIB: u64 = 2048;
 
-/// A cluster as wanted.
+/// The requested cluster.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
 pub(crate) struct Settings {
     pub(crate) name: ClusterName,
     pub(crate) cidr: Cidr,
-    /// An argument or a setting names the network.
+    /// Whether an argument or a setting names the network.
     pub(crate) is_cidr_given: bool,
-    /// None where memory is to decide.
+    /// None if memory decides.
     pub(crate) controlplanes: Option<u32>,
     pub(crate) workers: Option<u32>,
     /// MiB of a control plane; none for talosctl's default.
@@ -45,17 +45,17 @@ pub(crate) struct Settings {
     pub(crate) config_patches: Vec<String>,
     pub(crate) with_bootloader: bool,
     pub(crate) wait: bool,
-    /// Contexts are also added to the user's own files.
+    /// Whether contexts are also added to the user's own files.
     pub(crate) merge: bool,
     pub(crate) secure_boot: bool,
     pub(crate) debug_shell: bool,
-    /// None for the host's.
+    /// None for that of the host.
     pub(crate) arch: Option<Arch>,
-    /// Options and arguments that talosctl is given as they are.
+    /// Options and arguments that are passed to talosctl unchanged.
     pub(crate) talosctl_args: Vec<String>,
 }
 
-/// Numbers of nodes, and what to say about them.
+/// Numbers of nodes, and notes about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) controlplanes: u32,
@@ -63,10 +63,10 @@ pub(crate) struct Size {
     pub(crate) note: Option<String>,
 }
 
-/// The name that was asked for: argument, setting, default.
+/// Returns the requested name: argument, setting or default.
 ///
 /// # Errors
-/// When it is not one that a new cluster could have.
+/// When it is not valid for a new cluster.
 pub(crate) fn wanted_name(ctx: &Ctx, which: &Which) -> Result<ClusterName> {
     let name = which
         .name
@@ -93,7 +93,8 @@ impl Settings {
         let workers = args.workers.or(config.workers);
         check_counts(controlplanes)?;
         let memory = memory(args.memory.as_deref().or(config.memory.as_deref()))?;
-        // `--memory` is of each node; the settings may tell workers apart.
+        // `--memory` applies to each node; the settings may have another value
+        // for workers.
         let memory_workers = match &args.memory {
             Some(_) => memory,
             None => self::memory(config.memory_workers.as_deref())?.or(memory),
@@ -129,8 +130,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// talosctl waits for minutes before it refuses such a node; without waiting
-    /// nothing checks it.
+    /// talosctl waits for minutes before it refuses such a node; with
+    /// `--no-wait` nothing checks it.
     fn check_memory(&self) -> Result<()> {
         let asked = [
             (Role::ControlPlane, "control plane", "memory", self.memory),
@@ -158,8 +159,8 @@ impl Settings {
         Ok(())
     }
 
-    /// How many nodes: as asked, else the guide's number or what fits into
-    /// `available` bytes of memory.
+    /// Returns the numbers of nodes: as requested, else the guide's or what
+    /// fits into `available` bytes of memory.
     ///
     /// # Errors
     /// When the network has no room for them.
@@ -175,7 +176,7 @@ impl Settings {
         Ok(size)
     }
 
-    /// MiB that a cluster of that size is given.
+    /// Returns the MiB of memory of a cluster of that size.
     pub(crate) fn mib(&self, controlplanes: u32, workers: u32) -> u64 {
         u64::from(controlplanes) * self.memory.unwrap_or(MEMORY_MIB)
             + u64::from(workers) * self.memory_workers.unwrap_or(MEMORY_MIB)
@@ -228,7 +229,7 @@ fn arch(talosctl_args: &[String]) -> Result<Option<Arch>> {
     let Some(name) = value_of(talosctl_args, "arch") else {
         return Ok(None);
     };
-    // talosctl takes Go's names only.
+    // talosctl only accepts Go's names.
     match Arch::parse(name).filter(|arch| arch.go_name() == name) {
         Some(arch) => Ok(Some(arch)),
         None => Err(Failure::usage(format!("invalid architecture `{name}`"))
@@ -246,7 +247,7 @@ fn check_counts(controlplanes: Option<u32>) -> Result<()> {
     }
 }
 
-/// MiB: a number alone as talosctl takes it, or a size with a unit.
+/// Parses MiB: a plain number as in talosctl, or a size with a unit.
 fn memory(text: Option<&str>) -> Result<Option<u64>> {
     let Some(text) = text else { return Ok(None) };
     match parse_mib(text) {
@@ -264,7 +265,7 @@ fn invalid_memory(text: &str) -> Failure {
         .hint("--memory 2GiB, --memory 2GB or --memory 2048 (MiB)")
 }
 
-/// Patches of all nodes: those of the settings first.
+/// Returns the patches of all nodes, those of the settings first.
 fn patches(ctx: &Ctx, args: &UpArgs) -> Result<Vec<String>> {
     let base = ctx.config.base.as_deref().unwrap_or(&ctx.cwd);
     let configured = ctx.config.cluster.config_patches.iter();
@@ -386,7 +387,7 @@ pub(crate) mod tests {
         assert_eq!(memory(Some("2048")).unwrap(), Some(2048));
         assert_eq!(memory(Some("2GiB")).unwrap(), Some(2048));
         assert_eq!(memory(Some("2G")).unwrap(), Some(2048));
-        // Decimal, as everywhere: 2 * 10^9 bytes.
+        // Decimal units, as everywhere: 2 * 10^9 bytes.
         assert_eq!(memory(Some("2GB")).unwrap(), Some(1907));
         assert_eq!(memory(None).unwrap(), None);
         for wrong in [

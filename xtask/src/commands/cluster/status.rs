@@ -1,4 +1,4 @@
-//! `cluster status`: what is up, and what to type next.
+//! `cluster status`: the state of a cluster, and the next commands to type.
 
 use std::fmt::Write;
 
@@ -160,7 +160,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView, lineage: &[Line
     out
 }
 
-/// What a node has booted.
+/// What a node has booted, as text.
 fn lineage_lines(lineage: &Lineage) -> String {
     let mut out = String::new();
     let files = [
@@ -194,7 +194,7 @@ fn lineage_lines(lineage: &Lineage) -> String {
     out
 }
 
-/// What is wrong, and what shows it.
+/// A fault and its evidence, as text.
 fn fault_line(fault: &Fault) -> String {
     match &fault.evidence {
         Some(evidence) => format!("{} ({})", one_line(&fault.what), one_line(evidence)),
@@ -233,7 +233,8 @@ fn node_line(app: &App<'_>, node: &NodeView, width: usize) -> String {
     lines
 }
 
-/// Each state prints what to type next; `named`: the cluster has to be named.
+/// Returns the next commands for each state; `named`: the cluster's name must
+/// be given.
 fn next_commands(view: &ClusterView, named: bool) -> Vec<String> {
     let name = &view.name;
     let of = |plain: String, with_name: String| if named { with_name } else { plain };

@@ -1,5 +1,6 @@
-//! `cluster stop`: ends the processes of a cluster and removes what only lives in
-//! the kernel. Its folder with the disks stays, so that `cluster start` continues.
+//! `cluster stop`: ends the processes of a cluster and removes what only exists
+//! in the kernel. Its folder with the disks stays, so that `cluster start`
+//! continues.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub struct StopArgs {
     pub timeout: Duration,
 }
 
-/// What processes leave while they end may show only when looked at again.
+/// What processes leave when they end may only be visible in a later look.
 const ROUNDS: usize = 6;
 
 pub(super) fn run(app: &App<'_>, args: &StopArgs) -> Result<u8> {
@@ -113,7 +114,7 @@ fn plan_stop(ctx: &Ctx, view: &ClusterView, found: &Leftovers, timeout: Duration
     plan.steps.extend(stop_steps(ctx, view, |_| true));
     let mut relays = relay::stop(ctx, &view.state_dir);
     for step in &mut relays {
-        // The ledger tells `cluster start` to start it again.
+        // The entry in the ledger remains for `cluster start`.
         step.unmakes = None;
     }
     plan.steps.extend(relays);

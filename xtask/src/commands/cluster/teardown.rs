@@ -1,5 +1,5 @@
-//! Plans that take a cluster down: talosctl's own destroy, and ours for what
-//! that cannot or did not do.
+//! Plans that remove a cluster: talosctl's own destroy, and steps for what it
+//! cannot or did not remove.
 
 use camino::Utf8PathBuf;
 
@@ -19,11 +19,12 @@ use foundation::typed;
 use talos::network::Cidr;
 use talos::state::files::STATE_FILE;
 
-/// A launcher ends its QEMU and takes its network down within this.
+/// A launcher ends its QEMU and removes its network within this time.
 const GRACE_SECONDS: u64 = 20;
 
-/// talosctl where the cluster is whole and a talosctl is there; else our own.
-/// talosctl, as root, does what `state.yaml` says, so that has to be believable.
+/// Returns talosctl's destroy if the cluster is complete and a talosctl exists;
+/// otherwise this program's own steps. talosctl, as root, follows `state.yaml`,
+/// so that file must be plausible.
 pub(super) fn first_plan(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     let whole = view.provisioner.is_some() && found.bridge.is_some() && !view.members.is_empty();
     let whole = whole && view.doubts.is_empty() && found.doubts.is_empty();
@@ -77,7 +78,7 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(relay::stop(ctx, &view.state_dir));
-    // talosctl leaves them, and with the folder goes what tells whose they are.
+    // talosctl leaves them, and the folder is needed to show whose they are.
     plan.steps
         .extend(found.fabric_rules.iter().map(remove_rule));
     plan.steps.extend(
@@ -86,7 +87,8 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
             .iter()
             .map(|bridge| remove_bridge(bridge)),
     );
-    // Before what may fail: with the folder went what tells which entries are its own.
+    // Before any step that may fail: without the folder nothing shows which
+    // entries belong to the cluster.
     contexts::add(&mut plan, ctx, &[view], Some(talosctl));
     contexts::add_own(&mut plan, ctx, &view.name);
     contexts::add_give_back(&mut plan, ctx);
@@ -95,11 +97,11 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
     plan
 }
 
-/// The next part of taking down whatever is there of a `create` of ours that was
-/// stopped. Empty once nothing is left.
+/// Returns the next part of removing what is left of a stopped `create`; empty
+/// once nothing is left.
 ///
 /// # Errors
-/// When that cannot be told, or what is there is not a cluster's.
+/// When that cannot be determined, or what exists does not belong to a cluster.
 pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Result<Plan> {
     check(view)?;
     let found = look(ctx, view, true);
@@ -111,8 +113,8 @@ pub(super) fn plan_rest(ctx: &Ctx, view: &ClusterView) -> Result<Plan> {
     Ok(first_part(view, &plan))
 }
 
-/// Refuse to touch anything where the folder is not this user's own, or where
-/// what is there of the cluster could not be looked at.
+/// Refuses to touch anything if the folder does not belong to this user, or if
+/// the cluster could not be read completely.
 ///
 /// # Errors
 /// Exit code 3 with the reason.
@@ -132,7 +134,7 @@ pub(super) fn check(view: &ClusterView) -> Result<()> {
         })
 }
 
-/// Refuse to say that nothing is left where not everything could be looked at.
+/// Refuses to report that nothing is left if not everything could be looked at.
 ///
 /// # Errors
 /// Exit code 3 with what could not be.
@@ -150,8 +152,9 @@ pub(super) fn seen(view: &ClusterView, found: &Leftovers) -> Result<()> {
     Err(failure)
 }
 
-/// Everything of the cluster that is there, without talosctl. Pieces may go
-/// with earlier ones: what is gone already is success, and the caller looks.
+/// Returns the removal of everything that exists of the cluster, without
+/// talosctl. Steps may remove parts of later steps: a missing part is success,
+/// and the caller looks again.
 pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Plan {
     let mut plan = Plan::new(format!("take down what is left of cluster `{}`", view.name));
     plan.notes.extend(view.doubts.iter().cloned());
@@ -202,7 +205,7 @@ pub(super) fn stop_steps(
     members.map(stop).collect()
 }
 
-/// Removes what only lives in the kernel, and the CNI cache of it.
+/// Removes what only exists in the kernel, and the CNI cache about it.
 pub(super) fn network_steps(found: &Leftovers) -> Vec<Step> {
     let delete = |name: &String| {
         let argv = ["ip", "netns", "delete", name];
@@ -218,7 +221,7 @@ pub(super) fn network_steps(found: &Leftovers) -> Vec<Step> {
     steps
 }
 
-/// Drops the note that `cluster stop` has made.
+/// Removes the note that `cluster stop` has made.
 pub(super) fn forget_stop(ctx: &Ctx, view: &ClusterView) -> Option<Step> {
     let path = stopped::marker(&ctx.dirs.state, &view.name);
     let why = "forget that the cluster was stopped";
@@ -245,8 +248,8 @@ fn remove_bridge(bridge: &str) -> Step {
     destroys(Step::new("take the bridge down", Action::RemoveBridge { bridge }).as_root())
 }
 
-/// Its exit code says only that it was gone before, or (4) that a chain is still in
-/// use; looking decides.
+/// An exit code only shows that it was missing, or (4) that a chain is still in
+/// use; a later look decides.
 fn gone_is_fine(why: &str, argv: &[&str]) -> Step {
     destroys(
         Step::run(why, argv.iter().copied())
@@ -255,8 +258,9 @@ fn gone_is_fine(why: &str, argv: &[&str]) -> Step {
     )
 }
 
-/// Rules of the nodes and of a BGP fabric, and the nodes' NAT chains. Rule by
-/// rule, never a whole chain: what others have put there since stays.
+/// Removes the rules of the nodes and of a BGP fabric, and the nodes' NAT
+/// chains. Each rule separately, never a whole chain: rules that others have
+/// added since stay.
 fn packet_filter_steps(found: &Leftovers) -> Vec<Step> {
     let rules = found.rules.iter().chain(&found.fabric_rules);
     let rules = rules.chain(&found.nat_chain_rules);
@@ -277,8 +281,8 @@ fn packet_filter_steps(found: &Leftovers) -> Vec<Step> {
     steps
 }
 
-/// The chains of the CNI firewall plugin that have become unused: talosctl
-/// leaves them, and both create them again on demand.
+/// Removes the chains of the CNI firewall plugin that are no longer used:
+/// talosctl leaves them, and both create them again on demand.
 fn idle_chain_steps(found: &Leftovers) -> Vec<Step> {
     let mut steps: Vec<Step> = found.idle_rules.iter().map(remove_rule).collect();
     for step in &mut steps {
@@ -291,8 +295,8 @@ fn idle_chain_steps(found: &Leftovers) -> Vec<Step> {
     steps
 }
 
-/// Stopping its processes takes most of the rest along: look again after that
-/// rather than remove what has gone by itself.
+/// Stopping its processes removes most of the rest, so that part comes first
+/// and the caller looks again.
 pub(super) fn first_part(view: &ClusterView, plan: &Plan) -> Plan {
     let mut part = plan.clone();
     if !view.members.is_empty() && plan.steps.iter().any(is_stop) {
@@ -305,9 +309,10 @@ pub(super) fn is_stop(step: &Step) -> bool {
     matches!(step.action, Action::Stop { .. } | Action::ShutDown { .. })
 }
 
-/// Look for what the host has of it. It is this user's where there is a folder
-/// or a process of it, where the ledger knows that it was begun, or where the
-/// caller knows (`is_known`); else a bridge of that name belongs to something else.
+/// Looks for the cluster's remains on the host. They belong to this user if
+/// there is a folder or a process of the cluster, if the ledger shows that it
+/// was begun, or if the caller knows (`is_known`); otherwise a bridge of that
+/// name belongs to something else.
 pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     look_in(ctx, &PacketFilter::read(), view, is_known)
 }
@@ -333,7 +338,7 @@ pub(super) fn look_in(
         processes: members,
     };
     let mut footprint = view.footprint();
-    // What we made it with, where no state says so any more.
+    // The network that it was created with, if no state has it any more.
     let made = since.as_ref().and_then(|(_, cidr)| Cidr::parse(cidr).ok());
     footprint.cidr = footprint.cidr.or(made);
     let began = is_known || since.is_some();
@@ -347,7 +352,7 @@ pub(super) fn look_in(
     found
 }
 
-/// The network that the ledger has for it.
+/// Returns the network in the ledger.
 pub(super) fn recorded_network(ctx: &Ctx, view: &ClusterView) -> Option<Cidr> {
     entries(ctx)
         .into_iter()
@@ -363,14 +368,14 @@ pub(super) fn recorded_network(ctx: &Ctx, view: &ClusterView) -> Option<Cidr> {
         })
 }
 
-/// Of the ledger. One that cannot be read is `unread` in the view, which stops a
-/// teardown.
+/// Returns the ledger's entries. An unreadable ledger is `unread` in the view,
+/// which stops a teardown.
 fn entries(ctx: &Ctx) -> Vec<Entry> {
     Ledger::in_dir(&ctx.dirs.state).live().unwrap_or_default()
 }
 
-/// Entries of the ledger for a cluster of that name that lead elsewhere: they
-/// are named, and nothing more.
+/// Returns entries of the ledger for a cluster of that name in another folder:
+/// they are only named.
 pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
     let dirs = ClusterView::state_dirs(ctx, name);
     let entries = entries(ctx);
@@ -393,7 +398,7 @@ pub(super) fn foreign_entries(ctx: &Ctx, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether the ledger knows it: then it has to be looked for as root.
+/// Whether the ledger lists it: then it has to be looked for as root.
 pub(super) fn is_begun(ctx: &Ctx, view: &ClusterView) -> bool {
     let entries = entries(ctx);
     entries.iter().any(|entry| match &entry.resource {
@@ -402,8 +407,8 @@ pub(super) fn is_begun(ctx: &Ctx, view: &ClusterView) -> bool {
     })
 }
 
-/// When we began to make this cluster, by the ledger, in milliseconds since 1970,
-/// and in which network.
+/// Returns when this cluster was begun by the ledger, in milliseconds since
+/// 1970, and its network.
 fn begun(ctx: &Ctx, view: &ClusterView) -> Option<(u64, String)> {
     let entries = entries(ctx);
     entries

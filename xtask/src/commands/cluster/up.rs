@@ -72,7 +72,7 @@ const NETWORKS: &str = "networks";
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
 
-/// The bare noun: creates the cluster, or shows the status of one that exists.
+/// Without a verb: creates the cluster, or shows the status of an existing one.
 pub(super) fn run_or_status(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
     let settings = Settings::new(&app.ctx, args)?;
     let view = ClusterView::examine(&app.ctx, settings.name.as_str());
@@ -94,9 +94,9 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs) -> Result<u8> {
 
 fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> Result<u8> {
     let ctx = &app.ctx;
-    // Usage errors come before what may be missing on the machine.
+    // Usage errors are reported before what is missing on the machine.
     settings.size(None)?;
-    // What is missing on this machine comes before the network.
+    // What is missing on this machine is reported before a network in use.
     let mut plan = gather_and_plan(ctx, &settings, app.is_dry())?;
     if app.is_dry() {
         match choose_network(ctx, &mut settings) {
@@ -111,13 +111,14 @@ fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> R
     ctx.needs_linux("cluster up")?;
     let name = settings.name.clone();
     let _lock = super::lock(app, name.as_str(), UP)?;
-    // Another run may have created it until the lock was free.
+    // Another run may have created it while this one waited for the lock.
     let view = ClusterView::examine(ctx, name.as_str());
     if view.state != ClusterState::Absent {
         return existing(app, args, &view, json);
     }
     {
-        // Two runs must not choose one network: the ledger has it before the lock is free.
+        // Two runs must not choose one network: the ledger has it before the
+        // lock is free.
         let _networks = lock::take_soon(&ctx.dirs.state, NETWORKS, UP)?;
         if choose_network(ctx, &mut settings)? {
             plan = gather_and_plan(ctx, &settings, false)?;
@@ -139,11 +140,11 @@ fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> R
         return Err(super::death_of(&view, node, "the cluster came up, but"));
     }
     let code = status::report(app, &view, json);
-    // Without waiting the nodes still boot.
+    // With `--no-wait` the nodes still boot.
     Ok(if settings.wait { code } else { 0 })
 }
 
-/// What `cluster up` does about a cluster that exists.
+/// Handles a cluster that exists.
 fn existing(app: &App<'_>, args: &UpArgs, view: &ClusterView, json: bool) -> Result<u8> {
     let name = &view.name;
     let is_running = view.state == ClusterState::Running || is_without_relay_only(view);
@@ -174,7 +175,7 @@ fn is_without_relay_only(view: &ClusterView) -> bool {
     !view.faults.is_empty() && faults.all(|fault| fault.kind == FaultKind::Relay)
 }
 
-/// The first setting that was asked for and that the cluster does not have.
+/// Returns the first requested setting that the cluster does not have.
 fn difference(ctx: &Ctx, args: &UpArgs, view: &ClusterView) -> Option<String> {
     let config = &ctx.config.cluster;
     let count = |role: Role| {
@@ -215,7 +216,7 @@ fn difference(ctx: &Ctx, args: &UpArgs, view: &ClusterView) -> Option<String> {
     ))
 }
 
-/// Why a cluster of that name cannot be created, and what to type.
+/// Returns why a cluster of that name cannot be created, with a command.
 fn in_the_way(view: &ClusterView) -> Failure {
     let name = &view.name;
     let failure = Failure::host(format!(
@@ -250,8 +251,8 @@ fn gather_and_plan(ctx: &Ctx, settings: &Settings, is_dry: bool) -> Result<Plan>
 }
 
 /// Refuses a network that is in use, because two clusters on one network both
-/// "succeed" and share a bridge address (T10). Where none is asked for, the next free
-/// one is taken: then the result is true.
+/// "succeed" and share a bridge address (T10). If no network is requested, the
+/// next free one is chosen and the result is true.
 ///
 /// # Errors
 /// Also if the networks in use are unknown.
@@ -275,7 +276,7 @@ fn choose_network(ctx: &Ctx, settings: &mut Settings) -> Result<bool> {
     )
 }
 
-/// The guide's section as steps.
+/// Returns the steps of the guide's section.
 pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result<Plan> {
     let name = settings.name.as_str();
     let state_dir = facts.talos_home.join("clusters").join(name);
@@ -302,7 +303,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
             "talosctl {version} is newer than {newest}, the newest supported release; treating it as {newest}"
         )),
     }
-    // The lab's nodes pull nothing.
+    // The lab's nodes do not pull.
     if facts.mirrors.is_empty() && !facts.inside_lab {
         plan.note("no registry and no pull-through proxy answers on this machine: nodes pull from the internet");
     }
@@ -335,7 +336,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
 /// Folders that talosctl would create as root.
 fn own_folders(facts: &Facts) -> Vec<Step> {
     let folders: &[&str] = match facts.owner {
-        // The last is looked into when something has to be cleaned up.
+        // The last folder is read when something has to be cleaned up.
         Some(_) => &["clusters", "cni/bin", "cni/conf.d", "cni/cache/results"],
         None => &[],
     };
@@ -378,12 +379,12 @@ fn own_files(settings: &Settings, facts: &Facts) -> Vec<Step> {
     steps
 }
 
-/// Whether the user's arguments say where that file goes.
+/// Whether the user's arguments set the path of that file.
 fn is_given(settings: &Settings, file: &str) -> bool {
     file == "talosconfig" && value_of(&settings.talosctl_args, file).is_some()
 }
 
-/// `talosctl` for `cluster env`, and the node that it is about by default.
+/// Links `talosctl` for `cluster env`, and selects the default node.
 fn select(settings: &Settings, facts: &Facts) -> Vec<Step> {
     let bin = facts.client.bin();
     let link = bin.join("talosctl");
@@ -411,7 +412,7 @@ fn select(settings: &Settings, facts: &Facts) -> Vec<Step> {
     steps
 }
 
-/// Contexts in the user's own files, as the user.
+/// Adds contexts to the user's own files, as the user.
 fn merge(settings: &Settings, facts: &Facts) -> Vec<Step> {
     if !settings.merge {
         return Vec::new();
@@ -429,7 +430,7 @@ fn merge(settings: &Settings, facts: &Facts) -> Vec<Step> {
             &format!("--talosconfig={talosconfig}"),
         ],
     )];
-    // Without waiting there may be no Kubernetes yet.
+    // With `--no-wait` there may be no Kubernetes yet.
     if settings.wait {
         steps.push(Step::run(
             "add the context to your kubeconfig",
@@ -549,8 +550,9 @@ fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
     argv
 }
 
-/// talosctl has no notion of the user behind sudo (T14). What it downloads and
-/// caches is the user's again; a failed run does this by looking.
+/// talosctl does not know the user behind sudo (T14). What it downloads and
+/// caches is given back to the user; after a failed run this is found by
+/// looking.
 fn give_back(facts: &Facts) -> Option<Step> {
     let (uid, gid) = facts.owner?;
     let argv = [

@@ -1,5 +1,5 @@
-//! What builds need: Docker with buildx, make and its helpers, and the ports of
-//! registries. None of it is needed for a cluster.
+//! Checks what builds need: Docker with buildx, make and its helpers, and the
+//! ports of registries. A cluster needs none of it.
 
 use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 
@@ -13,9 +13,9 @@ use foundation::ctx::ports::{self, Listener, Protocol};
 use foundation::typed;
 
 const FOR_BUILDS: &str = "needed for builds, not for clusters";
-/// What talosctl's air-gapped test tool binds, in all lines.
+/// The ports that talosctl's air-gapped test tool binds, in all lines.
 const AIR_GAPPED: [u16; 4] = [8001, 8002, 8003, 8004];
-/// quay.io's: in the guide, not in the script.
+/// The port of quay.io: in the guide, not in the script.
 const QUAY: (&str, u16) = ("quay.io", 5002);
 
 pub(super) fn docker(inputs: &Inputs) -> Vec<Finding> {
@@ -32,7 +32,7 @@ pub(super) fn docker(inputs: &Inputs) -> Vec<Finding> {
     vec![client, engine]
 }
 
-/// Set by people and by contexts of other tools; the client obeys it.
+/// Set by users and by contexts of other tools; the client follows it.
 fn docker_host() -> Option<String> {
     std::env::var("DOCKER_HOST")
         .ok()
@@ -73,7 +73,7 @@ fn engine(engine: &Engine, docker_host: Option<&str>, has_engine: bool, root: bo
 }
 
 pub(super) fn buildx(inputs: &Inputs) -> Vec<Finding> {
-    // Without a client there is nothing to be a plugin of.
+    // Without a client there is no place for a plugin.
     if docker::client().is_none() {
         return Vec::new();
     }
@@ -114,7 +114,7 @@ pub(super) fn tools(inputs: &Inputs) -> Vec<Finding> {
     lacking
 }
 
-/// A registry that answers is what these ports are for.
+/// A registry that responds is the expected user of these ports.
 pub(super) fn registries(inputs: &Inputs) -> Vec<Finding> {
     let version = inputs.version();
     let mut wanted: Vec<(String, u16)> = version
@@ -130,7 +130,7 @@ pub(super) fn registries(inputs: &Inputs) -> Vec<Finding> {
         .iter()
         .filter_map(|entry| Some((entry, *holder_of(&listeners, entry.1)?)))
         .collect();
-    // Each may take its time; they are asked side by side.
+    // Each may take some time, so they are asked in parallel.
     let answers: Vec<bool> = std::thread::scope(|scope| {
         let inputs: Vec<_> = held
             .iter()
@@ -190,8 +190,8 @@ fn holder_of(listeners: &[Listener], port: u16) -> Option<&Listener> {
     })
 }
 
-/// talosctl's tool drops the error when one is taken (facts: `debug
-/// air-gapped`), so this is the only place that says it.
+/// talosctl's tool drops the error when a port is taken (facts: `debug
+/// air-gapped`), so only this check reports it.
 pub(super) fn air_gapped(_: &Inputs) -> Vec<Finding> {
     let listeners = ports::listeners();
     let held: Vec<Finding> = AIR_GAPPED

@@ -1,4 +1,4 @@
-//! Memory, disk space, and the length of paths.
+//! Checks memory, disk space, and the length of paths.
 
 use camino::Utf8Path;
 use talos::names::{MAX_SOCKET_PATH, NodeSocket, check_socket_paths};
@@ -13,7 +13,7 @@ use foundation::{program, typed};
 const MIB: u64 = 1 << 20;
 /// talosctl's `--disk` default, in all lines.
 const DISK_MIB: u64 = 6144;
-/// Below these a build, or the lab's parts, would not fit.
+/// With less, a build or the lab's parts would not fit.
 const CACHE_MIB: u64 = 2048;
 const OUT_MIB: u64 = 4096;
 
@@ -73,7 +73,8 @@ pub(super) fn disks(inputs: &Inputs) -> Vec<Finding> {
     findings
 }
 
-/// talosctl allocates each node's disk beforehand, unless told not to.
+/// talosctl allocates each node's disk in advance, unless an option says
+/// otherwise.
 fn state_disk(inputs: &Inputs) -> Finding {
     let id = "disk-state";
     let dir = inputs.state_dir();
@@ -136,7 +137,7 @@ fn gib(bytes: u64) -> String {
     format!("{}.{} GiB", tenths / 10, tenths % 10)
 }
 
-/// QEMU would die of it after talosctl has reported success (T6).
+/// QEMU would die of a long path after talosctl has reported success (T6).
 pub(super) fn sockets(inputs: &Inputs) -> Vec<Finding> {
     let dir = inputs.state_dir();
     let nodes = inputs

@@ -1,5 +1,4 @@
-//! Contexts that clusters which are gone have left in talosconfig and
-//! kubeconfig.
+//! Finds contexts of removed clusters in talosconfig and kubeconfig.
 
 use super::finding::Finding;
 use super::inputs::Inputs;
@@ -12,7 +11,7 @@ use foundation::program;
 pub(super) fn look(inputs: &Inputs) -> Vec<Finding> {
     let ctx = &inputs.ctx;
     let asked_name = inputs.settings.name.as_str();
-    // Contexts of a cluster that cannot be seen are not left over.
+    // Contexts of a cluster that cannot be read do not count as left over.
     let existing = match ClusterView::try_names(ctx) {
         Ok(existing) => existing,
         Err(failure) => {
@@ -70,8 +69,8 @@ fn unread(what: &str, why: &str) -> Finding {
     Finding::warn("contexts", what).why(why)
 }
 
-/// Of `contexts`, those that `NAME`, `NAME-1`, … of our clusters have left. A
-/// cluster that is there has the last of them.
+/// Returns those of `contexts` that `NAME`, `NAME-1`, … of this user's clusters
+/// have left. An existing cluster uses the last of them.
 fn left_contexts(
     prefix: &str,
     contexts: &[String],
@@ -88,7 +87,7 @@ fn left_contexts(
             let rest = context.strip_prefix(prefix)?.strip_prefix(base)?;
             match rest.strip_prefix('-') {
                 None if rest.is_empty() => Some(0),
-                // Another cluster may well be named so.
+                // The name may belong to another cluster.
                 Some(_)
                     if existing
                         .iter()

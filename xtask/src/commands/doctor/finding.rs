@@ -2,7 +2,7 @@
 
 use foundation::plan::Step;
 
-/// How a thing stands.
+/// The status of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Ok,
@@ -48,7 +48,7 @@ impl Group {
     }
 }
 
-/// What `--fix` would do about a finding.
+/// The action of `--fix` for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fix {
     Steps(Vec<Step>),
@@ -58,12 +58,12 @@ pub(super) enum Fix {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// Stable, kebab-case. Things of which there may be several share one.
+    /// Stable, kebab-case. Findings about several similar things share one.
     pub(super) id: String,
-    /// Set where the check is known.
+    /// Set by the table of checks.
     pub(super) group: Group,
     pub(super) status: Status,
-    /// Literals in backticks.
+    /// The text, with literals in backticks.
     pub(super) what: String,
     pub(super) why: Option<String>,
     /// A command to type, or one sentence.

@@ -1,4 +1,4 @@
-//! `--fix`: what can be fixed safely, as a plan like any other.
+//! `--fix`: a plan of the fixes that are safe.
 
 use super::finding::{Finding, Fix};
 use crate::app::App;

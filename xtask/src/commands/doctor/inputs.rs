@@ -26,7 +26,7 @@ pub(super) struct Inputs {
     pub(super) arch: Option<Arch>,
     pub(super) inside_lab: bool,
     newest: TalosVersion,
-    /// Found on first use, because it costs a process.
+    /// Found on first use, because that starts a process.
     talosctl: OnceLock<Option<Talosctl>>,
 }
 
@@ -34,7 +34,7 @@ impl Inputs {
     /// # Errors
     /// Only usage errors: everything else is a finding.
     pub(super) fn gather(app: &App<'_>, args: &UpArgs) -> Result<Self> {
-        // A copy of its own, for the checks' threads.
+        // A separate copy for the threads of the checks.
         let ctx = Ctx::new(app.global.talos_dir.clone())?;
         let settings = Settings::new(&ctx, args)?;
         let size = settings.size(Host::memory().map(|memory| memory.available))?;
@@ -68,7 +68,7 @@ impl Inputs {
         self.talosctl.get_or_init(find).as_ref()
     }
 
-    /// The line whose facts count, and where it is from when it is a guess.
+    /// Returns the line whose facts are used, and its source if it is a guess.
     pub(super) fn version(&self) -> TalosVersion {
         let of_checkout = self.checkout().map(|checkout| checkout.version.clone());
         of_checkout
@@ -76,7 +76,7 @@ impl Inputs {
             .unwrap_or_else(|| self.newest.clone())
     }
 
-    /// For texts that rest on the line.
+    /// Returns the line for texts that depend on it.
     pub(super) fn line(&self) -> String {
         match (self.checkout(), self.talosctl()) {
             (None, None) => format!(
@@ -92,7 +92,7 @@ impl Inputs {
         self.ctx.dirs.talos_home(honours)
     }
 
-    /// The folder of the cluster asked for.
+    /// The folder of the requested cluster.
     pub(super) fn state_dir(&self) -> Utf8PathBuf {
         self.talos_home()
             .join("clusters")
@@ -103,12 +103,12 @@ impl Inputs {
         self.size.controlplanes + self.size.workers
     }
 
-    /// Value of an argument for talosctl.
+    /// The value of an argument for talosctl.
     pub(super) fn flag(&self, name: &str) -> Option<&str> {
         flag(&self.settings.talosctl_args, name)
     }
 
-    /// Values of an argument that may be repeated, or be a list.
+    /// The values of an argument that may be repeated, or that is a list.
     pub(super) fn flags(&self, name: &str) -> Vec<&str> {
         flags(&self.settings.talosctl_args, name)
             .into_iter()
@@ -124,7 +124,7 @@ impl Inputs {
                 return Some(true);
             }
             let value = arg.strip_prefix(name)?.strip_prefix('=')?;
-            // As Go's strconv.ParseBool takes them.
+            // Parsed as by Go's strconv.ParseBool.
             Some(!matches!(
                 value,
                 "0" | "f" | "F" | "false" | "False" | "FALSE"

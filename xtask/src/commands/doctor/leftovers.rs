@@ -1,5 +1,5 @@
-//! What earlier clusters have left: folders, ledger entries, bridges, files
-//! that root owns, contexts.
+//! Finds what earlier clusters have left: folders, ledger entries, bridges,
+//! files of root, contexts.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::names::ClusterName;
@@ -44,7 +44,7 @@ pub(super) fn clusters(inputs: &Inputs) -> Vec<Finding> {
     findings
 }
 
-/// A name in a line.
+/// Returns a name on one line.
 fn shown(name: &str) -> String {
     one_line(name).into_owned()
 }
@@ -53,7 +53,7 @@ fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
     let name = &shown(&view.name);
     let destroy = typed!("cluster destroy --name {}", view.name);
     let clean = typed!("cluster clean");
-    // What is not this user's cluster is not proposed for removal.
+    // A cluster that does not belong to this user is not proposed for removal.
     let refused = match ClusterName::existing(&view.name) {
         Err(error) => Some(error.to_string()),
         Ok(_) => OwnedPath::open(&view.state_dir, Owned::Cluster, owned_path::user())
@@ -68,7 +68,7 @@ fn cluster(view: &ClusterView, inputs: &str) -> Option<Finding> {
         let text = format!("cannot tell what there is of cluster `{name}`");
         return Some(Finding::warn("cluster", text).why(view.unread.join("; ")));
     }
-    // One of the asked name is in the way of `cluster up`; others are not.
+    // A cluster of the requested name blocks `cluster up`; others do not.
     let finding = |id, text| {
         if view.name == inputs {
             Finding::missing(id, text)
@@ -123,7 +123,7 @@ fn orphan_bridges(names: &[String]) -> Vec<Finding> {
         .collect()
 }
 
-/// Entries of the ledger whose thing is not there any more.
+/// Finds entries of the ledger whose resource no longer exists.
 pub(super) fn ledger(inputs: &Inputs) -> Vec<Finding> {
     let entries = match Ledger::in_dir(&inputs.ctx.dirs.state).live() {
         Ok(entries) => entries,
@@ -190,7 +190,7 @@ fn cluster_entry(ctx: &Ctx, resource: &Resource) -> Option<Finding> {
         "ledger",
         format!("the ledger names cluster `{name}`, which is gone"),
     );
-    // Rules are seen by root only: without looking nothing is forgotten.
+    // Only root can see rules: without a look no entry is dropped.
     Some(if left.unseen.is_empty() {
         finding
             .cure(typed!("doctor --fix"))
@@ -210,8 +210,8 @@ fn start_entry(name: &str, state_dir: &Utf8Path, resource: &Resource) -> Option<
     Some(finding.fix(Some(forget(state_dir, resource))))
 }
 
-/// An entry that leads out of this user's clusters: by mistake, by forgery, or
-/// made with another `TALOS_HOME`. Nothing is done about what it names.
+/// An entry outside of this user's clusters: by mistake, by forgery, or with
+/// another `TALOS_HOME`. Nothing is done about what it names.
 fn elsewhere(ctx: &Ctx, name: &str, state_dir: &Utf8Path, resource: &Resource) -> Finding {
     let text = format!(
         "the ledger names cluster `{}` in `{}`, which is not a cluster folder of yours",
@@ -238,7 +238,7 @@ fn elsewhere(ctx: &Ctx, name: &str, state_dir: &Utf8Path, resource: &Resource) -
     }
 }
 
-/// Only the ledger's line goes.
+/// Drops only the ledger's entry.
 fn drop_entry(ctx: &Ctx, finding: Finding, resource: &Resource) -> Finding {
     let action = Action::Require {
         path: ctx.dirs.state.join("ledger.jsonl"),
@@ -252,7 +252,7 @@ fn drop_entry(ctx: &Ctx, finding: Finding, resource: &Resource) -> Finding {
 }
 
 fn lab_entry(ctx: &Ctx, dir: &Utf8Path, resource: &Resource) -> Option<Finding> {
-    // The lab's init, and what starts it, have the folder as an argument.
+    // The lab's init, and its starter, have the folder as an argument.
     let lives = processes::scan()
         .iter()
         .any(|process| process.argv.iter().any(|word| Utf8Path::new(word) == dir));
@@ -316,7 +316,8 @@ fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<F
 }
 
 fn container_entry(ctx: &Ctx, name: &str, resource: &Resource) -> Option<Finding> {
-    // Docker's own rule; anything else would be taken for a flag, or for a script.
+    // Docker's own rule; other names would be taken for a flag, or for a
+    // script.
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
     if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) || !name.chars().all(is_plain)
     {
@@ -326,11 +327,12 @@ fn container_entry(ctx: &Ctx, name: &str, resource: &Resource) -> Option<Finding
         );
         return Some(drop_entry(ctx, Finding::warn("ledger", text), resource));
     }
-    // An engine that does not answer says nothing about it.
+    // Without a response from the engine nothing is known about it.
     if !containers::inspect(&[name]).ok()?.is_empty() {
         return None;
     }
-    // An engine that does not answer must fail here, and not look like "gone".
+    // An engine that does not respond must be an error here, and not look like
+    // "gone".
     let script = "set -e; found=$(docker container ls --all --quiet --filter \"name=^/?$0\\$\"); \
          test -z \"$found\"";
     let look = Step::run("forget it, if it still is gone", ["sh", "-c", script, name]);
@@ -344,14 +346,14 @@ fn container_entry(ctx: &Ctx, name: &str, resource: &Resource) -> Option<Finding
     )
 }
 
-/// Looks once more, and only then takes the entry off the ledger.
+/// Looks once more, and then drops the entry from the ledger.
 fn forget(dir: &Utf8Path, resource: &Resource) -> Fix {
     let why = format!("forget what is gone, if `{dir}` still is");
     let look = Step::run(why, ["test", "!", "-e", dir.as_str()]);
     Fix::Steps(vec![look.unmakes(resource.clone())])
 }
 
-/// For a plain user only: files of root do not disturb root.
+/// For an ordinary user only: files of root do not disturb root.
 pub(super) fn ownership(inputs: &Inputs) -> Vec<Finding> {
     let host = &inputs.ctx.host;
     if host.is_root() {
@@ -375,7 +377,8 @@ pub(super) fn ownership(inputs: &Inputs) -> Vec<Finding> {
     ]
 }
 
-/// Only what still is root's, and links themselves, not what they point at.
+/// Gives back only what still belongs to root, and links themselves, not their
+/// targets.
 fn give_back(paths: &[Utf8PathBuf], owner: &str) -> Fix {
     let mut argv = vec!["chown", "--no-dereference", "--from=0:0", owner, "--"];
     argv.extend(paths.iter().map(|path| path.as_str()));

@@ -1,4 +1,5 @@
-//! QEMU, its firmware, KVM, and the plugins that give VMs a network.
+//! Checks QEMU, its firmware, KVM, and the plugins that connect VMs to a
+//! network.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use foundation::ctx::probe::Probe;
 use foundation::plan::Step;
 use foundation::typed;
 
-/// The first of the names that talosctl tries.
+/// Returns the first of the names that talosctl tries.
 fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {
     arch.qemu_executables().into_iter().find_map(|name| {
         if name.starts_with('/') {
@@ -98,7 +99,7 @@ pub(super) fn firmware(inputs: &Inputs) -> Vec<Finding> {
     vec![finding]
 }
 
-/// The files that talosctl would take, looked for below `root`.
+/// Returns the files that talosctl would use, looked for below `root`.
 fn search(
     root: &Utf8Path,
     firmware: &Firmware,
@@ -164,7 +165,7 @@ fn kvm_finding(found: &Kvm, root: bool) -> Finding {
         Kvm::NoPermission => Finding::warn("kvm", "`/dev/kvm` is there, and you may not open it")
             .why("`cluster up` opens it as root; a QEMU of your own would be emulated")
             .cure("sudo usermod -aG kvm \"$USER\", then log in again"),
-        // talosctl does not fall back to emulation then: its QEMU just ends.
+        // talosctl does not fall back to emulation then: its QEMU ends.
         Kvm::Unusable(reason) => Finding::missing("kvm", "KVM is there and does not work")
             .why(format!("QEMU says: {reason}; talosctl takes KVM whenever `/dev/kvm` opens"))
             .cure(format!("{} (its nodes are emulated), or repair nested virtualisation on the host of this VM", typed!("--lab cluster"))),
@@ -211,7 +212,7 @@ fn missing_plugins(folders: &[Utf8PathBuf]) -> Vec<&'static str> {
         .collect()
 }
 
-/// Only where a TPM is asked for.
+/// Only if a TPM is requested.
 pub(super) fn swtpm(inputs: &Inputs) -> Vec<Finding> {
     let wanted = ["--with-tpm2", "--with-tpm1_2"]
         .iter()

@@ -1,5 +1,5 @@
-//! Make variables that the environment gets into: every `NAME ?= …` yields to
-//! it, and desktops export `USERNAME=<login>` (T11).
+//! Finds make variables that are set in the environment: every `NAME ?= …` uses
+//! that value, and desktops export `USERNAME=<login>` (T11).
 
 use foundation::files;
 use std::fmt::Write;
@@ -7,9 +7,10 @@ use std::fmt::Write;
 use super::finding::Finding;
 use super::inputs::Inputs;
 
-/// Of the Makefile's `?=` in every line; they name images.
+/// The variables that the Makefile of every line sets with `?=`; they name
+/// images.
 const KNOWN: [&str; 6] = ["USERNAME", "TAG", "SHA", "REGISTRY", "PLATFORM", "PUSH"];
-/// A value is shown up to here: it may be anything.
+/// Maximum length of a shown value: it may be anything.
 const SHOWN: usize = 40;
 
 pub(super) fn look(inputs: &Inputs) -> Vec<Finding> {
@@ -53,7 +54,7 @@ fn finding(names: &[String], environment: impl Fn(&str) -> Option<String>, from:
             let value: String = value.chars().take(SHOWN).collect();
             let _ = write!(shown, "{comma}`{name}={value}`");
         } else {
-            // Not ours to print: a value may be a secret.
+            // The value is not printed, because it may be a secret.
             let _ = write!(shown, "{comma}`{name}`");
         }
         let _ = write!(unset, " -u {name}");

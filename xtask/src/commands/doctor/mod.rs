@@ -1,5 +1,5 @@
-//! `doctor`: everything at once that stands between this host and a cluster,
-//! each finding with its fix. Changes nothing but through `--fix`'s plan.
+//! `doctor`: everything that prevents a cluster on this host, each finding with
+//! its fix. Only `--fix` changes anything, through a plan.
 
 mod builds;
 mod capacity;
@@ -43,15 +43,14 @@ pub struct DoctorArgs {
     pub up: UpArgs,
 }
 
-/// No check may keep the others waiting for longer; each probe within one ends
-/// sooner by itself.
+/// Maximum time of a check; each probe within one ends earlier by itself.
 const LIMIT: Duration = Duration::from_secs(8);
 
-/// One thing to look at; the order of the table is that of the report.
+/// One check; the order of the table is that of the report.
 struct Check {
     name: &'static str,
     group: Group,
-    /// Speaks of what only Linux has.
+    /// Whether it needs Linux.
     linux: bool,
     look: fn(&Inputs) -> Vec<Finding>,
 }
@@ -127,8 +126,8 @@ pub(crate) fn run(app: &App<'_>, args: &DoctorArgs) -> Result<u8> {
     }
 }
 
-/// All checks side by side. One that does not come back is a finding itself,
-/// and ends with the process.
+/// Runs all checks in parallel. A check that does not end is itself a finding,
+/// and its thread ends with the process.
 fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
     let linux = inputs.ctx.host.os == "linux";
     let checks: Vec<&'static Check> = CHECKS
@@ -143,7 +142,7 @@ fn look(inputs: &Arc<Inputs>, signals: &Signals) -> Result<Vec<Finding>> {
     }
     drop(sender);
     let mut found: Vec<Option<Vec<Finding>>> = vec![None; checks.len()];
-    // Each sender ends with its check.
+    // Each sender is dropped when its check ends.
     let all = async {
         while let Some((index, findings)) = receiver.recv().await {
             found[index] = Some(findings);

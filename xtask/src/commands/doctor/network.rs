@@ -1,5 +1,5 @@
-//! The cluster's network: is it free, are its gateway's ports, and will what it
-//! sends be let through.
+//! Checks the cluster's network: whether it and its gateway's ports are free,
+//! and whether packets of the nodes pass the firewall.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ pub(super) fn cidr(inputs: &Inputs) -> Vec<Finding> {
     ]
 }
 
-/// What talosctl's helpers bind on the gateway.
+/// The ports that talosctl's helpers bind on the gateway.
 pub(super) fn gateway_ports(inputs: &Inputs) -> Vec<Finding> {
     let Some(gateway) = inputs.settings.cidr.gateway().map(IpAddr::V4) else {
         return Vec::new();
@@ -196,7 +196,7 @@ fn input(inputs: &Inputs, table: &str, sudo: &str) -> Finding {
     .cure(format!("{sudo}{}", firewall::accept_input(table, &bridge)))
 }
 
-/// Family, table and chain.
+/// Splits family, table and chain.
 fn words(chain: &str) -> typed::Words {
     chain.split(' ').collect()
 }

@@ -1,11 +1,11 @@
-//! What brings a program, per package manager.
+//! Packages that contain a program, by package manager.
 
 use talos::version::Arch;
 
 use super::finding::{Finding, Fix};
 use super::tools;
 
-/// Something that a package brings.
+/// A program or file that a package contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Qemu(Arch),
@@ -37,7 +37,8 @@ const MANAGERS: [(&str, Manager); 5] = [
     ("apk", Manager::Apk),
 ];
 
-/// Say what installs it; Debian's packages for a cluster `--fix` can install.
+/// Adds the command that installs it; `--fix` can install Debian's packages for
+/// a cluster.
 pub(super) fn with_package(finding: Finding, need: Need, root: bool) -> Finding {
     let found = MANAGERS
         .into_iter()
@@ -53,7 +54,7 @@ pub(super) fn with_package(finding: Finding, need: Need, root: bool) -> Finding 
     finding.cure(command(manager, package, root)).fix(fix)
 }
 
-/// Installing these starts nothing and changes no setting.
+/// Whether installing it starts nothing and changes no setting.
 fn is_for_clusters(need: Need) -> bool {
     matches!(
         need,

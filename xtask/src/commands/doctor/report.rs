@@ -1,4 +1,4 @@
-//! Findings for people and for programs.
+//! Findings as text and as JSON.
 
 use std::fmt::Write;
 
@@ -125,8 +125,8 @@ fn verdict(ui: &Ui, findings: &[Finding]) -> String {
     }
 }
 
-/// One command to type: the fix of the first missing thing where that is a
-/// command, because nothing else gets this host further.
+/// Returns one command to type: the fix of the first missing thing if that is a
+/// command, because nothing else helps before that.
 fn next(findings: &[Finding]) -> String {
     let mut missing = findings
         .iter()

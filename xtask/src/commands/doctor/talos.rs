@@ -1,4 +1,4 @@
-//! The checkout, its line, its talosctl, and what builds have put into `_out`.
+//! Checks the checkout, its line, its talosctl, and the builds in `_out`.
 
 use talos::version::Support;
 
@@ -90,7 +90,8 @@ fn no_talosctl(inputs: &Inputs) -> Finding {
     }
 }
 
-/// What nodes boot from the checkout, unless the arguments say something else.
+/// Checks what nodes boot from the checkout, unless the arguments select
+/// something else.
 pub(super) fn artifacts(inputs: &Inputs) -> Vec<Finding> {
     let Some(checkout) = inputs.checkout() else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Root, and the tools that talosctl calls as root.
+//! Checks root, and the tools that talosctl calls as root.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::packages::{Need, with_package};
 use foundation::ctx::host::Host;
 use foundation::ctx::probe::Probe;
 
-/// Outside a plain user's PATH on some systems, inside sudo's.
+/// Not in an ordinary user's PATH on some systems, but in sudo's.
 const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// Where a command run through sudo would find it.
+/// Finds a program as a command run through sudo would.
 pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
     Host::which(name).or_else(|| {
         SBIN.iter()
@@ -75,7 +75,8 @@ pub(super) fn ip(inputs: &Inputs) -> Vec<Finding> {
     )
 }
 
-/// Present and able to start: a program whose libraries are gone is not there.
+/// Checks that a program exists and starts: a program without its libraries
+/// does not count.
 fn tool(inputs: &Inputs, name: &str, need: Need, why: &str) -> Vec<Finding> {
     let id = name.to_owned();
     let root = inputs.ctx.host.is_root();

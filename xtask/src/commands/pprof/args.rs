@@ -88,8 +88,8 @@ pub struct FetchArgs {
     pub dir: Option<Utf8PathBuf>,
 }
 
-/// The global `--dry-run` without its `-n`: here that is a number of rows,
-/// as everywhere where there is a `top`.
+/// The global `--dry-run` without its `-n`, which is the number of rows
+/// wherever there is a `top`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Dry {
     /// Show the plan and change nothing
@@ -128,7 +128,7 @@ pub struct OpenArgs {
     pub profiles: Vec<Utf8PathBuf>,
 }
 
-/// What is shown, and of what.
+/// What is shown, and of which samples.
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub struct ShowArgs {
@@ -196,7 +196,7 @@ pub struct ShowArgs {
     pub value: ValueArgs,
 }
 
-/// Compared with what.
+/// The profile to compare with.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Comparison")]
 pub struct CompareArgs {

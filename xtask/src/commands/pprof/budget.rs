@@ -1,4 +1,4 @@
-//! `--fail-if 'inuse_space(machined) > 80MiB'`: a budget that CI can hold.
+//! `--fail-if 'inuse_space(machined) > 80MiB'`: a budget that CI can check.
 
 use ::pprof::{Query, report, unit};
 
@@ -99,7 +99,7 @@ impl Budget {
         right && profile.types().contains(&self.sample_type)
     }
 
-    /// What exceeds the bound, as text; none if nothing does.
+    /// Returns what exceeds the bound, as text; `None` if nothing does.
     fn breach(&self, whose: &str, profile: &dyn Readable, query: &Query) -> Result<Option<String>> {
         let query = Query {
             sample_index: Some(self.sample_type.clone()),
@@ -138,11 +138,11 @@ fn is_known(name: &str) -> bool {
         && !unit::scale(1, name, "auto").1.is_empty()
 }
 
-/// Hold every budget against every profile: `(service, whose, profile)`.
+/// Checks every profile, `(service, whose, profile)`, against every budget.
 ///
 /// # Errors
 /// Exit code 1 with every breach; a usage error for a budget that no profile
-/// could break, since a check that cannot fail is none.
+/// could break, since such a check could not fail.
 pub(super) fn check(
     texts: &[String],
     query: &Query,

@@ -1,4 +1,4 @@
-//! Fetch from all nodes, save, compare.
+//! Fetches from all nodes, saves and compares.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -125,12 +125,13 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
     out
 }
 
-/// For `--all`: what each service says that it has. What takes its time is
-/// left out but for the CPU, which all services do at once.
+/// The targets of `--all`: what each service lists. Profiles that take time to
+/// record are left out, except CPU profiles, which all services record at once.
 fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
     let mut all = Vec::new();
     for (target, names) in targets.iter().zip(fetch::offers(targets)?) {
-        // A silent one is asked for one profile, whose failure says why.
+        // A service that lists nothing is asked for one profile, whose failure
+        // gives the reason.
         let kinds = names.map_or_else(
             || vec![Kind::Heap],
             |names| {
@@ -159,7 +160,8 @@ fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
     Ok(all)
 }
 
-/// A part of a name is enough for those that only the nodes know.
+/// Finds a kind by its name. For kinds that only the nodes know, a part of the
+/// name is enough.
 fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
     let kind = Kind::new(profile);
     if kind.is_known() {
@@ -200,12 +202,12 @@ fn first_list(targets: &[Target]) -> Result<Option<Vec<String>>> {
     Ok(None)
 }
 
-/// Two of the list's are answers about the process.
+/// Two names of the list are not profiles but facts about the process.
 fn is_profile(name: &str) -> bool {
     !matches!(name, "cmdline" | "symbol")
 }
 
-/// What did not come, as one failure; the reason of every node is included.
+/// Returns the missing profiles as one failure, with the reason of every node.
 pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Option<Failure> {
     let failed: Vec<(&Target, &Failure)> = answers
         .iter()
@@ -239,7 +241,7 @@ pub(super) fn missing(app: &App<'_>, answers: &[Answer], args: &FetchArgs) -> Op
     Some(failure)
 }
 
-/// One from before is read when it is compared.
+/// A profile of an earlier fetch is read when it is compared.
 fn before_of(file: Utf8PathBuf) -> Kept {
     Kept::File {
         types: Vec::new(),

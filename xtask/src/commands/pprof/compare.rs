@@ -50,7 +50,7 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) 
     show::output(present, show::Content::Json(&value))
 }
 
-/// A file, or all nodes of what was fetched.
+/// One side: a file, or all nodes of a fetch.
 fn side(app: &App<'_>, name: &Utf8Path) -> Result<Profile> {
     let root = store::root(&app.ctx.dirs.state);
     if !name.exists()

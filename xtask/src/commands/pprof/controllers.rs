@@ -1,8 +1,8 @@
-//! What each of Talos' controllers costs. COSI sets no labels, so the frames
-//! must tell: `…/controllers/AREA.(*NameController).Run`, or the functions
-//! that a controller made by COSI's `transform.NewController` calls. Go names
-//! those after the caller of `NewNameController`, if it inlines that: then the
-//! file tells the area.
+//! The cost of each Talos controller. COSI sets no labels, so controllers are
+//! recognised by frames: `…/controllers/AREA.(*NameController).Run`, or the
+//! functions that a controller made by COSI's `transform.NewController` calls.
+//! Go names those after the caller of `NewNameController`, if it inlines that:
+//! then the path of the file has the area.
 
 use std::collections::BTreeMap;
 
@@ -61,10 +61,10 @@ fn named(function: &str) -> Option<String> {
     })
 }
 
-/// Weight by controller; what belongs to none is left out.
+/// Returns weights by controller, without what belongs to none.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples; a query that does not fit the profile.
 pub(super) fn weigh(profile: &Profile, query: &Query) -> Result<BTreeMap<String, i64>> {
     let found = report::groups(profile, query, &controller).map_err(|error| engine(&error))?;
     let groups = found.groups.into_iter();

@@ -1,5 +1,5 @@
-//! `--folded`, `--speedscope`, `--firefox`, `--svg`: for other tools. Nodes
-//! are distinguished; with a base, both sides are.
+//! `--folded`, `--speedscope`, `--firefox`, `--svg`: formats of other tools.
+//! Nodes are separate; with a base, both sides are.
 
 use ::pprof::Profile;
 use ::pprof::export;
@@ -11,7 +11,7 @@ use super::present::{Export, Presentation};
 use super::show::{Content, output};
 use foundation::failure::Result;
 
-/// The forms of other tools.
+/// The formats of other tools.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Export")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
@@ -33,7 +33,7 @@ pub struct ExportArgs {
 /// Calls narrower than this share cannot be seen in a picture.
 const LEAST: f64 = 0.0002;
 
-/// Print or write it.
+/// Prints the export, or writes it to the file.
 pub(super) fn write(
     profile: &Profile,
     title: &str,
@@ -41,7 +41,7 @@ pub(super) fn write(
     present: &Presentation,
 ) -> Result<u8> {
     let sides = load::Sides::read(profile, &present.compare)?;
-    // Other tools leave out what they like.
+    // Other tools trim for themselves.
     let least = if export == Export::Svg && present.query.trim {
         LEAST
     } else {

@@ -1,5 +1,5 @@
-//! What came, as it was asked for: nodes side by side, all as one, or a
-//! series as a picture.
+//! Fetched profiles in the requested form: nodes side by side, all nodes
+//! summed, or a series as a picture.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ const SIDES: usize = 60;
 /// Groups of goroutines beside a summary.
 const GOROUTINES: usize = 10;
 
-/// Those of all nodes, grouped.
+/// The goroutines of all nodes, grouped.
 fn all_goroutines(sides: &[Side], query: &Query) -> Result<report::Goroutines> {
     let merged = kept::merged(sides.iter().map(|side| Cow::Borrowed(&side.profile)))?;
     let groups = report::goroutines(&merged, query, "node");
@@ -47,7 +47,7 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Re
             )
         })
     });
-    // Told last, after what was asked for has been shown.
+    // Reported last, after the requested output was shown.
     let budgets = budget::check(&present.fail_if, &present.query, &sides.collect::<Vec<_>>());
     if present.form.sums_nodes() {
         if matches!(present.form, Form::Export(_)) && groups.len() > 1 {
@@ -91,8 +91,8 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Re
     budgets.map(|()| 0)
 }
 
-/// In a form in which all nodes are one. What matches nothing in one profile
-/// may do so in another.
+/// Shows a form that sums all nodes. A filter that matches nothing in one
+/// profile may match in another.
 fn summed(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<()> {
     let several = groups.len() > 1;
     let (mut refused, mut shown) = (None, 0);
@@ -122,7 +122,8 @@ fn summed(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<()> {
     }
 }
 
-/// Files of a fetch, or of any origin: side by side by the node's label.
+/// Compares files of a fetch, or of any origin, side by side by the node's
+/// label.
 pub(super) fn compare(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let mut by_node: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for file in files {

@@ -1,5 +1,5 @@
-//! Profiles of many nodes: held in memory as long as there is room for all of
-//! them, else left in their files and read again when they are asked for.
+//! Profiles of many nodes: held in memory while there is room for all of them,
+//! otherwise left in their files and read again on demand.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use camino::Utf8PathBuf;
 use super::load;
 use foundation::failure::{Failure, Result};
 
-/// Bytes of the profiles that are held at once. Those of ten nodes have a
-/// tenth of it.
+/// Maximum bytes of the profiles that are held at once. Those of ten nodes take
+/// a tenth of it.
 const HELD: usize = 128 << 20;
-/// Bytes of what many profiles are merged into.
+/// Maximum bytes of a merge of many profiles.
 const MERGED: usize = 512 << 20;
 
 /// What is left of [`HELD`].
@@ -28,7 +28,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// For what is only saved, and looked at later.
+    /// For profiles that are only saved, and shown later.
     pub(super) fn none() -> Self {
         Self { left: 0 }
     }
@@ -44,7 +44,7 @@ impl Memory {
         }
     }
 
-    /// Keep one that has no file; given back where there is no room.
+    /// Keeps a profile that has no file; returns it if there is no room.
     pub(super) fn hold(&mut self, profile: Profile) -> Result<Kept, Box<Profile>> {
         match self.left.checked_sub(profile.memory()) {
             Some(left) => {
@@ -56,7 +56,7 @@ impl Memory {
     }
 }
 
-/// A profile, or where it is.
+/// A profile, or the place of its file.
 #[derive(Debug, Clone)]
 pub(super) enum Kept {
     Held(Box<Profile>),
@@ -66,7 +66,7 @@ pub(super) enum Kept {
     },
 }
 
-/// What is asked of a profile, wherever it is.
+/// What is read of a profile, wherever it is.
 pub(super) trait Readable {
     /// The names of its sample types.
     fn types(&self) -> Vec<String>;
@@ -102,8 +102,7 @@ impl Readable for Kept {
     }
 }
 
-/// All as one, of which no more is held at once than one and what it is merged
-/// into.
+/// Merges all profiles; at most one profile and the result are held at once.
 ///
 /// # Errors
 /// Profiles that do not fit together, or are too large together.
@@ -164,7 +163,7 @@ fn too_large(limit: usize) -> Failure {
     .hint("ask fewer nodes: --node NAME; or open the files one by one")
 }
 
-/// What does not fit beside the others.
+/// The failure of a profile that does not fit beside the others.
 pub(super) fn no_room(whose: &str) -> Failure {
     Failure::step(format!(
         "the profile of {whose} does not fit: those of all nodes take more than {} MiB together",

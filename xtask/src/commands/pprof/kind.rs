@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a service is asked for.
+/// A kind of profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Heap,
@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Mutex,
     ThreadCreate,
     Trace,
-    /// One that only this service has, by the name in its list.
+    /// A profile that only this service has, by the name in its list.
     Other(String),
 }
 

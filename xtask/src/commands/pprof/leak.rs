@@ -1,6 +1,6 @@
-//! Which stacks grow: in every interval, or up and down as a garbage
-//! collector makes them. The guide's way is two heaps and a `-diff_base`,
-//! which cannot tell one from the other.
+//! Finds stacks that grow in every interval, apart from those that rise and
+//! fall with garbage collections. The guide compares two heaps with
+//! `-diff_base`, which cannot tell these apart.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +19,7 @@ use foundation::typed;
 use foundation::ui::Style;
 use foundation::ui::text::one_line;
 
-/// Sample types that grow by what they are.
+/// Sample types that grow by definition.
 const CUMULATIVE: [&str; 7] = [
     "alloc_objects",
     "alloc_space",
@@ -42,7 +42,7 @@ pub(super) struct Moment {
 /// A stack that grows on some node.
 #[derive(Debug)]
 pub(super) struct Growing {
-    /// The leaf first.
+    /// The frames, leaf first.
     pub(super) frames: Vec<String>,
     pub(super) courses: Vec<Course>,
 }
@@ -65,14 +65,14 @@ pub(super) struct Verdict {
     pub(super) sample_type: String,
     pub(super) unit: String,
     pub(super) totals: Vec<Course>,
-    /// The worst first.
+    /// The stacks, largest growth first.
     pub(super) stacks: Vec<Growing>,
 }
 
-/// Judge a series. Moments of a node in any order.
+/// Judges a series. Moments of a node may be in any order.
 ///
 /// # Errors
-/// Less than three moments, a sample type that only ever grows.
+/// Fewer than three moments; a sample type that only ever grows.
 pub(super) fn judge(mut moments: Vec<Moment>, query: &Query) -> Result<Verdict> {
     moments.sort_by(|one, other| one.time.total_cmp(&other.time));
     let first = moments
@@ -145,7 +145,8 @@ struct Series {
     sample_type: String,
     unit: String,
     totals: Vec<i64>,
-    /// By the places of their frames' names; 0 where a stack was not there.
+    /// Values by the indices of the frames' names; 0 where the stack was
+    /// absent.
     stacks: HashMap<Vec<u32>, Vec<i64>>,
 }
 
@@ -196,7 +197,7 @@ pub(super) fn can_leak(profile: &Profile, query: &Query) -> bool {
     asked(profile, query).is_ok()
 }
 
-/// What is in use, where the profile has that: `allocs` carries it too.
+/// Selects what is in use, if the profile has that: `allocs` contains it too.
 fn asked(profile: &Profile, query: &Query) -> Result<Query> {
     let names = profile.sample_type_names();
     let mut query = query.clone();
@@ -212,7 +213,7 @@ fn asked(profile: &Profile, query: &Query) -> Result<Query> {
     Ok(query)
 }
 
-/// What one sample stands for: a heap's growth by less is chance.
+/// The amount that one sample stands for: a smaller growth of a heap is chance.
 fn resolution(profile: &Profile, query: &Query) -> Result<i64> {
     let place = profile.sample_index(query.sample_index.as_deref());
     let place = place.map_err(|error| engine(&error))?;
@@ -222,9 +223,9 @@ fn resolution(profile: &Profile, query: &Query) -> Result<i64> {
     Ok(if same { header.period.max(0) } else { 0 })
 }
 
-/// Stacks told without `-n`.
+/// Default number of stacks shown.
 const ROWS: usize = 10;
-/// Frames told of a stack.
+/// Maximum number of frames shown of a stack.
 const FRAMES: usize = 6;
 
 impl Verdict {
@@ -235,7 +236,7 @@ impl Verdict {
             .any(|stack| stack.trend() == Trend::Steady)
     }
 
-    /// For people.
+    /// Returns the verdict as text.
     pub(super) fn text(&self, app: &App<'_>, title: &str, rows: Option<usize>) -> String {
         let mut out = format!(
             "{} {}\n",
@@ -354,9 +355,9 @@ impl Verdict {
     }
 }
 
-/// From the first frame outside the runtime, as far as it is worth reading.
+/// The frames from the first one outside the runtime, up to a readable number.
 fn told(frames: &[String]) -> Vec<&str> {
-    // All goroutines are parked in these.
+    // All goroutines are parked in these frames.
     let waits = |frame: &String| {
         let prefixes = ["runtime.", "sync.", "syscall.", "internal/", "time.Sleep"];
         prefixes.iter().any(|prefix| frame.starts_with(prefix))

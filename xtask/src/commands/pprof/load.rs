@@ -1,4 +1,4 @@
-//! Profiles from files: read, merged, compared.
+//! Reads profiles from files, and merges and compares them.
 
 use std::io::Read;
 
@@ -11,16 +11,16 @@ use foundation::failure::{Because, Failure, Result};
 /// Larger files are not profiles: the largest seen in practice has 45 MB.
 const LARGEST: u64 = 1 << 30;
 
-/// What is asked about.
+/// The profile of a query.
 #[derive(Debug)]
 pub(super) enum Subject {
     One(Box<Profile>),
-    /// Not merged yet: many questions do not need it.
+    /// A difference that is not merged yet: many queries do not need that.
     Less(Box<Difference>),
 }
 
 impl Subject {
-    /// As one profile.
+    /// Returns it as one profile.
     pub(super) fn merged(self) -> Result<Profile> {
         match self {
             Self::One(profile) => Ok(*profile),
@@ -29,14 +29,14 @@ impl Subject {
     }
 }
 
-/// The files, less the base if one is named.
+/// Reads the files, and subtracts the base if one is given.
 pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Subject> {
     let (base, how) = base_of(compare);
     if base.is_empty() {
         let profile = compared(merged(files)?, compare)?;
         return Ok(Subject::One(Box::new(profile)));
     }
-    // The two are read at once: a large profile takes a while to inflate.
+    // Both are read at the same time: a large profile takes a while to inflate.
     let (profile, base) = std::thread::scope(|scope| {
         let base = scope.spawn(|| merged(base));
         (merged(files), base.join())
@@ -50,7 +50,7 @@ pub(super) fn files(files: &[Utf8PathBuf], compare: &CompareArgs) -> Result<Subj
     })))
 }
 
-/// A profile less the base, if one is named.
+/// Subtracts the base, if one is given.
 pub(super) fn compared(profile: Profile, compare: &CompareArgs) -> Result<Profile> {
     let (base, _) = base_of(compare);
     if !base.is_empty() {
@@ -71,8 +71,8 @@ fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
     }
 }
 
-/// A profile and, if a base is named, that beside it: for what keeps both
-/// sides.
+/// A profile and, if a base is given, the base beside it: for forms that keep
+/// both sides.
 #[derive(Debug)]
 pub(super) struct Sides<'a> {
     profile: &'a Profile,
@@ -91,7 +91,8 @@ impl<'a> Sides<'a> {
         self.base.is_some()
     }
 
-    /// Each with its name; without a base the profile's is `alone`.
+    /// Returns each side with its name; without a base the profile is called
+    /// `alone`.
     pub(super) fn named<'s>(&'s self, alone: &'s str) -> Vec<(&'s str, &'s Profile)> {
         match &self.base {
             Some(base) => vec![("now", self.profile), ("before", base)],
@@ -105,7 +106,7 @@ fn less(profile: Profile, base: Profile, compare: &CompareArgs) -> Result<Profil
     ::pprof::diff(profile, base, how, compare.normalize).map_err(|error| engine(&error))
 }
 
-/// Several files as one.
+/// Merges several files.
 pub(super) fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {
     if let [file] = files {
         return read(file);
@@ -117,7 +118,7 @@ pub(super) fn merged(files: &[Utf8PathBuf]) -> Result<Profile> {
     ::pprof::merge(sources?).map_err(|error| engine(&error))
 }
 
-/// One file; `-` is standard input.
+/// Reads one file; `-` is standard input.
 pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
     let mut bytes = Vec::new();
     let read = if file == "-" {
@@ -136,12 +137,12 @@ pub(super) fn read(file: &Utf8Path) -> Result<Profile> {
     decode(bytes, file.as_str(), Limits::default())
 }
 
-/// A profile from `whence`, or why it is none.
+/// Decodes a profile from `whence`.
 pub(super) fn decode(bytes: Vec<u8>, whence: &str, limits: Limits) -> Result<Profile> {
     ::pprof::decode_within(bytes, limits).map_err(|error| refused(&error, whence))
 }
 
-/// Why what came from `whence` is none.
+/// The failure for bytes from `whence` that are not a profile.
 pub(super) fn refused(error: &::pprof::Error, whence: &str) -> Failure {
     let failure =
         Failure::step(format!("`{whence}` is not a profile that can be read")).cause(error);
@@ -153,7 +154,7 @@ pub(super) fn refused(error: &::pprof::Error, whence: &str) -> Failure {
     }
 }
 
-/// The engine's word on a question.
+/// The engine's error about a query.
 pub(super) fn engine(error: &::pprof::Error) -> Failure {
     match error {
         ::pprof::Error::Query(what) => Failure::usage(what.clone()),

@@ -1,5 +1,5 @@
 //! `pprof`: profiles of a whole cluster, or of any file. The engine is the
-//! crate `pprof`; here are files, nodes, time zones and words for people.
+//! crate `pprof`; files, nodes, time zones and texts are here.
 
 pub mod args;
 mod budget;
@@ -82,7 +82,7 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     Ok(code)
 }
 
-/// A picture of stacks, for people or for another tool.
+/// Draws stacks, as a picture or for another tool.
 fn draw(
     app: &App<'_>,
     profile: &::pprof::Profile,

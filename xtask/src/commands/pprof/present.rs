@@ -5,16 +5,16 @@ use camino::Utf8PathBuf;
 
 use super::args::{CompareArgs, ShowArgs, SourceArgs};
 
-/// What becomes of the profiles of a command.
+/// The presentation of a command's profiles.
 #[derive(Debug, Clone)]
 pub(super) struct Presentation {
     pub(super) form: Form,
     pub(super) query: Query,
-    /// As data, where the form has data.
+    /// Print JSON, if the form has it.
     pub(super) json: bool,
-    /// A file in place of standard output.
+    /// The file to write to instead of standard output.
     pub(super) output: Option<Utf8PathBuf>,
-    /// The greatest number of rows.
+    /// The maximum number of rows.
     pub(super) rows: Option<usize>,
     pub(super) compare: CompareArgs,
     pub(super) source: SourceArgs,
@@ -108,12 +108,12 @@ impl From<&ShowArgs> for Presentation {
     }
 }
 
-/// The engine's query of the flags.
+/// Returns the engine's query for the flags.
 fn query(args: &ShowArgs) -> Query {
     let (filter, value) = (args.filter.clone(), args.value.clone());
     let granularity = value.granularity();
     let default = Query::default();
-    // Data is for machines: they leave out what they like.
+    // Programs that read data trim for themselves.
     let all = args.json && value.nodefraction.is_none();
     Query {
         sample_index: value.sample_index,

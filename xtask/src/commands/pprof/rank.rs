@@ -1,5 +1,5 @@
-//! Who stands out: for each name the median over the nodes, the maximum and
-//! where it is.
+//! Finds nodes that stand out: for each name the median over the nodes, the
+//! maximum and its node.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ pub(super) struct Function {
     pub(super) name: String,
     pub(super) median: i64,
     pub(super) max: i64,
-    /// Where the maximum is.
+    /// The node with the maximum.
     pub(super) node: usize,
-    /// The others do not have it at all.
+    /// No other node has it.
     pub(super) alone: bool,
-    /// There, less the last time.
+    /// The change on that node since the last time.
     pub(super) change: Option<i64>,
 }
 
@@ -25,7 +25,7 @@ impl Function {
     }
 }
 
-/// What each weighs on the nodes, the heaviest first.
+/// Ranks the weights over the nodes, heaviest first.
 pub(super) fn rank(
     nodes: &[BTreeMap<String, i64>],
     before: &[Option<BTreeMap<String, i64>>],

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 
-/// Any word is taken; these are what completions offer.
+/// Accepts any word; completions offer these.
 #[derive(Debug, Clone)]
 pub(super) struct Offered(pub(super) &'static [&'static str]);
 
@@ -24,7 +24,7 @@ impl TypedValueParser for Offered {
     }
 }
 
-/// Which samples and frames.
+/// Selects samples and frames.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub struct FilterArgs {
@@ -69,7 +69,7 @@ pub struct FilterArgs {
     pub all_frames: bool,
 }
 
-/// Which values, and how they are shown.
+/// Selects values and their presentation.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Values")]
 #[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]

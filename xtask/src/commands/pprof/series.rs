@@ -1,5 +1,5 @@
-//! The same profiles again and again: `--every 30s --for 10m`. All are saved;
-//! what grows is reported at the end, or later by `pprof open NAME --leak`.
+//! Repeated fetches: `--every 30s --for 10m`. All profiles are saved; what
+//! grows is reported at the end, or later by `pprof open NAME --leak`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,14 +20,14 @@ use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 use foundation::ui;
 
-/// Without `--every`, for `--leak` alone.
+/// The interval of `--leak` without `--every`.
 const EVERY: Duration = Duration::from_secs(10);
 /// The number of intervals without `--for`.
 const INTERVALS: u32 = 10;
-/// More would fill the disk before they told anything new.
+/// More rounds would fill the disk without telling more.
 const MOST: usize = 2000;
 
-/// Fetch until the time is over, then tell.
+/// Fetches until the time is over, then reports.
 pub(super) fn run(
     app: &App<'_>,
     targets: &[Target],
@@ -66,7 +66,8 @@ pub(super) fn run(
         if interrupted {
             break;
         }
-        // What took longer than an interval is followed at once.
+        // A round that took longer than the interval is followed by the next at
+        // once.
         while next <= Instant::now() {
             next += every;
         }
@@ -88,7 +89,7 @@ pub(super) fn run(
     }
 }
 
-/// How often, and for how long.
+/// Returns the interval and the length.
 fn times(args: &FetchArgs) -> Result<(Duration, Duration)> {
     let every = args.every.unwrap_or(EVERY);
     let length = args.length.unwrap_or(every * INTERVALS);
@@ -107,7 +108,7 @@ fn moment() -> (String, String) {
     )
 }
 
-/// What was asked for; without a form, what grows.
+/// Shows the requested form; without one, what grows.
 pub(super) fn tell(
     app: &App<'_>,
     found: &[(Entry, Utf8PathBuf)],
@@ -131,7 +132,8 @@ pub(super) fn tell(
         for (entry, file) in &entries {
             moments.push(read(file, Some(entry), &mut room)?);
         }
-        // What can only grow has no trend: of it, as of anything, the last.
+        // A cumulative value has no trend: its last round is shown, as for any
+        // other form.
         if show.form == Form::Leak || leak::can_leak(&*moments[0].profile.read()?, &show.query) {
             judged.push((format!("{service} {profile}"), moments));
         } else {
@@ -145,7 +147,7 @@ pub(super) fn tell(
     Ok(code)
 }
 
-/// The last round of these.
+/// Returns the last round.
 fn last<'a>(
     entries: impl Iterator<Item = &'a (Entry, Utf8PathBuf)> + Clone,
 ) -> Vec<(Entry, Utf8PathBuf)> {
@@ -154,13 +156,14 @@ fn last<'a>(
     of_last.cloned().collect()
 }
 
-/// Files of any origin, told apart by the labels of a fetch.
+/// Reports leaks in files of any origin, distinguished by the labels of a
+/// fetch.
 pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) -> Result<u8> {
     let (mut moments, mut room) = (Vec::new(), Memory::default());
     for file in files {
         moments.push(read(file, None, &mut room)?);
     }
-    // Without times, the order of the command line.
+    // Without times, the order on the command line counts.
     if moments.iter().any(|moment| moment.time == 0.0) {
         for (place, moment) in (0_u32..).zip(&mut moments) {
             moment.time = f64::from(place);
@@ -169,7 +172,7 @@ pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) ->
     verdicts(app, vec![("profiles".to_owned(), moments)], show)
 }
 
-/// A profile with its time and its node, from its file alone if need be.
+/// Reads a profile with its time and node, from the file alone if necessary.
 #[allow(clippy::cast_precision_loss)] // milliseconds are left
 pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Memory) -> Result<Moment> {
     let profile = load::read(file)?;
@@ -183,7 +186,7 @@ pub(super) fn read(file: &Utf8Path, entry: Option<&Entry>, room: &mut Memory) ->
     Ok(Moment {
         node,
         time: profile.header.time_nanos as f64 / 1e9,
-        // Standard input can be read once.
+        // Standard input can only be read once.
         profile: if file == "-" {
             Kept::Held(Box::new(profile))
         } else {
@@ -204,7 +207,7 @@ fn verdicts(app: &App<'_>, groups: Vec<(String, Vec<Moment>)>, show: &Presentati
                     ui::print(&verdict.text(app, &title, show.rows));
                 }
             }
-            // `--all` has profiles that cannot leak beside those that can.
+            // `--all` fetches profiles that cannot leak beside those that can.
             Err(failure) => {
                 app.ui.note(&format!("{title}: {}", failure.what));
                 refused = Some(failure);

@@ -1,4 +1,4 @@
-//! A profile in the form that is asked for.
+//! Shows a profile in the requested form.
 
 use ::pprof::report::{self, TimeStyle};
 use ::pprof::{Difference, Profile, Top};
@@ -13,7 +13,7 @@ use foundation::failure::{Because, Result};
 use foundation::record::files;
 use foundation::ui;
 
-/// Print or write it.
+/// Prints the report, or writes it to the file.
 pub(super) fn show(app: &App<'_>, profile: &Profile, present: &Presentation) -> Result<u8> {
     let query = &present.query;
     let text = match &present.form {
@@ -40,8 +40,8 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, present: &Presentation) -> 
     output(present, Content::Text(&text.text))
 }
 
-/// The top of a difference, if it can be told without merging the two; none
-/// if that, or another form, needs the whole.
+/// The top of a difference, if it can be computed without merging the two;
+/// `None` if this query or form needs the merged profile.
 pub(super) fn difference(
     app: &App<'_>,
     of: &Difference,
@@ -135,13 +135,13 @@ pub(super) fn warn(app: &App<'_>, warnings: &[String]) {
     }
 }
 
-/// What is printed or written.
+/// The content that is printed or written.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content<'a> {
-    /// For people: a terminal must not obey it.
+    /// Text for a terminal: control characters are escaped.
     Text(&'a str),
     Json(&'a serde_json::Value),
-    /// JSON that a program wrote already.
+    /// JSON that was already serialized.
     JsonText(&'a str),
     Bytes(&'a [u8]),
 }
@@ -167,7 +167,7 @@ pub(super) fn output(present: &Presentation, content: Content<'_>) -> Result<u8>
     Ok(0)
 }
 
-/// In the user's time zone, as Go prints it.
+/// Formats a time in the user's time zone, as Go prints it.
 pub(super) fn time(nanos: i64, style: TimeStyle) -> String {
     let Ok(stamp) = jiff::Timestamp::from_nanosecond(i128::from(nanos)) else {
         return nanos.to_string();

@@ -1,5 +1,5 @@
-//! What was fetched: a folder for each time, with an index. Files are named
-//! node, service, profile and time, and say the same inside as labels.
+//! Saved fetches: a folder for each fetch, with an index. Files are named node,
+//! service, profile and time, and have the same values as labels.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ use foundation::record::files;
 use foundation::typed;
 
 const INDEX: &str = "index.json";
-/// Older ones go first.
+/// Maximum number of sets; the oldest are removed.
 const KEEP: usize = 200;
 
-/// All that was fetched at one time, or by one series.
+/// The profiles of one fetch or one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Set {
     pub(super) schema: u32,
@@ -34,10 +34,10 @@ pub(super) struct Entry {
     pub(super) service: String,
     pub(super) profile: String,
     pub(super) address: String,
-    /// When, in a series; else the set's time.
+    /// The time within a series; otherwise the set's time counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time: Option<String>,
-    /// In the set's folder; none where it failed.
+    /// The file in the set's folder; `None` if the fetch failed.
     pub(super) file: Option<String>,
     pub(super) error: Option<String>,
 }
@@ -51,22 +51,22 @@ impl Entry {
     }
 }
 
-/// Whether it leads to nowhere else.
+/// Whether it is a name in the folder and not a path.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }
 
-/// Where sets are kept.
+/// The folder of all sets.
 pub(super) fn root(state: &Utf8Path) -> Utf8PathBuf {
     state.join("pprof")
 }
 
-/// `20261121T044512Z`: sorts as it happened.
+/// `20261121T044512Z`: sorts by time.
 pub(super) fn stamp(time: jiff::Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// The name of a set that is about to be fetched; a name that is not in use.
+/// Returns an unused name for a set that is about to be fetched.
 pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String {
     let first = &targets[0];
     let one_kind = targets
@@ -83,14 +83,14 @@ pub(super) fn new_id(root: &Utf8Path, stamp: &str, targets: &[Target]) -> String
         "all".to_owned()
     };
     let id = format!("{stamp}-{what}");
-    // Two within one second: the second has a number.
+    // The second set within one second gets a number.
     let numbered = (2..100).map(|n| format!("{id}-{n}"));
     let mut names = std::iter::once(id.clone()).chain(numbered);
     names.find(|id| !root.join(id).exists()).unwrap_or(id)
 }
 
-/// The file of each target. Names that are alike once they fit into a file
-/// name get a number: no profile takes the place of another.
+/// Returns the file of each target. Names that are equal once they fit into a
+/// file name get a number, so that no profile overwrites another.
 pub(super) fn file_names(targets: &[Target], stamp: &str) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut name = |target: &Target| {
@@ -111,7 +111,7 @@ pub(super) fn file_names(targets: &[Target], stamp: &str) -> Vec<String> {
 }
 
 impl Set {
-    /// One without profiles yet.
+    /// Creates a set without profiles.
     pub(super) fn new(id: &str, time: &str) -> Self {
         Self {
             schema: 1,
@@ -129,15 +129,15 @@ impl Set {
             .collect()
     }
 
-    /// How often the nodes were asked.
+    /// The number of rounds.
     pub(super) fn rounds(&self) -> usize {
         let times: BTreeSet<_> = self.entries.iter().map(|entry| &entry.time).collect();
         times.len()
     }
 }
 
-/// Write down what came and why the rest did not, so that a series that is cut
-/// off keeps what it has.
+/// Writes the index with what was fetched and why the rest failed, so that an
+/// interrupted series keeps what it has.
 pub(super) fn append(
     dir: &Utf8Path,
     set: &mut Set,
@@ -191,7 +191,7 @@ pub(super) fn list(root: &Utf8Path) -> Result<Vec<Set>> {
     Ok(sets)
 }
 
-/// Take away the oldest beyond what is kept.
+/// Removes the oldest sets beyond the limit.
 ///
 /// # Errors
 /// When their folder cannot be read.
@@ -202,7 +202,7 @@ pub(super) fn prune(root: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// The profiles of `latest`, or of the set that begins so.
+/// Returns the profiles of `latest`, or of the set whose name starts like this.
 pub(super) fn find(root: &Utf8Path, name: &str) -> Option<Result<Vec<(Entry, Utf8PathBuf)>>> {
     let sets = match list(root) {
         Ok(sets) => sets,
@@ -225,7 +225,8 @@ pub(super) fn find(root: &Utf8Path, name: &str) -> Option<Result<Vec<(Entry, Utf
     }
 }
 
-/// The last one before set `id` of the same node, service and profile.
+/// Returns the last profile before set `id` of the same node, service and
+/// profile.
 pub(super) fn before(sets: &[Set], root: &Utf8Path, id: &str, of: &Entry) -> Option<Utf8PathBuf> {
     let older = sets.iter().filter(|set| set.id.as_str() < id);
     older
@@ -265,7 +266,7 @@ mod tests {
                 "n-s-heap-2-T.pb.gz"
             ]
         );
-        // A file system takes 255 bytes.
+        // File names are limited to 255 bytes.
         let long = file_names(&[target(&"x".repeat(4000))], "20261121T044512Z");
         assert!(long[0].len() < 255, "{}", long[0].len());
     }
@@ -300,7 +301,7 @@ mod tests {
         let profiles = sets[0].profiles(&root.join("1-own"));
         assert_eq!(profiles.len(), 1);
         assert_eq!(profiles[0].1, root.join("1-own/ours.pb.gz"));
-        // What cannot be read is not taken for an empty list.
+        // An unreadable folder does not count as an empty list.
         files::replace(&root.join("file"), b"", 0o600).unwrap();
         assert_eq!(list(&root.join("none")).unwrap().len(), 0);
         list(&root.join("file")).unwrap_err();

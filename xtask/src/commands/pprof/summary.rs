@@ -1,5 +1,5 @@
-//! What a person can act on: each node's total, and for each function the
-//! node that stands out from the others.
+//! A summary to act on: each node's total, and for each function the node that
+//! stands out from the others.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,11 +16,11 @@ use foundation::failure::Result;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
-/// Rows without `-n`.
+/// Default number of rows.
 const ROWS: usize = 15;
 /// Rows of controllers beside the functions.
 const CONTROLLERS: usize = 5;
-/// Columns of a node's name.
+/// Maximum columns of a node's name.
 pub(super) const WIDEST: usize = 60;
 /// A value this many times the median stands out.
 const OUTLIER: f64 = 2.0;
@@ -28,10 +28,10 @@ const OUTLIER: f64 = 2.0;
 /// Frames in which a goroutine waits on behalf of its caller.
 const WAITING: &str = r"^(runtime|sync|internal/(poll|sync|runtime/.*))\.";
 
-/// What each controller weighs.
+/// The weight of each controller.
 type Weights = BTreeMap<String, i64>;
 
-/// One node's profile, and the last one before.
+/// One node's profile, and its previous one.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) node: String,
@@ -39,7 +39,7 @@ pub(super) struct Side {
     pub(super) before: Option<Kept>,
 }
 
-/// How much of it is shown.
+/// The part that is shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shown {
     pub(super) rows: Option<usize>,
@@ -53,7 +53,7 @@ pub(super) struct Summary {
     pub(super) unit: String,
     pub(super) nodes: Vec<Node>,
     pub(super) functions: Vec<Function>,
-    /// Talos' controllers, where there are any.
+    /// Talos controllers, if the profile has any.
     pub(super) controllers: Vec<Function>,
 }
 
@@ -124,9 +124,10 @@ pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     })
 }
 
-/// What each node is asked, to be compared with the others.
+/// The query for each node, whose result is compared with the others.
 fn asked(sides: &[Side], query: &Query) -> Query {
-    // Nothing is trimmed per node: what is small here may be large there.
+    // Nothing is trimmed per node: a weight that is small here may be large
+    // there.
     let mut query = Query {
         trim: false,
         nodecount: 0,
@@ -139,15 +140,15 @@ fn asked(sides: &[Side], query: &Query) -> Query {
             .is_some_and(|name| name.starts_with("goroutine"))
     };
     if query.hide.is_none() && sides.iter().any(counts_goroutines) {
-        // All of them are parked in the runtime: where they were when they
-        // were parked is what tells them apart.
+        // All goroutines are parked in the runtime: only the frames below
+        // distinguish them.
         query.hide = Some(WAITING.into());
     }
     query
 }
 
 impl Summary {
-    /// For people.
+    /// Returns the summary as text.
     pub(super) fn text(&self, app: &App<'_>, title: &str, shown: Shown) -> String {
         let mut out = format!(
             "{} {}\n",

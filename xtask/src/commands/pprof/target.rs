@@ -1,4 +1,4 @@
-//! What to fetch from where: services, ports, nodes, profiles.
+//! Selects what to fetch: services, ports, nodes, profiles.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 
-/// What one node can be asked for.
+/// One profile of one service of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// The node's name, or the endpoint as given.
@@ -24,13 +24,13 @@ pub(super) struct Target {
     pub(super) address: String,
     pub(super) service: String,
     pub(super) kind: Kind,
-    /// What the node says that it runs.
+    /// The Talos version that the node reports.
     pub(super) talos: Option<String>,
 }
 
-/// Characters of a file name, to which time and ending are added.
+/// Maximum characters of a file name before the time and the extension.
 const STEM: usize = 160;
-/// Names in a list of profiles; Go programs have a dozen.
+/// Maximum number of profiles in a list; Go programs have a dozen.
 const OFFERED: usize = 64;
 /// Characters of one.
 const LONGEST: usize = 128;
@@ -42,8 +42,8 @@ impl Target {
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
         }
-        // As text they tell their state, how long they wait and who created
-        // them, which profile.proto cannot; changes are counted in it alone.
+        // The text form has state, wait and creator, which profile.proto cannot
+        // hold; changes over time are only available in profile.proto.
         if self.kind == Kind::Goroutine && query.is_empty() {
             query.push("debug=2".to_owned());
         }
@@ -58,16 +58,16 @@ impl Target {
         format!("/debug/pprof/{}{query}", self.kind.handler())
     }
 
-    /// How long the node will take to answer.
+    /// The seconds that the node takes before it answers.
     pub(super) fn seconds(&self, args: &FetchArgs) -> Option<u64> {
         if self.kind.is_recorded() {
             return Some(args.seconds.unwrap_or(30));
         }
-        // `--all` is for what is there, not for what changes meanwhile.
+        // `--all` fetches what exists, not what changes meanwhile.
         args.seconds.filter(|_| !args.all)
     }
 
-    /// `node-service-profile`, fit for a file name.
+    /// Returns `node-service-profile`, safe for a file name.
     pub(super) fn stem(&self) -> String {
         let text = format!("{}-{}-{}", self.node, self.service, self.kind);
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -78,13 +78,13 @@ impl Target {
         fitting.collect()
     }
 
-    /// For people.
+    /// Returns the target for messages.
     pub(super) fn describe(&self) -> String {
         format!("{} {} {}", self.node, self.service, self.kind)
     }
 }
 
-/// A node, or an endpoint in its place.
+/// A node, or an endpoint in place of a node.
 #[derive(Debug, Clone)]
 struct Endpoint {
     node: String,
@@ -93,15 +93,15 @@ struct Endpoint {
     port: Option<u16>,
 }
 
-/// Everything to ask, but for what `--all` must first read from the nodes:
-/// there each service has one target, whose kind is replaced.
+/// Returns everything to fetch. With `--all`, each service has one target,
+/// whose kind is replaced by those that the nodes list.
 pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
     let (places, talos) = places(app, args)?;
     let services = services(args, &version_of(talos.as_deref()))?;
     let mut targets = Vec::new();
     for place in &places {
         for (service, (port, control_plane_only)) in &services {
-            // On workers its absence is how Talos is.
+            // Workers never run this service.
             if *control_plane_only && place.role == Some(Role::Worker) {
                 continue;
             }
@@ -197,7 +197,8 @@ fn endpoint(text: &str) -> Result<Endpoint> {
     })
 }
 
-/// Port of each service that is asked, and whether workers do not have it.
+/// Returns the port of each requested service, and whether workers do not run
+/// it.
 fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String, (u16, bool)>> {
     let known = version.pprof_ports().iter();
     let known: BTreeMap<String, (u16, bool)> = known
@@ -210,7 +211,7 @@ fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String,
         (Some((_, control_plane_only)), Some(port)) => (port, *control_plane_only),
         (Some(found), None) => *found,
         (None, Some(port)) => (port, false),
-        // Every endpoint may say its own port.
+        // Every endpoint may have its own port.
         (None, None)
             if !args.endpoint.is_empty()
                 && args
@@ -233,8 +234,8 @@ fn services(args: &FetchArgs, version: &TalosVersion) -> Result<BTreeMap<String,
     Ok(BTreeMap::from([(service.clone(), found)]))
 }
 
-/// What `/debug/pprof/` offers, read from its links: as many and such names as
-/// a program has.
+/// Reads the links of `/debug/pprof/`, at most a plausible number of plausible
+/// names.
 pub(super) fn offered(index: &str) -> Vec<String> {
     let links = index.split("href=").skip(1);
     let names = links.filter_map(|rest| {

@@ -1,6 +1,6 @@
-//! How values behave over time: growing, up and down, or still.
+//! The behaviour of values over time: growing, rising and falling, or still.
 
-/// A fall of more than this share of the rise is a sawtooth's.
+/// A fall by more than this share of the rise is that of a sawtooth.
 const FALL: f64 = 0.3;
 
 /// How a stack or a node behaves.
@@ -8,7 +8,7 @@ const FALL: f64 = 0.3;
 pub(super) enum Trend {
     /// Never falls, and rises in most intervals.
     Steady,
-    /// More at the end, with falls between that are small beside the rise.
+    /// Higher at the end, with falls that are small beside the rise.
     Uneven,
     /// Rises and falls.
     Sawtooth,
@@ -34,7 +34,7 @@ impl Trend {
         }
     }
 
-    /// `noise` is what growth must exceed to be one.
+    /// A growth of at most `noise` counts as none.
     #[allow(clippy::cast_precision_loss)] // for a verdict
     pub(super) fn new(values: &[i64], noise: i64) -> Self {
         let (Some(first), Some(last)) = (values.first(), values.last()) else {
@@ -82,7 +82,7 @@ impl Course {
         ends.map_or(0, |(first, last)| last.saturating_sub(*first))
     }
 
-    /// Of the line that fits best.
+    /// Returns the slope of the best-fitting line.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // for people
     pub(super) fn per_minute(&self) -> i64 {
         let count = self.values.len() as f64;
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(trend(&[50, 50, 50]), Trend::Still);
         // One step is not a trend.
         assert_eq!(trend(&[0, 0, 90, 90]), Trend::Still);
-        // Within what one sample stands for.
+        // Changes smaller than one sample.
         assert_eq!(trend(&[50, 53, 56, 59]), Trend::Still);
         assert_eq!(trend(&[100, 60, 30]), Trend::Sawtooth);
         assert_eq!(trend(&[]), Trend::Still);

@@ -1,5 +1,5 @@
-//! `--watch`: the summary, fetched again and again. On a terminal it fills the
-//! screen and takes keys, elsewhere each round is printed.
+//! `--watch`: the summary, fetched repeatedly. On a terminal it fills the
+//! screen and takes keys; otherwise each round is printed.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 type Last = Vec<((String, String, String), Kept)>;
 
-/// What is shown, and what keys change.
+/// What is shown, and how keys have changed it.
 struct View {
     show: Presentation,
     controllers: bool,
@@ -99,7 +99,7 @@ fn on_screen(
             };
             match timeout_at(end.into(), fetching.answers.recv()).await {
                 Ok(Some(answer)) => come.push(answer),
-                // A node whose answer cannot be made.
+                // An answer will never arrive, because its task failed.
                 Ok(None) => sleep_until(end.into()).await,
                 Err(_) => {}
             }
@@ -159,7 +159,7 @@ fn draw(screen: &mut Screen<'_>, view: &View, said: &str, every: Duration) {
 }
 
 impl View {
-    /// Whether the key means something.
+    /// Handles a key; returns whether it has a meaning.
     fn turn(&mut self, key: char) -> bool {
         match key {
             'c' => self.show.query.cum = !self.show.query.cum,
@@ -185,7 +185,7 @@ impl View {
     }
 }
 
-/// With what came the last time beside it.
+/// Groups the answers, with those of the last round beside them.
 fn grouped(answers: Vec<Answer>, last: &mut Last) -> Result<Groups> {
     let mut groups = Groups::new();
     let mut seen = Last::new();

@@ -1,4 +1,4 @@
-//! `--web`: the page is written, its path is what is printed.
+//! `--web`: writes the page and prints its path.
 
 use ::pprof::Profile;
 use ::pprof::flame::Flame;
@@ -13,10 +13,10 @@ use foundation::failure::{Because, Result};
 use foundation::record::files;
 use foundation::ui;
 
-/// Of the whole: smaller calls are thinner than a line on any screen.
+/// Smaller shares of the whole are thinner than a line on any screen.
 const LEAST: f64 = 0.0005;
 
-/// Write the page of a profile; with a base, both sides are kept.
+/// Writes the page of a profile; with a base, both sides are kept.
 pub(super) fn write(
     app: &App<'_>,
     profile: &Profile,
@@ -32,7 +32,7 @@ pub(super) fn write(
     page_of(app, &sides.named("now"), &page, present)
 }
 
-/// The page of a series: each node at each time.
+/// Writes the page of a series: each node at each time.
 pub(super) fn series(
     app: &App<'_>,
     moments: &[Moment],

@@ -4,7 +4,7 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 
-/// Which tests.
+/// Selects tests.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Selection {
     /// Packages as in `go test`: ./pkg/... or import paths [default: all packages]
@@ -21,7 +21,7 @@ pub struct Selection {
     pub times: Option<Utf8PathBuf>,
 }
 
-/// One machine of several.
+/// One shard of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// From 1.
@@ -43,7 +43,7 @@ impl std::str::FromStr for Shard {
     }
 }
 
-/// What the test binaries of the checkout have in common.
+/// Options common to the test binaries of the checkout.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SuiteArgs {
     /// Suites or their tests, as `--list` shows them: SUITE or SUITE/TEST, such as
@@ -60,7 +60,7 @@ pub struct SuiteArgs {
     pub test_flags: Vec<String>,
 }
 
-/// What is done with the results of tests.
+/// Options for the results of tests.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ResultArgs {
     /// Run only the tests that failed last time

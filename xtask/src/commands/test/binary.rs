@@ -1,5 +1,5 @@
-//! The binary of integration tests, of a cluster that runs or of upgrades: built
-//! when its sources changed, and what suites it has, read from the sources.
+//! The binaries of integration and upgrade tests: built when their sources have
+//! changed; their suites are read from the sources.
 
 use std::fmt::Write;
 
@@ -19,10 +19,10 @@ use foundation::run::Options;
 use foundation::ui;
 use foundation::units::parse_duration;
 
-/// Where their sources are.
+/// The folder of the sources.
 const FOLDER: &str = "internal/integration";
 
-/// Build the binary when it is missing or older than what it is built from.
+/// Builds the binary when it is missing or older than its sources.
 pub(super) fn rebuilt(
     app: &App<'_>,
     checkout: &Checkout,
@@ -58,7 +58,8 @@ pub(super) fn prepare(app: &App<'_>, plan: &Plan) -> Result<()> {
     app.carry_out_with(plan, options).map(drop)
 }
 
-/// Why a binary has to be built again; none when it is newer than all of it.
+/// Returns why a binary has to be built again; `None` when it is newer than all
+/// of its sources.
 fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Result<Option<String>> {
     let Some(built) = modified(binary) else {
         return Ok(Some("it is not built yet".to_owned()));
@@ -75,7 +76,7 @@ fn stale(checkout: &Checkout, binary: &Utf8Path, tags: &[&str]) -> Result<Option
             "{file} changed {seconds} s after it was built"
         )));
     }
-    // Other modules change with these.
+    // Modules outside the checkout change with these files.
     Ok(["go.mod", "go.sum", "pkg/machinery/go.mod"]
         .into_iter()
         .find(|file| modified(&checkout.dir.join(file)).is_some_and(|at| at > built))
@@ -119,9 +120,9 @@ pub(super) fn list(suites: &[NamedSuite]) {
     ui::print(&out);
 }
 
-/// The suites that a binary really has, their names complete: testify leaves a
-/// suite before its `SetupSuite` when no method of it matches. None where it
-/// does not say so.
+/// Returns the suites that a binary has, with complete names: testify leaves a
+/// suite before its `SetupSuite` when no method of it matches. `None` if the
+/// binary does not print them.
 pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<String>> {
     let path = checkout.dir.join(binary);
     let words = [
@@ -138,7 +139,7 @@ pub(super) fn real_suites(checkout: &Checkout, binary: &str) -> Option<Vec<Strin
     Some(said.lines().filter_map(name).collect())
 }
 
-/// How long a run may take, in seconds.
+/// Returns the limit of a run in seconds.
 ///
 /// # Errors
 /// If `text` is not a duration.

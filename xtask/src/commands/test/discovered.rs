@@ -1,4 +1,4 @@
-//! The checkout's tests, from the cache where nothing changed.
+//! The tests of the checkout, from the cache if nothing has changed.
 
 use camino::Utf8Path;
 use gotest::{Options, Target, Test, Unread, Workspace};
@@ -20,7 +20,7 @@ pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Selection) -> Result<Ve
     in_checkout(app, &checkout.dir, chosen)
 }
 
-/// As [`tests`], of a checkout that is known already.
+/// Like [`tests`], for a checkout that is already known.
 ///
 /// # Errors
 /// A package pattern that matches nothing.
@@ -52,7 +52,7 @@ pub(in crate::commands) fn in_checkout(
         if found.unread.is_empty() {
             return discovered::write(&file, &key, found.tests);
         }
-        // It may be readable the next time, with the same key.
+        // The file may be readable the next time, with the same key.
         note(app, &found.unread);
         found.tests
     });
@@ -71,13 +71,13 @@ pub(in crate::commands) fn in_checkout(
     }
 }
 
-/// A file of the checkout that decides what its packages are.
+/// The failure for a file that decides which packages the checkout has.
 pub(super) fn unread(checkout: &Utf8Path, unread: &Unread) -> Failure {
     let path = checkout.join(&unread.path);
     Failure::host(format!("cannot read `{path}`")).cause(&unread.why)
 }
 
-/// Each is named; of very many the first ones.
+/// Notes each of them, or the first ones of many.
 fn note(app: &App<'_>, all: &[Unread]) {
     const MOST: usize = 20;
     for unread in all.iter().take(MOST) {

@@ -1,5 +1,4 @@
-//! What tests against clusters run on besides the cluster: the registries that
-//! its nodes pull from.
+//! The registries that the nodes of a test's cluster pull from.
 
 use crate::app::App;
 use foundation::ctx::checkout::Checkout;
@@ -8,7 +7,7 @@ use foundation::ctx::registries::{self, Spec};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 
-/// The local registry first, then the proxies, as in the guide.
+/// Returns the local registry and then the proxies, as in the guide.
 ///
 /// # Errors
 /// When the checkout's list of them cannot be read.
@@ -21,7 +20,7 @@ pub(super) fn registries(checkout: &Checkout) -> Result<Vec<Spec>> {
     Ok(specs)
 }
 
-/// Those that answered before the tests began.
+/// The registries that responded before the tests began.
 #[derive(Debug, Clone)]
 pub(super) struct Registries {
     pub(super) mirrors: Vec<Mirror>,
@@ -32,7 +31,7 @@ impl Registries {
     /// As [`registries`].
     pub(super) fn before(app: &App<'_>, checkout: &Checkout) -> Result<Self> {
         let specs = registries(checkout)?;
-        // A plan is for wherever all are up.
+        // A plan is made as if all registries were up.
         let every = |spec: &Spec| Mirror {
             host: spec.host.clone(),
             port: spec.port,
@@ -46,7 +45,8 @@ impl Registries {
         Ok(Self { mirrors })
     }
 
-    /// One that answers no more: tests that needed it have not failed.
+    /// Returns the failure of a registry that no longer responds: tests that
+    /// needed it have not failed.
     pub(super) fn lost(&self) -> Option<Failure> {
         let gone = self
             .mirrors

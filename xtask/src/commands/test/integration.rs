@@ -1,6 +1,6 @@
-//! `test integration`: Talos' tests against a cluster that runs. The binary is
-//! that of the sources, and a name that is not a suite is refused: the binary
-//! itself would say "no tests to run" and succeed.
+//! `test integration`: Talos' tests against a running cluster. The binary is
+//! built from the current sources, and an unknown suite is refused: the binary
+//! itself would print "no tests to run" and succeed.
 
 use camino::Utf8Path;
 use clap::Args;
@@ -38,7 +38,7 @@ pub struct IntegrationArgs {
     pub suite: SuiteArgs,
 }
 
-/// What results are filed under.
+/// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";
 /// As the Makefile builds the binary (`GO_BUILDTAGS` of its Dockerfile stage).
 const TAGS: [&str; 4] = [
@@ -47,7 +47,7 @@ const TAGS: [&str; 4] = [
     "integration_cli",
     "integration_k8s",
 ];
-/// Seconds; a whole run takes hours.
+/// Seconds; a full run takes hours.
 const SHORT: u64 = 2 * 3600;
 const FULL: u64 = 8 * 3600;
 /// The cluster of `--fresh`, apart from the user's own.
@@ -80,7 +80,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         if !args.fresh {
             must_run(app, name.as_str())?;
         }
-        // Said before a build that takes minutes.
+        // Checked before a build that takes minutes.
         Talosctl::need(&app.ctx, &checkout)?;
     }
     rebuilt(
@@ -94,7 +94,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
             .integration_binary("linux", app.ctx.host.arch),
         &TAGS,
     )?;
-    // An existing cluster was not made by this run, so the user is asked.
+    // An existing cluster was not created by this run, so the user is asked.
     let is_own =
         args.fresh && ClusterView::probe(&app.ctx, name.as_str()).state == ClusterState::Absent;
     if args.fresh {
@@ -106,7 +106,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         cluster::run(app, verb(ClusterVerb::Up(up)))?;
     }
     let code = against(app, args, &checkout, selected, (name.as_str(), limit));
-    // A cluster that broke is left to be looked at.
+    // A cluster with a dead node is kept for inspection.
     if args.fresh && !matches!(code, Ok(code) if code == Exit::NodeDied.code()) {
         if is_own {
             cluster::destroy_own(app, which)?;
@@ -117,7 +117,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     code
 }
 
-/// The run itself, against a cluster that is there.
+/// Runs the tests against an existing cluster.
 fn against(
     app: &App<'_>,
     args: &IntegrationArgs,
@@ -168,11 +168,10 @@ fn verb(verb: ClusterVerb) -> ClusterCommand {
     }
 }
 
-/// A failed test is not a failure of this program; a cluster that is gone is none of
-/// the test's.
+/// Returns the failure of a lost cluster, which is not a failure of the tests.
 fn lost_cluster(app: &App<'_>, name: &str) -> Option<Failure> {
     let view = ClusterView::probe(&app.ctx, name);
-    // Its launcher may not have told of its end yet.
+    // The launcher may not have reported the end of its node yet.
     let lost = view.nodes.iter().find(|node| node.qemu.is_none());
     let what = if let Some(node) = lost.filter(|_| view.has_folder) {
         format!("node `{}` died while the tests ran", node.name)
@@ -213,8 +212,8 @@ fn must_run(app: &App<'_>, name: &str) -> Result<()> {
     Err(failure.hint(format!("{command}; or `--fresh` for one of their own")))
 }
 
-/// The binary takes the talosconfig's current context, whatever cluster its
-/// flags name: with another's it would reset another's nodes.
+/// The binary uses the talosconfig's current context, whatever cluster its
+/// flags name: with another context it would reset another cluster's nodes.
 fn check_context(app: &App<'_>, view: &ClusterView) -> Result<()> {
     let (Some(config), Some(cidr)) = (app.ctx.talosconfig(), view.cidr) else {
         let path = app.ctx.talosconfig_path();
@@ -246,18 +245,19 @@ fn check_context(app: &App<'_>, view: &ClusterView) -> Result<()> {
     })
 }
 
-/// The cluster.
+/// The cluster under test.
 struct Against<'a> {
     name: &'a str,
-    /// Of this cluster.
+    /// The state folder of this cluster.
     state: &'a Utf8Path,
-    /// Where talosctl has its clusters.
+    /// The folder in which talosctl keeps its clusters.
     home: &'a Utf8Path,
-    /// With the talosconfig that the tests take.
+    /// The talosconfig that the tests use.
     client: &'a ClientConfig,
 }
 
-/// The guide's line; what differs from the binary's defaults is added.
+/// Returns the guide's command line, with what differs from the binary's
+/// defaults.
 fn arguments(
     checkout: &Checkout,
     arch: &str,

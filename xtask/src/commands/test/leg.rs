@@ -1,6 +1,6 @@
-//! What one machine of several was to run. Each report of `test unit --shard`
-//! says it, so that `test report --merge` can prove that the machines together
-//! ran every test exactly once.
+//! The share of one machine. Each report of `test unit --shard` contains it, so
+//! that `test report --merge` can prove that the machines together ran every
+//! test exactly once.
 
 use std::collections::BTreeMap;
 
@@ -21,20 +21,21 @@ pub(super) struct Leg {
     /// From 1.
     pub(super) number: usize,
     pub(super) of: usize,
-    /// With `-dirty` where files were changed; none outside git.
+    /// The commit, with `-dirty` if files were changed; `None` outside git.
     pub(super) commit: Option<String>,
     /// As Go names it: `linux/amd64`.
     pub(super) platform: String,
-    /// What was chosen on the command line, the number of the leg aside.
+    /// The selection on the command line, without the number of the shard.
     pub(super) options: Options,
-    /// The packages of every leg, as this one has split them.
+    /// The packages of every shard, as this one has split them.
     pub(super) split: Vec<Vec<String>>,
-    /// The test functions of its own packages.
+    /// The test functions of this shard's packages.
     pub(super) tests: BTreeMap<String, Vec<String>>,
 }
 
-/// Legs of one run have the same. The file of times is not among them: it may
-/// lie elsewhere, and the split shows what it says.
+/// Options that all shards of a run must have in common. The file of times is
+/// not among them: it may have another path on each machine, and the split
+/// shows its effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Options {
     pub(super) packages: Vec<String>,
@@ -50,10 +51,10 @@ pub(super) struct Options {
 }
 
 impl Leg {
-    /// None without `--shard`.
+    /// Returns `None` without `--shard`.
     ///
     /// # Errors
-    /// As discovering tests.
+    /// Those of discovering tests.
     pub(super) fn new(app: &App<'_>, args: &UnitArgs, dir: &Utf8Path) -> Result<Option<Self>> {
         let Some(shard) = args.chosen.shard else {
             return Ok(None);
@@ -112,12 +113,12 @@ impl Options {
         })
     }
 
-    /// Whether only some tests of each package are run: which, only Go can say.
+    /// Whether only some tests of each package run: only Go knows which.
     pub(super) fn selects(&self) -> bool {
         self.run.is_some() || self.has_flag(&["run", "skip", "list"])
     }
 
-    /// Whether a test may run more than once in its leg, as it was told.
+    /// Whether a test may run more than once in its shard.
     pub(super) fn repeats(&self) -> bool {
         self.has_flag(&["count", "cpu"])
     }

@@ -1,4 +1,4 @@
-//! `test list`: what there is, what it needs, and whether it can run here.
+//! `test list`: the tests, their needs, and whether they can run on this host.
 
 use std::fmt::Write;
 
@@ -58,7 +58,7 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Why it cannot run here; the needs that are not met, together.
+/// Returns why a test cannot run on this host: its unmet needs, joined.
 pub(super) fn lacking(abilities: &mut Abilities, test: &Test) -> Option<String> {
     let reasons: Vec<String> = test
         .needs
@@ -197,7 +197,8 @@ fn explain(app: &App<'_>, abilities: &mut Abilities, tests: &[Test], name: &str)
     Ok(0)
 }
 
-/// By its whole name, with its package, or by the end of its name.
+/// Whether `name` is the test's full name, its name with the package, or the
+/// end of its name.
 fn is_meant(test: &Test, name: &str) -> bool {
     test.name == name
         || test.name.ends_with(&format!("/{name}"))

@@ -1,5 +1,5 @@
-//! `test`: Talos' own tests. What there is and what it needs comes from the
-//! engine `gotest`; here are the host, the history and words for people.
+//! `test`: Talos' own tests. The engine `gotest` discovers them and their
+//! needs; the host, the history and the texts are here.
 
 pub mod args;
 mod binary;
@@ -85,7 +85,7 @@ pub(crate) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     }
 }
 
-/// How tests went so far. Without it only estimates are lost.
+/// Returns the history of tests. Without it only estimates are missing.
 fn history(app: &App<'_>) -> History {
     History::load(&app.ctx.dirs.state).unwrap_or_else(|failure| {
         app.ui.note(&failure.in_one_line());
@@ -93,7 +93,7 @@ fn history(app: &App<'_>) -> History {
     })
 }
 
-/// What failed the last time, for what is remembered next.
+/// Returns what failed last time, to be merged with the new result.
 fn failed_before(app: &App<'_>, checkout: &Utf8Path) -> Option<Failed> {
     Failed::load(&app.ctx.dirs.state, checkout).unwrap_or_else(|failure| {
         app.ui.note(&failure.in_one_line());
@@ -105,8 +105,8 @@ fn invalid_duration(text: &str) -> Failure {
     Failure::usage(format!("invalid duration `{text}`")).hint("write 90s, 5m or 1h30m")
 }
 
-/// `-run REGEXP` is what fingers type for tests: one word with one dash, which
-/// clap would read as three letters. What stands behind `--` is not ours.
+/// Replaces `-run REGEXP`, as in `go test`, which clap would read as three
+/// options of one letter. Words after `--` are kept.
 pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = given.collect();
     let end = words.iter().position(|word| word == "--");

@@ -1,5 +1,5 @@
-//! Which suites a name refers to: a name of none is refused with the nearest, for
-//! the binary itself would say "no tests to run" and succeed.
+//! Resolves names of suites. An unknown name is refused with the nearest one,
+//! because the binary itself would print "no tests to run" and succeed.
 
 use std::fmt::Write;
 
@@ -12,17 +12,19 @@ use crate::typo::most_alike;
 use foundation::ctx::checkout::Checkout;
 use foundation::failure::{Failure, Result};
 
-/// What is to be run.
+/// The selected tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SelectedTests {
-    /// `-test.run`; none: all.
+    /// The value of `-test.run`; `None` for all tests.
     pub(super) pattern: Option<String>,
-    /// `TestIntegration/api.ResetSuite/TestReset`, but those whose names only a
-    /// run says.
+    /// Names such as `TestIntegration/api.ResetSuite/TestReset`, without those
+    /// that are known only at run time.
     pub(super) tests: Vec<String>,
 }
 
 impl SelectedTests {
+    /// Resolves the words.
+    ///
     /// # Errors
     /// Exit code 2 for a name without a test.
     pub(super) fn new(words: &[String], suites: &[NamedSuite]) -> Result<Self> {
@@ -49,11 +51,11 @@ impl SelectedTests {
         })
     }
 
-    /// With `--rerun-failed` only what of it failed the last time; none where
-    /// that is nothing.
+    /// With `--rerun-failed`, keeps only what failed last time; `None` if that
+    /// is nothing.
     ///
     /// # Errors
-    /// When it is not known what failed.
+    /// When the last failures are unknown.
     pub(super) fn or_failed(
         self,
         app: &App<'_>,
@@ -68,7 +70,7 @@ impl SelectedTests {
             return Ok(None);
         };
         if names.is_empty() {
-            // All of what was run.
+            // Everything that was run then.
             return Ok(Some(self));
         }
         if self.pattern.is_some() {
@@ -87,7 +89,7 @@ impl SelectedTests {
     }
 }
 
-/// Suite, and test where one is named.
+/// Returns the suite, and the test if one is named.
 fn meant_by<'a>(word: &'a str, suites: &[NamedSuite]) -> Result<(&'a str, Option<&'a str>)> {
     let word = word.strip_prefix("TestIntegration/").unwrap_or(word);
     let (name, method) = match word.split_once('/') {
@@ -111,7 +113,7 @@ fn root(method: &str) -> &str {
     method.split('/').next().unwrap_or_default()
 }
 
-/// Anchored: `api.Etcd` alone would run two suites.
+/// Anchored, because `api.Etcd` alone would run two suites.
 fn pattern(meant: &[(&str, Option<&str>)]) -> Option<String> {
     let (first, _) = meant.first()?;
     let methods: Vec<&str> = meant.iter().filter_map(|(_, method)| *method).collect();
@@ -193,7 +195,7 @@ mod tests {
                 r"^TestIntegration$/^(api\.EtcdSuite|api\.EtcdRecoverSuite)$".to_owned()
             ))
         );
-        // Joined part by part it would be every pair.
+        // Joined part by part, the pattern would match every pair.
         assert_eq!(
             pattern_for(&["api.EtcdSuite/TestLeave", "api.EtcdRecoverSuite"]),
             Ok(Some(

@@ -1,5 +1,6 @@
-//! `test shards`: unit tests over many machines, by engines that people have.
-//! Each leg is the same command with `--shard I/N`; nothing of ours schedules.
+//! `test shards`: unit tests on many machines, through engines that users
+//! already have. Each shard is the same command with `--shard I/N`; this
+//! program schedules nothing.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub struct ShardsArgs {
     pub options: Vec<String>,
 }
 
-/// Whose machines.
+/// The engine that runs the shards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     /// Matrix for fromJSON in GitHub Actions
@@ -104,7 +105,7 @@ pub(super) fn run(app: &App<'_>, args: &ShardsArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Only the tests of one machine's packages.
+/// Returns the tests of one machine's packages.
 ///
 /// # Errors
 /// A file of times that cannot be read.
@@ -134,8 +135,8 @@ pub(super) fn split_of(
     Ok(split(&weights, machines))
 }
 
-/// By time where it is known; else, and for the rest, by how many tests there
-/// are, a tenth of a second each.
+/// Weighs packages by time where it is known, otherwise by a tenth of a second
+/// per test.
 fn weights(tests: &[Test], times: &BTreeMap<String, f64>) -> Vec<Weight> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for test in tests {
@@ -182,7 +183,7 @@ fn times_in(app: &App<'_>, file: Option<&Utf8Path>) -> Result<BTreeMap<String, f
     serde_json::from_value(value["seconds"].take()).map_err(|error| bad(error.to_string()))
 }
 
-/// A leg's command as its machine reads it.
+/// The command of a shard as its machine reads it.
 #[derive(Debug, Parser)]
 struct Leg {
     #[command(flatten)]
@@ -191,12 +192,15 @@ struct Leg {
     command: TestCommand,
 }
 
-/// Each leg's command as a shell takes it.
+/// Returns the command of a shard for a shell.
+///
+/// # Arguments `shard`, `report`: unquoted, as they appear in the line.
 ///
 /// # Arguments
 /// `shard`, `report`: as they stand in the line.
 fn leg(args: &ShardsArgs, shard: &str, report: &str) -> String {
-    // For another machine: how this program was started here means nothing there.
+    // The command runs on another machine, so the way this program was started
+    // does not count.
     let mut words = vec!["cargo xtask test unit".to_owned()];
     words.extend(args.chosen.packages.iter().map(|it| quoted(it)));
     if !args.chosen.tags.is_empty() {
@@ -214,7 +218,7 @@ fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
 }
 
-/// What a leg would refuse is refused here, before there are machines.
+/// Refuses options that a shard would refuse, before machines are started.
 fn check(args: &ShardsArgs) -> Result<()> {
     let refused = || Failure::usage("the legs would be refused").hint(typed!("test unit --help"));
     if args.chosen.shard.is_some() {
@@ -222,7 +226,7 @@ fn check(args: &ShardsArgs) -> Result<()> {
     }
     let line = leg(args, "1/1", "report.json");
     let words = shlex::split(&line).ok_or_else(refused)?;
-    // From `test` on, which is to clap the program's name.
+    // From `test` on, which clap takes for the program's name.
     let words = words.into_iter().skip(2).map(Into::into);
     let leg = Leg::try_parse_from(super::arguments(words)).map_err(|error| {
         let text = error.to_string();
@@ -240,7 +244,7 @@ fn github(args: &ShardsArgs) -> Value {
     let legs: Vec<Value> = (1..=args.n)
         .map(|number| {
             let shard = format!("{number}/{}", args.n);
-            // For actions/upload-artifact too.
+            // The name must also be valid for actions/upload-artifact.
             let report = format!("{}/{number}.json", args.reports);
             let run = leg(args, &shard, &quoted(&report));
             json!({"shard": shard, "run": run, "report": report})
@@ -249,10 +253,10 @@ fn github(args: &ShardsArgs) -> Value {
     json!({ "include": legs })
 }
 
-/// Where the claim is mounted in each pod.
+/// The folder in each pod where the claim is mounted.
 const MOUNTED: &str = "/reports";
 
-/// An Indexed Job, as JSON that `kubectl create -f -` takes.
+/// Returns an Indexed Job, as JSON for `kubectl create -f -`.
 fn kubernetes(args: &ShardsArgs) -> Result<Value> {
     let missing = |what: &str, hint: &str| Failure::usage(what).hint(hint);
     let image = args.image.as_ref().ok_or_else(|| {

@@ -512,7 +512,7 @@ mod tests {
             "-p tcp -m tcp --dport 6000:7000 -j ACCEPT",
             "! -i eth0 -j ACCEPT",
             "-s 172.16.0.0/12 -m state --state NEW -j ACCEPT",
-            // Not understood, so nothing is claimed.
+            // Conditions that are not understood: the verdict stays open.
             "-m set --match-set lan src -j ACCEPT",
         ] {
             let table = format!("{UFW}-A ufw-user-input {rule}\n");

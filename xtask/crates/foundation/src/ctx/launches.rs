@@ -28,7 +28,7 @@ pub struct Launches {
     pub addresses: Vec<String>,
     pub mtu: u32,
     pub helpers: Vec<Launch>,
-    /// By node.
+    /// Launches by node.
     pub nodes: Vec<(String, Launch)>,
 }
 

@@ -1,5 +1,5 @@
 //! Read-only probes of this machine, the checkout and the clusters. Nothing
-//! here changes the system; only `probe` and `containers` start processes.
+//! here changes the system; only `probe` starts processes.
 
 pub mod abandoned;
 pub mod abilities;

@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn what_belongs_to_others_stays() {
         if !rustix::process::geteuid().is_root() {
-            // Nothing here can be given to anybody else.
+            // Only root can give files to another user.
             return;
         }
         let home = Home::new();

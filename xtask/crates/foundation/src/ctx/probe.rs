@@ -1,7 +1,7 @@
 //! Runs short read-only commands, bounded in time and output. Never for a
 //! command that changes something.
 //!
-//! duct starts a command or a pipeline and tells its end; tokio reads both
+//! duct starts a command or a pipeline and reports its end; tokio reads both
 //! outputs with a deadline.
 
 use std::fmt;
@@ -213,7 +213,7 @@ impl Probe {
         })
     }
 
-    /// For messages.
+    /// The name for messages.
     fn program(&self) -> String {
         let names = [Some(&self.argv), self.piped_to.as_ref()];
         let names = names.into_iter().flatten().filter_map(|argv| argv.first());

@@ -7,11 +7,11 @@ use crate::ctx::probe::Probe;
 use crate::failure::{Failure, Result};
 use crate::program;
 
-/// Remove the bridge. Refuses a name that talosctl does not give to bridges, and
-/// a bridge with an interface of another owner.
+/// Removes the bridge. Refuses a name that talosctl does not give to bridges,
+/// and a bridge with an interface of another owner.
 ///
 /// # Errors
-/// For these reasons, when `ip` does not answer, and when it fails.
+/// In these two cases, when `ip` does not answer, and when it fails.
 pub(super) fn remove(name: &str) -> Result<()> {
     if !is_bridge_name(name) && !is_fabric_bridge_name(name) {
         return Err(Failure::step(format!(

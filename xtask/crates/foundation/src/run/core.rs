@@ -58,7 +58,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// No deadline, and the usual manners.
+    /// Limits without a deadline, with the default grace.
     pub(super) fn new(stop: watch::Receiver<usize>) -> Self {
         Self {
             deadline: Duration::MAX,
@@ -146,7 +146,8 @@ impl Pipes {
         .await;
     }
 
-    /// Errors last: of what came at once they belong at the end.
+    /// Errors are read last: of what was printed at the same time they belong
+    /// at the end.
     fn read(&mut self, follow: &mut dyn Follow) {
         self.out.read(|bytes| follow.output(Stream::Out, bytes));
         self.err.read(|bytes| follow.output(Stream::Err, bytes));
@@ -180,7 +181,7 @@ pub(super) async fn follow<R: Reach>(
     follow: &mut dyn Follow,
 ) -> std::io::Result<(ExitStatus, Option<Stopped>)> {
     let stopped = until_ended(child, &mut pipes, &mut limits, follow).await;
-    // Nothing may be left to wait for.
+    // A pipe that another process holds open must not delay the end.
     let _ = timeout(DRAIN, pin!(pipes.drain(follow))).await;
     child.reach.exchange();
     let status = child.reap()?;
@@ -222,12 +223,12 @@ async fn until_ended<R: Reach>(
             }
             () = pipes.ready() => {
                 pipes.read(follow);
-                // Clocks stand still until this yields.
+                // Timers do not advance until this yields.
                 yield_now().await;
                 None
             }
             _ = looks.tick() => {
-                // For lines that have become stale.
+                // Incomplete lines may have become stale.
                 pipes.read(follow);
                 let failed = suspended(child, stopping.is_some(), &mut is_suspended, follow);
                 let seen = follow.look().filter(|_| stopping.is_none());

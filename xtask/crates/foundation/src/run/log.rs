@@ -7,7 +7,7 @@ use camino::Utf8Path;
 
 use crate::record::own;
 
-/// A log is evidence, not a disk filler.
+/// A child that prints without end must not fill the disk.
 pub(super) const LIMIT: usize = 64 << 20;
 const CUT: &[u8] = b"\n[log ends here: 64 MiB]\n";
 

@@ -92,9 +92,9 @@ pub trait Reader {
 /// How one plan is run.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// Standard output is for what follows: recipes print to standard error.
+    /// Standard output is left to the results: recipes print to standard error.
     pub keep_stdout: bool,
-    /// Another run shows and records the plan: its own record lies apart, so
+    /// Another run shows and records the plan; this record is kept apart, so
     /// that `runs latest` stays the user's.
     pub is_part: bool,
     pub reader: Option<&'a mut dyn Reader>,
@@ -174,7 +174,7 @@ impl Runner<'_> {
         }
         match become_root(self.ui) {
             Ok(()) => Ok(Some(root::Refresh::start())),
-            // A Ctrl-C at its prompt is an answer too.
+            // A Ctrl-C at sudo's prompt is an answer too.
             Err(_) if self.signals.explain_failure() => Err(interrupted()),
             Err(refused) => Err(refused),
         }

@@ -42,7 +42,7 @@ pub fn pass_through(argv: &[String]) -> Result<u8> {
     reason = "a child of this process, which nothing else reaps"
 )]
 async fn until_ended(child: &Child, mut caught: Caught) -> std::io::Result<()> {
-    // By number as seen from here: the child does not know its own.
+    // The pid in this namespace: the child has another number in its own.
     let pid = Pid::from_child(child);
     let end = End::of(pid)?;
     // A Ctrl-C reaches every process on a terminal, and a second one would mean

@@ -12,14 +12,14 @@ use tokio::io::unix::AsyncFd;
 
 use super::spawn;
 
-/// Read at once.
+/// Bytes per read.
 const BLOCK: usize = 64 << 10;
 /// Blocks read before signals and clocks have their turn.
 const TURN: usize = 32;
 /// An incomplete line is shown after this: it may be a prompt.
 const STALE: Duration = Duration::from_millis(200);
 
-/// Our end of a pipe or a terminal; the child's end stays as the child expects
+/// This end of a pipe or a terminal; the child's end stays as the child expects
 /// it.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
@@ -62,7 +62,7 @@ impl Pipe {
         let Some(fd) = &self.fd else { return };
         let mut buffer = vec![0; BLOCK];
         let mut is_open = true;
-        // Bounded, so that a flood cannot keep us from looking at signals.
+        // Bounded, so that endless output cannot delay signals.
         for _ in 0..TURN {
             let read = fd.try_io(Interest::READABLE, |fd| {
                 Ok(retry_on_intr(|| rustix::io::read(fd, &mut buffer))?)

@@ -58,8 +58,9 @@ impl Progress {
 }
 
 impl Runner<'_> {
-    /// Run the step's command for its output: trailing newlines cut, others
-    /// blanks, however it ends, as make has it.
+    /// Runs the step's command and stores its output, whatever the exit code,
+    /// as make's `shell` function does: without trailing newlines, and with
+    /// spaces for the others.
     pub(super) fn learn(
         &self,
         step: &Step,

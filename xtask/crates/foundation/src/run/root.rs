@@ -111,7 +111,7 @@ pub(super) struct Refresh {
 }
 
 impl Refresh {
-    /// Until dropped.
+    /// Starts to refresh; the result ends it when it is dropped.
     pub(super) fn start() -> Self {
         let (end, ended) = mpsc::channel::<()>();
         std::thread::spawn(move || {
@@ -270,7 +270,7 @@ fn as_request(step: &Step) -> Step {
 #[derive(Serialize, Deserialize)]
 struct Told {
     exit: u8,
-    /// The code is that of a child.
+    /// The code is that of a child of the helper.
     child: bool,
     what: String,
     causes: Vec<String>,

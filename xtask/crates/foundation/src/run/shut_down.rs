@@ -149,7 +149,7 @@ mod tests {
             console: root.join("console"),
         };
         let listener = UnixListener::bind(&guest.monitor).unwrap();
-        // Of an earlier boot.
+        // The line of an earlier boot.
         let mut text = b"[   9.1] reboot: System halted\r\n".to_vec();
         std::fs::write(&guest.console, &text).unwrap();
         let mut running = Running::press(&guest).unwrap();

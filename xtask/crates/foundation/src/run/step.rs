@@ -199,11 +199,11 @@ fn ended_badly(
 /// How a supervised child came to its end.
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
-    /// Its last lines.
+    /// The last lines of its output.
     pub(super) tail: Vec<String>,
     /// The answer of a helper.
     pub(super) answer: Vec<u8>,
-    /// Set when it was made to end, and why.
+    /// The failure, when it was made to end.
     pub(super) stopped: Option<Failure>,
 }
 

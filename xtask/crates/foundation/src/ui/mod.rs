@@ -1,6 +1,6 @@
-//! What people see: data on stdout, everything else on stderr; colour only
-//! where it is wanted. The only place that writes to the standard streams, and
-//! all text passes [`text::rendered`] on its way.
+//! The output of this program: data on stdout, everything else on stderr;
+//! colour only where it is wanted. The only place that writes to the standard
+//! streams, and all text passes [`text::rendered`] on its way.
 #![expect(
     clippy::disallowed_methods,
     reason = "this module prints for all others"
@@ -45,7 +45,7 @@ impl Color {
     }
 }
 
-/// Whether the terminal knows no more than to print one line after another.
+/// Whether the terminal can only print one line after another.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
@@ -242,9 +242,9 @@ impl Ui {
     }
 }
 
-/// What clap says about a command line: help and the version for stdout, coloured
-/// as wanted; a usage error for stderr. Of an error only `error:` is coloured,
-/// because the rest quotes what was typed.
+/// Prints clap's message about a command line: help and the version on stdout,
+/// coloured as wanted; a usage error on stderr. Of an error only `error:` is
+/// coloured, because the rest quotes what was typed.
 pub fn clap_message(error: &clap::Error, color: Color) {
     let text = error.render();
     if !error.use_stderr() {
@@ -264,7 +264,7 @@ pub fn clap_message(error: &clap::Error, color: Color) {
     });
 }
 
-/// For stderr, in one piece.
+/// Prints to stderr, in one piece.
 pub fn say(text: &str) {
     write_err(&rendered(text));
 }

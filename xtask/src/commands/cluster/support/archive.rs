@@ -59,7 +59,7 @@ fn header(name: &str, size: usize, time: u64) -> std::io::Result<[u8; RECORD]> {
     put(116, "0000000\0");
     put(124, &format!("{size:011o}\0"));
     put(136, &format!("{time:011o}\0"));
-    // Counted as spaces in its own sum.
+    // The checksum field counts as spaces.
     put(148, "        ");
     put(156, "0");
     put(257, "ustar\x0000");

@@ -1,5 +1,5 @@
-//! `cluster support`: one archive of what is needed to find a cause from elsewhere,
-//! without secrets. What is left out is listed in its MANIFEST.
+//! `cluster support`: an archive for finding a cause elsewhere, without
+//! secrets. What is left out is listed in its MANIFEST.
 
 mod archive;
 mod redact;
@@ -36,9 +36,9 @@ pub struct SupportArgs {
 
 /// Bytes of each log, from its end.
 const LOG: usize = 8 << 20;
-/// How many runs about this cluster.
+/// Maximum number of runs about this cluster.
 const RUNS: usize = 5;
-/// A doctor that does not end is left out.
+/// A doctor that takes longer is left out.
 const DOCTOR: Duration = Duration::from_secs(30);
 
 pub(super) fn run(app: &App<'_>, args: &SupportArgs) -> Result<u8> {
@@ -68,7 +68,7 @@ pub(super) fn run(app: &App<'_>, args: &SupportArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// The archive while it grows.
+/// The archive under construction.
 struct Bundle {
     root: String,
     archive: Archive,
@@ -88,7 +88,7 @@ impl Bundle {
         }
     }
 
-    /// Withholds files that consist of secrets, and learns these.
+    /// Withholds files that consist of secrets, and learns their values.
     fn learn(&mut self, app: &App<'_>, view: &ClusterView) {
         let own = app.ctx.client_config(&view.name);
         let mut secret = vec![own.talosconfig(), own.kubeconfig()];
@@ -192,7 +192,7 @@ fn add_reports(app: &App<'_>, view: &ClusterView, bundle: &mut Bundle) -> Result
     Ok(())
 }
 
-/// Another process: its checks are a command of their own.
+/// Another process: its checks are a separate command.
 fn doctor(app: &App<'_>, name: &str) -> Option<String> {
     let own = own_executable().ok()?;
     let mut argv = vec![own.as_str(), "doctor", "--json", "--name", name];
@@ -200,7 +200,7 @@ fn doctor(app: &App<'_>, name: &str) -> Option<String> {
         argv.extend(["-C", dir.as_str()]);
     }
     let output = Probe::new(argv).timeout(DOCTOR).run().ok()?;
-    // It fails where something is missing.
+    // The exit code is not 0 if something is missing.
     output.stdout.starts_with('{').then_some(output.stdout)
 }
 

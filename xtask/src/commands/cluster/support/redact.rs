@@ -1,5 +1,5 @@
-//! Takes secrets out of text: the values that this cluster's own files contain,
-//! keys in PEM, and values whose names say that they are secret.
+//! Removes secrets from text: the values in this cluster's own files, keys in
+//! PEM, and values whose names mark them as secret.
 
 use std::sync::LazyLock;
 

@@ -43,7 +43,7 @@ pub(super) enum Error {
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// A response whose body is read by and by. Redirects are not followed.
+/// A response whose body is read in chunks. Redirects are not followed.
 pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,

@@ -99,7 +99,7 @@ impl Keeping {
     }
 }
 
-/// Answers in the order in which nodes give them.
+/// Answers in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Fetching {
     pub(super) answers: UnboundedReceiver<Answer>,
@@ -108,7 +108,7 @@ pub(super) struct Fetching {
 }
 
 impl Fetching {
-    /// Nothing is written from now on.
+    /// Forbids any further write.
     fn close(&self) {
         *lock(&self.closed) = true;
     }
@@ -236,7 +236,7 @@ struct Fetcher {
     slots: Semaphore,
     spool: Arc<Spool>,
     reader: Arc<Mutex<Reader>>,
-    /// Of the bodies that have come, one is decoded at a time.
+    /// Bodies are decoded one at a time.
     turn: Semaphore,
 }
 
@@ -370,7 +370,7 @@ fn collect(app: &App<'_>, targets: &[Target], mut fetching: Fetching) -> Result<
             answers.push(answer);
         }
     })?;
-    // What was written before is kept, nothing is written after.
+    // What was written before is kept; nothing is written from now on.
     fetching.close();
     answers.extend(std::iter::from_fn(|| fetching.answers.try_recv().ok()));
     for target in targets {

@@ -1,5 +1,4 @@
-//! One request: bounded in time and size; each failure has the command that
-//! helps.
+//! One request, bounded in time and size. Each failure has a command as a hint.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -13,10 +12,10 @@ use super::spool::{Body, Full, Spool};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 
-/// Bytes of a refusal, and lines of it that are shown.
+/// Maximum bytes of a refusal, and maximum lines of it that are shown.
 const REFUSAL: usize = 2048;
 const LINES: usize = 3;
-/// Bytes of a list of profiles.
+/// Maximum bytes of a list of profiles.
 const INDEX: usize = 1 << 20;
 const LISTING: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,5 @@
-//! Bodies of answers until they are read: in files without a name, of which all
-//! together have a limit. What is small stays in memory.
+//! Bodies of responses until they are read: in files without a name, which
+//! together have a limit. Small bodies stay in memory.
 
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) const LARGEST: u64 = 128 << 20;
 const TOGETHER: u64 = 2 << 30;
 /// While more bytes than this are not read yet, no further body is requested.
 const ENOUGH: u64 = 256 << 20;
-/// Of one body in memory.
+/// Maximum bytes of one body in memory.
 const SMALL: usize = 128 << 10;
 
 #[derive(Debug)]
@@ -130,7 +130,7 @@ mod tests {
         assert!(matches!(other.push(&[2; 60]), Err(Full::Together(150))));
         other.push(&[2; 50]).unwrap();
         assert_eq!(one.read().unwrap(), [1; 100]);
-        // What was read makes room.
+        // Reading a body frees its room.
         other.push(&[2; 50]).unwrap();
         assert_eq!(other.size, 100);
         drop(other);

@@ -53,7 +53,7 @@ fn root(dir: &tempfile::TempDir) -> Utf8PathBuf {
     Utf8Path::from_path(dir.path()).unwrap().to_owned()
 }
 
-/// All of these targets, saved in a folder.
+/// Fetches these targets into a folder.
 fn ask_all(targets: &[Target], args: &FetchArgs, dir: &Utf8Path) -> Vec<Answer> {
     let keeping = Keeping::saved(dir, "T");
     let spool = Spool::new(dir.to_owned());
@@ -67,7 +67,7 @@ fn ask(address: String) -> Result<Fetched> {
     answers.pop().unwrap().1
 }
 
-/// With little patience.
+/// Fetches with a short limit of time.
 fn hasten(address: String, patience: Duration) -> Result<u64> {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::new(root(&dir));

@@ -21,7 +21,7 @@ use view::{Next, View};
 
 /// Calls smaller than this share are not kept: no user zooms in so far.
 const LEAST: f64 = 0.00005;
-/// A profile, its nodes as sides; with a base, both sides.
+/// Shows a profile with its nodes as sides; with a base, both sides.
 pub(super) fn show(
     app: &App<'_>,
     profile: &Profile,
@@ -38,7 +38,7 @@ pub(super) fn show(
     )
 }
 
-/// A series, each node at each time as a side.
+/// Shows a series, with each node at each time as a side.
 pub(super) fn series(
     app: &App<'_>,
     moments: &[Moment],

@@ -2,13 +2,13 @@
 
 use foundation::ui::text::sgr;
 
-/// What sets a box apart.
+/// The highlighting of a box.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ink {
     pub(super) selected: bool,
     pub(super) hit: bool,
     pub(super) dim: bool,
-    /// In a difference: from -1 to 1.
+    /// The change in a difference, from -1 to 1.
     pub(super) change: Option<f64>,
 }
 
@@ -68,13 +68,13 @@ impl Paint {
     }
 }
 
-/// A full line in reverse.
+/// A full line in reverse video.
 pub(super) fn bar(text: &str, width: usize) -> String {
     let text = super::view::fit(text, width);
     format!("{}{text:<width$}{}", sgr("7"), sgr("0"))
 }
 
-/// Red has grown, blue has shrunk, grey is as it was.
+/// Red grew, blue shrank, grey is unchanged.
 fn difference(change: f64) -> u8 {
     match change {
         change if change > 0.5 => 203,
@@ -107,7 +107,7 @@ fn package(name: &str) -> &str {
     &plain[..dot]
 }
 
-/// The end of a name tells more than its beginning.
+/// Shortens a name at its beginning: its end is more specific.
 fn short(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();

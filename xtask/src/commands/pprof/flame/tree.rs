@@ -1,11 +1,11 @@
-//! The tree of calls as boxes: who is whose caller, and how wide each is.
+//! The tree of calls as boxes: callers, callees and their widths.
 
 use std::borrow::Cow;
 
 use ::pprof::flame::Flame;
 use foundation::ui::text::one_line;
 
-/// Whose stacks are drawn.
+/// The stacks that are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     All,
@@ -85,7 +85,8 @@ impl Tree {
         }
     }
 
-    /// Both sides of a difference keep their place: the wider decides.
+    /// Both sides of a difference keep their place: the larger one gives the
+    /// width.
     #[allow(clippy::cast_precision_loss)] // a drawing
     fn weight(&self, call: usize, side: Side) -> f64 {
         let totals = &self.flame.calls[call].totals;
@@ -97,11 +98,11 @@ impl Tree {
         }
     }
 
-    /// Give every call its place for a side.
+    /// Gives every call its place for a side.
     pub(super) fn lay(&mut self, side: Side) {
         let count = self.flame.calls.len();
-        // A caller is at least as wide as what it calls: of a difference, or
-        // where something shrank, the sums say otherwise.
+        // A caller is at least as wide as its callees: in a difference, or
+        // where something shrank, the sums can be smaller.
         let mut need = vec![0.0; count];
         self.width = vec![0.0; count];
         for call in (0..count).rev() {
@@ -119,7 +120,8 @@ impl Tree {
         }
     }
 
-    /// What there is to see below `zoom` on this number of columns, level by level.
+    /// The visible calls below `zoom` on this number of columns, level by
+    /// level.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -157,7 +159,7 @@ impl Tree {
         (above..self.end[above]).contains(&call)
     }
 
-    /// The heaviest of what it calls.
+    /// Returns the heaviest callee.
     pub(super) fn heaviest(&self, call: usize) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut next = call + 1;

@@ -1,5 +1,5 @@
-//! Where the sources that a profile names are on this host. Images are built
-//! elsewhere: in `/src`, with a module cache and a Go of their own, or with
+//! Finds the sources that a profile names on this host. Images are built
+//! elsewhere: in `/src`, with their own module cache and Go, or with
 //! `-trimpath`, which leaves only module and package.
 
 use std::cell::{OnceCell, RefCell};
@@ -19,13 +19,14 @@ use foundation::program;
 
 /// Source files are smaller.
 const LARGEST: u64 = 16 << 20;
-/// Folders deep; a path from an untrusted profile decides how often we look.
+/// Maximum depth of folders: a path from an untrusted profile decides how often
+/// a file is looked for.
 const DEEPEST: usize = 40;
 const TALOS: &str = "github.com/siderolabs/talos";
 /// The label in which a fetch notes what the node runs.
 pub(super) const BUILD_LABEL: &str = "talos";
 
-/// A module of which the working tree is here.
+/// A module whose working tree is on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Module {
     path: String,
@@ -49,7 +50,7 @@ pub(super) struct Sources {
     search: Vec<Utf8PathBuf>,
     trim: Vec<String>,
     go: OnceCell<GoDirs>,
-    /// Profile's name to ours, for those that were read.
+    /// Paths on this host by names in the profile, of files that were read.
     found: RefCell<BTreeMap<String, Utf8PathBuf>>,
 }
 
@@ -103,7 +104,7 @@ impl Sources {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Where it could be, the likeliest first.
+    /// Possible paths, the likeliest first.
     fn places(&self, name: &str) -> Vec<Utf8PathBuf> {
         let mut places = Vec::new();
         for prefix in &self.trim {
@@ -117,7 +118,7 @@ impl Sources {
         if path.is_absolute() {
             places.push(path.to_owned());
         }
-        // Whatever the folder was called there.
+        // The parent folder may have had any name there.
         let parts = parts(name);
         places.extend(parts.iter().flat_map(|rest| self.search_for(rest)));
         if name.contains('@') {
@@ -149,7 +150,7 @@ impl Sources {
         if let (Some(checkout), Some(rest)) = (&self.checkout, name.strip_prefix("/src/")) {
             places.push(checkout.dir.join(rest));
         }
-        // A module that is replaced by a folder keeps its version in the name.
+        // A module that is replaced by a folder has its version in the name.
         let plain: Vec<&str> = name
             .split('/')
             .map(|part| part.split('@').next().unwrap_or(part))
@@ -164,7 +165,7 @@ impl Sources {
         places
     }
 
-    /// Asked once, and only if something must be looked for there.
+    /// Asked once, and only if a file must be looked for there.
     fn go(&self) -> &GoDirs {
         self.go.get_or_init(|| {
             let dir = |name: &str| {
@@ -189,8 +190,8 @@ impl Sources {
         })
     }
 
-    /// Files that were read from elsewhere than the profile says, as folders:
-    /// theirs and ours.
+    /// Files that were read from another place than the profile names, as
+    /// folders: there and here.
     pub(super) fn moved(&self) -> Vec<(String, Utf8PathBuf)> {
         let mut moved = BTreeMap::new();
         for (name, file) in &*self.found.borrow() {
@@ -208,8 +209,8 @@ impl Sources {
         moved.into_iter().collect()
     }
 
-    /// What to tell when lines may be off: the checkout is another commit
-    /// than what the nodes run.
+    /// Returns a warning that lines may be wrong: the checkout is at another
+    /// commit than the build of the nodes.
     ///
     /// # Errors
     /// Malformed samples.
@@ -237,8 +238,8 @@ impl Sources {
     }
 }
 
-/// The first build that is not `here`. A working tree with changes is what was
-/// built from it, as far as anybody can tell.
+/// Returns the first build of another commit than `here`. Changes that are not
+/// committed do not count, because nothing shows which they were.
 fn differs<'a>(builds: &'a [String], here: &str) -> Option<&'a str> {
     let clean = |tag: &str| tag.trim_end_matches("-dirty").to_owned();
     let here = clean(here);
@@ -255,21 +256,23 @@ fn commit_of(build: &str) -> &str {
         .unwrap_or(build)
 }
 
-/// The path, and what is left of it without its first folder, its first two…
+/// The path, then the path without its first folder, without its first two, and
+/// so on.
 fn parts(name: &str) -> Vec<&str> {
     let name = name.trim_start_matches('/');
     let rest = name.match_indices('/').map(|(at, _)| &name[at + 1..]);
     std::iter::once(name).chain(rest).take(DEEPEST).collect()
 }
 
-/// Below `GOROOT/src`: of another Go, or as `-trimpath` leaves it.
+/// Below `GOROOT/src`, of another Go or as `-trimpath` writes it.
 fn in_go_root(name: &str) -> impl Iterator<Item = &str> {
     let bare = Some(name).filter(|name| !name.starts_with('/') && !name.contains('@'));
     let below = name.match_indices("/src/").map(|(at, _)| &name[at + 5..]);
     bare.into_iter().chain(below)
 }
 
-/// Upper case in the module cache is `!` and lower case, versions apart.
+/// Escapes as in the module cache: an upper-case letter is `!` and its lower
+/// case, except in versions.
 fn escaped(path: &str) -> String {
     let end = path.find('@').unwrap_or(path.len());
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! Names of all kinds, and builds that differ.
+//! Names of all forms, and builds that differ.
 
 use super::*;
 

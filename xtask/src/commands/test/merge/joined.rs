@@ -1,5 +1,5 @@
-//! The reports of all legs as one: JSON and XML as `test unit` writes them,
-//! and words for people.
+//! Merges the reports of all shards: JSON and XML as `test unit` writes them,
+//! and a summary.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,7 +12,8 @@ use crate::commands::test::leg::Options;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style, Ui};
 
-/// As of one machine, with the commit of all; the time is the longest leg's.
+/// Returns the JSON as of one machine, with the common commit; the time is that
+/// of the longest shard.
 pub(super) fn json(parts: &[LegReport]) -> Value {
     let mut counts = Map::new();
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
@@ -131,7 +132,8 @@ pub(super) fn people(ui: &Ui, merged: &Value) -> String {
     out
 }
 
-/// As `test unit` judges it, with the same options.
+/// Whether the run succeeded, by the rules of `test unit` with the same
+/// options.
 pub(super) fn is_good(merged: &Value, options: &Options) -> bool {
     let count = |name: &str| merged["counts"][name].as_u64().unwrap_or_default();
     let failed = each(merged, "packages")
@@ -141,7 +143,7 @@ pub(super) fn is_good(merged: &Value, options: &Options) -> bool {
     !failed && count("failed") == 0 && !flaky && !left_out
 }
 
-/// A package's own output is kept only where no test of it can be blamed.
+/// A package's own output is kept only if no test of it explains the failure.
 fn failed_by_itself(package: &Value) -> bool {
     package["output"].is_string() || package["broken"].is_string()
 }

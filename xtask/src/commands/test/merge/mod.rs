@@ -1,5 +1,5 @@
-//! `test report --merge`: what the legs of `test unit --shard` have reported,
-//! as one report, once it is proven that nothing is missing or there twice.
+//! `test report --merge`: merges the reports of `test unit --shard`, after
+//! proving that no test is missing or reported twice.
 
 mod joined;
 mod proof;
@@ -35,7 +35,7 @@ pub struct ReportArgs {
 pub(super) struct LegReport {
     pub(super) file: Utf8PathBuf,
     pub(super) leg: Leg,
-    /// All of it, as `test unit --report` wrote it.
+    /// The whole report, as `test unit --report` wrote it.
     pub(super) report: Value,
 }
 
@@ -83,11 +83,12 @@ pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
     })
 }
 
-/// Of all reports together, in bytes; parsed they take several times as much.
+/// Maximum bytes of all reports together; parsed they take several times as
+/// much.
 const MOST_TEXT: u64 = 128 << 20;
 
-/// Every report in a folder. An unreadable file is as much of a loss as a
-/// missing file.
+/// Reads every report in a folder. An unreadable file is an error, like a
+/// missing one.
 fn read(dir: &Utf8Path) -> Result<Vec<LegReport>> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("cannot read `{dir}`")).cause(error);
@@ -113,7 +114,8 @@ fn read(dir: &Utf8Path) -> Result<Vec<LegReport>> {
         left -= text.len() as u64;
         let report: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         if !report["packages"].is_array() {
-            // The times that the legs split by may lie beside.
+            // The file of times that the shards were split by may be in the
+            // same folder.
             continue;
         }
         let leg = serde_json::from_value(report["shard"].clone())

@@ -1,4 +1,4 @@
-//! Whether reports are those of all legs of one run, with every test in
+//! Proves that reports are those of all shards of one run, with every test in
 //! exactly one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +10,16 @@ use crate::commands::test::leg::Leg;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 
-/// A run on as many machines is none of people.
+/// More shards than any real run has.
 const MOST_LEGS: usize = 10_000;
-/// How many tests are named.
+/// Maximum number of tests that a message names.
 const NAMED: usize = 20;
 
+/// Checks that the reports are complete.
+///
 /// # Errors
-/// Exit code 3, with the legs and tests that are missing, there twice, or of
-/// another run.
+/// Exit code 3, with the shards and tests that are missing, reported twice, or
+/// of another run.
 pub(super) fn whole(parts: &[LegReport]) -> Result<()> {
     let Some(first) = parts.first() else {
         return Err(Failure::usage("there is nothing to merge"));
@@ -44,7 +46,7 @@ pub(super) fn whole(parts: &[LegReport]) -> Result<()> {
     Err(failure)
 }
 
-/// What cannot be known of such legs, as text.
+/// Returns what cannot be proven about such shards, as text.
 pub(super) fn unproven(leg: &Leg) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if leg.commit.is_none() {
@@ -124,14 +126,14 @@ fn all_legs(of: usize, parts: &[LegReport]) -> Result<()> {
     )))
 }
 
-/// Names of a list of `{package, test}`.
+/// Returns the names in a list of `{package, test}`.
 fn pairs(list: &Value) -> impl Iterator<Item = (&str, &str)> {
     let each = list.as_array().into_iter().flatten();
     each.filter_map(|it| Some((it["package"].as_str()?, it["test"].as_str()?)))
 }
 
-/// Test functions of one leg: those that it should have, and no others.
-/// `seen`: the leg of each package so far.
+/// Checks that a shard reports exactly its own test functions. `seen`: the
+/// shard of each package so far.
 fn tests<'a>(part: &'a LegReport, seen: &mut BTreeMap<&'a str, String>, wrong: &mut Vec<String>) {
     let leg = &part.leg;
     let name = leg.name();

@@ -1,5 +1,5 @@
-//! After a run: its reports are written, what is worth it is remembered, and
-//! the exit code says what came of it.
+//! The end of a run: writes the reports, stores the history and computes the
+//! exit code.
 
 use camino::Utf8Path;
 use gotest::events::{Package, Verdict};
@@ -14,7 +14,8 @@ use foundation::record::results::{Failed, remember};
 use foundation::run::gotest::Stop;
 use foundation::ui;
 
-/// Reports and memory; none of them changes what came of the tests.
+/// Writes reports and history; an error here does not change the result of the
+/// tests.
 pub(in crate::commands::test) fn write(
     app: &App<'_>,
     args: &ResultArgs,
@@ -62,7 +63,7 @@ fn of_another_go(checkout: &Utf8Path) -> Option<String> {
     ))
 }
 
-/// For people, and for programs where they are asked for.
+/// Prints the summary, and writes the requested reports.
 pub(in crate::commands::test) fn write_reports(
     app: &App<'_>,
     args: &ResultArgs,
@@ -90,12 +91,12 @@ pub(in crate::commands::test) fn write_reports(
     Ok(())
 }
 
-/// What a run is judged by.
+/// The rules by which a run is judged.
 pub(in crate::commands::test) struct Terms<'a> {
     pub(in crate::commands::test) results: &'a ResultArgs,
     /// Tests that cannot run here are a failure.
     pub(in crate::commands::test) strict: bool,
-    /// Some tests were asked for: what shows all that there are.
+    /// The command that lists all tests, if only some were requested.
     pub(in crate::commands::test) list: Option<&'a str>,
 }
 

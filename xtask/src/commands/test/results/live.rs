@@ -1,5 +1,5 @@
-//! The picture of a run on a terminal: what runs now, what came of the rest,
-//! how long it will take. Redrawn in place below everything that is printed.
+//! The progress of a run on a terminal: running tests, results so far, time
+//! left. Redrawn in place below everything that is printed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use gotest::events::{Event, State, What};
 use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
-/// Lines of running tests.
+/// Maximum lines of running tests.
 const SHOWN: usize = 8;
-/// A redraw costs little, but the eye sees no more.
+/// A redraw is cheap, but more of them would not be noticed.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// What is going on.
+/// The state that is drawn.
 #[derive(Debug)]
 pub(in crate::commands::test) struct Live<'a> {
     ui: &'a Ui,
@@ -39,11 +39,12 @@ struct Job {
     as_root: bool,
     began: Instant,
     expected: f64,
-    /// Those that run and are not paused, since when.
+    /// Running tests that are not paused, with their start.
     tests: Vec<(String, Instant)>,
 }
 
-/// Tests of one binary at once; no picture shows as many.
+/// Maximum number of tests of one binary at once; more would not fit on a
+/// screen.
 const MOST_RUNNING: usize = 500;
 
 impl<'a> Live<'a> {
@@ -99,7 +100,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// One of those tests that are counted as they end.
+    /// Counts a test that has ended, if its state is counted.
     pub(in crate::commands::test) fn count(&mut self, state: Option<State>) {
         match state {
             Some(State::Passed) => self.passed += 1,
@@ -115,7 +116,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Take the picture away, for text that stays.
+    /// Erases the drawing, before text that stays is printed.
     pub(in crate::commands::test) fn clear(&mut self) {
         if self.drawn > 0 {
             self.ui.draw(self.drawn, "");
@@ -123,7 +124,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// `left`: seconds of work that wait, and how many can run at once.
+    /// Redraws. `left`: seconds of work that wait, and how many jobs can run at
+    /// once.
     pub(in crate::commands::test) fn tick(&mut self, left: f64, size: usize) {
         let is_due = self.last.is_none_or(|last| last.elapsed() >= EVERY);
         if !self.draws || !is_due {
@@ -138,12 +140,12 @@ impl<'a> Live<'a> {
 
     fn picture(&self, left: f64, size: usize) -> String {
         let (width, height) = self.ui.size().unwrap_or((80, 24));
-        // Cut to what fits: a picture that scrolls cannot be taken back.
+        // Limited to the screen: lines that have scrolled cannot be erased.
         let shown = SHOWN.min(height.saturating_sub(3)).max(1);
         let mut out = String::new();
         let mut running: Vec<(&Job, &str, Instant)> =
             self.running.values().flat_map(Job::lines).collect();
-        // Those that take longest are what one waits for.
+        // The tests that run longest come first.
         running.sort_by_key(|(.., since)| *since);
         for (job, name, since) in running.iter().take(shown) {
             let _ = writeln!(out, "{}", running_line(job, name, *since, width));
@@ -165,7 +167,8 @@ impl<'a> Live<'a> {
         out
     }
 
-    /// How it stands; `left`: seconds, of history. In few words where it is narrow.
+    /// Returns the summary line; `left`: estimated seconds. Shorter on a narrow
+    /// terminal.
     fn sum_line(&self, running: usize, left: f64, width: usize) -> String {
         let took = clock(self.began.elapsed().as_secs_f64());
         let mut line = format!(
@@ -192,12 +195,12 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Of what is too long the package's beginning is left out: tests are known by
-/// their names.
+/// Returns the line of a running test. A long line loses the beginning of the
+/// package, because the test's name is more specific.
 fn running_line(job: &Job, name: &str, since: Instant, width: usize) -> String {
     let time = format!("  {:>6.1}s  ", since.elapsed().as_secs_f64());
     let root = if job.as_root { " [root]" } else { "" };
-    // Lines are cut by columns and counted, so they are as they are shown.
+    // Lines are cut by displayed columns, so they are escaped first.
     let end = format!("{root}  {}", one_line(name));
     let package = &shown(&job.package);
     let taken = time.chars().count() + end.trim_end().chars().count();
@@ -217,7 +220,7 @@ impl Job {
         if self.tests.is_empty() {
             return vec![(self, "", self.began)];
         }
-        // A test whose subtest runs is that subtest.
+        // A test whose subtest runs is represented by that subtest.
         let is_above = |name: &str| {
             self.tests.iter().any(|(other, _)| {
                 other.len() > name.len()
@@ -236,14 +239,14 @@ impl Job {
     }
 }
 
-/// Without the part that all packages share.
+/// The import path without the part that all packages share.
 pub(in crate::commands::test) fn short(package: &str) -> &str {
     package
         .strip_prefix("github.com/siderolabs/talos/")
         .unwrap_or(package)
 }
 
-/// As [`short`], for people.
+/// Like [`short`], escaped for display.
 pub(in crate::commands::test) fn shown(package: &str) -> Cow<'_, str> {
     one_line(short(package))
 }

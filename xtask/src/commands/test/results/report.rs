@@ -1,4 +1,4 @@
-//! What came of a run: JSON and XML for programs, and what is remembered.
+//! The report of a run: JSON and XML, and the history to store.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use crate::commands::test::leg::Leg;
 use foundation::record::results::{Failed, Outcome as Remembered};
 use foundation::ui;
 
-/// All of a run.
+/// All results of a run.
 #[derive(Debug)]
 pub(in crate::commands::test) struct Report<'a> {
     pub(in crate::commands::test) outcomes: &'a BTreeMap<String, Outcome>,
     pub(in crate::commands::test) chosen: &'a BTreeMap<String, SelectedPackage>,
     pub(in crate::commands::test) seconds: f64,
     pub(in crate::commands::test) interrupted: bool,
-    /// Of several machines.
+    /// The shard, of several machines.
     pub(in crate::commands::test) leg: Option<&'a Leg>,
 }
 
 impl Report<'_> {
-    /// Subtests count too. What is flaky has not failed.
+    /// Counts tests and subtests. A flaky test has not failed.
     pub(in crate::commands::test) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for outcome in self.outcomes.values() {
@@ -48,8 +48,7 @@ impl Report<'_> {
         self.outcomes.values().flat_map(|outcome| &outcome.runs)
     }
 
-    /// Whether nothing was run; a function whose suites are all others has run
-    /// nothing either.
+    /// Whether nothing was run; also if a function ran none of its suites.
     pub(in crate::commands::test) fn is_empty(&self) -> bool {
         let mut runs = self.runs();
         !runs.any(|run| {
@@ -58,7 +57,7 @@ impl Report<'_> {
         })
     }
 
-    /// Import path and test function.
+    /// Import paths and test functions.
     pub(in crate::commands::test) fn failed(&self) -> Vec<(&str, &str)> {
         self.each(|outcome| outcome.failed())
     }
@@ -76,7 +75,7 @@ impl Report<'_> {
         .collect()
     }
 
-    /// Package, test, reason.
+    /// Package, test and reason.
     pub(in crate::commands::test) fn left_out(&self) -> Vec<(&str, &str, &str)> {
         let each = self.chosen.iter();
         each.flat_map(|(package, chosen)| {
@@ -86,7 +85,7 @@ impl Report<'_> {
         .collect()
     }
 
-    /// Tests of binaries that ended early which never began.
+    /// Tests of binaries that ended before these tests began.
     pub(in crate::commands::test) fn not_run(&self) -> Vec<(&str, &str)> {
         let mut out = Vec::new();
         for (package, outcome) in self.outcomes {
@@ -153,7 +152,7 @@ impl Report<'_> {
         })
     }
 
-    /// Test functions, methods and whole packages.
+    /// Results to store: test functions, methods and whole packages.
     pub(in crate::commands::test) fn remembered(&self) -> Vec<Remembered> {
         let mut out = Vec::new();
         for (name, outcome) in self.outcomes {
@@ -176,7 +175,8 @@ impl Report<'_> {
         out
     }
 
-    /// What `--rerun-failed` runs next. What was not run this time stays.
+    /// Returns what `--rerun-failed` runs next. Failures of tests that were not
+    /// run this time are kept.
     pub(in crate::commands::test) fn next_failed(&self, before: Option<Failed>) -> Failed {
         let mut failed = before.unwrap_or_default();
         for (name, outcome) in self.outcomes {

@@ -12,7 +12,7 @@ pub(in crate::commands::test) struct SelectedPackage {
     pub(in crate::commands::test) folder: Utf8PathBuf,
     /// Its test functions.
     pub(in crate::commands::test) roots: Vec<Function>,
-    /// Only these are run; none: all.
+    /// Runs only these; `None` for all.
     pub(in crate::commands::test) only: Option<Vec<String>>,
 }
 
@@ -20,9 +20,9 @@ pub(in crate::commands::test) struct SelectedPackage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::commands::test) struct Function {
     pub(in crate::commands::test) name: String,
-    /// None: as the user, beside all others.
+    /// `None`: as the user, beside all others.
     pub(in crate::commands::test) pool: Option<Pool>,
-    /// Why it is root's.
+    /// Why it runs as root.
     pub(in crate::commands::test) why: Option<String>,
     pub(in crate::commands::test) left_out: Option<String>,
     /// Subtests and methods that are left out, each with its reason.
@@ -30,7 +30,7 @@ pub(in crate::commands::test) struct Function {
 }
 
 impl SelectedPackage {
-    /// What is left out of it: name and reason.
+    /// Returns what is left out of it, as name and reason.
     pub(in crate::commands::test) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         self.roots.iter().flat_map(|root| {
             let whole = root

@@ -1,6 +1,6 @@
-//! A run as it goes: the outcome of each package, tests that run again, and
-//! what is printed meanwhile: the output of a failed test, once and in full, and
-//! a line for each package and suite.
+//! A run in progress: the result of each package, retries, and what is printed
+//! meanwhile: the output of each failed test once and in full, and a line for
+//! each package and suite.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -16,22 +16,22 @@ use foundation::run::gotest::{Attempt, Finished, Seen};
 use foundation::ui::text::one_line;
 use foundation::ui::{Style, Ui};
 
-/// What came of one package.
+/// The results of one package.
 #[derive(Debug, Default)]
 pub(in crate::commands::test) struct Outcome {
     /// The first run of each of its jobs.
     pub(in crate::commands::test) runs: Vec<Package>,
-    /// Tests that were run again: the results by test function.
+    /// Results of retries, by test function.
     pub(in crate::commands::test) again: BTreeMap<String, Vec<Package>>,
-    /// Its tests could not be run at all.
+    /// Set if its tests could not be run at all.
     pub(in crate::commands::test) broken: Option<Failure>,
-    /// Jobs that have not ended.
+    /// Number of jobs that have not ended.
     pending: usize,
 }
 
 impl Outcome {
-    /// Test functions that failed and did not pass later; what was cut off when
-    /// that broke on which tests run has not failed.
+    /// Returns test functions that failed and did not pass on a retry; a test
+    /// that was cut off when its infrastructure broke has not failed.
     pub(in crate::commands::test) fn failed(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
         let tests = self.runs.iter().flat_map(|run| &run.tests);
@@ -46,13 +46,13 @@ impl Outcome {
             .collect()
     }
 
-    /// Test functions that failed first and passed later.
+    /// Returns test functions that failed first and passed on a retry.
     pub(in crate::commands::test) fn flaky(&self) -> Vec<&str> {
         let roots = self.runs.iter().flat_map(Package::failed_roots);
         roots.filter(|root| self.is_flaky(root)).collect()
     }
 
-    /// Of these tests those that did not come to a good end.
+    /// Returns those of `tests` that did not pass.
     pub(in crate::commands::test) fn not_passed(&self, tests: &[String]) -> Vec<String> {
         let all = self.runs.iter().flat_map(|run| &run.tests);
         let good: HashSet<&str> = all
@@ -66,14 +66,14 @@ impl Outcome {
             .collect()
     }
 
-    /// Of what failed, by its root: whether it or all that it failed for passed
-    /// later.
+    /// Returns, for the root of a failure, whether it passed on a retry, itself
+    /// or in all of its failed parts.
     pub(in crate::commands::test) fn forgiven(&self) -> impl Fn(&str) -> bool {
         let (flaky, failed) = (at_or_above(&self.flaky()), at_or_above(&self.failed()));
         move |root| flaky.contains(root) && !failed.contains(root)
     }
 
-    /// Names of all tests that began.
+    /// Returns the names of all tests that began.
     pub(in crate::commands::test) fn began(&self) -> HashSet<&str> {
         let tests = self.runs.iter().flat_map(|run| &run.tests);
         tests.map(|test| test.name.as_str()).collect()
@@ -87,7 +87,7 @@ impl Outcome {
         })
     }
 
-    /// Whether something failed that no test of it can be blamed for.
+    /// Returns the output of a failure that no test of the package explains.
     pub(in crate::commands::test) fn failed_by_itself(&self) -> Option<&Verdict> {
         let verdicts = self.runs.iter().filter_map(|run| run.verdict.as_ref());
         let mut bad = verdicts.filter(|verdict| verdict.cut_short());
@@ -98,7 +98,7 @@ impl Outcome {
     }
 }
 
-/// These tests, and those that they are subtests of.
+/// Returns these tests, and those that they are subtests of.
 fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
     let above = names.iter().flat_map(|name| {
         let ends = name.match_indices('/').map(|(at, _)| &name[..at]);
@@ -107,8 +107,8 @@ fn at_or_above<'a>(names: &[&'a str]) -> HashSet<&'a str> {
     above.collect()
 }
 
-/// Of a package whose tests fail so often that it is not by chance, and to run all of
-/// them again takes as many starts.
+/// Maximum number of retries: more failures of a package are not chance, and
+/// each retry is a start of the binary.
 const MOST_AGAIN: usize = 500;
 
 pub(in crate::commands::test) struct Session<'a> {
@@ -118,12 +118,13 @@ pub(in crate::commands::test) struct Session<'a> {
     pub(in crate::commands::test) outcomes: BTreeMap<String, Outcome>,
     pub(in crate::commands::test) live: Live<'a>,
     pub(in crate::commands::test) size: usize,
-    /// Messages printed for a test at once, so that each is printed once.
+    /// Messages printed for each test while it runs, so that each is printed
+    /// once.
     pub(in crate::commands::test) said: BTreeMap<usize, HashSet<String>>,
-    /// A package that cannot be built, and the compiler's words about it: what
-    /// is wrong with all is printed once.
+    /// A package that cannot be built, and the compiler's output: an error that
+    /// concerns all packages is printed once.
     pub(in crate::commands::test) unbuilt: Option<(String, String)>,
-    /// What runs, by number.
+    /// Running attempts, by number.
     attempts: BTreeMap<usize, Attempt>,
 }
 
@@ -159,8 +160,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Not for what could be worse than a test's mood: races, panics, packages
-    /// that ended early.
+    /// Failures that are not retried: races, panics, and packages that ended
+    /// early.
     fn again(&self, finished: &Finished) -> Vec<Attempt> {
         let verdict = finished.results.verdict.as_ref();
         if finished.broken.is_some() {
@@ -191,7 +192,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Another attempt at one test of `before`; `time` from 1.
+    /// Returns a retry of one test of `before`; `time` counts from 1.
     fn attempt(&self, before: &Attempt, root: &str, time: u32) -> Attempt {
         let past = self.history.of(&before.package, root);
         Attempt {
@@ -201,7 +202,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A package cannot be built: `words` are the compiler's.
+    /// Reports a package that cannot be built: `words` is the compiler's
+    /// output.
     pub(in crate::commands::test) fn unbuilt(&mut self, package: &str, words: String) {
         let mut results = Package::new(package);
         results.output.push(words.as_bytes());
@@ -211,7 +213,7 @@ impl<'a> Session<'a> {
         self.say_unbuilt(package, words);
     }
 
-    /// The number of attempts at the tests of a package.
+    /// Sets the number of attempts at the tests of a package.
     pub(in crate::commands::test) fn expect(
         &mut self,
         package: &str,
@@ -252,7 +254,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the attempts to be made because of that.
+    /// Stores a result. Returns the retries that it causes.
     pub(in crate::commands::test) fn finished(
         &mut self,
         number: usize,
@@ -282,7 +284,7 @@ impl<'a> Session<'a> {
         outcome.pending = (outcome.pending + again.len()).saturating_sub(1);
         if let Some(failure) = finished.broken {
             outcome.broken.get_or_insert(failure);
-            // What was seen before counts.
+            // Results that were seen while it ran count as well.
             if finished.attempt.again.is_none() && !finished.results.tests.is_empty() {
                 outcome.runs.push(finished.results);
             }
@@ -298,7 +300,7 @@ impl<'a> Session<'a> {
         again
     }
 
-    /// `left`: seconds that what has not started is expected to take.
+    /// Redraws. `left`: expected seconds of the jobs that have not started.
     pub(in crate::commands::test) fn tick(&mut self, left: f64) {
         self.live.tick(left, self.size);
     }
@@ -312,11 +314,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Failed tests of one run of a package whose output is printed.
+/// Maximum number of failed tests of one run of a package whose output is
+/// printed.
 const MOST_SAID: usize = 1000;
 
 impl Session<'_> {
-    /// Text that stays; below it the picture goes on.
+    /// Prints text that stays; the progress is drawn below it.
     pub(in crate::commands::test) fn say(&mut self, text: &str) {
         self.live.clear();
         if self.args.json {
@@ -326,7 +329,8 @@ impl Session<'_> {
         }
     }
 
-    /// A test's words, whole, with a line before that says whose they are.
+    /// Prints the whole output of a failed test, after a line that names the
+    /// test.
     pub(in crate::commands::test) fn say_failed(
         &mut self,
         number: usize,
@@ -349,7 +353,7 @@ impl Session<'_> {
         (seconds, output): (f64, &dyn Fn() -> String),
     ) {
         match self.said.get(&number).map_or(0, HashSet::len) {
-            // Each is looked for among all; the summary names them all.
+            // The summary names all of them.
             MOST_SAID => return self.say("… and more: the summary names them\n"),
             said if said > MOST_SAID => return,
             _ => {}
@@ -377,7 +381,8 @@ impl Session<'_> {
         }
     }
 
-    /// One line about a package's run, and what failed without having ended.
+    /// Prints one line about a package's run, and failures of tests that did
+    /// not end.
     pub(in crate::commands::test) fn say_package(&mut self, number: usize, finished: &Finished) {
         let results = &finished.results;
         let again = finished.attempt.again.as_ref().map(|(_, time)| *time);
@@ -408,7 +413,8 @@ impl Session<'_> {
         }
     }
 
-    /// Why a package cannot be built; what is wrong with all is printed once.
+    /// Prints why a package cannot be built; an error that concerns all
+    /// packages is printed once.
     pub(in crate::commands::test) fn say_unbuilt(&mut self, package: &str, words: String) {
         let title = format!("FAIL {}  cannot be built", shown(package));
         let text = match &self.unbuilt {
@@ -455,7 +461,7 @@ impl Session<'_> {
         self.say(&line);
     }
 
-    /// One line about a suite, of those that hours of others may follow.
+    /// Prints one line about a suite, because hours of others may follow.
     pub(in crate::commands::test) fn say_suite(&mut self, results: &Package, suite: &str) {
         let Some(test) = results.tests.iter().rev().find(|it| it.name == suite) else {
             return;
@@ -489,7 +495,7 @@ impl Session<'_> {
     }
 }
 
-/// Everything that was said, without the marks of the testing package's lines.
+/// Indents output, without the marks of the testing package.
 pub(in crate::commands::test) fn indent(out: &mut String, text: &str) {
     for line in text.lines() {
         if line.starts_with("=== ") && !line.starts_with("=== Failed") {

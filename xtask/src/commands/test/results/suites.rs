@@ -1,6 +1,6 @@
-//! The suites of one binary that a plan's step runs, with results as unit tests
-//! have them: `test integration`, `test upgrade`. What is one's own of these,
-//! the line and what the tests run on, is theirs.
+//! The suites of one binary that a step of a plan runs, with results like those
+//! of unit tests: `test integration`, `test upgrade`. The command line and the
+//! infrastructure of the tests come from these commands.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -24,27 +24,27 @@ use foundation::ui;
 /// How far below the test function a suite's tests are.
 const DEPTH: usize = 2;
 
-/// What is run, and against what.
+/// The suites to run, and their environment.
 pub(in crate::commands::test) struct Suites<'a> {
-    /// What results are filed under: an import path.
+    /// The import path that results are recorded under.
     pub(in crate::commands::test) package: &'a str,
     pub(in crate::commands::test) checkout: &'a Utf8Path,
-    /// What shows all suites.
+    /// The command that lists all suites.
     pub(in crate::commands::test) list: &'a str,
-    /// `-test.run`; none: all.
+    /// The value of `-test.run`; `None` for all.
     pub(in crate::commands::test) pattern: Option<String>,
-    /// What that means: `TestIntegration/api.ResetSuite/TestReset`; not those
-    /// whose names only a run says.
+    /// The selected tests: `TestIntegration/api.ResetSuite/TestReset`, without
+    /// those whose names are known only at run time.
     pub(in crate::commands::test) tests: Vec<String>,
-    /// The plan for a `-test.run`.
+    /// Returns the plan for a value of `-test.run`.
     pub(in crate::commands::test) plan: &'a dyn Fn(Option<&str>) -> Plan,
-    /// What the tests run on is looked at when they failed: what is lost of it
-    /// is not a failure of theirs.
+    /// Checks the infrastructure when tests failed: a loss of it is not their
+    /// failure.
     pub(in crate::commands::test) lost: &'a dyn Fn() -> Option<Failure>,
 }
 
-/// What failed the last time, by name; empty for all of it, none where nothing
-/// did.
+/// Returns the names that failed last time: empty if everything did, `None` if
+/// nothing did.
 pub(in crate::commands::test) fn failed_before(
     app: &App<'_>,
     checkout: &Utf8Path,
@@ -54,8 +54,8 @@ pub(in crate::commands::test) fn failed_before(
     Ok(failed.and_then(|mut failed| failed.packages.remove(package)))
 }
 
-/// A pattern for tests of any suites: each as a whole, for of parts that are
-/// joined Go would run every pair. None for none.
+/// Returns a pattern for tests of any suites. Each test is one alternative,
+/// because Go would run every pair of joined parts. `None` for an empty list.
 pub(in crate::commands::test) fn any_of(names: &[String]) -> Option<String> {
     let one = |name: &String| {
         let parts: Vec<String> = name.split('/').map(exactly).collect();
@@ -65,10 +65,10 @@ pub(in crate::commands::test) fn any_of(names: &[String]) -> Option<String> {
     (!all.is_empty()).then(|| all.join("|"))
 }
 
-/// Run them; returns the exit code.
+/// Runs the suites; returns the exit code.
 ///
 /// # Errors
-/// A report that cannot be written; what became of the tests is none.
+/// A report that cannot be written; failed tests are not an error.
 pub(in crate::commands::test) fn run(
     app: &App<'_>,
     args: &ResultArgs,
@@ -121,7 +121,7 @@ pub(in crate::commands::test) fn run(
     Ok(finish::exit_code(app, &terms, &report, stop))
 }
 
-/// Said where `--rerun-failed` finds nothing.
+/// Reports that `--rerun-failed` found nothing to run.
 pub(in crate::commands::test) fn nothing_failed() -> u8 {
     ui::print("nothing failed the last time\n");
     0
@@ -143,7 +143,7 @@ fn chosen(suites: &Suites<'_>) -> SelectedPackage {
     }
 }
 
-/// What one start of the binary came to.
+/// The result of one start of the binary.
 struct End {
     finished: Finished,
     interrupted: bool,
@@ -196,7 +196,7 @@ fn one(
             }
             _ => {
                 results.end(Ended::Unknown, last);
-                // Who watches nodes does not know what for.
+                // The observer of nodes does not know which tests it watches.
                 let told = (suites.lost)().filter(|lost| lost.exit == failure.exit);
                 let what = told.map_or_else(|| failure.what.clone(), |lost| lost.what);
                 broken = Some(Failure { what, ..failure });
@@ -215,7 +215,7 @@ fn one(
     }
 }
 
-/// From what is printed to results.
+/// Turns output into results.
 struct Follower<'a, 'b> {
     session: &'a mut Session<'b>,
     number: usize,
@@ -251,7 +251,7 @@ impl Reader for Follower<'_, '_> {
     }
 }
 
-/// A regular expression for one name.
+/// Returns a regular expression for exactly one name.
 pub(in crate::commands::test) fn exactly(name: &str) -> String {
     let mut out = String::from("^");
     for character in name.chars() {

@@ -1,4 +1,4 @@
-//! What came of a run, for people.
+//! The summary of a run as text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use super::report::Report;
 use foundation::ui::text::{hanging, one_line};
 use foundation::ui::{Style, Ui};
 
-/// How many of the slowest are named.
+/// Maximum number of slow tests that are named.
 const SLOWEST: usize = 5;
 
 impl Report<'_> {
@@ -83,7 +83,7 @@ impl Report<'_> {
         line
     }
 
-    /// Skipped and left out, by reason.
+    /// Adds skipped and left out tests, by reason.
     fn reasons(&self, ui: &Ui, out: &mut String) {
         let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for run in self.runs() {

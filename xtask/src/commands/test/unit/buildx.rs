@@ -1,5 +1,5 @@
-//! `test unit --in buildx`: the Makefile's own target, through `build`; what it
-//! prints is read as results.
+//! `test unit --in buildx`: the Makefile's own target, through `build`; its
+//! output is read as results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,12 +24,12 @@ use foundation::record::runs::Record;
 use foundation::run::Options;
 use foundation::run::gotest::Stop;
 
-/// What the Makefile's target cannot be told is refused.
+/// Refuses options that the Makefile's target does not have.
 ///
 /// # Errors
 /// Exit code 2.
 pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
-    // `--race` is a target of its own.
+    // `--race` has its own target.
     let builds = flags.build.iter().filter(|flag| *flag != "-race");
     let here_only = [
         (flags.run.is_some(), "-run"),
@@ -94,7 +94,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     let failed = failed
         .filter_map(|run| run.verdict.as_ref())
         .any(|verdict| !verdict.is_ok());
-    // Without a package that failed it was the build.
+    // Without a failed package, the build failed.
     if let Err(failure) = ended
         && (!failed || failure.exit == Exit::Interrupted)
     {
@@ -123,14 +123,14 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     Ok(finish::exit_code(app, &terms, &report, Stop::Done))
 }
 
-/// What make is asked for.
+/// Returns the arguments of make.
 fn words(args: &UnitArgs, flags: &Flags) -> Vec<String> {
     let target = if flags.race {
         "unit-tests-race"
     } else {
         "unit-tests"
     };
-    // With a terminal BuildKit would redraw what we want to read.
+    // On a terminal BuildKit would redraw the lines that are read here.
     let mut words = vec![target.to_owned(), "PROGRESS=plain".to_owned()];
     let packages = args.chosen.packages.iter();
     words.extend(packages.map(|it| format!("TESTPKGS={it}")));
@@ -145,7 +145,7 @@ fn read(logs: &[Utf8PathBuf], known: &Known) -> Result<(BTreeMap<String, Outcome
     for path in logs {
         let log =
             own_files::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
-        // The step was not run.
+        // The step did not run.
         let Some(log) = log else { continue };
         let log = String::from_utf8_lossy(&log);
         cached |= log.lines().any(is_cached);
@@ -169,15 +169,16 @@ fn known(tests: &[Test]) -> Known {
     known
 }
 
-/// Of the step that runs `go test`.
+/// Returns the packages of the step that runs `go test`.
 fn packages(log: &str, known: &Known) -> Vec<Package> {
     plain(log.lines().filter_map(said), |package, test| {
-        // What the build made itself we cannot know.
+        // Packages that the build generates are unknown here.
         known.get(package).is_none_or(|tests| tests.contains(test))
     })
 }
 
-/// What a program said in BuildKit's plain progress: `#12 3.456 text`.
+/// Returns the output of a program in BuildKit's plain progress: `#12 3.456
+/// text`.
 fn said(line: &str) -> Option<&str> {
     let rest = line.strip_prefix('#')?;
     let (step, rest) = rest.split_once(' ')?;

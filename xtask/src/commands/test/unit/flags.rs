@@ -1,5 +1,5 @@
-//! What stands after `--`: the flags of `go test`, told apart by who takes
-//! them: the compiler, or the binary that it makes.
+//! The flags of `go test` after `--`, sorted into those of the compiler and
+//! those of the test binary.
 
 use foundation::failure::{Failure, Result};
 use foundation::typed;
@@ -7,7 +7,7 @@ use foundation::typed;
 /// Flags of `go test` that a test binary takes as `-test.NAME`; those that
 /// need no value (`go help testflag`).
 const SWITCHES: &[&str] = &["benchmem", "failfast", "fullpath", "short", "artifacts"];
-/// And those that need one.
+/// The flags that need a value.
 const VALUES: &[&str] = &[
     "bench",
     "benchtime",
@@ -47,7 +47,7 @@ const BUILD_SWITCHES: &[&str] = &[
     "buildvcs",
 ];
 
-/// And those that need one.
+/// The flags of the compiler that need a value.
 const BUILD_VALUES: &[&str] = &[
     "asmflags",
     "buildmode",
@@ -68,24 +68,27 @@ const BUILD_VALUES: &[&str] = &[
     "vet",
 ];
 
-/// The words of a user, sorted.
+/// The user's flags, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Flags {
-    /// For `go test -c`.
+    /// Flags for `go test -c`.
     pub(super) build: Vec<String>,
-    /// For the binary, as it takes them.
+    /// Flags for the binary, in its own form.
     pub(super) test: Vec<String>,
     pub(super) run: Option<String>,
     pub(super) skip: Option<String>,
     pub(super) timeout: Option<String>,
     pub(super) verbose: bool,
     pub(super) race: bool,
-    /// After `-args`: for the tests themselves.
+    /// Arguments after `-args`, for the tests themselves.
     pub(super) own: Vec<String>,
 }
 
+/// Sorts the words.
+///
 /// # Errors
-/// Exit code 2 for what we do ourselves, or what a run of binaries cannot do.
+/// Exit code 2 for flags that this command sets itself, or that a run of
+/// binaries cannot support.
 pub(super) fn sort(words: &[String]) -> Result<Flags> {
     let mut flags = Flags::default();
     let mut words = words.iter();

@@ -1,5 +1,5 @@
-//! Follows a run of unit tests: linked packages become jobs, failed tests are run
-//! again, and the session gets all results.
+//! Follows a run of unit tests: linked packages become jobs, failed tests are
+//! retried, and the session gets all results.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ pub(super) struct Following<'a> {
     pub(super) session: Session<'a>,
     pub(super) shared: &'a Shared<'a>,
     pub(super) packages: &'a BTreeMap<String, SelectedPackage>,
-    /// By package.
+    /// Binaries by package.
     pub(super) binaries: BTreeMap<String, Utf8PathBuf>,
-    /// Whether the first package that fails is the last.
+    /// Whether to stop after the first package that fails.
     pub(super) fail_fast: bool,
-    /// What runs, by number.
+    /// Running jobs, by number.
     pub(super) running: BTreeMap<usize, Job>,
 }
 

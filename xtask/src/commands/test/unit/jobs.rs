@@ -1,4 +1,4 @@
-//! From what is chosen to what is started: links and jobs.
+//! Turns selected packages into links and jobs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use foundation::record::results::History;
 use foundation::run::exec_root::listed_environment;
 use foundation::run::gotest::{Attempt, Job, Link, Pool};
 
-/// What all jobs of a run share.
+/// What all jobs of a run have in common.
 #[derive(Debug)]
 pub(super) struct Shared<'a> {
     pub(super) checkout: &'a Utf8Path,
-    /// Ours for binaries: `…/talos-xtask/tests`.
+    /// The store of binaries: `…/talos-xtask/tests`.
     pub(super) store: Utf8PathBuf,
-    /// Where logs go.
+    /// The folder of logs.
     pub(super) logs: Utf8PathBuf,
     pub(super) flags: &'a Flags,
     pub(super) recipe: &'a Recipe,
@@ -28,7 +28,7 @@ pub(super) struct Shared<'a> {
     pub(super) history: &'a History,
 }
 
-/// A binary that hangs gets so much more than it gives itself.
+/// Added to the binary's own timeout, after which it hangs.
 const MORE: Duration = Duration::from_secs(15);
 /// With `-timeout 0`.
 const FOR_EVER: Duration = Duration::from_hours(24);
@@ -37,12 +37,12 @@ impl Shared<'_> {
     /// Flags of the compiler.
     fn build_flags(&self) -> Vec<String> {
         let mut flags = self.recipe.flags.clone();
-        // The user's own win, as the last ones do.
+        // Of repeated flags the last one counts, so the user's come last.
         flags.extend(self.flags.build.iter().cloned());
         flags
     }
 
-    /// The folder of all binaries that these flags make.
+    /// The folder of all binaries that are built with these flags.
     pub(super) fn build_folder(&self) -> Utf8PathBuf {
         let flags = self.build_flags().join("\0");
         let environment = format!("{:?}", self.recipe.environment);
@@ -51,8 +51,12 @@ impl Shared<'_> {
             .join(words.iter().fold(Name::default(), Name::part).digits(16))
     }
 
-    /// As few go commands as there are packages of one name: each writes into a
-    /// folder where it finds them again the next time.
+    /// Groups packages into as few go commands as there are packages of one
+    /// name: each command writes into a folder in which it finds the binaries
+    /// again.
+    ///
+    /// # Arguments `all`: import paths of the whole checkout, which decide the
+    /// folder.
     ///
     /// # Arguments
     /// `all`: import paths of the whole checkout, which decide the folder.
@@ -79,7 +83,7 @@ impl Shared<'_> {
                 argv.extend(self.build_flags());
                 argv.extend(["-o".to_owned(), format!("{folder}/")]);
                 let mut environment = self.recipe.environment.clone();
-                // On the same file system, so that a binary is there whole or
+                // On the same file system, so that a binary appears complete or
                 // not at all.
                 environment.push(("GOTMPDIR".to_owned(), temporary.to_string()));
                 Link {
@@ -92,8 +96,8 @@ impl Shared<'_> {
             .collect()
     }
 
-    /// `-test.run` and `-test.skip`; none where nothing is to be run. What we
-    /// do not know of runs as the user.
+    /// Returns `-test.run` and `-test.skip`; `None` if nothing runs. Tests that
+    /// were not discovered run as the user.
     fn filter(&self, package: &SelectedPackage, pool: Option<Pool>) -> Option<Vec<String>> {
         let mine: Vec<&str> = package
             .in_pool(pool)
@@ -185,7 +189,7 @@ impl Shared<'_> {
             Vec::new()
         };
         for (name, value) in &self.recipe.environment {
-            // Those of the compiler are not for tests.
+            // The compiler's variables are not passed to tests.
             if !name.starts_with("CGO_") {
                 environment.retain(|(set, _)| set != name);
                 environment.push((name.clone(), value.clone()));
@@ -202,8 +206,8 @@ impl Shared<'_> {
         }
     }
 
-    /// The starts of one package's binary: as the user, as root in a separate
-    /// network, as root on the host.
+    /// Returns the starts of one package's binary: as the user, as root in a
+    /// separate network, as root on the host.
     pub(super) fn jobs(&self, package: &SelectedPackage, binary: &Utf8Path) -> Vec<Job> {
         let mut jobs = Vec::new();
         for pool in [None, Some(Pool::Isolated), Some(Pool::Host)] {
@@ -214,7 +218,8 @@ impl Shared<'_> {
         jobs
     }
 
-    /// The binary of `job` for another attempt at one of its tests.
+    /// Returns the job that runs the binary of `job` again for one of its
+    /// tests.
     pub(super) fn again(&self, job: &Job, attempt: Attempt) -> Job {
         let (root, time) = attempt.again.clone().unwrap_or_default();
         let stem = job.log.file_stem().unwrap_or("test");
@@ -247,7 +252,7 @@ fn base(import_path: &str) -> &str {
 }
 
 fn one_of(names: &[&str]) -> Option<String> {
-    // Names of Go functions have no characters that mean something else.
+    // Names of Go functions have no characters with a meaning in a pattern.
     (!names.is_empty()).then(|| format!("^({})$", names.join("|")))
 }
 

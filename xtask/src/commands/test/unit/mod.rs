@@ -1,4 +1,4 @@
-//! `test unit`: Talos' unit tests on the host at hand, or as the Makefile's
+//! `test unit`: Talos' unit tests on this host, or as the Makefile's
 //! `unit-tests` runs them.
 
 mod buildx;
@@ -75,7 +75,7 @@ pub struct UnitArgs {
     pub go_flags: Vec<String>,
 }
 
-/// Who runs tests.
+/// Which tests run as root.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sudo {
     /// Only the tests that need root
@@ -87,7 +87,7 @@ pub enum Sudo {
     Always,
 }
 
-/// Where tests run.
+/// The environment of the tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Location {
     /// On this host
@@ -97,7 +97,7 @@ pub enum Location {
     Buildx,
 }
 
-/// What `go test` gives a package.
+/// The default timeout of `go test` per package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
@@ -139,7 +139,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     };
     let all = every_package(app, &checkout.dir)?;
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    // What has nothing to run here need not be compiled either.
+    // A package without a test that can run here is not compiled.
     let runnable = packages
         .iter()
         .filter(|package| !shared.jobs(package, Utf8Path::new("")).is_empty());
@@ -160,10 +160,10 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     carry_out(app, shared, what)
 }
 
-/// What can be refused without a look at the checkout.
+/// Checks what needs no look at the checkout.
 ///
 /// # Errors
-/// Flags that no tool takes, or that do not go together.
+/// Unknown flags, or flags that exclude each other.
 pub(super) fn check(args: &UnitArgs) -> Result<()> {
     let flags = sorted(args)?;
     timeout(&flags)?;
@@ -173,7 +173,7 @@ pub(super) fn check(args: &UnitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Flags of ours and of `go test`; ours come first.
+/// Returns this command's flags and then those of `go test`.
 fn sorted(args: &UnitArgs) -> Result<Flags> {
     let mut flags = flags::sort(&args.go_flags)?;
     if args.race && !flags.race {
@@ -200,7 +200,7 @@ fn timeout(flags: &Flags) -> Result<Duration> {
     talos::duration(text).ok_or_else(|| invalid_duration(text))
 }
 
-/// Who may become root, said before anything is compiled.
+/// Checks which tests may become root, before anything is compiled.
 fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
     if args.sudo == Sudo::Always && abilities.root == Root::No {
         return Err(
@@ -209,14 +209,14 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
         );
     }
     if args.sudo == Sudo::Never && abilities.root == Root::Here {
-        // Root needs no sudo; what needs root is contained nevertheless.
+        // Root needs no sudo; tests that need root still run in namespaces.
         return Ok(Sudo::Auto);
     }
     Ok(args.sudo)
 }
 
-/// Import paths of the checkout's packages with tests: binaries of one name
-/// must not meet.
+/// Returns the import paths of the checkout's packages with tests: binaries of
+/// one name must not share a folder.
 fn every_package(app: &App<'_>, dir: &Utf8Path) -> Result<Vec<String>> {
     let tests = discovered::in_checkout(app, dir, &Selection::default())?;
     let mut all: Vec<String> = tests.into_iter().map(|test| test.package).collect();
@@ -232,7 +232,8 @@ fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], fr
             binary.map_or_else(Vec::new, |binary| shared.jobs(package, &binary))
         })
         .collect();
-    // The plan of a dry run is shown although our path is not known.
+    // The plan of a dry run is shown even if the path of this program is
+    // unknown.
     let own = own_executable().unwrap_or_default();
     let title = format!("Unit tests of {} package(s)", packages.len());
     let mut plan = plan::plan(title, links, &jobs, own.as_str());
@@ -267,10 +268,10 @@ fn binary_of(links: &[Link], package: &str) -> Option<Utf8PathBuf> {
         .map(|(_, binary)| binary.clone())
 }
 
-/// What was decided before anything is started.
+/// The decisions before anything is started.
 struct What<'a> {
     args: &'a UnitArgs,
-    /// Of several machines.
+    /// The shard, of several machines.
     leg: Option<Leg>,
     packages: Vec<SelectedPackage>,
     links: Vec<Link>,
@@ -342,7 +343,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     Ok(code)
 }
 
-/// Where binaries are built: no other run uses it while the lock is held.
+/// Locks the folder in which binaries are built, so that no other run uses it.
 fn enter_folder(shared: &Shared<'_>) -> Result<Lock> {
     let folder = shared.build_folder();
     files::create_dir(&folder.join("tmp")).because(|| format!("cannot make `{folder}`"))?;

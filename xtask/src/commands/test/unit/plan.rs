@@ -1,9 +1,9 @@
-//! What would be done, to look at or to paste.
+//! The plan of a run of unit tests, to be shown or pasted.
 
 use foundation::plan::{Action, Effect, Plan, Run, Step};
 use foundation::run::gotest::{Job, Link, Pool};
 
-/// The steps of a run; `own` is how we are called.
+/// Returns the steps of a run; `own` is the command that starts this program.
 pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Plan {
     let mut plan = Plan::new(title);
     for link in links {

@@ -1,5 +1,5 @@
-//! What the checkout itself compiles and runs unit tests with: the stage that
-//! its Makefile's `unit-tests` builds, and the variables that go into it.
+//! The checkout's own way to compile and run unit tests: the stage that its
+//! Makefile's `unit-tests` builds, and the variables of that stage.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use foundation::files;
 /// Flags and environment of `go test`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Recipe {
-    /// For `go test -c`.
+    /// Flags for `go test -c`.
     pub(super) flags: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
-    /// Where it is from, for people.
+    /// The origin, for display.
     pub(super) from: String,
 }
 
-/// Read it from the checkout; `race` asks for the stage with the race
-/// detector. A checkout without such a stage gets plain `go test`.
+/// Reads it from the checkout; `race` selects the stage with the race detector.
+/// A checkout without such a stage gets plain `go test`.
 ///
 /// # Errors
 /// When the Makefile cannot be evaluated.
@@ -73,11 +73,12 @@ impl Recipe {
 struct Stage {
     name: String,
     environment: Vec<(String, String)>,
-    /// What stands behind `go test`.
+    /// The arguments of `go test`.
     go_test: String,
 }
 
-/// The first stage whose name begins with `wanted` and that runs `go test`.
+/// Returns the first stage whose name begins with `wanted` and that runs `go
+/// test`.
 fn stage(dockerfile: &str, wanted: &str) -> Option<Stage> {
     let joined = dockerfile.replace("\\\n", " ");
     let mut stage: Option<Stage> = None;
@@ -120,8 +121,8 @@ fn stage(dockerfile: &str, wanted: &str) -> Option<Stage> {
     None
 }
 
-/// Of `go test`'s flags those that decide how tests are compiled. How many run
-/// at once and what coverage is written are ours to say.
+/// Returns the flags of `go test` that decide how tests are compiled.
+/// Parallelism and coverage are decided by this program.
 fn flags(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
     let mut out = Vec::new();
     let words = shlex::split(line).unwrap_or_default();
@@ -146,7 +147,7 @@ fn flags(line: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
     out
 }
 
-/// With `${NAME}` replaced.
+/// Replaces `${NAME}`.
 fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
     variables
         .iter()
@@ -155,8 +156,8 @@ fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
         })
 }
 
-/// No shell is asked: what tests are compiled with does not depend on one. The
-/// machine's name is in names of targets, which must be known.
+/// A world without a shell, because no value here depends on one. The machine's
+/// name is part of the names of targets, so it must be known.
 struct Quiet<'a>(&'a Utf8Path);
 
 impl World for Quiet<'_> {
@@ -183,7 +184,7 @@ fn variables(dir: &Utf8Path, target: &str) -> Result<BTreeMap<String, String>> {
     let invocation = repository.invocation(&[target.to_owned()], "make");
     let planned = makefile::plan(&repository.makefile, &invocation, &Quiet(dir))
         .map_err(|error| refused(&error))?;
-    // The last make that read it is the one that builds.
+    // The last make that reads the variable is the one that builds.
     let known = planned
         .reads
         .into_iter()

@@ -1,4 +1,5 @@
-//! Which tests run, as which user, and beside which others; and which cannot run here.
+//! Selects which tests run, as which user and beside which others, and which
+//! cannot run here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +12,7 @@ use foundation::ctx::abilities::Abilities;
 use foundation::record::results::Failed;
 use foundation::run::gotest::Pool;
 
-/// By package, in their order.
+/// Returns the selected packages in their order.
 pub(super) fn packages(
     dir: &Utf8Path,
     tests: &[Test],
@@ -72,7 +73,7 @@ fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abiliti
         } else {
             Pool::Isolated
         };
-        // What one of its parts shares with the host, all of it does.
+        // A function runs on the host if one of its parts does.
         if function.pool != Some(Pool::Host) {
             function.pool = Some(pool);
         }
@@ -82,8 +83,8 @@ fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abiliti
     }
 }
 
-/// Why a test cannot run here. One that would skip itself for want of root is
-/// left to say so itself where sudo is not wanted.
+/// Returns why a test cannot run here. A test that would skip itself without
+/// root is run if sudo is not wanted, so that it reports the skip itself.
 fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
     for needed in &test.needs {
@@ -98,7 +99,7 @@ fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
-/// Only what failed the last time.
+/// Keeps only what failed last time.
 pub(super) fn only_failed(packages: Vec<SelectedPackage>, failed: &Failed) -> Vec<SelectedPackage> {
     packages
         .into_iter()

@@ -1,5 +1,6 @@
-//! What the released versions boot: `release-artifacts` of the Makefile, but with
-//! checksums, resumed where a transfer broke, and nothing asked for twice.
+//! The boot files of released versions: `release-artifacts` of the Makefile,
+//! with checksums, continued after a broken transfer, and without repeated
+//! downloads.
 
 use camino::Utf8Path;
 
@@ -12,9 +13,9 @@ use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
 
-/// Where Talos is released; `[upgrade] releases` of the settings says otherwise.
+/// The default of `[upgrade] releases` in the settings.
 const RELEASES: &str = "https://github.com/siderolabs/talos/releases/download";
-/// What a cluster of a release boots, and what it is called where it is released.
+/// The boot files of a release, and their names in the release.
 const RELEASED: [(&str, &str); 2] = [
     ("vmlinuz", "vmlinuz-amd64"),
     ("initramfs.xz", "initramfs-amd64.xz"),
@@ -22,18 +23,17 @@ const RELEASED: [(&str, &str); 2] = [
 const SUMS: &str = "sha256sum.txt";
 /// Seconds for one file.
 const LIMIT: u64 = 3600;
-/// Bytes of the list of checksums, and of any other file. An initramfs has some
-/// hundred megabytes.
+/// Maximum bytes of the list of checksums, and of any other file. An initramfs
+/// has some hundred megabytes.
 const LARGEST_SUMS: u64 = 1 << 20;
 const LARGEST: u64 = 1 << 30;
-/// Redirects of one request: a release is one away.
+/// Maximum redirects of one request: a release needs one.
 const REDIRECTS: &str = "5";
 
-/// Where a transfer happens: a folder of ours in that of the release, which
-/// no other user can write to, so that what lies in `_out` is never written
-/// through, whatever it is a link to. A whole file takes its place by a rename.
-/// Arguments: the release, most bytes, URL, the file as it is released, the file
-/// as it is wanted; then those of curl.
+/// Transfers into a folder of this program inside the release's folder, which
+/// no other user can write to, so that a link in `_out` is never followed. A
+/// complete file replaces the old one by a rename. Arguments: the release,
+/// maximum bytes, URL, the released name, the wanted name; then those of curl.
 const ROOM: &str = r#"release=$1 most=$2 url=$3 name=$4 file=$5
 shift 5
 fail() { echo "$name: $1" >&2; exit 1; }
@@ -57,14 +57,14 @@ keep() {
 }
 "#;
 
-/// The list of checksums, always fetched again.
+/// The list of checksums is always fetched again.
 const FETCH_SUMS: &str = r#"rm -f "./$file"
 get "$@" --retry 3 --output "$file"
 keep"#;
 
-/// An existing part is continued; one with unexpected contents is removed,
-/// and only a whole file gets its name. 22 and 33 of curl: the server has no
-/// such range; 63: it is too large.
+/// A partial file is continued; one with unexpected contents is removed, and
+/// only a complete file gets its name. Exit codes of curl: 22 and 33: the
+/// server has no such range; 63: the file is too large.
 const FETCH: &str = r#"sum() {
   while read -r sum path; do
     case ${path#\*} in "$name" | "./$name" | "_out/$name") echo "$sum" ;; esac
@@ -88,7 +88,7 @@ elif ! is_whole; then
 fi
 keep"#;
 
-/// What is there is not asked for again.
+/// Existing files are not fetched again.
 pub(super) fn plan(app: &App<'_>, checkout: &Checkout) -> Result<Plan> {
     let repository = Repository::open(&checkout.dir)?;
     let releases = releases(&checkout.dir, &repository)?;
@@ -98,7 +98,7 @@ pub(super) fn plan(app: &App<'_>, checkout: &Checkout) -> Result<Plan> {
     let mut plan = Plan::new(format!("Kernels and initramfs of {}", releases.join(", ")));
     for release in &releases {
         let folder = checkout.out().join(release);
-        // A link is none that was fetched and checked.
+        // A link was not fetched and checked by this step.
         let is_there = |file: &str| {
             let found = folder.join(file).symlink_metadata();
             found.is_ok_and(|found| found.is_file())
@@ -152,8 +152,8 @@ pub(super) fn plan(app: &App<'_>, checkout: &Checkout) -> Result<Plan> {
     Ok(plan)
 }
 
-/// What curl may speak, there and where it is sent: on the way to another
-/// machine only TLS, but for a source that the user has set without it.
+/// Returns the protocols for requests and redirects: TLS only, except for a
+/// source that the user has set without it.
 fn protocols(from: &str) -> Result<[&'static str; 6]> {
     let refuse = || {
         Failure::usage(format!("invalid release location `{from}`"))
@@ -181,7 +181,7 @@ fn protocols(from: &str) -> Result<[&'static str; 6]> {
     ])
 }
 
-/// `RELEASES` as the Makefile has it; the environment may say otherwise.
+/// Returns `RELEASES` of the Makefile; the environment may override it.
 fn releases(dir: &Utf8Path, repository: &Repository) -> Result<Vec<String>> {
     let path = dir.join("Makefile");
     let text = files::text(&path, files::MEDIUM)?

@@ -1,4 +1,4 @@
-//! The guide's line of upgrade tests, and the home that they run in.
+//! The guide's command line of upgrade tests, and their home folder.
 
 use camino::Utf8PathBuf;
 use talos::version::LOCAL_REGISTRY_PORT;
@@ -8,14 +8,14 @@ use foundation::ctx::checkout::Checkout;
 use foundation::ctx::mirrors::Mirror;
 use foundation::plan::{Action, Plan, Step};
 
-/// Whose state is at stake.
+/// The home folder that the tests may change.
 pub(super) struct Home {
-    /// Where the tests have their clusters.
+    /// The folder of the tests' clusters.
     pub(super) folder: Utf8PathBuf,
     pub(super) user: Utf8PathBuf,
 }
 
-/// What the line is made of.
+/// The inputs of the command line.
 pub(super) struct Line<'a> {
     pub(super) arch: &'a str,
     pub(super) network: Network,
@@ -26,7 +26,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// As in the guide.
+    /// Returns the words as in the guide.
     fn words(&self, checkout: &Checkout) -> Vec<String> {
         let gateway = self.network.gateway;
         let mirror = |mirror: &Mirror| format!("{}=http://{gateway}:{}", mirror.host, mirror.port);
@@ -61,7 +61,8 @@ pub(super) fn plan(checkout: &Checkout, line: &Line<'_>, home: &Home, limit: u64
             path: home.folder.clone(),
         },
     ));
-    // TALOS_HOME counts from 1.12 on (4f6218674); before, HOME is the only way.
+    // `TALOS_HOME` works from 1.12 on (4f6218674); before, HOME is the only
+    // way.
     let (talos_home, user_home) = if checkout.version.honours_talos_home() {
         (Some(home.folder.to_string()), home.user.to_string())
     } else {
@@ -131,7 +132,7 @@ mod tests {
         (run.clone(), last.privilege)
     }
 
-    /// The line of the guide, word by word, on three lines of Talos.
+    /// The command line of the guide, word by word, on three lines of Talos.
     #[test]
     fn the_command_line_is_the_guides() {
         for version in ["v1.11.6", "v1.12.11", "v1.13.9"] {

@@ -1,6 +1,6 @@
-//! `test upgrade`: the guide's provision tests, which make clusters of released
-//! versions and upgrade them to this tree. They run as root, and in a state
-//! home of their own: their tear-down removes every cluster of the one that
+//! `test upgrade`: the guide's provision tests, which create clusters of
+//! released versions and upgrade them to this tree. They run as root and in
+//! their own state home: their tear-down removes every cluster of the home that
 //! they run in (talos, internal/integration/provision: `TearDownSuite`).
 
 mod artifacts;
@@ -47,10 +47,10 @@ pub struct UpgradeArgs {
     pub suite: SuiteArgs,
 }
 
-/// What results are filed under.
+/// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
 const TAGS: [&str; 2] = ["integration", "integration_provision"];
-/// Seconds: an hour for each suite of a track.
+/// Seconds: about an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
 
 pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
@@ -113,18 +113,19 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
     code
 }
 
-/// The suites that are named, or all of a track.
+/// Returns the named suites, or all of a track.
 fn selected_tests(args: &UpgradeArgs, suites: &[NamedSuite]) -> Result<SelectedTests> {
     let mut selected = SelectedTests::new(&args.suite.suites, suites)?;
     if let Some(track) = args.track {
         selected.pattern = Some(format!("TestIntegration/.+-TR{track}"));
-        // Only a run prints the names of a track's suites.
+        // The names of a track's suites are known only at run time.
         selected.tests.clear();
     }
     Ok(selected)
 }
 
-/// What released versions boot, the tests' binary, and the installer of this tree.
+/// Prepares the boot files of released versions, the binary of the tests, and
+/// the installer of this tree.
 fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
     binary::prepare(app, &artifacts::plan(app, checkout)?)?;
     let path = checkout.version.provision_binary();
@@ -132,14 +133,15 @@ fn build(app: &App<'_>, args: &UpgradeArgs, checkout: &Checkout) -> Result<()> {
     if !app.is_dry()
         && let Some(real) = binary::real_suites(checkout, path)
     {
-        // Before images are built for what is none.
+        // Checked before images are built for an invalid name.
         check_names(args, &real)?;
     }
     let installer = installer::plan(app, &InstallerArgs::default())?;
     binary::prepare(app, &installer)
 }
 
-/// A cluster whose creation failed is none that the tests tear down.
+/// Notes bridges of clusters whose creation failed: the tests do not tear those
+/// down.
 fn note_bridges_since(app: &App<'_>, before: &[String]) {
     let mut left = network::bridges();
     left.retain(|bridge| !before.contains(bridge));
@@ -152,7 +154,7 @@ fn note_bridges_since(app: &App<'_>, before: &[String]) {
     }
 }
 
-/// For registries that listen on loopback alone.
+/// Returns the relay that registries on loopback need.
 fn relaying(home: &Home, cidr: Cidr, mirrors: &[Mirror]) -> Option<RelaySpec> {
     let needed = mirrors.iter().filter(|mirror| mirror.needs_relay);
     let ports: Vec<u16> = needed.map(|mirror| mirror.port).collect();
@@ -175,7 +177,7 @@ fn stop_relay(app: &App<'_>, relaying: &RelaySpec) -> Result<()> {
     binary::prepare(app, &plan)
 }
 
-/// The sources do not say which releases and tracks there are.
+/// Checks releases and tracks, which the sources do not list.
 fn check_names(args: &UpgradeArgs, real: &[String]) -> Result<()> {
     for word in &args.suite.suites {
         let word = word.strip_prefix("TestIntegration/").unwrap_or(word);
@@ -207,8 +209,8 @@ fn check_names(args: &UpgradeArgs, real: &[String]) -> Result<()> {
     )
 }
 
-/// The guide's network, or that of the track, as hack/test/provision-tests.sh has
-/// it.
+/// Returns the guide's network, or that of the track, as in
+/// hack/test/provision-tests.sh.
 fn network(args: &UpgradeArgs) -> Result<Network> {
     let third = args.track.map_or(20, |track| track + 21);
     let usual = format!("172.{third}.0.0/24");
@@ -221,15 +223,15 @@ fn network(args: &UpgradeArgs) -> Result<Network> {
     Ok(Network { cidr, gateway })
 }
 
-/// Of the clusters.
+/// The network of the clusters.
 #[derive(Debug, Clone, Copy)]
 struct Network {
     cidr: Cidr,
-    /// This host, for its nodes.
+    /// The address of this host for its nodes.
     gateway: Ipv4Addr,
 }
 
-/// What the tests would miss only after hours of builds, all of it at once.
+/// Checks everything that the tests would miss only after hours of builds.
 fn preflight(
     app: &App<'_>,
     checkout: &Checkout,

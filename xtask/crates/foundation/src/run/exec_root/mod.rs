@@ -55,9 +55,9 @@ pub use init::serve as serve_root_init;
 /// What to run. The user is the one that sudo names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Absolute.
+    /// The absolute path of the binary.
     pub binary: Utf8PathBuf,
-    /// After the binary's own name.
+    /// Arguments after the binary's own name.
     pub arguments: Vec<String>,
     /// The package's folder.
     pub folder: Utf8PathBuf,

@@ -26,7 +26,7 @@ const PROFILES: &[&str] = &[
     "mutexprofile",
     "trace",
 ];
-/// But not this one.
+/// The one flag of this form that Go does not put there.
 const LOG: &str = "testlogfile";
 /// Below it are the names of [`PROFILES`], and with `-test.artifacts` a folder.
 const OUTPUT_FOLDER: &str = "outputdir";

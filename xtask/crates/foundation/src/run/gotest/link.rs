@@ -51,14 +51,14 @@ struct Linking<'a> {
     pending: Vec<(String, Utf8PathBuf)>,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// By the import path that the compiler gave.
+    /// Import paths, by the path that the compiler printed.
     words: BTreeMap<String, String>,
     other: String,
     linked: UnboundedSender<Linked>,
 }
 
-/// In bytes, for one package and for one line: sources decide how much a compiler
-/// prints.
+/// Maximum bytes for one package and for one line: sources decide how much a
+/// compiler prints.
 const LONGEST: usize = 1 << 20;
 
 /// Take all whole lines, and a line that is too long; keep the rest.

@@ -19,9 +19,9 @@ pub use schedule::{Crew, Observe, Stop};
 /// Which jobs may run beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pool {
-    /// Beside all others.
+    /// Runs beside all others.
     Plain,
-    /// As root in a separate network: beside all others.
+    /// As root in a separate network; runs beside all others.
     Isolated,
     /// As root in the host's network, with loop devices, or with containerd: one
     /// at a time.
@@ -47,7 +47,7 @@ pub struct Job {
     pub binary: Utf8PathBuf,
     /// The package's folder, the working folder of its tests.
     pub folder: Utf8PathBuf,
-    /// All begin with `-test.`, except the user's own.
+    /// All begin with `-test.`, except those of the user.
     pub arguments: Vec<String>,
     /// Added to the current environment; as root, the whole environment.
     pub environment: Vec<(String, String)>,

@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How the run of a crew ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// All is done.
+    /// All jobs have ended.
     Done,
     Interrupted,
 }
@@ -40,7 +40,7 @@ pub trait Observe {
     fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job>;
     /// Several times a second.
     fn tick(&mut self, waiting: &[Job]);
-    /// Whether to stop, since enough tests have failed.
+    /// Returns whether to stop, since enough tests have failed.
     fn wants_to_stop(&self) -> bool;
 }
 
@@ -79,7 +79,7 @@ impl Crew<'_> {
         let mut linking: Option<Pin<Box<dyn Future<Output = Result<()>>>>> = None;
         let mut waiting: Vec<Job> = Vec::new();
         let mut running: Vec<Running<'_>> = Vec::new();
-        // How often all that runs has been asked to stop.
+        // How often all running jobs were asked to stop.
         let stop = watch::Sender::new(0);
         let mut interrupts = self.signals.subscribe();
         let mut ticks = interval(TICK);

@@ -30,7 +30,7 @@ use crate::wait::runtime;
 
 /// The line that the relay prints once it listens.
 const READY: &str = "ready";
-/// Binding a handful of ports takes no time.
+/// Ports are bound within milliseconds.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// Start the relay and return once it listens. It outlives this process, and is

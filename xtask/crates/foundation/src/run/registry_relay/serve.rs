@@ -308,7 +308,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpStream as Stream};
 
-    /// A registry that answers with what it was asked, backwards.
+    /// A registry that answers with the request, reversed.
     fn echo() -> u16 {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -363,7 +363,7 @@ mod tests {
         address.into()
     }
 
-    /// From that address of this machine.
+    /// A connection from that address of this machine.
     fn connect_from(own: [u8; 4], to: SocketAddr) -> Stream {
         let kind = (AddressFamily::INET, SocketType::STREAM);
         let socket = socket_with(kind.0, kind.1, SocketFlags::CLOEXEC, None).unwrap();
@@ -403,12 +403,12 @@ mod tests {
         let held: Vec<Stream> = (0..5)
             .map(|_| connect_from([127, 9, 5, 2], address))
             .collect();
-        // In the order in which they came: the first three are held.
+        // In the order of their arrival: the first three are held.
         assert_eq!(ask_by(connect_from([127, 9, 5, 2], address), b"ab"), b"");
         assert_eq!(ask_by(connect_from([127, 9, 5, 3], address), b"ab"), b"ba");
         let mut held = held.into_iter();
         assert_eq!(ask_by(held.next().unwrap(), b"cd"), b"dc");
-        // Given up as soon as it has ended, and another is served.
+        // A place is free as soon as its connection has ended.
         let again = || ask_by(connect_from([127, 9, 5, 2], address), b"ab") == b"ba";
         let end = std::time::Instant::now() + Duration::from_secs(10);
         while !again() {
@@ -430,7 +430,8 @@ mod tests {
         let mut quiet = Stream::connect(address).unwrap();
         let wait = Some(Duration::from_millis(100));
         quiet.set_read_timeout(wait).unwrap();
-        // Each byte of the slow one is news, for as long as the quiet one is held.
+        // Each byte of the slow connection counts as activity, as long as the
+        // quiet one is held.
         let is_held = |quiet: &mut Stream| {
             let kind = quiet.read(&mut [0]).map_err(|error| error.kind());
             matches!(kind, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut))

@@ -76,7 +76,7 @@ fn a_log_that_cannot_be_made_starts_nothing() {
         ..room.context()
     };
     assert!(Room::bash(&format!("touch {mark}"), context).is_err());
-    // A whole life of a child later.
+    // The mark could only appear later than this child's end.
     Room::bash("true", room.context()).unwrap();
     assert!(!mark.exists());
 }

@@ -1,4 +1,4 @@
-//! Everything a supervised child needs, with little patience.
+//! Everything a supervised child needs, with short limits.
 
 use std::time::{Duration, Instant};
 

@@ -39,7 +39,7 @@ pub enum Event {
     Wheel(i16),
     /// The terminal has another size.
     Resize,
-    /// What the caller waits for besides.
+    /// The caller's own event.
     Other,
     /// SIGTERM, SIGINT or SIGHUP, or the terminal is gone.
     Stop,

@@ -1,4 +1,4 @@
-//! What keys and the mouse make of the screen.
+//! Keys and mouse events of the view.
 
 use ::pprof::unit;
 use regex::RegexBuilder;
@@ -7,7 +7,7 @@ use super::{Next, View};
 use foundation::ui::screen::{Event, Key};
 
 impl View {
-    /// The state has changed; what the loop must do now.
+    /// Handles an event; returns what the loop must do next.
     pub(in super::super) fn handle(&mut self, event: Event) -> Next {
         if self.help {
             match event {
@@ -107,7 +107,8 @@ impl View {
             .is_some_and(|pattern| pattern.is_match(name))
     }
 
-    /// How much of what is shown lies below matches; below two it counts once.
+    /// The share of the visible stacks with a match: a match below another one
+    /// is not counted twice.
     fn matched(&self) -> String {
         let (mut count, mut sum) = (0, 0_i64);
         let mut call = self.zoom;
@@ -150,7 +151,7 @@ impl View {
     fn turn(&mut self, by: usize) {
         self.side = (self.side + by) % self.sides.len();
         self.tree.lay(self.side());
-        // What weighs nothing there cannot be looked into.
+        // A call without weight on this side cannot be zoomed into.
         while self.zoom != 0 && self.tree.rows(self.zoom, 1).is_empty() {
             self.zoom = self.tree.parent[self.zoom];
         }
@@ -159,12 +160,12 @@ impl View {
         }
     }
 
-    /// To the heaviest callee, or to the caller.
+    /// Selects the heaviest callee, or the caller.
     fn step(&mut self, deeper: bool) {
         let to = if deeper {
             let above = self.selected < self.zoom && self.tree.is_in(self.zoom, self.selected);
             if above {
-                // On the way down to what is zoomed into.
+                // The callers of the zoomed call have one box each.
                 let callers = self.above();
                 let place = callers.iter().position(|call| *call == self.selected);
                 let next = place.and_then(|place| callers.get(place + 1).copied());

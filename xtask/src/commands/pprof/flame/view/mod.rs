@@ -1,5 +1,5 @@
-//! What is on the screen and what keys make of it. Knows no terminal: rows of
-//! text come out, events go in.
+//! The state of the screen and its keys. Independent of the terminal: events go
+//! in, rows of text come out.
 
 mod keys;
 #[cfg(test)]
@@ -12,8 +12,8 @@ use regex::Regex;
 use super::paint::{Ink, Paint, bar};
 use super::tree::{Drawn, Side, Tree};
 
-/// Rows that are not the graph's: title above; two lines about the selected
-/// call and one of keys below.
+/// Rows that are not the graph's: the title above; below it two lines about the
+/// selected call and one of keys.
 const AROUND: usize = 4;
 
 const HELP: [&str; 12] = [
@@ -49,10 +49,10 @@ pub(super) struct View {
     zoom: usize,
     selected: usize,
     scroll: usize,
-    /// The root below.
+    /// The root is at the bottom.
     flame: bool,
     help: bool,
-    /// What is being typed.
+    /// The text of the search while it is typed.
     typing: Option<String>,
     pattern: Option<Regex>,
     said: String,
@@ -91,7 +91,7 @@ impl View {
         view
     }
 
-    /// A series begins with its last moment, not with the sum of all.
+    /// A series begins with its last moment, not with the sum of all moments.
     pub(super) fn show_last(&mut self) {
         self.side = self.sides.len() - 1;
         self.tree.lay(self.side());
@@ -126,8 +126,8 @@ impl View {
         above
     }
 
-    /// Callers of what is zoomed into, each as wide as the screen, and what is
-    /// below.
+    /// The boxes: callers of the zoomed call, each as wide as the screen, and
+    /// everything below it.
     fn boxes(&self) -> Vec<Vec<Drawn>> {
         let columns = self.size.0;
         let whole = |call| {
@@ -202,7 +202,7 @@ impl View {
         row
     }
 
-    /// From -1, all gone, to 1, new.
+    /// The change from -1, gone, to 1, new.
     #[allow(clippy::cast_precision_loss)] // a colour
     fn change(&self, call: usize) -> f64 {
         let now = self.tree.value(call, Side::One(0)) as f64;

@@ -28,7 +28,7 @@ fn press(view: &mut View, keys: &str) {
     }
 }
 
-/// Without escape codes.
+/// The screen without escape codes.
 fn screen(view: &mut View, size: (u16, u16)) -> Vec<String> {
     let rows = view.render(size);
     assert_eq!(rows.len(), usize::from(size.1));
@@ -113,7 +113,7 @@ fn a_click_selects_and_a_second_zooms() {
     assert_eq!(view.zoom, target.call);
     view.handle(Event::RightClick(0, 0));
     assert_eq!(view.zoom, view.tree.parent[target.call]);
-    // Beside the graph nothing happens.
+    // A click beside the graph does nothing.
     let before = view.selected;
     view.handle(Event::Click(0, 0));
     view.handle(Event::Click(0, 39));
