@@ -1,5 +1,5 @@
-//! What a command gets besides its own arguments: the options that every
-//! command has, the context, the terminal, and a way to run or show a plan.
+//! The input of every command besides its own arguments: global options, the
+//! context, the terminal, and a way to run or show a plan.
 #![expect(clippy::doc_markdown, reason = "doc comments here are the help")]
 
 use camino::Utf8PathBuf;
@@ -57,7 +57,7 @@ pub enum PlanFormat {
     Json,
 }
 
-/// What a command gets besides its own arguments.
+/// The input of every command besides its own arguments.
 pub(crate) struct App<'a> {
     pub(crate) ctx: Ctx,
     pub(crate) global: Global,
@@ -91,7 +91,7 @@ impl App<'_> {
         self.carry_out_with(plan, Options::default())
     }
 
-    /// As [`Self::carry_out`], with options of the run.
+    /// Like [`Self::carry_out`], with options of the run.
     ///
     /// # Errors
     /// The failing step's.

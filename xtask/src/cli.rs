@@ -1,4 +1,4 @@
-//! The command line as data. No decision is taken here.
+//! The command line as data, without decisions.
 
 use std::ffi::OsString;
 
@@ -35,10 +35,10 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Read a command line.
+    /// Reads a command line.
     ///
     /// # Errors
-    /// What clap says of it; help that was asked for, too.
+    /// clap's message, also for requested help.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         let mut matches = command().try_get_matches_from(words)?;
         Self::from_arg_matches_mut(&mut matches)
@@ -82,8 +82,8 @@ impl Cli {
 
 /// For hints: whether the subcommand that `words` begin with takes `--name`.
 pub fn takes_name(words: &[&str]) -> bool {
-    // All subcommands at once take more stack than a thread has that only waits for
-    // a node, and hints are made in those, too.
+    // Building all subcommands at once takes more stack than the threads have
+    // that wait for nodes, and hints are made in those too.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(16 << 20);
         let looking = thread.spawn_scoped(scope, || finds_name(words));
@@ -187,14 +187,15 @@ const HELP: &str = "\
 Options of every command: `cargo xtask help`
 ";
 
-/// The command line as it is read: below the root, help leaves out the options
-/// that every command has.
+/// Returns the command line as it is read: below the root, help leaves out the
+/// global options.
 pub fn command() -> clap::Command {
     let root = Cli::command();
     let global = root.get_arguments().filter(|arg| arg.is_global_set());
     let hidden: Vec<clap::Arg> = global.map(|arg| arg.clone().hide(true)).collect();
     root.mut_subcommands(|command| {
-        // As clap hands options on: not where the command has one of that name.
+        // As clap propagates options: not to a command with an option of the
+        // same name.
         let has = |arg: &&clap::Arg| {
             command
                 .get_arguments()
@@ -209,7 +210,8 @@ fn with_short_help(command: clap::Command) -> clap::Command {
     command.help_template(HELP).mut_subcommands(with_short_help)
 }
 
-/// `--color` of a command line that clap does not accept, help among them.
+/// Reads `--color` from a command line that clap does not accept, or that asks
+/// for help.
 pub(crate) fn color(words: &[OsString]) -> Color {
     let words = words.iter().map_while(|word| word.to_str());
     let words: Vec<&str> = words.take_while(|word| *word != "--").collect();
@@ -223,8 +225,8 @@ pub(crate) fn color(words: &[OsString]) -> Color {
         .unwrap_or_default()
 }
 
-/// Bare `cluster` takes arguments, so to clap a mistyped verb of it is one too
-/// many of them: name the verb that was meant.
+/// `cluster` takes arguments without a verb, so clap counts a mistyped verb as
+/// one argument too many: name the verb that was meant.
 pub fn with_suggestion(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return error;
@@ -238,7 +240,7 @@ pub fn with_suggestion(mut error: clap::Error) -> clap::Error {
         .into_iter()
         .flat_map(clap::Command::get_subcommands);
     let alike = verbs.map(|verb| (strsim::jaro(word, verb.get_name()), verb.get_name()));
-    // As alike as clap itself wants it.
+    // The similarity that clap requires itself.
     if let Some((_, verb)) = alike
         .filter(|(alike, _)| *alike > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))

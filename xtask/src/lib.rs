@@ -1,5 +1,5 @@
-//! `cargo xtask`, one way through: `cli` reads the command line, this file calls
-//! the command, and the command plans, runs and records through the foundation.
+//! `cargo xtask`: `cli` reads the command line, this file calls the command,
+//! and the command plans, runs and records through the foundation.
 
 #![cfg_attr(
     not(target_os = "linux"),
@@ -29,7 +29,7 @@ use foundation::signals::Signals;
 use foundation::typed::{self, Started};
 use foundation::ui::{self, Ui};
 
-/// Everything but the process's end; returns its exit code.
+/// Runs everything except the end of the process; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
     let words = test::arguments(std::env::args_os());
@@ -38,7 +38,7 @@ pub fn main() -> u8 {
         Err(error) => {
             let error = cli::with_suggestion(error);
             ui::clap_message(&error, cli::color(&words));
-            // Help and the version are errors to clap, but not to the user.
+            // Help and the version are errors for clap, but not for the user.
             return if error.use_stderr() {
                 Exit::Usage.code()
             } else {
@@ -57,7 +57,7 @@ pub fn main() -> u8 {
     }
 }
 
-/// What commands that are printed to be typed must carry.
+/// Stores the options that commands to be typed must repeat.
 fn remember(cli: &Cli) {
     #[cfg(target_os = "linux")]
     let is_helper = matches!(
@@ -87,7 +87,7 @@ fn remember(cli: &Cli) {
     });
 }
 
-/// Call the command; returns the exit code.
+/// Calls the command; returns the exit code.
 fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
     let Cli { global, command } = cli;
     // Not every command needs a checkout, a home or settings.
@@ -125,7 +125,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             serve: true,
         }) => internal::relay(of, &cidr, ports),
         Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
-        // Where it runs no thread can be started.
+        // It runs where no thread can be started.
         Command::Lab(LabCommand::Relay { argv }) => run::pass_through(&argv),
         command if global.lab => lab::enter(&app()?, command.lab_need()),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),

@@ -1,7 +1,7 @@
-//! What was meant by a word that is not known.
+//! Finds the known word that is most similar to an unknown one.
 
-/// The nearest of `known`, if it is near enough to be a typing mistake; make's
-/// patterns and variables are never proposed.
+/// Returns the nearest of `known`, if it is near enough to be a typing mistake;
+/// make's patterns and variables are never proposed.
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
     known
@@ -13,8 +13,8 @@ pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, other)| other)
 }
 
-/// The most alike of `known` and how alike it is, 0 to 1: for names of many
-/// words, of which one may be missing.
+/// Returns the most similar of `known` and its similarity, 0 to 1: for names of
+/// many words, of which one may be missing.
 pub(super) fn most_alike<'a>(
     word: &str,
     known: impl Iterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! How what a stopped plan has half made is undone: a cluster, a relay, a
+//! Undoes what a stopped plan has made in part: a cluster, a relay, a
 //! container, a lab.
 
 use crate::commands::cluster::{self, relay};
@@ -9,8 +9,8 @@ use foundation::failure::Failure;
 use foundation::plan::{Plan, Resource, Step, Watch};
 use foundation::run::{Observer, Undo, Undoing};
 
-/// A container of ours that a stopped `docker run` may have made; one that runs
-/// is whole.
+/// Undoes a container that a stopped `docker run` may have created; a running
+/// one is kept.
 fn undo_container(name: &str) -> Undoing {
     let found = match containers::inspect(&[name]) {
         Ok(found) => found,

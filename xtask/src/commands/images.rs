@@ -1,4 +1,4 @@
-//! `images`: what builds have pushed, newest first.
+//! `images`: the images that builds have pushed, newest first.
 
 use std::fmt::Write;
 

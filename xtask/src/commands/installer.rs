@@ -1,5 +1,5 @@
-//! `installer`: the images of an installer in the order and with the variables
-//! of the checkout's Talos, one tag and one registry throughout.
+//! `installer`: builds the images of an installer in the order and with the
+//! variables of the checkout's Talos, with one tag and one registry.
 
 use clap::Args;
 use makefile::Planned;
@@ -47,7 +47,7 @@ pub(crate) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// The images, for a command that needs them.
+/// Returns the plan of the images, for a command that needs them.
 ///
 /// # Errors
 /// Usage errors, and programs that are missing on the host.
@@ -86,8 +86,8 @@ fn registry(args: &InstallerArgs) -> String {
         .unwrap_or_else(|| format!("127.0.0.1:{LOCAL_REGISTRY_PORT}"))
 }
 
-/// Targets and variables: 1.9 builds the installer itself, later ones run the
-/// imager that they have built and pushed.
+/// Returns targets and variables: 1.9 builds the installer itself, later lines
+/// run the imager that they have built and pushed.
 pub(super) fn words(args: &InstallerArgs, flow: InstallerFlow) -> Vec<String> {
     let targets = match flow {
         InstallerFlow::RegistryImage => &["installer"][..],
@@ -113,7 +113,7 @@ fn given<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
         .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Refuse the mixes that fail only at the end, or not at all.
+/// Refuses combinations that fail only at the end, or not at all.
 fn check(words: &[String], planned: &Planned) -> Result<()> {
     let tag = value(planned, "TAG").unwrap_or_default();
     if !is_version(&tag) {
@@ -152,7 +152,7 @@ fn is_version(tag: &str) -> bool {
     talos::version::TalosVersion::parse(tag).is_ok()
 }
 
-/// `INSTALLER_ARCH=all` asks the kernel's image for both architectures.
+/// `INSTALLER_ARCH=all` needs the kernel's image for both architectures.
 fn check_kernel(words: &[String]) -> Result<()> {
     let Some(kernel) = given(words, "PKG_KERNEL") else {
         return Ok(());
@@ -162,7 +162,7 @@ fn check_kernel(words: &[String]) -> Result<()> {
     {
         return Ok(());
     }
-    // A registry that does not answer is not a reason to refuse.
+    // A registry that does not respond is not a reason to refuse.
     let Ok(Some(architectures)) = image_reference::architectures(kernel) else {
         return Ok(());
     };

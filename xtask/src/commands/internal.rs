@@ -1,4 +1,5 @@
-//! `internal`: what we say to ourselves, and to scripts that hold a plan.
+//! `internal`: commands that this program runs itself, and that scripts of
+//! plans use.
 
 use std::io::Read;
 
@@ -47,7 +48,7 @@ pub enum InternalCommand {
     Warden,
 }
 
-/// Run a plan as `--format json` prints it, read from standard input.
+/// Runs a plan as `--format json` prints it, read from standard input.
 ///
 /// # Errors
 /// The failing step's.
@@ -69,10 +70,10 @@ pub(crate) fn run_plan(app: &App<'_>) -> Result<u8> {
     Ok(0)
 }
 
-/// Start the relay of a cluster.
+/// Starts the relay of a cluster.
 ///
 /// # Errors
-/// When the words make no sense, or it cannot listen.
+/// When the arguments are invalid, or it cannot listen.
 pub(crate) fn start_relay(
     app: &App<'_>,
     state_dir: Utf8PathBuf,
@@ -83,10 +84,10 @@ pub(crate) fn start_relay(
     Ok(0)
 }
 
-/// Be the relay of a cluster, until the cluster is gone.
+/// Runs as the relay of a cluster, until the cluster is gone.
 ///
 /// # Errors
-/// As [`start_relay`].
+/// Those of [`start_relay`].
 pub(crate) fn relay(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<u8> {
     run::registry_relay::serve(&relaying(state_dir, cidr, ports)?)?;
     Ok(0)

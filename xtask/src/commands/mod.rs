@@ -1,5 +1,5 @@
-//! One module per noun. A command reads like the guide's section: gather what
-//! is there, make a plan or a report, hand it over.
+//! One module per noun. A command follows the guide's section: gather facts,
+//! make a plan or a report, and run or print it.
 
 pub mod build;
 pub mod builder;

@@ -1,4 +1,4 @@
-//! `runs`: what past runs did, from their records.
+//! `runs`: past runs, from their records.
 
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ fn list(app: &App<'_>, json: bool) -> u8 {
     0
 }
 
-/// In a column: padded before painting, because escape codes have no width.
+/// Padded before painting, because escape codes have no width.
 fn ended(app: &App<'_>, record: &Value) -> String {
     let (style, word) = match record["code"].as_u64() {
         Some(0) => (Style::Good, "ok".to_owned()),

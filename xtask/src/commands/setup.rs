@@ -1,6 +1,5 @@
-//! `setup`: the guide's "Prepare" in one command. Each part looks first and
-//! changes only what is not as it should be, so that a second run changes
-//! nothing.
+//! `setup`: the guide's "Prepare" in one command. Each part changes only what
+//! is not as it should be, so a second run changes nothing.
 
 use std::fmt::Write;
 
@@ -27,13 +26,13 @@ pub struct SetupArgs {
     pub json: bool,
 }
 
-/// The guide's `multiarch/qemu-user-static` has had no release for years; this
-/// one is what docker's own documentation names, and fixes its interpreters.
+/// The guide's `multiarch/qemu-user-static` has had no release for years;
+/// docker's documentation names this image, and it fixes its interpreters.
 const INSTALLER: &str = "tonistiigi/binfmt";
-/// It is pulled first.
+/// The image is pulled first.
 const DEADLINE: u64 = 600;
 
-/// How a part stands in the end.
+/// The status of a part at the end.
 struct PartStatus {
     name: &'static str,
     changed: bool,
@@ -41,7 +40,7 @@ struct PartStatus {
     ready: bool,
 }
 
-/// A part that is brought up, and what it is good for.
+/// A part and its purpose.
 type Ensure = fn(&App<'_>) -> Result<Option<bool>>;
 const PARTS: [(&str, &str, Ensure); 3] = [
     (
@@ -83,7 +82,7 @@ pub(crate) fn run(app: &App<'_>, args: &SetupArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// All parts as one plan.
+/// Shows all parts as one plan.
 fn show(app: &App<'_>) -> Result<u8> {
     let mut plan = Plan::new("set up what builds and clusters need");
     let mut parts = vec![builder::plan(app)?, registry::plan()?, proxies::plan(app)?];
@@ -100,7 +99,8 @@ fn show(app: &App<'_>) -> Result<u8> {
     Ok(0)
 }
 
-/// Host-wide, so it is asked about; in the lab it is only told.
+/// Changes the whole host, so the user is asked; in the lab it is only
+/// reported.
 fn cross_build(app: &App<'_>) -> Result<PartStatus> {
     let foreign = binfmt::foreign(app.ctx.host.arch);
     let part = |changed: bool, ready: bool, text: String| PartStatus {

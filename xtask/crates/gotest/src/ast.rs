@@ -78,7 +78,7 @@ pub(crate) enum Stmt<'a> {
         names: Vec<&'a str>,
         ty: Option<Expr<'a>>,
         values: Vec<Expr<'a>>,
-        /// Makes new names.
+        /// `:=` defines new names.
         defines: bool,
     },
     If {
@@ -93,7 +93,7 @@ pub(crate) enum Stmt<'a> {
         over: Expr<'a>,
         body: Vec<Stmt<'a>>,
     },
-    /// Any other statement that holds some: blocks, loops, cases.
+    /// Any other statement that contains statements: blocks, loops, cases.
     Block(Vec<Stmt<'a>>),
     Return(Vec<Expr<'a>>),
 }

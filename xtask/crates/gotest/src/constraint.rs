@@ -12,7 +12,7 @@ pub struct Target {
     pub tags: Vec<String>,
     /// Whether files with `import "C"` are built. Talos' Makefile sets `CGO_ENABLED=0`.
     pub cgo: bool,
-    /// Release tags hold up to `go1.N` of this N.
+    /// The minor version N: release tags up to `go1.N` hold.
     pub go_minor: u32,
 }
 
@@ -28,7 +28,7 @@ impl Default for Target {
     }
 }
 
-/// Those that the tag `unix` holds for, and the others.
+/// Systems for which the tag `unix` holds, and the others.
 const UNIX: [&str; 12] = [
     "aix",
     "android",
@@ -113,7 +113,8 @@ pub(crate) fn by_text(text: &str, target: &Target) -> bool {
     true
 }
 
-/// `a && (b || !c)`. What cannot be read does not hold, as go refuses it.
+/// Evaluates `a && (b || !c)`. An invalid constraint does not hold: go refuses
+/// it.
 fn evaluate(text: &str, target: &Target) -> bool {
     let mut words = Vec::new();
     let mut rest = text.trim();

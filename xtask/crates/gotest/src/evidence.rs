@@ -28,7 +28,7 @@ pub(crate) fn of_guard<'p>(walk: &Walk<'p>, cond: &'p Expr<'p>, message: &str) -
             Clue::Tool(name) => needs.push(Need::Tool(name)),
             Clue::File(path) => needs.push(need::of_path(&path)),
             Clue::Variable(name) => {
-                // `if os.Getenv("X") != ""` skips where it is set.
+                // `if os.Getenv("X") != ""` skips if it is set.
                 if asks_for_absence(cond) {
                     needs.push(Need::Env(name));
                 }
@@ -132,7 +132,7 @@ fn outside<'p>(walk: &Walk<'p>, call: &'p Call<'p>, path: &str, name: &str, clue
 fn in_function(walk: &Walk<'_>, id: FunctionId, clues: &mut Vec<Clue>, depth: usize) {
     let inner = walk.beside(id.file);
     let declared = walk.program.function(id);
-    // Helpers of the tests and short predicates, not the code under test.
+    // Only helpers of the tests and short predicates, not the code under test.
     let answers = declared
         .signature
         .results
@@ -173,7 +173,7 @@ fn operator_with<'e>(expr: &'e Expr<'_>, wanted: fn(&Expr<'_>) -> bool) -> Optio
     }
 }
 
-/// `os.Geteuid() == 0`: skips *as* root.
+/// Whether it is like `os.Geteuid() == 0`, which skips *as* root.
 fn says_is_root(cond: &Expr<'_>) -> bool {
     operator_with(cond, |side| matches!(side, Expr::Number("0"))) == Some("==")
 }

@@ -18,11 +18,11 @@ pub(crate) struct Import<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Function<'a> {
     pub(crate) name: &'a str,
-    /// The receiver, its type's name among it.
+    /// The receiver, with the name of its type.
     pub(crate) receiver: Option<Field<'a>>,
     pub(crate) generic: bool,
     pub(crate) signature: Signature<'a>,
-    /// From `{` to behind `}`; none without a body.
+    /// From `{` to after `}`; `None` without a body.
     pub(crate) body: Option<(usize, usize)>,
     /// Offset of the name in bytes.
     pub(crate) at: usize,
@@ -50,7 +50,7 @@ pub(crate) struct File<'a> {
     lines: OnceCell<Vec<usize>>,
 }
 
-/// Names are looked for in each import in turn.
+/// Maximum number of imports, because a name is looked for in each.
 const MOST_IMPORTS: usize = 1000;
 
 impl<'a> File<'a> {
@@ -62,7 +62,7 @@ impl<'a> File<'a> {
         let mut parser = Parser::new(text, 0);
         while !parser.at_end() {
             if parser.token.kind != Kind::Word {
-                // Something that we stepped into: out of it again.
+                // The parser stepped into a block: skip it.
                 if parser.is("{") {
                     parser.skip_block();
                 } else {
@@ -92,19 +92,19 @@ impl<'a> File<'a> {
         1 + lines.partition_point(|start| *start <= at)
     }
 
-    /// A function's statements.
+    /// Returns a function's statements.
     pub(crate) fn body(&self, function: &Function<'a>) -> Vec<Stmt<'a>> {
         let Some((start, end)) = function.body else {
             return Vec::new();
         };
-        // A bracket that is not closed ends with its body.
+        // An unclosed bracket ends with its body.
         let mut parser = Parser::new(self.text.get(..end).unwrap_or(self.text), start);
         let body = parser.block();
         self.is_cut(parser.cut());
         body
     }
 
-    /// Something of it was left out.
+    /// Records that something was left out.
     pub(crate) fn is_cut(&self, cut: Cut) {
         self.cut.set(self.cut.get().max(cut));
     }

@@ -31,7 +31,8 @@ impl Graph {
         self.units.get(&id).map(|unit| &**unit)
     }
 
-    /// Look at all that these reach, and find the reasons.
+    /// Analyzes everything that these functions reach, and finds the reasons of
+    /// needs.
     pub(crate) fn complete<'p>(&mut self, program: &'p Program<'p>, from: &[Rc<Unit>]) {
         let mut seen: FxHashSet<FunctionId> = self.units.keys().copied().collect();
         let mut open: Vec<FunctionId> = Vec::new();
@@ -42,7 +43,7 @@ impl Graph {
             if seen.insert(id) {
                 let unit = self.unit(program, id);
                 open.extend(unit.calls.iter().map(|call| call.id));
-                // The subtests of a helper count for its caller.
+                // The subtests of a helper count for its caller too.
                 for subtest in &unit.subtests {
                     open.extend(subtest.unit.calls.iter().map(|call| call.id));
                 }
@@ -55,7 +56,7 @@ impl Graph {
         let mut callers: FxHashMap<FunctionId, Vec<(FunctionId, bool)>> = FxHashMap::default();
         let mut open: VecDeque<(FunctionId, Found, Option<FunctionId>)> = VecDeque::new();
         let mut ids: Vec<_> = self.units.keys().copied().collect();
-        // The same reasons whatever the order of a hash map.
+        // The order of a hash map must not change the reasons.
         ids.sort_unstable();
         for id in ids {
             let unit = &self.units[&id];
@@ -82,7 +83,7 @@ impl Graph {
         }
     }
 
-    /// Add what a unit needs, itself or through what it calls.
+    /// Adds the needs of a unit, its own and those of its calls.
     pub(crate) fn needs_of(
         &self,
         program: &Program<'_>,
@@ -140,7 +141,7 @@ fn all_calls(unit: &Unit) -> Vec<Calls> {
     let mut calls = unit.calls.clone();
     let mut before: Option<&Rc<Unit>> = None;
     for subtest in &unit.subtests {
-        // The turns of a loop share theirs.
+        // The iterations of a loop share one unit.
         if !before.is_some_and(|before| Rc::ptr_eq(before, &subtest.unit)) {
             calls.extend(all_calls(&subtest.unit));
         }

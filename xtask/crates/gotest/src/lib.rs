@@ -1,7 +1,7 @@
-//! Go's tests: what there is, what it needs, and how it went.
+//! Go's tests: discovery, needs and results.
 //!
-//! Pure: sources come through [`Source`], events as bytes; values and text go
-//! out. No process, no network, no knowledge of the command line.
+//! Pure: sources come through [`Source`], events as bytes; values and text are
+//! returned. No process, no network, no knowledge of the command line.
 
 mod analyze;
 mod ast;
@@ -24,7 +24,7 @@ mod suites;
 mod values;
 mod workspace;
 
-/// Changes when the same sources are read differently.
+/// Must change when the same sources are read differently.
 pub const RULES: &str = "4";
 
 pub use constraint::Target;

@@ -58,7 +58,7 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
         .is_some_and(|rest| !rest.chars().next().is_some_and(char::is_lowercase))
 }
 
-/// `func(t *testing.T)`; the package may be named anything.
+/// Whether it is `func(t *testing.T)`; the package may have any name.
 pub(crate) fn takes_pointer_to(signature: &Signature<'_>, parameter: &str) -> bool {
     let [field] = signature.params.as_slice() else {
         return false;

@@ -47,20 +47,20 @@ pub enum Need {
     BlockNodes,
     /// Nodes in `/dev` for the partitions that it makes on its loop device.
     PartitionNodes,
-    /// Mounting in its mount namespace.
+    /// Permission to mount in a mount namespace of its own.
     Mount,
     DeviceMapper,
     Lvm,
     Containerd,
-    /// Names outside.
+    /// Names of hosts outside.
     Internet,
-    /// The Makefile's unit-tests target, by its host name.
+    /// The environment of the Makefile's unit-tests target, by its host name.
     Buildkit,
     /// Control groups of version 1.
     CgroupV1,
     /// A program on PATH.
     Tool(String),
-    /// An environment variable.
+    /// A set environment variable.
     Env(String),
     /// A file.
     Path(String),
@@ -120,8 +120,9 @@ impl From<String> for Need {
     }
 }
 
-/// The needs of a call of a function outside the workspace, by its package's path and
-/// its name. Only calls that cannot work without are listed.
+/// Returns the needs of a call of a function outside the workspace, by its
+/// package's path and its name. Only calls that cannot work otherwise are
+/// listed.
 pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
     match path {
         "golang.org/x/sys/unix" | "syscall" => match name {

@@ -1,4 +1,5 @@
-//! Needs that are missing or wrong in the sources: a short list with reasons.
+//! Needs that the sources do not show or show wrongly: a short list with
+//! reasons.
 
 use crate::need::{Need, Needed, Test};
 

@@ -1,4 +1,5 @@
-//! The same for each of many, on all processors, results in order.
+//! Runs the same function on many items, on all processors, with results in
+//! order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, ScopedJoinHandle};
@@ -6,10 +7,10 @@ use std::thread::{Builder, ScopedJoinHandle};
 /// The deepest source uses a fraction of it; unused pages cost nothing.
 const STACK: usize = 32 << 20;
 
-/// Do it on a stack whose size we know.
+/// Runs it on a stack of a known size.
 pub(crate) fn on_a_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| {
-        // Without a thread there is nothing that could be done at all.
+        // Without a thread nothing could be done at all.
         #[expect(clippy::expect_used, reason = "as `thread::spawn` has it")]
         let handle = Builder::new()
             .stack_size(STACK)
@@ -19,7 +20,7 @@ pub(crate) fn on_a_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Passes the panic of a thread on: it is a bug.
+/// Passes on the panic of a thread, which is a bug.
 fn joined<R>(handle: ScopedJoinHandle<'_, R>) -> R {
     handle
         .join()
@@ -48,7 +49,7 @@ pub(crate) fn map<'t, T: Sync, R: Send>(
                 mine.push((index, each(item)));
             }
         };
-        // With fewer threads than wanted the work only takes longer.
+        // With fewer threads the work only takes longer.
         let handles: Vec<_> = (1..workers)
             .map_while(|_| {
                 Builder::new()

@@ -35,7 +35,7 @@ pub fn newest_source(
             }
             let known = &workspace.folders[index];
             for (name, (_, changed)) in &known.files {
-                // Tests of what is imported are not part of it.
+                // Tests of imported packages are not part of the binary.
                 if name.strip_suffix("_test.go").is_some() && index != start {
                     continue;
                 }

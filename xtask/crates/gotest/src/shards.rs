@@ -1,5 +1,5 @@
-//! Many machines: which packages each takes. The same input gives the same
-//! split everywhere, so that machines need not speak with each other.
+//! Splits packages over many machines. The same input gives the same split
+//! everywhere, so that machines need no communication.
 
 /// The weight of a package.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ mod tests {
             prop_assert_eq!(all, wanted);
         }
 
-        /// Whatever order the packages come in.
+        /// The order of the packages does not matter.
         #[test]
         fn the_split_is_the_same_everywhere(given in proptest::collection::vec(0.0..100.0, 1..60_usize), shards in 1..9_usize, turn in 0..60_usize) {
             let mut weights = weights(&given);
@@ -81,7 +81,7 @@ mod tests {
             prop_assert_eq!(first, split(&weights, shards));
         }
 
-        /// No machine has more than its share and one package's more.
+        /// The weight of a machine exceeds its share by at most one package.
         #[test]
         fn the_load_is_even(given in proptest::collection::vec(0.1..100.0, 1..60_usize), shards in 1..9_usize) {
             let weights = weights(&given);

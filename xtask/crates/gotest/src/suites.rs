@@ -109,7 +109,7 @@ fn named(program: &Program<'_>, id: FunctionId) -> Option<NamedSuite> {
     })
 }
 
-/// A literal, or a format with `*` for what it is given.
+/// Returns a literal, or a format with `*` for its values.
 fn returned(statement: &Stmt<'_>) -> Option<String> {
     let Stmt::Return(values) = statement else {
         return None;
@@ -125,7 +125,7 @@ fn returned(statement: &Stmt<'_>) -> Option<String> {
             let mut name = pieces.next().unwrap_or_default().to_owned();
             for piece in pieces {
                 name.push('*');
-                // The verb's own letter goes.
+                // Drop the letter of the verb.
                 name.push_str(piece.get(1..).unwrap_or_default());
             }
             Some(name)

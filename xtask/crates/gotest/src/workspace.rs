@@ -19,7 +19,7 @@ pub trait Source: Sync {
     fn read(&self, file: &str) -> std::io::Result<Option<String>>;
 }
 
-/// No source that people write is larger; what is read of one is kept.
+/// Sources that people write are smaller; what is read is kept in memory.
 pub const LARGEST_SOURCE: u64 = 16 << 20;
 
 /// A file or folder of which something could not be read.
@@ -58,7 +58,7 @@ pub struct Entry {
 pub struct Module {
     /// Its import path.
     pub path: String,
-    /// Its folder, from the root.
+    /// Its folder, from the checkout's root.
     pub dir: String,
 }
 
@@ -86,11 +86,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Look at the checkout's go.work, or at its go.mod where there is none.
+    /// Reads the checkout's go.work, or its go.mod if there is none.
     ///
     /// # Errors
-    /// When one of these cannot be read: what the modules are decides what all
-    /// else is.
+    /// When one of these cannot be read: the modules decide everything else.
     pub fn open(source: &dyn Source) -> Result<Self, Unread> {
         let read = |file: String| match source.read(&file) {
             Ok(text) => Ok(text),
@@ -149,11 +148,10 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// The folders that patterns mean: `./pkg`, `./pkg/...`, import paths, `...`
-    /// anywhere. None given: all.
+    /// Returns the folders that patterns match: `./pkg`, `./pkg/...`, import
+    /// paths, `...` anywhere; all folders without patterns.
     ///
-    /// # Arguments
-    /// `here`: the folder, from the root, that `./` starts from.
+    /// # Arguments `here`: the folder, from the root, that `./` starts from.
     ///
     /// # Errors
     /// The first pattern that matches nothing.
@@ -237,7 +235,7 @@ pub(crate) fn join(dir: &str, name: &str) -> String {
     }
 }
 
-/// Without `.` and `..`.
+/// Resolves `.` and `..`.
 fn normal(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/') {
@@ -277,9 +275,10 @@ fn matches(pattern: &str, path: &str) -> bool {
     rest.is_empty() || ends_open
 }
 
-/// More modules than this are in no workspace of people.
+/// Workspaces that people write have fewer modules.
 const MOST_MODULES: usize = 1000;
-/// Folders of one checkout, with those that are met again by another way.
+/// Maximum number of folders of one checkout, counting those that are found
+/// again.
 const MOST_FOLDERS: usize = 100_000;
 const DEEPEST_FOLDER: usize = 64;
 

@@ -1,4 +1,4 @@
-//! Is this line an assignment? (`parse_variable_definition`)
+//! Recognises assignments (`parse_variable_definition`).
 
 use crate::lines::reference_end;
 
@@ -17,8 +17,8 @@ pub(crate) enum Op {
     Shell,
 }
 
-/// Name, operator and the value with its trailing blanks; none when the line
-/// is something else.
+/// Returns name, operator, and the value with its trailing blanks; `None` for
+/// any other line.
 pub(crate) fn parse(line: &str) -> Option<(&str, Op, &str)> {
     let line = line.trim_start_matches([' ', '\t']);
     let bytes = line.as_bytes();

@@ -1,9 +1,9 @@
-//! `ifeq`, `ifneq`, `ifdef`, `ifndef` as they are written.
+//! `ifeq`, `ifneq`, `ifdef`, `ifndef` as written.
 
 /// A condition, not expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Test {
-    /// Both sides; true when they are equal, or when not.
+    /// Both sides, and whether they must be equal.
     Equal {
         left: String,
         right: String,

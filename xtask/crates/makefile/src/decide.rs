@@ -1,4 +1,4 @@
-//! Whether a recipe has to run, decided when its turn comes
+//! Decides whether a recipe has to run, right before it would
 //! (`update_file_1`).
 
 use std::time::SystemTime;
@@ -17,13 +17,13 @@ pub struct Decisions {
 #[derive(Debug, Clone, Copy)]
 struct Decision {
     runs: bool,
-    /// When its target had been changed before it ran.
+    /// The time of its target's last change before it ran.
     before: Option<SystemTime>,
 }
 
 impl Decisions {
-    /// Whether lines under `condition` run. Decided once, at the first line, because
-    /// that line may already make the file.
+    /// Whether lines under `condition` run. Decided at the first line only,
+    /// because that line may already make the file.
     pub fn runs(&mut self, all: &[Condition], condition: usize, changed: &Changed<'_>) -> bool {
         if self.made.len() < all.len() {
             self.made.resize(all.len(), None);

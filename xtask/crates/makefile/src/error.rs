@@ -22,16 +22,16 @@ impl fmt::Display for Place {
 /// Why a Makefile cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// GNU make would understand it; this reader does not, and does not guess.
+    /// GNU make understands it; this reader does not, and does not guess.
     #[error("{place}: {construct} is not supported")]
     Unsupported { place: Place, construct: String },
-    /// GNU make would refuse it too.
+    /// GNU make refuses it too.
     #[error("{place}: {what}")]
     Malformed { place: Place, what: String },
     /// A recursive variable whose value contains a reference to itself.
     #[error("{place}: variable `{name}` refers to itself")]
     SelfReference { place: Place, name: String },
-    /// More text or steps than any Makefile that builds something takes.
+    /// More text or steps than any real Makefile takes.
     #[error(
         "{place}: {what}{}",
         variable.as_ref().map(|name| format!(", in the variable `{name}`")).unwrap_or_default()
@@ -41,7 +41,7 @@ pub enum Error {
         what: String,
         variable: Option<String>,
     },
-    /// A value that is learnt only while running would have to be known now.
+    /// A value that is only known while running would have to be known now.
     #[error(
         "{place}: {construct} needs the output of `$(shell {command})`, which is known only while running"
     )]
@@ -80,7 +80,7 @@ impl Error {
     }
 }
 
-/// A message names what is wrong; the whole of it may be a megabyte.
+/// Shortens a text for a message: it may be a megabyte long.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,4 +1,4 @@
-//! `MAKEFLAGS`: how the command line of one make reaches the next.
+//! `MAKEFLAGS`: how the command line of one make is passed to the next.
 
 use crate::assign::{self, Op};
 use crate::error::{Error, Place, Result};
@@ -10,9 +10,9 @@ pub(crate) struct Override {
     pub(crate) value: String,
     /// `NAME:=VALUE`.
     pub(crate) simple: bool,
-    /// The value of a `:=` is expanded already.
+    /// The value of a `:=` is already expanded.
     pub(crate) settled: bool,
-    /// The recipe line that gave it; none for the user.
+    /// The recipe line that gave it; `None` for the user.
     pub(crate) by: Option<Place>,
 }
 
@@ -52,7 +52,7 @@ impl Flags {
         }
     }
 
-    /// `NAME:=VALUE` rides on expanded.
+    /// `NAME:=VALUE` is passed on expanded.
     pub(crate) fn settle_value(&mut self, name: &str, value: &str) {
         if let Some(given) = self.overrides.iter_mut().find(|given| given.name == name) {
             value.clone_into(&mut given.value);
@@ -60,7 +60,7 @@ impl Flags {
         }
     }
 
-    /// Take one argument; a goal is given back.
+    /// Reads one argument; a goal is returned.
     pub(crate) fn argument<'a>(
         &mut self,
         word: &'a str,
@@ -73,7 +73,7 @@ impl Flags {
             _ if word.starts_with('-') => return Err(refused(word, by)),
             _ => match assign::parse(word) {
                 Some((name, op @ (Op::Recursive | Op::Simple), _)) => {
-                    // The value as it is: blanks at its start are part of it.
+                    // The value as written: blanks at its start are part of it.
                     let value = word.split_once('=').map_or("", |(_, value)| value);
                     self.give(Override {
                         name: name.to_owned(),
@@ -90,7 +90,7 @@ impl Flags {
         Ok(None)
     }
 
-    /// Take the `MAKEFLAGS` of the environment (`decode_env_switches`).
+    /// Reads the `MAKEFLAGS` of the environment (`decode_env_switches`).
     pub(crate) fn environment(&mut self, makeflags: &str) -> Result<()> {
         let mut words = unquote(makeflags).into_iter();
         let first_is_letters = !makeflags.starts_with([' ', '-']) && !makeflags.is_empty();
@@ -104,7 +104,8 @@ impl Flags {
         for word in words {
             match word.strip_prefix('-') {
                 Some("") | None => drop(self.argument(&word, None)?),
-                // The number of jobs: lines run one after the other, as with `-j1`.
+                // The number of jobs is ignored: lines run one after the other,
+                // as with `-j1`.
                 Some("-") => {}
                 Some(long) if long.starts_with("-jobserver") => {}
                 Some(long) if long.starts_with('-') => drop(self.argument(&word, None)?),

@@ -1,4 +1,4 @@
-//! The functions of make: one table, and the bodies that work on text alone.
+//! The functions of make: a table, and the bodies that only work on text.
 
 use crate::limits::MAX_VALUE;
 

@@ -1,10 +1,10 @@
-//! Physical lines to logical ones: continuations and comments.
+//! Joins physical lines to logical ones: continuations and comments.
 
 /// A logical line with the number of its first physical line, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Logical<'a> {
     pub(crate) number: usize,
-    /// Whole, with its backslash-newlines, without the last newline.
+    /// The whole line with its backslash-newlines, without the last newline.
     pub(crate) raw: &'a str,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn collapse(raw: &str) -> String {
     out
 }
 
-/// Split at the first `#` that is neither escaped nor inside a variable
+/// Splits at the first `#` that is neither escaped nor inside a variable
 /// reference (`remove_comments`); an escaped one loses its backslash.
 pub(crate) fn split_comment(line: &str) -> (String, Option<&str>) {
     let bytes = line.as_bytes();

@@ -10,7 +10,7 @@ use crate::error::{Error, Place, Result};
 use crate::lines::{Logical, collapse, logical, split_comment};
 use crate::{slots, syntax};
 
-/// Talos' own has 30 KiB.
+/// Maximum bytes; Talos' own Makefile has 30 KiB.
 const LONGEST_FILE: usize = 1 << 20;
 
 /// A parsed Makefile.
@@ -30,9 +30,9 @@ pub(crate) enum Statement {
         export: bool,
     },
     Export(String),
-    /// Without its comment.
+    /// The line without its comment.
     Rule(String),
-    /// A line that began with a tab, without it, with its backslash-newlines.
+    /// The line without its tab, with its backslash-newlines.
     Recipe(String),
     If(Test),
     Else(Option<Test>),
@@ -56,11 +56,11 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 ];
 
 impl Makefile {
-    /// Read `text`; `name` is what errors and `$(MAKEFILE_LIST)` call it.
+    /// Reads `text`; `name` is its name in errors and in `$(MAKEFILE_LIST)`.
     ///
     /// # Errors
-    /// Text that no evaluation could take: an open `define`, a private-use
-    /// character that evaluation needs for itself, more than 1 MiB of it.
+    /// Text that no evaluation accepts: an open `define`, a private-use
+    /// character that evaluation uses itself, more than 1 MiB.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         if text.len() > LONGEST_FILE {
             return Err(Error::Usage(format!(
@@ -124,7 +124,8 @@ impl Makefile {
                 Statement::Export(text) | Statement::Rule(text) => read(text),
                 Statement::Recipe(text) => {
                     read(text);
-                    // The text that the shell sees, after make has replaced `$$`.
+                    // The text as the shell reads it, after make has replaced
+                    // `$$`.
                     read(&text.replace("$$", "$"));
                 }
                 Statement::If(test) | Statement::Else(Some(test)) => match test {
@@ -153,7 +154,7 @@ impl Makefile {
 }
 
 impl Statement {
-    /// Bytes that are looked at when its turn comes.
+    /// Bytes that an evaluation reads.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Assign { name, value, .. } => name.len() + value.len(),
@@ -246,7 +247,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `define NAME [OP]` to its `endef`: the lines between, as they are.
+    /// Reads from `define NAME [OP]` to its `endef`: the lines between are kept
+    /// as they are.
     fn define(&mut self, number: usize, rest: &str, export: bool) -> Result<()> {
         let (name, op) = match assign::parse(rest) {
             Some((name, op, "")) => (name.to_owned(), op),
@@ -278,7 +280,7 @@ impl Parser<'_> {
                 "endef" if !line.raw.starts_with('\t') => depth -= 1,
                 _ => {}
             }
-            // A continued line is one, as outside (`do_define`).
+            // A continued line counts as one, as outside (`do_define`).
             body.push(collapse(line.raw));
         }
         self.push(

@@ -1,4 +1,4 @@
-//! The text of a recipe, cut into commands as make cuts it.
+//! Splits the text of a recipe into commands as make does.
 
 use crate::lines::{is_continued, reference_end};
 
@@ -10,7 +10,7 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// Take them off; returns the command.
+    /// Removes them; returns the command.
     pub(crate) fn take<'a>(&mut self, text: &'a str) -> &'a str {
         let end = text
             .find(|c: char| !" \t@-+".contains(c))

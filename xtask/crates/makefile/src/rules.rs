@@ -134,8 +134,8 @@ impl Rules {
                     recipe: recipe.clone(),
                     place: Some(rule.place.clone()),
                 };
-                // The same pattern with the same needs replaces the older one;
-                // without a recipe it takes it back.
+                // The same pattern with the same prerequisites replaces the
+                // older one; without a recipe it cancels it.
                 self.patterns.retain(|(pattern, older)| {
                     *pattern != name
                         || older.prerequisites != target.prerequisites
@@ -155,7 +155,8 @@ impl Rules {
             }
             self.mentioned += 1 + rule.prerequisites.len();
             let target = self.explicit.entry(name).or_default();
-            // The needs of the rule with the recipe come first (`record_files`).
+            // The prerequisites of the rule with the recipe come first
+            // (`record_files`).
             let at = if recipe.is_some() {
                 0
             } else {

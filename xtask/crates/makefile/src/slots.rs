@@ -1,5 +1,5 @@
-//! Values that are known only while running travel through evaluation as
-//! slots: a number between two private-use characters.
+//! Slots: values that are only known while running, as a number between two
+//! private-use characters.
 
 /// Opens a slot. Makefiles that contain this character are refused.
 pub(crate) const OPEN: char = '\u{f500}';

@@ -1,8 +1,8 @@
-//! Pattern rules: does a target's name fit, and with which stem?
+//! Pattern rules: whether a target's name matches, and with which stem.
 
-/// The stem of `target` in `pattern`, as `$*` has it. A pattern without a
-/// slash is compared with the name behind the last slash, and the folder goes
-/// in front of the stem (`pattern_search`).
+/// Returns the stem of `target` in `pattern`, like `$*`. A pattern without a
+/// slash is compared with the name after the last slash, and the folder becomes
+/// part of the stem (`pattern_search`).
 pub(crate) fn stem(pattern: &str, target: &str) -> Option<Stem> {
     let (before, after) = pattern.split_once('%')?;
     let folder = match target.rfind('/') {
@@ -34,7 +34,7 @@ impl Stem {
         self.rest.len()
     }
 
-    /// `%` of a prerequisite; the folder goes in front of the whole.
+    /// Replaces `%` of a prerequisite; the folder precedes the whole name.
     pub(crate) fn fill(&self, prerequisite: &str) -> String {
         match prerequisite.split_once('%') {
             Some((before, after)) => format!("{}{before}{}{after}", self.folder, self.rest),

@@ -1,4 +1,4 @@
-//! Values as they are written: literal text, variables, function calls.
+//! Values as written: literal text, variables, function calls.
 
 use crate::functions::{self, Function};
 use crate::limits::MAX_NESTING;
@@ -17,8 +17,8 @@ pub(crate) enum Piece<'a> {
     Unclosed(&'a str),
 }
 
-/// Whether references are nested deeper than evaluation goes. One pass over the text:
-/// evaluating each level costs a pass over all levels below it.
+/// Whether references are nested too deeply for evaluation. One pass over the
+/// text, because evaluating each level costs a pass over all levels below it.
 pub(crate) fn is_too_deep(text: &str) -> bool {
     let mut depth = 0_usize;
     let mut bytes = text.bytes();
@@ -35,8 +35,8 @@ pub(crate) fn is_too_deep(text: &str) -> bool {
     false
 }
 
-/// All pieces of `text`, in order. One at a time: a list of them takes many
-/// times the text.
+/// Returns all pieces of `text`, in order. An iterator, because a list would
+/// take many times the memory of the text.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -95,7 +95,8 @@ pub(crate) fn call(inside: &str) -> Option<(&'static Function, &str)> {
     Some((function, arguments.trim_start_matches([' ', '\t'])))
 }
 
-/// Arguments of a call, not expanded; the last keeps further commas.
+/// Returns the arguments of a call, not expanded; the last one keeps further
+/// commas.
 pub(crate) fn arguments(text: &str, close: Option<char>, most: usize) -> Vec<&str> {
     let (open, close) = match close {
         Some('}') => ('{', '}'),
@@ -139,9 +140,9 @@ pub(crate) fn substitution(inside: &str) -> Option<(&str, &str, &str)> {
     None
 }
 
-/// Names of all variables that `text` may refer to, those inside calls too;
-/// names that are themselves made of variables are left out, and so is what
-/// is nested deeper than evaluation goes.
+/// Names all variables that `text` may refer to, including those inside calls;
+/// without names that are themselves made of variables, and without what is
+/// nested too deeply for evaluation.
 pub(crate) fn names(text: &str, found: &mut dyn FnMut(&str)) {
     if !is_too_deep(text) {
         names_within(text, MAX_NESTING, found);

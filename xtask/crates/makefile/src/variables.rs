@@ -1,4 +1,4 @@
-//! The variables of one make and where each came from.
+//! The variables of one make and their origins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub enum Origin {
     File(Place),
     /// Given as `NAME=VALUE`: by the user, or by the recipe line at a place.
     CommandLine(Option<Place>),
-    /// `$@` and its like.
+    /// `$@` and similar ones.
     Automatic,
 }
 
@@ -70,8 +70,8 @@ impl Variables {
         }
     }
 
-    /// Set, unless something stronger has set it: the command line over the
-    /// file, the file over the environment.
+    /// Sets a variable, unless a stronger origin has set it: the command line
+    /// before the file, the file before the environment.
     pub(crate) fn set(&mut self, name: &str, value: String, recursive: bool, origin: Origin) {
         let old = self.by_name.get(name);
         let is_file = matches!(origin, Origin::File(_));

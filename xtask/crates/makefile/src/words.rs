@@ -1,7 +1,8 @@
-//! The words of a simple shell command.
+//! Splits a simple shell command into words.
 
-/// Words of `line` as a POSIX shell would make them, or `None` where a shell
-/// would do more than split and unquote: expand, redirect, pipe, match files.
+/// Returns the words of `line` as a POSIX shell splits them, or `None` if a
+/// shell would do more than split and unquote: expand, redirect, pipe, match
+/// files.
 pub fn split(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

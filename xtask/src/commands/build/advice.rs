@@ -1,4 +1,4 @@
-//! Typing mistakes, and variables that do not do what they seem to.
+//! Finds typing mistakes, and variables that do not do what they seem to.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,8 @@ pub(super) fn check_goals(
         });
         return Err(failure);
     }
-    // `target-initramf` fits a pattern, but docker would know only minutes later.
+    // `target-initramf` fits a pattern, but docker would only refuse it after
+    // minutes.
     let stages = stages(&repository.dir)?;
     for goal in goals {
         let stage = ["target-", "local-", "docker-", "registry-"]
@@ -78,7 +79,7 @@ pub(super) fn check_goals(
     Ok(())
 }
 
-/// What a reader should know about the variables given.
+/// Returns warnings about the given variables.
 pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String> {
     let reads = repository.makefile.reads();
     let sets = repository.makefile.sets();

@@ -1,4 +1,4 @@
-//! From what make would start to the steps of a plan.
+//! Converts what make would start to the steps of a plan.
 
 use camino::Utf8Path;
 use makefile::{Capture, Condition, Item, Line, Planned};
@@ -8,23 +8,23 @@ use super::shortened;
 use foundation::ctx::config::BuilderConfig;
 use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
 
-/// Where files go that are not part of the repository.
+/// Paths and settings outside of the repository.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places<'a> {
     pub(super) repository: &'a Utf8Path,
-    /// Ours, for what buildx writes about a push.
+    /// The folder of this program, for buildx's metadata about a push.
     pub(super) state: &'a Utf8Path,
-    /// Where builds share their cache, from the settings.
+    /// The shared cache of builds, from the settings.
     pub(super) builder: &'a BuilderConfig,
-    /// What is not shown of it.
+    /// The values that are not shown.
     pub(super) hidden: &'a Hidden,
 }
 
-/// Seconds: a kernel for a foreign architecture takes hours, and make knows no
-/// deadline at all.
+/// Seconds: a kernel for a foreign architecture takes hours, and make has no
+/// deadline.
 const LONGEST: u64 = 24 * 3600;
 
-/// A plan that does what make would do.
+/// Returns a plan that does what make would do.
 pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan {
     let mut plan = Plan::new(title);
     plan.notes.clone_from(&planned.notes);
@@ -94,7 +94,7 @@ fn absolute(condition: &Condition, dir: &Utf8Path) -> Condition {
     condition
 }
 
-/// The step that asks a shell for what later lines have in them.
+/// Returns the step whose output later lines contain.
 fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
     let mut step = shell_step(
         format!("{}: a value that is known only now", capture.place),
@@ -138,7 +138,7 @@ fn shell_step(
     step
 }
 
-/// The step of a line, and the one that notes what it pushed.
+/// Returns the step of a line, and the step that records what it pushed.
 fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
     let references = pushed(&line.text);
     let by_buildx = line.text.starts_with(BUILDX) && !references.is_empty();
@@ -177,7 +177,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
 
 const BUILDX: &str = "docker buildx build";
 
-/// The line with what the settings say about a shared cache.
+/// Adds the shared cache of the settings to the line.
 fn with_cache(text: &str, builder: &BuilderConfig) -> String {
     let flag = |name: &str, values: &[String]| -> String {
         let words = values
@@ -203,7 +203,8 @@ fn record_metadata(record: &Step) -> Option<&Utf8Path> {
     }
 }
 
-/// One folder per checkout: two may build the same target at once.
+/// One folder per checkout: two checkouts may build the same target at the same
+/// time.
 fn metadata_dir(places: Places<'_>) -> camino::Utf8PathBuf {
     places
         .state
@@ -218,8 +219,8 @@ fn plain(text: &str) -> String {
     makefile::fill(&dashed, |_| "value")
 }
 
-/// References that a line pushes, as far as its text says: buildx with a push,
-/// `crane push FILE REFERENCE`, `crane index append -t REFERENCE`.
+/// Returns the references that a line pushes, as far as its text shows: buildx
+/// with a push, `crane push FILE REFERENCE`, `crane index append -t REFERENCE`.
 fn pushed(text: &str) -> Vec<String> {
     if text.starts_with(BUILDX) {
         if !text.contains("push=true") {
@@ -237,7 +238,7 @@ fn pushed(text: &str) -> Vec<String> {
     };
     let mut references = after("crane push ", 1);
     references.extend(after("crane index append -t ", 0));
-    // A shell variable in it: which image, only the shell knows.
+    // With a shell variable in it, only the shell knows the reference.
     references.retain(|reference| !reference.contains('$') && reference.contains('/'));
     references
 }

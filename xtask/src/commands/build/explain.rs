@@ -1,4 +1,4 @@
-//! `build --explain`: the chain of targets, and where each value comes from.
+//! `build --explain`: the chain of targets, and the origin of each value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use foundation::plan::secrets::{MASK, is_secret};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 
-/// Longer values are cut: the whole is in the plan.
+/// Longer values are cut: the plan has them in full.
 const WIDTH: usize = 100;
 
 /// Levels of targets that are shown by indentation.
@@ -50,7 +50,7 @@ pub(super) fn run(app: &App<'_>, planned: &Planned, hidden: &Hidden) -> Result<u
         "  = {lines} command(s); `--dry-run` shows them\n\n{}",
         app.ui.paint(Style::Bold, "Variables")
     );
-    // The last make that read it is the one that builds.
+    // The last make that reads a variable is the one that builds.
     let last: BTreeMap<&str, &Read> = planned
         .reads
         .iter()

@@ -1,5 +1,5 @@
-//! What of a Makefile's values is not shown: those of variables whose names say
-//! so, wherever they come from.
+//! Values of a Makefile that are not shown: those of variables whose names mark
+//! them as secret, wherever they come from.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use makefile::{Item, Planned, Segment};
 
 use super::repository::Repository;
 
-/// Of the environment, which a Makefile need not even read, only what looks as
-/// if it was made to be secret: `KEY=main` would hide each `main`.
+/// In the environment, which the Makefile may not even read, only values of
+/// this length count: `KEY=main` would hide each `main`.
 const LONG: usize = 6;
 
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     pub(super) secrets: Secrets,
-    /// Of [`Planned::captures`] those that such a variable takes its value from.
+    /// The indices in [`Planned::captures`] whose values such variables have.
     pub(super) slots: BTreeSet<usize>,
 }
 
@@ -26,7 +26,7 @@ impl Hidden {
         let given = words.iter().filter_map(|word| word.split_once('='));
         let given =
             given.map(|(name, value)| (name.trim_end_matches(':').to_owned(), value.to_owned()));
-        // What is exported, each once: all lines of a make have the same.
+        // Each exported variable once: all lines of a make have the same.
         let mut exported = BTreeSet::new();
         for item in &planned.items {
             if let Item::Line(line) = item {
@@ -43,7 +43,8 @@ impl Hidden {
         let slots = planned.reads.iter().filter(|read| is_secret(&read.name));
         let slots = slots.flat_map(|read| makefile::segments(&read.value));
         Self {
-            // The user's own first: there is an end to how many are looked for.
+            // The user's variables come first, because the number of values is
+            // limited.
             secrets: Secrets::from_variables(around.chain(given).chain(read).chain(exported)),
             slots: slots
                 .filter_map(|segment| match segment {

@@ -1,4 +1,4 @@
-//! `build --list`: what can be built here.
+//! `build --list`: the targets and stages of a repository.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -49,12 +49,12 @@ pub(super) fn run(
     Ok(0)
 }
 
-/// What can be built.
+/// The targets and stages.
 struct Listed<'a> {
     documented: &'a [Documented],
     /// Targets without a description.
     others: Vec<&'a str>,
-    /// Of the Dockerfile.
+    /// The stages of the Dockerfile.
     stages: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl Listed<'_> {
         json!({"dir": dir, "documented": documented, "others": self.others, "stages": self.stages})
     }
 
-    /// For people.
+    /// Returns the list as text.
     fn text(&self, ui: &Ui) -> String {
         let mut out = String::new();
         let mut group = None;
@@ -116,7 +116,7 @@ fn first_sentence(text: &str) -> &str {
     text.split_once(". ").map_or(text, |(first, _)| first)
 }
 
-/// Words in lines of at most 100 characters.
+/// Fills lines of at most 100 characters.
 fn columns(out: &mut String, names: &[&str]) {
     let mut line = String::from(" ");
     for name in names {
@@ -129,7 +129,7 @@ fn columns(out: &mut String, names: &[&str]) {
     let _ = writeln!(out, "{line}");
 }
 
-/// `FROM … AS NAME`, in the file's order.
+/// Returns `NAME` of each `FROM … AS NAME`, in the file's order.
 pub(super) fn parse_stages(dockerfile: &str) -> Vec<String> {
     dockerfile
         .lines()

@@ -99,7 +99,7 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
 }
 
 /// `$(MAKE)` inside of a shell line: the environment has the flags of the make
-/// that we stand for, our output is the line's.
+/// that this process replaces, and its output is the line's.
 pub(crate) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
     let repository = Repository::open(&app.ctx.cwd)?;
     let planned = evaluate(app, &repository, words, false)?;
@@ -112,7 +112,7 @@ pub(crate) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
     Ok(0)
 }
 
-/// Targets and variables with what flags stand for.
+/// Returns targets and variables, with the variables that flags set.
 fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
     let reads = repository.makefile.reads();
     let registry = if reads.contains("IMAGE_REGISTRY") {
@@ -147,8 +147,8 @@ fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
     words
 }
 
-/// What make would do to rebuild a file: it would not touch an existing
-/// file whose rule has no prerequisites. Begins with its removal.
+/// Returns what make would do to rebuild a file, after its removal: make would
+/// not touch an existing file whose rule has no prerequisites.
 pub(super) fn plan_anew(
     app: &App<'_>,
     repository: &Repository,
@@ -169,7 +169,7 @@ pub(super) fn plan_anew(
     Ok(plan)
 }
 
-/// What make would do, with nothing done yet.
+/// Returns what make would do.
 pub(super) fn evaluate(
     app: &App<'_>,
     repository: &Repository,
@@ -203,7 +203,7 @@ fn evaluate_without(
         .map_err(|error| refused(&error))
 }
 
-/// What `$(MAKE)` is to a shell: ourselves, or make where the plan is only
+/// Returns the command of `$(MAKE)`: this program, or make if the plan is only
 /// shown and may be pasted anywhere.
 fn make_command(app: &App<'_>) -> String {
     match own_executable() {
@@ -248,7 +248,7 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// The first thing in a plan that can never be made.
+/// Returns the first file of a plan that cannot be made.
 fn missing(planned: &Planned) -> Option<&makefile::Error> {
     planned.items.iter().find_map(|item| match item {
         Item::Require {
@@ -260,7 +260,8 @@ fn missing(planned: &Planned) -> Option<&makefile::Error> {
     })
 }
 
-/// The Dockerfile, or the Pkgfile's folder, that `target-%` builds from.
+/// Returns the stages of the Dockerfile, or of the Pkgfile's folder, that
+/// `target-%` builds.
 fn stages(dir: &Utf8Path) -> Result<Vec<String>> {
     let path = dir.join("Dockerfile");
     let text = files::text(&path, files::MEDIUM)?;

@@ -1,5 +1,6 @@
-//! What a build needs of this host, all of it said at once, before anything
-//! starts. Only files are looked at: no process is worth the wait here.
+//! Checks what a build needs of this host, and reports everything that is
+//! missing before anything starts. Only files are looked at, because a process
+//! would cost too much time here.
 
 use camino::Utf8PathBuf;
 
@@ -11,7 +12,7 @@ use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Plan};
 use foundation::typed;
 
-/// Tools that recipes of the three repositories call, with where they come from.
+/// Tools that recipes of the three repositories call, with their origin.
 const TOOLS: &[(&str, &str)] = &[
     (
         "docker",
@@ -71,7 +72,8 @@ pub(crate) fn check(app: &App<'_>, plan: &Plan) -> Result<()> {
     Err(failure)
 }
 
-/// Another machine's 127.0.0.1 is not ours: what is pushed there is lost.
+/// 127.0.0.1 of another machine is a different host: images pushed there would
+/// be lost.
 fn check_reach(plan: &Plan, builder: Option<&CurrentBuilder>) -> Result<()> {
     let Some(builder) = builder.filter(|builder| builder.is_remote()) else {
         return Ok(());
@@ -96,7 +98,7 @@ fn check_reach(plan: &Plan, builder: Option<&CurrentBuilder>) -> Result<()> {
         .hint("`--registry HOST:PORT` that both reach, or a builder of this machine: `docker buildx use NAME`"))
 }
 
-/// Where docker looks for its plugins.
+/// The folders in which docker looks for plugins.
 fn plugin(app: &App<'_>) -> Option<Utf8PathBuf> {
     let config = std::env::var("DOCKER_CONFIG")
         .map_or_else(|_| app.ctx.dirs.home.join(".docker"), Utf8PathBuf::from);

@@ -1,5 +1,4 @@
-//! The repository of the Makefile: Talos, pkgs, extensions, or any
-//! other that has one.
+//! The repository of the Makefile: Talos, pkgs, extensions, or any other.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +10,27 @@ use foundation::ctx::cargo_run;
 use foundation::failure::{Failure, Result};
 use foundation::files;
 
-/// A folder with a Makefile that we can read.
+/// A folder with a readable Makefile.
 #[derive(Debug)]
 pub(crate) struct Repository {
     pub(crate) dir: Utf8PathBuf,
     pub(crate) makefile: Makefile,
-    /// What make would be started with there.
+    /// The environment that make would be started with.
     pub(crate) environment: BTreeMap<String, String>,
 }
 
 impl Repository {
-    /// `-C`, else here or above, else the Talos checkout.
+    /// Finds it: `-C`, then this folder or one above, then the Talos checkout.
     ///
     /// # Errors
-    /// Where there is none, or its text cannot be read.
+    /// If there is none, or its Makefile cannot be read.
     pub(crate) fn find(app: &App<'_>) -> Result<Self> {
         let ctx = &app.ctx;
         if let Some(dir) = &ctx.talos_dir {
             return Self::open(&ctx.cwd.join(dir));
         }
-        // One that kres made, such as pkgs and extensions; its own name for
-        // itself is what a developer in it means.
+        // A repository of kres, such as pkgs and extensions, is preferred to
+        // the checkout for a developer inside of it.
         let kres = ctx
             .cwd
             .ancestors()
@@ -42,8 +41,10 @@ impl Repository {
         }
     }
 
+    /// Opens it.
+    ///
     /// # Errors
-    /// As [`Repository::find`].
+    /// Those of [`Repository::find`].
     pub(crate) fn open(dir: &Utf8Path) -> Result<Self> {
         let dir = dir
             .canonicalize_utf8()
@@ -56,11 +57,11 @@ impl Repository {
             return Err(Failure::usage(format!("there is no Makefile in `{dir}`"))
                 .hint("name a checkout of Talos, pkgs or extensions: `-C DIR`"));
         };
-        // It was there a moment ago.
+        // It existed a moment ago.
         let text = files::text(&path, files::MEDIUM)?.unwrap_or_default();
         let makefile = Makefile::parse(path.file_name().unwrap_or("Makefile"), &text)
             .map_err(|error| refused(&error))?;
-        // As after `cd DIR && make`.
+        // The environment as after `cd DIR && make`.
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -88,7 +89,7 @@ impl Repository {
     }
 }
 
-/// What evaluation refused.
+/// The failure for a construct that evaluation refuses.
 pub(crate) fn refused(error: &makefile::Error) -> Failure {
     match error {
         makefile::Error::Usage(what) => Failure::usage(what.clone()),

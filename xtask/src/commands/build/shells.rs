@@ -1,6 +1,6 @@
-//! Answers to `$(shell …)`: each command once per invocation, those that do
-//! not wait for one another at the same time. Evaluation is pure and cheap, so
-//! it is simply done again with the answers.
+//! Answers to `$(shell …)`: each command runs once per invocation, and
+//! independent ones at the same time. Evaluation is pure and cheap, so it is
+//! simply repeated with the answers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,37 +17,38 @@ use super::trust::{Judge, Trust};
 use foundation::ctx::git;
 use foundation::ctx::probe::{Probe, ProbeError};
 
-/// `git describe --dirty` reads the whole tree; nothing asked here takes long.
+/// `git describe --dirty` reads the whole tree; no other command takes long.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Processes at once: they are short, and each takes two more threads.
+/// Maximum number of processes at once: they are short, and each takes two more
+/// threads.
 const MOST_AT_ONCE: usize = 4;
-/// Commands whose text has the output of others in it: each depth is an
-/// evaluation. Makefiles of people have three.
+/// Maximum number of evaluations: one for each level of commands that contain
+/// the output of others. Real Makefiles have three levels.
 const DEEPEST: usize = 32;
-/// All that was printed.
+/// Maximum bytes of all output.
 const MOST_TEXT: usize = 64 << 20;
-/// Variables that programs look at without being told.
+/// Variables that programs read by themselves.
 const LOOKED_AT: &[&str] = &["PATH", "HOME", "TZ", "LANG"];
 
-/// What the answers are for.
+/// The purpose of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
     /// A run that starts now.
     Run,
-    /// A look at what would be run: nothing is asked that could change things.
+    /// A look at what would run: nothing is started that could change things.
     Look,
-    /// A plan that is run later, elsewhere: nor what a build may change.
+    /// A plan that runs later or elsewhere: nor what a build may change.
     Later,
 }
 
-/// A command with what of its environment may matter to it.
+/// A command with the part of its environment that may matter to it.
 type Key = (String, Vec<(String, String)>);
 
 pub(super) struct Shells<'a> {
     dir: &'a Utf8Path,
     base: &'a BTreeMap<String, String>,
     purpose: For,
-    /// A file, as the Makefile names it, that a step before removes.
+    /// A file, as the Makefile names it, that an earlier step removes.
     gone: Option<String>,
     judge: Judge<'a>,
     known: RefCell<BTreeMap<Key, String>>,
@@ -95,13 +96,13 @@ impl<'a> Shells<'a> {
         }
     }
 
-    /// As if this file, as the Makefile names it, were not there.
+    /// Evaluates as if this file, as the Makefile names it, did not exist.
     pub(super) fn without(mut self, gone: Option<&str>) -> Self {
         self.gone = gone.map(str::to_owned);
         self
     }
 
-    /// Evaluate until nothing more is asked.
+    /// Evaluates until no further answer is needed.
     pub(super) fn settle<T>(
         &self,
         makefile: &Makefile,
@@ -139,7 +140,7 @@ impl<'a> Shells<'a> {
         (ask.command.to_owned(), differs.collect())
     }
 
-    /// A few at once, until all have answered.
+    /// Runs the commands, a few at once.
     fn ask(&self, asked: BTreeSet<Key>) -> Result<(), Error> {
         let known = self.known.borrow().values().map(String::len).sum();
         let printed = AtomicUsize::new(known);
@@ -176,7 +177,7 @@ impl<'a> Shells<'a> {
         };
         std::thread::scope(|scope| {
             for _ in 1..threads {
-                // Where no thread can be had, this one does all.
+                // If no thread can be started, this one runs all of them.
                 let _ = Builder::new().spawn_scoped(scope, work);
             }
             work();
@@ -191,7 +192,7 @@ impl<'a> Shells<'a> {
         for (key, output) in answers.into_inner().unwrap_or_default() {
             let text = match output {
                 Ok(output) => output.stdout,
-                // As make has it.
+                // As make does.
                 Err(ProbeError::NotFound { .. } | ProbeError::NotStarted { .. }) => String::new(),
                 Err(error) => {
                     let command = shortened(&key.0, makefile::SHOWN_COMMAND);

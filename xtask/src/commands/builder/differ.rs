@@ -1,5 +1,5 @@
-//! What is wanted beside what is there: each difference in a sentence, and
-//! what repairs it.
+//! Compares the wanted builder with the existing one: each difference as a
+//! sentence, with its repair.
 
 use serde::Serialize;
 
@@ -7,10 +7,10 @@ use super::spec::BuilderSpec;
 use foundation::ctx::buildx::{Builder, Node};
 use foundation::units::human_size;
 
-/// Talos' Makefile asks for `rewrite-timestamp`, which BuildKit has since.
+/// The first BuildKit with `rewrite-timestamp`, which Talos' Makefile uses.
 const OLDEST_BUILDKIT: (u64, u64) = (0, 13);
 
-/// One thing that is not as it is wanted.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
     pub(super) what: String,
@@ -19,13 +19,13 @@ pub(super) struct Difference {
     pub(super) cure: Repair,
 }
 
-/// From the least to the most.
+/// Repairs, from the smallest to the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Repair {
     /// `docker buildx use`.
     Use,
-    /// Its container is started by asking for it.
+    /// Its container starts when it is asked for.
     Start,
     /// Remove it, keep its state and recreate it.
     Recreate,
@@ -91,7 +91,7 @@ impl Found {
         }
     }
 
-    /// What a node tells only while it runs.
+    /// Compares what a node only reports while it runs.
     fn compare_running(&mut self, spec: &BuilderSpec, node: &Node) {
         if let (Some((bytes, _)), Some(has)) = (&spec.max_used_space, limit(node)) {
             self.compare(
@@ -112,7 +112,7 @@ impl Found {
     }
 }
 
-/// Buildx' word, and one for when it could not tell.
+/// Returns buildx's word, or another one if it is unknown.
 pub(super) fn state(node: &Node) -> &str {
     if node.status.is_empty() {
         "not reachable"
@@ -136,7 +136,7 @@ fn grants(node: &Node, entitlement: &str) -> bool {
     false
 }
 
-/// What the whole cache may come to; bytes.
+/// Returns the maximum size of the whole cache in bytes.
 pub(super) fn limit(node: &Node) -> Option<u64> {
     let rules = node.gc_policy.as_ref()?;
     let last = rules.iter().rfind(|rule| rule.all)?;
@@ -146,7 +146,7 @@ pub(super) fn limit(node: &Node) -> Option<u64> {
 fn version(text: &str) -> Option<(u64, u64)> {
     let mut numbers = text.trim_start_matches('v').split('.');
     let version = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-    // Of a build that does not know.
+    // A build that does not know its version.
     (version != (0, 0)).then_some(version)
 }
 

@@ -1,5 +1,6 @@
-//! `builder`: the buildx builder that Talos' builds need, by the guide's own
-//! line. Buildx schedules, we only look and say.
+//! `builder`: the buildx builder that Talos' builds need, with the guide's
+//! command line. Buildx schedules the builds; this command compares and
+//! reports.
 
 mod differ;
 mod show;
@@ -74,7 +75,7 @@ pub enum BuilderVerb {
     },
 }
 
-/// Pulls BuildKit's image the first time.
+/// The first start pulls BuildKit's image.
 const START_DEADLINE: u64 = 900;
 const DEADLINE: u64 = 300;
 
@@ -91,8 +92,8 @@ pub(crate) fn run(app: &App<'_>, command: &BuilderCommand) -> Result<u8> {
     }
 }
 
-/// As it is spec, for `setup`. Some(whether anything was changed); none for a
-/// dry run, which has shown the plan.
+/// Creates it if it is missing, for `setup`. Returns whether anything was
+/// changed; `None` for a dry run, which has shown the plan.
 ///
 /// # Errors
 /// When there is another builder of that name, or a step fails.
@@ -108,10 +109,10 @@ pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     Ok(Some(true))
 }
 
-/// Whether it is there as it is spec, by looking again.
+/// Verifies that the builder is as specified.
 ///
 /// # Errors
-/// What differs.
+/// The differences.
 fn check(spec: &BuilderSpec) -> Result<()> {
     let name = &spec.name;
     let Some(there) = there(spec)? else {
@@ -130,7 +131,8 @@ fn check(spec: &BuilderSpec) -> Result<()> {
     }
 }
 
-/// What [`ensure`] would do; no steps where all is as it is spec.
+/// Returns the plan of [`ensure`], without steps if the builder is as
+/// specified.
 ///
 /// # Errors
 /// When there is another builder of that name.
@@ -209,7 +211,8 @@ fn there(spec: &BuilderSpec) -> Result<Option<Builder>> {
     Ok(list.into_iter().find(|builder| builder.name == spec.name))
 }
 
-/// What `create` does: all of it, or what lets a builder that is there work.
+/// Returns the steps of `create`: the creation, or what makes an existing
+/// builder work.
 fn plan_create(spec: &BuilderSpec, there: Option<&Builder>) -> Result<Plan> {
     let name = &spec.name;
     let Some(there) = there else {
@@ -288,7 +291,7 @@ fn start(spec: &BuilderSpec) -> Step {
     let why = "start BuildKit now, so that errors show now";
     let mut step = Step::run(why, argv).deadline(START_DEADLINE);
     if let Action::Run(run) = &mut step.action {
-        // All about the builder; `builder status` says what matters.
+        // Prints all about the builder; `builder status` shows what matters.
         run.quiet = true;
     }
     step

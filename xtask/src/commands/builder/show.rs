@@ -13,7 +13,7 @@ use foundation::typed;
 use foundation::ui::{self, Style};
 use foundation::units::human_size;
 
-/// Exit code 1 where it is not as it is spec.
+/// Shows the builder. The exit code is 1 if it is not as specified.
 pub(super) fn status(app: &App<'_>, spec: &BuilderSpec, as_json: bool) -> Result<u8> {
     let there = super::there(spec)?;
     let differ = there.as_ref().map(|there| differences(spec, there));

@@ -1,4 +1,4 @@
-//! The builder that is wanted: the guide's, or what `[builder]` says.
+//! The wanted builder: the guide's, or that of `[builder]`.
 
 use camino::Utf8PathBuf;
 
@@ -8,7 +8,7 @@ use foundation::ctx::config::{BuilderConfig, BuilderDriver};
 use foundation::failure::{Failure, Result};
 use foundation::units::parse_size;
 
-/// The guide's name for it.
+/// The guide's name.
 const NAME: &str = "local1";
 /// Talos' unit tests and images need loop devices while they build.
 const ENTITLEMENT: &str = "security.insecure";
@@ -17,13 +17,13 @@ const ENTITLEMENT: &str = "security.insecure";
 pub(super) struct BuilderSpec {
     pub(super) name: String,
     pub(super) driver: BuilderDriver,
-    /// `--driver-opt`s in the order in which they are given.
+    /// `--driver-opt`s in the given order.
     pub(super) options: Vec<(String, String)>,
-    /// Where a remote one answers.
+    /// The address of a remote builder.
     pub(super) endpoint: Option<String>,
     /// Entitlements that its BuildKit grants; a remote one has its own settings.
     pub(super) entitlement: Option<&'static str>,
-    /// Most of the cache, in bytes, and the file that tells BuildKit.
+    /// Maximum bytes of the cache, and the file that configures BuildKit.
     pub(super) max_used_space: Option<(u64, Utf8PathBuf)>,
 }
 
@@ -81,7 +81,7 @@ impl BuilderSpec {
         })
     }
 
-    /// The guide's line, word by word.
+    /// Returns the guide's command line.
     pub(super) fn create(&self) -> Vec<String> {
         let mut argv: Vec<String> = ["docker", "buildx", "create", "--driver", self.driver.name()]
             .map(str::to_owned)

@@ -1,4 +1,4 @@
-//! `builder usage` and `builder prune`: what BuildKit's cache holds.
+//! `builder usage` and `builder prune`: the contents of BuildKit's cache.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use foundation::typed;
 use foundation::ui;
 use foundation::units::{human_size, parse_size};
 
-/// A large cache takes its time to be summed up.
+/// Summing up a large cache takes long.
 const LIMIT: Duration = Duration::from_mins(2);
 const DEADLINE: u64 = 3600;
 
@@ -30,7 +30,7 @@ struct Record {
     r#type: String,
 }
 
-/// Of one kind of record, or of all; bytes.
+/// Sums of one kind of record, or of all, in bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Sum {
     records: u64,
@@ -144,8 +144,7 @@ fn ask(spec: &BuilderSpec) -> Result<BTreeMap<String, Sum>> {
     sums(&output.stdout).map_err(|why| failed(&why))
 }
 
-/// A record that cannot be parsed would be missing in the total of what is
-/// freed or left.
+/// A record that cannot be parsed would be missing from the totals.
 fn sums(text: &str) -> Result<BTreeMap<String, Sum>, String> {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {

@@ -1,10 +1,10 @@
-//! `embed`: this workspace into a Talos checkout, and nothing but it: Cargo.toml,
-//! Cargo.lock, .cargo/config.toml and xtask, which carries the lab and a
-//! .gitignore of its own. Talos' README, LICENSE and .gitignore stay Talos'.
+//! `embed`: copies this workspace into a Talos checkout: only Cargo.toml,
+//! Cargo.lock, .cargo/config.toml and xtask, which contains the lab and its own
+//! .gitignore. Talos' README, LICENSE and .gitignore stay unchanged.
 //!
-//! git is queried through [`Probe`] and not with xshell: a probe has a time limit
-//! and switches off what the repository's settings would start, and an unlisted
-//! ignored file or an unseen change must be an error here.
+//! git is queried through [`Probe`] and not with xshell: a probe has a time
+//! limit and switches off what the repository's settings would start, and an
+//! unlisted ignored file or an unseen change must be an error here.
 
 mod ours;
 
@@ -37,13 +37,13 @@ pub struct EmbedArgs {
     pub force: bool,
 }
 
-/// Besides the folder `xtask`; in the order in which they are written: cargo
-/// sees a workspace only with the last.
+/// Files besides the folder `xtask`, in the order in which they are written:
+/// cargo only sees a workspace with the last one.
 const FILES: [&str; 3] = ["Cargo.lock", ".cargo/config.toml", "Cargo.toml"];
 const FOLDER: &str = "xtask";
-/// What cargo builds, on either side.
+/// The folder that cargo builds into, on either side.
 const TARGET: &str = "target";
-/// For git to answer.
+/// Time limit of git.
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
@@ -64,8 +64,8 @@ pub(crate) fn run(app: &App<'_>, args: &EmbedArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Where the sources are: above the binary that cargo built, else where they
-/// were when it was built.
+/// Returns the folder of the sources: above the binary that cargo built, else
+/// the folder in which it was built.
 fn workspace() -> Result<Utf8PathBuf> {
     let exe = built_at();
     let above = exe
@@ -144,7 +144,7 @@ fn left_out(from: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(except.into_iter().collect())
 }
 
-/// All that is copied, relative to the checkout.
+/// Returns all files to copy, relative to the checkout.
 fn files(from: &Utf8Path, except: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
     let mut found: Vec<Utf8PathBuf> = FILES.map(Utf8PathBuf::from).to_vec();
     let mut folders = vec![Utf8PathBuf::new()];
@@ -173,12 +173,12 @@ fn files(from: &Utf8Path, except: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
     Ok(found)
 }
 
-/// Of the files, those that `git add` would pass over: Talos ignores `*.lock`
-/// and folders named `bin`, and users have rules of their own.
+/// Returns those of the files that `git add` would skip: Talos ignores `*.lock`
+/// and folders named `bin`, and users have their own rules.
 fn hidden(to: &Utf8Path, files: &[Utf8PathBuf]) -> Vec<String> {
     let mut argv = vec!["git", "check-ignore", "--"];
     argv.extend(files.iter().map(|file| file.as_str()));
-    // It fails where nothing is ignored, and where there is no repository.
+    // The exit code is not 0 if nothing is ignored, and without a repository.
     let paths = Probe::new(argv).current_dir(to).timeout(LIMIT).stdout();
     let paths = paths.unwrap_or_default();
     paths.lines().map(str::to_owned).collect()
@@ -231,7 +231,7 @@ fn half_copies(to: &Utf8Path) -> Vec<Utf8PathBuf> {
     paths.collect()
 }
 
-/// The index is the user's: told, not touched.
+/// The index belongs to the user: it is only mentioned.
 fn next(to: &Utf8Path, hidden: &[String]) -> String {
     let mut steps = vec![program!(
         "git -C {} add Cargo.toml .cargo/config.toml {}",
@@ -243,7 +243,7 @@ fn next(to: &Utf8Path, hidden: &[String]) -> String {
         let add = program!("git -C {} add --force {}", to, hidden);
         steps.push(format!("{add}   (a .gitignore there hides it)"));
     }
-    // By the alias of that folder, whatever has started this.
+    // The alias works in that folder, however this program was started.
     steps.push(program!("cd {} && cargo xtask doctor", to));
     format!(
         "embedded in {}\n  next: {}\n",

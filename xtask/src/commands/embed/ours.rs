@@ -1,5 +1,5 @@
-//! What in a checkout is of our making, and what would be lost if it were
-//! replaced.
+//! Which files of a checkout `embed` has made, and which changes a replacement
+//! would lose.
 
 use camino::Utf8Path;
 use serde::Deserialize;
@@ -30,7 +30,7 @@ fn manifest(path: &Utf8Path) -> Option<Manifest> {
     toml::from_str(&files::read_text(path, files::SMALL).ok()??).ok()
 }
 
-/// Many projects have a package `xtask`; ours has an engine `talos` too.
+/// Many projects have a package `xtask`; this one also has an engine `talos`.
 pub(super) fn is_our_folder(dir: &Utf8Path) -> bool {
     let is_named = |path: &str, name: &str| {
         manifest(&dir.join(path))
@@ -52,9 +52,9 @@ pub(super) fn is_ours(dir: &Utf8Path) -> bool {
     is_our_folder(&dir.join(FOLDER)) && is_our_manifest(&dir.join("Cargo.toml"))
 }
 
-/// Everything at once that is there and not of our making.
+/// Fails with everything that exists and was not made by `embed`.
 pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
-    // What cannot be read is not ours, and in the way.
+    // An unreadable file counts as not made by `embed`.
     let text = |name: &str| {
         let text = files::read_text(&to.join(name), files::MEDIUM);
         text.ok().flatten().unwrap_or_default()
@@ -70,7 +70,7 @@ pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
             ".cargo/config.toml",
             text(".cargo/config.toml").contains("--package xtask"),
         ),
-        // Cargo would read it instead of ours.
+        // Cargo would read it instead.
         (".cargo/config", false),
     ];
     let mut failure = Failure::host(format!("`{to}` has files of its own in the way"));
@@ -85,8 +85,8 @@ pub(super) fn check_in_the_way(to: &Utf8Path) -> Result<()> {
     Err(failure.hint("move them away, or replace them: --force"))
 }
 
-/// A link in the place of a folder leads out of the checkout, where nothing is
-/// ours to write; `--force` does not change that.
+/// A link in place of a folder leads out of the checkout, where nothing may be
+/// written; `--force` does not change that.
 pub(super) fn check_links(to: &Utf8Path) -> Result<()> {
     let is_link = |name: &&str| to.join(name).is_symlink();
     let links: Vec<&str> = [FOLDER, ".cargo"].into_iter().filter(is_link).collect();
@@ -104,14 +104,15 @@ pub(super) fn check_links(to: &Utf8Path) -> Result<()> {
     Err(failure.hint(line))
 }
 
-/// An embedded copy that was worked on: what no commit has would be lost.
+/// Refuses an embedded copy with changes that are not committed: they would be
+/// lost.
 pub(super) fn check_changes(to: &Utf8Path) -> Result<()> {
     if !is_our_folder(&to.join(FOLDER)) {
         return Ok(());
     }
     let mut argv = vec!["git", "status", "--porcelain", "--", FOLDER];
     argv.extend(FILES);
-    // Without an answer nothing says that there are no changes.
+    // Without an answer, changes cannot be excluded.
     let status = Probe::new(argv)
         .current_dir(to)
         .timeout(LIMIT)
@@ -136,14 +137,15 @@ fn unknown_changes(to: &Utf8Path, why: ProbeError) -> Failure {
     .hint("replace it and lose any changes: --force")
 }
 
-/// Lines of `git status --porcelain`: `XY PATH`, Y being the working tree
-/// against the index.
+/// Whether a line of `git status --porcelain` is lost: `XY PATH`, with Y for
+/// the working tree against the index.
 fn would_be_lost(line: &str) -> bool {
     let (Some(states), Some(path)) = (line.get(..2), line.get(3..)) else {
         return false;
     };
     match states {
-        // All of it was embedded and never added: recognised as ours by then.
+        // The whole folder was embedded and never added: it was recognised
+        // before.
         "??" => path.starts_with("xtask/") && path != "xtask/",
         _ => !states.ends_with(' '),
     }

@@ -19,9 +19,10 @@ use foundation::ui::{self, Ui};
 
 /// Default timeout of `go test` per package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
-/// A binary ends itself when its time is over; after this much more it is hung.
+/// A binary ends itself at its timeout; after this additional time it counts as
+/// hung.
 const MORE: Duration = Duration::from_secs(30);
-/// With `-timeout 0`.
+/// The deadline with `-timeout 0`.
 const NO_TIMEOUT: Duration = Duration::from_hours(24);
 
 pub(crate) fn run(
@@ -69,7 +70,7 @@ fn check_variable(name: &str) -> Result<()> {
     }
 }
 
-/// For `-exec`, which splits at blanks and knows quotes.
+/// The words for `-exec`, which splits at blanks and knows quotes.
 fn words(args: &ExecRootArgs) -> Result<String> {
     let mut words = vec![quoted(own_executable()?.as_str())?, "exec-root".to_owned()];
     if args.isolate {
@@ -115,8 +116,8 @@ fn request(args: &ExecRootArgs) -> Result<Request> {
     })
 }
 
-/// Folders may be reached by links, such as a linked TMPDIR; the binary itself
-/// must be none.
+/// The folder may be reached by links, such as a linked TMPDIR; the binary
+/// itself must not be a link.
 pub(super) fn in_its_folder(binary: &Utf8Path) -> Result<Utf8PathBuf> {
     let missing = || Failure::usage(format!("no test binary `{binary}`"));
     let (Some(folder), Some(name)) = (binary.parent(), binary.file_name()) else {
@@ -128,7 +129,7 @@ pub(super) fn in_its_folder(binary: &Utf8Path) -> Result<Utf8PathBuf> {
     Ok(folder.join(name))
 }
 
-/// By `-test.timeout`.
+/// Returns the deadline by `-test.timeout`.
 fn deadline(arguments: &[String]) -> Duration {
     let given = arguments.iter().rev().find_map(|argument| {
         let argument = argument.trim_start_matches('-');

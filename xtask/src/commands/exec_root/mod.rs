@@ -1,6 +1,6 @@
-//! `exec-root`: what `go test -exec` takes, so that only the compiled test
-//! binary is root, never the go command. go runs it in the package's folder,
-//! where neither cargo's alias nor a Talos checkout need be near.
+//! `exec-root`: the program for `go test -exec`, so that only the compiled test
+//! binary runs as root, never the go command. go runs it in the package's
+//! folder, where neither cargo's alias nor a Talos checkout may be near.
 
 #[cfg(target_os = "linux")]
 mod binary;

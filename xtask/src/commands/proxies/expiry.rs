@@ -1,5 +1,5 @@
-//! How old a pull-through cache is: the registry notes beside its data when
-//! each entry expires, a week after it came (distribution,
+//! The age of a pull-through cache: the registry records when each entry
+//! expires, a week after it was cached (distribution,
 //! registry/proxy/scheduler).
 
 use std::collections::BTreeMap;
@@ -12,16 +12,17 @@ use foundation::ctx::containers::files;
 use foundation::ctx::registry_api::Api;
 use foundation::units::human_span;
 
-/// Of each entry, from when it is cached.
+/// Lifetime of an entry from when it is cached.
 const LIFETIME_SECONDS: i64 = 7 * 24 * 3600;
 
-/// Entries of a cache.
+/// The entries of a cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Cache {
     pub(super) entries: usize,
-    /// Whose time is over: the registry removes them, and may go on naming them.
+    /// Entries that have expired: the registry removes them, and may still list
+    /// them.
     pub(super) expired: usize,
-    /// Seconds.
+    /// Age in seconds.
     pub(super) oldest: Option<u64>,
 }
 
@@ -31,7 +32,7 @@ struct Entry {
     expiry: String,
 }
 
-/// Reads what the cache of a container holds, whose registry is at `port`.
+/// Reads the cache of a container whose registry is at `port`.
 ///
 /// # Errors
 /// Why the state cannot be read.
@@ -69,7 +70,7 @@ fn parse_cache(text: &str, now: jiff::Timestamp) -> Result<Cache, String> {
 }
 
 impl Cache {
-    /// None for an empty one.
+    /// Returns `None` for an empty cache.
     pub(super) fn describe(&self) -> Option<String> {
         let oldest = self.oldest?;
         let expired = match self.expired {
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn entries_are_as_old_as_their_time_has_gone() {
-        // Its words as registry 2.8.2 writes them.
+        // As registry 2.8.2 writes it.
         let text = r#"{"a@sha256:1":{"Key":"a@sha256:1","ExpiryData":"2026-11-28T10:00:00.5Z","EntryType":0},
             "b@sha256:2":{"Key":"b@sha256:2","ExpiryData":"2026-11-20T10:00:00Z","EntryType":1}}"#;
         let now = "2026-11-21T10:00:00Z".parse().unwrap();

@@ -1,4 +1,4 @@
-//! `proxies`: the guide's "Registry proxies", the pull-through set of this
+//! `proxies`: the guide's "Registry proxies", the pull-through proxies of this
 //! checkout's line.
 
 mod check;
@@ -77,25 +77,25 @@ pub(crate) fn run(app: &App<'_>, command: &ProxiesCommand) -> Result<u8> {
     }
 }
 
-/// The set that is wanted: the checkout's, and the user's own upstreams.
+/// Returns the wanted proxies: those of the checkout, and the user's upstreams.
 fn specs(app: &App<'_>) -> Result<Vec<Spec>> {
     let checkout = app.ctx.checkout()?;
     registries::proxies(&checkout, &app.ctx.config.proxies)
 }
 
-/// Bring up those that are not. Returns whether anything was changed; none for
-/// a dry run.
+/// Starts those that do not run. Returns whether anything was changed; `None`
+/// for a dry run.
 ///
 /// # Errors
-/// When docker does not answer, another program uses a port, or a step fails.
+/// When docker does not respond, another program uses a port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     bring_up(app, "proxies up", || plan(app))
 }
 
-/// What [`ensure`] would do; no steps where all is well.
+/// Returns the plan of [`ensure`], without steps if nothing is to be done.
 ///
 /// # Errors
-/// When docker does not answer, or something else is in the way.
+/// When docker does not respond, or something else uses a port or a name.
 pub(super) fn plan(app: &App<'_>) -> Result<Plan> {
     let views = view::read_views(&specs(app)?)?;
     view::check(&views)?;
@@ -123,7 +123,7 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     take_down(app, &plan, &views, args.purge, &said)
 }
 
-/// Of one that runs; what a stopped one has cached is looked at when it runs.
+/// Returns the cache of a running proxy; that of a stopped one cannot be read.
 fn cache(view: &RegistryView) -> Option<std::result::Result<expiry::Cache, String>> {
     let container = view.container().filter(|_| view.answers)?;
     Some(expiry::read_cache(&container.name, view.spec.port))

@@ -1,5 +1,5 @@
-//! `registry ls`: what is in it, by its own HTTP API, with what our builds
-//! noted when they pushed.
+//! `registry ls`: the images of the registry, by its own HTTP API, with what
+//! builds recorded when they pushed them.
 
 use std::fmt::Write;
 
@@ -57,7 +57,7 @@ pub(super) fn run(app: &App<'_>, names: &[String], as_json: bool) -> Result<u8> 
     Ok(0)
 }
 
-/// `siderolabs/imager` or its end.
+/// Whether `name` is the repository or its end.
 pub(super) fn is_meant(name: &str, repository: &str) -> bool {
     repository == name
         || repository
@@ -74,7 +74,7 @@ pub(super) fn silent(host: &str, error: &dyn std::fmt::Display) -> Failure {
     .hint(typed!("registry up"))
 }
 
-/// What our build noted of that very image.
+/// Returns what a build recorded of exactly this image.
 fn noted<'a>(image: &Tagged, host: &str, pushed: &'a [Image]) -> Option<&'a Image> {
     let reference = format!("{host}/{}:{}", image.repository, image.tag);
     pushed

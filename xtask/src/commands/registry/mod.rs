@@ -92,16 +92,16 @@ pub(crate) fn run(app: &App<'_>, command: &RegistryCommand) -> Result<u8> {
     }
 }
 
-/// One run at a time changes registries.
+/// Only one run at a time changes registries.
 pub(super) fn lock(app: &App<'_>, doing: &str) -> Result<Lock> {
     lock::take_soon(&app.ctx.dirs.state, "registries", doing)
 }
 
-/// Bring it up where it is not. Returns whether anything was changed; none for
-/// a dry run.
+/// Starts it if it does not run. Returns whether anything was changed; `None`
+/// for a dry run.
 ///
 /// # Errors
-/// When docker does not answer, another process has the port, or a step fails.
+/// When docker does not respond, another process has the port, or a step fails.
 pub(super) fn ensure(app: &App<'_>) -> Result<Option<bool>> {
     bring_up(app, "registry up", plan)
 }
@@ -125,10 +125,10 @@ pub(super) fn bring_up(
     Ok(Some(true))
 }
 
-/// What [`ensure`] would do; no steps where all is well.
+/// Returns the plan of [`ensure`], without steps if nothing is to be done.
 ///
 /// # Errors
-/// When docker does not answer, or another process has the port.
+/// When docker does not respond, or another process has the port.
 pub(super) fn plan() -> Result<Plan> {
     let views = view::read_views(&[registries::local()])?;
     view::check(&views)?;
@@ -151,7 +151,7 @@ fn down(app: &App<'_>, args: &DownArgs) -> Result<u8> {
     take_down(app, &plan, &views, args.purge, &said)
 }
 
-/// Messages when it is done.
+/// Messages for the end of the run.
 pub(super) struct Down {
     pub nothing: &'static str,
     pub purged: &'static str,
@@ -192,7 +192,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     Ok(0)
 }
 
-/// One line each, with what should be known about it below.
+/// Returns one line for each, with its remarks below.
 pub(super) fn table(app: &App<'_>, all: &[RegistryView], volumes: &[(String, u64)]) -> String {
     let width = column_width(all.iter().map(|view| &view.spec.host));
     let mut out = String::new();
@@ -227,7 +227,7 @@ pub(super) fn table(app: &App<'_>, all: &[RegistryView], volumes: &[(String, u64
     out
 }
 
-/// Of a container: `3 days old`.
+/// Returns the age of a container: `3 days old`.
 fn age(created: &str) -> String {
     let Ok(created) = created.parse::<jiff::Timestamp>() else {
         return String::new();

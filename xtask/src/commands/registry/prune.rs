@@ -1,8 +1,8 @@
-//! `registry prune`: manifests that no tag leads to are deleted, and the
-//! registry's own garbage collection frees what only they used.
+//! `registry prune`: deletes manifests that no tag refers to; the registry's
+//! own garbage collection frees what only they used.
 //!
-//! Not with its `--delete-untagged`: that takes the manifests of multi-platform
-//! images too, which have no tags of their own (distribution#3178).
+//! Not with its `--delete-untagged`: that also removes the manifests of
+//! multi-platform images, which have no tags of their own (distribution#3178).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,17 +20,17 @@ use foundation::run::Options;
 use foundation::ui;
 use foundation::{program, typed};
 
-/// Of what is left, in an error.
+/// Maximum number of remaining images in an error.
 const SHOWN: usize = 20;
-/// It reads every manifest from disk.
+/// The garbage collection reads every manifest from disk.
 const COLLECT_DEADLINE: u64 = 1800;
 
-/// What is going to be deleted.
+/// What is to be deleted.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Selected {
     /// Repository and digest.
     manifests: Vec<(String, String)>,
-    /// Repository and tag of what was named.
+    /// Repository and tag of the named images.
     tags: Vec<(String, String)>,
 }
 
@@ -77,10 +77,10 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
         return app.show(&plan).map(|()| 0);
     }
     let collected = app.runner().run(&collect, Options::default());
-    // However that ended, the registry is wanted again.
+    // Whatever the result, the registry is started again.
     let started = app.runner().run(&start, Options::default());
     collected.and(started)?;
-    // Report as deleted only what a second look does not find.
+    // Only what a second look does not find is reported as deleted.
     let left = left(&api, &chosen)?;
     let after = view.size(&containers::volume_sizes());
     ui::print(&report(&chosen, &left, before, after));
@@ -96,10 +96,10 @@ pub(super) fn run(app: &App<'_>, images: &[String]) -> Result<u8> {
     Err(failure.hint(typed!("registry ls")))
 }
 
-/// What the registry still gives out, as it is asked for.
+/// Returns selected images that the registry still serves.
 ///
 /// # Errors
-/// When it does not say.
+/// When the registry does not respond.
 fn left(api: &Api, chosen: &Selected) -> Result<Vec<String>> {
     let tags = chosen.tags.iter().map(|of| (of, ':'));
     let manifests = chosen.manifests.iter().map(|of| (of, '@'));
@@ -138,7 +138,7 @@ impl From<ApiError> for Refused {
     }
 }
 
-/// All manifests that are stored, less those that the remaining tags lead to.
+/// Selects all stored manifests, except those that the remaining tags refer to.
 fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Selected, Refused> {
     let tagged = api.tagged()?;
     let going = going(&tagged, images)?;
@@ -152,7 +152,7 @@ fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Selecte
     let may_delete = container.is_ours
         || container.variable("REGISTRY_STORAGE_DELETE_ENABLED") == Some("true")
         || !going.is_empty();
-    // Without repositories there is no folder that could be listed.
+    // Without repositories there is no folder to list.
     let stored = if may_delete && !api.repositories()?.is_empty() {
         stored(&container.name)?
     } else {
@@ -175,8 +175,8 @@ fn choose(api: &Api, container: &Container, images: &[String]) -> Result<Selecte
     })
 }
 
-/// Everything with a tag is in the registry's files: a listing without it is
-/// not of this registry, or not all of it.
+/// Checks that everything with a tag is in the registry's files: a listing
+/// without it would be of another registry, or incomplete.
 fn check_listed(tagged: &[Tagged], stored: &[(String, String)], was_listed: bool) -> Result<()> {
     let is_listed = |image: &&Tagged| {
         stored
@@ -194,8 +194,8 @@ fn check_listed(tagged: &[Tagged], stored: &[(String, String)], was_listed: bool
     }
 }
 
-/// The tags that `images` name. A manifest goes with all its tags, so that one
-/// that another tag needs is refused.
+/// Returns the tags that `images` name. A manifest is deleted with all its
+/// tags, so a manifest that another tag needs is refused.
 fn going<'a>(tagged: &'a [Tagged], images: &[String]) -> Result<Vec<&'a Tagged>> {
     let mut going: Vec<&Tagged> = Vec::new();
     for name in images {
@@ -232,8 +232,8 @@ fn going<'a>(tagged: &'a [Tagged], images: &[String]) -> Result<Vec<&'a Tagged>>
     }
 }
 
-/// Repository and digest of every manifest, as the registry's files say: its
-/// API does not list what has no tag.
+/// Returns repository and digest of every manifest, from the registry's files:
+/// its API does not list manifests without a tag.
 ///
 /// # Errors
 /// When they cannot be listed.
@@ -258,7 +258,7 @@ fn stored_manifest(path: &str) -> Option<(String, String)> {
     is_sound.then(|| (repository.to_owned(), digest))
 }
 
-/// What frees, and what brings the registry back.
+/// Returns the steps that free space, and those that start the registry again.
 fn plans(address: &str, container: &Container, chosen: &Selected, port: u16) -> (Plan, Plan) {
     let name = container.name.as_str();
     let mut collect = Plan::new("free what no tag leads to");
@@ -383,7 +383,7 @@ mod tests {
         check_listed(&all, &stored, true).unwrap();
         let failure = check_listed(&all, &[], true).unwrap_err();
         assert_eq!(failure.exit, Exit::Step);
-        // Nothing is deleted then, and nothing was listed.
+        // Nothing was listed, and nothing is deleted.
         check_listed(&all, &[], false).unwrap();
     }
 

@@ -1,5 +1,5 @@
-//! Registries up and down, as plans: the guide's `docker run`, on 127.0.0.1
-//! alone and with a volume of its own.
+//! Plans that start and stop registries: the guide's `docker run`, on 127.0.0.1
+//! only and with a named volume.
 
 use super::view::{DATA, RegistryState, RegistryView, UPSTREAM};
 use foundation::ctx::containers::{self, Container, LABEL, State};
@@ -8,14 +8,15 @@ use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, AwaitedRegistry, Effect, Plan, Resource, Step};
 use foundation::program;
 
-/// The guide's and the script's.
+/// The image of the guide and the script.
 const IMAGE: &str = "registry:2";
 /// The image may have to be pulled.
 const RUN_DEADLINE: u64 = 600;
-/// A container gets ten seconds to end.
+/// A container has ten seconds to end.
 const STOP_DEADLINE: u64 = 60;
 
-/// The steps that bring up what is not; none where all is well.
+/// Returns the steps that start what does not run; none if nothing is to be
+/// done.
 pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
     let mut plan = Plan::new(title);
     let mut awaited = Vec::new();
@@ -40,7 +41,8 @@ pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
             }
             _ => {}
         }
-        // A running registry that does not respond is waited for too: its log says why.
+        // A running registry that does not respond is waited for too: its log
+        // has the reason.
         let is_silent = one.container().is_some() && !one.answers;
         if plan.steps.len() > before || is_silent {
             awaited.push(AwaitedRegistry {
@@ -58,7 +60,7 @@ pub(crate) fn plan_up(title: &str, views: &[RegistryView]) -> Plan {
     plan
 }
 
-/// The registry, or the proxy for a host.
+/// Describes the registry, or the proxy for a host.
 fn what(spec: &Spec) -> String {
     match &spec.upstream {
         Some(upstream) => format!("the pull-through proxy for {} ({upstream})", spec.host),
@@ -66,7 +68,7 @@ fn what(spec: &Spec) -> String {
     }
 }
 
-/// Of the volume of ours; it outlives the container.
+/// The name of the volume, which outlives the container.
 fn volume(spec: &Spec) -> String {
     format!("talos-xtask-{}", spec.name)
 }
@@ -93,7 +95,7 @@ fn run(spec: &Spec) -> Step {
         &volume,
         "--label",
         &label,
-        // And not `always`: what was stopped stays stopped.
+        // Not `always`: a stopped registry stays stopped.
         "--restart",
         "unless-stopped",
         "--name",
@@ -117,11 +119,11 @@ pub(super) fn docker(why: &str, words: &[&str], effect: Effect) -> Step {
         .deadline(STOP_DEADLINE)
 }
 
-/// The steps that stop what runs, or remove it with its volume. `volumes` are
-/// those that exist: one may have outlived its container.
+/// Returns the steps that stop what runs, or remove it with its volume.
+/// `volumes` are the existing ones: a volume may have outlived its container.
 ///
 /// # Errors
-/// When something made by hand would be removed.
+/// When something that this program did not create would be removed.
 pub(crate) fn plan_down(
     title: &str,
     views: &[RegistryView],
@@ -165,10 +167,10 @@ pub(crate) fn plan_down(
     Ok(plan)
 }
 
-/// Volumes for [`plan_down`], which needs them for a purge only.
+/// Returns the volumes for [`plan_down`], which only needs them for a purge.
 ///
 /// # Errors
-/// When docker does not answer.
+/// When docker does not respond.
 pub(crate) fn volumes_to_purge(purge: bool) -> Result<Vec<String>> {
     if purge {
         containers::volumes()
@@ -177,10 +179,11 @@ pub(crate) fn volumes_to_purge(purge: bool) -> Result<Vec<String>> {
     }
 }
 
-/// Whether what `plan_down` was to stop or remove is so, by looking again.
+/// Verifies that everything that `plan_down` was to stop or remove is stopped
+/// or removed.
 ///
 /// # Errors
-/// What is not, or that docker does not say.
+/// What is not, or that docker does not respond.
 pub(crate) fn check_down(views: &[RegistryView], purge: bool) -> Result<()> {
     let specs: Vec<&Spec> = views.iter().map(|one| &one.spec).collect();
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! The state of each registry: its container, or what has its port or name.
+//! The state of each registry: its container, or what uses its port or name.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,14 @@ use foundation::ctx::{docker, mirrors};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::program;
 
-/// Where a registry keeps what it holds.
+/// The folder of a registry's data.
 pub(crate) const DATA: &str = "/var/lib/registry";
 
 /// The state of one registry.
 #[derive(Debug, Clone)]
 pub(crate) enum RegistryState {
     Absent,
-    /// The container of that name, which publishes that port.
+    /// The container of that name, publishing that port.
     Ours(Container),
     /// A registry that another program runs; it is used.
     Other {
@@ -26,7 +26,7 @@ pub(crate) enum RegistryState {
     Taken {
         who: String,
     },
-    /// A container of that name, which is something else.
+    /// A container of that name that is something else.
     NotIt {
         why: String,
     },
@@ -36,16 +36,16 @@ pub(crate) enum RegistryState {
 pub(crate) struct RegistryView {
     pub(crate) spec: Spec,
     pub(crate) state: RegistryState,
-    /// As a registry does.
+    /// Whether the port responds like a registry.
     pub(crate) answers: bool,
-    /// Why its container does not, as its log has it.
+    /// Why its container does not respond, from its log.
     pub(crate) reason: Option<String>,
 }
 
 /// Reads the state of the registries of `specs`, in their order.
 ///
 /// # Errors
-/// When docker does not answer.
+/// When docker does not respond.
 pub(crate) fn read_views(specs: &[Spec]) -> Result<Vec<RegistryView>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let found = containers::inspect(&names)?;
@@ -105,7 +105,7 @@ impl RegistryView {
         }
     }
 
-    /// In a word, stable for programs.
+    /// Returns one word, stable for programs.
     pub(crate) fn state(&self) -> &'static str {
         match &self.state {
             RegistryState::Absent => "absent",
@@ -121,7 +121,7 @@ impl RegistryView {
         }
     }
 
-    /// Bytes in its volume.
+    /// Returns the bytes in its volume.
     pub(crate) fn size(&self, volumes: &[(String, u64)]) -> Option<u64> {
         let (volume, _) = self
             .container()?
@@ -134,7 +134,7 @@ impl RegistryView {
             .map(|(_, size)| *size)
     }
 
-    /// What a reader should know about it.
+    /// Returns remarks for the reader.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         let spec = &self.spec;
@@ -192,10 +192,10 @@ impl RegistryView {
     }
 }
 
-/// What makes a registry a pull-through proxy.
+/// The variable that makes a registry a pull-through proxy.
 pub(crate) const UPSTREAM: &str = "REGISTRY_PROXY_REMOTEURL";
 
-/// Everything that is in the way, in one error.
+/// Fails with everything that blocks the registries.
 ///
 /// # Errors
 /// When anything is.

@@ -121,7 +121,7 @@ impl<'p> Walk<'p> {
         true
     }
 
-    /// The body of a subtest, apart from what surrounds it.
+    /// Analyzes the body of a subtest separately from the code around it.
     fn subtest(&mut self, body: &'p Expr<'p>, bindings: Vec<(&'p str, Value<'p>)>) -> Unit {
         let outer = std::mem::take(&mut self.unit);
         self.scope(|walk| {

@@ -73,7 +73,7 @@ pub(crate) enum Origin<'p> {
     /// The key or index, and the element, of what is ranged over.
     Key(&'p Expr<'p>),
     Element(&'p Expr<'p>),
-    /// Known for the present turn of a loop.
+    /// Known for one iteration of a loop.
     Known(Value<'p>),
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Walk<'p> {
     unit: Unit,
     /// Number of enclosing subtests whose names are not in the source.
     nameless: usize,
-    /// Inside something that code other than tests may or may not do.
+    /// Number of enclosing parts that code other than tests may skip.
     unsure: usize,
     depth: usize,
     /// Limit for the program's count of steps.
@@ -95,7 +95,7 @@ pub(crate) struct Walk<'p> {
 
 /// Deeper nesting of subtests and closures is not followed.
 const DEEPEST: usize = 40;
-/// More subtests than this come from no table that people wrote.
+/// Tables that people write have fewer subtests.
 const MOST_SUBTESTS: usize = 2000;
 
 const SUITE: &str = "github.com/stretchr/testify/suite";
@@ -132,7 +132,7 @@ fn may_be_done(statement: &Stmt<'_>) -> bool {
 }
 
 impl<'p> Walk<'p> {
-    /// Knows a file's names and no local ones.
+    /// Knows a file's names and no local names.
     pub(crate) fn bare(program: &'p Program<'p>, file: usize, limit: u64) -> Self {
         Self {
             program,
@@ -151,7 +151,7 @@ impl<'p> Walk<'p> {
         Self::bare(self.program, file, self.limit)
     }
 
-    /// One step more, where it did not take too many already.
+    /// Counts one step; false when there were too many.
     #[inline]
     pub(crate) fn steps(&self) -> bool {
         self.program.took(1);
@@ -210,7 +210,7 @@ impl<'p> Walk<'p> {
             Stmt::Expr(expr) => self.expr(expr),
             Stmt::Return(exprs) => self.exprs(exprs),
             Stmt::Block(body) => {
-                // `var` lines come as a block of bindings in this very scope.
+                // `var` lines come as a block of bindings in the same scope.
                 if body.iter().all(|s| matches!(s, Stmt::Bind { .. })) {
                     self.statements(body);
                 } else {
@@ -254,8 +254,9 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// Walks through code that the code under test runs only sometimes. Tests run all
-    /// of it: their loops have elements, their closures are called.
+    /// Walks through code that the code under test runs only sometimes. For
+    /// tests all of it counts: their loops have elements, their closures are
+    /// called.
     fn perhaps(&mut self, walk: impl FnOnce(&mut Self)) {
         let unsure = usize::from(!self.program.files[self.file].is_test);
         self.unsure += unsure;
@@ -423,7 +424,7 @@ impl<'p> Walk<'p> {
             },
             Expr::Index(of, _) => match self.ty(of) {
                 Ty::Elements(inner) => *inner,
-                // A generic function with its types.
+                // A generic function with type arguments.
                 other => other,
             },
             Expr::Func(literal) => Ty::Closure(self.file, &literal.signature),
@@ -436,7 +437,7 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// The type of one result of a call; of any other expression its own.
+    /// The type of one result of a call; of any other expression its own type.
     fn result(&self, expr: &'p Expr<'p>, index: usize) -> Ty<'p> {
         let Expr::Call(call) = expr else {
             return if index == 0 {

@@ -1,4 +1,4 @@
-//! Every test of a checkout, with what it needs: the way from sources to rows.
+//! Discovers every test of a checkout with its needs, from sources to rows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,8 @@ use rows::Rows;
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub target: Target,
-    /// Read bodies: suites, subtests and needs. Without: what `go test -list` prints.
+    /// Reads bodies too, for suites, subtests and needs. Without: what `go test
+    /// -list` prints.
     pub deep: bool,
 }
 

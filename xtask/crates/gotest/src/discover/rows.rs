@@ -1,4 +1,5 @@
-//! From functions to rows: suites, their methods, subtests, and what each needs.
+//! Turns functions into rows: suites, their methods, subtests, and the needs of
+//! each.
 
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ pub(super) struct Rows<'p> {
     pub(super) graph: Graph,
     pub(super) deep: bool,
     pub(super) tests: Vec<Test>,
-    /// The first file whose tests are not all there.
+    /// The first file of which some tests may be missing.
     pub(super) left_out: Option<Unread>,
 }
 
@@ -83,7 +84,7 @@ impl Rows<'_> {
             self.graph.complete(program, &units);
             let settled: Vec<Test> = rows.into_iter().map(|row| self.settle(row)).collect();
             self.tests = settled;
-            // go lists tests, benchmarks, fuzz targets and examples apart.
+            // go lists tests, benchmarks, fuzz targets and examples separately.
             overrides::apply(&mut self.tests);
         }
     }
@@ -104,7 +105,7 @@ impl Rows<'_> {
         let unit = self.graph.unit(self.program, id);
         let name = test.name.clone();
         let mut functions = vec![id];
-        // A suite that cannot be set up skips as a whole.
+        // A suite whose set-up skips is skipped as a whole.
         for suite in &unit.suites {
             functions.extend(self.program.method(suite.package, &suite.ty, "SetupSuite"));
         }
@@ -191,7 +192,7 @@ impl Rows<'_> {
         }
     }
 
-    /// A method's row: its own file, but the runner's package.
+    /// Returns a method's row: with its own file, but the runner's package.
     fn method_row(
         &self,
         name: String,
@@ -225,7 +226,7 @@ impl Rows<'_> {
                 }
             }
         });
-        // Of a disk that the test did not make, only the name is used.
+        // Only the name of a disk is used that the test did not create.
         if !needs.iter().any(|needed| needed.need == Need::Loop) {
             needs.retain(|needed| needed.need != Need::PartitionNodes);
         }

@@ -42,7 +42,7 @@ impl Source for Texts {
     }
 }
 
-/// In place of a text: what cannot be read.
+/// Stands for a file that cannot be read.
 const UNREADABLE: &str = "\0";
 
 fn found(files: &[(&str, &str)]) -> Vec<Test> {
@@ -332,8 +332,8 @@ mod hostile {
         }
     }
 
-    /// One test beside a file of others, read on a small stack: it is found
-    /// whatever the others wrote, and they are named if something is left out.
+    /// Returns what is left out when one test is beside a file of others, read
+    /// on a small stack: the test is found whatever the others contain.
     fn beside(hostile: &str) -> Vec<Unread> {
         std::thread::scope(|scope| {
             let read = || {
@@ -442,7 +442,7 @@ mod hostile {
         }
     }
 
-    /// Sums of thousands of strings are what generators write.
+    /// Generators write sums of thousands of strings.
     #[test]
     fn sums_are_read_whole_however_long() {
         for (head, piece) in [
@@ -478,7 +478,8 @@ mod hostile {
         }
     }
 
-    /// Values that double end, whether they are copied or evaluated again and again.
+    /// Values that double are limited, whether they are copied or evaluated
+    /// repeatedly.
     #[test]
     fn doubling_ends() {
         let lines = |line: &dyn Fn(usize) -> String| -> String { (1..60).map(line).collect() };
@@ -528,7 +529,7 @@ mod hostile {
         ));
     }
 
-    /// Declarations that lead back to themselves.
+    /// Declarations that refer to themselves.
     #[test]
     fn circles_end() {
         for text in [
@@ -553,7 +554,7 @@ mod hostile {
         }
     }
 
-    /// Much of the same takes time and memory in proportion.
+    /// Time and memory grow in proportion to the input.
     #[test]
     fn many_of_all_are_read_in_proportion() {
         let many = |each: &dyn Fn(usize) -> String| -> String { (0..30_000).map(each).collect() };

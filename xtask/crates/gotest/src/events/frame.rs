@@ -7,20 +7,20 @@ use super::{End, Event, What};
 
 /// Begins each line of the testing package, even in the middle of a line.
 const MARK: u8 = 0x16;
-/// A line that is longer is handed on in parts; no line of the testing package
-/// is.
+/// A longer line is passed on in parts; lines of the testing package are
+/// shorter.
 const LONGEST: usize = 4096;
 
-/// Reads bytes as they come.
+/// Reads bytes in chunks of any size.
 #[derive(Debug, Default)]
 pub struct Framer {
-    /// A line's beginning.
+    /// The beginning of a line.
     pending: Vec<u8>,
-    /// Whether `pending` goes on with a line that was handed on in part.
+    /// Whether `pending` continues a line that was passed on in part.
     within: bool,
-    /// The test that prints.
+    /// The test that prints at the moment.
     test: Option<String>,
-    /// Ends that were read, of tests whose subtests' ends may follow.
+    /// Results that were read, of tests whose subtests' results may follow.
     ends: Vec<(String, End, Option<f64>)>,
     /// The last result of the binary itself.
     last: Option<End>,
@@ -174,7 +174,7 @@ impl Framer {
         true
     }
 
-    /// Say the ends that were held back, those of `level` and deeper.
+    /// Emits the results that were held back, those of `level` and deeper.
     fn settle(&mut self, level: usize, see: &mut impl FnMut(Event)) {
         while self.ends.len() > level {
             let Some((name, end, seconds)) = self.ends.pop() else {

@@ -17,7 +17,7 @@ const LONGEST_REASON: usize = 64 << 10;
 /// The tests of one package.
 #[derive(Debug, Clone, Default)]
 pub struct Package {
-    /// Import path.
+    /// The import path.
     pub name: String,
     /// In the order that they began.
     pub tests: Vec<Test>,
@@ -27,8 +27,8 @@ pub struct Package {
     /// None while it runs.
     pub verdict: Option<Verdict>,
     pub seconds: f64,
-    /// The last panic or fatal error that was printed. Whether the binary ended by it,
-    /// its exit code decides.
+    /// The last panic or fatal error that was printed. The exit code decides
+    /// whether it ended the binary.
     panic: Option<String>,
     raced: bool,
     /// Whether some tests are missing in `tests`.
@@ -80,7 +80,7 @@ impl Package {
                         test.raced |= races;
                         keep(&mut test.output, &bytes, &mut self.held);
                     }
-                    // Such as the end of a benchmark that was never begun.
+                    // For example the end of a benchmark that never began.
                     None => self.push_output(&bytes),
                 }
             }
@@ -166,7 +166,8 @@ impl Package {
         }
     }
 
-    /// The binary has ended; `last` is the result that it printed last, if any.
+    /// Ends the package with its binary; `last` is the result that it printed
+    /// last, if any.
     pub fn end(&mut self, exit: Exit, last: Option<End>) {
         let timed_out = self
             .panic
@@ -192,7 +193,7 @@ impl Package {
         self.close(verdict);
     }
 
-    /// By what was printed alone.
+    /// Judges by the output alone.
     pub(super) fn seems_to_have_panicked(&self) -> bool {
         self.panic.is_some()
     }
@@ -259,7 +260,7 @@ impl Package {
             }
         }
         if self.depth > 0 {
-            // Names that others are subtests of.
+            // Names that have subtests.
             let above = roots.iter().flat_map(|root| {
                 let ends = root.match_indices('/').map(|(at, _)| &root[..at]);
                 ends.collect::<Vec<_>>()

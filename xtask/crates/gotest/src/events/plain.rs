@@ -5,7 +5,11 @@
 
 use super::{End, Event, Exit, Package, Verdict, What};
 
-/// The packages of such a text, in its order; what belongs to none is left out.
+/// Returns the packages of such a text in its order, without lines that belong
+/// to none.
+///
+/// # Arguments `lines`: without newlines; `is_test`: whether a package, by its
+/// path, has a test function of this name.
 ///
 /// # Arguments
 /// `lines`: without newlines; `is_test`: whether a package, by its path, has a
@@ -33,7 +37,7 @@ struct Summary<'a> {
     name: &'a str,
     failed: bool,
     seconds: f64,
-    /// Behind the time, or instead of it: `[build failed]`.
+    /// The text after the time, or in place of it: `[build failed]`.
     remark: &'a str,
 }
 
@@ -128,7 +132,8 @@ fn close(package: &mut Package, open: Option<(String, End, Option<f64>)>) {
     }
 }
 
-/// `    --- FAIL: TestA/b (0.01s)`, behind what was printed without a newline.
+/// Reads `    --- FAIL: TestA/b (0.01s)`, which may follow text without a
+/// newline.
 fn header(line: &str) -> Option<(String, End, Option<f64>)> {
     let (_, rest) = line.rsplit_once("--- ")?;
     let (word, rest) = rest.split_once(": ")?;

@@ -6,7 +6,7 @@ use super::Output;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Running,
-    /// Waits for others, as `t.Parallel` has it.
+    /// Waits for other tests after `t.Parallel`.
     Paused,
     Passed,
     Failed,
@@ -20,7 +20,7 @@ impl State {
         matches!(self, Self::Failed | Self::Aborted)
     }
 
-    /// For programs.
+    /// Returns one word, for JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",

@@ -1,12 +1,12 @@
-//! Results from a whole stream of `go test -json`. The product runs test binaries
-//! itself; this reader holds [`Package`] against recorded streams and the counts of
-//! gotestsum.
+//! Results of a whole stream of `go test -json`. The product runs test binaries
+//! itself; this reader compares [`Package`] with recorded streams and the
+//! counts of gotestsum.
 
 use rustc_hash::FxHashMap;
 
 use super::{Counts, End, Exit, Line, Output, Package, Verdict, What, parse_line};
 
-/// Lines of no event that are kept; the rest is counted.
+/// Maximum number of lines without an event that are kept; the rest is counted.
 const OTHERS: usize = 200;
 /// Maximum bytes of such a line.
 const LONGEST_OTHER: usize = 1000;
@@ -18,7 +18,7 @@ const MOST_BUILT: usize = 1000;
 /// Packages of a stream.
 const MOST_PACKAGES: usize = 50_000;
 
-/// Reads bytes as they come.
+/// Reads bytes in chunks of any size.
 #[derive(Debug, Default)]
 pub struct Stream {
     pub tally: Tally,
@@ -27,7 +27,7 @@ pub struct Stream {
     pub others: Vec<String>,
     pub others_count: usize,
     pending: Vec<u8>,
-    /// More of the pending line came than is kept.
+    /// The pending line is longer than what is kept of it.
     is_cut: bool,
     exits: FxHashMap<String, Exit>,
     marks: FxHashMap<String, Marks>,
@@ -72,7 +72,7 @@ impl Stream {
     fn end_line(&mut self) {
         let mut line = std::mem::take(&mut self.pending);
         if std::mem::take(&mut self.is_cut) {
-            // Half of an event is none.
+            // An incomplete event is ignored.
             self.other(String::from_utf8_lossy(&line[..LONGEST_OTHER]).into_owned());
         } else {
             self.line(&line);
@@ -81,7 +81,7 @@ impl Stream {
         self.pending = line;
     }
 
-    /// Nothing more comes: what has not ended never will.
+    /// Ends the stream: what has not ended yet never will.
     pub fn finish(&mut self) {
         if !self.pending.is_empty() {
             self.end_line();
@@ -152,10 +152,10 @@ impl Stream {
         if failed_build.is_some() || marks.is_unbuilt {
             return package.close(Verdict::BuildFailed);
         }
-        // A binary that failed regularly prints `FAIL` last, before the lines of the go
-        // command.
+        // A binary that failed in the regular way prints `FAIL` last, before
+        // the lines of the go command.
         let last = marks.has_fail.then_some(End::Fail);
-        // The go command keeps quiet about the code where there is output.
+        // The go command does not print the code after other output.
         let quiet = if last.is_none() && package.seems_to_have_panicked() {
             Exit::Code(2)
         } else {

@@ -1,5 +1,5 @@
-//! Recorded `go test -json` streams: the counts are gotestsum's, except where
-//! gotestsum is wrong, and there is why.
+//! Recorded `go test -json` streams: the counts are those of gotestsum, except
+//! where gotestsum is wrong, with the reason.
 
 use super::{Exit, Framer, Package, State, Stream, Verdict, What};
 
@@ -177,7 +177,7 @@ fn a_hundred_megabytes_fit() {
 }
 
 proptest::proptest! {
-    /// Whatever comes, in whatever pieces, all of it is somewhere.
+    /// Every byte of any input, in any chunks, is in the result.
     #[test]
     fn no_byte_is_lost(pieces in proptest::collection::vec(
         proptest::prelude::prop_oneof![
@@ -205,7 +205,7 @@ proptest::proptest! {
     }
 }
 
-/// A test binary may begin any number of tests, and print for each.
+/// A test binary may begin any number of tests, and print for each of them.
 #[test]
 fn tests_and_output_without_end_are_bounded() {
     let mut framer = Framer::default();
@@ -229,7 +229,7 @@ fn tests_and_output_without_end_are_bounded() {
     assert!(last.text().contains("bytes are left out here"), "{last:?}");
 }
 
-/// Half of an event is none, and does not pile up.
+/// An incomplete event is dropped and takes no memory.
 #[test]
 fn a_line_of_a_stream_without_end_is_cut() {
     let mut stream = Stream::default();
@@ -249,7 +249,7 @@ fn verdict_of(stream: &Stream) -> Vec<Verdict> {
     packages.filter_map(|it| it.verdict.clone()).collect()
 }
 
-/// Each end of a package may cost a look at all that it printed.
+/// Ends of packages are read in proportion to their number.
 #[test]
 fn ends_without_end_are_read_in_proportion() {
     let mut stream = Stream::default();

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Exit {
     Code(i32),
-    /// By its number.
+    /// The number of the signal.
     Signal(i32),
     /// Unknown: a stream does not always contain it.
     #[default]
@@ -15,24 +15,24 @@ pub enum Exit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Passed,
-    /// It has none, or none were chosen.
+    /// The package has no tests, or none were chosen.
     NoTests,
-    /// Tests failed, and the binary ended as it should.
+    /// Tests failed, and the binary ended in the regular way.
     Failed,
     /// Data races were reported.
     Raced,
     BuildFailed,
-    /// The first line of the panic, or of the runtime's fatal error.
+    /// With the first line of the panic, or of the runtime's fatal error.
     Panicked(String),
-    /// By the binary's own timeout, or by that of the run.
+    /// After the binary's own timeout, or that of the run.
     TimedOut,
-    /// By us, because the user wanted it to end.
+    /// Stopped by this program, at the user's request.
     Stopped,
     /// By a signal that the run did not send.
     Killed(i32),
     /// `os.Exit`, `log.Fatal` or a `TestMain`: no test has the reason.
     Exited(i32),
-    /// The output ends in the middle.
+    /// The output is incomplete.
     Incomplete,
 }
 
@@ -41,7 +41,7 @@ impl Verdict {
         matches!(self, Self::Passed | Self::NoTests)
     }
 
-    /// Tests that had not begun never will.
+    /// Whether tests that had not begun never will.
     pub fn cut_short(&self) -> bool {
         !matches!(
             self,
@@ -89,7 +89,7 @@ impl Verdict {
         })
     }
 
-    /// For people.
+    /// Returns the verdict as text.
     pub fn describe(&self) -> String {
         match self {
             Self::Passed => "passed".to_owned(),

@@ -13,12 +13,12 @@ pub(crate) enum Kind {
     Word,
     /// `"…"` or `` `…` ``, quotes included.
     Str,
-    /// `'…'`.
+    /// A rune literal: `'…'`.
     Rune,
     Number,
     /// An operator, a bracket, a comma.
     Op,
-    /// Written or inserted at a line's end.
+    /// A semicolon, written or inserted at a line's end.
     Semi,
     End,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Token<'a> {
     pub(crate) at: usize,
 }
 
-/// Reads tokens one after the other; cheap to copy, to look ahead.
+/// Reads one token after the other; cheap to copy, for looking ahead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,
@@ -143,7 +143,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Behind the bracket that closes the one just read; to the end when none does.
+    /// Skips to after the bracket that closes the one just read; to the end if
+    /// none does.
     pub(crate) fn skip_block(&mut self) {
         let bytes = self.text.as_bytes();
         let mut depth = 1_usize;
@@ -233,8 +234,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Behind a comment that starts here, and whether it holds a line's end. A
-/// line comment's own line end is left to be read.
+/// Returns the end of a comment that starts here, and whether it contains a
+/// line end. The line end after a line comment is not part of it.
 fn end_of_comment(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     match bytes.get(at + 1)? {
         b'/' => {
@@ -253,7 +254,8 @@ fn end_of_comment(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// Behind a string or rune that starts here; an unclosed one ends with its line.
+/// Returns the end of a string or rune that starts here; an unclosed one ends
+/// with its line.
 fn end_of_quote(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
     let mut at = start + 1;

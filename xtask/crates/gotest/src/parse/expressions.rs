@@ -136,7 +136,8 @@ impl<'a> Parser<'a> {
 
     fn primary(&mut self) -> Expr<'a> {
         let (mut expr, mut tall) = self.measured(Self::operand);
-        // Each turn reads a token and is a level around what was read so far.
+        // Each iteration reads a token and adds a level around what was read so
+        // far.
         while self.token.kind == Kind::Op {
             let inner;
             expr = match self.token.text {

@@ -12,10 +12,11 @@ use crate::lex::{Kind, Lexer, Token, is_keyword};
 
 /// Levels of recursion.
 const DEEPEST: usize = 200;
-/// Links of one chain such as `a.b().c()`, with those in its arguments: each is
-/// a level of what is read, without being one of recursion.
+/// Maximum links of one chain such as `a.b().c()`, including those in its
+/// arguments: each is a level of the result, but not of recursion.
 const TALLEST: u32 = 500;
-/// Turns of one file. The largest generated sources take a quarter of it.
+/// Maximum turns of one file. The largest generated sources take a quarter of
+/// it.
 const MOST_TURNS: usize = 4 << 20;
 
 /// The part of a source that was left out.
@@ -41,8 +42,8 @@ pub(crate) struct Parser<'a> {
     depth: usize,
     /// Links of the longest chain since the last call of `measured`.
     peak: u32,
-    /// Turns that are left: tokens read, those of looking ahead too, and copies
-    /// made.
+    /// Turns that are left: tokens read, including those of looking ahead, and
+    /// copies made.
     left: usize,
     deep: bool,
 }
@@ -86,7 +87,7 @@ impl<'a> Parser<'a> {
         is_enough
     }
 
-    /// Looking ahead took turns too.
+    /// Looking ahead takes turns too.
     fn looked(&mut self, ahead: &Self) {
         self.left = ahead.left;
     }
@@ -102,7 +103,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// One more level; false, and to be left out, where there are too many.
+    /// Enters one more level; false if there are too many, and the code is left
+    /// out.
     fn goes_deeper(&mut self) -> bool {
         self.depth += 1;
         let goes = self.depth <= DEEPEST;
@@ -122,7 +124,8 @@ impl<'a> Parser<'a> {
 
     #[inline]
     pub(crate) fn is(&self, text: &str) -> bool {
-        // Asked some ten times of each token: most differ in length or at once.
+        // Compared some ten times per token: most words differ in length or in
+        // the first byte.
         let (is, wanted) = (self.token.text.as_bytes(), text.as_bytes());
         is.len() == wanted.len()
             && is.first() == wanted.first()

@@ -85,7 +85,7 @@ impl<'a> Parser<'a> {
             }
             _ => {
                 let mut ty = Expr::Name(self.name()?);
-                // `package.Type`: a further part means nothing.
+                // `package.Type`; a further part has no meaning.
                 if self.eat(".") {
                     ty = Expr::Sel(Box::new(ty), self.name()?);
                     while self.eat(".") {
@@ -223,7 +223,7 @@ impl<'a> Parser<'a> {
             }
             let before = self.lexer.position();
             self.field(&mut fields);
-            // A tag, or what we do not understand.
+            // A tag, or something that is not understood.
             while !matches!(self.token.kind, Kind::Semi | Kind::End) && !self.is("}") {
                 self.advance();
             }
@@ -274,8 +274,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A type once more. `a, b struct { a, b struct { … } }` doubles at each
-    /// level, so a copy takes as many turns as it took to read.
+    /// Copies a type. `a, b struct { a, b struct { … } }` doubles at each
+    /// level, so a copy takes as many turns as reading did.
     fn copy(&mut self, ty: &Expr<'a>, turns: usize) -> Expr<'a> {
         if self.pay(turns) {
             ty.clone()

@@ -1,5 +1,5 @@
-//! All packages of a workspace, declared names looked up as a compiler would,
-//! as far as the sources at hand go: what lies outside is a path and a name.
+//! All packages of a workspace, with declared names looked up as a compiler
+//! would. What is outside of the workspace is only a path and a name.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -23,7 +23,7 @@ pub(crate) struct FunctionId {
 /// A parsed file and where it belongs.
 #[derive(Debug)]
 pub(crate) struct SourceFile<'a> {
-    /// From the checkout's root.
+    /// Path from the checkout's root.
     pub(crate) path: String,
     pub(crate) file: File<'a>,
     /// Index in [`Program::packages`].
@@ -36,20 +36,21 @@ pub(crate) struct SourceFile<'a> {
     work: Cell<u64>,
 }
 
-/// Steps of following what the functions of one file do. The most that a file
-/// of Talos takes is less than a hundredth of it.
+/// Maximum steps of following the functions of one file. Files of Talos take
+/// less than a hundredth of it.
 const MOST_WORK: u64 = 10_000_000;
-/// Subtests of the whole program; each is kept.
+/// Maximum number of subtests of the whole program; each is kept.
 const MOST_SUBTESTS: usize = 300_000;
 
-/// A package; its own tests belong to it, those of package `x_test` are another.
+/// A package; its own tests belong to it, those of package `x_test` are a
+/// separate package.
 #[derive(Debug, Default)]
 pub(crate) struct Package<'a> {
     pub(crate) path: String,
     functions: FxHashMap<&'a str, FunctionId>,
     methods: FxHashMap<(&'a str, &'a str), FunctionId>,
     types: FxHashMap<&'a str, (usize, usize)>,
-    /// File, statement, and which of its names.
+    /// File, statement, and index of the name in it.
     variables: FxHashMap<&'a str, (usize, usize, usize)>,
     name: &'a str,
 }
@@ -71,7 +72,7 @@ pub(crate) enum Ty<'p> {
     Unknown,
     /// An imported package.
     Import(&'p str),
-    /// Declared in package number so and so.
+    /// Declared in the package with this index.
     Named(usize, &'p str),
     /// A name of a package outside the workspace.
     External(&'p str, &'p str),
@@ -139,7 +140,7 @@ impl<'a> Program<'a> {
         self.work.get() > limit
     }
 
-    /// Something is done for the functions of this file.
+    /// Runs `work` for the functions of this file, and counts its steps.
     pub(crate) fn for_file<T>(&self, file: usize, work: impl FnOnce() -> T) -> T {
         let before = self.work.get();
         let done = work();
@@ -151,7 +152,7 @@ impl<'a> Program<'a> {
         done
     }
 
-    /// Room for one more subtest.
+    /// Counts one more subtest; false if there are too many.
     pub(crate) fn another_subtest(&self) -> bool {
         self.subtests.set(self.subtests.get() + 1);
         self.subtests.get() <= MOST_SUBTESTS
@@ -166,8 +167,8 @@ impl<'a> Program<'a> {
         source.bodies[id.index].get_or_init(|| source.file.body(&source.file.functions[id.index]))
     }
 
-    /// A method of a declared type, those of embedded types included; the
-    /// shallowest wins.
+    /// Returns a method of a declared type, including those of embedded types;
+    /// the shallowest wins.
     pub(crate) fn method(&self, package: usize, ty: &str, name: &str) -> Option<FunctionId> {
         self.embedding(package, ty)
             .into_iter()
@@ -191,7 +192,7 @@ impl<'a> Program<'a> {
         found
     }
 
-    /// A type and those it embeds, breadth first.
+    /// Returns a type and the types that it embeds, breadth first.
     fn embedding<'p>(&'p self, package: usize, ty: &'p str) -> Vec<(usize, &'p str)> {
         let mut all: Vec<(usize, &str)> = vec![(package, ty)];
         let mut next = 0;
@@ -212,8 +213,8 @@ impl<'a> Program<'a> {
                         }
                     }
                 }
-                // `type A = B`; a defined type's methods are its own, but to
-                // follow it does no harm.
+                // `type A = B`; a defined type has its own methods, but
+                // following it does no harm.
                 other => {
                     if let Ty::Named(package, ty) = self.resolve(file, other)
                         && !all.contains(&(package, ty))

@@ -106,7 +106,7 @@ impl Program<'_> {
     /// A type expression.
     pub(crate) fn resolve<'p>(&'p self, file: usize, ty: &'p Expr<'p>) -> Ty<'p> {
         match ty {
-            // Not by way of variables: `var a a` has no end.
+            // Variables are not followed: `var a a` has no end.
             Expr::Name(name) => {
                 let package = self.files[file].package;
                 match self.packages[package].types.get_key_value(name) {

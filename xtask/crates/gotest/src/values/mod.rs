@@ -24,7 +24,7 @@ pub(crate) enum Value<'p> {
 
 type Bindings<'p> = Vec<(&'p str, Value<'p>)>;
 
-/// Loops are unrolled up to this many turns together.
+/// Maximum iterations of all unrolled loops together.
 const MOST_TURNS: usize = 2000;
 
 /// All values of a text, one per iteration of the loops that its names come from;
@@ -45,7 +45,7 @@ pub(crate) fn all_texts<'p>(
     for turn in 0..turns {
         let mut rest = turn;
         let mut bindings = Bindings::new();
-        // The innermost loop turns fastest.
+        // The innermost loop advances fastest.
         walk.program.took(tables.len());
         for table in tables.iter().rev() {
             let item = &table.items[rest % table.items.len()];

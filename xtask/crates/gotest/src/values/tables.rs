@@ -1,4 +1,4 @@
-//! The tables that a name is taken from: which, and their rows.
+//! Finds the tables that a name is taken from, and their rows.
 
 use crate::analyze::{Local, Origin, Walk};
 use crate::ast::{Expr, Item};

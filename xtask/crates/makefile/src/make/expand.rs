@@ -1,4 +1,4 @@
-//! Expansion: variables and functions to text.
+//! Expands variables and functions to text.
 
 use super::Make;
 use crate::error::{Error, Place, Result};
@@ -8,8 +8,8 @@ use crate::slots;
 use crate::syntax::{self, Piece};
 use crate::world::{Ask, Reply};
 
-/// Variables that GNU make sets by itself and that this reader does not: to
-/// take them for empty would be a guess.
+/// Variables that GNU make sets by itself and that this reader does not: an
+/// empty value would be a guess.
 const BUILT_IN: &[&str] = &[
     "AR",
     "ARFLAGS",
@@ -68,7 +68,7 @@ const BUILT_IN: &[&str] = &[
 ];
 
 impl Make<'_, '_> {
-    /// `text` with every reference replaced by its value.
+    /// Returns `text` with every reference replaced by its value.
     pub(super) fn expand(&mut self, text: &str, place: &Place) -> Result<String> {
         self.spend_bytes(text.len(), place)?;
         if !text.contains('$') {
@@ -278,8 +278,8 @@ impl Make<'_, '_> {
         Ok(out)
     }
 
-    /// The output of `command`: trailing newlines cut, others blanks
-    /// (`fold_newlines`).
+    /// Returns the output of `command`, without trailing newlines and with
+    /// spaces for the others (`fold_newlines`).
     pub(super) fn shell(&mut self, command: &str, place: &Place) -> Result<String> {
         let command = self.with_make(command, place)?;
         self.count_shell(&command, place)?;
@@ -308,7 +308,7 @@ impl Make<'_, '_> {
         }
     }
 
-    /// `text` for a shell, which has to be able to call make.
+    /// Returns `text` for a shell, which must be able to call make.
     pub(super) fn with_make(&mut self, text: &str, place: &Place) -> Result<String> {
         if !text.contains(slots::MAKE) {
             return Ok(text.to_owned());
@@ -321,7 +321,8 @@ impl Make<'_, '_> {
         Ok(text.replace(slots::MAKE, &self.session.make_command))
     }
 
-    /// Refuse to decide by what is known only while running.
+    /// Refuses a decision that depends on a value that is only known while
+    /// running.
     pub(super) fn needs_now(&self, texts: &[&str], construct: &str, place: &Place) -> Result<()> {
         match texts.iter().find_map(|text| slots::first(text)) {
             None => Ok(()),

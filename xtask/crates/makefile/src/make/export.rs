@@ -1,4 +1,4 @@
-//! The environment of lines, and the captures that lines wait for.
+//! The environment of lines, and the captures that lines depend on.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::slots;
 use crate::variables::Origin;
 
 impl Make<'_, '_> {
-    /// The variables that a shell line gets from this make, whole.
+    /// Returns the complete environment that a shell line gets from this make.
     pub(super) fn exported(&mut self, place: &Place) -> Result<BTreeMap<String, String>> {
         let size = self.environment.iter();
         let size = size.map(|(name, value)| name.len() + value.len() + ENTRY);
@@ -43,7 +43,7 @@ impl Make<'_, '_> {
         out.insert("MAKEFLAGS".to_owned(), self.flags.makeflags());
         out.insert("MFLAGS".to_owned(), self.flags.mflags());
         if !self.flags.overrides.is_empty() {
-            // make's own: the reference is never expanded.
+            // make's own value: the reference is never expanded.
             out.insert(
                 "MAKEOVERRIDES".to_owned(),
                 "${-*-command-variables-*-}".to_owned(),

@@ -68,7 +68,7 @@ struct Make<'s, 'w> {
     assigning: Option<String>,
     /// Variables that recipes read.
     read_by_recipes: BTreeSet<String>,
-    /// True when all lines are planned: expansions now serve the report only.
+    /// Whether all lines are planned: expansions then only serve the report.
     reporting: bool,
 }
 

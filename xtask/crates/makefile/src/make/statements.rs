@@ -1,4 +1,4 @@
-//! Reading the file: conditions, assignments, and where rules begin and end.
+//! Reads the file: conditions, assignments, and where rules begin and end.
 
 use super::Make;
 use crate::assign::Op;
@@ -12,12 +12,12 @@ use crate::slots;
 use crate::variables::Origin;
 
 impl Make<'_, '_> {
-    /// Set what make sets and read the whole file.
+    /// Sets what make sets, and reads the whole file.
     pub(super) fn read(&mut self) -> Result<()> {
         self.set_up()?;
         let makefile = self.session.makefile;
-        // For each open `if`: whether its lines count, whether a branch was taken,
-        // whether it is within a branch that does not count.
+        // For each open `if`: whether its lines count, whether a branch was
+        // taken, whether it is within a branch that does not count.
         let mut open: Vec<(bool, bool, bool)> = Vec::new();
         let mut pending: Option<Pending> = None;
         for (line, statement) in &makefile.statements {
@@ -74,7 +74,7 @@ impl Make<'_, '_> {
 
     fn set_up(&mut self) -> Result<()> {
         for (name, value) in self.environment.clone() {
-            // The shell of recipes is never the user's.
+            // The shell of recipes never comes from the user's environment.
             if !matches!(
                 name.as_str(),
                 "SHELL" | "MAKELEVEL" | "MAKEFLAGS" | "MFLAGS" | "MAKEOVERRIDES"

@@ -1,4 +1,4 @@
-//! `$(MAKE)` in a recipe: the lines of the make that it would start.
+//! `$(MAKE)` in a recipe: the lines of the make that it starts.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::limits::{ENTRY, MAX_MAKES};
 use crate::{slots, words};
 
 impl Make<'_, '_> {
-    /// Evaluate `command` if it only calls `$(MAKE)`. False when a shell has to
-    /// see it: loops, substitutions, or a failure that is to be ignored.
+    /// Evaluates `command` if it only calls `$(MAKE)`. False if a shell is
+    /// needed: for loops, substitutions, or a failure that is to be ignored.
     pub(super) fn submake(
         &mut self,
         command: &str,
@@ -84,7 +84,8 @@ impl Make<'_, '_> {
         Ok(true)
     }
 
-    /// The shell that would have called make would have looked at the values.
+    /// The shell that would have called make would have split the values into
+    /// words.
     fn mark_unquoted(&mut self, command: &str) {
         for segment in slots::segments(command) {
             if let slots::Segment::Slot(slot) = segment

@@ -22,7 +22,7 @@ struct TargetRule {
 }
 
 impl Make<'_, '_> {
-    /// All goals, one after the other.
+    /// Updates all goals, one after the other.
     pub(super) fn run(&mut self) -> Result<()> {
         let mut goals: Vec<String> = self.goals.iter().map(|goal| plain_name(goal)).collect();
         if goals.is_empty() {
@@ -142,7 +142,8 @@ impl Make<'_, '_> {
         made
     }
 
-    /// No rule: a file, now or when its turn comes, or make stops here.
+    /// Without a rule it must be a file, now or when its turn comes; otherwise
+    /// make stops here.
     fn require(&mut self, name: &str, needed_by: Option<&str>) {
         if self.rules.phony.contains(name) || self.session.world.exists(name) {
             if needed_by.is_none() {
@@ -163,7 +164,8 @@ impl Make<'_, '_> {
         });
     }
 
-    /// The rule for `name`: explicit, else a pattern; none when there is none.
+    /// Returns the rule for `name`: explicit, else by a pattern; `None` if
+    /// there is none.
     fn rule_for(&self, name: &str, phony: bool) -> Result<Option<TargetRule>> {
         let mut rule_ = TargetRule::default();
         let explicit = self.rules.explicit.get(name);
@@ -218,7 +220,7 @@ impl Make<'_, '_> {
             || self.session.world.exists(name)
     }
 
-    /// Expand a recipe and give its lines. make expands all of them before it
+    /// Expands a recipe and adds its lines. make expands all of them before it
     /// starts the first (`new_job`).
     fn plan_recipe(
         &mut self,

@@ -1,4 +1,4 @@
-//! What of git only reads: verbs by name, and of each the options that are known.
+//! Git commands that only read: their verbs, and the known options of each.
 
 use super::Trust;
 use super::options::Options;
@@ -153,8 +153,8 @@ const VERBS: &[(&str, Options)] = &[
     ),
 ];
 
-/// How far `git` with these words can be trusted; `is_here` says whether a
-/// folder is the one that it would be in anyway.
+/// Returns how far `git` with these words can be trusted; `is_here` returns
+/// whether a folder is the one that git would use anyway.
 pub(super) fn trust(words: &[Word], is_here: &dyn Fn(&str) -> bool) -> Trust {
     let known = known(words, is_here);
     known.map_or(Trust::None, |()| Trust::Stable)
@@ -189,7 +189,7 @@ fn known(words: &[Word], is_here: &dyn Fn(&str) -> bool) -> Option<()> {
         return None;
     }
     match verb {
-        // With a name it makes a tag, or sets what HEAD is.
+        // With a name these verbs create a tag, or set HEAD.
         "tag" => given.operands.is_empty() || given.has(&["l", "--list"]),
         "symbolic-ref" => given.operands.len() == 1 && given.operands[0].is_exact(),
         _ => true,

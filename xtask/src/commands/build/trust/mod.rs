@@ -1,5 +1,5 @@
-//! Which `$(shell …)` may be asked without changing anything, judged by the
-//! programs, by their options and operands, and by where the programs are from.
+//! Judges which `$(shell …)` commands change nothing, by their programs,
+//! options and operands, and by the origin of the programs.
 
 mod git;
 mod options;
@@ -15,24 +15,24 @@ use camino::Utf8Path;
 
 use shell::Word;
 
-/// How far a command can be trusted.
+/// The trust in a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Trust {
-    /// Says the same whenever it is asked.
+    /// Prints the same whenever it runs.
     Stable,
-    /// Changes nothing, but what it says may change.
+    /// Changes nothing, but its output may change.
     Reads,
     /// May do anything.
     None,
 }
 
-/// The commands that a shell brings along, whatever lies on `PATH`.
+/// Commands that shells have built in, whatever is on `PATH`.
 const BUILTINS: &[&str] = &["[", "echo", "false", "printf", "test", "true"];
-/// Files that a pattern may stand for and that are looked at.
+/// Maximum number of files that a pattern may expand to.
 const MOST_FILES: usize = 1000;
 
-/// Settings of git's that name programs which a verb that reads would start.
-/// Others are taken back by [`foundation::ctx::git`].
+/// Settings of git that name programs which a reading verb would start. Others
+/// are overridden by [`foundation::ctx::git`].
 const GIT_PROGRAMS: &[(&str, &[&str])] = &[
     ("filter.", &[".clean", ".smudge", ".process"]),
     ("diff.", &[".textconv", ".command", ".external"]),
@@ -60,7 +60,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What is not understood is not trusted.
+    /// Judges a command. A command that is not understood is not trusted.
     pub(super) fn trust(&self, command: &str) -> Trust {
         let Some(commands) = shell::commands(command) else {
             return Trust::None;
@@ -81,7 +81,7 @@ impl<'a> Judge<'a> {
             "git" => git::trust(words, &|folder| self.is_here(folder)),
             _ => programs::trust(name, words, &|word| self.is_plain_file(word)),
         };
-        // The cheap questions first.
+        // Cheap checks come first.
         if trust == Trust::None
             || !self.is_own(name)
             // One of the two programs of that name starts `jq`.
@@ -130,8 +130,8 @@ impl<'a> Judge<'a> {
                 .all(|(index, path)| index < MOST_FILES && path.is_ok_and(|path| is_plain(&path)))
     }
 
-    /// Whether the repository's own settings leave git to itself: what a user
-    /// has set for all repositories is the user's.
+    /// Whether the repository's own settings start no programs: the user's
+    /// settings for all repositories are the user's decision.
     fn git_is_plain(&self) -> bool {
         let own = foundation::ctx::git::own_settings(self.dir);
         own.is_some_and(|names| !names.iter().any(|name| names_program(name)))

@@ -1,24 +1,23 @@
-//! Words of a command as `getopt` takes them: which options it has, and which
-//! operands.
+//! Splits the words of a command into options and operands, as `getopt` does.
 
 use super::shell::Word;
 
-/// The options of a program that only read. Any other is not known, also a
-/// known, abbreviated option.
+/// The options with which a program only reads. Any other option is unknown,
+/// also the abbreviation of a known one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Options {
-    /// Letters; one with a `:` behind it takes a value.
+    /// Letters; a letter followed by `:` takes a value.
     pub(super) short: &'static str,
-    /// Names; `name=` takes a value, `name=?` may have one behind a `=`.
+    /// Names; `name=` takes a value, `name=?` may have one after a `=`.
     pub(super) long: &'static [&'static str],
     /// `-3` is short for `-n 3`.
     pub(super) number: bool,
 }
 
-/// What a command has been given.
+/// The options and operands of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Given<'a> {
-    /// With their values; letters without a dash, names with two.
+    /// With their values; one letter without a dash, names with two.
     pub(super) options: Vec<(String, String)>,
     pub(super) operands: Vec<&'a Word>,
     /// Whether the last word is the only operand.
@@ -34,7 +33,7 @@ impl Given<'_> {
 }
 
 impl Options {
-    /// Nothing where an option is not known, or where a word may be one.
+    /// Returns `None` if an option is unknown, or if a word might be one.
     pub(super) fn read<'a>(&self, words: &'a [Word]) -> Option<Given<'a>> {
         let mut given = Given::default();
         let mut rest = words.iter();
@@ -71,7 +70,8 @@ impl Options {
             Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
-        // Of a pattern the part with the name has to be literal.
+        // The part of a pattern that contains the option's name must be
+        // literal.
         if word.is_pattern && word.literal < "--=".len() + name.len() {
             return None;
         }
@@ -121,7 +121,8 @@ impl Options {
     }
 }
 
-/// A pattern may become several words, of which the others are operands.
+/// A pattern may expand to several words, of which all but the first are
+/// operands.
 fn value_of(word: &Word) -> Option<String> {
     let is_known = !word.has_variable && (!word.is_pattern || word.literal > 0);
     (is_known && !(word.is_pattern && word.text.starts_with('-'))).then(|| word.text.clone())

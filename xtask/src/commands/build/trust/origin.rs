@@ -1,12 +1,12 @@
-//! Where a program is from: one that lies in the checkout, or that others may
-//! replace, is not the program of its name.
+//! The origin of a program: a program inside of the checkout, or in a folder
+//! that others may write to, is not trusted by its name.
 
 use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Whether the shell would find the program at a place of the system's or the
-/// user's own. Nothing is started, so a missing program is as good.
+/// Whether the shell would find the program in a folder of the system or the
+/// user. Nothing is started, so a missing program is harmless.
 pub(super) fn is_own(program: &str, path: &str, dir: &Utf8Path) -> bool {
     for entry in path.split(':') {
         let folder = Utf8Path::new(entry);
@@ -25,7 +25,7 @@ fn is_program(path: &Utf8Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
 }
 
-/// The repository that `dir` is in.
+/// Returns the repository that contains `dir`.
 fn tree_of(dir: &Utf8Path) -> Utf8PathBuf {
     let dir = dir.canonicalize_utf8().unwrap_or_else(|_| dir.to_owned());
     let tree = dir.ancestors().find(|it| it.join(".git").exists());
@@ -48,13 +48,13 @@ fn is_kept(program: &Utf8Path, tree: &Utf8Path) -> bool {
         && is_closed(&target, false)
         && [&folder, last].iter().all(|folder| {
             let mut above = folder.ancestors();
-            // In a sticky folder others may add, but not replace.
+            // In a sticky folder others may add files, but not replace them.
             above.next().is_some_and(|it| is_closed(it, false))
                 && above.all(|it| is_closed(it, true))
         })
 }
 
-/// Only root and this user can change it.
+/// Whether only root and this user can change it.
 fn is_closed(path: &Utf8Path, may_be_sticky: bool) -> bool {
     let Ok(metadata) = path.metadata() else {
         return false;

@@ -1,21 +1,21 @@
-//! Programs that only read, with the options that are known to leave it at
-//! that. A program, an option or an operand that is not here may do anything.
+//! Programs that only read, with the options that do not change this. A
+//! program, an option or an operand that is not listed may do anything.
 
 use super::Trust;
 use super::options::{Given, Options};
 use super::sed;
 use super::shell::Word;
 
-/// What the operands of a program are.
+/// The meaning of a program's operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operands {
-    /// Texts, all of them.
+    /// All of them are texts.
     Texts,
-    /// Files that are read; without one it reads what the program before prints.
+    /// Files that are read; without one the program reads its standard input.
     Files,
     /// A filter or an expression, then files.
     ExpressionFiles,
-    /// Names of files that are looked at and not opened.
+    /// Names of files that are not opened.
     Names,
     None,
 }
@@ -212,16 +212,17 @@ const ENDS: Options = Options {
     number: true,
 };
 
-/// Looks at the paths that a program would open.
+/// Checks the paths that a program would open.
 pub(super) type IsPlainFile<'a> = dyn Fn(&Word) -> bool + 'a;
 
-/// How far the command of these words can be trusted, wherever `name` is from.
-/// `git` is judged apart.
+/// Returns the trust in the command of these words, whatever the origin of
+/// `name`. `git` is judged separately.
 pub(super) fn trust(name: &str, words: &[Word], is_plain: &IsPlainFile<'_>) -> Trust {
     match name {
-        // They take any word as it is.
+        // They do not interpret their words.
         "echo" | "expr" => Trust::Stable,
-        // Some shells' own `printf -v`, `printf %n` and `test -v` set and evaluate variables.
+        // `printf -v`, `printf %n` and `test -v` of some shells set and
+        // evaluate variables.
         "printf" if words.first().is_none_or(is_format) => Trust::Stable,
         "test" | "[" if words.iter().all(|word| is_no_option(word, &["-v", "-R"])) => Trust::Reads,
         "head" | "tail" => {
@@ -235,18 +236,18 @@ pub(super) fn trust(name: &str, words: &[Word], is_plain: &IsPlainFile<'_>) -> T
     }
 }
 
-/// It cannot become an option.
+/// Whether it cannot be an option.
 fn is_text(word: &Word) -> bool {
     let first = match (word.is_pattern, word.has_variable) {
         (true, _) => &word.text[..word.literal],
-        // What the variable is, may be its beginning.
+        // The value of the variable may be the beginning of an option.
         (false, true) => "",
         (false, false) => return !word.text.starts_with('-'),
     };
     !first.is_empty() && !first.starts_with('-')
 }
 
-/// A format that prints and does nothing else.
+/// Whether it is a format that only prints.
 fn is_format(word: &Word) -> bool {
     let mut directives = word.text.split('%').skip(1);
     let counts = directives.any(|directive| {
@@ -256,7 +257,7 @@ fn is_format(word: &Word) -> bool {
     word.is_exact() && is_text(word) && !counts
 }
 
-/// It is none of these, and cannot become one by file names.
+/// Whether it is none of these options, and cannot expand to one.
 fn is_no_option(word: &Word, refused: &[&str]) -> bool {
     !refused.contains(&word.text.as_str()) && (!word.is_pattern || is_text(word))
 }
@@ -268,7 +269,7 @@ fn known(
     words: &[Word],
     is_plain: &IsPlainFile<'_>,
 ) -> Option<Trust> {
-    // Nothing in them is special to a program without an option to write.
+    // Texts are harmless to a program without an option that writes.
     if operands == Operands::Texts && matches!(name, "basename" | "dirname" | "true" | "false") {
         return Some(Trust::Stable);
     }
@@ -296,7 +297,7 @@ fn known(
             }
             files = rest;
         }
-        // Its second operand is the file that it writes.
+        // The second operand is a file that it writes.
         "uniq" => match files {
             [] => {}
             [file] if file.is_exact() && given.operand_is_last => {}
@@ -310,7 +311,7 @@ fn known(
         Operands::Names => Some(Trust::Reads),
         Operands::Files | Operands::ExpressionFiles => {
             let by_name = files.iter().any(|file| file.text != "-");
-            // Recursive without a name: the folder that it is in.
+            // A recursive search without a name reads the current folder.
             let reads = by_name || given.has(&["r"]) && name == "grep";
             let is_plain = files.iter().all(|file| is_plain(file));
             is_plain.then_some(if reads { Trust::Reads } else { Trust::Stable })
@@ -318,7 +319,7 @@ fn known(
     }
 }
 
-/// A `+FORMAT` and a time that is given; any other operand sets the clock.
+/// A `+FORMAT` and a given time; any other operand sets the clock.
 fn date<'a>(options: &Options, words: &'a [Word]) -> Option<Given<'a>> {
     let options = Options {
         short: "uRId:",
@@ -330,7 +331,7 @@ fn date<'a>(options: &Options, words: &'a [Word]) -> Option<Given<'a>> {
     given.operands.iter().all(is_format).then_some(given)
 }
 
-/// How many operands are the script; nothing where it does more than to edit.
+/// Returns how many operands are the script; `None` if it does more than edit.
 fn script(given: &Given<'_>) -> Option<usize> {
     let scripts: Vec<&str> = given
         .options

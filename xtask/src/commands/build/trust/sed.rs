@@ -1,13 +1,13 @@
-//! Scripts of sed that only edit what passes by. `w`, `W`, `r`, `R`, `e` and
-//! the flags `w` and `e` of `s` open files or start programs.
+//! Scripts of sed that only edit their input. `w`, `W`, `r`, `R`, `e` and the
+//! flags `w` and `e` of `s` open files or start programs.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Whether the script does nothing but to edit, in the reading of any sed.
+/// Whether the script only edits, in the reading of any sed.
 pub(super) fn only_edits(script: &str) -> bool {
-    // Some do not let a bracket hide the delimiter of an expression: they find
-    // the end of `s/[/]/x/` elsewhere.
+    // In some implementations a bracket does not hide the delimiter of an
+    // expression: they find the end of `s/[/]/x/` elsewhere.
     let readings = [true, false].map(|brackets| read(script, brackets));
     readings.contains(&Ok(())) && !readings.contains(&Err(Wrong::Unknown))
 }
@@ -16,7 +16,7 @@ pub(super) fn only_edits(script: &str) -> bool {
 enum Wrong {
     /// Opens a file, starts a program, or may do so.
     Unknown,
-    /// No sed takes it, and nothing of it is carried out.
+    /// No sed accepts it, and nothing of it runs.
     Malformed,
 }
 
@@ -41,7 +41,7 @@ impl Script<'_> {
         while self.chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
     }
 
-    /// One command with its addresses; false at the end.
+    /// Reads one command with its addresses; false at the end.
     fn command(&mut self) -> Result<bool> {
         while self.chars.next_if(|c| " \t;".contains(*c)).is_some() {}
         self.addresses()?;
@@ -81,7 +81,7 @@ impl Script<'_> {
         self.blanks();
         match self.chars.peek() {
             None | Some(';' | '}') => Ok(true),
-            // Behind an expression that ended too early for this reading.
+            // After an expression that ended too early for this reading.
             Some('/' | '|' | ']' | '*' | '[' | '$' | '^' | '.' | '+') => Err(Wrong::Malformed),
             Some(_) if command == '}' => Ok(true),
             Some(_) => Err(Wrong::Unknown),
@@ -105,14 +105,14 @@ impl Script<'_> {
         }
     }
 
-    /// An address between delimiters, with its flags.
+    /// Reads an address between delimiters, with its flags.
     fn expression(&mut self) -> Result<()> {
         self.delimited(1)?;
         while self.chars.next_if(|c| matches!(c, 'I' | 'M')).is_some() {}
         Ok(())
     }
 
-    /// `count` texts, each up to the delimiter that comes first.
+    /// Reads `count` texts, each up to the next delimiter.
     fn delimited(&mut self, count: usize) -> Result<()> {
         let delimiter = self.chars.next().ok_or(Wrong::Malformed)?;
         if delimiter.is_alphanumeric() || delimiter.is_whitespace() || "\\[];".contains(delimiter) {
@@ -139,7 +139,8 @@ impl Script<'_> {
         Err(Wrong::Malformed)
     }
 
-    /// To the `]` that closes it: not one that comes first, nor one of a class.
+    /// Reads to the closing `]`: not one in first position, nor that of a
+    /// class.
     fn bracket(&mut self) -> Result<()> {
         self.chars.next_if_eq(&'^');
         self.chars.next_if_eq(&']');

@@ -1,6 +1,6 @@
-//! A shell line as far as it only starts programs: pipelines and lists of
-//! simple commands. All else that a shell does (substitution, files to write,
-//! assignments, groups, background) is not read at all.
+//! Parses a shell line that only starts programs: pipelines and lists of simple
+//! commands. Anything else (substitution, redirection to files, assignments,
+//! groups, background jobs) is not parsed at all.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -8,9 +8,9 @@ use std::str::Chars;
 /// A word of a command, with its quotes removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Word {
-    /// Without what a variable stands for.
+    /// The text without the values of variables.
     pub(super) text: String,
-    /// A variable or `~` is part of it: what it is, only the shell knows.
+    /// Contains a variable or `~`, whose value only the shell knows.
     pub(super) has_variable: bool,
     /// It is a pattern of file names: any number of words that begin with the
     /// first `literal` bytes of `text`.
@@ -18,12 +18,12 @@ pub(super) struct Word {
     pub(super) literal: usize,
     /// The pattern, with brackets around what is literal in it.
     pub(super) pattern: String,
-    /// What stands outside of quotes, and a quote for what stands inside.
+    /// The unquoted text, with a quote for each quoted part.
     bare: String,
 }
 
 impl Word {
-    /// Whether it is this one word and no other.
+    /// Whether it is exactly this one word.
     pub(super) fn is_exact(&self) -> bool {
         !self.has_variable && !self.is_pattern
     }
@@ -49,15 +49,15 @@ impl Word {
         if self.text == "[" {
             self.is_pattern = false;
         }
-        // Some shells make words of `{a,b}` and `{1..3}`.
+        // Some shells expand `{a,b}` and `{1..3}` to words.
         let bare = &self.bare;
         let is_list = bare.contains('{') && (bare.contains(',') || bare.contains(".."));
         (!is_list).then_some(self)
     }
 }
 
-/// The commands of a line, each split into words; nothing where a shell does more than
-/// to start them.
+/// Returns the commands of a line, each split into words; `None` if a shell
+/// does more than start them.
 pub(super) fn commands(line: &str) -> Option<Vec<Vec<Word>>> {
     let mut reader = Reader {
         chars: line.chars().peekable(),

@@ -59,9 +59,10 @@ fn what_the_makefiles_ask_is_known() {
     }
 }
 
-/// Each would change something, start something else, or wait for the network.
+/// Each command would change something, start something else, or wait for the
+/// network.
 const REFUSED: &[&str] = &[
-    // Options, in each way to write them.
+    // Options, in each spelling.
     "sed -i s/a/b/ f",
     "sed -ni p f",
     "sed -Ei s/a/b/ f",
@@ -196,7 +197,7 @@ const REFUSED: &[&str] = &[
     "make --quiet image-list",
     "touch out",
     "cp a b",
-    // How a program is named.
+    // Spellings of a program's name.
     "[t]ouch out",
     "[c]at f",
     "?at f",
@@ -208,7 +209,7 @@ const REFUSED: &[&str] = &[
     "! cat f",
     "{ cat f; }",
     "if true; then touch out; fi",
-    // What stands before and around it.
+    // Syntax before and around a command.
     "PATH=. git log",
     "GIT_EXTERNAL_DIFF=./x git log",
     "LD_PRELOAD=./x.so cat f",
@@ -227,7 +228,7 @@ const REFUSED: &[&str] = &[
     "cat < f",
     "cat <> f",
     "echo hi & rm x",
-    // Some shells' own.
+    // Features of some shells.
     "printf -v PATH .",
     "printf -v 'a[$(touch out)]' x",
     "printf \"$x\"",
@@ -237,7 +238,7 @@ const REFUSED: &[&str] = &[
     "test -v 'a[$(touch out)]'",
     "[ -v x ]",
     "cd sub",
-    // Files that are none.
+    // Files that are not regular files.
     "cat /dev/stdin",
     "cat /dev/zero",
     "head -1 /dev/random",

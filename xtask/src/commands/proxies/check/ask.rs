@@ -1,4 +1,4 @@
-//! Asking one mirror as a node would.
+//! Asks one mirror as a node would.
 
 use super::Checked;
 use super::verdict::Verdict;
@@ -7,10 +7,10 @@ use foundation::ctx::containers::{self, files};
 use foundation::ctx::registry_api::{Api, ApiError, Manifest};
 use foundation::typed;
 
-/// Below the folder of a registry's files.
+/// The path below the folder of a registry's files.
 const REPOSITORIES: &str = "/var/lib/registry/docker/registry/v2/repositories";
 
-/// Small images that registries are known to have.
+/// Small images that these hosts are known to have.
 const KNOWN: [(&str, &str, &str); 5] = [
     ("docker.io", "library/busybox", "latest"),
     ("registry.k8s.io", "pause", "3.10"),
@@ -18,9 +18,9 @@ const KNOWN: [(&str, &str, &str); 5] = [
     ("gcr.io", "distroless/static", "latest"),
     ("ghcr.io", "siderolabs/installer", "v1.11.0"),
 ];
-/// Blobs looked for: more would be a pull.
+/// Maximum number of blobs that are looked for: more would be a pull.
 const BLOBS: usize = 32;
-/// Of a proxy's log, where it refused.
+/// Lines of a proxy's log that are searched for the reason of a refusal.
 const LOG_LINES: usize = 30;
 
 pub(super) fn check(view: &RegistryView, at: &str, image: Option<(String, String)>) -> Checked {
@@ -53,7 +53,7 @@ pub(super) fn check(view: &RegistryView, at: &str, image: Option<(String, String
 fn down(view: &RegistryView, error: &ApiError) -> Verdict {
     match error {
         ApiError::NotHttp(why) => Verdict::Mismatch(format!("nodes use http://, but {why}")),
-        // Loopback answers, the gateway does not.
+        // Loopback responds, but the gateway does not.
         _ if view.answers => Verdict::Down(format!(
             "{error}; it answers on 127.0.0.1: the relay is not there, `{}` starts it again",
             typed!("cluster up")
@@ -62,11 +62,12 @@ fn down(view: &RegistryView, error: &ApiError) -> Verdict {
     }
 }
 
-/// Something to ask for: of the cache, else what the host is known to have.
+/// Returns an image to ask for: from the cache, else one that the host is known
+/// to have.
 fn something(api: &Api, host: &str, container: Option<&str>) -> Option<(String, String)> {
-    // In the cache's files, because a proxy asks its upstream for tags.
+    // From the cache's files, because a proxy asks its upstream for tags.
     let stored = container.and_then(|name| {
-        // What it has is only the better question.
+        // An image of the cache is only preferred, so errors are ignored.
         let listed = files::list(name, REPOSITORIES).ok()?;
         let mut tags = listed.iter().filter_map(|path| stored_tag(path));
         tags.next()
@@ -89,8 +90,8 @@ fn stored_tag(path: &str) -> Option<(String, String)> {
     Some((repository.to_owned(), tag.to_owned()))
 }
 
-/// Digests of the manifests that the cache has of a repository, or why that
-/// cannot be told.
+/// Returns the digests of the manifests that the cache has of a repository, or
+/// why that is unknown.
 fn cached(api: &Api, container: &str, repository: &str) -> Result<Vec<String>, String> {
     // A proxy lists what it has cached, not what its upstream has.
     let repositories = api.repositories().map_err(|error| error.to_string())?;
@@ -112,7 +113,8 @@ fn cached_manifest(path: &str) -> Option<String> {
     Some(format!("{algorithm}:{}", rest.strip_suffix("/link")?))
 }
 
-/// As containerd does it: the manifest, that of a platform, then its blobs.
+/// Fetches as containerd does: the manifest, that of a platform, then its
+/// blobs.
 fn fetch(
     api: &Api,
     repository: &str,
@@ -125,7 +127,7 @@ fn fetch(
         Err(ApiError::NotHttp(why)) => return Verdict::Mismatch(why),
         Err(error) => return Verdict::Missed(format!("{repository}:{reference}: {error}")),
     };
-    // None where it is not known.
+    // `None` if unknown.
     let was_cached = match before {
         Some(Ok(before)) => Some(before.contains(&found.digest)),
         Some(Err(_)) => None,
@@ -147,7 +149,7 @@ fn fetch(
     }
 }
 
-/// The configuration is fetched whole, layers are asked for.
+/// The configuration is fetched completely, layers are only asked for.
 fn blobs(api: &Api, repository: &str, found: &Manifest) -> Result<(), String> {
     let platform = match found.manifests.first() {
         None => found.clone(),
@@ -174,7 +176,7 @@ fn blobs(api: &Api, repository: &str, found: &Manifest) -> Result<(), String> {
     Ok(())
 }
 
-/// A proxy tells its clients nothing of why; its log does.
+/// A proxy does not report reasons to its clients; its log has them.
 fn explain(verdict: Verdict, view: &RegistryView) -> Verdict {
     let (Some(why), Some(container), Some(upstream)) =
         (verdict.why(), view.container(), view.spec.upstream.as_ref())

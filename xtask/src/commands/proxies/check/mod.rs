@@ -1,7 +1,6 @@
-//! `proxies check`: what a node would meet. A manifest is fetched through each
-//! mirror at the address that nodes use, and what it refers to is looked for:
-//! a cache that has lost a blob still serves its manifest
-//! (distribution/distribution#2367).
+//! `proxies check`: fetches a manifest through each mirror at the address that
+//! nodes use, and looks for what it refers to: a cache that has lost a blob
+//! still serves its manifest (distribution/distribution#2367).
 
 mod ask;
 mod report;
@@ -17,7 +16,7 @@ use foundation::failure::{Exit, Failure, Result};
 use report::report;
 use verdict::Verdict;
 
-/// The requests that were made, and their results.
+/// A request and its result.
 #[derive(Debug)]
 struct Checked {
     host: String,
@@ -56,7 +55,7 @@ pub(super) fn run(
     let at = gateway.map_or_else(|| "127.0.0.1".to_owned(), |gateway| gateway.to_string());
     let views = view::read_views(&all)?;
     let is_meant = |view: &&RegistryView| {
-        // The registry that is pushed to need not be there.
+        // The registry that builds push to may be missing.
         let is_needed =
             view.spec.upstream.is_some() || !matches!(view.state, RegistryState::Absent);
         (images.is_empty() && is_needed) || images.iter().any(|(host, ..)| *host == view.spec.host)
@@ -70,9 +69,9 @@ pub(super) fn run(
     Ok(if is_bad { Exit::Checks.code() } else { 0 })
 }
 
-/// Each mirror, by each image that is wanted of it, or else by one that it has.
+/// Checks each mirror with each requested image, or else with one that it has.
 fn check_all(views: &[&RegistryView], images: &[Image], at: &str) -> Vec<Checked> {
-    // Upstreams that do not answer take their time: side by side.
+    // In parallel, because an upstream that does not respond takes long.
     std::thread::scope(|scope| {
         let threads: Vec<_> = views
             .iter()
@@ -95,7 +94,7 @@ fn check_all(views: &[&RegistryView], images: &[Image], at: &str) -> Vec<Checked
     })
 }
 
-/// An image whose host is one of ours.
+/// Parses an image whose host is one of the mirrors.
 fn parse_image(image: &str, all: &[registries::Spec]) -> Result<Image> {
     let spec = all.iter().find(|spec| {
         image

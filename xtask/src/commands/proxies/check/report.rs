@@ -36,7 +36,7 @@ fn json(all: &[Checked]) -> Value {
     json!({"checks": checks})
 }
 
-/// For people.
+/// Returns the report as text.
 fn text(ui: &Ui, all: &[Checked]) -> String {
     let width = column_width(all.iter().map(|checked| &checked.host));
     let mut out = String::new();

@@ -1,15 +1,16 @@
 //! The result of asking a mirror, as text.
 
-/// What came of one.
+/// The result for one mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Out of the cache.
+    /// Served from the cache.
     Hit,
-    /// From the upstream, and cached now.
+    /// Fetched from the upstream, and cached now.
     Fetched,
-    /// Not a proxy, or one of which is not known whether it was cached.
+    /// Not a proxy, or a proxy of which it is unknown whether it had cached the
+    /// image.
     Has,
-    /// It answers; nothing is known to ask it for.
+    /// It responds; no image is known to ask for.
     Answers,
     Down(String),
     Mismatch(String),
