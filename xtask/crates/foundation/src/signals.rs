@@ -43,7 +43,7 @@ impl Drop for Attention<'_> {
 }
 
 impl Signals {
-    /// Count the signals of this process, in a thread. Once, by `main`, and not
+    /// Counts the signals of this process, in a thread. Once, by `main`, and not
     /// in a process that unshares its PID namespace.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Signals {
         self.attending.load(Ordering::SeqCst) == 0
     }
 
-    /// Count signals, instead of ending at the first, until the result is
+    /// Counts signals, instead of ending at the first, until the result is
     /// dropped.
     pub fn attend(&self) -> Attention<'_> {
         self.attending.fetch_add(1, Ordering::SeqCst);
@@ -112,14 +112,14 @@ impl Signals {
         self.count.send_replace(0)
     }
 
-    /// Count one more, as if the user had pressed Ctrl-C.
+    /// Counts one more, as if the user had pressed Ctrl-C.
     pub fn raise(&self) {
         self.count.send_modify(|count| *count += 1);
         let _sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.counted.notify_all();
     }
 
-    /// Sleep until `end`, or until the count is not zero.
+    /// Sleeps until `end`, or until the count is not zero.
     pub fn wait_until(&self, end: Instant) {
         let sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
         let left = end.saturating_duration_since(Instant::now());
@@ -148,7 +148,7 @@ impl Signals {
 pub(crate) struct Caught(Vec<(Signal, unix::Signal)>);
 
 impl Caught {
-    /// Catch `signals`, in the context of a runtime.
+    /// Catches `signals`, in the context of a runtime.
     ///
     /// # Errors
     /// When the handlers cannot be installed.

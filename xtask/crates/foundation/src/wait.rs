@@ -36,7 +36,7 @@ impl<'a> Wait<'a> {
         self
     }
 
-    /// Until the user asks to stop.
+    /// Only until the user asks to stop.
     pub fn or_signal(mut self, signals: &'a Signals) -> Self {
         self.signals = Some(signals);
         self

@@ -21,14 +21,14 @@ const UNFOLDED: usize = 32;
 const SOME: usize = 64 << 20;
 /// Maximum bytes of a report's text.
 const MOST: usize = 2 << 30;
-/// Calls of a flame graph, times its sides.
+/// Maximum calls of a flame graph, times its sides.
 pub(crate) const CELLS: usize = 1 << 25;
-/// Labels of a merged profile.
+/// Maximum labels of a merged profile.
 pub(crate) const LABELS: usize = 1 << 23;
-/// Frames of stacks that are held by name.
+/// Maximum frames of stacks that are held by name.
 const STACKS: usize = 1 << 27;
 
-/// The bytes of names that may still be put together.
+/// The number of bytes that may still be used.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     left: usize,
@@ -37,13 +37,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Bytes of names of this profile.
+    /// Limits the bytes of names of this profile.
     pub fn names(profile: &Profile, what: &'static str) -> Self {
         let limit = SOME.saturating_add(profile.memory().saturating_mul(UNFOLDED));
         Self::new(limit.min(MOST), what)
     }
 
-    /// Frames of stacks.
+    /// Limits the frames of stacks.
     pub fn frames() -> Self {
         Self::new(STACKS, "the number of frames")
     }
@@ -98,7 +98,7 @@ pub(crate) fn check_frames(profile: &Profile, inflated: u64) -> Result<()> {
     let lines = |of: (u32, u32)| u64::from(of.1 - of.0);
     let widest = profile.locations.iter().map(|of| lines(of.lines)).max();
     let most = inflated.saturating_mul(widest.unwrap_or(0));
-    // True of every profile that a program has written.
+    // True for every profile that a program has written.
     if most <= FRAMES {
         return Ok(());
     }
@@ -122,7 +122,7 @@ pub(crate) fn check_frames(profile: &Profile, inflated: u64) -> Result<()> {
 }
 
 /// # Errors
-/// If there were more calls than we are willing to hold.
+/// If there are more calls than the limit.
 pub(crate) fn check_calls(full: bool) -> Result<()> {
     if !full {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Calls between nodes, across nodes that are not shown.
+//! Finds calls between nodes, skipping nodes that are not shown.
 
 use std::ops::Range;
 
@@ -15,14 +15,14 @@ pub struct Edge {
     pub weight: i64,
     /// Always inlined.
     pub inline: bool,
-    /// The stack that was counted last: each counts once.
+    /// The stack that was counted last, since each counts once.
     last: u32,
 }
 
 /// Calls by caller and callee.
 pub type Edges = FxHashMap<(u32, u32), Edge>;
 
-/// No edge.
+/// Stands for no edge.
 const NONE: u32 = u32::MAX;
 
 /// The effect of one frame of a location on the walk from the root.
@@ -36,11 +36,11 @@ struct Step {
     inline: bool,
 }
 
-/// The effect of a location on the walk, in a byte: most of a stack is passed without
-/// looking at its frames.
+/// The effect of a location on the walk, in one byte: most locations are passed
+/// without looking at their frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// None of its frames is kept.
+    /// No frame is kept.
     Nothing,
     /// May be a caller, and is not a callee that is shown.
     Caller,
@@ -89,7 +89,7 @@ impl Steps {
                 of.flat.push(Step {
                     node,
                     inner,
-                    // Within the location the caller is known.
+                    // The caller is known within the location.
                     wanted: wanted && caller.is_none(),
                     inline: place + 1 != nodes.len(),
                 });
@@ -107,7 +107,7 @@ impl Steps {
         of
     }
 
-    /// Places of a location's steps.
+    /// Returns the indices of a location's steps.
     #[inline]
     fn location(&self, location: u32) -> Range<usize> {
         let (from, to) = self.ranges[location as usize];
@@ -119,21 +119,22 @@ fn index(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(NONE)
 }
 
-/// Edges of one part of the stacks.
+/// The edges of one part of the stacks.
 struct Part {
     edges: Vec<Edge>,
-    /// The inner ones' places are known from the start.
+    /// The indices of inner edges are known from the start.
     places: FxHashMap<(u32, u32), u32>,
-    /// Each step's caller of the last time and the edge from it: mostly the
-    /// same again.
+    /// Each step's last caller and the edge from it, which are mostly the same
+    /// again.
     last: Vec<(u32, u32)>,
     stack: u32,
-    /// There were more than we hold.
+    /// There were more than the limit.
     full: bool,
 }
 
 impl Part {
-    /// The place of the edge from caller to callee; none where there are too many.
+    /// Returns the index of the edge from caller to callee; `None` if there are
+    /// too many.
     #[inline]
     fn place(&mut self, pair: (u32, u32), step: usize) -> Option<u32> {
         let last = self.last[step];
@@ -169,7 +170,8 @@ pub(crate) const NEW: Edge = Edge {
     last: 0,
 };
 
-/// The calls into the nodes that are `wanted`, over those that are not kept.
+/// Returns the calls into the nodes that are `wanted`, skipping those that are
+/// not kept.
 pub(crate) fn connect(
     stacks: &Stacks<'_>,
     frames: &Frames,
@@ -220,7 +222,7 @@ pub(crate) fn connect(
     Ok(sum(&parts))
 }
 
-/// The edges of all parts together.
+/// Sums the edges of all parts.
 fn sum(parts: &[Part]) -> Edges {
     let mut edges = Edges::default();
     for part in parts {

@@ -1,4 +1,4 @@
-//! Stacks that occur, each once, with what it weighs in a question.
+//! Distinct stacks, with their weights in a query.
 
 use crate::profile::{Profile, Samples, Span};
 use crate::stretch::Stretches;
@@ -31,7 +31,7 @@ enum Places {
 const NONE: u32 = u32::MAX;
 
 impl Distinct {
-    /// `room` is how many are expected.
+    /// `room` is the expected number.
     pub(crate) fn new(profile: &Profile, room: usize) -> Self {
         let (places, room) = match &profile.samples {
             Samples::Table(table) => (Places::Table(vec![NONE; table.stacks.len()]), 0),
@@ -43,7 +43,7 @@ impl Distinct {
         }
     }
 
-    /// Count a sample's stack.
+    /// Counts a sample's stack.
     #[inline]
     pub(crate) fn add(&mut self, profile: &Profile, index: usize, stack: Stack) {
         if let Samples::Table(table) = &profile.samples {
@@ -58,7 +58,7 @@ impl Distinct {
         self.sum(place, stack);
     }
 
-    /// Count a stack by its place in the profile's own table.
+    /// Counts a stack by its index in the profile's own table.
     #[inline]
     pub(crate) fn add_of_table(&mut self, table: &Table, place: u32, weight: i64, divisor: i64) {
         let next = u32::try_from(self.stacks.len()).unwrap_or(NONE);
@@ -89,7 +89,7 @@ impl Distinct {
         }
     }
 
-    /// Those of another part too.
+    /// Adds the stacks of another part.
     pub(crate) fn absorb(&mut self, profile: &Profile, other: Self) {
         let next = |stacks: &[Stack]| u32::try_from(stacks.len()).unwrap_or(NONE);
         match (&mut self.places, other.places) {

@@ -1,4 +1,5 @@
-//! Why a profile cannot be read: what, and where in the inflated bytes.
+//! Why a profile cannot be read: the problem, and its place in the inflated
+//! bytes.
 
 /// An unusable profile or question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,13 +18,13 @@ pub enum Error {
     #[error("this is {what}, not a profile")]
     NotAProfile {
         what: &'static str,
-        /// Its beginning, for people.
+        /// Its beginning, for the message.
         excerpt: String,
     },
     /// The compressed stream broke off or does not inflate.
     #[error("cannot inflate ({format}): {what}")]
     Inflate { format: &'static str, what: String },
-    /// More than we are willing to hold.
+    /// More than the limit.
     #[error("{what} exceeds the limit of {limit}")]
     TooLarge { what: &'static str, limit: u64 },
     /// A question that this profile cannot answer.

@@ -108,19 +108,19 @@ impl Frames {
         })
     }
 
-    /// All places of locations.
+    /// All indices of locations.
     pub(crate) fn locations(&self) -> std::ops::Range<u32> {
         0..u32::try_from(self.ranges.len()).unwrap_or(u32::MAX)
     }
 
-    /// Innermost first; all but the last are inlined.
+    /// Nodes, innermost first; all but the last are inlined.
     #[inline]
     pub fn of_location(&self, location: u32) -> &[u32] {
         let (start, end) = self.ranges[location as usize];
         &self.nodes[start as usize..end as usize]
     }
 
-    /// Mark the nodes that are inlined anywhere.
+    /// Marks the nodes that are inlined anywhere.
     pub(crate) fn mark_inlined(&self, inlined: &mut [bool]) {
         for (start, end) in &self.ranges {
             let nodes = &self.nodes[*start as usize..*end as usize];
@@ -200,8 +200,8 @@ impl Builder<'_> {
     fn line(&mut self, location: &Location, place: u32) -> Result<u32> {
         let line = self.profile.lines[place as usize];
         let function = self.profile.functions[line.function as usize];
-        // A named function is one node wherever it is: answered without
-        // looking at its name again.
+        // A function with a name is one node wherever it is: its name need not
+        // be looked at again.
         let nameless = function.name == 0 || self.query.granularity == Granularity::Files;
         let cacheable = !nameless && !self.objects;
         match self.query.granularity {

@@ -1,4 +1,4 @@
-//! From the ids of a profile to places in its tables. Ids need not be dense,
+//! Maps the ids of a profile to indices in its tables. Ids need not be dense,
 //! nor begin at 1.
 
 use rustc_hash::FxHashMap;
@@ -17,7 +17,7 @@ pub(crate) enum Ids {
 }
 
 impl Ids {
-    /// `ids` in the order of the table; `what` for the errors.
+    /// `ids` in the order of the table; `what` is for errors.
     pub(crate) fn new(what: &str, ids: &[u64]) -> Result<Self> {
         if (1..).zip(ids).all(|(want, id)| want == *id)
             && let Ok(count) = u32::try_from(ids.len())
@@ -45,7 +45,7 @@ impl Ids {
         Ok(map)
     }
 
-    /// Whether it was there already.
+    /// Returns whether it was there before.
     fn insert(&mut self, id: u64, index: u32) -> bool {
         match self {
             Self::Sequence(_) => false,
@@ -57,7 +57,7 @@ impl Ids {
         }
     }
 
-    /// Place of an id in its table.
+    /// Returns the index of an id in its table.
     #[inline]
     pub(crate) fn get(&self, id: u64) -> Option<u32> {
         match self {
@@ -71,7 +71,7 @@ impl Ids {
     }
 }
 
-/// Place of an id among 1 to `count`.
+/// Returns the index of an id among 1 to `count`.
 #[inline]
 pub(crate) fn in_sequence(id: u64, count: u32) -> Option<u32> {
     let place = u32::try_from(id.wrapping_sub(1)).ok()?;

@@ -16,13 +16,14 @@ use crate::stretch::Stretches;
 use crate::table::Table;
 use crate::wire::quick;
 
-/// Bytes inflated at a time: they stay in a core's cache until they are read.
+/// Bytes inflated at a time: as many as stay in a core's cache until they are
+/// read.
 const CHUNK: usize = 1 << 17;
-/// Before them, room for the beginning of a field that was cut off.
+/// Room before them for the beginning of a field that was cut off.
 const HEAD: usize = 1 << 16;
-/// Chunks under way.
+/// Maximum number of chunks in flight.
 const AHEAD: usize = 4;
-/// More samples are not held as numbers, of which each has a few.
+/// Maximum number of samples that are held as numbers.
 const SAMPLES: usize = 1 << 22;
 /// Maximum number of sample types, and of sets of labels.
 const WIDTH: usize = 16;
@@ -31,17 +32,17 @@ const SETS: usize = 1 << 18;
 const TYPE: u8 = 0x0a;
 const SAMPLE: u8 = 0x12;
 
-/// A profile in two: its samples, and all else.
+/// A profile in two parts: its samples, and the rest.
 pub(crate) struct Incoming {
-    /// The other fields as they came.
+    /// The other fields as they arrived.
     pub(crate) rest: Vec<u8>,
     /// Stacks and labels, each once.
     pub(crate) arena: Vec<u8>,
     /// Places are in the arena; label sets are not read yet.
     pub(crate) table: Table,
-    /// In the arena.
+    /// Spans in the arena.
     pub(crate) sets: Vec<Span>,
-    /// Bytes that it was.
+    /// Number of inflated bytes.
     pub(crate) inflated: u64,
     stacks: Stretches,
     known_sets: Stretches,
@@ -51,7 +52,7 @@ pub(crate) struct Incoming {
 /// failed. Used buffers are sent back.
 type Chunk = Option<(Vec<u8>, usize)>;
 
-/// The profile that inflates out of `from`, if it has labels and nothing
+/// Returns the profile that inflates from `from`, if it has labels and nothing
 /// unusual.
 pub(crate) fn summed(from: impl Read + Send, limits: Limits) -> Option<Incoming> {
     std::thread::scope(|scope| {
@@ -62,7 +63,7 @@ pub(crate) fn summed(from: impl Read + Send, limits: Limits) -> Option<Incoming>
     })
 }
 
-/// Errors are not reported here: the general reader meets them again.
+/// Errors are not reported here: the general reader finds them again.
 fn inflate(mut from: impl Read, full: &SyncSender<Chunk>, used: &Receiver<Chunk>) {
     loop {
         let mut buffer = match used.try_recv() {
@@ -112,7 +113,7 @@ fn collect(
         if incoming.inflated > limits.inflated || incoming.table.len() as u64 > most {
             return None;
         }
-        // No thread waits for it any more.
+        // No thread waits for the buffer any more.
         let _ = spare.try_send(Some((buffer, 0)));
     }
     (tail.is_empty() && incoming.table.len() > 0).then_some(incoming)
@@ -131,7 +132,7 @@ impl Incoming {
         }
     }
 
-    /// Read whole fields; how far they reach. None gives up.
+    /// Reads complete fields; returns where they end. `None` gives up.
     fn read(&mut self, window: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some((payload, end)) = field(window, at) {
@@ -166,7 +167,7 @@ impl Incoming {
         let (Some(stack), RawLabels::Wire(labels)) = (raw.stack, raw.labels) else {
             return None;
         };
-        // Without labels stacks do not repeat: nothing is won.
+        // Without labels stacks do not repeat, so summing saves nothing.
         let is_plain = table.places.is_empty() && labels.len == 0;
         if got != table.width || got == 0 || is_plain || self.sets.len() > SETS {
             return None;
@@ -193,7 +194,7 @@ impl Incoming {
     }
 }
 
-/// The place of these bytes among those that are kept.
+/// Returns the index of these bytes among those that are kept.
 #[inline]
 fn keep(known: &mut Stretches, arena: &mut Vec<u8>, list: &mut Vec<Span>, bytes: &[u8]) -> u32 {
     if let Some(place) = known.get(arena, bytes) {

@@ -1,5 +1,5 @@
-//! Out of its wrapping: gzip (several members too), zlib or none. What
-//! comes out is bounded, since it may come from the network.
+//! Removes the wrapping of a profile: gzip (also several members), zlib or
+//! none. The result is limited, since the input may come from the network.
 
 use std::io::Read;
 
@@ -26,12 +26,12 @@ impl Default for Limits {
     }
 }
 
-/// Smaller ones are inflated before a thread would have begun. What fuzzes
-/// sends small ones.
+/// Smaller profiles are inflated before a thread would have started. Inputs of
+/// fuzzing are small.
 const LARGE: usize = if cfg!(fuzzing) { 0 } else { 1 << 18 };
 
-/// A large profile, summed while it inflates; none where that is not worth it
-/// or does not do.
+/// Sums a large profile while it inflates; `None` if that would not pay or
+/// fails.
 pub(crate) fn incoming(bytes: &[u8], limits: Limits) -> Option<Incoming> {
     if bytes.len() < LARGE {
         return None;
@@ -42,7 +42,7 @@ pub(crate) fn incoming(bytes: &[u8], limits: Limits) -> Option<Incoming> {
     }
 }
 
-/// Whatever is inside.
+/// Removes the wrapping, whatever is inside.
 pub(crate) fn unwrap(bytes: Vec<u8>, limits: Limits) -> Result<Vec<u8>> {
     match bytes.as_slice() {
         [0x1f, 0x8b, ..] => {
@@ -80,7 +80,7 @@ fn gzip_hint(bytes: &[u8], limit: u64) -> usize {
 }
 
 fn read(format: &'static str, from: impl Read, hint: usize, limits: Limits) -> Result<Vec<u8>> {
-    // One more than claimed, so that the end is seen without growing.
+    // One byte more than claimed, so that the end is seen without growing.
     let mut out = Vec::with_capacity(hint + 1);
     let got = from.take(limits.inflated + 1).read_to_end(&mut out);
     got.map_err(|error| broken(format, &error))?;
@@ -119,8 +119,8 @@ pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether there is nothing in it that no text has. What is cut off in the
-/// middle of a character is text too.
+/// Whether it has no bytes that text does not have. Text may end in the middle
+/// of a character.
 pub fn is_text(bytes: &[u8]) -> bool {
     let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
     let decodes = std::str::from_utf8(bytes)

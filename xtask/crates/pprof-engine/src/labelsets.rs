@@ -25,7 +25,7 @@ impl<T> Default for PerLabels<T> {
 }
 
 impl<T: Copy> PerLabels<T> {
-    /// The answer for the labels of sample `index`.
+    /// Returns the answer for the labels of sample `index`.
     pub(crate) fn get(
         &mut self,
         profile: &Profile,

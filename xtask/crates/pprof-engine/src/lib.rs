@@ -1,11 +1,12 @@
-//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them: read,
-//! sum, merge, write. This crate has the parts whose time grows with the profile, and
-//! is optimised; the crate `pprof` has the forms of the results, and compiles fast.
+//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them:
+//! reading, summing, merging, writing. This crate has the parts whose time
+//! grows with the profile, and is optimised; the crate `pprof` has the forms of
+//! the results, and compiles fast.
 //!
 //! Pure: bytes in, values out; no file, no network, no process.
 //!
-//! Samples are read in place for each query, or summed by stack while they inflate; no
-//! structure is built that a query does not need.
+//! Samples are read in place for each query, or summed by stack while they
+//! inflate; no structure is built that a query does not need.
 
 mod bounds;
 mod calls;

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 
-/// Place in the string table; 0 is the empty string.
+/// Index in the string table; 0 is the empty string.
 pub type Text = u32;
 
-/// No mapping.
+/// Stands for no mapping.
 pub(crate) const NO_MAPPING: u32 = u32::MAX;
 
 /// Start and length in `Profile::bytes`.
@@ -101,7 +101,7 @@ pub struct Header {
     pub keep_frames: Text,
 }
 
-/// A profile ready for questions.
+/// A profile, ready for queries.
 #[derive(Debug, Clone)]
 pub struct Profile {
     pub(crate) bytes: Vec<u8>,
@@ -118,14 +118,14 @@ pub struct Profile {
 /// One sample; reused to save allocations.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
-    /// Places in `Profile::locations`, leaf first.
+    /// Indices in `Profile::locations`, leaf first.
     pub locations: Vec<u32>,
     pub values: Vec<i64>,
     pub labels: Vec<Label>,
 }
 
 impl Profile {
-    /// Bytes of memory that it takes, about.
+    /// Returns the approximate number of bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         let tables = size_of_val(&*self.strings)
             + size_of_val(&*self.functions)
@@ -183,7 +183,7 @@ impl Profile {
 /// # Errors
 /// An index outside the string table.
 pub(crate) fn check_text(value: u64, strings: usize, offset: usize) -> Result<Text> {
-    // 0 is the empty string even where no table was sent.
+    // 0 is the empty string even without a table.
     if value != 0 && value >= strings as u64 {
         let what = format!("string {value} of a table of {strings}");
         return Err(Error::at(offset, what));

@@ -22,7 +22,7 @@ pub struct Profile {
     pub location: Vec<Location>,
     #[prost(message, repeated, tag = "5")]
     pub function: Vec<Function>,
-    /// Bytes: nothing makes a name valid UTF-8.
+    /// Bytes, because a name may be invalid UTF-8.
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub string_table: Vec<Vec<u8>>,
     #[prost(int64, tag = "7")]

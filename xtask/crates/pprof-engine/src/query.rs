@@ -19,7 +19,7 @@ pub enum Granularity {
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of `go tool pprof`")]
 pub struct Query {
-    /// A sample type's name or place; the profile's default without.
+    /// A sample type's name or index; the profile's default if absent.
     pub sample_index: Option<String>,
     /// Divide by the first value, which is a count.
     pub mean: bool,
@@ -41,13 +41,13 @@ pub struct Query {
     pub showcolumns: bool,
     /// Drop frames below the fractions.
     pub trim: bool,
-    /// 0: all.
+    /// Maximum number of nodes; 0 for all.
     pub nodecount: usize,
     pub nodefraction: f64,
     pub edgefraction: f64,
-    /// Sort by cum.
+    /// Sort by cumulative weight.
     pub cum: bool,
-    /// Percentages of what the filters leave.
+    /// Percentages of what the filters keep.
     pub relative_percentages: bool,
     pub drop_negative: bool,
     /// `minimum` selects one that suits all values.

@@ -1,5 +1,5 @@
-//! Stretches of a buffer by their bytes: equal stacks and equal labels are
-//! found without being decoded.
+//! Finds stretches of a buffer by their bytes: equal stacks and equal labels
+//! are recognised without being decoded.
 
 use std::hash::Hasher;
 
@@ -8,12 +8,12 @@ use rustc_hash::FxHasher;
 
 use crate::profile::Span;
 
-/// A stretch that was seen, and what the caller knows it by.
+/// A known stretch, and the caller's number for it.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     span: Span,
     value: u32,
-    /// Kept, so that growing reads no bytes again.
+    /// Kept, so that growing does not read the bytes again.
     hash: u32,
 }
 
@@ -30,7 +30,7 @@ impl Stretches {
         }
     }
 
-    /// The value of these bytes, if known.
+    /// Returns the value of these bytes, if known.
     #[inline]
     pub(crate) fn get(&self, buffer: &[u8], bytes: &[u8]) -> Option<u32> {
         let hash = hash(bytes);
@@ -40,8 +40,8 @@ impl Stretches {
         entry.map(|entry| entry.value)
     }
 
-    /// The value of a span of the buffer, or `value` from now on if it has none; and
-    /// whether it is new.
+    /// Returns the value of a span of the buffer, or `value` from now on if it
+    /// has none; and whether it is new.
     #[inline]
     pub(crate) fn intern(&mut self, buffer: &[u8], span: Span, value: u32) -> (u32, bool) {
         let bytes = slice(buffer, span);
@@ -76,7 +76,7 @@ fn hash(bytes: &[u8]) -> u32 {
     folded
 }
 
-/// The table looks at the highest bits and at the lowest.
+/// The hash table uses the highest and the lowest bits.
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -1,5 +1,5 @@
-//! Samples as merged: stacks in the profile's bytes, each once, values and
-//! label sets beside them.
+//! Merged samples: stacks in the profile's bytes, each once, with values and
+//! label sets.
 
 use crate::profile::{Label, Span};
 use crate::wire::put_varint;

@@ -78,7 +78,7 @@ impl<'a> Builder<'a> {
             places.extend_from_slice(&sample.locations);
             places.extend(self.places(roots, &sample)?);
             for place in places {
-                // Ids of the new profile are places and one.
+                // Ids of the new profile are indices plus one.
                 put_varint(&mut ids, u64::from(place) + 1);
             }
             stack.clear();
@@ -157,7 +157,8 @@ impl<'a> Builder<'a> {
         Ok(u32::try_from(self.new.strings.len() - 1).unwrap_or(0))
     }
 
-    /// The location of a frame: the values are its function, the key its file.
+    /// Returns the location of a frame: its function is the values, its file
+    /// the key.
     fn frame(&mut self, name: String, key: &str) -> Result<u32> {
         let known = (name, key.to_owned());
         if let Some(place) = self.frames.get(&known) {

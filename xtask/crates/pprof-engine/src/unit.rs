@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// Canonical name, what it is also called, factor to the base unit.
+/// Canonical name, other names, factor to the base unit.
 type Unit = (&'static str, &'static [&'static str], f64);
 
 struct Family {
@@ -83,7 +83,7 @@ impl Family {
 /// A value in another unit, and the name of that unit; the name is empty if it adds
 /// nothing. `auto` and `minimum` select a readable one.
 pub fn scale<'a>(value: i64, from: &str, to: &'a str) -> (f64, Cow<'a, str>) {
-    // The most negative value has no positive twin.
+    // The lowest value has no positive counterpart.
     if value < 0 && value != i64::MIN {
         let (value, unit) = scale(-value, from, to);
         return (-value, unit);
@@ -101,7 +101,7 @@ pub fn scale<'a>(value: i64, from: &str, to: &'a str) -> (f64, Cow<'a, str>) {
     }
 }
 
-/// `12.50MB`; `.00` is left off.
+/// Formats `12.50MB`; `.00` is left out.
 pub fn label(value: i64, from: &str, to: &str) -> String {
     let (value, unit) = scale(value, from, to);
     let text = format!("{value:.2}");
@@ -112,7 +112,7 @@ pub fn label(value: i64, from: &str, to: &str) -> String {
     format!("{text}{unit}")
 }
 
-/// A change: as [`label`], with a sign where it rises too.
+/// Formats a change: like [`label`], with a sign for an increase too.
 pub fn signed(value: i64, from: &str, to: &str) -> String {
     let sign = if value > 0 { "+" } else { "" };
     format!("{sign}{}", label(value, from, to))

@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// Go on there; no further than the end.
+    /// Continues at `at`, but not beyond the end.
     pub(crate) fn seek(&mut self, at: usize) {
         self.at = at.min(self.end);
     }
@@ -116,8 +116,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number at `at`; none if it is incomplete or too long, which the general reader
-/// reports.
+/// Reads a number at `at`; `None` if it is incomplete or too long, which the
+/// general reader reports.
 #[inline]
 pub(crate) fn quick(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let first = *bytes.get(*at)?;
@@ -141,7 +141,7 @@ pub(crate) fn quick(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
-/// A repeated number field, packed or not: both are legal.
+/// Reads a repeated number field, packed or not: both are legal.
 #[inline]
 pub(crate) fn numbers(bytes: &[u8], field: Field, mut push: impl FnMut(u64)) -> Result<()> {
     match field {
@@ -157,13 +157,13 @@ pub(crate) fn numbers(bytes: &[u8], field: Field, mut push: impl FnMut(u64)) -> 
     Ok(())
 }
 
-/// int64 on the wire.
+/// Decodes an int64.
 #[inline]
 pub(crate) fn signed(value: u64) -> i64 {
     value.cast_signed()
 }
 
-/// Append a varint.
+/// Appends a varint.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         #[allow(clippy::cast_possible_truncation)] // only the low seven bits are used

@@ -51,7 +51,7 @@ fn samples(profile: &Profile, out: &mut Out) -> Result<()> {
     };
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
-        // Its vectors are kept: an allocation per sample would be felt.
+        // The vectors are reused: an allocation per sample would be noticeable.
         let message = &mut part.sample[0];
         message.location_id.clear();
         let ids = sample.locations.iter();

@@ -1,10 +1,12 @@
-//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them, in forms
-//! for people and other tools: reports, flame graphs, exports; and Go's text forms,
-//! read as profiles. Terms and numbers are those of `go tool pprof`.
+//! Profiles in profile.proto, as Go's `net/http/pprof` and others write them,
+//! in forms for people and other tools: reports, flame graphs, exports; also
+//! Go's text forms, read as profiles. Terms and numbers are those of `go tool
+//! pprof`.
 //!
-//! Reading, summing and merging is the crate `pprof-engine`, which is reexported here.
-//! They are two crates for the compiler: code that runs per sample is optimised, code
-//! that runs per row of a report is not, because that would only cost compile time.
+//! Reading, summing and merging are in the crate `pprof-engine`, which is
+//! reexported here. They are two crates for the compiler: code that runs per
+//! sample is optimised, code that runs per row of a report is not, because that
+//! would only cost compile time.
 
 pub mod export;
 mod json;
@@ -31,7 +33,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<Profile> {
 /// Like [`decode`], with other limits.
 ///
 /// # Errors
-/// As for [`decode`].
+/// Those of [`decode`].
 pub fn decode_within(mut bytes: Vec<u8>, limits: Limits) -> Result<Profile> {
     if zstd::is_zstd(&bytes) {
         bytes = zstd::inflate(&bytes, limits)?;

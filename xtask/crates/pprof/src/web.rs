@@ -1,4 +1,4 @@
-//! One page with everything in it: no server, no network, to open or to send.
+//! A page with all of its data: no server, no network, to open or to send.
 
 use pprof_engine::flame::Flame;
 use serde::Serialize;

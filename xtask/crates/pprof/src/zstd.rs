@@ -1,4 +1,4 @@
-//! Out of zstd: what some tools wrap profiles in, and Go never.
+//! Inflates zstd, in which some tools wrap profiles; Go never does.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ pub(crate) fn is_zstd(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// All frames, one after the other.
+/// Inflates all frames.
 pub(crate) fn inflate(bytes: &[u8], limits: Limits) -> Result<Vec<u8>> {
     let broken = |error: &dyn std::fmt::Display| Error::Inflate {
         format: "zstd",

@@ -317,7 +317,7 @@ pub(super) fn look(ctx: &Ctx, view: &ClusterView, is_known: bool) -> Leftovers {
     look_in(ctx, &PacketFilter::read(), view, is_known)
 }
 
-/// As [`look`], with rules that were read before.
+/// Like [`look`], with rules that were read before.
 pub(super) fn look_in(
     ctx: &Ctx,
     tables: &PacketFilter,

@@ -1,4 +1,4 @@
-//! The steps that build what a lab is made of, part by part.
+//! The steps that build the parts of a lab.
 
 use std::fs;
 
@@ -11,15 +11,16 @@ use super::parts::{Part, Parts};
 use foundation::failure::{Because, Result};
 use foundation::plan::{Action, Effect, Plan, Step};
 
-/// What Go is given besides the user's own settings: no workspace above the
-/// cache folder, no surprise flags.
+/// Go's environment besides the user's own settings: no workspace above the
+/// cache folder, no unexpected flags.
 const GO_ENV: [(&str, &str); 3] = [
     ("GOWORK", "off"),
     ("GOFLAGS", "-mod=mod -buildvcs=false"),
     ("CGO_ENABLED", "0"),
 ];
 const TALOSCTL: &str = "github.com/siderolabs/talos/cmd/talosctl";
-/// Superseded builds of one part that stay: other checkouts of ours may be in use.
+/// Number of superseded builds of one part that are kept: other checkouts may
+/// use them.
 const KEEP_SUPERSEDED: usize = 2;
 const BUILD_DEADLINE: u64 = 3600;
 const DEADLINE: u64 = 600;
@@ -217,7 +218,7 @@ pub(super) fn quietly(mut step: Step) -> Step {
     step
 }
 
-/// A developer of the guest would fill the disk with its former selves.
+/// Otherwise builds of the guest under development would fill the disk.
 pub(super) fn prune(plan: &mut Plan, part: &Part) {
     let mut old: Vec<(std::time::SystemTime, Utf8PathBuf)> = part
         .siblings()

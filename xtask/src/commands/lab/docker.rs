@@ -60,8 +60,8 @@ pub(super) fn ensure(app: &App<'_>, lab_folder: &LabFolder, lab: Lab) -> Result<
     Ok(Lab::probe(lab_folder))
 }
 
-/// Said by the end of the start and by the engine's process: the folder
-/// outlives a killed engine.
+/// Written at the end of the start; the engine's process is checked as well,
+/// because the folder outlives a killed engine.
 pub(super) fn is_up(lab_folder: &LabFolder) -> bool {
     lab_folder.dir.join(READY).exists() && state::runs_with(&lab_folder.dir.join(SETTINGS))
 }

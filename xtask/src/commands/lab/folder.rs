@@ -1,5 +1,5 @@
-//! Where the lab lives: one folder for a running lab, and the parts that
-//! outlive it.
+//! The folders of the lab: one for a running lab, and the parts that outlive
+//! it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -163,7 +163,7 @@ fn is_shared_parent(dir: &Utf8Path) -> bool {
     fs::symlink_metadata(dir).is_err() && parent.is_some_and(|parent| parent.mode() & 0o022 != 0)
 }
 
-/// Anybody could have made this name in /tmp before us.
+/// Another user could have created this name in /tmp.
 fn check_private(dir: &Utf8Path, uid: u32) -> Result<()> {
     let Ok(found) = fs::symlink_metadata(dir) else {
         return Ok(());

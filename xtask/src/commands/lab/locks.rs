@@ -1,5 +1,5 @@
-//! Two runs may want the lab at once: one makes it, the other waits and finds
-//! it made.
+//! Locks of the lab: of two runs that need it, one starts it, and the other
+//! waits and uses it.
 
 use camino::Utf8PathBuf;
 
@@ -59,8 +59,8 @@ impl LockRequest {
         lock::take_when_free(&self.dir, &self.name, self.doing, app.signals)
     }
 
-    /// Fail with who holds it. Not at once: a child that a killed run was just
-    /// starting holds it until its exec.
+    /// Fails with the holder, after a short wait: a child that a killed run was
+    /// just starting holds the lock until its exec.
     ///
     /// # Errors
     /// When another run holds it.

@@ -81,7 +81,8 @@ fn find(dir: &Utf8Path) -> (Option<Process>, Vec<Process>) {
     let mut init = None;
     let mut helpers = Vec::new();
     for process in processes::scan() {
-        // Anybody may give a process our arguments; we would enter it as root.
+        // Any user may give a process these arguments, and the lab is entered
+        // as root.
         if !names(&process.argv, dir) || !is_roots(process.pid) {
             continue;
         }

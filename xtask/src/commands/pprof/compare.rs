@@ -11,7 +11,7 @@ use foundation::failure::{Failure, Result};
 use foundation::typed;
 use foundation::ui;
 
-/// Print what has changed from the first to the second.
+/// Prints what has changed from the first to the second.
 pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let [before, after] = files else {
         return Err(Failure::usage(format!(

@@ -33,7 +33,7 @@ impl Memory {
         Self { left: 0 }
     }
 
-    /// Keep a profile that can be read again from its file.
+    /// Keeps a profile that can be read again from its file.
     pub(super) fn keep(&mut self, profile: Profile, file: Utf8PathBuf) -> Kept {
         match self.hold(profile) {
             Ok(held) => held,

@@ -64,7 +64,7 @@ pub(super) struct Node {
     pub(super) before: Option<i64>,
 }
 
-/// Compare the nodes of one service and profile.
+/// Compares the nodes of one service and profile.
 pub(super) fn summarize(sides: &[Side], query: &Query) -> Result<Summary> {
     let query = asked(sides, query);
     let weigh = |profile: &Kept| -> Result<(Top, Weights)> {

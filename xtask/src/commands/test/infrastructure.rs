@@ -28,7 +28,7 @@ pub(super) struct Registries {
 
 impl Registries {
     /// # Errors
-    /// As [`registries`].
+    /// Those of [`registries`].
     pub(super) fn before(app: &App<'_>, checkout: &Checkout) -> Result<Self> {
         let specs = registries(checkout)?;
         // A plan is made as if all registries were up.

@@ -25,7 +25,7 @@ pub fn for_a_look(count: Option<&str>) -> Vec<(String, String)> {
     environment(count, SETTINGS.iter().copied())
 }
 
-/// As [`for_a_look`], for `git` with these arguments in the folder `cwd`:
+/// Like [`for_a_look`], for `git` with these arguments in the folder `cwd`:
 /// filters that its repository sets are off, those of the user stay.
 pub(super) fn for_command(
     arguments: &[String],

@@ -16,7 +16,7 @@ pub struct Loop {
 /// What decides whether a test gets a loop device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Loops {
-    /// By number.
+    /// All devices by number.
     pub devices: Vec<Loop>,
     /// Whether `/dev/loop-control` exists, to create more.
     pub control: bool,

@@ -70,7 +70,7 @@ pub(crate) fn must_be_file(parent: &OwnedFd, name: &str) -> Result<()> {
     }
 }
 
-/// Check the open file again: it may have been replaced.
+/// Checks the open file again: it may have been replaced.
 pub(crate) fn is_file(file: &File) -> Result<()> {
     let found = rustix::fs::fstat(file)?;
     files::must_be_file(FileType::from_raw_mode(found.st_mode))

@@ -37,7 +37,7 @@ impl Talosctl {
         Self::query(Self::path(ctx, checkout)?)
     }
 
-    /// As [`Self::find`], without starting it.
+    /// Like [`Self::find`], without starting it.
     pub fn path(ctx: &Ctx, checkout: Option<&Checkout>) -> Option<Utf8PathBuf> {
         let built = checkout.map(|checkout| built(ctx, checkout));
         let candidates = [ctx.config.talosctl.clone(), built, Host::which("talosctl")];
@@ -162,10 +162,10 @@ impl Ctx {
         self.try_talosconfig().ok().flatten()
     }
 
-    /// As [`Talosconfig::read`], of that file.
+    /// Like [`Talosconfig::read`], of that file.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn try_talosconfig(&self) -> std::io::Result<Option<Talosconfig>> {
         Talosconfig::read(&self.talosconfig_path())
     }

@@ -15,7 +15,7 @@ use crate::plan::Action;
 use crate::record::{files, tree};
 use crate::typed;
 
-/// Perform one built-in step as the current user.
+/// Performs one built-in step as the current user.
 pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>) -> Result<()> {
     match action {
         Action::Run(_) => Err(Failure::step("a command is not a built-in")),
@@ -139,7 +139,7 @@ fn quit(monitor: &Utf8Path) -> std::io::Result<()> {
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     socket.set_write_timeout(Some(Duration::from_secs(5)))?;
     socket.write_all(b"q\n")?;
-    // Until QEMU closes it: it ends with us still connected, and perhaps with
+    // Read until QEMU closes it: QEMU ends while this is connected, perhaps with
     // our line end unread, which counts as a reset.
     let mut rest = [0; 512];
     loop {

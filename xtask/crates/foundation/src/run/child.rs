@@ -66,10 +66,10 @@ pub(super) trait Reach {
         Poll::Pending
     }
 
-    /// Send and receive what can be without waiting.
+    /// Sends and receives what can be without waiting.
     fn exchange(&mut self) {}
 
-    /// End what the child has left, or the child itself if it still runs.
+    /// Ends what the child has left, or the child itself if it still runs.
     fn close(&mut self, group: Pid);
 }
 
@@ -93,7 +93,7 @@ impl Reach for Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Running,
-    /// By which signal.
+    /// Suspended by this signal.
     Suspended(i32),
     Ended,
 }
@@ -110,11 +110,11 @@ pub(super) struct Child<R: Reach> {
 }
 
 impl Child<Group> {
-    /// Start `command` in a process group of its own, which ends with this
+    /// Starts `command` in a process group of its own, which ends with this
     /// process. Call it from the main thread, in the context of a runtime.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
         let process = spawn::spawn(command)?;
         let warden = spawn::warden(&process);
@@ -127,7 +127,7 @@ impl<R: Reach> Child<R> {
     /// it is to end.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn helper(process: process::Child, reach: R) -> std::io::Result<Self> {
         Self::new(process, reach, None)
     }
@@ -160,7 +160,7 @@ impl<R: Reach> Child<R> {
         [out.map(Into::into), err.map(Into::into)]
     }
 
-    /// Until it has ended.
+    /// Waits until it has ended.
     pub(super) async fn ended(&self) {
         self.end.wait().await;
     }
@@ -173,10 +173,10 @@ impl<R: Reach> Child<R> {
         self.reach.ask(self.end.pid, ask);
     }
 
-    /// Close its [`Reach`], and wait for the child.
+    /// Closes its [`Reach`], and waits for the child.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn reap(&mut self) -> std::io::Result<ExitStatus> {
         self.reaped = true;
         self.reach.close(self.end.pid);
@@ -205,7 +205,7 @@ pub(super) struct End {
 
 impl End {
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn of(pid: Pid) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         let pidfd = {

@@ -129,7 +129,7 @@ pub(super) struct Pipes {
 
 impl Pipes {
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn new([out, err]: [Option<OwnedFd>; 2]) -> std::io::Result<Self> {
         Ok(Self {
             out: Pipe::new(out)?,
@@ -153,7 +153,7 @@ impl Pipes {
         self.err.read(|bytes| follow.output(Stream::Err, bytes));
     }
 
-    /// Until both are closed.
+    /// Reads until both are closed.
     async fn drain(&mut self, follow: &mut dyn Follow) {
         self.read(follow);
         while self.out.is_open() || self.err.is_open() {
@@ -169,7 +169,7 @@ impl Pipes {
     }
 }
 
-/// Follow `child` to its end and reap it. Returns its status and, when it was
+/// Follows `child` to its end and reaps it. Returns its status and, when it was
 /// made to end, why.
 ///
 /// # Errors
@@ -276,7 +276,7 @@ fn suspended<R: Reach>(
     None
 }
 
-/// Until the user has asked to stop more than `seen` times. Returns how often.
+/// Waits until the user has asked to stop more than `seen` times. Returns how often.
 pub(super) async fn more_than(stop: &mut watch::Receiver<usize>, seen: usize) -> usize {
     match stop.wait_for(|count| *count > seen).await {
         Ok(count) => *count,
@@ -284,7 +284,7 @@ pub(super) async fn more_than(stop: &mut watch::Receiver<usize>, seen: usize) ->
     }
 }
 
-/// Until the next of these signals.
+/// Waits for the next of these signals.
 async fn dump(caught: &mut Option<Caught>) {
     match caught {
         Some(caught) => drop(caught.next().await),
@@ -292,7 +292,7 @@ async fn dump(caught: &mut Option<Caught>) {
     }
 }
 
-/// Until `at`, or without a limit.
+/// Waits until `at`, or without a limit.
 pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at.into()).await,

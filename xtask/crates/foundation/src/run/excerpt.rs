@@ -17,7 +17,7 @@ struct FailedStep<'a> {
     error: Option<&'a str>,
 }
 
-/// Add the failed Dockerfile step and its lines if buildx names one, else the
+/// Adds the failed Dockerfile step and its lines if buildx names one, else the
 /// last lines.
 pub(super) fn of(mut failure: Failure, tail: Vec<String>) -> Failure {
     let Some(failed) = failed_step(&tail) else {

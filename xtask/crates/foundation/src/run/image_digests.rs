@@ -10,7 +10,7 @@ use crate::record::pushed_images::{Image, append};
 use crate::record::runs::now_ms;
 use crate::ui::Ui;
 
-/// Note each of `references` in `list`.
+/// Notes each of `references` in `list`.
 pub(super) fn record(
     references: &[String],
     metadata: Option<&Utf8Path>,

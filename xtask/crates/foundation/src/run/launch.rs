@@ -31,7 +31,7 @@ const FILE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
-/// Start the process for the user `user`, and write its pid file.
+/// Starts the process for the user `user`, and writes its pid file.
 ///
 /// # Errors
 /// When the folder is not that of a cluster of the user, and when the process
@@ -97,7 +97,7 @@ fn open_in(folder: &OwnedFd, name: &str, flags: OFlags) -> std::io::Result<File>
     Ok(file)
 }
 
-/// Until the process has a session of its own and is the program: before that,
+/// Waits until the process has a session of its own and is the program: before that,
 /// what ends this process's group would end it too, and nothing shows what it is.
 fn until_detached(child: &mut Child, program: &str) -> std::io::Result<()> {
     let pid = i32::try_from(child.id()).map_err(Error::other)?;

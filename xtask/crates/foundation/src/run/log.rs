@@ -21,7 +21,7 @@ pub(super) struct Log {
 
 impl Log {
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn create(path: &Utf8Path) -> Result<Self> {
         Ok(Self {
             file: Some(own::create(path, 0o600)?),
@@ -29,10 +29,10 @@ impl Log {
         })
     }
 
-    /// Add `chunk`. After an error nothing more is written.
+    /// Adds `chunk`. After an error nothing more is written.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn write(&mut self, chunk: &[u8]) -> Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());

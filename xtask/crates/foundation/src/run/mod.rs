@@ -129,7 +129,7 @@ impl fmt::Debug for Runner<'_> {
 }
 
 impl Runner<'_> {
-    /// Run `plan` from top to bottom, recorded, stopping at the first failure.
+    /// Runs `plan` from top to bottom, recorded, stopping at the first failure.
     ///
     /// # Errors
     /// The failing step's, with the path of its log; for a test binary
@@ -167,7 +167,7 @@ impl Runner<'_> {
         result
     }
 
-    /// Ask sudo before the first step, and keep its credentials fresh.
+    /// Asks sudo before the first step, and keeps its credentials fresh.
     fn become_root_for(&self, plan: &Plan) -> Result<Option<root::Refresh>> {
         if !plan.needs_root() || self.ctx.host.is_root() {
             return Ok(None);
@@ -180,7 +180,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Remove a resource from the ledger that no longer exists. Does nothing for
+    /// Removes a resource from the ledger that no longer exists. Does nothing for
     /// a resource that the ledger does not have.
     ///
     /// # Errors
@@ -355,7 +355,7 @@ fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted")
 }
 
-/// Perform one step as the current user.
+/// Performs one step as the current user.
 fn perform(step: &Step, boot_id: &str, context: step::StepContext<'_>) -> Result<()> {
     match &step.action {
         Action::Run(run) => step::run(run, &step.why, context),

@@ -12,7 +12,7 @@ use crate::failure::{Because, Failure, Result};
 use crate::signals::{Caught, STOPPING};
 use crate::wait::runtime;
 
-/// Run `argv` and hand on the signals that reach this process alone. Returns
+/// Runs `argv` and passes on the signals that reach this process alone. Returns
 /// the child's exit code, 128 + N for a signal, as a shell does.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ async fn until_ended(child: &Child, mut caught: Caught) -> std::io::Result<()> {
     }
 }
 
-/// Become `argv`; comes back only when that is impossible.
+/// Becomes `argv`; returns only if that is impossible.
 pub fn replace_process(argv: &[String]) -> Failure {
     let Some((program, rest)) = argv.split_first() else {
         return Failure::usage("no command");

@@ -32,7 +32,7 @@ impl Pipe {
     /// Without a descriptor it is closed from the start.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn new(fd: Option<OwnedFd>) -> std::io::Result<Self> {
         let open = |fd: OwnedFd| -> std::io::Result<_> {
             never_wait(&fd)?;
@@ -56,7 +56,7 @@ impl Pipe {
         }
     }
 
-    /// Hand on the lines that are there, and an incomplete line when it is stale or
+    /// Passes on the complete lines, and an incomplete line when it is stale or
     /// the last.
     pub(super) fn read(&mut self, mut sink: impl FnMut(&[u8])) {
         let Some(fd) = &self.fd else { return };
@@ -88,7 +88,7 @@ impl Pipe {
         }
     }
 
-    /// Hand on an incomplete line.
+    /// Passes on an incomplete line.
     pub(super) fn finish(&mut self, mut sink: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {
             sink(&self.partial);
@@ -105,7 +105,7 @@ pub(super) fn never_wait(fd: &OwnedFd) -> std::io::Result<()> {
     )?)
 }
 
-/// Hand on everything up to the last line end; keep the rest.
+/// Passes on everything up to the last line end; keeps the rest.
 fn whole_lines(partial: &mut Vec<u8>, new: &[u8], sink: &mut impl FnMut(&[u8])) {
     // Progress bars end their lines with a carriage return only.
     let end = new.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));

@@ -15,7 +15,7 @@ use crate::{program, typed};
 const WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Wait for all of them. A registry that has exited is not waited for.
+/// Waits for all of them. A registry that has exited is not waited for.
 pub(super) fn wait(registries: &[AwaitedRegistry], context: &StepContext<'_>) -> Result<()> {
     let wait = Wait::default().within(WITHIN.min(context.deadline));
     let wait = wait.or_signal(context.signals);

@@ -10,10 +10,10 @@ use crate::ctx::owned_path::{OwnedPath, digest};
 use crate::plan::Owned;
 use crate::record::remove_at::{empty, ok_if_gone};
 
-/// Remove `path` for the user `user`, if it is what `owned` says.
+/// Removes `path` for the user `user`, if it is what `owned` says.
 ///
 /// # Errors
-/// When it is not, and the system's.
+/// When it is not, and I/O errors.
 pub(super) fn remove(path: &Utf8Path, owned: Owned, user: u32) -> Result<()> {
     let Some(found) = OwnedPath::open(path, owned, user)? else {
         return Ok(());
@@ -27,10 +27,10 @@ pub(super) fn remove(path: &Utf8Path, owned: Owned, user: u32) -> Result<()> {
     ok_if_gone(unlinkat(&found.parent, name, AtFlags::REMOVEDIR))
 }
 
-/// Fail unless `path` has the contents that the plan was made for.
+/// Fails unless `path` has the contents that the plan was made for.
 ///
 /// # Errors
-/// When the contents differ or the file is missing, and the system's.
+/// When the contents differ or the file is missing, and I/O errors.
 pub(super) fn require(path: &Utf8Path, sha256: &str) -> Result<()> {
     match digest(path)? {
         Some(found) if found == sha256 => Ok(()),
@@ -39,11 +39,11 @@ pub(super) fn require(path: &Utf8Path, sha256: &str) -> Result<()> {
     }
 }
 
-/// Remove a file if its contents are still those that the plan was made for. A
+/// Removes a file if its contents are still those that the plan was made for. A
 /// link is kept: its target may belong to another user.
 ///
 /// # Errors
-/// When it was changed, and the system's.
+/// When it was changed, and I/O errors.
 pub(super) fn remove_file(path: &Utf8Path, sha256: &str) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => return Err(Error::other("it is a link")),

@@ -47,7 +47,7 @@ const REFRESH: Duration = Duration::from_mins(1);
 /// goroutines.
 const LATER: Duration = Duration::from_mins(1);
 
-/// Make sure that sudo runs the helper for steps. If sudo needs a password, ask
+/// Makes sure that sudo runs the helper for steps. If sudo needs a password, asks
 /// now and in the foreground: a later prompt would be invisible.
 ///
 /// # Errors
@@ -56,10 +56,10 @@ pub fn become_root(ui: &Ui) -> Result<()> {
     may_start("root-step", ui)
 }
 
-/// As [`become_root`], for the helper of tests.
+/// Like [`become_root`], for the helper of tests.
 ///
 /// # Errors
-/// As there.
+/// The same.
 pub fn become_root_for_tests(ui: &Ui) -> Result<()> {
     may_start("root-exec", ui)
 }

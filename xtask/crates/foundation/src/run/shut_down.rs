@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A monitor answers at once, or another client is connected.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Press the power buttons and wait. A guest that does not shut down is only
+/// Presses the power buttons and waits. A guest that does not shut down is only
 /// noted.
 ///
 /// # Errors

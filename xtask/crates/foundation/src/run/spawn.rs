@@ -26,38 +26,38 @@ pub fn we_are_xtask() {
     IS_XTASK.store(true, Ordering::Relaxed);
 }
 
-/// Start `command` in its own process group. It is killed when the calling
+/// Starts `command` in its own process group. It is killed when the calling
 /// thread ends, so call this from the main thread only.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub(super) fn spawn(command: &mut Command) -> std::io::Result<Child> {
     command.process_group(0);
     die_with_parent(command);
     command.spawn()
 }
 
-/// Start a helper in its own process group. It cleans up and ends when its
+/// Starts a helper in its own process group. It cleans up and ends when its
 /// lifeline, a pipe or socket from this process, closes.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub(super) fn spawn_on_lifeline(command: &mut Command) -> std::io::Result<Child> {
     command.process_group(0);
     command.spawn()
 }
 
-/// Start `command` in the current process group, so that it may use the
+/// Starts `command` in the current process group, so that it may use the
 /// terminal. It is killed when the calling thread ends.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub(super) fn spawn_here(command: &mut Command) -> std::io::Result<Child> {
     die_with_parent(command);
     command.spawn()
 }
 
-/// Start a process in the group of `child` that kills the whole group when this
+/// Starts a process in the group of `child` that kills the whole group when this
 /// process ends, however it ends: the parent-death signal reaches only `child`.
 /// It ends with the group. None if it cannot be started, since it is only a
 /// second safety net.
@@ -104,11 +104,11 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}
 
-/// Move this process to new namespaces. Only its children enter a new PID
+/// Moves this process to new namespaces. Only its children enter a new PID
 /// namespace.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 #[cfg(target_os = "linux")]
 pub(super) fn leave_namespaces(which: rustix::thread::UnshareFlags) -> std::io::Result<()> {
     if which.contains(rustix::thread::UnshareFlags::FILES) {

@@ -132,7 +132,7 @@ fn wants_terminal(run: &Run) -> bool {
     has(&["-it", "-ti"]) || (has(&["-i", "--interactive"]) && has(&["-t", "--tty"]))
 }
 
-/// Run with the terminal, as a shell does: the child owns it until it ends, and
+/// Runs with the terminal, as a shell does: the child owns it until it ends, and
 /// its output is not logged.
 fn in_foreground(
     command: &mut Command,
@@ -207,7 +207,7 @@ pub(super) struct Ended {
     pub(super) stopped: Option<Failure>,
 }
 
-/// Start a child with `start` and follow it to its end. `command` is what
+/// Starts a child with `start` and follows it to its end. `command` is what
 /// `start` runs; its outputs are set here.
 pub(super) fn supervise<R: Reach>(
     command: &mut Command,
@@ -296,7 +296,7 @@ pub(super) fn cannot_start(name: &str, error: &std::io::Error) -> Failure {
     }
 }
 
-/// Run `argv` in the foreground with inherited streams. Returns the child's exit
+/// Runs `argv` in the foreground with inherited streams. Returns the child's exit
 /// code, 128 + N for a signal, as a shell does.
 ///
 /// # Errors

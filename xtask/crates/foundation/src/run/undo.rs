@@ -11,7 +11,7 @@ use crate::{program, typed};
 const ROUNDS: usize = 6;
 
 impl Execution<'_> {
-    /// Undo the step's resource. Returns the failure to be shown, with what is
+    /// Undoes the step's resource. Returns the failure to be shown, with what is
     /// left.
     pub(super) fn after_failure(&mut self, mut failure: Failure, step: &Step) -> Failure {
         let Runner {
@@ -73,7 +73,7 @@ impl Execution<'_> {
         left(failure, made, "not all could be undone")
     }
 
-    /// Run one plan of an undo, whose first step has the number `first` among all
+    /// Runs one plan of an undo, whose first step has the number `first` among all
     /// of its steps.
     fn undo(&mut self, failure: &mut Failure, plan: &Plan, first: usize) -> Undone {
         let mut end = Undone::Whole;

@@ -111,7 +111,7 @@ impl Ui {
         self.color_out || (!self.screen && self.color_err)
     }
 
-    /// Style text for stdout.
+    /// Styles text for stdout.
     pub fn paint(&self, style: Style, text: &str) -> String {
         painted(self.color_out, style, text)
     }

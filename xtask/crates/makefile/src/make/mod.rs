@@ -96,7 +96,7 @@ pub fn plan(makefile: &Makefile, invocation: &Invocation, world: &dyn World) -> 
 /// order of the file, with the variables of `invocation`.
 ///
 /// # Errors
-/// As for [`plan`], while reading.
+/// Those of [`plan`], while reading.
 pub fn targets(
     makefile: &Makefile,
     invocation: &Invocation,

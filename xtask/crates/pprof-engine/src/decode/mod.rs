@@ -1,5 +1,5 @@
-//! From inflated bytes to a `Profile`: one pass over the top-level fields, in
-//! whatever order they come, then the tables. Samples are only located.
+//! Decodes inflated bytes to a `Profile`: one pass over the top-level fields,
+//! in any order, then the tables. Samples are only located.
 
 mod tables;
 
@@ -27,7 +27,7 @@ struct Fields {
     numbers: [u64; 16],
 }
 
-/// Makes profile.proto of what may be a profile's text; none if it is none.
+/// Converts a profile's text to profile.proto; `None` if it is not such a text.
 pub type FromText = fn(&[u8], Limits) -> Option<Result<Vec<u8>>>;
 
 impl Profile {
@@ -91,8 +91,8 @@ impl Profile {
     }
 }
 
-/// A profile that was summed as it came: its tables are read now, and the
-/// labels, which are among its strings. None if there is anything wrong.
+/// Completes a profile that was summed while it inflated: reads the tables and
+/// the labels, which refer to strings. `None` if anything is wrong.
 fn from_incoming(incoming: Incoming, limits: Limits) -> Option<Profile> {
     let Incoming {
         rest,
@@ -163,8 +163,8 @@ fn scan(bytes: &[u8], limits: Limits) -> Result<Fields> {
                 numbers(bytes, field, |value| fields.comments.push(value))?;
                 continue;
             }
-            // A second time stamp is how two plain profiles written one
-            // after the other give themselves away.
+            // A second time stamp shows that two profiles without gzip were
+            // written one after the other.
             Field::Varint(9, _) if fields.numbers[9] != 0 => {
                 let what = "a second profile begins here: read them one by one";
                 return Err(Error::at(reader.position(), what));
@@ -183,7 +183,8 @@ fn scan(bytes: &[u8], limits: Limits) -> Result<Fields> {
     Ok(fields)
 }
 
-/// Two bytes may claim to be a sample; eight are kept of each.
+/// Limited, because two bytes may claim to be a sample, and eight are kept of
+/// each.
 #[inline]
 fn push_sample(samples: &mut Vec<Span>, start: usize, end: usize, limits: Limits) -> Result<()> {
     if samples.len() as u64 >= limits.entries.saturating_mul(4) {
@@ -193,7 +194,7 @@ fn push_sample(samples: &mut Vec<Span>, start: usize, end: usize, limits: Limits
     Ok(())
 }
 
-/// Reads consecutive samples, which are most of a large profile. Errors are left to the
+/// Reads consecutive samples, most of a large profile. Errors are left to the
 /// general reader.
 fn samples(
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! The tables' messages, one by one.
+//! Reads the messages of the tables.
 
 use super::Fields;
 use crate::error::{Error, Result};
@@ -126,8 +126,8 @@ pub(super) fn location(
     })
 }
 
-/// The number fields of a message as everybody writes it, and others for
-/// `other`; none for any other message.
+/// Reads the number fields of a message in the usual encoding, and passes
+/// others to `other`; `None` for any other encoding.
 #[inline]
 fn usual<const N: usize>(
     message: &[u8],
@@ -137,7 +137,7 @@ fn usual<const N: usize>(
     let mut at = 0;
     while let Some(&tag) = message.get(at) {
         at += 1;
-        // No field has the number 0, and none here a tag of two bytes.
+        // No field has the number 0, and no tag here has two bytes.
         if !(8..0x80).contains(&tag) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! From the tree to calls in order of drawing.
+//! Turns the tree into calls in order of drawing.
 
 use super::{Builder, Call};
 
@@ -45,7 +45,8 @@ fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
         let place = *node as usize * sides + *side as usize;
         totals[place] = totals[place].wrapping_add(*weight);
     }
-    // Callees come after their callers, so from the end all are summed.
+    // Callees come after their callers, so a pass from the end sums all of
+    // them.
     for (place, node) in builder.nodes.iter().enumerate().skip(1).rev() {
         let (above, below) = totals.split_at_mut(place * sides);
         let caller = node.caller as usize * sides;

@@ -1,4 +1,4 @@
-//! From samples to the tree.
+//! Adds samples to the tree.
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,7 @@ use crate::query::Query;
 use crate::stretch::Stretches;
 use crate::view::View;
 
-/// Add a profile's stacks to the tree.
+/// Adds a profile's stacks to the tree.
 pub(super) fn grow(
     builder: &mut Builder,
     sides: &mut Vec<String>,
@@ -39,7 +39,7 @@ pub(super) fn grow(
         if weight == 0 {
             continue;
         }
-        // None if its samples are not wanted.
+        // `None` if its samples are not wanted.
         let label = per_labels.get(profile, index, raw.labels, |labels| {
             view.keeps_labels(profile, labels)
                 .then(|| split.map_or(0, |key| value_of(profile, labels, key)))
@@ -84,7 +84,7 @@ struct Leaves<'a> {
     /// Per node of the frames, its name in the tree.
     names: Vec<u32>,
     stacks: Stretches,
-    /// For each of `stacks`; none where it is not wanted.
+    /// The leaf of each of `stacks`; `None` where it is not wanted.
     known: Vec<Option<u32>>,
     sample: Sample,
 }
@@ -102,7 +102,8 @@ impl<'a> Leaves<'a> {
         }
     }
 
-    /// The leaf of sample `index`, whose stack is at `span` or not contiguous.
+    /// Returns the leaf of sample `index`, whose stack is at `span` or not
+    /// contiguous.
     #[inline]
     fn of_sample(
         &mut self,
@@ -126,7 +127,7 @@ impl<'a> Leaves<'a> {
         Ok(self.known[place as usize])
     }
 
-    /// From the root to the leaf of the sample that was read.
+    /// Walks from the root to the leaf of the sample that was read.
     fn walk(&mut self, builder: &mut Builder) -> Option<u32> {
         let stack = &mut self.sample.locations;
         self.view.keeps_stack(stack).then(|| {

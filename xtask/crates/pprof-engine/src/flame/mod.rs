@@ -30,12 +30,12 @@ pub struct Flame {
     pub elided: usize,
 }
 
-/// A frame in its place.
+/// A call at its place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// In `Flame::names`.
+    /// Index in `Flame::names`.
     pub name: u32,
-    /// Below the root.
+    /// The distance from the root.
     pub level: u32,
     /// Per side, the value of the call with all of its callees.
     pub totals: Vec<i64>,
@@ -44,7 +44,7 @@ pub struct Call {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     name: u32,
-    /// Before it in the list; the root's is itself.
+    /// Its index is lower; the root is its own caller.
     caller: u32,
 }
 
@@ -56,7 +56,7 @@ struct Builder {
     by_caller: FxHashMap<(u32, u32), u32>,
     /// Weights by node and side: few nodes are where a stack ends.
     own: FxHashMap<(u32, u32), i64>,
-    /// There were more calls than we hold.
+    /// There were more calls than the limit.
     full: bool,
 }
 
@@ -92,12 +92,12 @@ impl Builder {
 }
 
 impl Flame {
-    /// Several profiles, each a side; one profile is split by the label
-    /// `split`, where it has that. Calls below `least` of the whole go into
-    /// their callers.
+    /// Makes each profile a side; a single profile is split by the label
+    /// `split`, if it has that label. Calls below `least` of the whole are
+    /// merged into their callers.
     ///
     /// # Errors
-    /// Malformed samples, a question that does not fit.
+    /// Malformed samples; a query that does not fit.
     pub fn new(
         profiles: &[(&str, &Profile)],
         query: &Query,

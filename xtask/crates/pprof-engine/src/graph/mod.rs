@@ -51,7 +51,7 @@ pub struct Graph {
     pub edges: Edges,
     pub total: i64,
     pub dropped: usize,
-    /// Before the number of nodes was limited.
+    /// The number of nodes before it was limited.
     pub original: usize,
 }
 
@@ -147,7 +147,7 @@ impl Graph {
     }
 }
 
-/// Nodes that weigh anything.
+/// Returns the nodes with any weight.
 fn present(weights: &[Weight], query: &Query) -> Vec<u32> {
     (0..)
         .zip(weights)
@@ -157,7 +157,7 @@ fn present(weights: &[Weight], query: &Query) -> Vec<u32> {
         .collect()
 }
 
-/// Which nodes are inlined anywhere.
+/// Returns for each node whether it is inlined anywhere.
 fn inlined(sides: &[Side<'_>], count: usize) -> Vec<bool> {
     let mut inlined = vec![false; count];
     for side in sides {

@@ -12,7 +12,7 @@ use crate::view::View;
 struct Cum {
     weight: i64,
     divisor: i64,
-    /// The stack in which the node was counted last: each counts once.
+    /// The stack in which the node was counted last, since each counts once.
     last: u32,
 }
 
@@ -24,7 +24,7 @@ struct Weighed {
     stack: u32,
 }
 
-/// Sums that have not been begun.
+/// Sums that were not begun.
 fn begin(count: usize) -> Weighed {
     Weighed {
         cum: vec![Cum::default(); count],
@@ -33,7 +33,7 @@ fn begin(count: usize) -> Weighed {
     }
 }
 
-/// Count a stack.
+/// Counts a stack.
 #[inline]
 fn count(part: &mut Weighed, frames: &Frames, locations: &[u32], weight: i64, divisor: i64) {
     part.stack = part.stack.wrapping_add(1);
@@ -69,7 +69,7 @@ fn sum(parts: &[Weighed], count: usize) -> Vec<Weight> {
     weights
 }
 
-/// The stacks, and the sums of each of the frames' nodes over them.
+/// Returns the stacks, and the sums of each node over them.
 ///
 /// # Errors
 /// Malformed samples.

@@ -1,4 +1,4 @@
-//! Samples of several profiles into one table.
+//! Merges samples of several profiles into one table.
 
 use hashbrown::HashTable;
 use rustc_hash::FxHashMap;
@@ -19,15 +19,15 @@ use crate::wire::put_varint;
 pub(super) struct Merger {
     pub(super) tables: Tables,
     table: Table,
-    /// Places in `table.stacks`.
+    /// Indices in `table.stacks`.
     stacks: Stretches,
-    /// Kept to spare allocations: ids, and the stack that they are.
+    /// Kept to save allocations: ids, and the stack that they are.
     ids: Vec<u8>,
     bytes: Vec<u8>,
-    /// Places of samples by stack and labels.
+    /// Indices of samples by stack and labels.
     seen: HashTable<u32>,
     label_sets: FxHashMap<Vec<Label>, u32>,
-    /// Labels in them.
+    /// The number of labels in them.
     label_count: usize,
 }
 
@@ -97,7 +97,7 @@ impl Merger {
         Ok(())
     }
 
-    /// Our place of a source's stack.
+    /// Returns the index in the result of a source's stack.
     fn stack(
         &mut self,
         profile: &Profile,
@@ -233,7 +233,7 @@ fn of_span(bytes: &[u8], span: Span) -> &[u8] {
 
 fn hash(stack: u32, labels: u32) -> u64 {
     let both = u64::from(stack) << 32 | u64::from(labels);
-    // The table looks at the highest bits and at the lowest.
+    // The hash table uses the highest and the lowest bits.
     both.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ both
 }
 

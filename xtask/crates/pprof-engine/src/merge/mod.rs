@@ -1,5 +1,5 @@
-//! Several profiles as one: tables unified, equal stacks with equal labels
-//! summed. A difference is a merge in which the base counts negative.
+//! Merges profiles: tables are unified, equal stacks with equal labels summed.
+//! A difference is a merge in which the base counts negative.
 
 mod header;
 mod merger;
@@ -56,8 +56,8 @@ pub enum Base {
     Compare,
 }
 
-/// Merge profiles of the same kind. Sample types that not all have are left
-/// out; units are brought to the finest.
+/// Merges profiles of the same kind. Sample types that some of them do not have
+/// are left out; units are converted to the finest.
 ///
 /// # Errors
 /// Profiles of different kinds; malformed samples.
@@ -67,7 +67,7 @@ pub fn merge(sources: Vec<Source>) -> Result<Profile> {
     let mut merger = Merger::new(plan.types.len());
     let header = plan.header(&profiles, &mut merger.tables);
     for (source, columns) in sources.into_iter().zip(plan.columns) {
-        // Dropped when it has been read: two large ones are never both held
+        // Dropped once it has been read: two large profiles are never both held
         // in full beside the result.
         merger.add(&source, &columns)?;
     }
@@ -83,7 +83,7 @@ pub fn merge(sources: Vec<Source>) -> Result<Profile> {
 /// Returns the difference of two profiles.
 ///
 /// # Errors
-/// As for [`merge`].
+/// Those of [`merge`].
 pub fn diff(profile: Profile, base: Profile, how: Base, normalize: bool) -> Result<Profile> {
     let mut source = Source::new(profile);
     let mut base = Source::new(base);
@@ -124,7 +124,7 @@ pub(crate) fn head(
     Ok(Some((merger.finish(header)?, columns)))
 }
 
-/// The profile with each type's sum as in the base.
+/// Returns the profile with each type's sum as in the base.
 fn scaled(profile: Profile, base: &Profile) -> Result<Profile> {
     let (ours, theirs) = (sums(&profile)?, sums(base)?);
     if ours.len() != theirs.len() {

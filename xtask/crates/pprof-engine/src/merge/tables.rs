@@ -1,5 +1,5 @@
 //! The unified tables: each string, function, mapping and location once. Only
-//! what a sample uses is taken over.
+//! what a sample uses is copied.
 
 use std::collections::hash_map::Entry;
 
@@ -52,7 +52,7 @@ fn next(len: usize) -> u32 {
 }
 
 impl Tables {
-    /// Nothing but the empty string.
+    /// Resets to only the empty string.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
         self.text(b"");
@@ -72,7 +72,7 @@ impl Tables {
         Ok(Span::new(start, self.bytes.len()))
     }
 
-    /// Intern.
+    /// Returns the index of a string, adding it if it is new.
     pub(super) fn text(&mut self, text: &[u8]) -> Text {
         use std::hash::BuildHasher;
         // Index 0 is the empty string, whichever text comes first.
@@ -105,7 +105,7 @@ impl Tables {
         place
     }
 
-    /// A source's string in our table.
+    /// Returns the index in the result of a source's string.
     pub(super) fn own_text(&mut self, from: &Profile, text: Text, places: &mut Places) -> Text {
         match places.texts.get(text as usize) {
             None => 0,
@@ -125,7 +125,7 @@ impl Tables {
         }
     }
 
-    /// Our place of a source's location.
+    /// Returns the index in the result of a source's location.
     pub(super) fn location(&mut self, from: &Profile, place: u32, places: &mut Places) -> u32 {
         let known = places.locations[place as usize];
         if known != UNSEEN {
@@ -196,7 +196,7 @@ impl Tables {
         place_of
     }
 
-    /// Our place, and what to add to addresses in it.
+    /// Returns the index in the result, and what to add to addresses in it.
     fn mapping(&mut self, from: &Profile, place: u32, places: &mut Places) -> (u32, u64) {
         let Some(theirs) = from.mappings.get(place as usize) else {
             return (NO_MAPPING, 0);

@@ -1,4 +1,4 @@
-//! Reading samples: whole ones, or only what a question needs of them.
+//! Reads samples: complete ones, or only the parts that a query needs.
 
 pub(crate) mod shape;
 
@@ -9,10 +9,10 @@ use crate::profile::{Label, Profile, Sample, Samples, Span};
 use crate::wire::{Field, Reader, numbers, signed};
 pub(crate) use shape::PACKED_STACK;
 
-/// A sample whose stack and labels have not been looked at.
+/// A sample whose stack and labels have not been read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw {
-    /// The fields of the stack; none if they are not contiguous.
+    /// The fields of the stack; `None` if they are not contiguous.
     pub(crate) stack: Option<Span>,
     pub(crate) labels: RawLabels,
 }
@@ -22,9 +22,9 @@ pub(crate) struct Raw {
 pub(crate) enum RawLabels {
     /// The label fields.
     Wire(Span),
-    /// Among `Table::label_sets`.
+    /// An index in `Table::label_sets`.
     Set(u32),
-    /// Among other fields.
+    /// Between other fields.
     Apart,
 }
 
@@ -37,7 +37,7 @@ impl Profile {
         }
     }
 
-    /// The texts that samples have under a label's key, in order.
+    /// Returns the texts of a label's key in all samples, in order.
     ///
     /// # Errors
     /// Malformed samples.
@@ -58,7 +58,7 @@ impl Profile {
         Ok(texts)
     }
 
-    /// Read one sample.
+    /// Reads one sample.
     ///
     /// # Errors
     /// A malformed message, an unknown location, a wrong number of values.
@@ -94,8 +94,8 @@ impl Profile {
         Ok(())
     }
 
-    /// Passes a sample's values with their indices to `value`, and returns the spans of
-    /// the rest. An index may come twice: the last value counts.
+    /// Passes a sample's values with their indices to `value`, and returns the
+    /// spans of the rest. An index may occur twice: the last value counts.
     #[inline]
     pub(crate) fn raw(&self, index: usize, mut value: impl FnMut(usize, i64)) -> Result<Raw> {
         let spans = match &self.samples {
@@ -148,7 +148,7 @@ impl Profile {
         })
     }
 
-    /// The stack of a sample that is half read, as places.
+    /// Adds the stack of a sample that was read in part, as indices.
     pub(crate) fn push_stack(&self, index: usize, raw: Raw, into: &mut Vec<u32>) -> Result<()> {
         match raw.stack {
             Some(stack) => self.push_locations(stack, into),
@@ -177,7 +177,7 @@ impl Profile {
         Ok(())
     }
 
-    /// A stack's ids to places.
+    /// Converts a stack's ids to indices.
     #[inline]
     pub(crate) fn push_locations(&self, stack: Span, into: &mut Vec<u32>) -> Result<()> {
         let bytes = &self.bytes[stack.start as usize..stack.end()];
@@ -206,7 +206,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The labels of a sample that is only half read.
+    /// Reads the labels of a sample that was read in part.
     pub(crate) fn labels(&self, index: usize, raw: RawLabels, into: &mut Vec<Label>) -> Result<()> {
         into.clear();
         match (raw, &self.samples) {

@@ -1,5 +1,5 @@
-//! A sample's message in the shape that all writers give it: read without
-//! ado. Any other shape is left to the reader of all shapes.
+//! Reads a sample's message in the encoding of all known writers. Any other
+//! encoding is left to the general reader.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::{Raw, RawLabels};
 use crate::profile::Span;
 use crate::wire::{quick, signed};
 
-/// Tags of a sample's fields, as everybody writes them.
+/// Tags of a sample's fields in the usual encoding.
 pub(crate) const PACKED_STACK: u8 = 0x0a;
 const LOCATION: u8 = 0x08;
 const PACKED_VALUES: u8 = 0x12;
@@ -100,8 +100,8 @@ pub(crate) fn raw(
     Some((raw, got))
 }
 
-/// The fields of the stack, the packed values and the fields of the labels,
-/// in this order, none of them long: what nearly every sample is.
+/// Matches the fields of the stack, the packed values and the fields of the
+/// labels in this order, none of them long, as in nearly every sample.
 #[inline]
 fn usual(bytes: &[u8]) -> Option<(Range<usize>, Range<usize>, Range<usize>)> {
     let after = |at: usize, tag: u8| {
@@ -118,7 +118,7 @@ fn usual(bytes: &[u8]) -> Option<(Range<usize>, Range<usize>, Range<usize>)> {
     Some((0..stack, stack + 2..values, values..labels))
 }
 
-/// The id that is unknown, or none for a number that breaks off.
+/// Returns the id if it is unknown, or `None` for an incomplete number.
 #[inline]
 pub(super) fn push(
     bytes: &[u8],
@@ -142,7 +142,7 @@ pub(super) fn push(
     Ok(())
 }
 
-/// Ids one after the other.
+/// Adds consecutive ids.
 #[inline]
 fn push_packed(
     mut packed: &[u8],

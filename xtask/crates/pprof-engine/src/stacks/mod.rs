@@ -1,6 +1,6 @@
-//! The samples of a question, weighed: equal stacks are summed before their
-//! frames are looked at, since labels make many samples of few stacks. Where
-//! stacks do not repeat, samples are read one by one and nothing is kept.
+//! The weighed samples of a query: equal stacks are summed before their frames
+//! are looked at, since labels make many samples of few stacks. If stacks do
+//! not repeat, samples are read one by one and nothing is kept.
 
 mod walk;
 
@@ -19,7 +19,7 @@ use crate::view::View;
 /// How the values of a sample are weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct Weighing {
-    /// Place of the value.
+    /// Index of the value.
     pub value: usize,
     /// Divide by the first value.
     pub mean: bool,
@@ -33,7 +33,7 @@ pub struct Stacks<'p> {
     profile: &'p Profile,
     view: &'p View,
     weighing: Weighing,
-    /// None where stacks do not repeat.
+    /// `None` if stacks do not repeat.
     distinct: Option<Vec<Stack>>,
     /// Whether there may be samples of a base.
     pub(crate) marks_base: bool,
@@ -42,7 +42,7 @@ pub struct Stacks<'p> {
     pub(crate) negative: bool,
 }
 
-/// One sample before its frames are looked at.
+/// A sample before its frames are looked at.
 struct Light {
     /// None if the stack is not contiguous.
     span: Option<Span>,
@@ -59,7 +59,7 @@ struct Judged {
 }
 
 impl<'p> Stacks<'p> {
-    /// Nothing is summed yet.
+    /// Before anything is summed.
     fn empty(profile: &'p Profile, view: &'p View, weighing: Weighing) -> Self {
         Self {
             profile,
@@ -98,7 +98,7 @@ impl<'p> Stacks<'p> {
         Ok(stacks)
     }
 
-    /// Sums and, if they repeat, stacks of a part.
+    /// Sums a part, and collects its stacks if they repeat.
     fn scan(&self, range: Range<usize>, repeats: bool) -> Result<(Totals, Option<Distinct>)> {
         if let Samples::Table(table) = &self.profile.samples
             && repeats
@@ -132,7 +132,7 @@ impl<'p> Stacks<'p> {
         Ok((totals, distinct))
     }
 
-    /// The same of samples that are numbers already.
+    /// The same for samples that are numbers already.
     fn scan_table(&self, table: &Table, range: Range<usize>) -> (Totals, Option<Distinct>) {
         let Weighing { value, mean, .. } = self.weighing;
         let mut totals = Totals::default();
@@ -164,7 +164,8 @@ impl<'p> Stacks<'p> {
         }
     }
 
-    /// The total of what name filters leave: frames must be looked at.
+    /// Returns the total of what name filters keep, for which frames must be
+    /// looked at.
     fn relative_total(&self) -> Result<i64> {
         let mut totals = Totals::default();
         let (mut sample, mut stack) = (Sample::default(), Vec::new());
@@ -185,7 +186,7 @@ impl<'p> Stacks<'p> {
         Ok(totals.total())
     }
 
-    /// Labels are stepped over where no question is about them.
+    /// Labels are skipped if the query does not need them.
     #[inline]
     fn each_sample(
         &self,

@@ -1,4 +1,5 @@
-//! Every stack of a question, one after the other or in parts at once.
+//! Walks through every stack of a query, one after the other or in parallel
+//! parts.
 
 use std::ops::Range;
 
@@ -69,13 +70,13 @@ impl<'p> Stacks<'p> {
         })
     }
 
-    /// Ask every stack that the filters leave, one after the other: leaf
-    /// first, with its weight.
+    /// Passes every stack that the filters keep to `each`, one after the other:
+    /// leaf first, with its weight.
     ///
     /// # Errors
     /// Malformed samples.
     pub fn each(&self, each: &mut dyn FnMut(&[u32], i64)) -> Result<()> {
-        // The caller's own is what each part is given elsewhere.
+        // The caller's function takes the place of a part's state.
         let mut of = Asking(each);
         let tell = |of: &mut Asking<'_>, locations: &[u32], weight, _| of.0(locations, weight);
         if let Some(distinct) = &self.distinct {

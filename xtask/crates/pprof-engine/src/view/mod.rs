@@ -1,5 +1,5 @@
-//! A profile seen through the filters of a question: which lines of each
-//! location are left, which frames of a stack, which samples.
+//! A profile seen through the filters of a query: the remaining lines of each
+//! location, frames of a stack, and samples.
 //!
 //! The rules and their order are those of github.com/google/pprof/profile
 //! (filter.go, prune.go) and `driver_focus.go`.
@@ -27,7 +27,7 @@ const PRUNE_FROM: u8 = 64;
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each filter")]
 pub struct View {
-    /// Places in `Profile::lines` that are left.
+    /// The remaining indices in `Profile::lines`.
     lines: Vec<u32>,
     /// Per location, its range in `lines`.
     ranges: Vec<(u32, u32)>,
@@ -39,11 +39,11 @@ pub struct View {
     prune_from: bool,
     focus_tag: Option<TagFilter>,
     ignore_tag: Option<TagFilter>,
-    /// Filters that matched nothing, for people.
+    /// Filters that matched nothing, as text.
     pub warnings: Vec<String>,
 }
 
-/// Compile, naming the option.
+/// Compiles an expression, naming the option in errors.
 ///
 /// # Errors
 /// An expression that does not compile.
@@ -92,8 +92,8 @@ impl View {
         Ok(view)
     }
 
-    /// Lines of a location that are left, innermost first, as places in
-    /// `Profile::lines`.
+    /// Returns the remaining lines of a location, innermost first, as indices
+    /// in `Profile::lines`.
     pub fn lines(&self, location: u32) -> &[u32] {
         let (start, end) = self.ranges[location as usize];
         &self.lines[start as usize..end as usize]
@@ -104,7 +104,7 @@ impl View {
         self.focus_tag.is_some() || self.ignore_tag.is_some()
     }
 
-    /// Whether stacks pass as they are.
+    /// Whether stacks pass unchanged.
     pub(crate) fn is_plain(&self) -> bool {
         !(self.prunes || self.by_name || self.show_from || self.prune_from)
     }
@@ -116,7 +116,7 @@ impl View {
             && !self.ignore_tag.as_ref().is_some_and(matches)
     }
 
-    /// Take off what is not wanted, leaf first; whether the sample stays.
+    /// Removes unwanted frames, leaf first; returns whether the sample stays.
     pub fn keeps_stack(&self, stack: &mut Vec<u32>) -> bool {
         if self.prunes {
             self.cut_pruned(stack);

@@ -1,5 +1,5 @@
-//! Matches regular expressions with names: once per function and mapping, however many
-//! locations have it.
+//! Matches regular expressions with names, once per function and mapping,
+//! however many locations have it.
 
 use regex::Regex;
 
@@ -44,7 +44,7 @@ impl Matches {
     }
 }
 
-/// The filters of a question that go by name, as far as it has them.
+/// The filters of a query that match names.
 pub(super) struct NameFilters {
     pub(super) focus: Option<Matches>,
     pub(super) ignore: Option<Matches>,
@@ -53,7 +53,7 @@ pub(super) struct NameFilters {
 }
 
 impl NameFilters {
-    /// None where the question has none of them.
+    /// Returns `None` if the query has no such filter.
     ///
     /// # Errors
     /// Expressions that do not compile.
@@ -104,8 +104,8 @@ pub(super) fn simplified(profile: &Profile, is_meant: impl Fn(&str) -> bool) -> 
         .collect()
 }
 
-/// Without its argument list, as pprof does it: up to the first `(` that is
-/// not part of `(anonymous namespace)` or `operator()`.
+/// Removes the argument list, as pprof does: up to the first `(` that is not
+/// part of `(anonymous namespace)` or `operator()`.
 fn simplify(name: &str) -> &str {
     let name = name.strip_prefix('.').unwrap_or(name);
     let mut at = 0;

@@ -7,7 +7,8 @@ use crate::profile::Profile;
 use crate::query::Query;
 
 impl View {
-    /// Frames before the first of the user's are kept: else nothing might be.
+    /// Frames before the first one of the user's code are kept: otherwise
+    /// nothing might be left.
     pub(super) fn cut_pruned(&self, stack: &mut Vec<u32>) {
         let mut found_user = false;
         for place in (0..stack.len()).rev() {

@@ -8,11 +8,12 @@ use pprof_engine::{Budget, Result};
 
 use super::Tree;
 
-/// Bytes of all lines.
+/// Maximum bytes of all lines.
 const MOST: usize = 1 << 30;
 
-/// One line per stack. With several sides the first frame is the side. A `;` within a
-/// name, as in Go's generic types, becomes a `,`: it would separate frames.
+/// Returns one line per stack. With several sides the first frame is the side.
+/// A `;` within a name, as in Go's generic types, becomes a `,`, because `;`
+/// separates frames.
 ///
 /// # Errors
 /// Too much text: each line has all names of a stack.

@@ -10,14 +10,14 @@ use super::{Node, Tree};
 const WIDTH: f64 = 1200.0;
 const ROW: f64 = 17.0;
 const MARGIN: f64 = 10.0;
-/// Above each side's graph.
+/// Height above each side's graph.
 const HEAD: f64 = 26.0;
 /// Approximate width of a character.
 const LETTER: f64 = 6.6;
-/// Narrower ones cannot be seen.
+/// Narrower boxes cannot be seen.
 const NARROWEST: f64 = 0.3;
 
-/// All sides, one above the other.
+/// Draws all sides, one above the other.
 pub fn svg(flame: &Flame, title: &str) -> String {
     let trees: Vec<(&String, Vec<Node>, i64)> = flame
         .sides
@@ -100,7 +100,7 @@ fn draw(out: &mut String, flame: &Flame, side: &str, nodes: &[Node], total: i64,
     }
 }
 
-/// The same package has the same colour everywhere.
+/// Returns the colour of a package, the same everywhere.
 fn colour(name: &str) -> String {
     let after = name.rfind('/').map_or(0, |at| at + 1);
     let package = name[after..]
@@ -126,7 +126,7 @@ fn shortened(name: &str, room: usize) -> String {
     short
 }
 
-/// Text in XML; what XML cannot have is replaced.
+/// Escapes text for XML; characters that XML does not allow are replaced.
 fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {

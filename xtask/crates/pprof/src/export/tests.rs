@@ -47,7 +47,7 @@ fn no_frame_is_split_at_a_semicolon_of_its_name() {
     assert!(text.contains("f[interface { A(), B() }];"), "{text}");
 }
 
-/// Opened calls are closed in turn, time never runs back, and the end is
+/// Opened calls are closed in order, time never runs backwards, and the end is
 /// the total.
 #[test]
 fn speedscope_events_nest() {

@@ -1,4 +1,4 @@
-//! A profile's messages, put together entry by entry.
+//! Builds a profile's messages, entry by entry.
 
 use std::collections::hash_map::Entry;
 
@@ -6,7 +6,7 @@ use pprof_engine::proto::{Function, Label, Line, Location, Mapping, Profile, Sam
 use pprof_engine::{Error, Limits, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Tables that grow, each entry once.
+/// Growing tables, with each entry once.
 pub(super) struct Builder {
     profile: Profile,
     limits: Limits,
@@ -112,7 +112,7 @@ impl Builder {
         }
     }
 
-    /// Name the location of an address, once.
+    /// Names the location of an address, once.
     pub(super) fn name(&mut self, location: u64, name: &str, file: &str, line: i64) {
         let function_id = self.function(name, file);
         let place = usize::try_from(location - 1).unwrap_or(usize::MAX);
@@ -129,7 +129,7 @@ impl Builder {
         location.is_some_and(|location| !location.line.is_empty())
     }
 
-    /// The location of an address that a stack has.
+    /// Returns the location of an address that occurs in a stack.
     pub(super) fn known(&self, address: u64) -> Option<u64> {
         self.addresses.get(&address).copied()
     }
@@ -169,10 +169,10 @@ impl Builder {
         }
     }
 
-    /// One more sample, as it is.
+    /// Adds a sample unchanged.
     ///
     /// # Errors
-    /// More than we are willing to hold.
+    /// More than the limits.
     pub(super) fn sample(
         &mut self,
         stack: Vec<u64>,
@@ -193,7 +193,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Labels of the last sample.
+    /// Sets the labels of the last sample.
     pub(super) fn label_last(&mut self, labels: Vec<Label>) {
         if let Some(last) = self.profile.sample.last_mut() {
             last.label.extend(labels);
@@ -203,7 +203,7 @@ impl Builder {
     /// Adds 1 to the sample of the same stack and labels.
     ///
     /// # Errors
-    /// As for [`Self::sample`].
+    /// Those of [`Self::sample`].
     pub(super) fn count(&mut self, stack: Vec<u64>, label: Vec<Label>) -> Result<()> {
         let next = self.profile.sample.len();
         let place = *self
@@ -226,7 +226,7 @@ impl Builder {
     pub(super) fn finish(mut self) -> Profile {
         let named = !self.profile.function.is_empty();
         if !self.addresses.is_empty() {
-            // One that has all addresses.
+            // A mapping that contains all addresses.
             self.profile.mapping.push(Mapping {
                 id: 1,
                 memory_limit: u64::MAX,

@@ -1,5 +1,5 @@
-//! `debug=1`: one line per stack with its numbers and addresses, and beneath
-//! it what the addresses are, as a comment.
+//! Reads `debug=1`: one line per stack with its numbers and addresses, followed
+//! by comments with the names of the addresses.
 
 use pprof_engine::{Error, Limits, Result};
 use regex::Regex;
@@ -8,15 +8,16 @@ use rustc_hash::FxHashSet;
 use super::build::Builder;
 use super::{Text, wrong};
 
-/// Allocators are not what allocates; pprof's list, as far as Go has them.
+/// Allocators are not the cause of an allocation; this is pprof's list, as far
+/// as Go has them.
 const ALLOCATORS: &str = r"(c|m|re)alloc|free|runtime\..*";
 const KEPT: &str = r"runtime\.(panic|reflectcall|call[0-9]*)";
 
-/// Which text it is.
+/// The form of the text.
 pub(super) enum Form {
     Heap {
         period: i64,
-        /// Scaled up from what was sampled.
+        /// Whether values are scaled up from the sampled ones.
         scaled: bool,
         allocs: bool,
     },
@@ -36,7 +37,7 @@ impl Pattern {
             .map_err(|error| Error::Query(error.to_string()))
     }
 
-    /// Numbers, and addresses at the end.
+    /// Returns the numbers, and the addresses at the end.
     fn read(&self, line: &str) -> Option<(Vec<i64>, Vec<u64>)> {
         let found = self.0.captures(line)?;
         let groups: Vec<&str> = found
@@ -81,7 +82,7 @@ impl Form {
         let period: i64 = found[6].parse().unwrap_or(0);
         let differs = |now: usize, ever: usize| found[ever] != found[now] && &found[ever] != "0";
         let (period, scaled) = match &found[5] {
-            // Go prints twice its rate, for the sake of older tools.
+            // Go prints twice its rate, for compatibility with older tools.
             "heap" => (period / 2, true),
             "heap_v2" | "heapz_v2" => (period, true),
             "heapprofile" => (1, false),
@@ -163,7 +164,7 @@ impl Form {
                     &format!("`{}` is not a sample", excerpt(line)),
                 ));
             };
-            // Return addresses: one less is in the call.
+            // Return addresses: the call is at one less.
             let stack: Vec<u64> = addresses
                 .iter()
                 .map(|address| builder.address(address.wrapping_sub(1)))
@@ -265,7 +266,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Whether the line was of that kind.
+    /// Returns whether the line was a rate.
     fn read(&mut self, line: &str) -> bool {
         let Some((key, value)) = line.split_once('=') else {
             return false;
@@ -316,7 +317,7 @@ fn describe(to: &mut Builder, comment: &str, stack: &FxHashSet<u64>) {
         return;
     };
     let (Some(name), Some(place)) = (parts.next(), parts.next()) else {
-        // Go itself does not know the name.
+        // Go does not know the name itself.
         to.nameless.insert(location);
         return;
     };

@@ -1,4 +1,4 @@
-//! Goroutines of `debug=2`, in the format of a panic: state, time of waiting and
+//! Reads goroutines of `debug=2`, in the format of a panic: state, wait and
 //! creator become labels of a profile of counts.
 
 use super::Text;
@@ -31,7 +31,7 @@ fn head(line: &str) -> Option<&str> {
 struct Goroutine {
     labels: Vec<Label>,
     stack: Vec<u64>,
-    /// The call whose place comes next, and whether it is the creation.
+    /// The call whose place follows, and whether it is the creation.
     call: Option<(String, bool)>,
     begun: bool,
 }

@@ -11,7 +11,7 @@ pub(crate) use goroutines::{CREATED_BY, STATE, WAIT};
 use pprof_engine::{Error, Limits, Result, is_text};
 use prost::Message;
 
-/// So much of it shows whether it is text.
+/// The number of bytes that show whether it is text.
 const HEAD: usize = 256;
 
 /// Converts text to an encoded profile; none for other input.

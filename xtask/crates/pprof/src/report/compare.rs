@@ -31,7 +31,7 @@ impl Compared {
         self.after.wrapping_sub(self.before)
     }
 
-    /// Whether chance alone may have made the change.
+    /// Whether the change may be chance alone.
     pub fn is_noise(&self) -> bool {
         self.noise
             .is_some_and(|noise| self.change().unsigned_abs() <= noise.unsigned_abs())
@@ -53,12 +53,12 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Compare by function.
+/// Compares by function.
 ///
 /// # Errors
 /// Malformed samples, sample types that differ.
 pub fn compare(before: &Profile, after: &Profile, query: &Query) -> Result<Comparison> {
-    // Nothing is trimmed on one side: it may be large on the other.
+    // Nothing is trimmed on one side, because it may be large on the other.
     let query = Query {
         trim: false,
         nodecount: 0,
@@ -118,7 +118,8 @@ pub fn compare(before: &Profile, after: &Profile, query: &Query) -> Result<Compa
     })
 }
 
-/// To the second's duration, where both are known and differ.
+/// Returns the factor to the second side's duration, if both are known and
+/// differ.
 #[allow(clippy::cast_precision_loss)] // a ratio
 fn scale([before, after]: [i64; 2]) -> f64 {
     if before <= 0 || after <= 0 {
@@ -154,7 +155,7 @@ fn step(profile: &Profile, kind: &str, unit: &str) -> Option<f64> {
     }
 }
 
-/// Samples come by chance: their number's variance is the number itself.
+/// The number of samples varies by chance: its variance is the number itself.
 #[allow(clippy::cast_precision_loss)] // a measure of error
 fn variance(value: i64, step: f64) -> f64 {
     value.unsigned_abs() as f64 * step
@@ -179,7 +180,7 @@ const ROWS: usize = 30;
 /// Returns [`compare`] as text for people; `names` are those of the two sides.
 ///
 /// # Errors
-/// As for [`compare`].
+/// Those of [`compare`].
 pub fn compare_text(
     before: &Profile,
     after: &Profile,

@@ -45,10 +45,10 @@ pub struct Group {
 /// One frame: a name, and the line of the source.
 type Frame = (String, String);
 
-/// Group what the filters leave; `split` is the key of the nodes' label.
+/// Groups what the filters keep; `split` is the key of the nodes' label.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit.
+/// Malformed samples; a query that does not fit.
 pub fn goroutines(profile: &Profile, query: &Query, split: &str) -> Result<Goroutines> {
     let value = profile.sample_index(query.sample_index.as_deref())?;
     let view = View::new(profile, query)?;
@@ -127,8 +127,8 @@ fn sort(found: &mut Goroutines) {
     });
 }
 
-/// Innermost first, without the runtime's own frames at that end, which only show that
-/// it waits.
+/// Returns frames, innermost first, without the runtime's own frames at that
+/// end, which only show that the goroutine waits.
 fn frames(
     profile: &Profile,
     view: &View,
@@ -172,7 +172,8 @@ fn frames(
 }
 
 impl Goroutines {
-    /// The place of a node among `nodes`; what does not fit goes to the last.
+    /// Returns the index of a node among `nodes`; nodes beyond the limit share
+    /// the last.
     fn node(&mut self, name: String) -> usize {
         let known = self.nodes.iter().position(|node| *node == name);
         known.unwrap_or_else(|| {
@@ -183,8 +184,8 @@ impl Goroutines {
         })
     }
 
-    /// At most `groups` groups with their stacks, for people; long stacks are cut if
-    /// `trim` is set.
+    /// Returns at most `groups` groups with their stacks as text; long stacks
+    /// are cut if `trim` is set.
     pub fn text(&self, groups: usize, trim: bool) -> String {
         let mut text = format!(
             "{} goroutines in {} groups\n",

@@ -1,5 +1,5 @@
-//! Stacks as names: grouped by what the caller sees in them, or each for
-//! itself, so that they can be compared across builds and moments.
+//! Stacks by name: grouped by a function of the caller, or each separately, so
+//! that they can be compared across builds and times.
 
 use pprof_engine::{
     Budget, Frames, Granularity, Info, Measure, Profile, Query, Result, Stacks, View,
@@ -7,7 +7,7 @@ use pprof_engine::{
 };
 use rustc_hash::FxHashMap;
 
-/// Weights by group; the rest of the total is in none.
+/// Weights by group; the rest of the total belongs to none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Groups {
     pub sample_type: String,
@@ -25,7 +25,7 @@ pub struct NamedStack {
     pub value: i64,
 }
 
-/// Every stack that the filters leave; equal ones are one.
+/// Every stack that the filters keep; equal stacks are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedStacks {
     pub sample_type: String,
@@ -94,7 +94,7 @@ pub fn groups(
 /// Returns all stacks by name.
 ///
 /// # Errors
-/// As for [`groups`].
+/// Those of [`groups`].
 pub fn stacks(profile: &Profile, query: &Query) -> Result<NamedStacks> {
     with_tag_frames(profile, query, |profile, query| {
         let measure = Measure::new(profile, query)?;

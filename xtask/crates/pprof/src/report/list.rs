@@ -10,7 +10,7 @@ use pprof_engine::{
 
 use super::{Out, Question, Text};
 
-/// Lines before the first and after the last that weigh something.
+/// Lines shown before the first and after the last line with a weight.
 const MARGIN: i64 = 5;
 /// Maximum length of a function in lines, whatever lines a profile contains.
 const LONGEST: i64 = 100_000;
@@ -32,7 +32,7 @@ pub struct Routine {
     pub error: Option<String>,
 }
 
-/// A line of source; weights in the sample type's unit.
+/// A line of source, with weights in the sample type's unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceLine {
     pub number: i64,
@@ -51,7 +51,7 @@ pub struct Listing {
     pub warnings: Vec<String>,
 }
 
-/// The source of what matches.
+/// Returns the source of the matching functions.
 ///
 /// # Errors
 /// Malformed samples, an expression that matches nothing.
@@ -67,7 +67,7 @@ pub fn list(
 /// Returns [`list`] in the format of `go tool pprof`.
 ///
 /// # Errors
-/// As for [`list`].
+/// Those of [`list`].
 pub fn list_text(
     profile: &Profile,
     query: &Query,

@@ -1,4 +1,4 @@
-//! Reports as `go tool pprof` prints them, and the same as rows.
+//! Reports as `go tool pprof` prints them, and as rows.
 
 mod compare;
 mod goroutines;
@@ -69,10 +69,10 @@ pub struct Top {
     pub warnings: Vec<String>,
 }
 
-/// The rows of `top`.
+/// Returns the rows of `top`.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples, a query that does not fit the profile.
 pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
     asked(profile, query, |question, graph, warnings| {
         as_rows(question, graph, warnings)
@@ -82,7 +82,7 @@ pub fn top(profile: &Profile, query: &Query) -> Result<Top> {
 /// Returns the top of a difference; none if it must be merged first.
 ///
 /// # Errors
-/// As for [`top`]; profiles of different kinds.
+/// Those of [`top`]; profiles of different kinds.
 pub fn difference_top(of: &Difference, query: &Query) -> Result<Option<Top>> {
     let graph = of.graph(query, Calls::Inlined)?;
     graph
@@ -144,7 +144,7 @@ fn rows(graph: &Graph) -> Vec<Row> {
 /// Returns [`top`] as text.
 ///
 /// # Errors
-/// As for [`top`].
+/// Those of [`top`].
 pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     asked(profile, query, |question, graph, warnings| {
         as_text(question, graph, warnings, time)
@@ -154,7 +154,7 @@ pub fn top_text(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Resul
 /// Returns the top of a difference as text; none if it must be merged first.
 ///
 /// # Errors
-/// As for [`difference_top`].
+/// Those of [`difference_top`].
 pub fn difference_text(
     of: &Difference,
     query: &Query,

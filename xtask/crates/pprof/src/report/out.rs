@@ -5,7 +5,7 @@ use std::fmt;
 
 use pprof_engine::{Budget, Profile, Result};
 
-/// Text that has an end.
+/// Text with a maximum length.
 #[derive(Debug)]
 pub(crate) struct Out {
     text: String,
@@ -43,7 +43,7 @@ impl Out {
     }
 
     /// # Errors
-    /// As for [`Self::check`].
+    /// Those of [`Self::check`].
     pub(crate) fn finish(self) -> Result<String> {
         self.fits.map(|()| self.text)
     }

@@ -1,4 +1,4 @@
-//! `raw`: the profile's tables as text, ids as they are in it.
+//! `raw`: the profile's tables as text, with the ids of the profile.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use pprof_engine::{Label, Location, Profile, Query, Result, Sample, Shown, View,
 
 use super::{FormatTime, Out, Text, TimeStyle};
 
-/// Everything that the filters leave.
+/// Returns everything that the filters keep.
 ///
 /// # Errors
 /// Malformed samples, filters that do not compile.

@@ -1,4 +1,5 @@
-//! `tags` and `comments`: what the samples are labelled with, and by how much.
+//! `tags` and `comments`: the labels of samples with their weights, and the
+//! profile's comments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,13 +10,13 @@ use pprof_engine::{
 
 use super::{Out, Question, Text, total};
 
-/// Columns by which anything is moved to the right: keys may be of any length.
+/// Maximum columns of indentation: keys may be of any length.
 const WIDEST: usize = 200;
 
-/// Label keys and their values, the heaviest first.
+/// Returns label keys and their values, the heaviest first.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples, a query that does not fit the profile.
 pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
     with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
@@ -29,7 +30,7 @@ pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
                 (key, sum)
             })
             .collect();
-        // pprof sorts the keys by name: their sums are not looked at.
+        // pprof sorts the keys by name, not by their sums.
         keys.sort_by_key(|(key, _)| *key);
         let mut out = Out::new(profile);
         for (key, sum) in keys {
@@ -55,7 +56,7 @@ pub fn tags(profile: &Profile, query: &Query) -> Result<Text> {
                 .iter()
                 .map(|(_, sum)| format!("{}{}:", format(*sum), share(*sum)))
                 .collect();
-            // Under the colon of the key, to the right.
+            // Aligned below the colon of the key.
             let indent = (key.chars().count() + 2).min(WIDEST);
             let width = heads.iter().map(|head| head.chars().count()).max();
             let width = (width.unwrap_or(0) + 1).min(WIDEST);
@@ -106,7 +107,7 @@ fn sums(question: &Question<'_>, view: &View) -> Result<Sums> {
     Ok(sums)
 }
 
-/// The profile's own comments, one a line.
+/// Returns the profile's own comments, one per line.
 pub fn comments(profile: &Profile) -> String {
     let comments = profile.header.comments.iter();
     let mut out = String::new();

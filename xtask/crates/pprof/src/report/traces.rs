@@ -13,10 +13,10 @@ use super::{FormatTime, Out, Question, Text, total};
 
 const SEPARATOR: &str = "-----------+-------------------------------------------------------\n";
 
-/// All samples that the filters leave.
+/// Returns all samples that the filters keep.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples, a query that does not fit the profile.
 pub fn traces(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     with_tag_frames(profile, query, |profile, query| {
         let question = Question::new(profile, query)?;
@@ -88,7 +88,7 @@ fn labels(out: &mut Out, profile: &Profile, sample: &Sample, shown: &Shown, unit
             .iter()
             .map(|(key, values)| format!("{key:>10}:  {}\n", values.join(" ")))
             .collect();
-        // pprof sorts what it prints, padding and all.
+        // pprof sorts the printed lines, including their padding.
         lines.sort();
         out.push_str(&lines.concat());
     }

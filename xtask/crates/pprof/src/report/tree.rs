@@ -13,10 +13,10 @@ const SEPARATOR: &str =
 // Blanks and tabs at the end are pprof's own.
 const LEGEND: &str = "      flat  flat%   sum%        cum   cum%   calls calls% + context \t \t \n";
 
-/// Every node with its callers and callees.
+/// Returns every node with its callers and callees.
 ///
 /// # Errors
-/// Malformed samples, a question that does not fit the profile.
+/// Malformed samples, a query that does not fit the profile.
 pub fn tree(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text> {
     // pprof's own default for anything that is not `top`.
     let query = Query {
@@ -30,10 +30,10 @@ pub fn tree(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Te
     print(profile, &query, None, time)
 }
 
-/// Nodes whose name matches, without trimming.
+/// Returns the nodes whose name matches, without trimming.
 ///
 /// # Errors
-/// As for [`tree`]; an expression without a match.
+/// Those of [`tree`]; an expression without a match.
 pub fn peek(
     profile: &Profile,
     query: &Query,
@@ -106,7 +106,7 @@ fn print(
     })
 }
 
-/// A report's lines, in its one unit.
+/// Writes a report's lines, all in one unit.
 struct Lines<'a> {
     question: &'a Question<'a>,
     graph: &'a Graph,
@@ -114,8 +114,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Above a node one of its callers, below it one of its callees; `cum` is
-    /// the node's.
+    /// Adds a caller above a node or a callee below it; `cum` is the node's.
     fn call(&self, out: &mut Out, other: u32, edge: &Edge, cum: i64) {
         let inline = if edge.inline { " (inline)" } else { "" };
         let _ = writeln!(
@@ -127,7 +126,7 @@ impl Lines<'_> {
         );
     }
 
-    /// A node itself; `sum` is what all so far have of their own.
+    /// Adds a node; `sum` is the flat weight of all nodes so far.
     fn node(&self, out: &mut Out, node: u32, sum: i64) {
         let weight = &self.graph.weights[node as usize];
         let (flat, cum) = (weight.flat_value(), weight.cum_value());
@@ -147,7 +146,7 @@ impl Lines<'_> {
 
 type Sides = Vec<Vec<(u32, Edge)>>;
 
-/// Callers and callees of each node, the heaviest first.
+/// Returns callers and callees of each node, the heaviest first.
 fn sides(graph: &Graph) -> (Sides, Sides) {
     let mut into: Sides = vec![Vec::new(); graph.weights.len()];
     let mut out_of: Sides = vec![Vec::new(); graph.weights.len()];

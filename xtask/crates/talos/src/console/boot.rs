@@ -29,7 +29,7 @@ pub struct Phase {
     /// `initialize`, `install`, `boot`, `reboot` …
     pub sequence: String,
     pub name: String,
-    /// From 1.
+    /// Counts from 1.
     pub number: u32,
     pub of: u32,
     /// Kernel time at which it began.

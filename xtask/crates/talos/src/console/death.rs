@@ -21,7 +21,7 @@ pub enum DeathKind {
     SocketPath,
     /// The tap or the CNI network could not be set up.
     Network,
-    /// Nothing to boot from.
+    /// No device to boot from.
     NoBootDevice,
     /// QEMU was killed from outside.
     QemuKilled,
@@ -38,13 +38,13 @@ pub enum DeathKind {
 }
 
 impl DeathKind {
-    /// Whether the boot is over with it.
+    /// Whether it ends the boot.
     pub fn is_fatal(self) -> bool {
         !matches!(self, Self::Initramfs | Self::GuestMemory | Self::KernelBug)
     }
 }
 
-/// Something bad on the console.
+/// An error on the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     pub kind: DeathKind,
@@ -68,7 +68,7 @@ pub(super) enum Source {
     Plain,
 }
 
-/// Tells whether `text`, a line of `source` without its prefix, is a death.
+/// Returns the death that `text` shows, a line of `source` without its prefix.
 /// `shown` is what the report quotes.
 pub(super) fn find(source: Source, text: &[u8], shown: &[u8], offset: u64) -> Option<Death> {
     let matches = |pattern: &&super::death_patterns::Pattern| {
@@ -82,7 +82,8 @@ pub(super) fn find(source: Source, text: &[u8], shown: &[u8], offset: u64) -> Op
     Some(death(pattern.kind, shown, offset, pattern.hint))
 }
 
-/// The death named by the launcher's last line, for a boot without an earlier one.
+/// Returns the death that the launcher's last line names, for a boot without an
+/// earlier one.
 pub(super) fn by_launcher(words: &str, last_qemu_line: Option<&str>, offset: u64) -> Option<Death> {
     let (kind, hint) = match words {
         "process stopped" => return None, // as asked: destroy

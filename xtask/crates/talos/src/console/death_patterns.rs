@@ -1,4 +1,4 @@
-//! The table of what kills a node; see [`super::death`].
+//! The table of causes of a node's death; see [`super::death`].
 
 use super::death::{DeathKind, Source};
 

@@ -12,9 +12,11 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 use std::io;
 
-/// Bytes read at a time: what stays in a core's own cache between the copy and the searches.
+/// Bytes read at a time: as many as stay in a core's own cache between the copy
+/// and the searches.
 const BLOCK: usize = 256 << 10;
-/// The same, from the boot's beginning on: until it is ready is less than that.
+/// The same, forwards from the boot's beginning: a node is ready within less
+/// than that.
 const STRIDE: usize = 32 << 10;
 /// Bytes that are read at the end of a ready boot: deaths and reboots are within its
 /// last thousand lines.
@@ -87,7 +89,7 @@ where
         let block = &buffer[..got];
         let mut hits: Vec<_> = needles.iter().flat_map(|n| n.find_iter(block)).collect();
         hits.sort_unstable_by(|a, b| b.cmp(a));
-        // One line may have as many hits as it has room for.
+        // One line may have as many hits as fit into it.
         let mut looked = usize::MAX;
         for hit in hits.into_iter().filter(|hit| *hit < got) {
             if hit >= looked {

@@ -1,14 +1,14 @@
-//! Cutting a console into lines, and a line into time stamp and text.
+//! Splits a console into lines, and a line into time stamp and text.
 
 use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
-/// Longest line in bytes. A longer one, binary noise most likely, is handed on
-/// in pieces of this length, so that memory stays bounded. QEMU's arguments,
-/// the longest line that matters, have 2 to 4 KiB.
+/// Maximum length of a line in bytes. A longer one, most likely binary noise,
+/// is passed on in pieces of this length, so that memory is bounded. QEMU's
+/// arguments, the longest line that matters, have 2 to 4 KiB.
 pub const MAX_LINE: usize = 16 * 1024;
 
-/// Cuts chunks of any size into lines.
+/// Splits chunks of any size into lines.
 #[derive(Debug, Default)]
 pub struct Lines {
     partial: Vec<u8>,
@@ -17,7 +17,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Lines of a file from `offset` on, which should be a line's first byte.
+    /// Reads a file from `offset` on, which should be a line's first byte.
     pub fn at(offset: u64) -> Self {
         Self {
             partial: Vec::new(),
@@ -25,13 +25,14 @@ impl Lines {
         }
     }
 
-    /// Hands every line that `chunk` completes to `each`: offset of its first
+    /// Passes every line that `chunk` completes to `each`: offset of its first
     /// byte, and its bytes without the newline. The rest is kept.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(u64, &[u8])) {
         let mut rest = chunk;
         while !rest.is_empty() {
             let room = MAX_LINE - self.partial.len();
-            // No farther than the piece can be: a chunk may be all one line.
+            // Not farther than the piece may reach: a chunk may be a single
+            // line.
             let newline = memchr(b'\n', &rest[..rest.len().min(room + 1)]);
             let piece = newline.unwrap_or(rest.len());
             if piece > room {
@@ -47,7 +48,7 @@ impl Lines {
         }
     }
 
-    /// Hands on a last line that has no newline.
+    /// Passes on a last line without a newline.
     pub fn finish(&mut self, mut each: impl FnMut(u64, &[u8])) {
         if !self.partial.is_empty() {
             self.emit(&[], 0, &mut each);
@@ -68,7 +69,7 @@ impl Lines {
     }
 }
 
-/// Takes escape sequences and carriage returns out of a line.
+/// Removes escape sequences and carriage returns from a line.
 pub fn clean(line: &[u8]) -> Cow<'_, [u8]> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let Some(first) = memchr2(0x1b, b'\r', line) else {

@@ -12,8 +12,9 @@ pub(super) enum Marker<'a> {
     Banner { version: &'a [u8] },
 }
 
-/// Tells whether a cleaned line begins a boot. Either marker may be glued to an
-/// unfinished line: the launcher's to the guest's, the kernel's to the firmware's.
+/// Recognises a cleaned line that begins a boot. Either marker may follow an
+/// unfinished line without a newline: the launcher's that of the guest, the
+/// kernel's that of the firmware.
 pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
     if let Some(head) = text.strip_suffix(b" with args:") {
         let at = memchr::memmem::rfind(head, b"starting ")?;
@@ -36,7 +37,8 @@ pub(super) fn marker(text: &[u8]) -> Option<Marker<'_>> {
     (first && version.first().is_some_and(u8::is_ascii_digit)).then_some(Marker::Banner { version })
 }
 
-/// The launcher's error as it ends, possibly glued to the guest's last line.
+/// Returns the launcher's error at its end, which may follow the guest's last
+/// line without a newline.
 pub(super) fn last_words(text: &[u8]) -> Option<&[u8]> {
     const ENDS: [&[u8]; 2] = [b"process exited with error ", b"QEMU failed to start: "];
     // From 1.14 on the same text announces a retry.

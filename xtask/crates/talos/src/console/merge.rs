@@ -1,9 +1,10 @@
-//! Consoles of several nodes as one stream, in the order of wall-clock time.
+//! Merges the consoles of several nodes into one stream, in the order of
+//! wall-clock time.
 //!
 //! Consoles carry no wall-clock time, only seconds since each kernel's start.
 //! The newest boot is anchored at the time of the console's newest line (the
-//! file's mtime), older boots are laid end to end before it: firmware time, and
-//! time that a node was off, are unknown and count as none.
+//! file's mtime), older boots directly precede it: firmware time, and time that
+//! a node was off, are unknown and count as none.
 
 use super::line::{Lines, MAX_LINE, clean, kernel_time};
 use super::marker::{Marker, marker};
@@ -116,7 +117,7 @@ impl<'a> Stream<'a> {
             self.zero_ms = span.zero_ms;
             self.head_ms = self.head_ms.max(span.zero_ms);
         }
-        // In pieces where it is one line without end, as `Lines` has it.
+        // In pieces if it is a line without end, as in `Lines`.
         let reach = rest.len().min(MAX_LINE + 1);
         let newline = memchr::memchr(b'\n', &rest[..reach]);
         let length = newline.unwrap_or(reach.min(MAX_LINE));

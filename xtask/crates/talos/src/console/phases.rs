@@ -6,7 +6,7 @@ use super::talos_line::TalosLine;
 /// Phases kept of a boot.
 const MAX_PHASES: usize = 512;
 
-/// The end that a sequence means for the boot in which it runs.
+/// Returns how a sequence ends the boot in which it runs.
 pub(super) fn end_of(sequence: &str) -> Option<End> {
     match sequence {
         "reboot" => Some(End::Reboot),
@@ -44,7 +44,8 @@ pub(super) fn apply(boot: &mut Boot, sequence: &str, time: f64, line: TalosLine)
         TalosLine::PhaseFailed { name } => {
             running(boot, name, PhaseState::Failed(String::new()), None);
         }
-        // Comes before the phase's own failure, which must not blank the reason.
+        // It comes before the phase's own failure, which must not erase the
+        // reason.
         TalosLine::TaskFailed { message } => {
             if let Some(phase) = boot.phases.last_mut() {
                 phase.state = PhaseState::Failed(message.to_owned());

@@ -24,7 +24,7 @@ fn only(bytes: &[u8]) -> Boot {
 fn from_end(bytes: &[u8]) -> Option<Boot> {
     last_boot(bytes.len() as u64, |at, buffer: &mut [u8]| {
         let rest = &bytes[usize::try_from(at).unwrap().min(bytes.len())..];
-        // Short reads, as from a pipe: the caller must cope.
+        // Short reads, as from a pipe, must not matter.
         let got = rest.len().min(buffer.len()).min(100_000);
         buffer[..got].copy_from_slice(&rest[..got]);
         Ok(got)
@@ -379,7 +379,7 @@ proptest! {
             Console { node: "b", bytes: &b, newest_ms: 1_000_500 },
         ];
         let lines: Vec<_> = merge(&consoles).collect();
-        // One without end comes in pieces.
+        // A line without end comes in pieces.
         let count = |bytes: &[u8]| {
             let mut count = 0;
             let mut lines = Lines::default();
@@ -392,7 +392,7 @@ proptest! {
     }
 }
 
-/// Whatever a console repeats, each part of it is looked at a few times.
+/// Whatever a console repeats, each part of it is read at most a few times.
 #[test]
 fn the_last_boot_is_looked_for_in_proportion() {
     for piece in [

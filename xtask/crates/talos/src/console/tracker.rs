@@ -1,4 +1,4 @@
-//! Bytes in, boots out.
+//! Turns bytes of a console into boots.
 
 use super::boot::{Boot, End, Launch};
 use super::death::{self, Death, Source};
@@ -14,7 +14,7 @@ pub const MAX_BOOTS: usize = 64;
 /// Warnings kept of a boot, for the same reason.
 const MAX_WARNINGS: usize = 16;
 
-/// Follows one console. Feed it bytes as they come, cut anywhere.
+/// Follows one console, which is fed in chunks of any size.
 #[derive(Debug, Default)]
 pub struct BootTracker {
     lines: Lines,
@@ -43,8 +43,8 @@ impl BootTracker {
         self.lines.finish(|offset, line| facts.line(offset, line));
     }
 
-    /// Goes on at `offset`, the first byte of a line, as if nothing that counts
-    /// stood in between.
+    /// Continues at `offset`, the first byte of a line, as if nothing important
+    /// were in between.
     pub(super) fn skip_to(&mut self, offset: u64) {
         self.finish();
         self.lines = Lines::at(offset);
@@ -72,7 +72,7 @@ struct Facts {
     args_next: bool,
     /// Sequence that phases belong to.
     sequence: String,
-    /// QEMU's newest complaint, the reason when it ends with an error.
+    /// QEMU's newest error message: the reason if it ends with an error.
     last_qemu_line: Option<String>,
 }
 
@@ -87,7 +87,8 @@ impl Facts {
     }
 
     fn text(&mut self, offset: u64, text: &[u8]) {
-        // A launcher's line can be glued to a cut one: it is not the other's arguments.
+        // A launcher's line can follow an incomplete one: then it does not have
+        // the other's arguments.
         let is_args = text.starts_with(b"-") && marker(text).is_none();
         if std::mem::take(&mut self.args_next) && is_args {
             if let Some(Launch { args, .. }) =
@@ -245,7 +246,7 @@ impl Facts {
         });
     }
 
-    /// The launcher is gone, maybe before it ever started QEMU.
+    /// The launcher has ended, perhaps before it started QEMU.
     fn launcher_exit(&mut self, offset: u64, words: &[u8]) {
         if self
             .boots

@@ -88,8 +88,8 @@ fn node_names() {
     );
 }
 
-/// Seen: bridge of clusters `tfacts` (docs/talos-facts.md#host-footprint) and `lab`, whose CNI
-/// files are in testdata/state/1.12.0.
+/// Recorded: bridge of clusters `tfacts` (docs/talos-facts.md#host-footprint)
+/// and `lab`, whose CNI files are in testdata/state/1.12.0.
 #[test]
 fn derived_names_are_the_real_ones() {
     assert_eq!(bridge_name("tfacts"), "talos8a3dfddf");

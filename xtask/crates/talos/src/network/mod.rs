@@ -1,8 +1,9 @@
-//! The cluster network: which address is whose, and whether they suffice.
+//! The cluster network: the owner of each address, and whether there are
+//! enough.
 //!
 //! talosctl counts from the address it is given, not from the network's first
 //! (`NthIPInNetwork` in siderolabs/net): `172.20.0.7/24` silently makes the
-//! gateway .8. It also hands out the broadcast address. Both are errors here.
+//! gateway .8. It also assigns the broadcast address. Both are errors here.
 
 use std::fmt;
 use std::net::Ipv4Addr;

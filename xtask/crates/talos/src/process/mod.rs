@@ -114,7 +114,8 @@ pub struct TalosProcess {
 }
 
 impl TalosProcess {
-    /// Whether it is certainly of the cluster in `state_dir` (absolute, normalised).
+    /// Whether it certainly belongs to the cluster in `state_dir` (absolute,
+    /// normalised).
     pub fn is_of(&self, state_dir: &str) -> bool {
         let of = self
             .state_dir
@@ -146,8 +147,8 @@ pub fn creates<S: AsRef<str>>(argv: &[S], name: &str) -> bool {
         && flag(&argv, "--name").unwrap_or("talos-default") == name
 }
 
-/// Tells what a process is. `argv` is /proc/PID/cmdline split at NUL, `stdout`
-/// the target of /proc/PID/fd/1 where it can be read.
+/// Identifies a process. `argv` is /proc/PID/cmdline split at NUL, `stdout` the
+/// target of /proc/PID/fd/1 if it can be read.
 pub fn identify<S: AsRef<str>>(argv: &[S], stdout: Option<&str>) -> Option<TalosProcess> {
     let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     let log = stdout.and_then(LogTarget::parse);
@@ -158,7 +159,7 @@ pub fn identify<S: AsRef<str>>(argv: &[S], stdout: Option<&str>) -> Option<Talos
         .or_else(|| virtiofsd_worker(&argv))
 }
 
-/// A log file of a state folder, as found behind fd 1.
+/// A log file of a state folder, the target of fd 1.
 struct LogTarget<'a> {
     dir: &'a str,
     file: StateFile,

@@ -4,7 +4,7 @@ use crate::names::{self, NodeSocket};
 use crate::process::Helper;
 use std::collections::BTreeSet;
 
-/// The file that talosctl writes last: without it a create died half-way.
+/// The file that talosctl writes last: without it the creation did not finish.
 pub const STATE_FILE: &str = "state.yaml";
 /// Addresses that dhcpd hands out.
 const IPAM_FILE: &str = "ipam.db";
@@ -55,7 +55,7 @@ impl NodeFile {
         }
     }
 
-    /// Whether only nodes have such files, whatever the stem is called.
+    /// Whether only nodes have such files, whatever their stem.
     fn tells_a_node(self) -> bool {
         !matches!(self, Self::Pid | Self::Log | Self::Agent)
     }
@@ -77,8 +77,8 @@ pub enum StateFile {
     },
 }
 
-/// Tells what a name (not a path) in a state folder is; `None` for a name that
-/// talosctl does not write.
+/// Returns the meaning of a name (not a path) in a state folder; `None` for a
+/// name that talosctl does not write.
 pub fn classify(name: &str) -> Option<StateFile> {
     match name {
         STATE_FILE => return Some(StateFile::StateYaml),

@@ -137,7 +137,7 @@ impl TalosVersion {
         }
     }
 
-    /// True from `1.minor` on. The one way facts compare versions.
+    /// True from `1.minor` on. Facts compare versions only through this method.
     fn since(&self, minor: u64) -> bool {
         self.line() >= Line::new(1, minor)
     }

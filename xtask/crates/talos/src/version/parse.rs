@@ -1,4 +1,4 @@
-//! Reading a version out of the many ways Talos tools write one.
+//! Parses a version in the forms that Talos tools write.
 
 use super::TalosVersion;
 
@@ -14,11 +14,11 @@ pub enum VersionError {
 }
 
 impl TalosVersion {
-    /// Reads `v1.14.0-beta.1-84-gad8823176-dirty` and its shorter kin:
+    /// Parses `v1.14.0-beta.1-84-gad8823176-dirty` and its shorter forms:
     /// `v1.12.3`, `1.12.0`, `v1.12` (patch 0). Blanks around it are dropped.
     ///
     /// # Errors
-    /// [`VersionError::BareCommit`] for a commit id, else what is wrong.
+    /// [`VersionError::BareCommit`] for a commit id, else the problem.
     pub fn parse(text: &str) -> Result<Self, VersionError> {
         let text = text.trim();
         let bare = text.strip_suffix("-dirty").unwrap_or(text);
@@ -52,7 +52,7 @@ impl std::str::FromStr for TalosVersion {
     }
 }
 
-/// Splits `TAG-COMMITS-gSHA`; a text without that tail is all tag.
+/// Splits `TAG-COMMITS-gSHA`; a text without that suffix is a tag.
 fn split_describe(text: &str) -> (&str, u32, Option<&str>) {
     let tail = || {
         let (rest, sha) = text.rsplit_once("-g")?;
@@ -62,7 +62,7 @@ fn split_describe(text: &str) -> (&str, u32, Option<&str>) {
     tail().unwrap_or((text, 0, None))
 }
 
-/// git abbreviates to four characters at the least.
+/// git abbreviates to at least four characters.
 fn is_commit(text: &str) -> bool {
     (4..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -100,7 +100,7 @@ impl Body {
     /// All of it, in memory.
     ///
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn read(mut self) -> std::io::Result<Vec<u8>> {
         self.file.rewind()?;
         let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use super::*;
 
-/// Serve one connection; gives back the address.
+/// Serves one connection; gives back the address.
 fn server(answer: impl FnOnce(&mut TcpStream, String) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

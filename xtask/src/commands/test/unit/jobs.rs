@@ -31,7 +31,7 @@ pub(super) struct Shared<'a> {
 /// Added to the binary's own timeout, after which it hangs.
 const MORE: Duration = Duration::from_secs(15);
 /// With `-timeout 0`.
-const FOR_EVER: Duration = Duration::from_hours(24);
+const NO_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Shared<'_> {
     /// Flags of the compiler.
@@ -200,7 +200,7 @@ impl Shared<'_> {
 
     fn deadline(&self) -> Duration {
         if self.timeout.is_zero() {
-            FOR_EVER
+            NO_TIMEOUT
         } else {
             self.timeout + MORE
         }

@@ -18,7 +18,7 @@ const TEST_MAIN: &[u8] = b"testing.MainStart";
 /// Larger than any; a sparse file would fill the disk.
 const LARGEST: u64 = 2 << 30;
 
-/// Open the test binary at `path`, which must be absolute.
+/// Opens the test binary at `path`, which must be absolute.
 ///
 /// # Errors
 /// When the file or a folder above it does not meet a requirement.
@@ -36,12 +36,12 @@ pub(super) fn open(at: &Utf8Path, owner: Owner) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// Copy the open binary of `at` into `to`, a new file in a folder where only
+/// Copies the open binary of `at` into `to`, a new file in a folder where only
 /// root can write, and check what it holds there: the owner could change the
 /// file that was opened, but not this one.
 ///
 /// # Errors
-/// The system's, and for what is not a test binary.
+/// I/O errors; also for what is not a test binary.
 pub(super) fn copy(at: &Utf8Path, binary: OwnedFd, mut to: File) -> Result<()> {
     let cannot = || format!("cannot copy `{at}`");
     let mut from = File::from(binary).take(LARGEST + 1);

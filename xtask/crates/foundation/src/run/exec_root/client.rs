@@ -33,7 +33,7 @@ const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
 const RECEIVE: RecvFlags = RecvFlags::empty();
 
-/// Start the helper, through sudo for a caller who is not root; its standard
+/// Starts the helper, through sudo for a caller who is not root; its standard
 /// output and error are the test's. Dropping it ends the test and all processes
 /// that the test has started.
 ///
@@ -179,7 +179,7 @@ impl Channel {
         }
     }
 
-    /// Write a file of the test to where it belongs.
+    /// Writes a file of the test to where it belongs.
     fn deliver(&mut self, index: usize) {
         let Some(output) = self.outputs.get(index) else {
             return;
@@ -225,7 +225,7 @@ impl Reach for Channel {
     }
 }
 
-/// With paths that do not lead through links, as the helper requires.
+/// Returns the request with paths without links, as the helper requires.
 fn resolved(request: &Request) -> Request {
     let mut request = request.clone();
     if let Ok(folder) = request.folder.canonicalize_utf8() {
@@ -242,7 +242,7 @@ impl Follow for Inherited {
     fn output(&mut self, _: Stream, _: &[u8]) {}
 }
 
-/// Run one test binary to its end, with the streams of this process. Returns
+/// Runs one test binary to its end, with the streams of this process. Returns
 /// its exit code.
 ///
 /// # Errors

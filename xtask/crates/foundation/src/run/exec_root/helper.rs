@@ -33,7 +33,7 @@ use crate::wait::runtime;
 /// A request is far shorter.
 const LONGEST: usize = 1 << 20;
 
-/// Serve one request from standard input, a socket. Without a request it
+/// Serves one request from standard input, a socket. Without a request it
 /// succeeds, which tests whether sudo allows the helper.
 ///
 /// # Errors
@@ -77,7 +77,7 @@ pub(super) fn read_line<T: serde::de::DeserializeOwned>() -> Result<Option<T>> {
         .map_err(|error| Failure::usage("not a request").cause(error))
 }
 
-/// Send an answer on the socket that is standard input. Errors are ignored: the
+/// Sends an answer on the socket that is standard input. Errors are ignored: the
 /// caller may have exited.
 pub(super) fn answer(answer: &Answer) {
     say(&line(&Line::Answer(answer.clone())));
@@ -242,7 +242,7 @@ impl Room {
     }
 }
 
-/// Send an output file to the caller, open for reading, if the test has made it.
+/// Sends an output file to the caller, open for reading, if the test has made it.
 fn hand_on(results: &OwnedFd, index: usize) {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let Ok(file) = openat(results, outputs::name(index), flags, Mode::empty()) else {
@@ -266,7 +266,7 @@ fn hand_on(results: &OwnedFd, index: usize) {
     }
 }
 
-/// Start the init in a new PID namespace; it makes the other namespaces itself.
+/// Starts the init in a new PID namespace; it makes the other namespaces itself.
 fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result<Child> {
     spawn::leave_namespaces(UnshareFlags::NEWPID).map_err(|error| {
         Failure::host("cannot make a PID namespace for a test")
@@ -291,7 +291,7 @@ fn start_init(start: &Start, channel: &UnixStream, theirs: UnixStream) -> Result
     Ok(child)
 }
 
-/// Pass requests and answers on until the init has ended.
+/// Passes requests and answers on until the init has ended.
 async fn relay(child: &mut Child, init: &UnixStream, mut caught: Caught) -> Result<()> {
     let cannot = || "cannot listen to a test's init".to_owned();
     let answers = socket(init).because(cannot)?;

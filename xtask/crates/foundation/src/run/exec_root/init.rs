@@ -47,7 +47,7 @@ pub(super) struct Start {
     pub(super) group: Option<u32>,
 }
 
-/// Run the test that standard input names.
+/// Runs the test that standard input names.
 ///
 /// # Errors
 /// When standard input does not name a test; every other error is an answer.
@@ -115,7 +115,7 @@ fn namespaces(request: &Request) -> Result<()> {
     })
 }
 
-/// Allow execution of the copy even if /tmp is mounted `noexec`: the owner could
+/// Allows execution of the copy even if /tmp is mounted `noexec`: the owner could
 /// run the original as well.
 fn allow_execution(folder: &Utf8Path) {
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
@@ -174,7 +174,7 @@ impl Watched {
         })
     }
 
-    /// Until the test itself has ended. Returns its exit code, and whether it
+    /// Waits until the test itself has ended. Returns its exit code, and whether it
     /// was for the deadline.
     async fn end_of(mut self, test: Pid, request: &Request) -> (u8, bool) {
         let deadline = Instant::now().checked_add(Duration::from_secs(request.deadline));
@@ -218,7 +218,7 @@ impl Watched {
     }
 }
 
-/// Reap all children that have ended, as an init must. Returns the exit code of
+/// Reaps all children that have ended, as an init must. Returns the exit code of
 /// the test if it is among them.
 fn reaped(test: Pid) -> Option<u8> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {

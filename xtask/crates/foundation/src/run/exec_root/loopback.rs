@@ -6,7 +6,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, sendto,
 /// In the namespace of the calling thread; its loopback interface is the first.
 ///
 /// # Errors
-/// The system's.
+/// I/O errors.
 pub(super) fn bring_up() -> std::io::Result<()> {
     const NEW_LINK: u16 = 16;
     const REQUEST_AND_ACKNOWLEDGE: u16 = 5;

@@ -201,10 +201,10 @@ fn replace(word: &mut String, value: &Utf8Path) {
 }
 
 impl Output {
-    /// Write it to the requested path, as the current user.
+    /// Writes it to the requested path, as the current user.
     ///
     /// # Errors
-    /// The system's, and when the path exists but is not a regular file of the
+    /// I/O errors; also when the path exists but is not a regular file of the
     /// current user.
     pub(super) fn deliver(&self, from: OwnedFd) -> Result<()> {
         let mut from = std::fs::File::from(from);

@@ -43,7 +43,7 @@ pub(super) struct Tag(u32);
 
 impl Tag {
     /// # Errors
-    /// The system's.
+    /// I/O errors.
     pub(super) fn draw() -> Result<Self> {
         let mut bytes = [0; 4];
         std::fs::File::open("/dev/urandom")
@@ -57,7 +57,7 @@ impl Tag {
     }
 }
 
-/// Give `owner` what the test with `tag` has made below `folder`, which must be
+/// Gives `owner` what the test with `tag` has made below `folder`, which must be
 /// the owner's; where `only` is given, below that name in it.
 pub(super) fn give_back(folder: &Utf8Path, only: Option<&str>, tag: Tag, owner: Owner) {
     let Ok(folder) = path::folder(folder, |_, _| Ok(())) else {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::refused;
 use crate::failure::{Failure, Result};
 
-/// Open a folder; `see` is called with every folder from `/` to the last.
+/// Opens a folder; `see` is called with every folder from `/` to the last.
 ///
 /// # Errors
 /// The first of `see`, and for what cannot be opened or is a link.

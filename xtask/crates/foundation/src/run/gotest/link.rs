@@ -61,7 +61,7 @@ struct Linking<'a> {
 /// compiler prints.
 const LONGEST: usize = 1 << 20;
 
-/// Take all whole lines, and a line that is too long; keep the rest.
+/// Takes all whole lines, and a line that is too long; keeps the rest.
 fn lines(pending: &mut Vec<u8>, mut see: impl FnMut(&[u8])) {
     let mut rest = pending.as_slice();
     while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -81,7 +81,7 @@ fn add(errors: &mut String, text: &str) {
     }
 }
 
-/// Link all packages of `link`, and send each to `linked` as soon as it has its
+/// Links all packages of `link`, and sends each to `linked` as soon as it has its
 /// binary, or never will have one.
 ///
 /// # Errors
@@ -158,7 +158,7 @@ impl Follow for Linking<'_> {
 }
 
 impl Linking<'_> {
-    /// Report the packages without a binary, now that the go command has ended.
+    /// Reports the packages without a binary, now that the go command has ended.
     fn end(mut self) {
         self.look();
         for (package, binary) in std::mem::take(&mut self.pending) {
@@ -208,7 +208,7 @@ impl Linking<'_> {
     }
 }
 
-/// Remove builds, of other flags and checkouts, that were not used for long.
+/// Removes builds, of other flags and checkouts, that were not used for long.
 pub fn prune_store(store: &Utf8Path) {
     let Ok(entries) = store.read_dir_utf8() else {
         return;

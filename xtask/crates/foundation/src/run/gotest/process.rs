@@ -54,7 +54,7 @@ impl End {
     }
 }
 
-/// Run `job` to its end; `see` gets its events.
+/// Runs `job` to its end; `see` gets its events.
 pub(super) async fn run(
     job: Job,
     stop: Receiver<usize>,
@@ -173,7 +173,7 @@ async fn follow<R: Reach>(
         .because(|| format!("cannot wait for the tests of `{}`", job.attempt.package))
 }
 
-/// Add one event to the results, and pass it to `see`.
+/// Adds one event to the results, and passes it to `see`.
 pub fn told(results: &mut Package, event: Event, see: &mut dyn FnMut(Seen<'_>)) {
     match (&event.what, &event.test) {
         (What::End(..), Some(test)) => {

@@ -60,7 +60,7 @@ struct Running<'a> {
 }
 
 impl Crew<'_> {
-    /// Run until all is done, or the user interrupts.
+    /// Runs until all is done, or the user interrupts.
     ///
     /// # Errors
     /// When go cannot be started, or the system refuses to wait.

@@ -33,7 +33,7 @@ const READY: &str = "ready";
 /// Ports are bound within milliseconds.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
-/// Start the relay and return once it listens. It outlives this process, and is
+/// Starts the relay and returns once it listens. It outlives this process, and is
 /// on the ledger. Does nothing if the same relay runs already.
 ///
 /// # Errors

@@ -58,7 +58,7 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_mins(10),
 };
 
-/// Listen, print that on standard output, and relay until the cluster is gone.
+/// Listens, prints that on standard output, and relays until the cluster is gone.
 ///
 /// # Errors
 /// When one of the addresses cannot be bound: all or nothing.
@@ -137,7 +137,7 @@ fn is_gone(relaying: &RelaySpec) -> bool {
     }
 }
 
-/// Wait until the cluster is gone; without `was_there` it is still to be made.
+/// Waits until the cluster is gone; without `was_there` it is still to be made.
 async fn wait_for_the_end(relaying: &RelaySpec, mut was_there: bool) {
     let began = Instant::now();
     let mut missed = 0;
@@ -189,7 +189,7 @@ impl Relay {
         }
     }
 
-    /// Accept only nodes and this machine, since others may have a route to the
+    /// Accepts only nodes and this machine, since others may have a route to the
     /// bridge, and limit each so that the others are served as well.
     fn admit(self: &Rc<Self>, peer: SocketAddr) -> Option<Place> {
         let SocketAddr::V4(peer) = peer else {
@@ -267,7 +267,7 @@ async fn relay(mut client: TcpStream, port: u16, idle: Duration) -> io::Result<(
     Ok(())
 }
 
-/// Wait until no byte has moved in either direction for `idle`.
+/// Waits until no byte has moved in either direction for `idle`.
 async fn quiet_for(idle: Duration, moved: &Cell<Instant>) {
     loop {
         let end = moved.get() + idle;
@@ -278,7 +278,7 @@ async fn quiet_for(idle: Duration, moved: &Cell<Instant>) {
     }
 }
 
-/// Copy one direction to its end, and then close the writing side.
+/// Copies one direction to its end, and then closes the writing side.
 async fn pump(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &Cell<Instant>) -> io::Result<()> {
     let mut buffer = Vec::new();
     loop {

@@ -55,7 +55,7 @@ impl Room {
         }
     }
 
-    /// Run a script with bash under `how`.
+    /// Runs a script with bash under `how`.
     pub(super) fn bash(script: &str, context: StepContext<'_>) -> Result<()> {
         let step = Run {
             argv: ["bash", "-c", script].map(str::to_owned).to_vec(),

@@ -268,7 +268,7 @@ impl View {
     }
 }
 
-/// Cut to this number of columns.
+/// Cuts the text to this number of columns.
 pub(super) fn fit(text: &str, width: usize) -> String {
     text.chars().take(width).collect()
 }
