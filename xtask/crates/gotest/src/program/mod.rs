@@ -130,7 +130,7 @@ impl<'a> Program<'a> {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Limits for the count of steps in this file.
+    /// Limit for the count of steps in this file.
     pub(crate) fn limit(&self, file: usize) -> u64 {
         self.work.get() + MOST_WORK.saturating_sub(self.files[file].work.get())
     }

@@ -72,7 +72,7 @@ impl TalosVersion {
         self.since(13).then_some("_out/installer_image")
     }
 
-    /// Makes target of the integration test binary for Go's `os` and `arch`.
+    /// Make target of the integration test binary for Go's `os` and `arch`.
     ///
     /// Until 1.13 a file target without prerequisites: make does nothing when
     /// the file exists, so delete it first (T12). 1.14+ `integration-test` is
