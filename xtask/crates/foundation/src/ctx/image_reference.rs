@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
+use super::registry_api::ACCEPT;
 use super::registry_api::names::is_digest;
-
-/// All types that a tag may refer to.
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
 /// Splits a reference into registry, repository, and tag or digest.
 pub fn split(reference: &str) -> Option<(&str, &str, &str)> {
