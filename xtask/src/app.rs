@@ -4,6 +4,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use foundation::ctx::Ctx;
 use foundation::failure::{Because, Result};
@@ -15,14 +16,20 @@ use foundation::ui::{self, Color, Ui};
 /// Flags that every command knows.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Global {
     /// Talos checkout [env: TALOS_DIR] [default: this folder, a parent or ../talos]
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
     pub talos_dir: Option<Utf8PathBuf>,
-    /// Run the command inside the lab
-    #[arg(long, global = true)]
-    pub lab: bool,
+    /// Run the command inside the lab; its nodes run a stand-in, or Talos itself with `real`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NODES",
+        require_equals = true,
+        hide_possible_values = true,
+        global = true
+    )]
+    pub lab: Option<Option<LabNodes>>,
     /// Show the plan and change nothing
     #[arg(short = 'n', long, global = true)]
     pub dry_run: bool,
@@ -45,6 +52,17 @@ pub struct Global {
         global = true
     )]
     pub color: Color,
+}
+
+/// What the nodes of a lab run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabNodes {
+    /// A small program with Talos' API and console
+    #[default]
+    StandIn,
+    /// Talos and Kubernetes, built from their Go modules
+    Real,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -70,7 +70,7 @@ fn remember(cli: &Cli) {
         return typed::remember_helper();
     }
     let text = |name: &str| std::env::var(name).ok();
-    let lab = lab::of_this_process(cli.global.lab);
+    let lab = lab::of_this_process(cli.global.lab.is_some());
     let handed_on = text(typed::TOOL).filter(|_| lab == typed::Lab::ByOption);
     let first = std::env::args_os().next();
     let first = first.as_ref().map(|first| first.to_string_lossy());
@@ -124,10 +124,10 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             ports,
             serve: true,
         }) => internal::relay(of, &cidr, ports),
-        Command::Lab(_) if global.lab => Err(lab::managed_from_outside()),
+        Command::Lab(_) if global.lab.is_some() => Err(lab::managed_from_outside()),
         // It runs where no thread can be started.
         Command::Lab(LabCommand::Relay { argv }) => run::pass_through(&argv),
-        command if global.lab => lab::enter(&app()?, command.lab_need()),
+        command if global.lab.is_some() => lab::enter(&app()?, command.lab_need()),
         Command::Internal(InternalCommand::Make { words }) => build::nested(&app()?, &words),
         Command::Internal(InternalCommand::RunPlan) => internal::run_plan(&app()?),
         Command::Internal(InternalCommand::Gateway {

@@ -219,7 +219,7 @@ fn what_was_given_is_given_again() {
             let cli = Cli::try_parse_from(typed.into_iter().skip(1));
             let cli = cli.unwrap_or_else(|error| panic!("{line}: {error}"));
             let Global { talos_dir, lab, .. } = &cli.global;
-            assert!(*lab, "{line}");
+            assert!(lab.is_some(), "{line}");
             assert_eq!(talos_dir.as_deref(), Some(Utf8Path::new(DIR)), "{line}");
             if name.is_some() && !line.contains("build ") {
                 assert_eq!(cli.cluster_name(), name, "{line}");

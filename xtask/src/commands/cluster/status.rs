@@ -9,7 +9,7 @@ use super::Which;
 use super::relay;
 use crate::app::App;
 use foundation::ctx::cluster::{ClusterState, ClusterView, Fault, Lineage, NodeState, NodeView};
-use foundation::ctx::inside_lab::is_inside_lab;
+use foundation::ctx::inside_lab::has_stand_in_nodes;
 use foundation::ctx::relay::RelayView;
 use foundation::failure::{Exit, Result};
 use foundation::ui::text::{column_width, one_line};
@@ -69,7 +69,7 @@ pub(super) fn cluster_json(view: &ClusterView) -> Value {
         "cidr": view.cidr.map(|cidr| cidr.to_string()),
         "bridge": view.bridge,
         "talos": view.talos,
-        "stand_in": is_inside_lab(),
+        "stand_in": has_stand_in_nodes(),
     })
 }
 
@@ -131,7 +131,7 @@ fn to_text(app: &App<'_>, view: &ClusterView, relay: &RelayView, lineage: &[Line
         let lineage = lineage.iter().find(|lineage| lineage.node == node.name);
         out.push_str(&lineage.map_or_else(String::new, lineage_lines));
     }
-    if is_inside_lab() && !view.nodes.is_empty() {
+    if has_stand_in_nodes() && !view.nodes.is_empty() {
         out.push_str("  the nodes run the lab's stand-in, not Talos\n");
     }
     if let Some(relaying) = relay.served() {

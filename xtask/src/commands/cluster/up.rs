@@ -303,7 +303,7 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
             "talosctl {version} is newer than {newest}, the newest supported release; treating it as {newest}"
         )),
     }
-    // The lab's nodes do not pull.
+    // The lab's nodes do not pull, or pull from its own registries.
     if facts.mirrors.is_empty() && !facts.inside_lab {
         plan.note("no registry and no pull-through proxy answers on this machine: nodes pull from the internet");
     }

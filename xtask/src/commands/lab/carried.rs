@@ -13,6 +13,8 @@ static CARRIED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/lab");
 
 /// Go sources of the stand-in guest.
 pub(super) const GUEST: &str = "guest";
+/// How real nodes are made, and what is added to Talos' sources.
+pub(super) const REAL: &str = "real";
 /// How Docker is started in the lab.
 pub(super) const DOCKER: &str = "docker";
 /// The small checkout that builds in the lab work on.
@@ -28,6 +30,13 @@ pub(super) fn hash(folders: &[&str], more: &[&str]) -> String {
     });
     let name = more.iter().fold(name, Name::part);
     name.digits(12)
+}
+
+/// The same for one file.
+pub(super) fn hash_of_file(path: &str, more: &[&str]) -> String {
+    let contents = CARRIED.get_file(path).map(include_dir::File::contents);
+    let name = Name::default().part(contents.unwrap_or_default());
+    more.iter().fold(name, Name::part).digits(12)
 }
 
 /// Write a carried folder to `to/FOLDER`.

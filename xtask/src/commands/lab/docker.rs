@@ -10,7 +10,6 @@ use super::folder::LabFolder;
 use super::inside;
 use super::locks::LockRequest;
 use super::packages;
-use super::parts::Parts;
 use super::state::{self, Lab};
 use super::up;
 use crate::app::App;
@@ -139,16 +138,16 @@ fn checkout(app: &App<'_>, lab_folder: &LabFolder, lab: &Lab, parts: &DockerPart
     let Some((_, made)) = lab.running() else {
         return Err(Failure::step("the lab is not running").hint(typed!("lab up")));
     };
-    let plain = Parts::wanted(lab_folder, &made.talosctl, app.ctx.host.arch);
+    let boot = made.parts(lab_folder, app.ctx.host.arch).boot_files();
     let argv = [
         parts.script("checkout"),
         parts.talos_mini(),
         lab_folder.checkout(),
         Utf8PathBuf::from(&made.talosctl),
         parts.root().join("bin/busybox"),
-        plain.vmlinuz(),
-        plain.initramfs.dir.join("initramfs"),
-        plain.talosctl.dir.join("talosctl"),
+        boot.vmlinuz,
+        boot.initramfs,
+        boot.talosctl,
     ];
     let why = "make the lab's small checkout one that can be built: Makefile, Dockerfile, git";
     Ok(Step::run(why, argv.map(Utf8PathBuf::into_string)))

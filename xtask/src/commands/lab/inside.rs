@@ -7,8 +7,8 @@ use super::folder::LabFolder;
 use super::start;
 use super::state::{Lab, Made};
 use super::up::{self, LabUpArgs};
-use crate::app::App;
-use foundation::ctx::inside_lab::{IN_SHELL, INSIDE_LAB};
+use crate::app::{App, LabNodes};
+use foundation::ctx::inside_lab::{IN_SHELL, INSIDE_LAB, REAL_NODES};
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::{run, typed};
@@ -66,8 +66,12 @@ pub(super) fn shell(app: &App<'_>, lab_folder: &LabFolder, command: &[String]) -
         return run_inside(app, lab_folder, &lab, &how, command);
     }
     if app.ui.is_interactive() {
-        app.ui
-            .note("a shell in the lab: its nodes are a stand-in, not Talos; `exit` leaves");
+        app.ui.note(match lab.nodes() {
+            LabNodes::StandIn => {
+                "a shell in the lab: its nodes are a stand-in, not Talos; `exit` leaves"
+            }
+            LabNodes::Real => "a shell in the lab; `exit` leaves",
+        });
     }
     let shell = std::env::var("SHELL")
         .ok()
@@ -101,6 +105,9 @@ fn run_inside(
         ),
     ];
     env.extend_from_slice(how);
+    if made.nodes == LabNodes::Real {
+        env.push(format!("{REAL_NODES}=1"));
+    }
     env.extend(
         HANDED_ON
             .iter()
@@ -207,7 +214,7 @@ fn inner_args(args: &[String], cwd: &Utf8Path) -> Vec<String> {
     let mut inner = Vec::new();
     let (mut is_ours, mut is_path) = (true, false);
     for arg in args {
-        if is_ours && arg == "--lab" {
+        if is_ours && (arg == "--lab" || arg.starts_with("--lab=")) {
             continue;
         }
         let absolute = |path: &str| cwd.join(path).into_string();
@@ -249,6 +256,7 @@ mod tests {
     fn lab_is_taken_out_and_what_follows_two_dashes_is_not_ours() {
         assert_eq!(inner("--lab cluster up"), "cluster up");
         assert_eq!(inner("cluster --lab -y"), "cluster -y");
+        assert_eq!(inner("--lab=real cluster"), "cluster");
         assert_eq!(
             inner("cluster up --lab -- --lab -C x"),
             "cluster up -- --lab -C x"

@@ -1,5 +1,5 @@
 //! The lab: real talosctl, QEMU and CNI in PID, mount and network namespaces of
-//! our own, with a stand-in guest in the nodes. `--lab` runs any other command
+//! our own, with a stand-in guest or Talos itself in the nodes. `--lab` runs any other command
 //! in there; those commands know nothing of it, because the lab's folder holds
 //! a small checkout with the right settings.
 
@@ -14,6 +14,7 @@ mod folder;
 mod locks;
 mod packages;
 mod parts;
+mod real_parts;
 mod start;
 mod state;
 mod status;
@@ -38,6 +39,9 @@ pub enum LabCommand {
     Down,
     /// Show whether the lab is running, and its parts
     Status {
+        /// Also list what differs from Talos as it is released
+        #[arg(short, long)]
+        verbose: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -78,11 +82,11 @@ pub(crate) fn run(app: &App<'_>, command: LabCommand) -> Result<u8> {
     match command {
         LabCommand::Up(args) => {
             if up::ensure(app, &lab_folder, &args)?.is_some() {
-                status::run(app, &lab_folder, false);
+                status::run(app, &lab_folder, false, false);
             }
         }
         LabCommand::Down => down::run(app, &lab_folder)?,
-        LabCommand::Status { json } => status::run(app, &lab_folder, json),
+        LabCommand::Status { verbose, json } => status::run(app, &lab_folder, verbose, json),
         LabCommand::Shell { command } => return inside::shell(app, &lab_folder, &command),
         LabCommand::Unpack { .. } | LabCommand::Relay { .. } => {}
     }
@@ -119,6 +123,7 @@ pub(crate) fn enter(app: &App<'_>, need: LabNeed) -> Result<u8> {
     let docker = need == LabNeed::Docker;
     let args = LabUpArgs {
         docker,
+        nodes: app.global.lab.flatten(),
         ..LabUpArgs::default()
     };
     let Some(lab) = up::ensure(app, &lab_folder, &args)? else {

@@ -3,6 +3,7 @@
 
 use camino::Utf8PathBuf;
 
+use crate::app::LabNodes;
 use foundation::ctx::host::Host;
 use foundation::ctx::probe::Probe;
 use foundation::failure::{Failure, Result};
@@ -46,9 +47,19 @@ pub(super) struct Missing {
     pub(super) package: &'static str,
 }
 
-/// What a lab needs and this host has not.
-pub(super) fn missing() -> Vec<Missing> {
-    missing_by(|name| program(name).is_some(), cni_folder().is_some())
+/// Real nodes are packed from Debian's packages, whose kernel modules are
+/// compressed and whose archive is signed.
+const PROGRAMS_FOR_REAL: [(&str, &str); 3] =
+    [("xz", "xz-utils"), ("dpkg-deb", "dpkg"), ("gpgv", "gpgv")];
+
+/// What a lab with such nodes needs and this host has not.
+pub(super) fn missing(nodes: LabNodes) -> Vec<Missing> {
+    let has = |name: &str| program(name).is_some();
+    let mut missing = missing_by(has, cni_folder().is_some());
+    if nodes == LabNodes::Real {
+        missing.extend(missing_of(&PROGRAMS_FOR_REAL, has));
+    }
+    missing
 }
 
 /// What Docker in the lab needs besides.

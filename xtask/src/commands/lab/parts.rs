@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::carried::{self, GUEST, TOOLS};
 use super::folder::LabFolder;
 use super::packages;
+use super::real_parts::RealParts;
+use crate::app::LabNodes;
 use foundation::ctx::probe::Probe;
+use talos::TalosVersion;
 
 /// A slot: only the package lists know, and they may have to be fetched first.
 const UNKNOWN_KERNEL: &str = "<kernel version>";
@@ -22,7 +25,134 @@ pub(super) struct Part {
     pub(super) is_built: bool,
 }
 
-/// All parts that a lab is started from.
+/// All parts that a lab is started from, by what its nodes run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LabParts {
+    StandIn(Box<Parts>),
+    Real(Box<RealParts>),
+}
+
+/// What `_out` of the lab's checkout has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BootFiles {
+    pub(super) vmlinuz: Utf8PathBuf,
+    pub(super) initramfs: Utf8PathBuf,
+    pub(super) talosctl: Utf8PathBuf,
+}
+
+impl LabParts {
+    /// What a lab of this Talos version is made of.
+    pub(super) fn wanted(
+        lab_folder: &LabFolder,
+        nodes: LabNodes,
+        version: &TalosVersion,
+        arch: &str,
+    ) -> Self {
+        let parts = Parts::wanted(lab_folder, &version.tag(), arch);
+        match nodes {
+            LabNodes::StandIn => Self::StandIn(Box::new(parts)),
+            LabNodes::Real => Self::Real(Box::new(RealParts::wanted(
+                &lab_folder.parts,
+                parts.tools,
+                version,
+            ))),
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<&Part> {
+        match self {
+            Self::StandIn(parts) => parts.all().to_vec(),
+            Self::Real(parts) => parts.all(),
+        }
+    }
+
+    pub(super) fn nodes(&self) -> LabNodes {
+        match self {
+            Self::StandIn(_) => LabNodes::StandIn,
+            Self::Real(_) => LabNodes::Real,
+        }
+    }
+
+    pub(super) fn tools(&self) -> &Part {
+        match self {
+            Self::StandIn(parts) => &parts.tools,
+            Self::Real(parts) => parts.tools(),
+        }
+    }
+
+    /// The part that nodes boot.
+    pub(super) fn node(&self) -> &Part {
+        match self {
+            Self::StandIn(parts) => &parts.guest,
+            Self::Real(parts) => parts.node(),
+        }
+    }
+
+    pub(super) fn talosctl(&self) -> String {
+        match self {
+            Self::StandIn(parts) => format!("v{}", parts.talosctl.version),
+            Self::Real(parts) => parts.tag().to_owned(),
+        }
+    }
+
+    pub(super) fn kernel(&self) -> String {
+        match self {
+            Self::StandIn(parts) => parts.kernel.version.clone(),
+            Self::Real(parts) => parts.kernel().unwrap_or_default(),
+        }
+    }
+
+    /// Folders of programs for the PATH inside.
+    pub(super) fn path(&self) -> Vec<Utf8PathBuf> {
+        match self {
+            Self::StandIn(parts) => vec![parts.talosctl.dir.clone()],
+            Self::Real(parts) => parts.path(),
+        }
+    }
+
+    /// Whether building needs a Go toolchain.
+    pub(super) fn needs_go(&self) -> bool {
+        match self {
+            Self::StandIn(parts) => parts.needs_go(),
+            Self::Real(parts) => parts.needs_go(),
+        }
+    }
+
+    /// Whether building needs Debian's archive.
+    pub(super) fn needs_apt(&self) -> bool {
+        match self {
+            Self::StandIn(parts) => !parts.kernel.is_built,
+            Self::Real(parts) => parts.needs_apt(),
+        }
+    }
+
+    /// A package that apt's lists must name, because it is downloaded.
+    pub(super) fn listed_package(&self, arch: &str) -> Option<String> {
+        match self {
+            Self::StandIn(parts) => (!parts.kernel.is_built).then(|| kernel_package(arch)),
+            // With lists of its own.
+            Self::Real(_) => None,
+        }
+    }
+
+    pub(super) fn boot_files(&self) -> BootFiles {
+        match self {
+            Self::StandIn(parts) => BootFiles {
+                vmlinuz: parts.vmlinuz(),
+                initramfs: parts.initramfs.dir.join("initramfs"),
+                talosctl: parts.talosctl.dir.join("talosctl"),
+            },
+            Self::Real(parts) => parts.boot_files(),
+        }
+    }
+
+    /// For `lab status --json`.
+    pub(super) fn json(&self) -> Value {
+        self.all().into_iter().map(Part::json).collect()
+    }
+}
+
+/// The parts of a lab whose nodes run the stand-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
     pub(super) talosctl: Part,
@@ -112,15 +242,10 @@ impl Parts {
             .dir
             .join(format!("root/boot/vmlinuz-{}", self.kernel.version))
     }
-
-    /// For `lab status --json`.
-    pub(super) fn json(&self) -> Value {
-        self.all().map(Part::json).into()
-    }
 }
 
 /// Debian's name for a small kernel with virtio.
-pub(super) fn kernel_package(arch: &str) -> String {
+fn kernel_package(arch: &str) -> String {
     format!("linux-image-cloud-{arch}")
 }
 

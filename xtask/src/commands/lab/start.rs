@@ -6,15 +6,22 @@ use serde_json::json;
 
 use super::folder::{LabFolder, MARKER};
 use super::packages::SBIN;
-use super::parts::Parts;
+use super::parts::LabParts;
 use super::state::Made;
 use foundation::plan::{Action, Plan, Resource, Step};
 
 /// Time limit for the start of init; measured: 30 ms.
 const START_DEADLINE: u64 = 30;
+/// A script in the lab's folder that init runs, where there is one.
+const AT_START: &str = "at-start";
+/// Talos' kernel has the first two as defaults; Debian's prefers `AppArmor`. The
+/// others take back what talosctl asks for and what costs an emulated processor a
+/// large part of its time: of several the kernel obeys the last.
+const KERNEL_ARGS: &str =
+    "lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 pti=off init_on_alloc=0 mitigations=off";
 
 /// `exe` is this program, which must stay reachable inside.
-pub(super) fn plan(lab_folder: &LabFolder, parts: &Parts, arch: &str, exe: &Utf8Path) -> Plan {
+pub(super) fn plan(lab_folder: &LabFolder, parts: &LabParts, arch: &str, exe: &Utf8Path) -> Plan {
     let mut plan = Plan::new("start the lab");
     let mut steps = Vec::new();
     if lab_folder.shared_parent {
@@ -38,7 +45,7 @@ pub(super) fn plan(lab_folder: &LabFolder, parts: &Parts, arch: &str, exe: &Utf8
         Action::CreateDir { path: out.clone() },
     ));
     steps.extend(artifacts(&out, parts, arch));
-    let start = parts.tools.dir.join("init/start");
+    let start = parts.tools().dir.join("init/start");
     let argv = [
         "sh",
         start.as_str(),
@@ -61,16 +68,19 @@ pub(super) fn plan(lab_folder: &LabFolder, parts: &Parts, arch: &str, exe: &Utf8
 }
 
 /// Why, where, what; the marker first, because it makes the folder ours.
-fn files(lab_folder: &LabFolder, parts: &Parts) -> [(&'static str, Utf8PathBuf, String); 5] {
+fn files(lab_folder: &LabFolder, parts: &LabParts) -> Vec<(&'static str, Utf8PathBuf, String)> {
     let checkout = lab_folder.checkout();
+    let mut path = vec![parts.tools().dir.join("path")];
+    path.extend(parts.path());
     let made = Made {
         schema: 1,
-        talosctl: format!("v{}", parts.talosctl.version),
-        kernel: parts.kernel.version.clone(),
-        guest: parts.guest.version.clone(),
-        path: vec![parts.tools.dir.join("path"), parts.talosctl.dir.clone()],
+        talosctl: parts.talosctl(),
+        nodes: parts.nodes(),
+        kernel: parts.kernel(),
+        guest: parts.node().version.clone(),
+        path,
     };
-    [
+    let mut files = vec![
         (
             "what this lab is made of; marks the folder as ours",
             lab_folder.dir.join(MARKER),
@@ -82,68 +92,97 @@ fn files(lab_folder: &LabFolder, parts: &Parts) -> [(&'static str, Utf8PathBuf, 
             "module github.com/siderolabs/talos\n".to_owned(),
         ),
         (
-            "the Talos version that this lab stands in for",
+            "the Talos version of this lab",
             checkout.join("pkg/machinery/gendata/data/tag"),
             made.talosctl,
         ),
         (
             "cluster settings that suit the lab",
             checkout.join(".cargo/xtask.toml"),
-            settings(&parts.tools.dir.join("cni"), &lab_folder.cgroup()),
+            settings(parts, &lab_folder.cgroup()),
         ),
         (
             "a shell in the lab says where it is",
             lab_folder.dir.join(".bashrc"),
             "# Written by `cargo xtask lab up`.\nPS1='(lab) \\w \\$ '\n".to_owned(),
         ),
-    ]
+    ];
+    if let LabParts::Real(parts) = parts {
+        let words = parts.registries(&lab_folder.dir);
+        let words = words.iter().map(|word| word.as_str());
+        let line = shlex::try_join(words).unwrap_or_default();
+        files.push((
+            "what the lab's init runs before the lab is ready: the registries of its nodes",
+            lab_folder.dir.join(AT_START),
+            format!("exec sh {line}\n"),
+        ));
+    }
+    files
 }
 
 /// Copies, so that a build of the user's own may take their place.
-fn artifacts(out: &Utf8Path, parts: &Parts, arch: &str) -> [Step; 3] {
+fn artifacts(out: &Utf8Path, parts: &LabParts, arch: &str) -> [Step; 3] {
+    let boot = parts.boot_files();
     let step = |why: &str, with: [&str; 2], from: Utf8PathBuf, name: String| {
         let to = out.join(name);
         Step::run(why, [with[0], with[1], "--", from.as_str(), to.as_str()])
     };
-    let initramfs = parts.initramfs.dir.join("initramfs");
-    let talosctl = parts.talosctl.dir.join("talosctl");
     [
         step(
             "the kernel",
             ["cp", "-L"],
-            parts.vmlinuz(),
+            boot.vmlinuz,
             format!("vmlinuz-{arch}"),
         ),
         step(
-            "the guest's initramfs",
+            "the nodes' initramfs",
             ["cp", "-L"],
-            initramfs,
+            boot.initramfs,
             format!("initramfs-{arch}.xz"),
         ),
         step(
             "talosctl",
             ["ln", "-s"],
-            talosctl,
+            boot.talosctl,
             format!("talosctl-linux-{arch}"),
         ),
     ]
 }
 
-/// A node of the lab is small, has no UEFI firmware, and its disk is never
-/// written: it must only look large enough to talosctl. Buildx would put its
+/// A node of the lab is small and has no UEFI firmware. The stand-in never writes
+/// its disk, which must only look large enough to talosctl; Talos does, and an
+/// emulated one has the time of no more than one node. Buildx would put its
 /// container into a cgroup that `lab down` does not know.
-fn settings(cni: &Utf8Path, cgroup: &str) -> String {
+fn settings(parts: &LabParts, cgroup: &str) -> String {
+    let cni = parts.tools().dir.join("cni");
+    let (size, patches, args) = match parts {
+        LabParts::StandIn(_) => (
+            "workers = 1\nmemory = \"2GiB\"\nmemory-workers = \"1GiB\"\n",
+            String::new(),
+            String::new(),
+        ),
+        LabParts::Real(parts) => (
+            "workers = 0\nmemory = \"3GiB\"\nmemory-workers = \"2GiB\"\ndisk = \"8GiB\"\n",
+            format!("config-patches = [\"@{}\"]\n", parts.machine_patch()),
+            format!(
+                "  \"--disk-image-path={}\",\n  \
+                   \"--with-cluster-discovery=false\",\n  \
+                   \"--extra-boot-kernel-args={KERNEL_ARGS}\",\n",
+                parts.disk()
+            ),
+        ),
+    };
     format!(
         "# Written by `cargo xtask lab up`.\n\
          [cluster]\n\
          controlplanes = 1\n\
-         workers = 1\n\
-         memory = \"2GiB\"\n\
-         memory-workers = \"1GiB\"\n\
+         {size}\
+         {patches}\
          talosctl-args = [\n  \
            \"--cni-bin-path={cni}\",\n  \
            \"--with-uefi=false\",\n  \
            \"--disk-preallocate=false\",\n\
+         {args}\
          ]\n\n\
          [builder]\n\
          driver-opts = [\"cgroup-parent={cgroup}\"]\n\n\
@@ -181,7 +220,13 @@ pub(super) fn path_inside(ours: &[Utf8PathBuf], outside: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::LabNodes;
     use foundation::plan::Privilege;
+    use talos::TalosVersion;
+
+    fn wanted(lab_folder: &LabFolder, nodes: LabNodes) -> LabParts {
+        LabParts::wanted(lab_folder, nodes, &TalosVersion::release(1, 13, 0), "amd64")
+    }
 
     fn planned(shared_parent: bool) -> Plan {
         let lab_folder = LabFolder {
@@ -189,7 +234,7 @@ mod tests {
             parts: "/p".into(),
             shared_parent,
         };
-        let parts = Parts::wanted(&lab_folder, "v1.13.0", "amd64");
+        let parts = wanted(&lab_folder, LabNodes::StandIn);
         plan(&lab_folder, &parts, "amd64", Utf8Path::new("/x/xtask"))
     }
 
@@ -213,7 +258,7 @@ mod tests {
             parts: "/p".into(),
             shared_parent: false,
         };
-        let parts = Parts::wanted(&lab_folder, "v1.13.0", "amd64");
+        let parts = wanted(&lab_folder, LabNodes::StandIn);
         let files = files(&lab_folder, &parts);
         let of = |end: &str| {
             &files

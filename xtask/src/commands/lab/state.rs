@@ -6,8 +6,12 @@ use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+use talos::TalosVersion;
 
 use super::folder::{LabFolder, MARKER};
+use super::parts::LabParts;
+use super::up;
+use crate::app::LabNodes;
 use foundation::ctx::processes::{self, Process};
 use foundation::files;
 
@@ -28,10 +32,22 @@ pub(super) struct Made {
     pub(super) schema: u32,
     /// As a tag: `v1.12.0`.
     pub(super) talosctl: String,
+    #[serde(default)]
+    pub(super) nodes: LabNodes,
     pub(super) kernel: String,
+    /// Version of the part that nodes boot.
     pub(super) guest: String,
     /// Of the talosctl and the tools, for the PATH inside.
     pub(super) path: Vec<Utf8PathBuf>,
+}
+
+impl Made {
+    /// The parts that it was started from, as this program would make them.
+    pub(super) fn parts(&self, lab_folder: &LabFolder, arch: &str) -> LabParts {
+        let version = TalosVersion::parse(&self.talosctl);
+        let version = version.unwrap_or_else(|_| up::default_version(self.nodes));
+        LabParts::wanted(lab_folder, self.nodes, &version, arch)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +81,14 @@ impl Lab {
             helpers,
             made,
         }
+    }
+
+    /// What its nodes run.
+    pub(super) fn nodes(&self) -> LabNodes {
+        self.made
+            .as_ref()
+            .map(|made| made.nodes)
+            .unwrap_or_default()
     }
 
     /// The running lab's init, for entering it.

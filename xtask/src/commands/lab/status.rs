@@ -7,23 +7,26 @@ use serde_json::{Value, json};
 use super::docker;
 use super::docker_parts::DockerParts;
 use super::folder::LabFolder;
-use super::parts::{Part, Parts};
+use super::parts::{LabParts, Part};
+use super::real_parts::Replacement;
 use super::state::{Lab, State};
-use super::up::TALOSCTL;
-use crate::app::App;
+use super::up;
+use crate::app::{App, LabNodes};
 use foundation::typed;
 use foundation::ui::{self, Style, Ui};
 
 /// Said wherever the lab is shown.
 const STAND_IN: &str = "its nodes run a stand-in with Talos' API and console, not Talos";
 
-pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, as_json: bool) {
+pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, verbose: bool, as_json: bool) {
     let lab = Lab::probe(lab_folder);
-    let talosctl = lab
-        .made
-        .as_ref()
-        .map_or(TALOSCTL, |made| made.talosctl.as_str());
-    let parts = Parts::wanted(lab_folder, talosctl, app.ctx.host.arch);
+    let arch = app.ctx.host.arch;
+    let parts = if let Some(made) = &lab.made {
+        made.parts(lab_folder, arch)
+    } else {
+        let nodes = LabNodes::default();
+        LabParts::wanted(lab_folder, nodes, &up::default_version(nodes), arch)
+    };
     let docker = DockerParts::wanted(lab_folder);
     if as_json {
         let mut value = json(lab_folder, &lab, &parts);
@@ -31,10 +34,13 @@ pub(super) fn run(app: &App<'_>, lab_folder: &LabFolder, as_json: bool) {
         ui::print_report(value);
     } else {
         ui::print(&text(app.ui, lab_folder, &lab, &parts, &docker));
+        if verbose {
+            ui::print(&replacements(&parts));
+        }
     }
 }
 
-fn json(lab_folder: &LabFolder, lab: &Lab, parts: &Parts) -> Value {
+fn json(lab_folder: &LabFolder, lab: &Lab, parts: &LabParts) -> Value {
     let made = lab.made.as_ref();
     json!({
         "lab": {
@@ -44,13 +50,20 @@ fn json(lab_folder: &LabFolder, lab: &Lab, parts: &Parts) -> Value {
             "talosctl": made.map(|made| &made.talosctl),
             "kernel": made.map(|made| &made.kernel),
             "guest": made.map(|made| &made.guest),
-            "stand_in": true,
+            "stand_in": lab.nodes() == LabNodes::StandIn,
         },
+        "replacements": replaced(parts),
         "parts": parts.json(),
     })
 }
 
-fn text(ui: &Ui, lab_folder: &LabFolder, lab: &Lab, parts: &Parts, docker: &DockerParts) -> String {
+fn text(
+    ui: &Ui,
+    lab_folder: &LabFolder,
+    lab: &Lab,
+    parts: &LabParts,
+    docker: &DockerParts,
+) -> String {
     let (style, word) = match lab.state {
         State::Absent => (Style::Dim, "absent"),
         State::Starting => (Style::Warn, "starting"),
@@ -62,12 +75,16 @@ fn text(ui: &Ui, lab_folder: &LabFolder, lab: &Lab, parts: &Parts, docker: &Dock
         let _ = write!(out, "  init {}", init.pid);
     }
     let _ = writeln!(out, "  {}", lab_folder.dir);
-    let _ = writeln!(out, "           {}", ui.paint(Style::Dim, STAND_IN));
+    let _ = writeln!(
+        out,
+        "           {}",
+        ui.paint(Style::Dim, &nodes(lab, parts))
+    );
     let line = |part: &Part| {
         let state = if part.is_built { "built" } else { "missing" };
         format!("{:<10} {:<24} {state}\n", part.name, part.version)
     };
-    out.extend(parts.all().map(line));
+    out.extend(parts.all().into_iter().map(line));
     let (style, word) = if docker::is_up(lab_folder) {
         (Style::Good, "running")
     } else {
@@ -80,15 +97,42 @@ fn text(ui: &Ui, lab_folder: &LabFolder, lab: &Lab, parts: &Parts, docker: &Dock
     }
     if let Some(made) = &lab.made
         && lab.state == State::Running
-        && made.guest != parts.guest.version
+        && made.guest != parts.node().version
     {
         let _ = writeln!(
             out,
-            "           this program carries another guest than the one that runs"
+            "           this program makes other nodes than those that run"
         );
     }
     out.push_str(&next(lab.state));
     out
+}
+
+fn nodes(lab: &Lab, parts: &LabParts) -> String {
+    let LabParts::Real(parts) = parts else {
+        return STAND_IN.to_owned();
+    };
+    let replaced = parts.replacements().unwrap_or_default().len();
+    let kernel = lab.made.as_ref().map_or("", |made| &made.kernel);
+    format!(
+        "its nodes run Talos {} with {replaced} replacements, on Debian's kernel {kernel}; `lab status -v` lists them",
+        parts.tag()
+    )
+}
+
+/// What differs from Talos as it is released; nothing is like it in the stand-in.
+fn replaced(parts: &LabParts) -> Vec<Replacement> {
+    match parts {
+        LabParts::StandIn(_) => Vec::new(),
+        LabParts::Real(parts) => parts.replacements().unwrap_or_default(),
+    }
+}
+
+fn replacements(parts: &LabParts) -> String {
+    let lines = replaced(parts)
+        .into_iter()
+        .map(|replacement| format!("  {}\n    {}\n", replacement.what, replacement.with));
+    format!("replaced:\n{}", lines.collect::<String>())
 }
 
 fn next(state: State) -> String {

@@ -9,10 +9,11 @@ use super::down;
 use super::folder::LabFolder;
 use super::locks::LockRequest;
 use super::packages;
-use super::parts::{self, Parts};
+use super::parts::LabParts;
+use super::real_parts;
 use super::start;
 use super::state::{Lab, State};
-use crate::app::App;
+use crate::app::{App, LabNodes};
 use foundation::ctx::host::Host;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
@@ -23,7 +24,10 @@ use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabUpArgs {
-    /// Version of talosctl in the lab [default: v1.12.0]
+    /// What the nodes run [default: stand-in]
+    #[arg(long, value_enum, value_name = "NODES")]
+    pub nodes: Option<LabNodes>,
+    /// Version of talosctl, and of Talos on real nodes [default: v1.12.0, v1.13.0 with real nodes]
     #[arg(long, value_name = "VERSION")]
     pub talosctl: Option<String>,
     /// Also start Docker with buildx, BuildKit and a registry; commands that build do so by themselves
@@ -32,7 +36,12 @@ pub struct LabUpArgs {
 }
 
 /// Version of talosctl unless `--talosctl` names another.
-pub(super) const TALOSCTL: &str = "v1.12.0";
+pub(super) fn default_version(nodes: LabNodes) -> TalosVersion {
+    match nodes {
+        LabNodes::StandIn => TalosVersion::release(1, 12, 0),
+        LabNodes::Real => TalosVersion::release(1, 13, 0),
+    }
+}
 
 /// The running lab; started first where it is not. None for a dry run that has
 /// shown the plan instead.
@@ -53,24 +62,26 @@ pub(super) fn ensure(
 }
 
 fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result<Option<Lab>> {
-    let version = asked_talosctl(args)?;
+    let asked = asked_talosctl(args)?;
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
-        check_talosctl(&lab, version.as_deref())?;
+        check_same(&lab, args.nodes, asked.as_ref())?;
         return Ok(Some(lab));
     }
     check_host(app)?;
     lab_folder.check_ours()?;
-    let talosctl = version.as_deref().unwrap_or(TALOSCTL);
+    let nodes = args.nodes.unwrap_or_default();
+    let version = asked.clone().unwrap_or_else(|| default_version(nodes));
+    let wanted = || LabParts::wanted(lab_folder, nodes, &version, app.ctx.host.arch);
     if app.is_dry() {
-        show(app, lab_folder, talosctl, args.docker)?;
+        show(app, lab_folder, &wanted(), args.docker)?;
         return Ok(None);
     }
     let _starting = LockRequest::lab(app, lab_folder, "lab up").wait(app)?;
     // The process that held the lock may have done all of it.
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
-        check_talosctl(&lab, version.as_deref())?;
+        check_same(&lab, args.nodes, asked.as_ref())?;
         return Ok(Some(lab));
     }
     if lab.state != State::Absent {
@@ -79,11 +90,9 @@ fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result
     }
     {
         let _building = LockRequest::parts(lab_folder).wait(app)?;
-        build_parts(app, lab_folder, talosctl)?;
+        build_parts(app, wanted)?;
     }
-    let arch = app.ctx.host.arch;
-    let parts = Parts::wanted(lab_folder, talosctl, arch);
-    let plan = start::plan(lab_folder, &parts, arch, &own_executable()?);
+    let plan = start::plan(lab_folder, &wanted(), app.ctx.host.arch, &own_executable()?);
     app.runner().run(&plan, Options::default())?;
     let lab = Lab::probe(lab_folder);
     if lab.running().is_some() {
@@ -92,23 +101,32 @@ fn ensure_lab(app: &App<'_>, lab_folder: &LabFolder, args: &LabUpArgs) -> Result
     Err(Failure::step("the lab has started and is gone again").hint(typed!("lab down")))
 }
 
-fn build_parts(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str) -> Result<()> {
-    let arch = app.ctx.host.arch;
-    let lacking = packages::missing();
-    let before = Parts::wanted(lab_folder, talosctl, arch);
+fn build_parts(app: &App<'_>, wanted: impl Fn() -> LabParts) -> Result<()> {
+    let before = wanted();
+    let look = || packages::missing(before.nodes());
+    let lacking = look();
     check_tools(&before, &lacking)?;
-    let kernel = parts::kernel_package(arch);
-    let listed = (!before.kernel.is_built).then_some(kernel.as_str());
-    install(app, &lacking, listed, packages::missing)?;
-    let parts = Parts::wanted(lab_folder, talosctl, arch);
-    if !parts.is_kernel_known() {
-        let package = parts::kernel_package(arch);
+    let listed = before.listed_package(app.ctx.host.arch);
+    install(app, &lacking, listed.as_deref(), look)?;
+    let parts = wanted();
+    if let LabParts::StandIn(parts) = &parts
+        && !parts.is_kernel_known()
+    {
+        let package = listed.unwrap_or_default();
         return Err(Failure::host(format!("apt knows no package `{package}`"))
             .cause("the lab's kernel comes from Debian's archive; other distributions call theirs differently")
             .hint(program!("apt-cache depends {}", package)));
     }
+    if let LabParts::Real(real) = &parts
+        && !real.are_images_known()
+    {
+        // talosctl, once it is built, says what else there is to build.
+        let mut plan = Plan::new("build Talos for the lab");
+        real_parts::plan_talos(&mut plan, real, &own_executable()?)?;
+        app.runner().run(&plan, Options::default())?;
+    }
     let mut plan = Plan::new("build the parts of the lab");
-    build::plan(&mut plan, &parts, &own_executable()?)?;
+    build::plan(&mut plan, &wanted(), &own_executable()?)?;
     if plan.steps.is_empty() {
         return Ok(());
     }
@@ -137,9 +155,9 @@ pub(super) fn install(
 }
 
 /// Before a long job everything missing is reported at once: first what only the user can fix, then what would have been installed.
-fn check_tools(parts: &Parts, lacking: &[packages::Missing]) -> Result<()> {
-    let go = "talosctl and the lab's guest are built with Go 1.25.3 or newer";
-    check_can_build(parts.needs_go(), !parts.kernel.is_built, go, lacking)
+fn check_tools(parts: &LabParts, lacking: &[packages::Missing]) -> Result<()> {
+    let go = "talosctl and what the lab's nodes run are built with Go 1.26.1 or newer";
+    check_can_build(parts.needs_go(), parts.needs_apt(), go, lacking)
 }
 
 /// What building needs that is not ours to install.
@@ -169,11 +187,6 @@ pub(super) fn check_can_build(
     Err(failure)
 }
 
-fn plan_install(lacking: &[packages::Missing], parts: &Parts, arch: &str) -> Plan {
-    let kernel = parts::kernel_package(arch);
-    packages::plan_install(lacking, (!parts.kernel.is_built).then_some(kernel.as_str()))
-}
-
 /// Say what is going to be installed and have it allowed.
 fn may_install(app: &App<'_>, lacking: &[packages::Missing]) -> Result<()> {
     // Fetching package lists alone installs nothing.
@@ -196,36 +209,36 @@ fn may_install(app: &App<'_>, lacking: &[packages::Missing]) -> Result<()> {
 }
 
 /// All that would be done, with slots where only a step can tell.
-fn show(app: &App<'_>, lab_folder: &LabFolder, talosctl: &str, docker: bool) -> Result<()> {
+fn show(app: &App<'_>, lab_folder: &LabFolder, parts: &LabParts, docker: bool) -> Result<()> {
     let arch = app.ctx.host.arch;
-    let lacking = packages::missing();
-    let parts = Parts::wanted(lab_folder, talosctl, arch);
-    check_tools(&parts, &lacking)?;
+    let lacking = packages::missing(parts.nodes());
+    check_tools(parts, &lacking)?;
+    let listed = parts.listed_package(arch);
     let mut plan = Plan::new("bring the lab up");
     for part in [
         down::plan(app, lab_folder),
-        plan_install(&lacking, &parts, arch),
+        packages::plan_install(&lacking, listed.as_deref()),
     ] {
         plan.notes.extend(part.notes);
         plan.steps.extend(part.steps);
     }
     let exe = own_executable()?;
-    build::plan(&mut plan, &parts, &exe)?;
+    build::plan(&mut plan, parts, &exe)?;
     plan.steps
-        .extend(start::plan(lab_folder, &parts, arch, &exe).steps);
+        .extend(start::plan(lab_folder, parts, arch, &exe).steps);
     if docker {
         docker::show(&mut plan, lab_folder)?;
     }
     app.show(&plan)
 }
 
-/// The tag that the user asked for.
-fn asked_talosctl(args: &LabUpArgs) -> Result<Option<String>> {
+/// The release that the user asked for.
+fn asked_talosctl(args: &LabUpArgs) -> Result<Option<TalosVersion>> {
     let Some(text) = &args.talosctl else {
         return Ok(None);
     };
     match TalosVersion::parse(text) {
-        Ok(version) if version.is_tagged() => Ok(Some(version.tag())),
+        Ok(version) if version.is_tagged() => Ok(Some(version)),
         Ok(_) => Err(
             Failure::usage(format!("`{text}` is not a released talosctl"))
                 .hint("--talosctl v1.12.0"),
@@ -236,8 +249,24 @@ fn asked_talosctl(args: &LabUpArgs) -> Result<Option<String>> {
     }
 }
 
-fn check_talosctl(lab: &Lab, version: Option<&str>) -> Result<()> {
-    match (&lab.made, version) {
+/// Whether the running lab is the one that was asked for.
+fn check_same(lab: &Lab, nodes: Option<LabNodes>, version: Option<&TalosVersion>) -> Result<()> {
+    let runs = match (nodes, lab.nodes()) {
+        (Some(LabNodes::Real), LabNodes::StandIn) => {
+            "the nodes of the running lab are the stand-in"
+        }
+        (Some(LabNodes::StandIn), LabNodes::Real) => {
+            "the nodes of the running lab run Talos itself"
+        }
+        _ => return check_talosctl(lab, version),
+    };
+    Err(Failure::host(runs)
+        .cause("a lab has nodes of one kind")
+        .hint(typed!("lab down")))
+}
+
+fn check_talosctl(lab: &Lab, version: Option<&TalosVersion>) -> Result<()> {
+    match (&lab.made, version.map(TalosVersion::tag)) {
         (Some(made), Some(version)) if made.talosctl != version => Err(Failure::host(format!(
             "the lab runs with talosctl {}, not {version}",
             made.talosctl

@@ -66,6 +66,12 @@ impl TalosVersion {
         }
     }
 
+    /// Line of the Linux kernel that nodes run, as in `6.18`; `DefaultKernelVersion` of
+    /// `pkg/machinery/constants`.
+    pub fn kernel_line(&self) -> &'static str {
+        if self.since(12) { "6.18" } else { "6.12" }
+    }
+
     /// File to which `make installer` writes the pushed reference (1.13+,
     /// 8f2b33799); older lines only print it.
     pub fn installer_image_file(&self) -> Option<&'static str> {

@@ -88,6 +88,16 @@ impl TalosVersion {
         }
     }
 
+    /// A release: `v1.13.0`.
+    pub const fn release(major: u64, minor: u64, patch: u64) -> Self {
+        Self {
+            release: semver::Version::new(major, minor, patch),
+            commits: 0,
+            sha: None,
+            dirty: false,
+        }
+    }
+
     /// The version line; every fact depends on it alone.
     pub fn line(&self) -> Line {
         Line::new(self.release.major, self.release.minor)

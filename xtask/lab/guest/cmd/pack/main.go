@@ -2,6 +2,7 @@
 // disk, and a few files that say what this is. It runs on the building machine.
 //
 //	pack -kernel-root DIR -kver VERSION -init FILE -o OUT [-version TAG] [-module NAME]… [-overlay DIR]…
+//	pack -talos-init FILE -rootfs FILE …        a real node: FILE of -init hands over to Talos' init, which mounts the root
 //	pack -only-overlay -o OUT -overlay DIR…     just the folders: an archive to put behind another one
 //
 // DIR is an unpacked Debian kernel package (it has lib/modules/VERSION). An overlay's files go into the root as they are; a later
@@ -29,6 +30,17 @@ var (
 	onCall = []string{"loop", "squashfs", "overlay", "dummy"}
 )
 
+// What Talos' kernel has built in, and Debian's as modules.
+var builtIntoTalos = []string{
+	"virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "virtio_rng", "virtio_balloon", "sd_mod", "loop", "squashfs", "overlay",
+	"xfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "isofs", "efivarfs", "configfs", "autofs4", "dm_mod", "tun",
+	"button", "i6300esb", "bridge", "br_netfilter", "veth", "vxlan", "dummy",
+	"nf_tables", "nft_chain_nat", "nft_compat", "nft_ct", "nft_fib_inet", "nft_limit", "nft_log", "nft_masq", "nft_nat", "nft_numgen",
+	"nft_redir", "nft_reject_inet", "nf_conntrack", "ip_set", "ip_tables", "iptable_filter", "iptable_mangle", "iptable_nat",
+	"ip6_tables", "ip6table_filter", "ip6table_mangle", "ip6table_nat", "xt_addrtype", "xt_comment", "xt_conntrack", "xt_limit",
+	"xt_mark", "xt_MASQUERADE", "xt_multiport", "xt_nat", "xt_REDIRECT", "xt_statistic", "xt_tcpudp",
+}
+
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ",") }
@@ -36,6 +48,7 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
 type options struct {
 	kernelRoot, kver, init, out, version string
+	talosInit, rootfs                    string
 	modules, overlays                    list
 	onlyOverlay                          bool
 }
@@ -48,6 +61,8 @@ func main() {
 	flag.StringVar(&o.init, "init", "", "the static init program")
 	flag.StringVar(&o.out, "o", "", "file to write")
 	flag.StringVar(&o.version, "version", "v1.12.0", "the Talos version to stand in for until a machine config names one")
+	flag.StringVar(&o.talosInit, "talos-init", "", "Talos' own init, for a real node")
+	flag.StringVar(&o.rootfs, "rootfs", "", "Talos' root file system, for a real node")
 	flag.Var(&o.modules, "module", "another kernel module to carry along (repeatable)")
 	flag.Var(&o.overlays, "overlay", "folder whose content goes into the root (repeatable)")
 	flag.BoolVar(&o.onlyOverlay, "only-overlay", false, "write the overlays alone")
@@ -67,7 +82,12 @@ func run(o options) error {
 	t := tree{}
 
 	if !o.onlyOverlay {
-		if err := t.addNode(o); err != nil {
+		add := t.addNode
+		if o.talosInit != "" {
+			add = t.addTalos
+		}
+
+		if err := add(o); err != nil {
 			return err
 		}
 	}
@@ -108,7 +128,25 @@ func (t tree) addNode(o options) error {
 	// Talos' layout: modules live below /usr/lib.
 	t["lib"] = entry{cpio.Link | 0o777, []byte("usr/lib")}
 
-	return t.addModules(o)
+	return t.addModules(o, atBoot, onCall)
+}
+
+// addTalos is the layout of Talos' own initramfs, with what has to run before its init.
+func (t tree) addTalos(o options) error {
+	for path, from := range map[string]string{"init": o.init, "talos-init": o.talosInit, "rootfs.sqsh": o.rootfs} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+
+		t.file(path, 0o755, data)
+	}
+
+	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp"} {
+		t[dir] = entry{cpio.Dir | 0o755, nil}
+	}
+
+	return t.addModules(o, builtIntoTalos, nil)
 }
 
 func osRelease(version string) string {
@@ -116,10 +154,15 @@ func osRelease(version string) string {
 		version, version)
 }
 
-func (t tree) addModules(o options) error {
+func (t tree) addModules(o options, atBoot, onCall []string) error {
 	root := filepath.Join(o.kernelRoot, "lib/modules", o.kver)
 
 	index, err := kmod.Scan(root)
+	if err != nil {
+		return err
+	}
+
+	atBoot, err = withoutBuiltIn(root, atBoot)
 	if err != nil {
 		return err
 	}
@@ -165,6 +208,21 @@ func (t tree) addModules(o options) error {
 	t.file("etc/lab/modules-at-boot", 0o644, []byte(strings.Join(boot, "\n")+"\n"))
 
 	return nil
+}
+
+// withoutBuiltIn leaves out what this kernel has built in: kernels of one distribution differ.
+func withoutBuiltIn(root string, names []string) ([]string, error) {
+	list, err := os.ReadFile(filepath.Join(root, "modules.builtin"))
+	if err != nil {
+		return nil, err
+	}
+
+	builtIn := map[string]bool{}
+	for file := range strings.Lines(string(list)) {
+		builtIn[kmod.Name(strings.TrimSpace(file))] = true
+	}
+
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return builtIn[name] }), nil
 }
 
 func (t tree) addFolder(root string) error {

@@ -26,6 +26,10 @@ func kernel(t *testing.T) options {
 		kmodtest.Write(t, modules, "kernel/"+name+".ko", "")
 	}
 
+	if err := os.WriteFile(filepath.Join(modules, "modules.builtin"), []byte("kernel/fs/ext4.ko\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
 	init := filepath.Join(root, "init")
 	if err := os.WriteFile(init, []byte("program"), 0o755); err != nil {
 		t.Fatal(err)
@@ -126,5 +130,44 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 
 	if err := run(o); err == nil || !strings.Contains(err.Error(), "nosuch") {
 		t.Errorf("a module that is not there: %v", err)
+	}
+}
+
+func TestARealNodeHasTalosLayoutAndWhatItsKernelHasBuiltIn(t *testing.T) {
+	o := kernel(t)
+	modules := filepath.Join(o.kernelRoot, "lib/modules", o.kver)
+
+	for _, name := range builtIntoTalos {
+		if name != "xfs" {
+			kmodtest.Write(t, modules, "kernel/"+name+".ko", "")
+		}
+	}
+
+	if err := os.WriteFile(filepath.Join(modules, "modules.builtin"), []byte("kernel/fs/xfs/xfs.ko\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, file := range []*string{&o.talosInit, &o.rootfs} {
+		*file = filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(*file, []byte("content"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if err := run(o); err != nil {
+		t.Fatal(err)
+	}
+
+	text := unpacked(t, o.out)
+	for _, want := range []string{"talos-init\x00", "rootfs.sqsh\x00", "etc/lab/modules-at-boot\x00", "\nsquashfs\n", "kernel/vxlan.ko"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the archive", want)
+		}
+	}
+
+	for _, not := range []string{"etc/os-release", "\nxfs\n"} {
+		if strings.Contains(text, not) {
+			t.Errorf("%q is in the archive", not)
+		}
 	}
 }

@@ -1,0 +1,242 @@
+// Command adapt makes a copy of the Talos module that compiles from modules of the public proxy alone: `adapt VERSION COPY SHIMS
+// REPORT`. It runs on the building machine.
+//
+// COPY is the folder to make, SHIMS has packages of our own that are added to it, and REPORT is a JSON file for what was replaced. Talos
+// builds with forks that the proxy cannot verify. Each is taken back to the upstream module that Talos' go.mod requires, and where a
+// fork has more than upstream, imports lead to a shim. Nothing else of Talos changes.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// forks that cannot be verified, and what the lab's nodes do without.
+var forks = map[string]string{
+	"github.com/coredns/coredns":          "upstream CoreDNS: the DNS cache keeps negative answers longer",
+	"golang.zx2c4.com/wireguard/wgctrl":   "upstream wgctrl",
+	"github.com/containerd/containerd/v2": "upstream containerd client: larger binaries",
+}
+
+// imports of a fork's own API, and the shim that has it.
+var imports = map[string]string{
+	"github.com/coredns/coredns/plugin/cache":     "github.com/siderolabs/talos/internal/lab/cache",
+	"github.com/coredns/coredns/plugin/pkg/proxy": "github.com/siderolabs/talos/internal/lab/proxy",
+}
+
+const (
+	talos     = "github.com/siderolabs/talos"
+	machinery = talos + "/pkg/machinery"
+)
+
+// Replacement is one difference from Talos as it is released.
+type Replacement struct {
+	What string `json:"what"`
+	With string `json:"with"`
+}
+
+func main() {
+	if len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: adapt VERSION COPY SHIMS REPORT")
+		os.Exit(2)
+	}
+
+	if err := run(os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
+		fmt.Fprintln(os.Stderr, "adapt:", err)
+		os.Exit(1)
+	}
+}
+
+func run(version, copied, shims, report string) error {
+	module, err := download(".", talos+"@"+version)
+	if err != nil {
+		return err
+	}
+
+	// Files of the module cache are read-only, their copies are not.
+	if err = os.CopyFS(copied, os.DirFS(module)); err != nil {
+		return err
+	}
+
+	modules, err := upstream(copied)
+	if err != nil {
+		return err
+	}
+
+	rewritten, err := rewriteImports(copied)
+	if err != nil {
+		return err
+	}
+
+	// After the rewriting: the shims import upstream itself.
+	if err = os.CopyFS(copied, os.DirFS(shims)); err != nil {
+		return err
+	}
+
+	if err = copyRelease(copied, version); err != nil {
+		return err
+	}
+
+	contents, err := json.MarshalIndent(slices.Concat(modules, rewritten), "", "  ")
+	if err != nil {
+		return err
+	}
+
+	return os.WriteFile(report, append(contents, '\n'), 0o644)
+}
+
+// copyRelease adds the node's os-release, which Talos' tree has inside its library, and the module has not.
+func copyRelease(copied, version string) error {
+	library, err := download(copied, machinery+"@"+version)
+	if err != nil {
+		return err
+	}
+
+	release, err := os.ReadFile(filepath.Join(library, "version/os-release"))
+	if err != nil {
+		return err
+	}
+
+	return os.WriteFile(filepath.Join(copied, "os-release"), release, 0o644)
+}
+
+// upstream drops replace directives of forks, and of Talos' own nested module,
+// which the module cache does not have inside.
+func upstream(dir string) ([]Replacement, error) {
+	var mod struct {
+		Replace []struct {
+			Old, New struct{ Path, Version string }
+		}
+	}
+
+	described, err := command(dir, "go", "mod", "edit", "-json")
+	if err != nil {
+		return nil, err
+	}
+
+	if err = json.Unmarshal(described, &mod); err != nil {
+		return nil, err
+	}
+
+	var replaced []Replacement
+
+	for _, replace := range mod.Replace {
+		with, isFork := forks[replace.Old.Path]
+		if !isFork && replace.Old.Path != machinery {
+			continue
+		}
+
+		if _, err = command(dir, "go", "mod", "edit", "-dropreplace", replace.Old.Path); err != nil {
+			return nil, err
+		}
+
+		if isFork {
+			what := replace.New.Path + " " + replace.New.Version
+			replaced = append(replaced, Replacement{What: what, With: with})
+		}
+	}
+
+	if len(replaced) != len(forks) {
+		return nil, fmt.Errorf("go.mod replaces %d of the %d forks that are known", len(replaced), len(forks))
+	}
+
+	return replaced, nil
+}
+
+// rewriteImports leads the imports in question to shims, in place.
+func rewriteImports(dir string) ([]Replacement, error) {
+	files := map[string][]string{}
+
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+
+		contents, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+
+		set := token.NewFileSet()
+
+		file, err := parser.ParseFile(set, path, contents, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+
+		// From the end, so that positions before stay true.
+		for _, spec := range slices.Backward(file.Imports) {
+			from, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+
+			to, isForks := imports[from]
+			if !isForks {
+				continue
+			}
+
+			at := set.Position(spec.Path.Pos()).Offset
+			contents = slices.Concat(contents[:at], []byte(strconv.Quote(to)), contents[at+len(spec.Path.Value):])
+			files[from] = append(files[from], strings.TrimPrefix(path, dir+"/"))
+		}
+
+		return os.WriteFile(path, contents, 0o644)
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	var replaced []Replacement
+
+	for from, to := range imports {
+		if len(files[from]) == 0 {
+			return nil, fmt.Errorf("no file imports %s", from)
+		}
+
+		replaced = append(replaced, Replacement{
+			What: "import of " + from + " in " + strings.Join(files[from], ", "),
+			With: to,
+		})
+	}
+
+	slices.SortFunc(replaced, func(a, b Replacement) int { return strings.Compare(a.What, b.What) })
+
+	return replaced, nil
+}
+
+// download returns the folder of a module in the module cache.
+func download(dir, module string) (string, error) {
+	described, err := command(dir, "go", "mod", "download", "-json", module)
+	if err != nil {
+		return "", err
+	}
+
+	var downloaded struct{ Dir string }
+
+	err = json.Unmarshal(described, &downloaded)
+
+	return downloaded.Dir, err
+}
+
+func command(dir string, argv ...string) ([]byte, error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = dir
+
+	out, err := cmd.Output()
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		return nil, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, failed.Stderr)
+	}
+
+	return out, err
+}

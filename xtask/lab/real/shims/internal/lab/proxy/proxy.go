@@ -1,0 +1,24 @@
+// Package proxy stands in for what Talos' fork of CoreDNS adds to the proxy of
+// an upstream DNS server: Close.
+package proxy
+
+import (
+	upstream "github.com/coredns/coredns/plugin/pkg/proxy"
+)
+
+// Options of one question.
+type Options = upstream.Options
+
+// ErrCachedClosed means that the server has closed a connection that was kept.
+var ErrCachedClosed = upstream.ErrCachedClosed
+
+// Proxy is one upstream DNS server.
+type Proxy struct{ *upstream.Proxy }
+
+// NewProxy makes a proxy for the server at addr.
+func NewProxy(name, addr, transport string) *Proxy {
+	return &Proxy{upstream.NewProxy(name, addr, transport)}
+}
+
+// Close has nothing to do: upstream's finalizer stops the transport.
+func (*Proxy) Close() {}

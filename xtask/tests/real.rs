@@ -1,0 +1,178 @@
+//! Talos itself in the lab: made by `talosctl cluster create`, with Kubernetes from
+//! the lab's own images. One node boots twice, and what the stand-in is trusted
+//! for is looked at on the real one.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
+mod in_lab;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use in_lab::Lab;
+use serde_json::Value;
+
+const NODE: &str = "talos-default-controlplane-1";
+
+/// What is looked at, in this order; a failure does not end the test, because a
+/// boot takes minutes.
+const LOOKS: [(&str, fn(&Lab)); 8] = [
+    ("the lab says what its nodes run", what_nodes_run),
+    ("status and explain agree that all is well", healthy),
+    ("Talos runs its own services", services),
+    ("Kubernetes is ready", kubernetes),
+    ("the console has the phases of the stand-in", phases),
+    ("profiles are those of the node's processes", profiles),
+    ("Talos' policy labels its processes", selinux),
+    ("a reboot is proved by the console", reboot),
+];
+
+#[test]
+fn real_talos_from_its_creation_to_its_end() {
+    let Some(lab) = Lab::own("real_talos_from_its_creation_to_its_end") else {
+        return;
+    };
+    let output = lab.xtask(&["--lab=real", "cluster"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}\n{stderr}", output.status);
+    let failed: Vec<&str> = LOOKS
+        .iter()
+        .filter(|(name, look)| {
+            eprintln!("look: {name}");
+            catch_unwind(AssertUnwindSafe(|| look(&lab))).is_err()
+        })
+        .map(|(name, _)| *name)
+        .collect();
+    lab.ok(&["cluster", "destroy", "--yes"]);
+    assert_eq!(status(&lab)["cluster"]["state"], "absent");
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+fn status(lab: &Lab) -> Value {
+    let output = lab.xtask(&["--lab", "cluster", "status", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn what_nodes_run(lab: &Lab) {
+    let output = lab.xtask(&["lab", "status", "-v"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "its nodes run Talos v1.13.0 with",
+        "replaced:",
+        "siderolabs/coredns",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let refused = lab.xtask(&["--lab=stand-in", "cluster", "status"]);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("run Talos itself"), "{stderr}");
+}
+
+fn healthy(lab: &Lab) {
+    let status = status(lab);
+    assert_eq!(status["cluster"]["state"], "running", "{status:#}");
+    assert_eq!(status["stand_in"], false);
+    let explained = lab.ok(&["cluster", "explain"]);
+    assert!(explained.contains("no fault"), "{explained}");
+}
+
+fn services(lab: &Lab) {
+    let services = lab.ok(&["talosctl", "--", "services"]);
+    for service in [
+        "apid",
+        "auditd",
+        "containerd",
+        "cri",
+        "etcd",
+        "kubelet",
+        "machined",
+        "trustd",
+        "udevd",
+    ] {
+        let line = services
+            .lines()
+            .find(|line| line.split_whitespace().nth(1) == Some(service));
+        let line = line.unwrap_or_else(|| panic!("no {service}:\n{services}"));
+        assert!(line.contains("Running") && line.contains("OK"), "{line}");
+    }
+}
+
+fn kubernetes(lab: &Lab) {
+    let nodes = lab.ok(&["kubectl", "--", "get", "nodes", "--no-headers"]);
+    let words: Vec<&str> = nodes.split_whitespace().collect();
+    assert_eq!((words[0], words[1]), (NODE, "Ready"), "{nodes}");
+    let pods = lab.ok(&["kubectl", "--", "get", "pods", "-A", "--no-headers"]);
+    for pod in [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ] {
+        let line = pods
+            .lines()
+            .find(|line| line.contains(pod))
+            .unwrap_or_default();
+        assert!(
+            line.contains("1/1") && line.contains("Running"),
+            "{pod}:\n{pods}"
+        );
+    }
+}
+
+/// What `logs`, `status` and `reboot` read from a console.
+fn phases(lab: &Lab) {
+    let console = lab.ok(&["cluster", "logs", NODE]);
+    for line in [
+        "[talos] initialize sequence: ",
+        "[talos] phase systemRequirements (1/",
+        "[talos] boot sequence: ",
+        "[talos] phase startEverything (",
+        "[talos] boot sequence: done",
+    ] {
+        assert!(console.contains(line), "`{line}` is not in the console");
+    }
+}
+
+/// The binary that is profiled names itself, and its own functions are in it.
+fn profiles(lab: &Lab) {
+    for (process, function) in [
+        (
+            "machined",
+            "github.com/siderolabs/talos/internal/app/machined",
+        ),
+        ("apid", "google.golang.org/grpc"),
+        ("trustd", "google.golang.org/grpc"),
+    ] {
+        let top = lab.ok(&["pprof", process, "goroutine", "--all-nodes", "--top"]);
+        assert!(top.contains(function), "{process}: {top}");
+    }
+}
+
+fn selinux(lab: &Lab) {
+    let state = lab.ok(&["talosctl", "--", "get", "securitystate", "-o", "json"]);
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(
+        state["spec"]["selinuxState"], "enabled, permissive",
+        "{state:#}"
+    );
+    let processes = lab.ok(&["talosctl", "--", "processes"]);
+    for (label, command) in [
+        ("system_u:system_r:init_t:s0", "/sbin/init"),
+        ("system_u:system_r:apid_t:s0", "/apid"),
+    ] {
+        let is_labelled = |line: &str| line.contains(label) && line.contains(command);
+        assert!(processes.lines().any(is_labelled), "{label}:\n{processes}");
+    }
+}
+
+fn reboot(lab: &Lab) {
+    let before = lab.ok(&["talosctl", "--", "read", "/proc/sys/kernel/random/boot_id"]);
+    lab.ok(&["cluster", "reboot", NODE]);
+    let after = lab.ok(&["talosctl", "--", "read", "/proc/sys/kernel/random/boot_id"]);
+    assert_ne!(before, after);
+    assert_eq!(status(lab)["cluster"]["state"], "running");
+}
