@@ -135,7 +135,7 @@ pub enum Command {
     Registry(registry::RegistryCommand),
     /// Manage pull-through proxies, which make clusters boot faster
     Proxies(proxies::ProxiesCommand),
-    /// Manage the lab: real talosctl and QEMU with a stand-in node, no Talos build needed
+    /// Manage the lab: real talosctl and QEMU, with nodes that run a stand-in or Talos itself
     #[command(subcommand)]
     Lab(lab::LabCommand),
     /// Profile all nodes at once, or show profiles from files

@@ -18,9 +18,11 @@ use serde_json::Value;
 
 const NODE: &str = "talos-default-controlplane-1";
 
+type Look = (&'static str, fn(&Lab));
+
 /// What is looked at, in this order; a failure does not end the test, because a
 /// boot takes minutes.
-const LOOKS: [(&str, fn(&Lab)); 8] = [
+const LOOKS: [Look; 8] = [
     ("the lab says what its nodes run", what_nodes_run),
     ("status and explain agree that all is well", healthy),
     ("Talos runs its own services", services),

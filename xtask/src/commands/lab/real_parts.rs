@@ -56,11 +56,11 @@ const RECIPE: [(&str, &str); 8] = [
     ),
     ("CoreDNS, kube-proxy and flannel", "disabled"),
     (
-        "kernel arguments pti=on and init_on_alloc=1",
+        "pti=on, init_on_alloc=1 and the dashboard",
         "off, for the speed of an emulated node",
     ),
     (
-        "etcd's fsync, the API server's audit log",
+        "the API server's audit log",
         "off, for the speed of an emulated node",
     ),
     (

@@ -15,10 +15,10 @@ const START_DEADLINE: u64 = 30;
 /// A script in the lab's folder that init runs, where there is one.
 const AT_START: &str = "at-start";
 /// Talos' kernel has the first two as defaults; Debian's prefers `AppArmor`. The
-/// others take back what talosctl asks for and what costs an emulated processor a
-/// large part of its time: of several the kernel obeys the last.
-const KERNEL_ARGS: &str =
-    "lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 pti=off init_on_alloc=0 mitigations=off";
+/// others take back what costs an emulated processor a large part of its time: of
+/// several the kernel obeys the last, and nobody looks at the dashboard.
+const KERNEL_ARGS: &str = "lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 \
+    pti=off init_on_alloc=0 mitigations=off talos.dashboard.disabled=1";
 
 /// `exe` is this program, which must stay reachable inside.
 pub(super) fn plan(lab_folder: &LabFolder, parts: &LabParts, arch: &str, exe: &Utf8Path) -> Plan {
