@@ -58,7 +58,7 @@ pub struct Global {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabNodes {
-    /// A small program with Talos' API and console
+    /// A quick stand-in with Talos' API and console
     #[default]
     StandIn,
     /// Talos and Kubernetes, built from their Go modules

@@ -16,7 +16,7 @@ const START_DEADLINE: u64 = 30;
 const AT_START: &str = "at-start";
 /// Talos' kernel has the first two as defaults; Debian's prefers `AppArmor`. The
 /// others take back what costs an emulated processor a large part of its time: of
-/// several the kernel obeys the last, and nobody looks at the dashboard.
+/// several the kernel obeys the last, and the lab does not show the dashboard.
 const KERNEL_ARGS: &str = "lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 \
     pti=off init_on_alloc=0 mitigations=off talos.dashboard.disabled=1";
 

@@ -24,7 +24,7 @@ use foundation::typed;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabUpArgs {
-    /// What the nodes run [default: stand-in]
+    /// Program of the nodes [default: stand-in]
     #[arg(long, value_enum, value_name = "NODES")]
     pub nodes: Option<LabNodes>,
     /// Version of talosctl, and of Talos on real nodes [default: v1.12.0, v1.13.0 with real nodes]

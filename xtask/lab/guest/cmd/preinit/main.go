@@ -31,7 +31,7 @@ func main() {
 	os.Exit(1)
 }
 
-// A module that the kernel refuses is said, and the others are still tried.
+// A module that the kernel refuses is reported, and the others are still tried.
 func loadModules() error {
 	list, err := os.ReadFile(modulesAtBoot)
 	if err != nil {
