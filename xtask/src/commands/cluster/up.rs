@@ -14,13 +14,15 @@ use super::{Which, relay, status};
 use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
-use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, UP};
+use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, NodeView, UP};
 use foundation::ctx::network;
 use foundation::failure::{Failure, Result};
 use foundation::plan::{Action, Effect, Plan, Resource, Step, Watch};
 use foundation::record::lock;
 use foundation::run::Options;
 use foundation::typed;
+use foundation::wait::{Wait, Waited};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -71,6 +73,10 @@ pub struct UpArgs {
 const NETWORKS: &str = "networks";
 /// talosctl's own limit is 20 minutes of waiting; emulation is slower.
 const DEADLINE_SECONDS: u64 = 45 * 60;
+/// Longest time from the last check of talosctl until every node prints that it is
+/// ready.
+const READY_SOON: Duration = Duration::from_mins(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Without a verb: creates the cluster, or shows the status of an existing one.
 pub(super) fn run_or_status(app: &App<'_>, args: &UpArgs, json: bool) -> Result<u8> {
@@ -135,13 +141,34 @@ fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> R
         runner.undo = &keep;
     }
     runner.run(&plan, Options::default())?;
-    let view = ClusterView::examine(ctx, name.as_str());
+    let view = created(app, name.as_str(), settings.wait)?;
     if let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) {
         return Err(super::death_of(&view, node, "the cluster came up, but"));
     }
     let code = status::report(app, &view, json);
     // With `--no-wait` the nodes still boot.
     Ok(if settings.wait { code } else { 0 })
+}
+
+/// Examines the created cluster. talosctl is content before the last node prints
+/// that it is ready, so with `wait` this waits for that.
+fn created(app: &App<'_>, name: &str, wait: bool) -> Result<ClusterView> {
+    let examine = || ClusterView::examine(&app.ctx, name);
+    let has_settled = |view: &ClusterView| {
+        let waits = |node: &NodeView| matches!(node.state, NodeState::Starting | NodeState::Booted);
+        !view.nodes.iter().any(waits)
+    };
+    if wait {
+        let limit = Wait::default().within(READY_SOON).or_signal(app.signals);
+        let look = || {
+            let view = examine();
+            Ok::<_, Failure>(has_settled(&view).then_some(view))
+        };
+        if let Waited::Found(view) = limit.look_every(LOOK_AGAIN, look)? {
+            return Ok(view);
+        }
+    }
+    Ok(examine())
 }
 
 /// Handles a cluster that exists.

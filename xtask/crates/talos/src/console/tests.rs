@@ -98,6 +98,39 @@ fn a_boot_of_the_lab() {
     assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
 }
 
+/// Talos itself, with what the lab replaces.
+#[test]
+fn a_boot_of_real_talos() {
+    let boot = only(console!("real-talos-1.13"));
+    assert_eq!(boot.kernel.as_deref(), Some("6.18.15+deb13-cloud-amd64"));
+    assert_eq!(boot.talos.as_deref(), Some("v1.13.0"));
+    assert_eq!(
+        (boot.booted, boot.ready),
+        (Some(203.412_555), Some(526.562_488))
+    );
+    let of = |sequence: &str| {
+        let phases = boot.phases.iter();
+        let phases = phases.filter(|phase| phase.sequence == sequence);
+        let phases: Vec<&str> = phases.map(|phase| phase.name.as_str()).collect();
+        phases
+    };
+    assert_eq!(
+        of("initialize"),
+        [
+            "systemRequirements",
+            "earlyServices",
+            "usb",
+            "meta",
+            "dashboard",
+            "config"
+        ]
+    );
+    assert_eq!(of("boot").len(), 9);
+    let is_done = |phase: &Phase| phase.state == PhaseState::Done;
+    assert!(boot.phases.iter().all(is_done));
+    assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
+}
+
 #[test]
 fn a_boot_as_it_goes() {
     let bytes = console!("boot");
