@@ -173,6 +173,13 @@ impl Boot {
         })
     }
 
+    /// Whether devices have been found, which is when Talos configures the network:
+    /// phase `earlyServices` has ended (docs/talos-facts.md#console).
+    pub fn has_network(&self) -> bool {
+        let ended = |phase: &Phase| phase.name == "earlyServices" && phase.seconds.is_some();
+        self.phases.iter().any(ended) || self.phases.iter().any(|phase| phase.sequence == "boot")
+    }
+
     /// Seconds of the whole boot: until ready, else until the boot sequence was done.
     pub fn seconds(&self) -> Option<f64> {
         self.ready.or(self.booted)

@@ -126,6 +126,7 @@ fn a_boot_of_real_talos() {
         ]
     );
     assert_eq!(of("boot").len(), 9);
+    assert!(boot.has_network());
     let is_done = |phase: &Phase| phase.state == PhaseState::Done;
     assert!(boot.phases.iter().all(is_done));
     assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
@@ -477,4 +478,13 @@ fn the_last_boot_is_found_at_any_place_of_a_block() {
         let found = from_end(&bytes).map(|boot| boot.offset);
         assert_eq!(found, Some(400_000), "{shift}");
     }
+}
+
+#[test]
+fn a_boot_has_a_network_once_its_devices_are_found() {
+    let bytes = console!("real-talos-1.13");
+    let end = b"phase earlyServices (2/9): done";
+    let at = bytes.windows(end.len()).position(|part| part == end);
+    let before = only(&bytes[..at.unwrap()]);
+    assert!(before.machined.is_some() && !before.has_network());
 }

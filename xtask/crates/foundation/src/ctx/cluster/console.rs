@@ -24,6 +24,7 @@ const EXCERPT_WIDTH: usize = 240;
 pub(super) struct Report {
     pub(super) state: Option<BootState>,
     pub(super) seconds: Option<f64>,
+    pub(super) has_network: bool,
     /// Why it died.
     pub(super) death: Option<String>,
     /// The sequence that failed, in this boot or in the one before it, which
@@ -52,6 +53,7 @@ pub(super) fn report(console: &Utf8Path) -> Report {
     Report {
         state: Some(boot.state()),
         seconds: boot.seconds(),
+        has_network: boot.has_network(),
         death: death_of(&boot),
         failure,
         out_of_memory: killed.map(|warning| warning.line.clone()),

@@ -29,6 +29,8 @@ const DNS_LIMIT: Duration = Duration::from_millis(500);
 const SERVICES_LIMIT: Duration = Duration::from_secs(2);
 /// A node whose QEMU is younger may still be on its way to the network.
 const YOUNG: Duration = Duration::from_secs(20);
+/// Age at which a boot without a word from Talos should at least ask for an address.
+const OLD: Duration = Duration::from_mins(2);
 
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -321,7 +323,8 @@ fn describe(block: &Block, chain: &str, bridge: &str) -> String {
 
 /// Nodes without an answer at the level of Ethernet, and why.
 fn leases(view: &ClusterView) -> Found {
-    let waiting: Vec<&NodeView> = view.nodes.iter().filter(|node| is_slow(node)).collect();
+    let waits = |node: &&NodeView| is_slow(node) && (node.has_network || is_late(node));
+    let waiting: Vec<&NodeView> = view.nodes.iter().filter(waits).collect();
     if waiting.is_empty() || !view.runs(Helper::Dhcpd) {
         return Found::default();
     }
@@ -388,9 +391,17 @@ fn last_request<'a>(log: &'a str, mac: &str) -> Option<&'a str> {
 }
 
 fn is_slow(node: &NodeView) -> bool {
-    let started = node.qemu.as_ref().and_then(super::Process::started);
-    let age = started.and_then(|started| SystemTime::now().duration_since(started).ok());
-    node.state == NodeState::Starting && age.is_some_and(|age| age > YOUNG)
+    node.state == NodeState::Starting && age(node).is_some_and(|age| age > YOUNG)
+}
+
+/// An emulated Talos needs a minute before it configures its network.
+fn is_late(node: &NodeView) -> bool {
+    age(node).is_some_and(|age| age > OLD)
+}
+
+fn age(node: &NodeView) -> Option<Duration> {
+    let started = node.qemu.as_ref().and_then(super::Process::started)?;
+    SystemTime::now().duration_since(started).ok()
 }
 
 /// Nodes that boot, with the newest line of their consoles.

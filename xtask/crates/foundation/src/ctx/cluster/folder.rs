@@ -22,6 +22,7 @@ impl NodeView {
             qemu: None,
             state: NodeState::Down,
             boot_seconds: None,
+            has_network: false,
             death: None,
             failure: None,
             out_of_memory: None,

@@ -160,6 +160,8 @@ pub struct NodeView {
     pub state: NodeState,
     /// Kernel time of the ready line, or of the end of the boot sequence.
     pub boot_seconds: Option<f64>,
+    /// Whether this boot is past the point at which Talos configures its network.
+    pub has_network: bool,
     /// Why the node died, if its console shows it.
     pub death: Option<String>,
     /// The sequence that failed in this boot or in the one before it.
@@ -505,6 +507,7 @@ impl ClusterView {
             node.out_of_memory = report.out_of_memory;
             node.state = node.state_in(report.state);
             node.boot_seconds = report.seconds;
+            node.has_network = report.has_network;
             if self.talos.is_none() {
                 self.talos = report.talos;
             }
