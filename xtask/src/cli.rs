@@ -11,8 +11,8 @@ use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
-    build, builder, cluster, doctor, embed, exec_root, installer, internal, lab, pprof, proxies,
-    registry, runs, setup,
+    build, builder, cluster, doctor, embed, exec_root, image, installer, internal, lab, pprof,
+    proxies, registry, runs, setup,
 };
 use foundation::ui::Color;
 
@@ -131,6 +131,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what is in an image, without unpacking it
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// Manage the local registry on 127.0.0.1:5005, which builds push to
     Registry(registry::RegistryCommand),
     /// Manage pull-through proxies, which make clusters boot faster

@@ -19,8 +19,8 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    build, builder, cluster, completions, doctor, embed, images, installer, lab, pprof, proxies,
-    registry, runs, setup, test,
+    build, builder, cluster, completions, doctor, embed, image, images, installer, lab, pprof,
+    proxies, registry, runs, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -143,6 +143,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
         Command::Embed(args) => embed::run(&app()?, &args),
+        Command::Image(command) => image::run(&app()?, &command),
         Command::Images { json } => images::run(&app()?, json),
         Command::Installer(args) => installer::run(&app()?, &args),
         Command::Lab(command) => lab::run(&app()?, command),

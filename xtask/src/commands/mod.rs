@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub mod doctor;
 pub mod embed;
 pub mod exec_root;
+pub mod image;
 pub(crate) mod images;
 pub mod installer;
 pub mod internal;

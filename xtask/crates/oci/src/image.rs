@@ -247,7 +247,12 @@ impl Finder<'_, '_> {
         entry: Option<&Descriptor>,
         depth: usize,
     ) -> Result<()> {
-        match document(&format!("manifest {digest}"), bytes)? {
+        // The digest of a page that is not a manifest tells nothing.
+        let what = match entry {
+            Some(_) => format!("manifest {digest}"),
+            None => format!("manifest of {}", self.name),
+        };
+        match document(&what, bytes)? {
             Document::Index(manifests) => self.index(&manifests, depth + 1),
             Document::Manifest(manifest) => self.manifest(*manifest, digest, entry),
         }

@@ -19,6 +19,7 @@ pub mod firewall;
 pub mod git;
 pub mod host;
 pub mod image_reference;
+pub mod image_source;
 pub mod inside_lab;
 pub mod kubeconfig;
 pub mod kvm;

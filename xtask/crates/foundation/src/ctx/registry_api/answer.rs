@@ -104,7 +104,7 @@ pub(super) fn refusal(response: &mut ureq::http::Response<ureq::Body>) -> ApiErr
     ApiError::Status { status, text }
 }
 
-pub(super) fn explain(error: &ureq::Error) -> ApiError {
+pub(in crate::ctx) fn explain(error: &ureq::Error) -> ApiError {
     match error {
         ureq::Error::Io(error) => ApiError::NoAnswer(error.to_string()),
         ureq::Error::Protocol(error) => ApiError::NotHttp(error.to_string()),

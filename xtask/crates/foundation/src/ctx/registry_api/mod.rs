@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub(super) use answer::explain;
 pub use answer::{ApiError, Manifest, Tagged, parse_manifest};
-use answer::{Catalog, Tags, explain, read, refusal};
+use answer::{Catalog, Tags, read, refusal};
 
 /// All types that a tag may refer to.
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
