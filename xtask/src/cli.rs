@@ -11,8 +11,8 @@ use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
-    build, builder, cluster, doctor, embed, exec_root, image, installer, internal, lab, pprof,
-    proxies, registry, runs, setup,
+    build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod, lab,
+    pprof, proxies, registry, runs, setup,
 };
 use foundation::ui::Color;
 
@@ -131,6 +131,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check and follow kernel modules and system extensions
+    #[command(subcommand)]
+    Kmod(kmod::KmodCommand),
     /// Show what is in an image, without unpacking it
     #[command(subcommand)]
     Image(image::ImageCommand),

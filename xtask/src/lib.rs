@@ -19,8 +19,8 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    build, builder, cluster, completions, doctor, embed, image, images, installer, lab, pprof,
-    proxies, registry, runs, setup, test,
+    build, builder, cluster, completions, doctor, embed, image, images, installer, kmod, lab,
+    pprof, proxies, registry, runs, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -146,6 +146,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Image(command) => image::run(&app()?, &command),
         Command::Images { json } => images::run(&app()?, json),
         Command::Installer(args) => installer::run(&app()?, &args),
+        Command::Kmod(command) => kmod::run(&app()?, &command),
         Command::Lab(command) => lab::run(&app()?, command),
         Command::Pprof(command) => pprof::run(&app()?, &command),
         Command::Proxies(command) => proxies::run(&app()?, &command),

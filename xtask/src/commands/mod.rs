@@ -12,6 +12,7 @@ pub mod image;
 pub(crate) mod images;
 pub mod installer;
 pub mod internal;
+pub mod kmod;
 pub mod lab;
 pub mod pprof;
 pub mod proxies;

@@ -6,6 +6,8 @@
     reason = "each test uses a part"
 )]
 
+pub mod module;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};

@@ -11,6 +11,7 @@
 mod build;
 mod cluster;
 mod debug;
+mod extensions;
 mod firmware;
 mod parse;
 #[cfg(test)]

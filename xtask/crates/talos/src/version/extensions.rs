@@ -1,0 +1,145 @@
+//! What a line's imager and nodes take of system extensions.
+//!
+//! Source: `pkg/machinery/extensions`, `internal/pkg/extensions`, `pkg/archiver` and
+//! `pkg/imager/extensions` of every line, at its last tag.
+
+use super::TalosVersion;
+
+/// Beginnings of paths that every known line allows.
+const ALWAYS_ALLOWED: [&str; 6] = [
+    "/etc/cri/conf.d",
+    "/usr/lib/udev/rules.d",
+    "/usr/local",
+    "/usr/share/glvnd",
+    "/usr/share/egl",
+    "/etc/vulkan",
+];
+/// Before `/lib` and `/sbin` became links (1.10).
+const SPLIT_USR: [&str; 4] = [
+    "/lib/firmware",
+    "/lib/modules",
+    "/lib64/ld-linux-x86-64.so.2",
+    "/sbin/ldconfig",
+];
+const MERGED_USR: [&str; 4] = [
+    "/usr/lib/firmware",
+    "/usr/lib/modules",
+    "/usr/lib/ld-linux-x86-64.so.2",
+    "/usr/bin/ldconfig",
+];
+const SINCE_1_12: [&str; 1] = ["/usr/lib/ld-linux-aarch64.so.1"];
+const SINCE_1_13: [&str; 8] = [
+    "/etc/ld.so.conf",
+    "/etc/ld.so.cache",
+    "/usr/bin/nvidia-modprobe",
+    "/usr/bin/nvidia-pcc",
+    "/usr/bin/nvidia-smi",
+    "/usr/bin/nvidia-ctk",
+    "/usr/bin/nvidia-cdi-hook",
+    "/usr/bin/nvme",
+];
+
+impl TalosVersion {
+    /// Beginnings of the paths that an extension may have (`AllowedPaths`).
+    pub fn allowed_extension_paths(&self) -> Vec<&'static str> {
+        let mut paths = Vec::from(ALWAYS_ALLOWED);
+        paths.extend(if self.since(10) {
+            MERGED_USR
+        } else {
+            SPLIT_USR
+        });
+        if self.since(12) {
+            paths.extend(SINCE_1_12);
+        }
+        if self.since(13) {
+            paths.extend(SINCE_1_13);
+        }
+        paths
+    }
+
+    /// Where modules are, without the leading slash.
+    pub fn modules_path(&self) -> &'static str {
+        if self.since(10) {
+            "usr/lib/modules"
+        } else {
+            "lib/modules"
+        }
+    }
+
+    /// Where firmware is, without the leading slash.
+    pub fn firmware_path(&self) -> &'static str {
+        if self.since(10) {
+            "usr/lib/firmware"
+        } else {
+            "lib/firmware"
+        }
+    }
+
+    /// Whether the imager makes the folders of files that come before them in a layer,
+    /// with mode 0700 (1.14+, 1e31deda3). Older ones fail.
+    pub fn imager_makes_parents(&self) -> bool {
+        self.since(14)
+    }
+
+    /// Whether the imager truncates a file that it overwrites by a shorter one
+    /// (5fcf360fe, after the last 1.14 tag).
+    pub fn imager_truncates(&self) -> bool {
+        self.since(15)
+    }
+
+    /// Whether the kernel's image has `/boot/System.map` (pkgs release-1.12).
+    pub fn kernel_image_has_system_map(&self) -> bool {
+        self.since(12)
+    }
+
+    /// Whether nodes read `/usr/local/share/spdx/*.spdx.json` (1.11+).
+    pub fn nodes_read_sbom(&self) -> bool {
+        self.since(11)
+    }
+
+    /// `6.18.45-talos`, from the text of `pkg/machinery/constants/constants.go`.
+    pub fn kernel_release(constants: &str) -> Option<&str> {
+        let (_, rest) = constants.split_once("DefaultKernelVersion = \"")?;
+        rest.split('"').next()
+    }
+
+    /// Whether `self` satisfies the version in an image's suffix up to the patch level.
+    pub fn has_line_of(&self, other: &Self) -> bool {
+        self.line() == other.line()
+    }
+
+    /// Major, minor and patch: what constraints of extensions are compared with.
+    pub fn core(&self) -> (u64, u64, u64) {
+        (self.release.major, self.release.minor, self.release.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(minor: u64) -> TalosVersion {
+        TalosVersion::parse(&format!("v1.{minor}.0")).unwrap()
+    }
+
+    #[test]
+    fn allowed_paths_grow_with_the_lines() {
+        let counts: Vec<usize> = (9..=15)
+            .map(|it| v(it).allowed_extension_paths().len())
+            .collect();
+        assert_eq!(counts, [10, 10, 10, 11, 19, 19, 19]);
+        assert!(v(9).allowed_extension_paths().contains(&"/lib/modules"));
+        assert!(
+            v(10)
+                .allowed_extension_paths()
+                .contains(&"/usr/lib/modules")
+        );
+    }
+
+    #[test]
+    fn the_kernel_is_a_constant_of_the_sources() {
+        let text = "const (\n\t// DefaultKernelVersion is it.\n\tDefaultKernelVersion = \"6.18.45-talos\"\n";
+        assert_eq!(TalosVersion::kernel_release(text), Some("6.18.45-talos"));
+        assert_eq!(TalosVersion::kernel_release(""), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! `kmod`: system extensions and kernel modules, from their images to the node.
+
+mod against;
+mod lint;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use foundation::failure::Result;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum KmodCommand {
+    /// Check extension images for everything that fails in the imager or on a node
+    #[command(after_help = "Examples:\n  \
+        cargo xtask kmod lint 127.0.0.1:5005/me/hailort:4.21.0 --kernel 127.0.0.1:5005/me/kernel:v1.12.0\n  \
+        cargo xtask kmod lint extension.tar\n  \
+        cargo xtask kmod lint --explain\n\n\
+        Several images are checked one by one and as a set that is installed together. \
+        Exit code 1 with errors.")]
+    Lint(lint::LintArgs),
+}
+
+pub(crate) fn run(app: &App<'_>, command: &KmodCommand) -> Result<u8> {
+    match command {
+        KmodCommand::Lint(args) => lint::run(app, args),
+    }
+}
