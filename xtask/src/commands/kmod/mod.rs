@@ -2,6 +2,7 @@
 
 mod against;
 mod lint;
+mod why;
 
 use clap::Subcommand;
 
@@ -18,10 +19,17 @@ pub enum KmodCommand {
         Several images are checked one by one and as a set that is installed together. \
         Exit code 1 with errors.")]
     Lint(lint::LintArgs),
+    /// Find the cause of messages about extensions and kernel modules in a log
+    #[command(after_help = "Examples:\n  \
+        cargo xtask kmod why console.log\n  \
+        talosctl -n 172.20.0.2 dmesg | cargo xtask kmod why -\n\n\
+        Exit code 1 if a failure is found.")]
+    Why(why::WhyArgs),
 }
 
 pub(crate) fn run(app: &App<'_>, command: &KmodCommand) -> Result<u8> {
     match command {
         KmodCommand::Lint(args) => lint::run(app, args),
+        KmodCommand::Why(args) => why::run(app, args),
     }
 }
