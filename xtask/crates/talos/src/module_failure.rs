@@ -409,7 +409,7 @@ mod tests {
             let line = failure.parts.join(" … ");
             assert_eq!(ids(&line), [failure.id]);
             let known = |id: &&str| FAILURES.iter().any(|it| it.id == *id);
-            assert!(failure.detailed_by.iter().all(|id| known(id)));
+            assert!(failure.detailed_by.iter().all(known));
         }
     }
 }

@@ -10,12 +10,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(super) use answer::explain;
+pub(super) use oci::ACCEPT;
+
 pub use answer::{ApiError, Manifest, Tagged, parse_manifest};
 use answer::{Catalog, Tags, read, refusal};
 
-/// All types that a tag may refer to.
-pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 const LIMIT: Duration = Duration::from_secs(15);
 /// Maximum pages of a listing.
 const PAGES: usize = 1000;
