@@ -14,9 +14,6 @@ use crate::layer::Unpacked;
 use crate::tar_stream;
 
 const WHITEOUT: &str = ".wh.";
-/// Deletes everything that lower layers have in its folder. The imager's library
-/// takes it for the whiteout of a file named `.wh..opq`.
-const OPAQUE: &str = ".wh..wh..opq";
 /// Limits for what is remembered of an image.
 const MOST_ENTRIES: usize = 1_000_000;
 const MOST_PATH_BYTES: usize = 64 << 20;
@@ -134,11 +131,9 @@ impl Image<'_> {
 
 fn fate(seen: &mut HashMap<String, Seen>, entry: &Entry) -> Fate {
     let name = entry.name();
-    let whiteout = if name == OPAQUE {
-        None
-    } else {
-        name.strip_prefix(WHITEOUT)
-    };
+    // `.wh..wh..opq`, which should hide its whole folder, is to the imager's library the
+    // whiteout of a file `.wh..opq`.
+    let whiteout = name.strip_prefix(WHITEOUT);
     let path = match whiteout {
         Some(name) => match entry.path.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),

@@ -167,6 +167,19 @@ fn attributes_of_entries_are_read() {
     assert!(!image.has_manifest());
 }
 
+/// As go-containerregistry reads it: the file below stays.
+#[test]
+fn an_opaque_whiteout_hides_nothing_and_is_not_a_file() {
+    let lower = Tar::default().dir("rootfs").file("rootfs/a", "x").finish();
+    let upper = Tar::default().file("rootfs/.wh..wh..opq", "").finish();
+    let mut files = Memory::default();
+    let (descriptor, _) = image(&mut files, "amd64", &[lower, upper]);
+    layout(&mut files, &[descriptor]);
+    let listed = listed(&oci::layout(&files, "x").unwrap()[0]);
+    assert_eq!(listed[0].1, Fate::Whiteout);
+    assert_eq!(listed[2], ("rootfs/a".to_owned(), Fate::Kept));
+}
+
 #[test]
 fn reading_stops_when_the_caller_has_enough() {
     let mut files = Memory::default();
