@@ -368,9 +368,13 @@ fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
     let adapt = parts.builders.dir.join("adapt");
     let (sources, shims) = (at.join("sources"), parts.script("shims"));
     let report = at.join("replacements.json");
+    let containerd_module = at.join("go.mod");
     plan.push(quietly(go(
         "fetch Talos' sources, and make a copy that compiles from public modules",
-        cmd!(sh, "{adapt} {tag} {sources} {shims} {report}"),
+        cmd!(
+            sh,
+            "{adapt} {tag} {sources} {shims} {report} {containerd_module}"
+        ),
         &at,
     )));
     let version = format!("{TALOS}/pkg/machinery/version");
@@ -397,7 +401,6 @@ fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
             &sources,
         )));
     }
-    // In Talos' module, so that the version is the one that Talos names.
     let containerd =
         ["containerd", "containerd-shim-runc-v2"].map(|name| format!("{CONTAINERD}/{name}"));
     plan.push(quietly(go(
@@ -406,7 +409,7 @@ fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
             sh,
             "go build -v -trimpath -tags {CONTAINERD_TAGS} -ldflags '-s -w' -o {at}/ {containerd...}"
         ),
-        &sources,
+        &at,
     )));
     let list = format!(
         "{} image default >images",

@@ -1,7 +1,8 @@
 // Command adapt makes a copy of the Talos module that compiles from modules of the public proxy alone: `adapt VERSION COPY SHIMS
-// REPORT`. It runs on the building machine.
+// REPORT CONTAINERD`. It runs on the building machine.
 //
-// COPY is the folder to make, SHIMS has packages of our own that are added to it, and REPORT is a JSON file for what was replaced. Talos
+// COPY is the folder to make, SHIMS has packages of our own that are added to it, and REPORT is a JSON file for what was replaced.
+// CONTAINERD is the go.mod to write of a module that builds containerd in the version of which Talos has the client. Talos
 // builds with forks that the proxy cannot verify. Each is taken back to the upstream module that Talos' go.mod requires, and where a
 // fork has more than upstream, imports lead to a shim. Nothing else of Talos changes.
 package main
@@ -23,9 +24,9 @@ import (
 
 // forks that cannot be verified, and what the lab's nodes do without.
 var forks = map[string]string{
-	"github.com/coredns/coredns":          "upstream CoreDNS: the DNS cache keeps negative answers longer",
-	"golang.zx2c4.com/wireguard/wgctrl":   "upstream wgctrl",
-	"github.com/containerd/containerd/v2": "upstream containerd client: larger binaries",
+	"github.com/coredns/coredns":        "upstream CoreDNS: the DNS cache keeps negative answers longer",
+	"golang.zx2c4.com/wireguard/wgctrl": "upstream wgctrl",
+	containerd:                          "upstream containerd client: larger binaries",
 }
 
 // imports of a fork's own API, and the shim that has it.
@@ -35,8 +36,9 @@ var imports = map[string]string{
 }
 
 const (
-	talos     = "github.com/siderolabs/talos"
-	machinery = talos + "/pkg/machinery"
+	containerd = "github.com/containerd/containerd/v2"
+	talos      = "github.com/siderolabs/talos"
+	machinery  = talos + "/pkg/machinery"
 )
 
 // Replacement is one difference from Talos as it is released.
@@ -46,18 +48,18 @@ type Replacement struct {
 }
 
 func main() {
-	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: adapt VERSION COPY SHIMS REPORT")
+	if len(os.Args) != 6 {
+		fmt.Fprintln(os.Stderr, "usage: adapt VERSION COPY SHIMS REPORT CONTAINERD")
 		os.Exit(2)
 	}
 
-	if err := run(os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5]); err != nil {
 		fmt.Fprintln(os.Stderr, "adapt:", err)
 		os.Exit(1)
 	}
 }
 
-func run(version, copied, shims, report string) error {
+func run(version, copied, shims, report, containerdModule string) error {
 	module, err := download(".", talos+"@"+version)
 	if err != nil {
 		return err
@@ -87,6 +89,10 @@ func run(version, copied, shims, report string) error {
 		return err
 	}
 
+	if err = writeContainerdModule(copied, containerdModule); err != nil {
+		return err
+	}
+
 	contents, err := json.MarshalIndent(slices.Concat(modules, rewritten), "", "  ")
 	if err != nil {
 		return err
@@ -110,21 +116,29 @@ func copyRelease(copied, version string) error {
 	return os.WriteFile(filepath.Join(copied, "os-release"), release, 0o644)
 }
 
-// upstream drops replace directives of forks, and of Talos' own nested module,
-// which the module cache does not have inside.
-func upstream(dir string) ([]Replacement, error) {
-	var mod struct {
-		Replace []struct {
-			Old, New struct{ Path, Version string }
+// writeContainerdModule requires containerd alone: in Talos' own module it would meet newer libraries of Kubernetes.
+func writeContainerdModule(copied, to string) error {
+	mod, err := describe(copied)
+	if err != nil {
+		return err
+	}
+
+	for _, require := range mod.Require {
+		if require.Path == containerd {
+			text := fmt.Sprintf("module lab.invalid/containerd\n\ngo %s\n\nrequire %s %s\n", mod.Go, containerd, require.Version)
+
+			return os.WriteFile(to, []byte(text), 0o644)
 		}
 	}
 
-	described, err := command(dir, "go", "mod", "edit", "-json")
-	if err != nil {
-		return nil, err
-	}
+	return fmt.Errorf("go.mod does not require %s", containerd)
+}
 
-	if err = json.Unmarshal(described, &mod); err != nil {
+// upstream drops replace directives of forks, and of Talos' own nested module,
+// which the module cache does not have inside.
+func upstream(dir string) ([]Replacement, error) {
+	mod, err := describe(dir)
+	if err != nil {
 		return nil, err
 	}
 
@@ -213,6 +227,28 @@ func rewriteImports(dir string) ([]Replacement, error) {
 	slices.SortFunc(replaced, func(a, b Replacement) int { return strings.Compare(a.What, b.What) })
 
 	return replaced, nil
+}
+
+// goMod is what a go.mod says.
+type goMod struct {
+	Go      string
+	Require []struct{ Path, Version string }
+	Replace []struct {
+		Old, New struct{ Path, Version string }
+	}
+}
+
+func describe(dir string) (goMod, error) {
+	var mod goMod
+
+	described, err := command(dir, "go", "mod", "edit", "-json")
+	if err != nil {
+		return mod, err
+	}
+
+	err = json.Unmarshal(described, &mod)
+
+	return mod, err
 }
 
 // download returns the folder of a module in the module cache.

@@ -100,6 +100,20 @@ replace github.com/mdlayher/ethtool => github.com/x/ethtool v0.1.0
 	}
 }
 
+func TestContainerdIsBuiltInTheVersionOfTalosClient(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "go.mod", "module x\n\ngo 1.25\n\nrequire github.com/containerd/containerd/v2 v2.2.2\n")
+
+	if err := writeContainerdModule(dir, filepath.Join(dir, "written")); err != nil {
+		t.Fatal(err)
+	}
+
+	const want = "module lab.invalid/containerd\n\ngo 1.25\n\nrequire github.com/containerd/containerd/v2 v2.2.2\n"
+	if got := read(t, dir, "written"); got != want {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 
