@@ -8,6 +8,8 @@ require (
 	github.com/cosi-project/runtime v1.14.1
 	github.com/jsimonetti/rtnetlink/v2 v2.2.1-0.20260317095713-310581b9c6ac
 	github.com/klauspost/compress v1.18.5
+	github.com/mdlayher/genetlink v1.3.2
+	github.com/mdlayher/netlink v1.9.0
 	github.com/siderolabs/crypto v0.6.5
 	github.com/siderolabs/go-kmsg v0.1.4
 	github.com/siderolabs/grpc-proxy v0.5.1
@@ -36,8 +38,6 @@ require (
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
 	github.com/josharian/native v1.1.0 // indirect
 	github.com/mdlayher/ethtool v0.5.1 // indirect
-	github.com/mdlayher/genetlink v1.3.2 // indirect
-	github.com/mdlayher/netlink v1.9.0 // indirect
 	github.com/mdlayher/socket v0.5.1 // indirect
 	github.com/opencontainers/runtime-spec v1.3.0 // indirect
 	github.com/petermattis/goid v0.0.0-20240813172612-4fcff4a6cae7 // indirect

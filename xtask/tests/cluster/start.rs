@@ -61,7 +61,14 @@ fn what_was_stopped_or_has_died_is_started_again() {
 }
 
 fn stopped_and_started(lab: &Lab, before: &str) {
-    lab.ok(&["cluster", "stop", "--timeout", "1"]);
+    // Guests shut down by themselves, as after a press of the power button.
+    let said = lab.sh(&format!("{XTASK} cluster stop 2>&1"));
+    assert!(!said.contains("has not shut down"), "{said}");
+    let consoles = lab.ok(&["cluster", "logs"]);
+    for words in ["shutdown via ACPI received", "reboot: System halted"] {
+        let lines = consoles.lines().filter(|line| line.contains(words));
+        assert_eq!(lines.count(), 2, "{words}: {consoles}");
+    }
     assert_eq!(state(lab), "stopped");
     // The folder of its talosconfig and kubeconfig is named after it.
     let kept = |lab: &Lab| {
@@ -82,15 +89,7 @@ fn stopped_and_started(lab: &Lab, before: &str) {
     assert!(text.contains("already running"), "{text}");
 
     // What is shown is what runs.
-    let script = lab.ok(&[
-        "cluster",
-        "stop",
-        "--dry-run",
-        "--format",
-        "sh",
-        "--timeout",
-        "1",
-    ]);
+    let script = lab.ok(&["cluster", "stop", "--dry-run", "--format", "sh"]);
     assert_eq!(state(lab), "running", "a dry run changes nothing");
     lab.sh(&script);
     let script = lab.ok(&["cluster", "start", "--dry-run", "--format", "sh"]);

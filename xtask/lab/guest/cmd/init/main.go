@@ -6,8 +6,8 @@
 // The kernel, its modules (loaded by finit_module with whatever the kernel says to that), its log, /proc and /sys; DHCP; the
 // machine config from talos.config= and everything it is asked for below; certificates from the config's own CAs; apid's
 // forwarding between nodes; trustd's signing; COSI resources filled by controllers on COSI's own runtime; net/http/pprof of
-// three processes (9981 apid, 9982 machined, 9983 trustd, the last on control planes only); SELinux and its audit records, with
-// `security=selinux audit=1` and a policy at /usr/share/lab/policy.
+// three processes (9981 apid, 9982 machined, 9983 trustd, the last on control planes only); the ACPI power button, which shuts the
+// node down; SELinux and its audit records, with `security=selinux audit=1` and a policy at /usr/share/lab/policy.
 //
 // # What stands in for something
 //

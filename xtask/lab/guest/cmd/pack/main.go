@@ -26,7 +26,7 @@ import (
 
 // What init loads at boot, and what is there for machine.kernel.modules to ask for.
 var (
-	atBoot = []string{"virtio_pci", "virtio_net", "virtio_blk"}
+	atBoot = []string{"virtio_pci", "virtio_net", "virtio_blk", "button"}
 	onCall = []string{"loop", "squashfs", "overlay", "dummy"}
 )
 

@@ -22,7 +22,7 @@ func kernel(t *testing.T) options {
 	kmodtest.Write(t, modules, "kernel/virtio_pci.ko", "virtio")
 	kmodtest.Write(t, modules, "kernel/virtio.ko", "")
 
-	for _, name := range []string{"virtio_net", "virtio_blk", "loop", "squashfs", "overlay", "dummy", "unused"} {
+	for _, name := range []string{"virtio_net", "virtio_blk", "button", "loop", "squashfs", "overlay", "dummy", "unused"} {
 		kmodtest.Write(t, modules, "kernel/"+name+".ko", "")
 	}
 

@@ -147,6 +147,7 @@ func (m *Machine) run() end {
 
 	go profiling.Serve(ctx, profiling.Machined)
 	go m.kernelLog(ctx)
+	go m.powerOff(ctx)
 
 	rt, err := controllers.Runtime(m.Node, m.logger)
 	if err != nil {
