@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use talos::network::Cidr;
 
+use super::host::Host;
 use super::probe::Probe;
 use super::processes;
 use crate::program;
@@ -80,6 +81,10 @@ impl Hook {
 /// Returns the chains of other nftables tables that drop by default, with their
 /// hooks, as `inet fw forward`. `None` if nft is not installed or not permitted.
 pub fn dropping_chains(root: &[&str]) -> Option<Vec<(Hook, String)>> {
+    // Root may have a longer PATH than this user.
+    if root.is_empty() {
+        Host::which("nft")?;
+    }
     let argv = [root, &["nft", "-j", "list", "chains"]].concat();
     let chains = Probe::new(argv).timeout(LIMIT).stdout().ok()?;
     Some(parse_chains(&chains))
