@@ -38,14 +38,46 @@ fn what_dead_clusters_left_goes_and_healthy_ones_stay() {
     lab.sh(&format!("mkdir -p {HOME}/half; echo $$ > {HOME}/half/half-worker-1.pid; touch {HOME}/half/half-worker-1.log"));
     // A bridge of another user: nothing shows whose it is.
     lab.sh("ip link add talos01234567 type bridge");
+    // Rules for bridges that are gone, without a folder or anything else; one for a bridge
+    // that exists, and one of the user.
+    let rule = |bridge: &str| format!("iptables -I DOCKER-USER -i {bridge} -o {bridge} -j ACCEPT");
+    let (gone, kept, users) = (
+        rule("talosfedcba98"),
+        rule("talos01234567"),
+        rule("talosuser"),
+    );
+    lab.sh(&format!("{gone}; {kept}; {users}"));
+    // Memory of nodes: of a cluster that is gone, of the healthy one, of an unknown one, in use,
+    // and a file of another user.
+    lab.sh("cd /dev/shm; for name in restarted-worker-1 bare-controlplane-1 unknown-worker-1 orphaned-worker-1; do echo x >shm-$name; done; \
+            echo x >shm-half-worker-1; chown 64123 shm-half-worker-1");
+    lab.sh("setsid -f sleep 600 <>/dev/shm/shm-orphaned-worker-1 >/dev/null 2>&1");
 
     let shown = lab.ok(&["cluster", "clean", "--dry-run"]);
     assert!(!shown.contains("clusters/bare"), "{shown}");
     let refused = lab.fails(2, &["cluster", "clean"]);
     assert!(refused.contains("cluster clean --yes"), "{refused}");
     let said = lab.sh(&format!("{XTASK} cluster clean --yes 2>&1"));
-    assert!(said.contains("bridge talos01234567 is kept"), "{said}");
+    let memory = ["orphaned", "unknown"].map(|name| format!("/dev/shm/shm-{name}-worker-1"));
+    let [used, unknown] = &memory;
+    assert!(
+        said.contains(&format!("{used} is kept: process ")),
+        "{said}"
+    );
+    for what in ["bridge talos01234567", unknown] {
+        assert!(said.contains(&format!("{what} is kept")), "{said}");
+    }
     assert!(!said.contains("nothing is left"), "{said}");
+    let rules = lab.sh("iptables -S DOCKER-USER");
+    assert!(!rules.contains("talosfedcba98"), "{rules}");
+    assert!(
+        rules.contains("talos01234567") && rules.contains("talosuser"),
+        "{rules}"
+    );
+    lab.sh("pkill -f '[s]leep 600'; cd /dev/shm; rm shm-orphaned-worker-1 shm-bare-controlplane-1 shm-unknown-worker-1 shm-half-worker-1");
+    lab.sh(&[&kept, &users]
+        .map(|rule| rule.replace("-I", "-D"))
+        .join("; "));
     lab.sh("ip link delete talos01234567");
     assert_eq!(lab.sh(INVENTORY), healthy, "{said}");
     assert_eq!(lab.sh(&format!("cat {HOME}/bare/*.pid")), pids);

@@ -30,7 +30,7 @@ const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 /// What a cluster could leave on the host, one thing per line.
 const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/null; \
     iptables -S; iptables -t nat -S; find ~/.talos/clusters ~/.talos/cni/cache/results -mindepth 1 2>/dev/null; ls ~/.talos/config ~/.kube/config 2>/dev/null; ls ~/.local/state/talos-xtask/clusters 2>/dev/null; \
-    pgrep -l 'qemu|talosctl' | cut -d' ' -f2; true";
+    ls /dev/shm/shm-* 2>/dev/null; pgrep -l 'qemu|talosctl' | cut -d' ' -f2; true";
 
 /// Its exit code is 1 unless the cluster runs.
 fn status(lab: &Lab) -> Value {

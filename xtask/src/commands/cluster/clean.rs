@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use talos::names::{ClusterName, bridge_name};
 use talos::process::identify;
@@ -16,8 +16,8 @@ use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView, lock_name};
 use foundation::ctx::ledger::Ledger;
 use foundation::ctx::leftovers::{self, Leftovers, PacketFilter};
-use foundation::ctx::{network, processes};
-use foundation::failure::{Exit, Failure, Result};
+use foundation::ctx::{network, processes, shared_memory};
+use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::plan::{Action, Effect, OwnedEntry, Plan, Resource, Step};
 use foundation::record::lock::{self, Lock};
 use foundation::run::Options;
@@ -153,10 +153,12 @@ fn take_locks(ctx: &Ctx, mess: &Mess) -> Result<BTreeMap<String, Lock>> {
 /// What is left of clusters.
 struct Mess {
     remains: Vec<(ClusterView, Leftovers)>,
-    /// Chains that no cluster uses.
+    /// Chains that no cluster uses, and rules for bridges that do not exist.
     idle: Leftovers,
     /// Bridges by talosctl's naming scheme that nothing shows to be this user's.
     strange: Vec<String>,
+    /// Files of nodes' memory, likewise.
+    memory: Vec<Utf8PathBuf>,
 }
 
 impl Mess {
@@ -189,18 +191,25 @@ impl Mess {
                 ClusterState::Creating | ClusterState::Running | ClusterState::Degraded
             )
         });
-        let idle = if are_used {
-            Leftovers::default()
-        } else {
-            tables.idle()
-        };
         let bridges: Vec<String> = known.iter().map(|name| bridge_name(name)).collect();
+        let mut idle = tables.dangling(&bridges);
+        if !are_used {
+            let rules = std::mem::replace(&mut idle, tables.idle()).rules;
+            idle.rules.extend(rules);
+        }
+        let mut memory =
+            shared_memory::find().because(|| "cannot look for the memory of nodes".to_owned())?;
+        memory.retain(|path| {
+            let cluster = path.file_name().and_then(shared_memory::cluster_in);
+            cluster.is_some_and(|name| known.iter().all(|known| known != name))
+        });
         let mut strange = network::bridges();
         strange.retain(|bridge| !bridges.contains(bridge));
         Ok(Self {
             remains,
             idle,
             strange,
+            memory,
         })
     }
 
@@ -252,10 +261,10 @@ impl Mess {
     fn doubts(&self) -> Vec<String> {
         let found = self.remains.iter().flat_map(|(_, found)| &found.doubts);
         let mut doubts: Vec<String> = found.cloned().collect();
-        doubts.extend(self.strange.iter().map(|bridge| {
-            format!(
-                "bridge {bridge} is kept: no folder, ledger or CNI cache shows that it is yours"
-            )
+        let bridges = self.strange.iter().map(|bridge| format!("bridge {bridge}"));
+        let memory = self.memory.iter().map(Utf8PathBuf::to_string);
+        doubts.extend(bridges.chain(memory).map(|what| {
+            format!("{what} is kept: no folder, ledger or CNI cache shows that it is yours")
         }));
         doubts
     }

@@ -173,6 +173,10 @@ pub(super) fn teardown_steps(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -
     let mut steps = stop_steps(ctx, view, |_| true);
     steps.extend(relay::stop(ctx, &view.state_dir));
     steps.extend(network_steps(found));
+    let memory = found.shared_memory.iter().cloned();
+    steps.extend(
+        memory.map(|file| remove("remove the memory of a node", file, Owned::SharedMemory)),
+    );
     steps.extend(forget_stop(ctx, view));
     if view.has_folder {
         steps.push(remove(

@@ -40,6 +40,7 @@ pub mod processes;
 pub mod registries;
 pub mod registry_api;
 pub mod relay;
+pub mod shared_memory;
 pub mod sources;
 pub mod stopped;
 pub mod talosctl;

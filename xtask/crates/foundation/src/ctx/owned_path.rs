@@ -11,6 +11,7 @@ use camino::{Utf8Component, Utf8Path};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 use talos::names::ClusterName;
 
+use super::shared_memory::{self, cluster_in};
 use crate::files;
 use crate::plan::Owned;
 
@@ -80,6 +81,7 @@ fn verify(path: &Utf8Path, owned: Owned, user: u32) -> Result<OwnedPath> {
             file(results.enter("results")?.fd, name)
         }
         Owned::Lab => lab(parent, name, user),
+        Owned::SharedMemory => memory(path, parent, name),
     }
 }
 
@@ -147,6 +149,22 @@ fn is_lab(folder: &OwnedFd) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The memory of a node that has ended. Any cluster's: its contents are worth nothing then.
+fn memory(path: &Utf8Path, parent: &Utf8Path, name: &str) -> Result<OwnedPath> {
+    if parent != shared_memory::FOLDER || cluster_in(name).is_none() {
+        return Err(refused("it is not named as the memory of a node"));
+    }
+    let parent = open(parent.as_str(), files::FOLDER, Mode::empty())?;
+    let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if !FileType::from_raw_mode(found.st_mode).is_file() || found.st_uid != 0 {
+        return Err(refused("it is not a regular file of root"));
+    }
+    match shared_memory::users_of(path)?.first() {
+        Some(pid) => Err(refused(format!("process {pid} uses it"))),
+        None => file(parent, name),
+    }
 }
 
 /// Anything except a folder; a link itself is removed, not its target.

@@ -164,6 +164,8 @@ pub enum Owned {
     CniCache,
     /// The lab's folder.
     Lab,
+    /// `/dev/shm/shm-NODE`, which no process uses.
+    SharedMemory,
 }
 
 /// One path of [`Action::RemoveAllOwned`].

@@ -125,6 +125,7 @@ pub fn in_words(step: &Step) -> String {
             let what = match owned {
                 Owned::Cluster => "if it is the folder of your cluster",
                 Owned::Lab => "if it is the folder of a lab",
+                Owned::SharedMemory => "if no process uses it",
                 Owned::PidFile | Owned::CniCache => "if it is a file of your cluster",
             };
             format!("remove {path}, {what}")

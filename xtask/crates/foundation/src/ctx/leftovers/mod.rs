@@ -16,6 +16,7 @@ use talos::state::CniAttachment;
 
 use super::bridge::{self, Bridge};
 use super::network::has_interface;
+use super::shared_memory::{self, cluster_in};
 use super::{Ctx, abandoned, as_root};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
@@ -87,6 +88,8 @@ pub struct Leftovers {
     /// Jumps to these chains and between them.
     pub idle_rules: Vec<Rule>,
     pub cache_files: Vec<Utf8PathBuf>,
+    /// Files that backed the memory of its nodes.
+    pub shared_memory: Vec<Utf8PathBuf>,
     /// Resources that may be the cluster's but are kept, because that is not
     /// proven.
     pub doubts: Vec<String>,
@@ -188,6 +191,8 @@ impl Leftovers {
                 .iter()
                 .map(|path| format!("CNI cache file {path}")),
         );
+        let memory = self.shared_memory.iter();
+        lines.extend(memory.map(|path| format!("memory of a node {path}")));
         lines
     }
 }
@@ -221,7 +226,19 @@ pub fn find_unowned(footprint: &Footprint) -> Leftovers {
             footprint.bridge
         ));
     }
+    for path in found.or_unseen(memory_of(&footprint.network)) {
+        found.doubts.push(format!(
+            "{path} is kept: neither a folder nor the ledger shows that it is yours"
+        ));
+    }
     found
+}
+
+/// Files of the nodes' memory by the names of a cluster's nodes.
+fn memory_of(cluster: &str) -> Result<Vec<Utf8PathBuf>> {
+    let mut found = shared_memory::find().because(|| "cannot look for nodes' memory".to_owned())?;
+    found.retain(|path| path.file_name().and_then(cluster_in) == Some(cluster));
+    Ok(found)
 }
 
 /// The rules of the packet filter, which only root can read.
@@ -257,6 +274,19 @@ impl PacketFilter {
         found.nat_chain_rules.clear();
         found
     }
+
+    /// Returns talosctl's rules for bridges that do not exist, except for `known` ones. They
+    /// match no packet: removing one affects no one, whoever made it.
+    pub fn dangling(&self, known: &[String]) -> Leftovers {
+        let mut found = Leftovers::default();
+        let filter = found.or_unseen(self.filter.clone());
+        for (bridge, rule) in rules::of_bridges(&filter) {
+            if !known.contains(&bridge) && !found.or_unseen(has_interface(&bridge)) {
+                found.rules.push(rule);
+            }
+        }
+        found
+    }
 }
 
 /// Searches the host. `began`: the ledger shows that this cluster was created
@@ -279,6 +309,16 @@ pub fn find_in(
         .because(|| format!("cannot read `{}`", footprint.cni_cache));
     let fabric = found.or_unseen(fabric);
     found.cache_files.extend(fabric);
+    for path in found.or_unseen(memory_of(&footprint.network)) {
+        // Without root only the step that removes it can tell.
+        let users = shared_memory::users_of(&path).unwrap_or_default();
+        match users.iter().find(|pid| !nodes.processes.contains(pid)) {
+            Some(pid) => found
+                .doubts
+                .push(format!("{path} is kept: process {pid} uses it")),
+            None => found.shared_memory.push(path),
+        }
+    }
     let mut on_bridges: Vec<String> = Vec::new();
     let mut bridges = found.or_unseen(fabric::bridges(&footprint.network));
     bridges.insert(0, footprint.bridge.clone());

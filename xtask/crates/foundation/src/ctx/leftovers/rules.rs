@@ -1,6 +1,7 @@
 //! The packet filter rules and chains of one cluster, identified by comment,
 //! address and bridge.
 
+use talos::names::is_bridge_name;
 use talos::network::Cidr;
 
 use super::{Footprint, Leftovers, Rule};
@@ -51,6 +52,19 @@ pub(super) fn filter_rules(text: &str, footprint: &Footprint, found: &mut Leftov
         .filter(|rule| !found.rules.contains(rule))
         .cloned()
         .collect();
+}
+
+/// The rules that talosctl makes for its bridges, with these.
+pub(super) fn of_bridges(text: &str) -> Vec<(String, Rule)> {
+    let all = rules(text, "filter").filter(|rule| rule.chain == "DOCKER-USER");
+    let bridge = |rule: Rule| match rule.spec.as_slice() {
+        [i, from, o, to, j, target] if [i, o, j] == ["-i", "-o", "-j"] => {
+            let is_its = is_bridge_name(from) && from == to && target == "ACCEPT";
+            is_its.then(|| (from.clone(), rule.clone()))
+        }
+        _ => None,
+    };
+    all.filter_map(bridge).collect()
 }
 
 /// Whether Docker has rules for that bridge: a Docker network can use any
@@ -193,6 +207,18 @@ mod tests {
 -A POSTROUTING -s 10.88.0.2/32 -m comment --comment "name: \"podman\" id: \"aaaa\"" -j CNI-aaaa
 -A CNI-463743b1ababab1f0d70693d -d 172.20.0.0/24 -m comment --comment "name: \"tx\" id: \"f506\"" -j ACCEPT
 "#;
+
+    #[test]
+    fn only_rules_in_talosctls_words_are_for_a_bridge() {
+        let text = "-A DOCKER-USER -i talos1b5b9ccb -o talos1b5b9ccb -j ACCEPT\n\
+                    -A DOCKER-USER -i talos1b5b9ccb -o talos00000000 -j ACCEPT\n\
+                    -A DOCKER-USER -i talos1b5b9ccb -o talos1b5b9ccb -j DROP\n\
+                    -A DOCKER-USER -i taloslab -o taloslab -j ACCEPT\n\
+                    -A FORWARD -i talos1b5b9ccb -o talos1b5b9ccb -j ACCEPT\n";
+        let found = of_bridges(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "talos1b5b9ccb");
+    }
 
     fn footprint() -> Footprint {
         Footprint {
