@@ -161,6 +161,14 @@ fn what_is_missing_is_named(lab: &Lab) {
     );
     assert!(said.contains("cluster destroy"), "{said}");
     lab.sh(&format!("mv ~/config {config}"));
+    // A key that talosctl made for the lifetime of the process.
+    lab.sh(&format!("echo 1 >{FOLDER}/kms.pid"));
+    let said = lab.fails(3, &["cluster", "start"]);
+    assert!(
+        said.contains("kms cannot be started again: its random key"),
+        "{said}"
+    );
+    lab.sh(&format!("rm {FOLDER}/kms.pid"));
     let said = lab.fails(3, &["cluster", "start"]);
     assert!(said.contains("-0.disk` is missing"), "{said}");
     lab.sh(&format!(

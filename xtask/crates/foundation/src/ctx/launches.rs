@@ -6,10 +6,11 @@ use talos::TalosVersion;
 use talos::names::Role;
 use talos::process::Helper;
 use talos::state::files::STATE_FILE;
-use talos::state::{ClusterState, LaunchConfig, NodeFile};
+use talos::state::{ClusterState, LaunchConfig, NodeFile, StateFile, classify};
 use talos::version::HelperNetwork;
 
 use super::cluster::ClusterView;
+use super::host::Host;
 use super::talosctl::Talosctl;
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -51,11 +52,8 @@ impl Launches {
             let helpers = helpers.iter().filter_map(|helper| {
                 let args = talosctl.version.helper_args(*helper, &network);
                 if args.is_none() {
-                    missing.push(format!(
-                        "talosctl {} cannot start its {} again: the folder does not have its arguments",
-                        talosctl.version,
-                        helper.stem()
-                    ));
+                    let why = why_not(*helper, &talosctl.version);
+                    missing.push(format!("{} cannot be started again: {why}", helper.stem()));
                 }
                 args.map(|args| launch(view, talosctl, checkout, args, helper.stem(), None))
             });
@@ -78,7 +76,9 @@ impl Launches {
                 nodes: nodes.collect(),
                 helpers,
                 addresses: addresses(&state),
-                mtu: Some(state.cluster.network.mtu).filter(|mtu| *mtu > 0).unwrap_or(MTU),
+                mtu: Some(state.cluster.network.mtu)
+                    .filter(|mtu| *mtu > 0)
+                    .unwrap_or(MTU),
             }
         });
         match found {
@@ -87,6 +87,52 @@ impl Launches {
             Err(why) => Err(refused(view, vec![why])),
         }
     }
+}
+
+/// Why a helper's arguments are not known: see `CreateKMS`, `CreateSiderolinkAgent` and
+/// `CreateImageCache` in `pkg/provision/providers/vm`.
+fn why_not(helper: Helper, version: &TalosVersion) -> String {
+    match helper {
+        Helper::Kms => "its random key was in its arguments only",
+        Helper::Siderolink => "the random identities of the nodes were in its arguments only",
+        Helper::ImageCache => "the paths of its images and certificate were in its arguments only",
+        Helper::Virtiofsd => {
+            "`virtiofsd` is not installed, or the folders of its disks are missing"
+        }
+        _ => {
+            return format!(
+                "talosctl {version} does not have it, or its arguments are not in the folder"
+            );
+        }
+    }
+    .to_owned()
+}
+
+/// What virtiofsd serves: `FOLDER:SOCKET` for each disk, as their names are in the folder.
+fn virtiofs(view: &ClusterView) -> Vec<String> {
+    let names = files::names_in(&view.state_dir).unwrap_or_default();
+    let share = |name: &String| match classify(name)? {
+        StateFile::Node {
+            node,
+            file: NodeFile::VirtiofsDir(disk),
+        } => {
+            let socket = NodeFile::VirtiofsSocket(disk).name(&node);
+            let paths = [view.state_dir.join(name), view.state_dir.join(socket)];
+            Some(paths.map(Utf8PathBuf::into_string).join(":"))
+        }
+        _ => None,
+    };
+    let mut shares: Vec<String> = names.iter().filter_map(share).collect();
+    shares.sort();
+    shares
+}
+
+/// Where talosctl looks for it (`FindVirtiofsd`).
+fn virtiofsd() -> Option<String> {
+    let installed = Utf8Path::new("/usr/libexec/virtiofsd");
+    let found =
+        Host::which("virtiofsd").or_else(|| installed.is_file().then(|| installed.to_owned()));
+    found.map(Utf8PathBuf::into_string)
 }
 
 fn refused(view: &ClusterView, causes: Vec<String>) -> Failure {
@@ -148,6 +194,8 @@ fn network(view: &ClusterView, state: &ClusterState) -> HelperNetwork {
         control_plane_port: port
             .and_then(|(_, port)| port.parse().ok())
             .unwrap_or(CONTROL_PLANE_PORT),
+        virtiofs: virtiofs(view),
+        virtiofsd: virtiofsd(),
     }
 }
 

@@ -30,6 +30,10 @@ pub struct HelperNetwork {
     pub control_planes: Vec<String>,
     /// Port of the Kubernetes endpoint.
     pub control_plane_port: u16,
+    /// `FOLDER:SOCKET` of each virtiofs disk.
+    pub virtiofs: Vec<String>,
+    /// The installed `virtiofsd`.
+    pub virtiofsd: Option<String>,
 }
 
 impl TalosVersion {
@@ -146,6 +150,17 @@ impl TalosVersion {
             Helper::Dnsd if self.serves_dns() => {
                 vec!["--addr", &gateways, "--resolv-conf", "/etc/resolv.conf"]
             }
+            Helper::Virtiofsd => {
+                let shares = network.virtiofs.join(",");
+                let words = [
+                    "virtiofsd-launch",
+                    "--bin",
+                    network.virtiofsd.as_ref()?,
+                    "--virtiofs",
+                    &shares,
+                ];
+                return (!shares.is_empty()).then(|| words.map(str::to_owned).into());
+            }
             // 4003 is talosctl's `jsonLogsPort`.
             Helper::JsonLogs => {
                 let address = format!("{}:4003", network.gateways.first()?);
@@ -195,6 +210,8 @@ mod tests {
             gateways: vec!["172.20.0.1".into()],
             control_planes: vec!["172.20.0.2".into()],
             control_plane_port: 6443,
+            virtiofs: Vec::new(),
+            virtiofsd: Some("/usr/libexec/virtiofsd".into()),
         };
         let recorded = include_str!("../../../../../testdata/state/1.12.0/processes.tsv");
         for helper in [
@@ -208,6 +225,22 @@ mod tests {
         }
         assert_eq!(v(11).helper_args(Helper::Dnsd, &network), None);
         assert_eq!(v(14).helper_args(Helper::Bgp, &network), None);
+        assert_eq!(v(13).helper_args(Helper::Virtiofsd, &network), None);
+        let shares = [
+            "/s/a-1.virtiofs.d:/s/a-1.virtiofs.sock",
+            "/s/b-1.virtiofs.d:/s/b-1.virtiofs.sock",
+        ];
+        let network = HelperNetwork {
+            virtiofs: shares.map(str::to_owned).into(),
+            ..network
+        };
+        // As `startVirtiofsd` in pkg/provision/providers/vm/virtiofsd_linux.go.
+        let args = v(13).helper_args(Helper::Virtiofsd, &network).unwrap();
+        assert_eq!(
+            args[..3],
+            ["virtiofsd-launch", "--bin", "/usr/libexec/virtiofsd"]
+        );
+        assert_eq!(args[3..], ["--virtiofs".to_owned(), shares.join(",")]);
     }
 
     #[test]

@@ -34,6 +34,6 @@ func TestOnlyThePowerButtonEndsTheNode(t *testing.T) {
 	}
 
 	if isPowerButton([]byte("button/power")) {
-		t.Error("bytes that are no attributes are taken for the power button")
+		t.Error("bytes other than attributes are taken for the power button")
 	}
 }

@@ -276,7 +276,7 @@ impl PacketFilter {
     }
 
     /// Returns talosctl's rules for bridges that do not exist, except for `known` ones. They
-    /// match no packet: removing one affects no one, whoever made it.
+    /// match no packet: removing one affects no one.
     pub fn dangling(&self, known: &[String]) -> Leftovers {
         let mut found = Leftovers::default();
         let filter = found.or_unseen(self.filter.clone());
