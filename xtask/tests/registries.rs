@@ -366,6 +366,30 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let asked = verdict(&checks(lab, 0, &["docker.io/u/probe:v1"]), "docker.io").clone();
     assert_eq!(asked["endpoint"], "http://172.20.0.1:5000");
 
+    // Without the mirror both commands name it first.
+    sh(lab, "docker kill registry-docker.io");
+    for command in ["status", "explain"] {
+        let output = lab.xtask(&["--lab", "cluster", command, "--json"]);
+        let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let first = if command == "status" {
+            &seen["faults"][0]
+        } else {
+            &seen["cause"]
+        };
+        assert_eq!(
+            (output.status.code(), &first["id"]),
+            (Some(1), &"mirror".into()),
+            "{seen}"
+        );
+        assert!(
+            first["what"].as_str().unwrap().contains("port 5000"),
+            "{seen}"
+        );
+    }
+    lab.ok(&["proxies", "up"]);
+    let seen = status();
+    assert_eq!(seen["cluster"]["state"], "running", "{seen}");
+
     // Without the relay nodes have no registry; `up` repairs it.
     let pid = seen["relay"]["pid"].as_u64().unwrap();
     sh(lab, &format!("kill -9 {pid}"));

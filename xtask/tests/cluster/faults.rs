@@ -155,8 +155,30 @@ fn each_fault_is_named_first() {
     other_sizes_are_not_this_cluster(&lab);
     started_again(&lab);
     lab.ok(&["cluster", "destroy", "--yes"]);
-    lab.sh("umount ~/.talos");
+    lab.sh("pkill -f '[s]leep 6000' && umount ~/.talos");
     assert_eq!(lab.sh(INVENTORY), before);
+}
+
+/// The kernel kills a process of the node, and the node goes on.
+#[test]
+fn a_node_that_ran_out_of_memory_is_named_first() {
+    let Some(lab) = Lab::own("a_node_that_ran_out_of_memory") else {
+        return;
+    };
+    let args = ["--", "--extra-boot-kernel-args", "lab.fault=out-of-memory"];
+    let up = ["cluster", "up", "--workers", "0"];
+    // Noted while it waits; the cluster works, but for what was killed.
+    let said = lab.fails(1, &[&up[..], &args].concat());
+    assert!(
+        said.contains("ran out of memory (Out of memory: Killed process"),
+        "{said}"
+    );
+    named(
+        &lab,
+        "guest out of memory",
+        ("guest-memory", "ran out of memory"),
+    );
+    lab.ok(&["cluster", "destroy", "--yes"]);
 }
 
 /// What cannot be taken back: `cluster start` starts it again, but for the last two, whose
@@ -195,6 +217,16 @@ fn started_again(lab: &Lab) {
             began.elapsed().as_secs_f64()
         );
     }
+    // Its pid file names a process of the user by now.
+    lab.sh(&format!(
+        "{PID}kill -9 $(pid '[d]hcpd-launch'); setsid -f sleep 6000 >/dev/null 2>&1; pid '[s]leep 6000' >~/.talos/clusters/talos-default/dhcpd.pid"
+    ));
+    named(
+        lab,
+        "pid file of dhcpd names a bystander",
+        ("helper", "dhcpd is gone"),
+    );
+    lab.ok(&["cluster", "start"]);
     lab.sh(&kill("[q]emu-launch"));
     named(
         lab,
@@ -205,6 +237,17 @@ fn started_again(lab: &Lab) {
     assert!(said.contains("cluster start"), "{said}");
     lab.sh(&kill("[q]emu-system.*worker-1.monitor"));
     named(lab, "launcher and QEMU killed", ("launcher", "are gone"));
+    // As after a restart of the host: no process, no interface, consoles from before.
+    lab.sh(&format!(
+        "{BRIDGE}pkill -9 -f '[t]alosctl.*-launch'; pkill -9 -f '[q]emu-system'; \
+         for i in $(seq 500); do pgrep -f '[c]lusters/talos-default' >/dev/null || break; sleep 0.01; done; \
+         ip link delete $bridge; touch -d @1000000000 ~/.talos/clusters/talos-default/*-1.log"
+    ));
+    named(
+        lab,
+        "host restarted",
+        ("no-process", "no process of cluster"),
+    );
 }
 
 fn other_sizes_are_not_this_cluster(lab: &Lab) {
@@ -271,6 +314,14 @@ const CREATIONS: &[Creation] = &[
         args: &[],
         code: 3,
         says: "build kernel",
+    },
+    Creation {
+        what: "more memory than the host has",
+        inject: "true",
+        undo: "true",
+        args: &["--memory", "900GiB"],
+        code: 5,
+        says: "this machine has too little memory for the nodes",
     },
 ];
 

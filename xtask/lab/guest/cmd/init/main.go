@@ -29,6 +29,7 @@
 //	lab.fault=panic-early       init panics before anything else: failure lines, countdown, reboot, without end
 //	lab.fault=kernel-panic      a real kernel panic when the boot sequence begins
 //	lab.fault=slow-boot=N       N seconds before the first phase of the boot sequence (the API is up meanwhile)
+//	lab.fault=out-of-memory     a process takes all memory when the boot sequence begins, until the kernel kills it
 //	lab.fault=hang-phase=NAME   the phase begins and never ends; a reboot through the API still works
 //	lab.fault=no-ready          everything works, and the node never becomes ready
 //	lab.fault=strict-pull       an upgrade fails if no registry has its image
@@ -61,6 +62,8 @@ func main() {
 		service(profiling.APID, func(ctx context.Context) error { return apid.Run(ctx, os.Stdin) })
 	case "trustd":
 		service(profiling.Trustd, func(ctx context.Context) error { return trustd.Run(ctx, os.Stdin) })
+	case boot.Hog:
+		boot.TakeAllMemory()
 	default:
 		if os.Getpid() != 1 {
 			log.Fatal("this is the lab's init: it only runs as PID 1 of a virtual machine")

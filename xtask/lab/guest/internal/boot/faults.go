@@ -4,9 +4,12 @@ import (
 	"context"
 	"log"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // faults are asked for on the kernel command line as lab.fault=NAME[=VALUE], several times if need be. cmd/init documents them.
@@ -35,6 +38,19 @@ func (f faults) panicEarly() {
 	}
 }
 
+// Hog is argv[0] of the process that takes all memory.
+const Hog = "memory-hog"
+
+// TakeAllMemory never returns: the kernel chooses this process, and no other, when memory runs out.
+func TakeAllMemory() {
+	os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o644) //nolint:errcheck
+
+	for {
+		// Without a fault for each page: an emulated processor takes a minute for those.
+		unix.Mmap(-1, 0, 1<<26, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE) //nolint:errcheck
+	}
+}
+
 // beforePhase runs ahead of every phase of every sequence.
 func (f faults) beforePhase(ctx context.Context, phase string) {
 	if f["hang-phase"] == phase && phase != "" {
@@ -53,6 +69,15 @@ func (f faults) beforePhase(ctx context.Context, phase string) {
 		case <-ctx.Done():
 		case <-time.After(time.Duration(seconds) * time.Second):
 		}
+	}
+
+	if f.has("out-of-memory") {
+		log.Printf("lab.fault=out-of-memory: taking all memory")
+
+		hog := exec.Command("/proc/self/exe")
+		hog.Args[0] = Hog
+
+		log.Printf("lab.fault=out-of-memory: ended: %v", hog.Run())
 	}
 
 	if f.has("kernel-panic") {

@@ -170,21 +170,23 @@ impl ClusterView {
             found.add(host_time(&self));
             found.add(Found::faults(slow_starts(&self)));
             found.add(leases(&self));
-            let dropped = std::thread::scope(|scope| {
+            let (dropped, registries) = std::thread::scope(|scope| {
                 let dropped = scope.spawn(|| packet_filters(ctx, &self));
+                let registries = scope.spawn(|| dead_registries(ctx, &self));
                 let asked = [
                     scope.spawn(|| dns(&self)),
-                    scope.spawn(|| registries(ctx, &self)),
                     scope.spawn(|| services(ctx, &self)),
                     scope.spawn(|| kubernetes(&self)),
                 ];
                 for check in asked {
                     found.add(check.join().unwrap_or_default());
                 }
-                dropped.join().unwrap_or_default()
+                let registries = registries.join().unwrap_or_default();
+                (dropped.join().unwrap_or_default(), registries)
             });
             found.unknown.extend(dropped.unknown);
             self.faults.extend(dropped.faults);
+            self.faults.extend(registries);
             self.faults.extend(lost_relay(ctx, &self));
             self.settle();
         }
@@ -470,10 +472,10 @@ pub(super) fn lost_relay(ctx: &Ctx, view: &ClusterView) -> Option<Fault> {
     Some(Fault::new(FaultKind::Relay, what).hint(typed!("cluster up --name {}", view.name)))
 }
 
-/// The registries that nodes pull from.
-fn registries(ctx: &Ctx, view: &ClusterView) -> Found {
+/// The registries that nodes pull from and that do not answer.
+pub(super) fn dead_registries(ctx: &Ctx, view: &ClusterView) -> Vec<Fault> {
     let Some(gateway) = view.gateway else {
-        return Found::default();
+        return Vec::new();
     };
     let relay = RelayView::of_cluster(ctx, view);
     let mut faults = Vec::new();
@@ -505,7 +507,7 @@ fn registries(ctx: &Ctx, view: &ClusterView) -> Found {
             faults.push(fault);
         }
     }
-    Found::faults(faults)
+    faults
 }
 
 /// Ports of the gateway that the machine configurations name as mirrors.

@@ -298,6 +298,7 @@ impl ClusterView {
         };
         self.faults.extend(dropped);
         self.faults.extend(diagnosis::lost_relay(ctx, &self));
+        self.faults.extend(diagnosis::dead_registries(ctx, &self));
         self.settle();
         self
     }
