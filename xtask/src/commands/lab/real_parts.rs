@@ -136,7 +136,7 @@ impl RealParts {
             kubernetes: Part::at(root, "kubernetes", kubernetes),
             etcd: Part::at(root, "etcd", etcd),
             node: Part::at(root, "node", node),
-            images: Part::at(root, "node-images", images),
+            images: Part::at(root, "pulled-images", images),
             tag,
             talos,
         }
@@ -580,6 +580,30 @@ mod tests {
         let steps = planned(&warm);
         assert!(steps.contains("gitVersion=v1.36.0") && !steps.contains("internal/app/machined"));
         assert_eq!(warm.talos.version.split('-').next(), Some("1.13.0"));
+    }
+
+    /// Superseded versions of a part are found by its name and a dash.
+    #[test]
+    fn no_parts_name_begins_with_that_of_another() {
+        let parts = parts(Utf8Path::new("/p"));
+        let names = parts.all().into_iter().map(|part| part.name);
+        let others = [
+            "talosctl",
+            "kernel",
+            "guest",
+            "initramfs",
+            "images",
+            "docker",
+            "scripts",
+        ];
+        let names: Vec<&str> = names.chain(others).collect();
+        for name in &names {
+            let dashed = format!("{name}-");
+            assert!(
+                !names.iter().any(|other| other.starts_with(&dashed)),
+                "{name}"
+            );
+        }
     }
 
     #[test]
