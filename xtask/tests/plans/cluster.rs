@@ -441,7 +441,7 @@ fn what_a_start_needs_is_named_at_once() {
     for words in [
         "lab-worker-1.config` is missing",
         "lab-controlplane-1-0.disk` is missing",
-        "cannot start its kms again",
+        "kms cannot be started again: its random key",
         "cluster destroy --name lab",
     ] {
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
