@@ -167,12 +167,8 @@ fn a_node_that_ran_out_of_memory_is_named_first() {
     };
     let args = ["--", "--extra-boot-kernel-args", "lab.fault=out-of-memory"];
     let up = ["cluster", "up", "--workers", "0"];
-    // Noted while it waits; the cluster works, but for what was killed.
-    let said = lab.fails(1, &[&up[..], &args].concat());
-    assert!(
-        said.contains("ran out of memory (Out of memory: Killed process"),
-        "{said}"
-    );
+    // The cluster works, but for what was killed.
+    lab.fails(1, &[&up[..], &args].concat());
     named(
         &lab,
         "guest out of memory",
