@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use oci::lint::{Finding, Level, RULES, Report, Scan, check, scan};
+use oci::lint::{Finding, Level, RULES, Report, Scan, Upstream, check, scan};
 use serde_json::{Value, json};
 
 use super::against::{Chosen, choose};
@@ -90,15 +90,24 @@ fn explain(as_json: bool) {
     let mut out = String::new();
     for rule in RULES {
         let id = format!("L{}", rule.number);
-        let by = match rule.upstream.name() {
-            "nothing" => "not noticed by Talos".to_owned(),
-            name => name.to_owned(),
-        };
+        let by = noticed_by(rule.upstream);
         let _ = writeln!(out, "{id:<4} {}", rule.title);
         let _ = writeln!(out, "     {by}: {}", rule.upstream.text());
         let _ = writeln!(out, "     fix: {}", rule.fix);
     }
     ui::print(&out);
+}
+
+fn noticed_by(upstream: Upstream) -> &'static str {
+    match upstream {
+        Upstream::Silent(_) => "not noticed by Talos",
+        _ => upstream.name(),
+    }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
 }
 
 fn to_json(chosen: &Chosen, reports: &[Report]) -> Value {
@@ -155,9 +164,9 @@ fn to_text(ui: &Ui, chosen: &Chosen, reports: &[Report]) -> String {
     let (errors, warnings) = (count(reports, Level::Error), count(reports, Level::Warning));
     let verdict = match (errors, warnings) {
         (0, 0) => "no errors".to_owned(),
-        (0, n) => format!("no errors, {n} warnings"),
-        (n, 0) => format!("{n} errors"),
-        (n, m) => format!("{n} errors, {m} warnings"),
+        (0, n) => format!("no errors, {}", counted(n, "warning")),
+        (n, 0) => counted(n, "error"),
+        (n, m) => format!("{}, {}", counted(n, "error"), counted(m, "warning")),
     };
     let _ = writeln!(
         out,
@@ -186,9 +195,8 @@ fn write_finding(out: &mut String, ui: &Ui, finding: &Finding) {
     if finding.level != Level::Note
         && let Some(rule) = finding.rule()
     {
-        let who = rule.upstream.name();
-        let text = rule.upstream.text();
-        let _ = writeln!(out, "      {who}: {text}");
+        let (by, text) = (noticed_by(rule.upstream), rule.upstream.text());
+        let _ = writeln!(out, "      {by}: {text}");
         let _ = writeln!(out, "      fix: {}", rule.fix);
     }
 }

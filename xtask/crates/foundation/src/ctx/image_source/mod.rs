@@ -88,6 +88,10 @@ impl ImageSource {
 }
 
 fn open_registry(word: &str) -> Result<Place> {
+    // As in docker's command lines, a path begins so.
+    if word.starts_with(['/', '.']) {
+        return Err(Failure::usage(format!("`{word}` does not exist")));
+    }
     let reference = Reference::parse(word).map_err(|reason| {
         Failure::usage(format!("`{word}` is neither a path nor a reference")).cause(reason)
     })?;
