@@ -10,21 +10,21 @@ use serde_json::Value;
 use super::{INVENTORY, in_lab::Lab, status};
 
 /// A fault of a running cluster, and how it is taken back.
-pub(super) struct Injected {
+struct Injected {
     what: &'static str,
-    pub(super) inject: &'static str,
-    pub(super) undo: &'static str,
+    inject: &'static str,
+    undo: &'static str,
     /// The cause's `id`, and a word of its text.
-    pub(super) cause: (&'static str, &'static str),
+    cause: (&'static str, &'static str),
     /// What `cluster reboot worker-1` says, where it must refuse.
     reboot: Option<&'static str>,
 }
 
 /// Finds a process by its arguments, without finding the shell that looks.
-pub(super) const PID: &str = "pid() { pgrep -f \"$1\" | grep -vx $$ | tail -n 1; }; ";
-pub(super) const BRIDGE: &str = "bridge=$(ip -brief link | grep -o '^talos[0-9a-f]*'); ";
+const PID: &str = "pid() { pgrep -f \"$1\" | grep -vx $$ | tail -n 1; }; ";
+const BRIDGE: &str = "bridge=$(ip -brief link | grep -o '^talos[0-9a-f]*'); ";
 
-pub(super) const FAULTS: &[Injected] = &[
+const FAULTS: &[Injected] = &[
     Injected {
         what: "QEMU stopped",
         inject: "kill -STOP $(pid '[q]emu-system.*worker-1.monitor')",

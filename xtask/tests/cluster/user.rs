@@ -1,11 +1,8 @@
 //! Clusters of an unprivileged user with sudo: what root's steps make belongs to the user
 //! afterwards, or is gone, also after a failure.
 
-use std::fmt::Write;
-
 use super::common::skip;
 use super::common::user::{MAKE_USER, MAY};
-use super::faults::{BRIDGE, FAULTS, PID};
 use super::{INVENTORY, XTASK, in_lab::Lab};
 
 const BEFORE: &str = r"
@@ -61,103 +58,25 @@ test -z "$(ls $HOME/.talos/clusters)"
 test ! -e $HOME/.talos/config && test ! -e $HOME/.kube/config
 "#;
 
-/// The faults are made with sudo; the commands are the user's own.
-const FAULTS_SCRIPT: &str = r#"
-set -e
-x=$HOME/xtask
-as_root() { sudo env HOME=$HOME PATH="$PATH" sh -c "$PID$BRIDGE$1"; }
-# named COMMAND FILTER ID WORDS: its exit code is 1 and it names that cause first, with a hint
-named() {
-  code=0; $x cluster $1 --json >report || code=$?
-  first=$(jq -r "$2 | .id, .hint, .what" report)
-  echo "as a user, $1: exit $code:" $first
-  test $code = 1
-  test "$(echo "$first" | head -n 1)" = "$3"
-  test "$(echo "$first" | sed -n 2p)" != null
-  echo "$first" | grep -qF -- "$4"
-}
-mkdir -p $HOME/.talos
-as_root "mount -t tmpfs -o size=700m,uid=64123,gid=64123,mode=0755 tmpfs $HOME/.talos"
-$x cluster up
-for number in $(seq "$COUNT"); do
-  eval "inject=\$inject_$number undo=\$undo_$number id=\$id_$number words=\$words_$number"
-  as_root "$inject"
-  # Without root, `status` asks sudo for the packet filters only when nodes do not answer.
-  if [ "$id" = firewall ] && $x cluster status >/dev/null; then
-    echo "status: exit 0: the nodes answer"
-  else
-    named status ".faults[0]" "$id" "$words"
-  fi
-  named explain .cause "$id" "$words"
-  as_root "$undo"
-  $x cluster status
-done
-$x cluster destroy --yes
-as_root "umount $HOME/.talos"
-"#;
-
-/// Returns what the commands print; nothing where the test cannot run.
-fn as_user(test: &str, variables: &str, commands: &str) -> String {
+#[test]
+fn root_leaves_nothing_in_the_home_of_a_user() {
+    let test = "root_leaves_nothing_in_the_home_of_a_user";
     let Some(lab) = Lab::own(test) else {
-        return String::new();
+        return;
     };
     let missing = ["sudo", "setpriv", "unshare"]
         .into_iter()
         .find(|name| foundation::ctx::host::Host::which(name).is_none());
     if let Some(missing) = missing {
-        skip(test, &format!("`{missing}` is missing"));
-        return String::new();
+        return skip(test, &format!("`{missing}` is missing"));
     }
     let before = lab.sh(INVENTORY);
-    let said = lab.sh(&format!(
-        "export XTASK={XTASK} SUDOERS={} SCRIPT={}; \
-         unshare --mount --propagation private sh -c {} >~/said 2>&1 || {{ cat ~/said >&2; exit 1; }}; cat ~/said",
-        quoted(MAY),
-        quoted(&[variables, commands].concat()),
-        quoted(&[BEFORE, MAKE_USER, BECOME].concat())
+    let script = |text: &str| shlex::try_quote(text).unwrap().into_owned();
+    lab.sh(&format!(
+        "XTASK={XTASK} SUDOERS={} SCRIPT={} unshare --mount --propagation private sh -c {} >&2",
+        script(MAY),
+        script(SCRIPT),
+        script(&[BEFORE, MAKE_USER, BECOME].concat())
     ));
     assert_eq!(lab.sh(INVENTORY), before);
-    said
-}
-
-fn quoted(text: &str) -> String {
-    shlex::try_quote(text).unwrap().into_owned()
-}
-
-#[test]
-fn root_leaves_nothing_in_the_home_of_a_user() {
-    as_user("root_leaves_nothing_in_the_home_of_a_user", "", SCRIPT);
-}
-
-#[test]
-#[expect(
-    clippy::disallowed_macros,
-    reason = "the table of `scripts/cluster-faults`"
-)]
-fn faults_are_named_first_to_a_user() {
-    let mut variables = format!(
-        "PID={} BRIDGE={} COUNT={}\n",
-        quoted(PID),
-        quoted(BRIDGE),
-        FAULTS.len()
-    );
-    for (number, fault) in (1..).zip(FAULTS) {
-        let (id, words) = fault.cause;
-        for (name, text) in [
-            ("inject", fault.inject),
-            ("undo", fault.undo),
-            ("id", id),
-            ("words", words),
-        ] {
-            let _ = writeln!(variables, "{name}_{number}={}", quoted(text));
-        }
-    }
-    let said = as_user(
-        "faults_are_named_first_to_a_user",
-        &variables,
-        FAULTS_SCRIPT,
-    );
-    for line in said.lines().filter(|line| line.starts_with("as a user")) {
-        println!("{line}");
-    }
 }
