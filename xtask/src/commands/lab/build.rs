@@ -100,6 +100,23 @@ pub(super) fn argv(cmd: Cmd<'_>) -> Vec<String> {
         .collect()
 }
 
+/// A part that is nothing but folders carried in this program.
+pub(super) fn carried_part(
+    sh: &Shell,
+    plan: &mut Plan,
+    part: &Part,
+    exe: &Utf8Path,
+    why: &str,
+    folders: &[&str],
+) {
+    let from = begin(plan, part);
+    let to = part.staging();
+    let unpack = cmd!(sh, "{exe} lab unpack {to} {folders...}");
+    plan.push(Step::run(why, argv(unpack)));
+    finish(plan, part, from);
+    prune(plan, part);
+}
+
 fn tools(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
     let from = begin(plan, part);
     let to = part.staging();

@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-use super::build::{argv, begin, finish, go, prune, quietly, shell};
+use super::build::{argv, begin, carried_part, finish, go, prune, quietly, shell};
 use super::carried::{self, DOCKER, TALOS_MINI};
 use super::folder::LabFolder;
 use super::packages;
@@ -118,7 +118,9 @@ impl DockerParts {
 pub(super) fn plan(plan: &mut Plan, parts: &DockerParts, exe: &Utf8Path) -> Result<()> {
     let sh = &shell()?;
     if !parts.scripts.is_built {
-        scripts(sh, plan, &parts.scripts, exe);
+        let why =
+            "write how the lab starts Docker and what it builds from, carried in this program";
+        carried_part(sh, plan, &parts.scripts, exe, why, &[DOCKER, TALOS_MINI]);
     }
     if !parts.docker.is_built {
         docker(sh, plan, &parts.docker);
@@ -148,17 +150,6 @@ pub(super) fn plan(plan: &mut Plan, parts: &DockerParts, exe: &Utf8Path) -> Resu
         prune(plan, &parts.images);
     }
     Ok(())
-}
-
-fn scripts(sh: &Shell, plan: &mut Plan, part: &Part, exe: &Utf8Path) {
-    let from = begin(plan, part);
-    let to = part.staging();
-    plan.push(Step::run(
-        "write how the lab starts Docker and what it builds from, carried in this program",
-        argv(cmd!(sh, "{exe} lab unpack {to} {DOCKER} {TALOS_MINI}")),
-    ));
-    finish(plan, part, from);
-    prune(plan, part);
 }
 
 /// Nothing is installed on the host: packages are only unpacked.

@@ -48,14 +48,14 @@ impl LabParts {
         version: &TalosVersion,
         arch: &str,
     ) -> Self {
-        let parts = Parts::wanted(lab_folder, &version.tag(), arch);
         match nodes {
-            LabNodes::StandIn => Self::StandIn(Box::new(parts)),
-            LabNodes::Real => Self::Real(Box::new(RealParts::wanted(
-                &lab_folder.parts,
-                parts.tools,
-                version,
-            ))),
+            LabNodes::StandIn => {
+                Self::StandIn(Box::new(Parts::wanted(lab_folder, &version.tag(), arch)))
+            }
+            LabNodes::Real => {
+                let root = &lab_folder.parts;
+                Self::Real(Box::new(RealParts::wanted(root, tools(root), version)))
+            }
         }
     }
 
@@ -206,14 +206,12 @@ impl Parts {
         let kernel = kernel_version(root, arch);
         let guest = carried::hash(&[GUEST], &[arch]);
         let initramfs = carried::hash(&[GUEST], &[&kernel, talosctl, arch]);
-        let cni = packages::cni_folder().unwrap_or_default();
-        let tools = carried::hash(&TOOLS, &[cni.as_str()]);
         Self {
             talosctl: Part::at(root, "talosctl", talosctl.trim_start_matches('v')),
             kernel: Part::at(root, "kernel", kernel),
             guest: Part::at(root, "guest", guest),
             initramfs: Part::at(root, "initramfs", initramfs),
-            tools: Part::at(root, "tools", tools),
+            tools: tools(root),
         }
     }
 
@@ -242,6 +240,12 @@ impl Parts {
             .dir
             .join(format!("root/boot/vmlinuz-{}", self.kernel.version))
     }
+}
+
+/// What every lab runs with, whatever its nodes run.
+fn tools(root: &Utf8Path) -> Part {
+    let cni = packages::cni_folder().unwrap_or_default();
+    Part::at(root, "tools", carried::hash(&TOOLS, &[cni.as_str()]))
 }
 
 /// Debian's name for a small kernel with virtio.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use talos::TalosVersion;
 use xshell::{Shell, cmd};
 
-use super::build::{argv, begin, finish, go, prune, quietly, shell};
+use super::build::{argv, begin, carried_part, finish, go, prune, quietly, shell};
 use super::carried::{self, GUEST, REAL};
 use super::parts::{BootFiles, Part};
 use foundation::failure::Result;
@@ -304,7 +304,8 @@ pub(super) fn plan(plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) -> Result
 pub(super) fn plan_talos(plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) -> Result<()> {
     let sh = &shell()?;
     if !parts.scripts.is_built {
-        scripts(sh, plan, parts, exe);
+        let why = "write how real nodes are made, carried in this program";
+        carried_part(sh, plan, &parts.scripts, exe, why, &[REAL]);
     }
     if !parts.builders.is_built {
         builders(sh, plan, parts, exe);
@@ -316,18 +317,6 @@ pub(super) fn plan_talos(plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) -> 
         talos(sh, plan, parts);
     }
     Ok(())
-}
-
-fn scripts(sh: &Shell, plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) {
-    let part = &parts.scripts;
-    let from = begin(plan, part);
-    let to = part.staging();
-    plan.push(Step::run(
-        "write how real nodes are made, carried in this program",
-        argv(cmd!(sh, "{exe} lab unpack {to} {REAL}")),
-    ));
-    finish(plan, part, from);
-    prune(plan, part);
 }
 
 fn builders(sh: &Shell, plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) {
@@ -351,11 +340,29 @@ fn builders(sh: &Shell, plan: &mut Plan, parts: &RealParts, exe: &Utf8Path) {
 
 /// Nothing is installed on the host: packages are only unpacked.
 fn debian(plan: &mut Plan, parts: &RealParts) {
-    let part = &parts.debian;
-    let from = begin(plan, part);
-    let script = parts.script("debian");
-    let words = [script.as_str(), part.staging().as_str(), parts.kernel_line].map(str::to_owned);
     let why = "fetch and unpack Debian's packages and kernel; nothing is installed";
+    scripted(
+        plan,
+        parts,
+        &parts.debian,
+        "debian",
+        why,
+        &[parts.kernel_line],
+    );
+}
+
+/// A part that a carried script makes: the script's first word is its folder.
+fn scripted(
+    plan: &mut Plan,
+    parts: &RealParts,
+    part: &Part,
+    script: &str,
+    why: &str,
+    inputs: &[&str],
+) {
+    let from = begin(plan, part);
+    let (script, out) = (parts.script(script), part.staging());
+    let words = [&[script.as_str(), out.as_str()], inputs].concat();
     plan.push(quietly(Step::run(why, words).deadline(DEADLINE)));
     finish(plan, part, from);
     prune(plan, part);
@@ -411,23 +418,15 @@ fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
         ),
         &at,
     )));
-    let list = format!(
-        "{} image default >images",
-        shlex_quoted(&at.join("talosctl"))
-    );
     plan.push(
         Step::run(
             "write down which images this Talos wants",
-            argv(cmd!(sh, "sh -c {list}")),
+            ["sh", "-c", "./talosctl image default >images"],
         )
         .cwd(at),
     );
     finish(plan, part, from);
     prune(plan, part);
-}
-
-fn shlex_quoted(path: &Utf8Path) -> String {
-    shlex::try_quote(path.as_str()).map_or_else(|_| path.to_string(), std::borrow::Cow::into_owned)
 }
 
 fn kubernetes(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
@@ -493,43 +492,22 @@ fn etcd(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
 }
 
 fn node(plan: &mut Plan, parts: &RealParts) {
-    let part = &parts.node;
-    let from = begin(plan, part);
-    let (script, out) = (parts.script("node"), part.staging());
-    let words = [
-        &script,
-        &out,
-        &parts.builders.dir,
-        &parts.debian.dir,
-        &parts.talos.dir,
-    ];
+    let inputs = [&parts.builders, &parts.debian, &parts.talos].map(|part| part.dir.as_str());
     let why = "pack the root file system and initramfs of a node, in Talos' own layout";
-    plan.push(quietly(
-        Step::run(why, words.map(|path| path.as_str())).deadline(DEADLINE),
-    ));
-    finish(plan, part, from);
-    prune(plan, part);
+    scripted(plan, parts, &parts.node, "node", why, &inputs);
 }
 
 fn images(plan: &mut Plan, parts: &RealParts) {
-    let part = &parts.images;
-    let from = begin(plan, part);
-    let (script, out) = (parts.script("images"), part.staging());
-    let words = [
-        &script,
-        &out,
-        &parts.builders.dir,
-        &parts.debian.dir,
-        &parts.talos.dir,
-        &parts.kubernetes.dir,
-        &parts.etcd.dir,
+    let inputs = [
+        &parts.builders,
+        &parts.debian,
+        &parts.talos,
+        &parts.kubernetes,
+        &parts.etcd,
     ];
+    let inputs = inputs.map(|part| part.dir.as_str());
     let why = "the images that nodes pull, in the folder of a registry";
-    plan.push(quietly(
-        Step::run(why, words.map(|path| path.as_str())).deadline(DEADLINE),
-    ));
-    finish(plan, part, from);
-    prune(plan, part);
+    scripted(plan, parts, &parts.images, "images", why, &inputs);
 }
 
 #[cfg(test)]
