@@ -113,12 +113,19 @@ fn kubernetes(lab: &Lab) {
     let nodes = lab.ok(&["kubectl", "--", "get", "nodes", "--no-headers"]);
     let words: Vec<&str> = nodes.split_whitespace().collect();
     assert_eq!((words[0], words[1]), (NODE, "Ready"), "{nodes}");
-    let pods = lab.ok(&["kubectl", "--", "get", "pods", "-A", "--no-headers"]);
-    for pod in [
+    // The kubelet reports its static pods a while after they run.
+    let apps = [
         "kube-apiserver",
         "kube-controller-manager",
         "kube-scheduler",
-    ] {
+    ];
+    let control_plane = apps.map(|app| format!("pod/{app}-{NODE}"));
+    let mut wait = vec!["kubectl", "--", "wait", "-n", "kube-system"];
+    wait.extend(["--for=create", "--for=condition=Ready", "--timeout=5m"]);
+    wait.extend(control_plane.iter().map(String::as_str));
+    lab.ok(&wait);
+    let pods = lab.ok(&["kubectl", "--", "get", "pods", "-A", "--no-headers"]);
+    for pod in apps {
         let line = pods
             .lines()
             .find(|line| line.contains(pod))
