@@ -1,26 +1,7 @@
 //! Clusters of an unprivileged user with sudo: what root's steps make belongs to the user
 //! afterwards, or is gone, also after a failure.
 
-use super::common::skip;
-use super::common::user::{MAKE_USER, MAY};
-use super::{INVENTORY, XTASK, in_lab::Lab};
-
-const BEFORE: &str = r"
-set -e
-root=$(mktemp -d /tmp/xu-XXXX); chmod 0755 $root
-trap 'rm -rf $root' EXIT
-etc=$root/etc home=$root/h; mkdir $etc $home
-";
-/// Becomes the user, in the lab's network and with a checkout of its own.
-const BECOME: &str = r#"
-cp -aL "$HOME/talos" $root/h/
-cd $root/h; touch xtask; mount --bind "$XTASK" xtask
-chown -R 64123:64123 talos; chown 64123:64123 .
-cd talos
-setpriv --reuid 64123 --regid 64123 --clear-groups \
-  env -i HOME=$root/h PATH="$PATH" XTASK_INSIDE_LAB=shell sh -c "$SCRIPT"
-umount $root/h/xtask
-"#;
+use super::{INVENTORY, in_lab::Lab};
 
 /// Commands of the user; the checks are about files of root in the user's home.
 const SCRIPT: &str = r#"
@@ -60,23 +41,10 @@ test ! -e $HOME/.talos/config && test ! -e $HOME/.kube/config
 
 #[test]
 fn root_leaves_nothing_in_the_home_of_a_user() {
-    let test = "root_leaves_nothing_in_the_home_of_a_user";
-    let Some(lab) = Lab::own(test) else {
+    let Some(lab) = Lab::own_of_user("root_leaves_nothing_in_the_home_of_a_user") else {
         return;
     };
-    let missing = ["sudo", "setpriv", "unshare"]
-        .into_iter()
-        .find(|name| foundation::ctx::host::Host::which(name).is_none());
-    if let Some(missing) = missing {
-        return skip(test, &format!("`{missing}` is missing"));
-    }
     let before = lab.sh(INVENTORY);
-    let script = |text: &str| shlex::try_quote(text).unwrap().into_owned();
-    lab.sh(&format!(
-        "XTASK={XTASK} SUDOERS={} SCRIPT={} unshare --mount --propagation private sh -c {} >&2",
-        script(MAY),
-        script(SCRIPT),
-        script(&[BEFORE, MAKE_USER, BECOME].concat())
-    ));
+    lab.user_sh(SCRIPT);
     assert_eq!(lab.sh(INVENTORY), before);
 }

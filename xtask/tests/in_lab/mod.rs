@@ -8,10 +8,14 @@
     reason = "tests make their own small worlds"
 )]
 
+mod user;
+
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+
+use user::User;
 
 /// One lab at a time: two nodes keep two cores busy.
 static SERIAL: Mutex<()> = Mutex::new(());
@@ -23,6 +27,8 @@ pub(crate) const TALOSCTL: &str = "env TALOSCONFIG=$HOME/.local/state/talos-xtas
 /// The lab's folder and a HOME whose ledger and records are the test's.
 pub(crate) struct Lab {
     dir: TempDir,
+    /// Runs what is run in the lab, instead of root.
+    user: Option<User>,
     _serial: MutexGuard<'static, ()>,
 }
 
@@ -43,6 +49,7 @@ impl Lab {
                 let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
                 return Some(Self {
                     dir,
+                    user: None,
                     _serial: serial,
                 });
             }
@@ -51,8 +58,31 @@ impl Lab {
         None
     }
 
+    /// Like [`Self::own`]; commands in the lab are those of a user who may use sudo, scripts are
+    /// root's in the user's checkout and with the user's HOME.
+    pub(crate) fn own_of_user(test: &str) -> Option<Self> {
+        let mut lab = Self::own(test)?;
+        lab.user = Some(User::make(&lab, test)?);
+        Some(lab)
+    }
+
+    pub(crate) fn is_of_user(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// `cargo xtask WORDS`, outside the lab unless the words say otherwise.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let (Some(user), Some((&"--lab", words))) = (&self.user, words.split_first()) else {
+            return self.outside(words);
+        };
+        let mut script = ["lab", "shell", "--"].map(str::to_owned).to_vec();
+        script.extend(user.itself());
+        script.push("../xtask".to_owned());
+        script.extend(words.iter().map(|word| (*word).to_owned()));
+        self.outside(&script)
+    }
+
+    fn outside<S: AsRef<std::ffi::OsStr>>(&self, words: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
             .args(words)
@@ -73,13 +103,14 @@ impl Lab {
     pub(crate) fn ok(&self, words: &[&str]) -> String {
         let words = [&["--lab"], words].concat();
         let output = self.xtask(&words);
+        let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
-            "{words:?}: {:?}\n{stderr}",
+            "{words:?}: {:?}\n{stderr}{stdout}",
             output.status
         );
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        stdout.into_owned()
     }
 
     /// In the lab; its standard error, after ending with `code`.
@@ -91,9 +122,21 @@ impl Lab {
         stderr
     }
 
-    /// A shell script in the lab; its standard output, after success.
+    /// A shell script of root in the lab; its standard output, after success.
     pub(crate) fn sh(&self, script: &str) -> String {
-        let output = self.xtask(&["lab", "shell", "--", "sh", "-c", script]);
+        self.script(User::as_root, script)
+    }
+
+    /// Like [`Self::sh`], of the user.
+    pub(crate) fn user_sh(&self, script: &str) -> String {
+        self.script(User::itself, script)
+    }
+
+    fn script(&self, enter: fn(&User) -> Vec<String>, script: &str) -> String {
+        let mut words = ["lab", "shell", "--"].map(str::to_owned).to_vec();
+        words.extend(self.user.iter().flat_map(enter));
+        words.extend(["sh", "-c", script].map(str::to_owned));
+        let output = self.outside(&words).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),

@@ -17,7 +17,7 @@ use foundation::ctx::cluster::{ClusterState, ClusterView, ConsoleFollower, Membe
 use foundation::ctx::launches::Launches;
 use foundation::ctx::leftovers::{Leftovers, Rule};
 use foundation::ctx::own_executable::own_executable;
-use foundation::ctx::processes::Process;
+use foundation::ctx::processes;
 use foundation::ctx::relay::RelayView;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Failure, Result};
@@ -129,6 +129,8 @@ struct Facts {
     launches: Launches,
     /// The bridge, if it exists.
     bridge: Option<Bridge>,
+    /// Inodes of the running nodes' network namespaces.
+    living: Vec<u64>,
     /// Host's ends of the running nodes' interfaces.
     veths: Vec<String>,
     relay: RelayView,
@@ -149,10 +151,12 @@ impl Facts {
             .filter(|helper| !lives(view, *helper) || is_bound(*helper, bridge.as_ref()))
             .collect();
         let nodes: Vec<String> = dead_nodes(view).map(|node| node.name.clone()).collect();
+        let living = living_namespaces(view)?;
         Ok(Self {
             launches: Launches::read(view, &talosctl, &checkout.dir, &helpers, &nodes)?,
             bridge,
-            veths: bridge::veths_into(&living_namespaces(view))?,
+            veths: bridge::veths_into(&living)?,
+            living,
             relay: RelayView::of_cluster(ctx, view),
         })
     }
@@ -180,10 +184,17 @@ fn is_dead(view: &ClusterView, name: &str) -> bool {
 }
 
 /// Inodes of the network namespaces of nodes that run.
-fn living_namespaces(view: &ClusterView) -> Vec<u64> {
+///
+/// # Errors
+/// If they cannot be read: then nothing tells what belongs to a running node.
+fn living_namespaces(view: &ClusterView) -> Result<Vec<u64>> {
     let nodes = view.nodes.iter().filter(|node| !is_dead(view, &node.name));
     let qemus = nodes.filter_map(|node| node.qemu.as_ref());
-    qemus.filter_map(Process::network_namespace).collect()
+    processes::network_namespaces(qemus).map_err(|error| {
+        Failure::host("only root can read the network namespaces of the nodes that run")
+            .cause(error)
+            .hint("sudo -v")
+    })
 }
 
 /// Another cluster may have taken the network since.
@@ -211,7 +222,7 @@ fn plan_start(ctx: &Ctx, view: &ClusterView, found: &Leftovers, facts: &Facts) -
     ));
     plan.notes.extend(found.doubts.iter().cloned());
     plan.steps.extend(end_orphans(ctx, view));
-    plan.steps.extend(clear_network(view, found));
+    plan.steps.extend(clear_network(view, found, facts));
     plan.steps.extend(raise_bridge(view, found, facts));
     if is_bound(Helper::Dhcpd, facts.bridge.as_ref()) {
         let is_dhcpd = |member: &Member| matches!(&member.kind, Kind::Helper { helper, .. } if *helper == Helper::Dhcpd);
@@ -265,11 +276,11 @@ fn end_orphans(ctx: &Ctx, view: &ClusterView) -> Vec<Step> {
 
 /// What earlier launchers of the nodes have left. The bridge and the rule for it
 /// stay.
-fn clear_network(view: &ClusterView, found: &Leftovers) -> Vec<Step> {
+fn clear_network(view: &ClusterView, found: &Leftovers, facts: &Facts) -> Vec<Step> {
     let ips: Vec<IpAddr> = dead_nodes(view).filter_map(|node| node.ip).collect();
     let some_live = ips.len() < view.nodes.len();
     let mut going = if some_live {
-        found.of_nodes(&ips, &living_namespaces(view))
+        found.of_nodes(&ips, &facts.living)
     } else {
         found.clone()
     };

@@ -20,7 +20,7 @@ use foundation::{program, typed};
 pub struct StatusArgs {
     #[command(flatten)]
     pub which: Which,
-    /// Also show what each node has booted, and whether a newer build exists
+    /// Also show what each node has booted, whether a newer build exists, and what was not checked
     #[arg(short, long)]
     pub verbose: bool,
     /// Print JSON
@@ -31,7 +31,13 @@ pub struct StatusArgs {
 pub(super) fn run(app: &App<'_>, args: &StatusArgs) -> Result<u8> {
     let view = look(app, &args.which)?;
     let lineage = args.verbose.then(|| view.lineage());
-    Ok(show(app, &view, lineage.as_deref(), args.json))
+    let code = show(app, &view, lineage.as_deref(), args.json);
+    if args.verbose && !args.json {
+        for left_out in &view.not_checked {
+            ui::print(&format!("  not checked: {left_out}\n"));
+        }
+    }
+    Ok(code)
 }
 
 /// The current state of the chosen cluster.
@@ -94,6 +100,7 @@ pub(super) fn to_json(view: &ClusterView, relay: &RelayView) -> Value {
     json!({
         "cluster": cluster_json(view), "nodes": nodes,
         "faults": view.faults, "problems": view.problems, "unread": view.unread,
+        "not_checked": view.not_checked,
         "relay": relay::to_json(relay),
     })
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::as_root;
 use super::host::Host;
+use super::probe::ProbeError;
 use crate::plan::ProcessIdentity;
 
 /// `USER_HZ`, which is 100 on all common architectures of Linux, independent of
@@ -80,6 +82,18 @@ impl Process {
         )
     }
 
+    /// How long its threads have waited for a processor in all; zero if the
+    /// kernel does not count that (`/proc/PID/task/TID/schedstat`, second field).
+    pub fn run_delay(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid));
+        let delay = |thread: fs::DirEntry| -> Option<u64> {
+            let counts = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            counts.split_whitespace().nth(1)?.parse().ok()
+        };
+        let delays = threads.into_iter().flatten().flatten().filter_map(delay);
+        Duration::from_nanos(delays.sum())
+    }
+
     /// The user that it runs as; `None` if it has ended.
     pub fn owner(&self) -> Option<u32> {
         use std::os::unix::fs::MetadataExt;
@@ -116,6 +130,34 @@ impl Process {
             cluster: None,
         }
     }
+}
+
+/// Returns the inodes of the network namespaces of processes. Root is asked about those of
+/// other users.
+///
+/// # Errors
+/// If one has ended, or sudo needs a password.
+pub fn network_namespaces<'a>(
+    processes: impl Iterator<Item = &'a Process>,
+) -> Result<Vec<u64>, ProbeError> {
+    let mut inodes = Vec::new();
+    let mut hidden = Vec::new();
+    for process in processes {
+        match process.network_namespace() {
+            Some(inode) => inodes.push(inode),
+            None => hidden.push(format!("/proc/{}/ns/net", process.pid)),
+        }
+    }
+    if !hidden.is_empty() {
+        let stat = ["stat", "--dereference", "--format=%i"];
+        let argv: Vec<&str> = stat
+            .into_iter()
+            .chain(hidden.iter().map(String::as_str))
+            .collect();
+        let answer = as_root::answer(&argv)?;
+        inodes.extend(answer.lines().filter_map(|line| line.parse::<u64>().ok()));
+    }
+    Ok(inodes)
 }
 
 /// Returns all processes that this user can see, sorted by pid; empty if the

@@ -21,6 +21,8 @@ pub(super) const API_PORT: u16 = 50_000;
 /// Longest wait for a connection to a node; an open port answers within a
 /// millisecond, a guest without KVM within twenty.
 const CONNECT: Duration = Duration::from_millis(250);
+/// The same, for a node that waits for this host's processors itself.
+const CONNECT_BUSY: Duration = Duration::from_millis(1500);
 /// QEMU stops a guest that cannot write to its disk.
 const LEAST_DISK: u64 = 64 << 20;
 
@@ -260,15 +262,15 @@ impl ClusterView {
             node.qemu.as_ref().is_some_and(|qemu| !is_stopped(qemu))
                 && matches!(node.state, NodeState::Ready | NodeState::Booted)
         };
-        let asked: Vec<Option<IpAddr>> = self
-            .nodes
-            .iter()
-            .map(|node| node.ip.filter(|_| is_up(node)))
-            .collect();
         let answers: Vec<Option<String>> = std::thread::scope(|scope| {
-            let asking: Vec<_> = asked
-                .into_iter()
-                .map(|ip| ip.map(|ip| scope.spawn(move || connect(ip, API_PORT).err())))
+            let asking: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| {
+                    let qemu = node.qemu.as_ref().filter(|_| is_up(node))?;
+                    let ip = node.ip?;
+                    Some(scope.spawn(move || connect_to_node(ip, qemu).err()))
+                })
                 .collect();
             let joined = asking.into_iter().map(|thread| thread?.join().ok()?);
             joined.collect()
@@ -291,6 +293,7 @@ impl ClusterView {
         }
         faults
     }
+
     /// The kernel and initramfs that nodes load at each boot, where their launch
     /// configurations can be read.
     fn missing_boot_files(&self) -> Vec<Fault> {
@@ -321,15 +324,33 @@ impl ClusterView {
 /// # Errors
 /// Why it failed, in a few words.
 pub(super) fn connect(ip: IpAddr, port: u16) -> Result<(), String> {
-    match TcpStream::connect_timeout(&SocketAddr::new(ip, port), CONNECT) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::TimedOut => {
-            Err(format!("no answer within {} ms", CONNECT.as_millis()))
-        }
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            Err("connection refused".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
+    connect_within(ip, port, CONNECT).map_err(|error| in_words(&error, CONNECT))
+}
+
+/// Like [`connect`], to the API of a node. A node that got no processor
+/// meanwhile is slow, not silent, and gets more time.
+fn connect_to_node(ip: IpAddr, qemu: &Process) -> Result<(), String> {
+    let before = qemu.run_delay();
+    let error = match connect_within(ip, API_PORT, CONNECT) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    let waited = qemu.run_delay().saturating_sub(before);
+    if error.kind() != ErrorKind::TimedOut || waited < CONNECT / 4 {
+        return Err(in_words(&error, CONNECT));
+    }
+    connect_within(ip, API_PORT, CONNECT_BUSY).map_err(|error| in_words(&error, CONNECT_BUSY))
+}
+
+fn connect_within(ip: IpAddr, port: u16, limit: Duration) -> std::io::Result<()> {
+    TcpStream::connect_timeout(&SocketAddr::new(ip, port), limit).map(drop)
+}
+
+fn in_words(error: &std::io::Error, limit: Duration) -> String {
+    match error.kind() {
+        ErrorKind::TimedOut => format!("no answer within {} ms", limit.as_millis()),
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -33,7 +33,7 @@ use super::stopped;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::plan::Resource;
-use crate::program;
+use crate::{program, typed};
 use folder::Folder;
 
 pub use console::{ConsoleFollower, console_tail};
@@ -133,6 +133,8 @@ pub struct ClusterView {
     pub problems: Vec<String>,
     /// What could not be read: then nothing may be reported as gone.
     pub unread: Vec<String>,
+    /// What this look left out, and why.
+    pub not_checked: Vec<String>,
     /// Implausible values in `state.yaml`: nothing is removed on the word of
     /// such a file.
     pub doubts: Vec<String>,
@@ -291,6 +293,10 @@ impl ClusterView {
         } else {
             self.check_health();
             if self.state == ClusterState::Running {
+                self.not_checked.push(format!(
+                    "packet filters, which only root can read; `{}` asks sudo",
+                    typed!("cluster explain --name {}", self.name)
+                ));
                 Vec::new()
             } else {
                 packet_filters()
@@ -440,6 +446,7 @@ impl ClusterView {
             doubts: saved.map_or_else(Vec::new, |saved| claims::doubts(saved, name, &state_dir)),
             endpoint: saved.map(|saved| saved.cluster.kubernetes_endpoint.clone()),
             expected_helpers: health::expected_helpers(&folder.files),
+            not_checked: Vec::new(),
             is_stopped: false,
             creator: None,
             faults: Vec::new(),
