@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::in_lab::Lab;
-use crate::{INVENTORY, XTASK, state, status};
+use crate::{INVENTORY, state, status};
 
 const FOLDER: &str = "~/.talos/clusters/talos-default";
 const CONTROL_PLANE: &str = "talos-default-controlplane-1";
@@ -32,9 +32,19 @@ fn starts(lab: &Lab) -> Value {
 
 #[test]
 fn what_was_stopped_or_has_died_is_started_again() {
-    let Some(lab) = Lab::own("what_was_stopped_or_has_died") else {
-        return;
-    };
+    if let Some(lab) = Lab::own("what_was_stopped_or_has_died") {
+        started_again(&lab);
+    }
+}
+
+#[test]
+fn what_was_stopped_or_has_died_is_started_again_by_a_user() {
+    if let Some(lab) = Lab::own_of_user("what_was_stopped_or_has_died_by_a_user") {
+        started_again(&lab);
+    }
+}
+
+fn started_again(lab: &Lab) {
     let before = lab.sh(INVENTORY);
     lab.fails(2, &["cluster", "stop"]);
     lab.fails(2, &["cluster", "start"]);
@@ -48,21 +58,22 @@ fn what_was_stopped_or_has_died_is_started_again() {
     );
     let disk_before = lab.sh(&disk);
 
-    stopped_and_started(&lab, &before);
-    parts_die(&lab);
-    the_host_restarts(&lab);
+    stopped_and_started(lab, &before);
+    parts_die(lab);
+    the_host_restarts(lab);
 
     assert_eq!(lab.sh(&disk), disk_before, "the disk is the same");
     lab.ok(&["cluster", "stop", "--timeout", "0"]);
-    what_is_missing_is_named(&lab);
+    what_is_missing_is_named(lab);
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(lab.sh(INVENTORY), before);
     lab.sh("test -z \"$(ls ~/.local/state/talos-xtask/stopped)\"");
 }
 
 fn stopped_and_started(lab: &Lab, before: &str) {
+    let xtask = lab.binary();
     // Guests shut down by themselves, as after a press of the power button.
-    let said = lab.sh(&format!("{XTASK} cluster stop 2>&1"));
+    let said = lab.user_sh(&format!("{xtask} cluster stop 2>&1"));
     assert!(!said.contains("has not shut down"), "{said}");
     let consoles = lab.ok(&["cluster", "logs"]);
     for words in ["shutdown via ACPI received", "reboot: System halted"] {
@@ -85,19 +96,19 @@ fn stopped_and_started(lab: &Lab, before: &str) {
 
     starts(lab);
     assert_eq!(state(lab), "running");
-    let text = lab.sh(&format!("{XTASK} cluster start 2>&1"));
+    let text = lab.user_sh(&format!("{xtask} cluster start 2>&1"));
     assert!(text.contains("already running"), "{text}");
 
     // What is shown is what runs.
     let script = lab.ok(&["cluster", "stop", "--dry-run", "--format", "sh"]);
     assert_eq!(state(lab), "running", "a dry run changes nothing");
-    lab.sh(&script);
+    lab.user_sh(&script);
     let script = lab.ok(&["cluster", "start", "--dry-run", "--format", "sh"]);
     assert_eq!(state(lab), "stopped", "{script}");
     assert_eq!(kept(lab), before, "only files are left");
-    lab.sh(&script);
-    lab.sh(&format!(
-        "for i in $(seq 600); do {XTASK} cluster status >/dev/null 2>&1 && exit 0; sleep 0.2; done; exit 1"
+    lab.user_sh(&script);
+    lab.user_sh(&format!(
+        "for i in $(seq 600); do {xtask} cluster status >/dev/null 2>&1 && exit 0; sleep 0.2; done; exit 1"
     ));
 }
 

@@ -70,6 +70,14 @@ impl Lab {
         self.user.is_some()
     }
 
+    /// What starts the binary in a script in the lab.
+    pub(crate) fn binary(&self) -> &'static str {
+        match self.user {
+            Some(_) => user::BINARY,
+            None => env!("CARGO_BIN_EXE_xtask"),
+        }
+    }
+
     /// `cargo xtask WORDS`, outside the lab unless the words say otherwise.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let (Some(user), Some((&"--lab", words))) = (&self.user, words.split_first()) else {
@@ -77,7 +85,7 @@ impl Lab {
         };
         let mut script = ["lab", "shell", "--"].map(str::to_owned).to_vec();
         script.extend(user.itself());
-        script.push("../xtask".to_owned());
+        script.push(user::BINARY.to_owned());
         script.extend(words.iter().map(|word| (*word).to_owned()));
         self.outside(&script)
     }

@@ -7,6 +7,8 @@ use super::Lab;
 use crate::common::skip;
 use crate::common::user::{MAKE_USER, MAY};
 
+/// In the user's home, seen from the checkout.
+pub(super) const BINARY: &str = "../xtask";
 /// A process of the lab keeps the mount namespace and its id here.
 const KEEPER: &str = "/run/user-of-the-test.pid";
 const MAKE: &str = r#"
