@@ -18,7 +18,7 @@ struct Injected {
     cause: (&'static str, &'static str),
     /// What `cluster reboot worker-1` says, where it must refuse.
     reboot: Option<&'static str>,
-    /// Nodes answer all the same, so that `status` of a user asks no sudo and does not see it.
+    /// Nodes answer nevertheless, so that `status` of a user asks no sudo and does not see it.
     needs_root: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Clusters of an unprivileged user with sudo: what root's steps make belongs to the user
 //! afterwards, or is gone, also after a failure.
 
-use super::{INVENTORY, in_lab::Lab};
+use super::{INVENTORY, in_lab::Lab, state};
 
 /// Commands of the user; the checks are about files of root in the user's home.
 const SCRIPT: &str = r#"
@@ -39,12 +39,23 @@ test -z "$(ls $HOME/.talos/clusters)"
 test ! -e $HOME/.talos/config && test ! -e $HOME/.kube/config
 "#;
 
+/// Root's `talosctl cluster create` of the same name, in namespaces of its own.
+const CREATION_IN_A_CONTAINER: &str = r"
+cd /run; mkfifo input
+setsid -f unshare --pid --net --fork --mount-proc \
+  bash -c 'exec -a /x/talosctl tee cluster create dev' <>input >/dev/null 2>&1
+until pgrep -f '[x]/talosctl cluster create' >/dev/null; do sleep 0.01; done
+";
+
 #[test]
 fn root_leaves_nothing_in_the_home_of_a_user() {
     let Some(lab) = Lab::own_of_user("root_leaves_nothing_in_the_home_of_a_user") else {
         return;
     };
     let before = lab.sh(INVENTORY);
+    lab.sh(CREATION_IN_A_CONTAINER);
+    assert_eq!(state(&lab), "absent");
+    lab.sh("pkill -f '[x]/talosctl cluster create'; cd /run && rm input cluster create dev");
     lab.user_sh(SCRIPT);
     assert_eq!(lab.sh(INVENTORY), before);
 }

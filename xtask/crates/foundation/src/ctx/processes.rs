@@ -82,6 +82,14 @@ impl Process {
         )
     }
 
+    /// Whether it runs in a PID namespace below that of `/proc`, as in a
+    /// container or a lab. Other users' processes show this too.
+    pub fn is_in_inner_pid_namespace(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
+    }
+
     /// How long its threads have waited for a processor in all; zero if the
     /// kernel does not count that (`/proc/PID/task/TID/schedstat`, second field).
     pub fn run_delay(&self) -> Duration {

@@ -188,9 +188,10 @@ fn creator(ctx: &Ctx, name: &str, table: &[Process]) -> Option<String> {
     let own = i32::try_from(std::process::id()).ok();
     let own = own.and_then(Process::probe)?.network_namespace();
     // One in a namespace of its own makes another cluster of that name.
-    let is_here = |process: &&Process| {
-        let namespace = process.network_namespace();
-        namespace.is_none() || namespace == own
+    let is_here = |process: &&Process| match process.network_namespace() {
+        Some(namespace) => Some(namespace) == own,
+        // Another user's, root's as a rule.
+        None => !process.is_in_inner_pid_namespace(),
     };
     let mut processes = table.iter();
     let process = processes
