@@ -12,6 +12,7 @@ mod common;
 mod in_lab;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 
 use in_lab::Lab;
 use serde_json::Value;
@@ -22,13 +23,14 @@ type Look = (&'static str, fn(&Lab));
 
 /// What is looked at, in this order; a failure does not end the test, because a
 /// boot takes minutes.
-const LOOKS: [Look; 8] = [
+const LOOKS: [Look; 9] = [
     ("the lab says what its nodes run", what_nodes_run),
     ("status and explain agree that all is well", healthy),
     ("Talos runs its own services", services),
     ("Kubernetes is ready", kubernetes),
     ("the console has the phases of the stand-in", phases),
     ("profiles are those of the node's processes", profiles),
+    ("profiles are shown as Go shows them", as_go_shows_them),
     ("Talos' policy labels its processes", selinux),
     ("a reboot is proved by the console", reboot),
 ];
@@ -163,6 +165,37 @@ fn profiles(lab: &Lab) {
     ] {
         let top = lab.ok(&["pprof", process, "goroutine", "--all-nodes", "--top"]);
         assert!(top.contains(function), "{process}: {top}");
+    }
+}
+
+/// The same file in Go's own tool. The node's functions are in its profile.
+fn as_go_shows_them(lab: &Lab) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    lab.ok(&["pprof", "machined", "heap", "--all-nodes", "--dir", folder]);
+    let files = glob::glob(&format!("{folder}/**/*.pb.gz")).unwrap();
+    let files: Vec<_> = files.map(Result::unwrap).collect();
+    let [file] = &files[..] else {
+        panic!("one node, so one profile: {files:?}");
+    };
+    let file = file.to_str().unwrap();
+    for form in ["top", "peek=.*StartAllServices.*", "traces"] {
+        let (name, value) = form.split_once('=').unwrap_or((form, ""));
+        let long = format!("--{name}");
+        let mut words = vec!["pprof", "open", file, &long];
+        words.extend((!value.is_empty()).then_some(value));
+        let ours = lab.xtask(&words);
+        let go = Command::new("go")
+            .args(["tool", "pprof", &format!("-{form}"), file])
+            .output()
+            .unwrap();
+        assert!(ours.status.success() && go.status.success(), "{form}");
+        assert_eq!(
+            String::from_utf8_lossy(&ours.stdout),
+            String::from_utf8_lossy(&go.stdout),
+            "{form}"
+        );
+        assert!(!ours.stdout.is_empty(), "{form}");
     }
 }
 

@@ -165,6 +165,16 @@ fn options_of_machines_need_no_dashes() {
 }
 
 #[test]
+fn a_cluster_on_another_machine_is_refused() {
+    let home = checkout("v1.13.0");
+    let args = ["--", "--remote-endpoint=build-host:50100"];
+    let said = run(&mut cluster_as_user(&home, &[&UP[..], &args].concat()));
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    let hint = "ssh -t build-host cargo xtask cluster";
+    assert!(said.stderr.contains(hint), "{}", said.stderr);
+}
+
+#[test]
 fn settings_are_as_options_and_relative_to_their_folder() {
     let home = checkout("v1.12.1");
     home.write("patches/p.yaml", "machine: {}\n");

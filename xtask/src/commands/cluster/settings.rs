@@ -9,6 +9,7 @@ use super::machine::{absolute_patch, talosctl_args, value_of};
 use super::{UpArgs, Which};
 use foundation::ctx::Ctx;
 use foundation::failure::{Failure, Result};
+use foundation::program;
 use foundation::units::parse_mib;
 
 /// talosctl's default, which the guide keeps.
@@ -105,6 +106,7 @@ impl Settings {
             None => memory_workers,
         };
         let talosctl_args = talosctl_args(ctx, machine, &args.talosctl_args)?;
+        check_is_local(&talosctl_args)?;
         let settings = Self {
             name: wanted_name(ctx, &args.which)?,
             is_cidr_given: args.cidr.is_some() || config.cidr.is_some(),
@@ -274,6 +276,21 @@ fn patches(ctx: &Ctx, args: &UpArgs) -> Result<Vec<String>> {
     configured
         .chain(given.map(|patch| absolute_patch(patch, &ctx.cwd)))
         .collect()
+}
+
+/// # Errors
+/// If the cluster would be another machine's (Talos 1.14).
+fn check_is_local(talosctl_args: &[String]) -> Result<()> {
+    let Some(endpoint) = value_of(talosctl_args, "remote-endpoint") else {
+        return Ok(());
+    };
+    let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
+    Err(Failure::usage("`--remote-endpoint` is not supported")
+        .cause(format!(
+            "the nodes would run on `{host}`, where their processes, consoles and disks cannot be seen from here"
+        ))
+        .cause("`talosctl remote-provision-launch` has no authentication, and creates clusters as root for all who reach its port")
+        .hint(program!("ssh -t {} cargo xtask cluster", host)))
 }
 
 #[cfg(test)]
