@@ -16,6 +16,7 @@ mod layer;
 pub mod lint;
 mod manifest;
 pub mod module;
+pub mod names;
 mod reference;
 mod store;
 mod tar_stream;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::digest::Digest;
+use crate::names::{is_repository, is_tag};
 
 /// `HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]`. Docker's short names are not taken: they
 /// would name another registry.
@@ -68,28 +69,6 @@ impl Reference {
 
 fn is_host_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']')
-}
-
-fn is_repository(name: &str) -> bool {
-    name.len() < 256
-        && name.split('/').all(|part| {
-            let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-            let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-            let bytes = part.as_bytes();
-            bytes.iter().copied().all(inner)
-                && edge(bytes.first())
-                && edge(bytes.last())
-                && !part.contains("..")
-        })
-}
-
-fn is_tag(tag: &str) -> bool {
-    let first = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    (1..=128).contains(&tag.len())
-        && tag.bytes().next().is_some_and(first)
-        && tag
-            .bytes()
-            .all(|byte| first(byte) || matches!(byte, b'.' | b'-'))
 }
 
 impl fmt::Display for Reference {

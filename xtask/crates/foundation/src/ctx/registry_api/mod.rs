@@ -2,7 +2,6 @@
 //! registries on this machine; read-only.
 
 mod answer;
-pub mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +10,8 @@ use serde::Deserialize;
 
 pub(super) use answer::explain;
 pub(super) use oci::ACCEPT;
+
+pub use oci::names;
 
 pub use answer::{ApiError, Manifest, Tagged, parse_manifest};
 use answer::{Catalog, Tags, read, refusal};
@@ -82,7 +83,7 @@ impl Api {
     pub fn repositories(&self) -> Result<Vec<String>> {
         let of = |page: Catalog| page.repositories;
         let all = self.listed("/v2/_catalog", of)?;
-        names::check(&all, names::is_repository, "a repository")?;
+        check(&all, names::is_repository, "a repository")?;
         Ok(all)
     }
 
@@ -95,7 +96,7 @@ impl Api {
             Err(error) if error.is_absence() => return Ok(Vec::new()),
             other => other?,
         };
-        names::check(&tags, names::is_tag, "a tag")?;
+        check(&tags, names::is_tag, "a tag")?;
         Ok(tags)
     }
 
@@ -331,6 +332,20 @@ fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
             })
             .collect()
     })
+}
+
+/// # Errors
+/// If the list contains an invalid name.
+fn check(names: &[String], is_name: fn(&str) -> bool, what: &str) -> Result<()> {
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let short: String = name.chars().take(80).collect();
+            Err(ApiError::Nonsense(format!(
+                "it lists {what} with an invalid name: {short:?}"
+            )))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 //! parts of requests and are printed, so no other names are accepted from a
 //! registry.
 
-use super::{ApiError, Result};
-
 /// Maximum bytes of a repository's name.
 const LONGEST: usize = 255;
 /// Maximum characters of a tag.
 const LONGEST_TAG: usize = 128;
 
 /// `siderolabs/imager`
+#[must_use]
 pub fn is_repository(name: &str) -> bool {
     name.len() <= LONGEST && name.split('/').all(is_component)
 }
@@ -27,6 +26,7 @@ fn is_component(text: &str) -> bool {
 }
 
 /// `v1.12.0-dirty`
+#[must_use]
 pub fn is_tag(name: &str) -> bool {
     let is_first = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let is_other = |byte: u8| is_first(byte) || matches!(byte, b'.' | b'-');
@@ -36,6 +36,7 @@ pub fn is_tag(name: &str) -> bool {
 }
 
 /// `sha256:…`
+#[must_use]
 pub fn is_digest(text: &str) -> bool {
     let Some((algorithm, hex)) = text.split_once(':') else {
         return false;
@@ -45,20 +46,6 @@ pub fn is_digest(text: &str) -> bool {
         && algorithm.bytes().all(is_algorithm)
         && (1..=128).contains(&hex.len())
         && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// # Errors
-/// If the list contains an invalid name.
-pub(super) fn check(names: &[String], is_name: fn(&str) -> bool, what: &str) -> Result<()> {
-    match names.iter().find(|name| !is_name(name)) {
-        None => Ok(()),
-        Some(name) => {
-            let short: String = name.chars().take(80).collect();
-            Err(ApiError::Nonsense(format!(
-                "it lists {what} with an invalid name: {short:?}"
-            )))
-        }
-    }
 }
 
 #[cfg(test)]
