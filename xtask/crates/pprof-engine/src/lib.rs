@@ -26,6 +26,7 @@ mod profile;
 pub mod proto;
 mod query;
 mod samples;
+mod shorten;
 mod stacks;
 mod stretch;
 mod table;

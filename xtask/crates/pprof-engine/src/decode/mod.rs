@@ -37,8 +37,9 @@ impl Profile {
     /// The problem and its offset; for bytes of another kind, what they are.
     pub fn read(bytes: Vec<u8>, limits: Limits, from_text: FromText) -> Result<Self> {
         if let Some(incoming) = incoming(&bytes, limits)
-            && let Some(profile) = from_incoming(incoming, limits)
+            && let Some(mut profile) = from_incoming(incoming, limits)
         {
+            profile.shorten_names();
             return Ok(profile);
         }
         let mut bytes = unwrap(bytes, limits)?;
@@ -46,7 +47,8 @@ impl Profile {
             bytes = converted?;
         }
         refuse_other(&bytes)?;
-        let profile = Self::from_proto(bytes, limits)?;
+        let mut profile = Self::from_proto(bytes, limits)?;
+        profile.shorten_names();
         bounds::check_frames(&profile, profile.bytes.len() as u64)?;
         Ok(profile)
     }
