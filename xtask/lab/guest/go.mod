@@ -10,11 +10,13 @@ require (
 	github.com/klauspost/compress v1.18.5
 	github.com/mdlayher/genetlink v1.3.2
 	github.com/mdlayher/netlink v1.9.0
+	github.com/pmorjan/kmod v1.1.1
 	github.com/siderolabs/crypto v0.6.5
 	github.com/siderolabs/go-kmsg v0.1.4
 	github.com/siderolabs/grpc-proxy v0.5.1
 	github.com/siderolabs/talos/pkg/machinery v1.13.0
 	go.uber.org/zap v1.27.1
+	go.yaml.in/yaml/v4 v4.0.0-rc.4
 	golang.org/x/mod v0.33.0
 	golang.org/x/sync v0.20.0
 	golang.org/x/sys v0.42.0
@@ -50,7 +52,6 @@ require (
 	github.com/siderolabs/protoenc v0.2.4 // indirect
 	github.com/stretchr/objx v0.5.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
-	go.yaml.in/yaml/v4 v4.0.0-rc.4 // indirect
 	golang.org/x/exp v0.0.0-20250128182459-e0ece0dbea4c // indirect
 	golang.org/x/net v0.52.0 // indirect
 	golang.org/x/text v0.35.0 // indirect

@@ -1,12 +1,12 @@
 // Command pack makes the lab's initramfs: the stand-in's /init, the kernel modules that it needs to reach its network and its
 // disk, and a few files that say what this is. It runs on the building machine.
 //
-//	pack -kernel-root DIR -kver VERSION -init FILE -o OUT [-version TAG] [-module NAME]… [-overlay DIR]…
+//	pack -kernel-root DIR -kver VERSION -init FILE -o OUT [-version TAG] [-module NAME]… [-extension TAR]… [-overlay DIR]…
 //	pack -talos-init FILE -rootfs FILE …        a real node: FILE of -init hands over to Talos' init, which mounts the root
 //	pack -only-overlay -o OUT -overlay DIR…     just the folders: an archive to put behind another one
 //
-// DIR is an unpacked Debian kernel package (it has lib/modules/VERSION). An overlay's files go into the root as they are; a later
-// one wins. The archive is cpio "newc", zstd level 3, and depends on nothing but the input: same input, same bytes.
+// DIR is an unpacked Debian kernel package (it has lib/modules/VERSION). TAR is the image of a system extension as `crane export`
+// writes it. An overlay's files go into the root as they are; a later one wins. The archive is cpio "newc", zstd level 3, and depends on nothing but the input: same input, same bytes.
 package main
 
 import (
@@ -49,7 +49,7 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 type options struct {
 	kernelRoot, kver, init, out, version string
 	talosInit, rootfs                    string
-	modules, overlays                    list
+	modules, extensions, overlays        list
 	onlyOverlay                          bool
 }
 
@@ -64,6 +64,7 @@ func main() {
 	flag.StringVar(&o.talosInit, "talos-init", "", "Talos' own init, for a real node")
 	flag.StringVar(&o.rootfs, "rootfs", "", "Talos' root file system, for a real node")
 	flag.Var(&o.modules, "module", "another kernel module to carry along (repeatable)")
+	flag.Var(&o.extensions, "extension", "exported image of a system extension, for the stand-in (repeatable)")
 	flag.Var(&o.overlays, "overlay", "folder whose content goes into the root (repeatable)")
 	flag.BoolVar(&o.onlyOverlay, "only-overlay", false, "write the overlays alone")
 	flag.Parse()
@@ -128,7 +129,11 @@ func (t tree) addNode(o options) error {
 	// Talos' layout: modules live below /usr/lib.
 	t["lib"] = entry{cpio.Link | 0o777, []byte("usr/lib")}
 
-	return t.addModules(o, atBoot, onCall)
+	if err := t.addModules(o, atBoot, onCall); err != nil {
+		return err
+	}
+
+	return t.addExtensions(o.kver, o.extensions)
 }
 
 // addTalos is the layout of Talos' own initramfs, with what has to run before its init.
@@ -177,8 +182,6 @@ func (t tree) addModules(o options, atBoot, onCall []string) error {
 		return fmt.Errorf("in `%s`: %w", root, err)
 	}
 
-	var dep strings.Builder
-
 	for _, name := range all {
 		rel, _ := filepath.Rel(root, index[name])
 
@@ -187,24 +190,18 @@ func (t tree) addModules(o options, atBoot, onCall []string) error {
 			return err
 		}
 
-		t.file(filepath.Join("usr/lib/modules", o.kver, rel), 0o644, data)
-
-		deps, err := kmod.Depends(index[name])
-		if err != nil {
-			return err
-		}
-
-		fmt.Fprintf(&dep, "%s:", rel)
-
-		for _, d := range deps {
-			depRel, _ := filepath.Rel(root, index[d])
-			fmt.Fprintf(&dep, " %s", depRel)
-		}
-
-		dep.WriteByte('\n')
+		t.file(filepath.Join(modulesFolder(o.kver), rel), 0o644, data)
 	}
 
-	t.file(filepath.Join("usr/lib/modules", o.kver, "modules.dep"), 0o644, []byte(dep.String()))
+	builtin, err := os.ReadFile(filepath.Join(root, "modules.builtin"))
+	if err != nil {
+		return err
+	}
+
+	// What Talos' loader of modules reads. Nothing here is asked for by an alias.
+	t.file(filepath.Join(modulesFolder(o.kver), "modules.dep"), 0o644, t.dependencies(o.kver))
+	t.file(filepath.Join(modulesFolder(o.kver), "modules.builtin"), 0o644, builtin)
+	t.file(filepath.Join(modulesFolder(o.kver), "modules.alias"), 0o644, nil)
 	t.file("etc/lab/modules-at-boot", 0o644, []byte(strings.Join(boot, "\n")+"\n"))
 
 	return nil

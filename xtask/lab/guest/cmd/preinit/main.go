@@ -44,7 +44,7 @@ func loadModules() error {
 	}
 
 	for _, name := range strings.Fields(string(list)) {
-		if err = index.Load(name, ""); err != nil {
+		if err = index.Load(name); err != nil {
 			fmt.Fprintf(os.Stderr, "preinit: module %s: %v\n", name, err)
 		}
 	}

@@ -73,7 +73,7 @@ func (m *Machine) loadModules(_ context.Context, logger *log.Logger) error {
 	}
 
 	for _, name := range strings.Fields(node.ReadLine("/etc/lab/modules-at-boot")) {
-		if err = index.Load(name, ""); err != nil {
+		if err = index.Load(name); err != nil {
 			logger.Printf("error loading module: %s", err)
 		}
 	}

@@ -12,12 +12,12 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/controller"
 	"github.com/cosi-project/runtime/pkg/safe"
+	"github.com/pmorjan/kmod"
 	cfgres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/perf"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	"go.uber.org/zap"
 
-	"lab.invalid/guest/internal/kmod"
 	"lab.invalid/guest/internal/node"
 )
 
@@ -52,8 +52,9 @@ func kernelModuleConfig(n *node.Node) *reconciler {
 	}
 }
 
-// kernelModuleSpec loads what the config asks for. A failure fails the controller, which is then run again and again with a
-// growing delay: the same line as in Talos appears each time (internal/app/machined/pkg/controllers/runtime/kernel_module_spec.go).
+// kernelModuleSpec loads what the config asks for, with the library of Talos and so with its errors: it goes by modules.dep. A
+// failure fails the controller, which is then run again and again with a growing delay: the same line as in Talos appears each
+// time (internal/app/machined/pkg/controllers/runtime/kernel_module_spec.go).
 func kernelModuleSpec() *reconciler {
 	return &reconciler{
 		name:   "runtime.KernelModuleSpecController",
@@ -64,16 +65,16 @@ func kernelModuleSpec() *reconciler {
 				return err
 			}
 
-			index, err := kmod.Scan(ModuleFolders()...)
+			manager, err := kmod.New()
 			if err != nil {
-				return err
+				return fmt.Errorf("error initializing kmod manager: %w", err)
 			}
 
 			var all error
 
 			for spec := range specs.All() {
 				name := spec.TypedSpec().Name
-				if err = index.Load(name, strings.Join(spec.TypedSpec().Parameters, " ")); err != nil {
+				if err = manager.Load(name, strings.Join(spec.TypedSpec().Parameters, " "), 0); err != nil {
 					all = errors.Join(all, fmt.Errorf("error loading module %q: %w", name, err))
 				}
 			}

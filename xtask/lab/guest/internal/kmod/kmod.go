@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,15 +54,31 @@ func Scan(folders ...string) (Index, error) {
 
 // Depends reads the `depends=` entry of a module's .modinfo section: what depmod would read. Compiled-in modules do not occur.
 func Depends(file string) ([]string, error) {
-	f, err := elf.Open(file)
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck
+
+	depends, err := DependsIn(f)
 	if err != nil {
 		return nil, fmt.Errorf("`%s` is not a kernel module: %w", file, err)
+	}
+
+	return depends, nil
+}
+
+// DependsIn is the same for the bytes of a module.
+func DependsIn(module io.ReaderAt) ([]string, error) {
+	f, err := elf.NewFile(module)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck
 
 	section := f.Section(".modinfo")
 	if section == nil {
-		return nil, fmt.Errorf("`%s` is not a kernel module: no .modinfo section", file)
+		return nil, errors.New("no .modinfo section")
 	}
 
 	info, err := section.Data()
@@ -125,19 +142,14 @@ func (x Index) Order(names ...string) ([]string, error) {
 }
 
 // Load loads a module and first what it needs. A module that is loaded already is fine.
-func (x Index) Load(name, parameters string) error {
+func (x Index) Load(name string) error {
 	order, err := x.Order(name)
 	if err != nil {
 		return err
 	}
 
 	for _, dep := range order {
-		p := ""
-		if dep == Name(name) {
-			p = parameters
-		}
-
-		if err = insert(x[dep], p); err != nil && dep != Name(name) {
+		if err = insert(x[dep]); err != nil && dep != Name(name) {
 			return fmt.Errorf("dependency %s: %w", dep, err)
 		}
 
@@ -149,14 +161,14 @@ func (x Index) Load(name, parameters string) error {
 	return nil
 }
 
-func insert(file, parameters string) error {
+func insert(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck
 
-	if err = unix.FinitModule(int(f.Fd()), parameters, 0); errors.Is(err, unix.EEXIST) {
+	if err = unix.FinitModule(int(f.Fd()), "", 0); errors.Is(err, unix.EEXIST) {
 		return nil
 	}
 

@@ -43,7 +43,7 @@ func TestMissingModulesAreNamed(t *testing.T) {
 	}
 
 	for _, name := range []string{"a", "nothing"} {
-		if err = index.Load(name, ""); !errors.Is(err, kmod.ErrNotFound) {
+		if err = index.Load(name); !errors.Is(err, kmod.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
