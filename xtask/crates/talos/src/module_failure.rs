@@ -1,6 +1,8 @@
 //! What the messages of nodes and of the imager about extensions and kernel modules
 //! mean: the text that a user sees often names something else than the cause.
 
+use std::borrow::Cow;
+
 /// A message and its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
@@ -70,7 +72,7 @@ pub const FAILURES: &[Failure] = &[
     failure(
         "not-enforced",
         &["module verification failed: signature and/or required key missing"],
-        "the module is not signed with this kernel's key; signatures are not enforced here, so it was loaded",
+        "the module is not signed with this kernel's key; signatures are not enforced here, so this alone does not stop it",
         ONE_BUILD,
         &[12],
     ),
@@ -106,6 +108,26 @@ pub const FAILURES: &[Failure] = &[
             "the module was built for another kernel; the kernel's own message names the symbol or release",
             "look for the module's name in `talosctl dmesg`",
             &[11, 12],
+        )
+    },
+    Failure {
+        detailed_by: &["other-build", "other-release", "btf"],
+        ..failure(
+            "exec-format",
+            &["load ", " failed: exec format error"],
+            "the file is not a module for this kernel; the kernel's own message names the symbol or release",
+            "look for the module's name in `talosctl dmesg`",
+            &[11, 12],
+        )
+    },
+    Failure {
+        detailed_by: &["btf", "other-build"],
+        ..failure(
+            "invalid-argument",
+            &["load ", " failed: invalid argument"],
+            "most often the file is empty, because a hard link in the image becomes an empty file; else a parameter is wrong",
+            "look at its size with `talosctl list --long`, and copy the file in the package in place of a link",
+            &[10],
         )
     },
     failure(
@@ -322,20 +344,35 @@ impl Failure {
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for (at, line) in lines.into_iter().enumerate() {
-        let Some(failure) = FAILURES.iter().find(|failure| failure.fits(line)) else {
-            continue;
-        };
-        if found.iter().all(|it| it.failure.id != failure.id) {
-            found.push(Found {
-                line: at + 1,
-                text: line.trim().to_owned(),
-                failure: *failure,
-            });
+        let parts = parts(line);
+        for part in &parts {
+            let Some(failure) = FAILURES.iter().find(|failure| failure.fits(part)) else {
+                continue;
+            };
+            if found.iter().all(|it| it.failure.id != failure.id) {
+                found.push(Found {
+                    line: at + 1,
+                    text: if parts.len() > 1 { part } else { line }.trim().to_owned(),
+                    failure: *failure,
+                });
+            }
         }
     }
     let ids: Vec<&str> = found.iter().map(|it| it.failure.id).collect();
     found.retain(|it| !it.failure.detailed_by.iter().any(|id| ids.contains(id)));
     found
+}
+
+/// Controllers write their error as JSON: quotes have a backslash, and several errors
+/// are joined by `\n`.
+fn parts(line: &str) -> Vec<Cow<'_, str>> {
+    if !line.contains('\\') {
+        return vec![Cow::Borrowed(line)];
+    }
+    let parts = line.split("\\n");
+    parts
+        .map(|part| Cow::Owned(part.replace("\\\"", "\"")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -354,6 +391,17 @@ mod tests {
         assert_eq!(
             ids(&format!("{controller}\n{kernel}\n{controller}")),
             ["foreign-key"]
+        );
+    }
+
+    #[test]
+    fn every_error_of_a_controllers_line_is_found() {
+        // As a node wrote it.
+        let line = r#"172.20.0.3: user: warning: [2026-11-29T09:23:15.32494318Z]: [talos] controller failed {"component": "controller-runtime", "controller": "runtime.KernelModuleSpecController", "error": "error loading module \"ifb\": load ifb failed: invalid argument\nerror loading module \"lab_base\": module not found"}"#;
+        assert_eq!(ids(line), ["invalid-argument", "not-found"]);
+        assert_eq!(
+            find([line])[1].text,
+            "error loading module \"lab_base\": module not found\"}"
         );
     }
 
