@@ -12,7 +12,7 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
     build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod, lab,
-    pprof, proxies, registry, runs, setup,
+    podtrace, pprof, proxies, registry, runs, setup,
 };
 use foundation::ui::Color;
 
@@ -134,6 +134,9 @@ pub enum Command {
     /// Check and follow kernel modules and system extensions
     #[command(subcommand)]
     Kmod(kmod::KmodCommand),
+    /// Check nodes for podtrace, which traces pods with eBPF
+    #[command(subcommand)]
+    Podtrace(podtrace::PodtraceCommand),
     /// Show what is in an image, without unpacking it
     #[command(subcommand)]
     Image(image::ImageCommand),

@@ -51,3 +51,14 @@ fn a_log_without_failures_and_no_log() {
     assert_eq!(said.code, Some(2));
     assert!(said.stderr.contains("kmod why -"), "{}", said.stderr);
 }
+
+#[test]
+fn a_word_that_is_neither_a_log_nor_a_node() {
+    let home = Home::new();
+    for words in [["kmod", "why", "worker-1"], ["kmod", "verify", "worker-1"]] {
+        let said = run(&mut home.xtask(&words));
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        let cause = "a machine outside of a cluster of this host is named by its address";
+        assert!(said.stderr.contains(cause), "{}", said.stderr);
+    }
+}

@@ -16,6 +16,8 @@ const SHARED: &[(&str, &str, &str)] = &[
         "cluster",
         "checks are about the cluster that `up` would make",
     ),
+    ("kmod", "cluster", "nodes by name"),
+    ("podtrace", "cluster", "nodes by name"),
     ("pprof", "cluster", "nodes by name"),
     ("proxies", "cluster", "the gateway that nodes use"),
     (

@@ -14,6 +14,7 @@ pub mod installer;
 pub mod internal;
 pub mod kmod;
 pub mod lab;
+pub mod podtrace;
 pub mod pprof;
 pub mod proxies;
 pub mod registry;

@@ -93,7 +93,7 @@ pub(super) fn find_talosctl(ctx: &Ctx) -> Result<Utf8PathBuf> {
     }
 }
 
-pub(super) fn find_kubectl(ctx: &Ctx) -> Option<Utf8PathBuf> {
+pub(in crate::commands) fn find_kubectl(ctx: &Ctx) -> Option<Utf8PathBuf> {
     let built = || {
         let path = ctx.checkout().ok()?.out().join("kubectl");
         path.is_file().then_some(path)

@@ -14,6 +14,7 @@ mod keep;
 mod list;
 mod logs;
 mod machine;
+pub(in crate::commands) mod reach;
 mod reboot;
 pub(crate) mod relay;
 pub(in crate::commands) mod settings;

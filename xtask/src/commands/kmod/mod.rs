@@ -2,7 +2,10 @@
 
 mod against;
 mod lint;
+mod node_state;
+mod verify;
 mod why;
+mod why_node;
 
 use clap::Subcommand;
 
@@ -19,8 +22,15 @@ pub enum KmodCommand {
         Several images are checked one by one and as a set that is installed together. \
         Exit code 1 with errors.")]
     Lint(lint::LintArgs),
-    /// Find the cause of messages about extensions and kernel modules in a log
+    /// Check on a node that extensions and kernel modules work
     #[command(after_help = "Examples:\n  \
+        cargo xtask kmod verify worker-1 127.0.0.1:5005/me/hailort:4.21.0\n  \
+        cargo xtask kmod verify 192.168.1.10 --module hailo_pci --json\n\n\
+        Exit code 1 if a check failed. What cannot be checked is listed with the reason.")]
+    Verify(verify::VerifyArgs),
+    /// Find the cause why extensions and kernel modules fail on a node or in a log
+    #[command(after_help = "Examples:\n  \
+        cargo xtask kmod why worker-1\n  \
         cargo xtask kmod why console.log\n  \
         talosctl -n 172.20.0.2 dmesg | cargo xtask kmod why -\n\n\
         Exit code 1 if a failure is found.")]
@@ -30,6 +40,7 @@ pub enum KmodCommand {
 pub(crate) fn run(app: &App<'_>, command: &KmodCommand) -> Result<u8> {
     match command {
         KmodCommand::Lint(args) => lint::run(app, args),
+        KmodCommand::Verify(args) => verify::run(app, args),
         KmodCommand::Why(args) => why::run(app, args),
     }
 }

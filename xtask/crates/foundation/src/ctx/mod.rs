@@ -30,6 +30,7 @@ pub mod locks;
 pub mod loops;
 pub mod mirrors;
 pub mod network;
+pub mod node_api;
 pub mod own_executable;
 pub mod own_files;
 pub mod owned_path;

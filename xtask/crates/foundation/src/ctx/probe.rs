@@ -175,6 +175,14 @@ impl Probe {
         })
     }
 
+    /// Returns the bytes of its standard output; it must succeed.
+    ///
+    /// # Errors
+    /// Those of [`Self::stdout`].
+    pub fn bytes(&self) -> Result<Vec<u8>, ProbeError> {
+        Ok(self.success()?.stdout)
+    }
+
     fn success(&self) -> Result<std::process::Output, ProbeError> {
         let output = self.output()?;
         if output.status.success() {
