@@ -61,9 +61,23 @@ mkdir -p hardlink/rootfs/usr/local/share/lab
 cp "$its_own" hardlink/rootfs/usr/local/share/lab/ifb
 ln hardlink/rootfs/usr/local/share/lab/ifb "hardlink/$modules/ifb.ko"
 
-for name in good unsigned foreign dependency release build-of-another path hardlink; do
+extension service
+mkdir -p service/rootfs/usr/local/etc/containers service/rootfs/usr/local/lib/containers/lab
+cat >service/rootfs/usr/local/etc/containers/lab.yaml <<END
+name: lab
+container:
+  entrypoint: ./lab
+depends:
+  - configuration: true
+restart: always
+END
+echo '#!/bin/sh' >service/rootfs/usr/local/lib/containers/lab/lab
+chmod 755 service/rootfs/usr/local/lib/containers/lab/lab
+
+for name in good service unsigned foreign dependency release build-of-another path hardlink; do
 	# Of two names of a file, the second in the archive is the link: modules last.
 	(cd $name && find manifest.yaml rootfs -path rootfs/usr/lib -prune -o -print && find rootfs/usr/lib) >order
 	tar -C $name -c --owner 0 --group 0 --no-recursion -T order | docker import - "$registry/lab/$name:0.1.0-v1.12.0" >/dev/null
 	docker push --quiet "$registry/lab/$name:0.1.0-v1.12.0" >/dev/null
 done
+crane mutate --insecure --entrypoint /bin/installer "$registry/lab/good:0.1.0-v1.12.0" -t "$registry/lab/installer:0.1.0-v1.12.0" >/dev/null

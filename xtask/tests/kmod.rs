@@ -20,6 +20,7 @@ use serde_json::Value;
 /// Boots under emulation, with other tests beside them.
 const LONG: Duration = Duration::from_mins(5);
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kmod");
+const TEST: &str = "modules_reach_a_node_and_every_fault_is_named_before_and_there";
 const NODE: &str = "controlplane-1";
 const REGISTRY: &str = "127.0.0.1:5005";
 const START_REGISTRY: &str = "docker run -d -p 127.0.0.1:5005:5000 --restart always --name local registry:2 >/dev/null; \
@@ -162,8 +163,12 @@ fn verdict(report: &Value, id: &str) -> String {
 
 #[test]
 fn modules_reach_a_node_and_every_fault_is_named_before_and_there() {
-    let Some(lab) = Lab::own("modules_reach_a_node_and_every_fault_is_named_before_and_there")
-    else {
+    // Debian's headers are for a compiler and linker of this host.
+    let tools = ["apt-get", "dpkg-deb", "make", "gcc", "objcopy", "openssl"];
+    if !common::go::has(TEST, &tools) {
+        return;
+    }
+    let Some(lab) = Lab::own(TEST) else {
         return;
     };
     let up = said(&lab.xtask(&["lab", "up", "--docker", "--yes"]));
@@ -181,6 +186,7 @@ fn modules_reach_a_node_and_every_fault_is_named_before_and_there() {
     the_kernels_own_module_is_all_green(&lab);
     what_does_not_exist_is_an_error(&lab);
     types_of_the_kernel_become_a_header(&lab, &headers);
+    an_installer_is_deployed_unless_the_node_would_not_finish_booting(&lab);
     enforced_signatures_refuse(&lab, &parts);
     lab.ok(&["cluster", "destroy", "--yes"]);
 
@@ -300,6 +306,60 @@ fn types_of_the_kernel_become_a_header(lab: &Lab, headers: &Utf8Path) {
         "cd {folder}; printf '#include \"vmlinux.h\"\nint size(void) {{ return sizeof(struct task_struct); }}\n' >x.c; cc -fsyntax-only -w x.c"
     );
     lab.sh(&compiled);
+}
+
+fn an_installer_is_deployed_unless_the_node_would_not_finish_booting(lab: &Lab) {
+    let told = lab.fails(1, &["kmod", "deploy", NODE, &image("good")]);
+    assert!(told.contains("is not an installer"), "{told}");
+    let told = lab.fails(3, &["kmod", "deploy", NODE, &image("never")]);
+    assert!(told.contains("the registry does not have it"), "{told}");
+    let (installer, extension) = (image("installer"), image("service"));
+    let words = [
+        "kmod",
+        "deploy",
+        NODE,
+        &installer,
+        "--extension",
+        &extension,
+    ];
+    let told = lab.fails(1, &words);
+    assert!(
+        told.contains("the service lab waits for an ExtensionServiceConfig"),
+        "{told}"
+    );
+
+    let document =
+        "apiVersion: v1alpha1\nkind: ExtensionServiceConfig\nname: lab\nenvironment:\n  - A=b\n";
+    patch(lab, document);
+    let set = |arguments: &str| {
+        patch(
+            lab,
+            &format!("{{\"machine\":{{\"install\":{{\"extraKernelArgs\":[{arguments}]}}}}}}"),
+        );
+    };
+    set("\"lab.ignored=1\"");
+    let told = lab.fails(1, &words);
+    assert!(told.contains("the kernel argument lab.ignored=1"), "{told}");
+    assert!(!told.contains("ExtensionServiceConfig"), "{told}");
+    // Known to be in the installer: the plan is that of talosctl.
+    let known = [&words[..], &["--kernel-arg", "lab.ignored=1"]].concat();
+    let plan = lab.ok(&[&known[..], &["--dry-run", "--format", "sh"]].concat());
+    assert!(
+        plan.contains(&format!("upgrade --image={installer} --wait")),
+        "{plan}"
+    );
+
+    let told = lab.ok(&known);
+    assert!(
+        told.starts_with("upgraded talos-default-controlplane-1\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("kmod verify {NODE} {extension}")),
+        "{told}"
+    );
+    let recorded = lab.ok(&["talosctl", "--", "read", "/run/lab/upgrades.json"]);
+    assert!(recorded.contains(&installer), "{recorded}");
 }
 
 fn enforced_signatures_refuse(lab: &Lab, parts: &Parts) {

@@ -96,7 +96,7 @@ pub const FAILURES: &[Failure] = &[
     failure(
         "other-release",
         &["version magic '", "should be '"],
-        "the module was built for another release of the kernel",
+        "the module was built for another release or configuration of the kernel",
         "use the extension of this Talos release, or build with PKGS of this Talos",
         &[11, 12],
     ),

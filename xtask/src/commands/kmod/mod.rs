@@ -1,6 +1,8 @@
 //! `kmod`: system extensions and kernel modules, from their images to the node.
 
 mod against;
+mod deploy;
+mod expected;
 mod lint;
 mod node_state;
 mod verify;
@@ -22,6 +24,12 @@ pub enum KmodCommand {
         Several images are checked one by one and as a set that is installed together. \
         Exit code 1 with errors.")]
     Lint(lint::LintArgs),
+    /// Upgrade a node to an installer with extensions, unless it would not finish booting
+    #[command(after_help = "Examples:\n  \
+        cargo xtask kmod deploy worker-1 127.0.0.1:5005/me/installer:v1.12.0 --extension hailort.tar\n\n\
+        Refused with exit code 1 when a service of an extension waits for an ExtensionServiceConfig that the node does not \
+        have, or when kernel arguments of the machine configuration have no effect, as with a UKI.")]
+    Deploy(deploy::DeployArgs),
     /// Check on a node that extensions and kernel modules work
     #[command(after_help = "Examples:\n  \
         cargo xtask kmod verify worker-1 127.0.0.1:5005/me/hailort:4.21.0\n  \
@@ -40,6 +48,7 @@ pub enum KmodCommand {
 pub(crate) fn run(app: &App<'_>, command: &KmodCommand) -> Result<u8> {
     match command {
         KmodCommand::Lint(args) => lint::run(app, args),
+        KmodCommand::Deploy(args) => deploy::run(app, args),
         KmodCommand::Verify(args) => verify::run(app, args),
         KmodCommand::Why(args) => why::run(app, args),
     }

@@ -60,6 +60,8 @@ pub(super) struct NodeState {
     pub(super) signatures_enforced: Look<bool>,
     pub(super) log: Look<String>,
     pub(super) services: Look<Vec<Service>>,
+    /// Names of the documents `ExtensionServiceConfig`.
+    pub(super) service_configurations: Look<Vec<String>>,
     /// Files of modules with their sizes, by path.
     pub(super) modules: Look<BTreeMap<String, u64>>,
 }
@@ -83,6 +85,7 @@ impl NodeState {
                 .text(&["services"])
                 .map(|table| services_in(&table))
                 .map_err(|error| error.to_string()),
+            service_configurations: service_configurations(api),
             release,
             modules,
         }
@@ -130,6 +133,12 @@ fn extensions(api: &NodeApi) -> Look<Vec<Installed>> {
         }
     });
     Ok(installed.collect())
+}
+
+fn service_configurations(api: &NodeApi) -> Look<Vec<String>> {
+    let found = resources(api, "extensionserviceconfigs")?;
+    let ids = found.iter().filter_map(|it| it["metadata"]["id"].as_str());
+    Ok(ids.map(str::to_owned).collect())
 }
 
 /// `hailo_pci 135168 0 - Live 0xffffffffc0a00000 (OE)`

@@ -271,6 +271,7 @@ mod tests {
             cmdline: Ok(vec!["console=ttyS0".into()]),
             configured_arguments: Ok(Vec::new()),
             signatures_enforced: Ok(true),
+            service_configurations: Ok(Vec::new()),
             log: Ok(String::new()),
             services: Ok(Vec::new()),
             modules: Ok(files

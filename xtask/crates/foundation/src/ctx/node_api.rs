@@ -31,7 +31,7 @@ impl NodeApi {
     }
 
     /// The command line of talosctl for this node.
-    fn argv(&self, words: &[&str]) -> Vec<String> {
+    pub fn argv(&self, words: &[&str]) -> Vec<String> {
         let mut argv = vec![
             self.talosctl.to_string(),
             format!("--talosconfig={}", self.talosconfig),

@@ -100,7 +100,7 @@ func Runtime(n *node.Node, logger *zap.Logger) (*runtime.Runtime, error) {
 
 	for _, c := range []*reconciler{
 		machineStatus(n, stages),
-		config(n), versions(n), extensionStatus(), securityState(n), volumeStatus(n), mountStatus(), systemInformation(n),
+		config(n), versions(n), extensionStatus(), extensionServiceConfig(n), securityState(n), volumeStatus(n), mountStatus(), systemInformation(n),
 		kernelModuleConfig(n), kernelModuleSpec(), loadedKernelModules(),
 		linkStatus(), addressStatus(n), networkStatus(n),
 		members(n), nodeStatus(n), staticPods(n), etcdMember(n),

@@ -143,6 +143,42 @@ func extensionStatus() *reconciler {
 	}
 }
 
+// extensionServiceConfig has a resource for each such document of the machine config.
+func extensionServiceConfig(n *node.Node) *reconciler {
+	return &reconciler{
+		name:    "runtime.ExtensionServiceConfigController",
+		inputs:  []controller.Input{input(cfgres.NamespaceName, cfgres.MachineConfigType)},
+		outputs: exclusive(runtime.ExtensionServiceConfigType),
+		sweeps:  kind(runtime.NamespaceName, runtime.ExtensionServiceConfigType),
+		do: func(ctx context.Context, r controller.Runtime, _ *zap.Logger) error {
+			c := n.Config()
+			if c == nil {
+				return nil
+			}
+
+			for _, extension := range c.ExtensionServiceConfigs() {
+				if err := safe.WriterModify(ctx, r, runtime.NewExtensionServiceConfigSpec(runtime.NamespaceName, extension.Name()),
+					func(s *runtime.ExtensionServiceConfig) error {
+						s.TypedSpec().Environment = extension.Environment()
+						s.TypedSpec().Files = nil
+
+						for _, file := range extension.ConfigFiles() {
+							s.TypedSpec().Files = append(s.TypedSpec().Files, runtime.ExtensionServiceConfigFile{
+								Content: file.Content(), MountPath: file.MountPath(),
+							})
+						}
+
+						return nil
+					}); err != nil {
+					return err
+				}
+			}
+
+			return nil
+		},
+	}
+}
+
 // securityState asks the kernel: the stand-in is never booted by a UKI or secure boot.
 func securityState(n *node.Node) *reconciler {
 	return &reconciler{

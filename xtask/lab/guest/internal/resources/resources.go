@@ -59,6 +59,7 @@ var types = []meta.ResourceWithRD{
 	&perf.CPU{},
 	&perf.Memory{},
 	&runtime.Diagnostic{},
+	&runtime.ExtensionServiceConfig{},
 	&runtime.ExtensionStatus{},
 	&runtime.KernelCmdline{},
 	&runtime.KernelModuleSpec{},

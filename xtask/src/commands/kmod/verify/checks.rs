@@ -6,10 +6,10 @@ use foundation::typed;
 use talos::TalosVersion;
 use talos::module_failure::find;
 
+use super::super::expected::Expected;
 use super::super::node_state::{
     Look, MODULES, MODULES_DEP, NodeState, Service, module_name, module_of,
 };
-use super::expected::Expected;
 use crate::checklist::Check;
 
 /// What the user says should be true.
@@ -376,6 +376,7 @@ mod tests {
             cmdline: Ok(vec!["module.sig_enforce=1".to_owned(), "a=1".to_owned()]),
             configured_arguments: Ok(vec!["a=1".to_owned(), "-quiet".to_owned()]),
             signatures_enforced: Ok(true),
+            service_configurations: Ok(Vec::new()),
             log: Ok("hailo_pci: loading out-of-tree module taints kernel.".to_owned()),
             services: Ok(vec![Service {
                 id: "ext-hailo".to_owned(),
@@ -392,6 +393,7 @@ mod tests {
                 name: "hailort".to_owned(),
                 version: "4.21.0".to_owned(),
                 files: BTreeMap::from([(FILE.to_owned(), 7)]),
+                configured_services: Vec::new(),
             }],
             node: "worker-1".to_owned(),
             version: Some(TalosVersion::release(1, 12, 0)),
@@ -458,6 +460,7 @@ mod tests {
             cmdline: Err(gone()),
             configured_arguments: Err(gone()),
             signatures_enforced: Err(gone()),
+            service_configurations: Err(gone()),
             log: Err(gone()),
             services: Err(gone()),
             modules: Err(gone()),

@@ -1,7 +1,6 @@
 //! `kmod verify`: whether extensions and kernel modules work on a node, as a checklist.
 
 mod checks;
-mod expected;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +9,7 @@ use clap::Args;
 
 pub(super) use self::checks::is_in_effect;
 use self::checks::{Wanted, checks};
-use self::expected::Expected;
+use super::expected::Expected;
 use super::node_state::{Depth, Look, NodeState, files_below};
 use crate::app::App;
 use crate::checklist;
@@ -45,7 +44,6 @@ pub struct VerifyArgs {
 pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
     let node = reach(app, &args.which, &args.node)?;
     // Without an answer there is nothing to check.
-    let arch = node.api.read(Utf8Path::new("/proc/sys/kernel/arch"));
     if let Err(error) = node.api.text(&["version"]) {
         return Err(
             Failure::host(format!("node `{}` does not answer", node.name))
@@ -53,11 +51,7 @@ pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
                 .hint(typed!("kmod why {}", args.node)),
         );
     }
-    let arch = arch.ok().and_then(|arch| match arch.trim() {
-        "x86_64" => Some("amd64"),
-        "aarch64" => Some("arm64"),
-        _ => None,
-    });
+    let arch = architecture(&node.api);
     let extensions: Result<Vec<Expected>> = args
         .images
         .iter()
@@ -83,6 +77,16 @@ pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
     } else {
         0
     })
+}
+
+/// As images name it; kernels before 6.1 do not report theirs.
+pub(super) fn architecture(api: &NodeApi) -> Option<&'static str> {
+    let arch = api.read(Utf8Path::new("/proc/sys/kernel/arch")).ok()?;
+    match arch.trim() {
+        "x86_64" => Some("amd64"),
+        "aarch64" => Some("arm64"),
+        _ => None,
+    }
 }
 
 /// The node's files below the folders that the images have files in.

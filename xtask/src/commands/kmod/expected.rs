@@ -9,10 +9,12 @@ use foundation::typed;
 use oci::{Fate, Flow, Image, Kind};
 use serde_json::Value;
 
-use super::super::node_state::module_of;
+use super::node_state::module_of;
 use crate::app::App;
 
-const LARGEST_MANIFEST: u64 = 1 << 20;
+/// Largest manifest or service spec.
+const LARGEST_TEXT: u64 = 1 << 20;
+const SPECS: &str = "/usr/local/etc/containers/";
 
 /// The part of an extension that a node shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +23,16 @@ pub(super) struct Expected {
     pub(super) version: String,
     /// Sizes by path on the node.
     pub(super) files: BTreeMap<String, u64>,
+    /// Services that wait for an `ExtensionServiceConfig`.
+    pub(super) configured_services: Vec<String>,
+}
+
+/// What is read of an image.
+#[derive(Default)]
+struct Contents {
+    manifest: Vec<u8>,
+    files: BTreeMap<String, u64>,
+    specs: Vec<Vec<u8>>,
 }
 
 impl Expected {
@@ -41,8 +53,8 @@ impl Expected {
             ))
             .hint(typed!("image inspect {}", word)));
         };
-        let (manifest, files) = contents(image).map_err(|error| failure(word, &error))?;
-        let manifest = String::from_utf8_lossy(&manifest);
+        let contents = contents(image).map_err(|error| failure(word, &error))?;
+        let manifest = String::from_utf8_lossy(&contents.manifest);
         let manifest: Value = talos::yaml::from_str(&manifest).unwrap_or_default();
         let text = |name: &str| match &manifest["metadata"][name] {
             Value::String(text) => text.clone(),
@@ -58,7 +70,12 @@ impl Expected {
         Ok(Self {
             name,
             version,
-            files,
+            files: contents.files,
+            configured_services: contents
+                .specs
+                .iter()
+                .filter_map(|it| configured(it))
+                .collect(),
         })
     }
 
@@ -72,22 +89,36 @@ impl Expected {
     }
 }
 
-fn contents(image: &Image<'_>) -> oci::Result<(Vec<u8>, BTreeMap<String, u64>)> {
-    let (mut manifest, mut files) = (Vec::new(), BTreeMap::new());
+/// The name of the service if its spec has `configuration: true`.
+fn configured(spec: &[u8]) -> Option<String> {
+    let spec: Value = talos::yaml::from_str(&String::from_utf8_lossy(spec)).ok()?;
+    let mut depends = spec["depends"].as_array()?.iter();
+    let needs = depends.any(|it| it["configuration"] == true);
+    needs.then(|| spec["name"].as_str().map(str::to_owned))?
+}
+
+fn contents(image: &Image<'_>) -> oci::Result<Contents> {
+    let mut contents = Contents::default();
     let mut links = HashMap::new();
     image.walk(|entry, fate, body| {
         if fate != Fate::Kept {
             return Ok(Flow::Continue);
         }
         if entry.path == "manifest.yaml" {
-            body.take(LARGEST_MANIFEST).read_to_end(&mut manifest)?;
+            body.take(LARGEST_TEXT)
+                .read_to_end(&mut contents.manifest)?;
         }
         let Some(path) = entry.path.strip_prefix("rootfs") else {
             return Ok(Flow::Continue);
         };
         match &entry.kind {
             Kind::File if !is_index(path) => {
-                files.insert(path.to_owned(), entry.size);
+                if path.starts_with(SPECS) {
+                    let mut spec = Vec::new();
+                    body.take(LARGEST_TEXT).read_to_end(&mut spec)?;
+                    contents.specs.push(spec);
+                }
+                contents.files.insert(path.to_owned(), entry.size);
             }
             Kind::HardLink(target) => {
                 links.insert(path.to_owned(), target.clone());
@@ -98,14 +129,35 @@ fn contents(image: &Image<'_>) -> oci::Result<(Vec<u8>, BTreeMap<String, u64>)> 
     })?;
     for (path, target) in links {
         let target = target.trim_start_matches('/').trim_start_matches("rootfs");
-        let size = files.get(target).copied().unwrap_or_default();
-        files.insert(path, size);
+        let size = contents.files.get(target).copied().unwrap_or_default();
+        contents.files.insert(path, size);
     }
-    Ok((manifest, files))
+    Ok(contents)
 }
 
 /// Lists of modules, which the imager replaces by its own.
 fn is_index(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     path.starts_with("/usr/lib/modules/") && name.starts_with("modules.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_waits_for_its_configuration_is_known() {
+        let spec = |depends: &str| {
+            format!("name: lldpd\ncontainer:\n  entrypoint: ./lldpd\n{depends}restart: always\n")
+        };
+        let waits = spec("depends:\n  - network: [addresses]\n  - configuration: true\n");
+        assert_eq!(configured(waits.as_bytes()).as_deref(), Some("lldpd"));
+        for other in [
+            spec(""),
+            spec("depends:\n  - configuration: false\n"),
+            "{".to_owned(),
+        ] {
+            assert_eq!(configured(other.as_bytes()), None, "{other}");
+        }
+    }
 }
