@@ -442,4 +442,24 @@ fn other_kernels_and_missing_modules_are_named(lab: &Lab, parts: &Parts) {
             "{failures:#?}"
         );
     }
+
+    // Without an API, the console says as much as the log did.
+    lab.ok(&["cluster", "stop", "--timeout", "0"]);
+    let told = lab.fails(3, &["kmod", "verify", NODE]);
+    assert!(told.contains("does not answer"), "{told}");
+    let report = json(lab, &["kmod", "why", NODE]);
+    assert!(
+        report["log"]
+            .as_str()
+            .unwrap()
+            .ends_with("controlplane-1.log"),
+        "{report:#}"
+    );
+    let failures = report["failures"].as_array().unwrap();
+    for id in ["other-release", "other-build", "unknown-symbol"] {
+        assert!(
+            failures.iter().any(|it| it["id"] == id),
+            "{id}: {failures:#?}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use foundation::ctx::node_api::NodeApi;
 use foundation::failure::{Because, Failure, Result};
 use foundation::files;
 use foundation::typed;
+use talos::console::BootTracker;
 
 use super::node_state::{MODULES_DEP, NodeState, Service, module_name, module_of};
 use super::verify::is_in_effect;
@@ -58,15 +59,20 @@ pub(super) fn reasons(app: &App<'_>, which: &Which, word: &str) -> Result<(Strin
     Ok((path, Reason::of_log(&text)))
 }
 
-/// The current boot of a console, if there is one.
+/// The path of the console and its newest boot.
 fn console(node: &Reached) -> Result<Option<(String, String)>> {
     let Some(path) = &node.console else {
         return Ok(None);
     };
     let bytes = files::read(path, files::LARGE).because(|| format!("cannot read `{path}`"))?;
     Ok(bytes.map(|bytes| {
-        let from = bytes.len().saturating_sub(CONSOLE);
-        let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
+        let end = &bytes[bytes.len().saturating_sub(CONSOLE)..];
+        let mut tracker = BootTracker::default();
+        tracker.feed(end);
+        tracker.finish();
+        let boot = tracker.current().map_or(0, |boot| boot.offset);
+        let boot = usize::try_from(boot).unwrap_or(0).min(end.len());
+        let text = String::from_utf8_lossy(&end[boot..]).into_owned();
         (path.to_string(), text)
     }))
 }

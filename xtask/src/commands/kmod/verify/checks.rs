@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     pub(super) arguments: Vec<String>,
     /// The node as the user named it.
     pub(super) node: String,
-    /// Of the checkout, for the paths that extensions may have.
+    /// Of the node, for the paths that extensions may have.
     pub(super) version: Option<TalosVersion>,
 }
 

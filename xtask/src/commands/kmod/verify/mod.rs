@@ -19,6 +19,7 @@ use foundation::ctx::node_api::NodeApi;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
 use foundation::ui;
+use talos::TalosVersion;
 
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
@@ -44,13 +45,11 @@ pub struct VerifyArgs {
 pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
     let node = reach(app, &args.which, &args.node)?;
     // Without an answer there is nothing to check.
-    if let Err(error) = node.api.text(&["version"]) {
-        return Err(
-            Failure::host(format!("node `{}` does not answer", node.name))
-                .cause(error)
-                .hint(typed!("kmod why {}", args.node)),
-        );
-    }
+    let version = node.api.text(&["version"]).map_err(|error| {
+        Failure::host(format!("node `{}` does not answer", node.name))
+            .cause(error)
+            .hint(typed!("kmod why {}", args.node))
+    })?;
     let arch = architecture(&node.api);
     let extensions: Result<Vec<Expected>> = args
         .images
@@ -62,7 +61,7 @@ pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
         modules: args.module.clone(),
         arguments: args.kernel_arg.clone(),
         node: args.node.clone(),
-        version: app.ctx.checkout().ok().map(|checkout| checkout.version),
+        version: version_of_server(&version),
     };
     let state = NodeState::read(&node.api);
     let files = files_of(&node.api, &wanted);
@@ -77,6 +76,15 @@ pub(super) fn run(app: &App<'_>, args: &VerifyArgs) -> Result<u8> {
     } else {
         0
     })
+}
+
+/// From `talosctl version`, whose first tag is that of the client.
+fn version_of_server(text: &str) -> Option<TalosVersion> {
+    let (_, server) = text.split_once("Server:")?;
+    let mut tags = server
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Tag:"));
+    TalosVersion::parse(tags.next()?.trim()).ok()
 }
 
 /// As images name it; kernels before 6.1 do not report theirs.
@@ -115,6 +123,16 @@ fn folder_of(path: &str) -> (String, Depth) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_node() {
+        let text = "Client:\n\tTag:         v1.13.0\n\tSHA:         x\nServer:\n\tNODE:        172.20.0.2\n\tTag:         v1.12.0\n";
+        assert_eq!(
+            version_of_server(text),
+            Some(TalosVersion::release(1, 12, 0))
+        );
+        assert_eq!(version_of_server("Client:\n\tTag: v1.13.0\n"), None);
+    }
 
     #[test]
     fn a_list_is_never_of_the_whole_system() {
