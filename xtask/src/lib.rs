@@ -118,6 +118,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Internal(InternalCommand::RootExec) => run::exec_root::serve_root_exec(),
         #[cfg(target_os = "linux")]
         Command::Internal(InternalCommand::RootInit) => run::exec_root::serve_root_init(),
+        Command::Internal(InternalCommand::Checksums) => internal::checksums(),
         Command::Internal(InternalCommand::Warden) => run::serve_warden(),
         Command::Internal(InternalCommand::Gateway {
             of,

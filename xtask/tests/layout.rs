@@ -25,6 +25,8 @@ const SHARED: &[(&str, &str, &str)] = &[
         "registry",
         "a proxy is a registry with an upstream",
     ),
+    ("kmod", "build", "targets of pkgs and extensions"),
+    ("kmod", "installer", "an installer with an extension"),
     ("setup", "builder", "one of its parts"),
     ("setup", "proxies", "one of its parts"),
     ("setup", "registry", "one of its parts"),

@@ -55,7 +55,27 @@ pub(in crate::commands) fn plan(app: &App<'_>, args: &InstallerArgs) -> Result<P
     plan_and_values(app, args).map(|(plan, _)| plan)
 }
 
+/// Returns the plan of these targets instead of the line's, and the name that the images
+/// get: `127.0.0.1:5005/siderolabs`.
+///
+/// # Errors
+/// Those of [`plan`].
+pub(in crate::commands) fn plan_targets(
+    app: &App<'_>,
+    args: &InstallerArgs,
+    targets: &[&str],
+) -> Result<(Plan, String)> {
+    let (plan, planned) = plan_with(app, args, targets)?;
+    let name = value(&planned, "REGISTRY_AND_USERNAME").unwrap_or_default();
+    Ok((plan, name))
+}
+
 fn plan_and_values(app: &App<'_>, args: &InstallerArgs) -> Result<(Plan, Planned)> {
+    let targets = targets(app.ctx.checkout()?.version.installer_flow());
+    plan_with(app, args, targets)
+}
+
+fn plan_with(app: &App<'_>, args: &InstallerArgs, targets: &[&str]) -> Result<(Plan, Planned)> {
     let checkout = app.ctx.checkout()?;
     let repository = Repository::open(&checkout.dir)?;
     if let Some(word) = args.words.iter().find(|word| !word.contains('=')) {
@@ -64,7 +84,7 @@ fn plan_and_values(app: &App<'_>, args: &InstallerArgs) -> Result<(Plan, Planned
         ))
         .hint(typed!("installer INSTALLER_ARCH=amd64")));
     }
-    let words = words(args, checkout.version.installer_flow());
+    let words = words(args, targets);
     let planned = build::evaluate(app, &repository, &words, false)?;
     check(&words, &planned)?;
     let mut plan = build::plan_of(app, &repository, &words, &planned);
@@ -86,13 +106,17 @@ fn registry(args: &InstallerArgs) -> String {
         .unwrap_or_else(|| format!("127.0.0.1:{LOCAL_REGISTRY_PORT}"))
 }
 
-/// Returns targets and variables: 1.9 builds the installer itself, later lines
-/// run the imager that they have built and pushed.
-pub(super) fn words(args: &InstallerArgs, flow: InstallerFlow) -> Vec<String> {
-    let targets = match flow {
-        InstallerFlow::RegistryImage => &["installer"][..],
+/// 1.9 builds the installer itself, later lines run the imager that they have built
+/// and pushed.
+fn targets(flow: InstallerFlow) -> &'static [&'static str] {
+    match flow {
+        InstallerFlow::RegistryImage => &["installer"],
         InstallerFlow::BaseAndImager => &["installer-base", "imager", "installer"],
-    };
+    }
+}
+
+/// Returns targets and variables.
+fn words(args: &InstallerArgs, targets: &[&str]) -> Vec<String> {
     let mut words: Vec<String> = targets.iter().map(|target| (*target).to_owned()).collect();
     words.push(format!("IMAGE_REGISTRY={}", registry(args)));
     words.push("PUSH=true".to_owned());
@@ -192,11 +216,11 @@ mod tests {
     fn the_order_is_that_of_the_line() {
         let args = InstallerArgs::default();
         assert_eq!(
-            words(&args, InstallerFlow::RegistryImage),
+            words(&args, targets(InstallerFlow::RegistryImage)),
             ["installer", "IMAGE_REGISTRY=127.0.0.1:5005", "PUSH=true"]
         );
         assert_eq!(
-            words(&args, InstallerFlow::BaseAndImager)[..3],
+            words(&args, targets(InstallerFlow::BaseAndImager))[..3],
             ["installer-base", "imager", "installer"]
         );
     }

@@ -10,9 +10,11 @@ use talos::network::Cidr;
 use crate::app::App;
 use foundation::ctx::relay::RelaySpec;
 use foundation::failure::{Because, Failure, Result};
+use foundation::hash::Checksums;
 use foundation::plan::Plan;
 use foundation::run;
 use foundation::typed;
+use foundation::ui;
 
 #[derive(Debug, Subcommand)]
 pub enum InternalCommand {
@@ -44,6 +46,8 @@ pub enum InternalCommand {
     RootInit,
     /// Run a plan as `--format json` prints it, read from standard input
     RunPlan,
+    /// Checksums of standard input, as JSON
+    Checksums,
     /// End our process group when standard input closes
     Warden,
 }
@@ -67,6 +71,18 @@ pub(crate) fn run_plan(app: &App<'_>) -> Result<u8> {
             ))
     })?;
     app.carry_out(&plan)?;
+    Ok(0)
+}
+
+/// Prints the checksums of standard input: what follows a download in a pipe.
+///
+/// # Errors
+/// When standard input cannot be read.
+pub(crate) fn checksums() -> Result<u8> {
+    let sums = Checksums::of(std::io::stdin().lock());
+    let sums = sums.because(|| "cannot read standard input".to_owned())?;
+    let sums = serde_json::to_string(&sums).because(|| "cannot print checksums".to_owned())?;
+    ui::print(&format!("{sums}\n"));
     Ok(0)
 }
 

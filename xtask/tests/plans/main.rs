@@ -9,5 +9,6 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod fake;
+mod kmod;
 mod refused;
 mod scripts;

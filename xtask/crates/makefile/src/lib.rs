@@ -38,7 +38,7 @@ pub use limits::SHOWN_COMMAND;
 pub use make::{plan, targets};
 pub use outcome::{Capture, Condition, Item, Line, Planned, Prerequisite, Read, Step};
 pub use parse::Makefile;
-pub use slots::{Segment, contains as contains_slot, fill, segments};
+pub use slots::{Segment, contains as contains_slot, fill, marker as slot, segments};
 pub use variables::Origin;
 pub use words::split as split_words;
 pub use world::{Ask, Invocation, Reply, World};

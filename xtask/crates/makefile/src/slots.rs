@@ -15,7 +15,9 @@ pub enum Segment<'a> {
     Slot(usize),
 }
 
-pub(crate) fn marker(slot: usize) -> String {
+/// The text of a slot. A number of [`crate::Planned::captures`], or one that the caller
+/// fills itself.
+pub fn marker(slot: usize) -> String {
     format!("{OPEN}{slot}{CLOSE}")
 }
 

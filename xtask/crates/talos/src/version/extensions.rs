@@ -92,6 +92,28 @@ impl TalosVersion {
         self.since(12)
     }
 
+    /// Whether the kernel is built by clang, and modules have to be as well (pkgs
+    /// release-1.13).
+    pub fn kernel_needs_llvm(&self) -> bool {
+        self.since(13)
+    }
+
+    /// Whether modules are loaded by a document `KernelModuleConfig` (1.14+). Before,
+    /// `machine.kernel.modules` names them.
+    pub fn has_kernel_module_document(&self) -> bool {
+        self.since(14)
+    }
+
+    /// Name of an extension's manifest in the extensions repository: a template from 1.11
+    /// on. Before, its package replaced `$VERSION` by itself.
+    pub fn extension_manifest(&self) -> &'static str {
+        if self.since(11) {
+            "manifest.yaml.tmpl"
+        } else {
+            "manifest.yaml"
+        }
+    }
+
     /// Whether nodes read `/usr/local/share/spdx/*.spdx.json` (1.11+).
     pub fn nodes_read_sbom(&self) -> bool {
         self.since(11)
@@ -134,6 +156,14 @@ mod tests {
                 .allowed_extension_paths()
                 .contains(&"/usr/lib/modules")
         );
+    }
+
+    #[test]
+    fn modules_are_built_and_loaded_in_the_way_of_the_line() {
+        assert!(!v(12).kernel_needs_llvm() && v(13).kernel_needs_llvm());
+        assert!(!v(13).has_kernel_module_document() && v(14).has_kernel_module_document());
+        assert_eq!(v(10).extension_manifest(), "manifest.yaml");
+        assert_eq!(v(11).extension_manifest(), "manifest.yaml.tmpl");
     }
 
     #[test]
