@@ -72,14 +72,19 @@ impl Checkouts {
             .filter(|(name, dir)| !is_of_kres(dir) || (*name == "pkgs") != is_pkgs(dir))
             .collect();
         if let Some((name, dir)) = missing.first() {
-            let mut failure = Failure::host("checkouts are missing").hint(format!(
-                "{}; or name it: `--{name} DIR`",
-                program!(
-                    "git clone https://github.com/siderolabs/{}.git {}",
-                    name,
-                    dir
+            let named = format!("name it: `--{name} DIR`");
+            let mut failure = Failure::host("checkouts are missing").hint(if dir.exists() {
+                named
+            } else {
+                format!(
+                    "{}; or {named}",
+                    program!(
+                        "git clone https://github.com/siderolabs/{}.git {}",
+                        name,
+                        dir
+                    )
                 )
-            ));
+            });
             failure.causes = missing
                 .iter()
                 .map(|(name, dir)| format!("`{dir}` is not a checkout of siderolabs/{name}"))
