@@ -1,0 +1,7 @@
+//! SELinux for Talos: from audit records to denials, and from denials to their cause
+//! and rule.
+//!
+//! The crate opens no file and starts no process: logs and policies come as bytes.
+
+pub mod context;
+pub mod log;
