@@ -12,7 +12,7 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
     build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod, lab,
-    podtrace, pprof, proxies, registry, runs, setup,
+    podtrace, pprof, proxies, registry, runs, selinux, setup,
 };
 use foundation::ui::Color;
 
@@ -25,7 +25,7 @@ use foundation::ui::Color;
     max_term_width = 100,
     after_help = "Try it without a Talos checkout:\n  cargo xtask --lab cluster\n\n\
         Exit codes: 0 ok, 1 checks or tests failed, 2 usage, 3 host not ready, 4 a step failed, \
-        5 a node died, 124 deadline, 130 interrupted; pass-through commands return the child's own."
+        5 a node died, 6 a log is incomplete, 124 deadline, 130 interrupted; pass-through commands return the child's own."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -68,6 +68,7 @@ impl Cli {
             Command::Doctor(args) => &args.up.which,
             Command::Test(TestCommand::Integration(args)) => &args.which,
             Command::Pprof(pprof) => &pprof.fetch.which,
+            Command::Selinux(selinux) => return selinux.cluster_name(),
             Command::Proxies(proxies) => {
                 return match &proxies.verb {
                     Some(ProxiesVerb::Check { name, .. }) => name.as_deref(),
@@ -147,6 +148,9 @@ pub enum Command {
     /// Manage the lab: real talosctl and QEMU, with nodes that run a stand-in or Talos itself
     #[command(subcommand)]
     Lab(lab::LabCommand),
+    /// Find the causes of SELinux denials, and question and compare policies
+    #[command(subcommand)]
+    Selinux(selinux::SelinuxCommand),
     /// Profile all nodes at once, or show profiles from files
     Pprof(Box<pprof::args::PprofCommand>),
     /// Run and list the tests of Talos

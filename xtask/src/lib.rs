@@ -21,7 +21,7 @@ use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
     build, builder, cluster, completions, doctor, embed, image, images, installer, kmod, lab,
-    podtrace, pprof, proxies, registry, runs, setup, test,
+    podtrace, pprof, proxies, registry, runs, selinux, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -150,6 +150,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Installer(args) => installer::run(&app()?, &args),
         Command::Kmod(command) => kmod::run(&app()?, &command),
         Command::Podtrace(command) => podtrace::run(&app()?, &command),
+        Command::Selinux(command) => selinux::run(&app()?, &command),
         Command::Lab(command) => lab::run(&app()?, command),
         Command::Pprof(command) => pprof::run(&app()?, &command),
         Command::Proxies(command) => proxies::run(&app()?, &command),

@@ -27,6 +27,7 @@ const SHARED: &[(&str, &str, &str)] = &[
     ),
     ("kmod", "build", "targets of pkgs and extensions"),
     ("kmod", "installer", "an installer with an extension"),
+    ("selinux", "cluster", "logs of nodes by name"),
     ("setup", "builder", "one of its parts"),
     ("setup", "proxies", "one of its parts"),
     ("setup", "registry", "one of its parts"),

@@ -19,5 +19,6 @@ pub mod pprof;
 pub mod proxies;
 pub mod registry;
 pub mod runs;
+pub mod selinux;
 pub mod setup;
 pub mod test;

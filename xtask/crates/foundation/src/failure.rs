@@ -18,6 +18,8 @@ pub enum Exit {
     Step,
     /// A node died.
     NodeDied,
+    /// Nothing was found, but a log does not hold every record.
+    Incomplete,
     /// A deadline passed.
     Deadline,
     /// Ctrl-C or SIGTERM.
@@ -35,6 +37,7 @@ impl Exit {
             Self::HostNotReady => 3,
             Self::Step => 4,
             Self::NodeDied => 5,
+            Self::Incomplete => 6,
             Self::Deadline => 124,
             Self::Interrupted => 130,
             Self::Child(code) => code,

@@ -3,6 +3,9 @@
 //!
 //! The crate opens no file and starts no process: logs and policies come as bytes.
 
+pub mod cause;
+pub mod cil;
 pub mod context;
+pub mod judgement;
 pub mod log;
 pub mod policy;

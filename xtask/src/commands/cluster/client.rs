@@ -1,6 +1,8 @@
 //! `talosctl` and `kubectl` with the configuration of a cluster: this process
 //! becomes the program, so terminal, signals and exit code are the program's.
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use talos::names::ClusterName;
@@ -11,8 +13,9 @@ use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
+use foundation::ctx::probe::Probe;
 use foundation::ctx::talosctl::Talosctl;
-use foundation::failure::{Failure, Result};
+use foundation::failure::{Because, Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
 use foundation::{run, typed};
 
@@ -37,6 +40,11 @@ pub struct DashboardArgs {
     #[command(flatten)]
     pub which: Which,
 }
+
+/// A node that takes longer to send a log hangs.
+const LONGEST_ANSWER: Duration = Duration::from_mins(2);
+/// Bytes of one log of a node.
+const LARGEST_ANSWER: usize = 256 << 20;
 
 /// `cargo xtask talosctl`: the checkout's talosctl.
 pub(crate) fn talosctl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
@@ -104,14 +112,14 @@ pub(in crate::commands) fn find_kubectl(ctx: &Ctx) -> Option<Utf8PathBuf> {
 /// Returns the variables with which both programs find the cluster. The
 /// configuration of a cluster that talosctl created by itself is in the user's
 /// own files.
-pub(super) fn environment(ctx: &Ctx, own: &ClientConfig) -> Vec<(&'static str, Utf8PathBuf)> {
+pub(super) fn environment(ctx: &Ctx, own: &ClientConfig) -> [(&'static str, Utf8PathBuf); 2] {
     if own.exists() {
-        return vec![
+        return [
             ("TALOSCONFIG", own.talosconfig()),
             ("KUBECONFIG", own.kubeconfig()),
         ];
     }
-    vec![
+    [
         ("TALOSCONFIG", ctx.talosconfig_path()),
         ("KUBECONFIG", ctx.kubeconfig_path()),
     ]
@@ -165,4 +173,28 @@ pub(super) fn api_step(ctx: &Ctx, name: &str, why: String, words: &[String]) -> 
     argv.extend_from_slice(words);
     argv.push(format!("--talosconfig={talosconfig}"));
     Ok(Step::run(why, argv))
+}
+
+/// Returns what talosctl prints about one node, as bytes.
+///
+/// # Errors
+/// If there is no talosctl, or it fails.
+pub(in crate::commands) fn ask_node(
+    ctx: &Ctx,
+    name: &ClusterName,
+    node: &str,
+    words: &[&str],
+) -> Result<Vec<u8>> {
+    let program = find_talosctl(ctx)?;
+    let own = ctx.client_config(name.as_str());
+    let variables = environment(ctx, &own);
+    let variables = variables.map(|(name, path)| (name.to_owned(), path.into_string()));
+    let mut argv = vec![program.as_str(), "--nodes", node];
+    argv.extend_from_slice(words);
+    Probe::new(argv)
+        .envs(&variables)
+        .timeout(LONGEST_ANSWER)
+        .largest(LARGEST_ANSWER)
+        .bytes()
+        .because(|| format!("cannot read `{}` of node `{node}`", words.join(" ")))
 }

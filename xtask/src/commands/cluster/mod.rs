@@ -208,7 +208,7 @@ fn lock(app: &App<'_>, name: &str, doing: &str) -> Result<Option<Lock>> {
 }
 
 /// Returns a cluster that must exist.
-fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
+pub(in crate::commands) fn look_up(app: &App<'_>, which: &Which) -> Result<ClusterView> {
     let name = existing_name(app, which)?;
     existing(app, ClusterView::probe(&app.ctx, name.as_str()))
 }

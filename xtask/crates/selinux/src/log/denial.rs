@@ -7,11 +7,11 @@ use rustc_hash::FxHasher;
 
 use super::fields::{self, Fields};
 
-/// Groups that are told apart; the records of others are counted.
+/// Groups that are distinguished; the records of others are counted.
 const MOST_GROUPS: usize = 4096;
 /// Commands, paths and the like that are kept of a group.
 const MOST_VALUES: usize = 8;
-/// Permissions that are told apart in a group; a class has at most 32.
+/// Permissions that are distinguished in a group; a class has at most 32.
 const MOST_OPERATIONS: usize = 40;
 /// Bytes that are kept of a value.
 const LONGEST: usize = 256;
@@ -35,6 +35,8 @@ pub(super) struct Avc<'a> {
     pub(super) raw_source: &'a [u8],
     pub(super) raw_target: &'a [u8],
     pub(super) class: &'a [u8],
+    /// Command of an `ioctl`.
+    pub(super) command: &'a [u8],
     pub(super) is_permissive: bool,
 }
 
@@ -66,6 +68,7 @@ impl<'a> Avc<'a> {
                 b"tcontext" => &mut avc.target,
                 b"srawcon" => &mut avc.raw_source,
                 b"trawcon" => &mut avc.raw_target,
+                b"ioctlcmd" => &mut avc.command,
                 b"tclass" => {
                     avc.class = fields::identifier(value);
                     continue;
@@ -176,6 +179,8 @@ pub struct Group {
     /// Paths, or names if the record has no path.
     pub paths: Vec<String>,
     pub devices: Vec<String>,
+    /// Commands of `ioctl`.
+    pub ioctls: Vec<String>,
     /// System calls by number or name.
     pub calls: Vec<String>,
     /// Labels of the objects, by PATH records.
@@ -392,6 +397,7 @@ impl Group {
             executables: Vec::new(),
             paths: Vec::new(),
             devices: Vec::new(),
+            ioctls: Vec::new(),
             calls: Vec::new(),
             labels: Vec::new(),
             raw_contexts: Vec::new(),
@@ -441,6 +447,7 @@ impl Group {
         };
         keep(&mut self.paths, path, raw);
         keep_plain(&mut self.devices, avc.device);
+        keep_plain(&mut self.ioctls, avc.command);
         keep_plain(&mut self.raw_contexts, avc.raw_source);
         keep_plain(&mut self.raw_contexts, avc.raw_target);
         if let Some(node) = origin.node {

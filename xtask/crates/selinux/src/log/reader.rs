@@ -22,7 +22,7 @@ const RECENT: usize = 256;
 const LONGEST_WAITING: usize = 4096;
 /// Lines over which a record may be spread.
 const MOST_PIECES: usize = 4;
-/// Nodes that are told apart.
+/// Nodes that are distinguished.
 const MOST_NODES: usize = 256;
 
 /// Reads logs in pieces of any size.

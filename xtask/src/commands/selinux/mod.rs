@@ -1,0 +1,63 @@
+//! `selinux`: from the denials of a node to their cause and rule, and questions to policies.
+
+mod allow;
+mod denials;
+mod inputs;
+mod policies;
+mod policy;
+mod text;
+mod why;
+
+use clap::Subcommand;
+
+use crate::app::App;
+use foundation::failure::Result;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum SelinuxCommand {
+    /// Show what was denied, grouped, with the likely cause and the line that shows it
+    #[command(after_help = "Examples:\n  \
+        cargo xtask selinux denials audit.log\n  \
+        talosctl -n 172.20.0.2 logs auditd | cargo xtask selinux denials -\n  \
+        cargo xtask selinux denials --node worker-1\n\n\
+        Exit code 1 with denials, 6 if there are none but the log is incomplete.")]
+    Denials(denials::DenialsArgs),
+    /// Show by which rule a policy allows each denied permission, or why it denies it
+    #[command(after_help = "Examples:\n  \
+        cargo xtask selinux why audit.log\n  \
+        cargo xtask selinux why audit.log --policy release-1.13\n\n\
+        Exit code 1 if the policy denies something, 6 if not but the log is incomplete.")]
+    Why(why::WhyArgs),
+    /// Print the rules that would allow what was denied, with the place where each belongs
+    #[command(after_help = "Examples:\n  \
+        cargo xtask selinux allow audit.log\n\n\
+        The rules are a starting point for review. Nothing is changed. There is no rule for what is \
+        denied on purpose, for what a rule does not help with, and for unknown types, classes and \
+        permissions. Exit code 1 if there is a denial without a rule.")]
+    Allow(allow::AllowArgs),
+    /// Compare policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+}
+
+impl SelinuxCommand {
+    /// `--name`: the chosen cluster.
+    pub(crate) fn cluster_name(&self) -> Option<&str> {
+        let logs = match self {
+            Self::Denials(args) => &args.logs,
+            Self::Why(args) => &args.logs,
+            Self::Allow(args) => &args.logs,
+            Self::Policy(_) => return None,
+        };
+        logs.which.name.as_deref()
+    }
+}
+
+pub(crate) fn run(app: &App<'_>, command: &SelinuxCommand) -> Result<u8> {
+    match command {
+        SelinuxCommand::Denials(args) => denials::run(app, args),
+        SelinuxCommand::Why(args) => why::run(app, args),
+        SelinuxCommand::Allow(args) => allow::run(app, args),
+        SelinuxCommand::Policy(command) => policy::run(app, command),
+    }
+}

@@ -1,0 +1,258 @@
+//! `selinux` on logs and policies as a developer has them.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
+
+use common::git::{commit, repository};
+use common::{Home, run, run_with};
+use serde_json::Value;
+use xshell::cmd;
+
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux");
+const FOLDER: &str = "talos/internal/pkg/selinux/policy";
+
+fn record(serial: u32, body: &str) -> String {
+    format!("type=AVC msg=audit(1791000000.101:{serial}): avc:  denied  {body}\n")
+}
+
+fn denial(serial: u32, permission: &str, source: &str, target: &str, class: &str) -> String {
+    let role = if class == "process" {
+        "system_r"
+    } else {
+        "object_r"
+    };
+    record(
+        serial,
+        &format!(
+            "{{ {permission} }} for  pid=7 comm=\"tool\" name=\"seg\" dev=\"sdq\" ino=8 \
+            scontext=system_u:system_r:{source} tcontext=system_u:{role}:{target} tclass={class} permissive=0"
+        ),
+    )
+}
+
+/// One denial of each kind that the policy tells apart.
+fn log() -> String {
+    [
+        denial(1, "write", "pod_t:s0", "tmpfs_t:s0", "file"),
+        denial(2, "setenforce", "init_t:s0", "security_t:s0", "security"),
+        denial(3, "execute", "pod_t:s0", "tmpfs_t:s0", "memfd_file"),
+        denial(4, "write add_name", "pod_t:s0", "unlabeled_t:s0", "dir"),
+        denial(5, "read", "pod_t:s0", "tmpfs_t:s0:c1", "file"),
+        denial(6, "getattr", "pod_t:s0", "tmpfs_t:s0", "lnk_file"),
+        denial(7, "read", "etcd_t:s0", "tmpfs_t:s0", "file"),
+    ]
+    .concat()
+}
+
+/// A checkout of 1.13 whose release-1.14 has the wider policy.
+fn checkout() -> Home {
+    let home = Home::new();
+    home.write("talos/go.mod", "module github.com/siderolabs/talos\n");
+    home.write("talos/pkg/machinery/gendata/data/tag", "v1.13.0\n");
+    let sources = std::fs::read_to_string(format!("{POLICIES}/policy.cil")).unwrap();
+    home.write(&format!("{FOLDER}/selinux/services/all.cil"), &sources);
+    let copy = |name: &str| {
+        let to = home.path(&format!("{FOLDER}/policy.33"));
+        std::fs::copy(format!("{POLICIES}/{name}"), to).unwrap();
+    };
+    copy("wider.33");
+    let sh = repository(home.path("talos"));
+    cmd!(sh, "git branch release-1.14").quiet().run().unwrap();
+    copy("policy.33");
+    cmd!(sh, "git add --all").quiet().run().unwrap();
+    commit(&sh);
+    home.write("audit.log", &log());
+    home
+}
+
+fn xtask(home: &Home, words: &[&str]) -> (Option<i32>, String) {
+    let all = [&["-C", "talos", "selinux"], words].concat();
+    let said = run(&mut home.xtask(&all));
+    (said.code, said.stdout + &said.stderr)
+}
+
+fn json(home: &Home, words: &[&str]) -> Value {
+    let (_, text) = xtask(home, &[words, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn each_denial_has_the_cause_that_the_policy_shows() {
+    let home = checkout();
+    let (code, text) = xtask(&home, &["denials", "audit.log"]);
+    assert_eq!(code, Some(1), "{text}");
+    let report = json(&home, &["denials", "audit.log"]);
+    let causes: Vec<String> = report["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            let line = &group["cause"]["shown_by"]["line"];
+            format!("{line} {}", group["cause"]["cause"].as_str().unwrap())
+        })
+        .collect();
+    let mut causes = causes;
+    causes.sort();
+    let expected = [
+        "1 fixed-later",
+        "2 intended",
+        "3 other-version",
+        "4 unlabeled-volume",
+        "5 levels",
+        "6 other-version",
+        "7 already-allowed",
+    ];
+    assert_eq!(causes, expected);
+    assert_eq!(report["log"]["complete"], true);
+    assert!(
+        text.contains("pod_t → unlabeled_t dir { add_name write }  1 ×, enforced"),
+        "{text}"
+    );
+    assert!(
+        text.contains("cause: `sdq` has no labels\n  shown by audit.log:4: type=AVC"),
+        "{text}"
+    );
+    assert!(text.contains("7 groups, 7 denials\n"), "{text}");
+}
+
+#[test]
+fn a_policy_says_by_which_rule_or_why_not() {
+    let home = checkout();
+    let (code, text) = xtask(&home, &["why", "audit.log"]);
+    assert_eq!(code, Some(1));
+    for expected in [
+        "  write: denied: no rule allows it\n  allowed in: 1.14\n",
+        "  setenforce: denied: no rule allows it\n",
+        "  execute: denied: the policy has no class `memfd_file`\n",
+        "  read: denied: a rule allows it, but a constraint on levels and categories denies it\n",
+        "  read: allowed by (allow pod_p tmpfs_t (file (read))) at internal/pkg/selinux/policy/selinux/services/all.cil:81\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let later = json(&home, &["why", "audit.log", "--policy", "release-1.14"]);
+    let groups = later["groups"].as_array().unwrap();
+    let write = groups
+        .iter()
+        .find(|it| it["permissions"][0]["permission"] == "write")
+        .unwrap();
+    assert_eq!(
+        write["verdicts"][0]["rules"][0],
+        "(allow pod_t tmpfs_t (file (write)))"
+    );
+}
+
+#[test]
+fn rules_are_exact_have_a_place_and_are_refused_where_they_do_not_help() {
+    let home = checkout();
+    let (code, text) = xtask(&home, &["allow", "audit.log"]);
+    assert_eq!(code, Some(1), "{text}");
+    let rules: Vec<&str> = text.lines().filter(|line| line.starts_with('(')).collect();
+    let expected = [
+        "(allow pod_t tmpfs_t (file (write)))",
+        "(allow pod_t unlabeled_t (dir (add_name write)))",
+    ];
+    for rule in expected {
+        assert!(rules.contains(&rule), "{rule}: {text}");
+    }
+    assert_eq!(rules.len(), 2, "{text}");
+    let place = "insert at internal/pkg/selinux/policy/selinux/services/all.cil:";
+    assert!(text.contains(place), "{text}");
+    assert!(text.contains("; wider, by 1 more: etcd_t"), "{text}");
+    assert!(
+        text.contains("no rule: denied on purpose: `neverallow` at"),
+        "{text}"
+    );
+    let (_, text) = xtask(&home, &["allow", "audit.log", "--even-if-intended"]);
+    assert!(
+        text.contains("\n(allow init_t security_t (security (setenforce)))\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn exit_codes_tell_clean_from_incomplete() {
+    let home = checkout();
+    let clean = "type=MAC_POLICY_LOAD msg=audit(1791000000.101:1): lsm=selinux res=1\n";
+    home.write("clean.log", clean);
+    let loss = "audit backlog limit reached, some audit events may have been lost\n";
+    home.write("lossy.log", &format!("{clean}{loss}"));
+    assert_eq!(xtask(&home, &["denials", "clean.log"]).0, Some(0));
+    let (code, text) = xtask(&home, &["denials", "lossy.log"]);
+    assert_eq!(code, Some(6), "{text}");
+    assert!(
+        text.contains(
+            "the log is incomplete:\n  auditd reported that records may be lost: 1 sign\n"
+        ),
+        "{text}"
+    );
+    assert_eq!(xtask(&home, &["why", "lossy.log"]).0, Some(6));
+    assert_eq!(xtask(&home, &["allow", "clean.log"]).0, Some(0));
+    let (code, text) = xtask(&home, &["denials", "missing.log"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("selinux denials -"), "{text}");
+}
+
+#[test]
+fn text_of_a_log_reaches_neither_the_terminal_nor_cil() {
+    let home = checkout();
+    let evil = record(
+        1,
+        "{ write) } for  pid=7 comm=1B5D303B7077 name=\"\u{202e}x\" scontext=system_u:system_r:pod_t:s0 \
+        tcontext=system_u:object_r:tmpfs_t)(allow:s0 tclass=file permissive=0",
+    );
+    let said = run_with(
+        &mut home.xtask(&["-C", "talos", "selinux", "denials", "-"]),
+        evil.as_bytes(),
+    );
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(
+        !said.stdout.contains(['\u{1b}', '\u{202e}']),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stdout.contains("\\x1b]0;pw"), "{}", said.stdout);
+    let said = run_with(
+        &mut home.xtask(&["-C", "talos", "selinux", "allow", "-"]),
+        evil.as_bytes(),
+    );
+    let rules = said
+        .stdout
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with(';'));
+    assert_eq!(rules.count(), 0, "{}", said.stdout);
+}
+
+#[test]
+fn policies_are_compared_by_access_and_by_denials() {
+    let home = checkout();
+    let words = [
+        "policy",
+        "diff",
+        "HEAD",
+        "release-1.14",
+        "--denials",
+        "audit.log",
+    ];
+    let (code, text) = xtask(&home, &words);
+    assert_eq!(code, Some(1), "{text}");
+    let expected = "\
++ pod_p (2 types) → any_f (4 types) dir { read }  8
++ pod_t → tmpfs_t file { write }  1
++ type extra_t
++ transition typetransition pod_t tmpfs_t dir \"run\" data_t
+allowed permissions, type by type: 42 before, 51 now (+9 -0)
+now allowed: pod_t → tmpfs_t file { write }
+";
+    assert_eq!(text, expected);
+    assert_eq!(xtask(&home, &["policy", "diff", "HEAD"]).0, Some(0));
+    let (code, text) = xtask(&home, &["policy", "diff", "no-such-revision"]);
+    assert_eq!(code, Some(2), "{text}");
+    let broken = home.write("broken.33", "text");
+    let (code, text) = xtask(&home, &["policy", "diff", broken.as_str()]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("it is not a binary SELinux policy"), "{text}");
+}
