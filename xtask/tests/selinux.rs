@@ -256,3 +256,74 @@ now allowed: pod_t → tmpfs_t file { write }
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("it is not a binary SELinux policy"), "{text}");
 }
+
+#[test]
+fn a_gate_fails_on_what_the_baseline_does_not_accept() {
+    let home = checkout();
+    home.write(
+        "one.log",
+        &denial(1, "write read", "pod_t:s0", "tmpfs_t:s0", "file"),
+    );
+    let entry = |permission: &str, expires: &str| {
+        format!(
+            "[[denial]]\nsource = \"pod_t\"\ntarget = \"tmpfs_t\"\nclass = \"file\"\npermission = \"{permission}\"\n\
+            owner = \"storage\"\nreason = \"known\"\nexpires = \"{expires}\"\n"
+        )
+    };
+    let gate = |log: &str, baseline: &str| {
+        home.write("baseline.toml", baseline);
+        xtask(&home, &["gate", log, "--baseline", "baseline.toml"])
+    };
+    let (read, write) = (entry("read", "9999-01-01"), entry("write", "9999-01-01"));
+    let (code, text) = gate("one.log", &read);
+    assert_eq!(code, Some(1), "{text}");
+    let expected =
+        "pod_t → tmpfs_t file { write }  not in the baseline\n  shown by one.log:1: type=AVC";
+    assert!(text.starts_with(expected), "{text}");
+    let all = [read.clone(), write, entry("append", "9999-01-01")].concat();
+    let (code, text) = gate("one.log", &all);
+    assert_eq!(code, Some(0), "{text}");
+    let unused = "unused entry: pod_t → tmpfs_t file { append }, storage: known\n";
+    assert!(text.contains(unused), "{text}");
+    let (code, text) = gate(
+        "one.log",
+        &[read.clone(), entry("write", "2020-01-01")].concat(),
+    );
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("{ write }  accepted until 2020-01-01\n"),
+        "{text}"
+    );
+    home.write(
+        "lossy.log",
+        &denial(9, "write read", "pod_t:s0", "tmpfs_t:s0", "file"),
+    );
+    assert_eq!(gate("lossy.log", &all).0, Some(6));
+    let (code, text) = gate("one.log", &read.replace("9999-01-01", "soon"));
+    assert_eq!(code, Some(2), "{text}");
+    let (code, text) = gate("one.log", &read.replace("owner", "ower"));
+    assert_eq!(code, Some(2), "{text}");
+}
+
+#[test]
+fn a_label_and_what_sets_it() {
+    let home = checkout();
+    let contexts = "/usr(/.*)?\tsystem_u:object_r:usr_t:s0\n/usr/bin/init\t--\tsystem_u:object_r:init_exec_t:s0\n";
+    home.write(&format!("{FOLDER}/file_contexts"), contexts);
+    let (code, text) = xtask(&home, &["label", "/usr/bin/init"]);
+    let expected = "\
+system_u:object_r:init_exec_t:s0  if it is a file  (file_contexts:2 /usr/bin/init)
+system_u:object_r:usr_t:s0  if it is anything  (file_contexts:1 /usr(/.*)?)
+set by the build of the squashfs, by file_contexts
+";
+    assert_eq!((code, text.as_str()), (Some(0), expected));
+    let (code, text) = xtask(&home, &["label", "/srv"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(xtask(&home, &["label", "srv"]).0, Some(2));
+    let (code, text) = xtask(&home, &["cmdline"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        text.starts_with("talos.auditd.disabled=1 audit=1 "),
+        "{text}"
+    );
+}

@@ -2,9 +2,12 @@
 
 mod allow;
 mod denials;
+mod gate;
 mod inputs;
+mod label;
 mod policies;
 mod policy;
+mod state;
 mod text;
 mod why;
 
@@ -38,18 +41,42 @@ pub enum SelinuxCommand {
     /// Compare policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Find denials that a baseline does not accept, to fail a test
+    #[command(
+        after_help = "The baseline has an entry for each accepted denial; only `comm` is optional:\n\n  \
+        [[denial]]\n  source = \"pod_t\"\n  target = \"unlabeled_t\"\n  class = \"dir\"\n  \
+        permission = \"write\"\n  comm = \"csi-driver\"\n  owner = \"storage\"\n  \
+        reason = \"volumes without labels\"\n  expires = \"2027-01-31\"\n\n\
+        Unused and expired entries are reported. Exit code 1 with denials that are not accepted, 6 if \
+        there are none but the log is incomplete."
+    )]
+    Gate(gate::GateArgs),
+    /// Show whether SELinux is enabled and enforcing on each node
+    #[command(
+        after_help = "Exit code 1 if it is not enabled on a node, or if the state is unknown."
+    )]
+    State(state::StateArgs),
+    /// Print the kernel arguments that send every denial to the console
+    #[command(
+        after_help = "All of them are needed, or none: without auditd alone, denials are lost on the console."
+    )]
+    Cmdline,
+    /// Show which label a path of a node should have, and what sets it
+    Label(label::LabelArgs),
 }
 
 impl SelinuxCommand {
     /// `--name`: the chosen cluster.
     pub(crate) fn cluster_name(&self) -> Option<&str> {
-        let logs = match self {
-            Self::Denials(args) => &args.logs,
-            Self::Why(args) => &args.logs,
-            Self::Allow(args) => &args.logs,
-            Self::Policy(_) => return None,
+        let which = match self {
+            Self::Denials(args) => &args.logs.which,
+            Self::Why(args) => &args.logs.which,
+            Self::Allow(args) => &args.logs.which,
+            Self::Gate(args) => &args.logs.which,
+            Self::State(args) => &args.which,
+            Self::Policy(_) | Self::Cmdline | Self::Label(_) => return None,
         };
-        logs.which.name.as_deref()
+        which.name.as_deref()
     }
 }
 
@@ -59,5 +86,12 @@ pub(crate) fn run(app: &App<'_>, command: &SelinuxCommand) -> Result<u8> {
         SelinuxCommand::Why(args) => why::run(app, args),
         SelinuxCommand::Allow(args) => allow::run(app, args),
         SelinuxCommand::Policy(command) => policy::run(app, command),
+        SelinuxCommand::Gate(args) => gate::run(app, args),
+        SelinuxCommand::State(args) => state::run(app, args),
+        SelinuxCommand::Cmdline => {
+            state::print_cmdline();
+            Ok(0)
+        }
+        SelinuxCommand::Label(args) => label::run(app, args),
     }
 }

@@ -20,6 +20,8 @@ const LONGEST: usize = 256;
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Avc<'a> {
     pub(super) is_granted: bool,
+    /// The record up to its last known field, which is the same on each channel.
+    pub(super) text: &'a [u8],
     /// Between the braces.
     pub(super) permissions: &'a [u8],
     pub(super) pid: &'a [u8],
@@ -44,6 +46,7 @@ impl<'a> Avc<'a> {
     /// Reads what follows `avc:`; `None` if it is of another module or is cut.
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
         let body = body.trim_ascii_start();
+        let whole = body;
         let (is_granted, body) = match body.strip_prefix(b"denied") {
             Some(rest) => (false, rest),
             None => (true, body.strip_prefix(b"granted")?),
@@ -55,7 +58,8 @@ impl<'a> Avc<'a> {
             permissions: body[..close].trim_ascii(),
             ..Self::default()
         };
-        for (key, value) in Fields::new(&body[close + 1..]) {
+        let mut fields = Fields::new(&body[close + 1..]);
+        while let Some((key, value)) = fields.next() {
             let field = match key {
                 b"pid" => &mut avc.pid,
                 b"comm" => &mut avc.comm,
@@ -74,6 +78,9 @@ impl<'a> Avc<'a> {
                     continue;
                 }
                 b"permissive" => {
+                    // JSON may follow in the same field.
+                    let end = whole.len() - fields.left() - value.len();
+                    avc.text = &whole[..(end + 1).min(whole.len())];
                     avc.is_permissive = matches!(value.first(), Some(b'1' | b'y'));
                     continue;
                 }
@@ -84,6 +91,9 @@ impl<'a> Avc<'a> {
                 *field = value;
             }
         }
+        if avc.text.is_empty() {
+            avc.text = whole.trim_ascii_end();
+        }
         avc.source = context(avc.source);
         avc.target = context(avc.target);
         (!avc.permissions.is_empty()).then_some(avc)
@@ -91,24 +101,6 @@ impl<'a> Avc<'a> {
 
     pub(super) fn is_complete(&self) -> bool {
         !self.class.is_empty() && is_context(self.source) && is_context(self.target)
-    }
-
-    /// Of the fields that are the same on each channel.
-    pub(super) fn hash(&self, hasher: &mut FxHasher) {
-        for field in [
-            self.permissions,
-            self.pid,
-            self.source,
-            self.target,
-            self.class,
-            fields::unquoted(self.comm),
-            fields::unquoted(self.name),
-            fields::unquoted(self.path),
-            self.inode,
-        ] {
-            field.hash(hasher);
-        }
-        self.is_granted.hash(hasher);
     }
 }
 
@@ -249,6 +241,12 @@ impl Denials {
         let groups = &mut self.groups;
         let is_same = |at: &usize| {
             let group = &groups[*at];
+            if group.source.as_bytes() == avc.source
+                && group.target.as_bytes() == avc.target
+                && group.class.as_bytes() == avc.class
+            {
+                return group.is_user == origin.is_user;
+            }
             let (s, t) = (
                 split(group.source.as_bytes()),
                 split(group.target.as_bytes()),

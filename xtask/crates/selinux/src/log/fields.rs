@@ -2,10 +2,26 @@
 
 use std::borrow::Cow;
 
-/// Separators of fields. The last one stands before fields that auditd adds
-/// (`log_format = ENRICHED`).
+/// Kinds of bytes: a table, because every byte of a log is looked up.
+const PLAIN: u8 = 0;
+const SEPARATOR: u8 = 1;
+const EQUALS: u8 = 2;
+
+/// The last separator stands before fields that auditd adds (`log_format = ENRICHED`).
+const KINDS: [u8; 256] = {
+    let mut kinds = [PLAIN; 256];
+    let separators = *b" \t\r\n\0\x1d";
+    let mut at = 0;
+    while at < separators.len() {
+        kinds[separators[at] as usize] = SEPARATOR;
+        at += 1;
+    }
+    kinds[b'=' as usize] = EQUALS;
+    kinds
+};
+
 fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0 | 0x1d)
+    KINDS[usize::from(byte)] == SEPARATOR
 }
 
 /// Iterates over `key=value`; other words are skipped. The value has its quotes.
@@ -16,6 +32,11 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         Self { rest: text }
+    }
+
+    /// Bytes that were not read yet.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
     }
 }
 
@@ -28,7 +49,7 @@ impl<'a> Iterator for Fields<'a> {
             let text = &self.rest[start..];
             let stop = text
                 .iter()
-                .position(|byte| *byte == b'=' || is_separator(*byte))
+                .position(|byte| KINDS[usize::from(*byte)] != PLAIN)
                 .unwrap_or(text.len());
             if text.get(stop) != Some(&b'=') {
                 self.rest = &text[stop..];

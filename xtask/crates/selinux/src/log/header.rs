@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 
 /// When a record was made, and its number within the boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ impl Kind {
 }
 
 const OPEN: &[u8] = b"audit(";
+/// Finds [`OPEN`]; every line is searched for it.
+pub(super) static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OPEN));
 /// A header longer than this is not one.
 const LONGEST: usize = 80;
 
@@ -65,7 +68,7 @@ pub(super) fn records<'a>(line: &'a [u8], each: &mut impl FnMut(Found<'a>)) {
     let mut at = 0;
     // The record that waits for its end.
     let mut open: Option<(Option<Stamp<'a>>, Kind, usize)> = None;
-    while let Some(found) = memmem::find(&line[at..], OPEN) {
+    while let Some(found) = HEADER.find(&line[at..]) {
         let start = at + found;
         at = start + OPEN.len();
         let Some((stamp, body)) = stamp(line, at) else {

@@ -9,7 +9,7 @@ use rustc_hash::FxHasher;
 
 use super::boots::Boots;
 use super::denial::{Avc, Denials, Origin};
-use super::header::{Found, Kind, Stamp, prefix, records};
+use super::header::{Found, HEADER, Kind, Stamp, prefix, records};
 use super::loss::{Loss, LossKind, Losses};
 
 /// A line longer than this is read up to here.
@@ -213,8 +213,7 @@ impl Reader {
     fn line(&mut self, line: &[u8]) {
         self.number += 1;
         self.summary.lines += 1;
-        let has_records =
-            memmem::find(line, b"audit(").is_some() || memmem::find(line, b"avc:").is_some();
+        let has_records = HEADER.find(line).is_some() || memmem::find(line, b"avc:").is_some();
         if !has_records {
             self.other_line(line);
             return;
@@ -361,7 +360,8 @@ impl Reader {
 
     fn access_vector(&mut self, line: &[u8], node: usize, found: &Found<'_>) {
         let stamp = found.stamp.as_ref();
-        let Some(at) = memmem::find(found.body, b"avc:") else {
+        let starts = found.body.starts_with(b"avc:").then_some(0);
+        let Some(at) = starts.or_else(|| memmem::find(found.body, b"avc:")) else {
             self.note(node, stamp);
             if memmem::find(found.body, b"apparmor=").is_some() || found.kind == Kind::UserAvc {
                 self.summary.others += 1;
@@ -393,7 +393,7 @@ impl Reader {
             });
             return;
         };
-        if self.is_known(node, stamp, |hasher| avc.hash(hasher)) {
+        if self.is_known(node, stamp, |hasher| avc.text.hash(hasher)) {
             return;
         }
         self.note(node, stamp);
@@ -531,6 +531,7 @@ fn without_backslash(line: &[u8]) -> Vec<u8> {
 
 /// The line without terminal sequences, NUL and JSON's escapes; `None` if it has none.
 fn cleaned(line: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr3(0x1b, 0, b'\\', line)?;
     let is_json =
         line.trim_ascii_start().starts_with(b"{") || memmem::find(line, b"\\\"").is_some();
     if !is_json && memchr::memchr2(0x1b, 0, line).is_none() {
