@@ -129,7 +129,7 @@ fn a_policy_says_by_which_rule_or_why_not() {
         "  setenforce: denied: no rule allows it\n",
         "  execute: denied: the policy has no class `memfd_file`\n",
         "  read: denied: a rule allows it, but a constraint on levels and categories denies it\n",
-        "  read: allowed by (allow pod_p tmpfs_t (file (read))) at internal/pkg/selinux/policy/selinux/services/all.cil:81\n",
+        "  read: allowed by (allow pod_p tmpfs_t (file (read))) at internal/pkg/selinux/policy/selinux/services/all.cil:134\n",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

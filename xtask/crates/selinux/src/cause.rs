@@ -152,6 +152,20 @@ const GENERIC: &[&str] = &[
     "opt_t",
 ];
 
+/// File systems without a device: their labels are in the policy.
+const KERNEL_FILE_SYSTEMS: &[&str] = &[
+    "rootfs",
+    "proc",
+    "sysfs",
+    "tmpfs",
+    "devtmpfs",
+    "devpts",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "bpf",
+];
+
 /// What is known besides the log.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Evidence<'a> {
@@ -329,6 +343,11 @@ fn by_log(group: &Group, source: &str, target: &str) -> (Cause, String) {
         return (Cause::LabelByProcess, why);
     }
     if is_file && target == "unlabeled_t" {
+        if KERNEL_FILE_SYSTEMS.contains(&device.as_str()) {
+            let why =
+                format!("the policy has no label for the file system `{device}` (fsuse, genfscon)");
+            return (Cause::MissingRule, why);
+        }
         let path = group.paths.iter().find(|path| path.starts_with('/'));
         let is_system = path.is_some_and(|path| {
             ["/usr/", "/opt/", "/etc/", "/lib", "/bin", "/sbin"]

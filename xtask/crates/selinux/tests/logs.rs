@@ -244,6 +244,40 @@ fn memory_is_bounded_by_groups() {
     assert!(denials.groups.len() <= 4096);
 }
 
+/// Two channels of one boot of the lab's stand-in node.
+#[test]
+fn a_real_boot_on_two_channels() {
+    let mut reader = Reader::new();
+    for name in ["dmesg", "auditd"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/selinux");
+        let log = std::fs::read(format!("{folder}/stand-in-{name}.log")).unwrap();
+        reader.begin(name, None);
+        reader.feed(&log);
+    }
+    let (denials, summary) = reader.finish();
+    assert_eq!(
+        (summary.denials, summary.duplicates, summary.boots),
+        (64, 7, 1)
+    );
+    assert_eq!(summary.nodes, ["172.20.0.2"]);
+    let losses: Vec<_> = summary
+        .losses
+        .iter()
+        .map(|it| (it.kind, it.records))
+        .collect();
+    assert_eq!(losses, [(LossKind::SerialGap, 5)]);
+    let process = denials
+        .groups
+        .iter()
+        .find(|it| it.class == "process")
+        .unwrap();
+    assert_eq!(
+        process.permissions(),
+        ["getsched", "setexec", "signal", "signull"]
+    );
+    assert_eq!(process.executables, ["/init"]);
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

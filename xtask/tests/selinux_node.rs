@@ -1,0 +1,151 @@
+//! Real denials on their way: a kernel of the lab under a policy of our own, talosctl,
+//! `selinux denials`, `why` and `allow`.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make their own small worlds"
+)]
+
+mod common;
+mod in_lab;
+
+use in_lab::Lab;
+use serde_json::Value;
+
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/policy.33");
+
+/// An entry of a cpio archive in the format `newc`.
+fn entry(name: &str, contents: &[u8], mode: u32) -> Vec<u8> {
+    let size = u32::try_from(contents.len()).unwrap();
+    let name_size = u32::try_from(name.len() + 1).unwrap();
+    let mut out = b"070701".to_vec();
+    for field in [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
+        out.extend(format!("{field:08x}").bytes());
+    }
+    out.extend(name.bytes());
+    out.push(0);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out.extend(contents);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out
+}
+
+/// What the stand-in's init loads instead of the policy that Talos has compiled in.
+fn overlay() -> Vec<u8> {
+    let policy = std::fs::read(POLICY).unwrap();
+    [
+        entry("usr", b"", 0o40_755),
+        entry("usr/share", b"", 0o40_755),
+        entry("usr/share/lab", b"", 0o40_755),
+        entry("usr/share/lab/policy", &policy, 0o100_644),
+        entry("TRAILER!!!", b"", 0),
+    ]
+    .concat()
+}
+
+#[test]
+fn denials_of_a_node_go_the_whole_way() {
+    let Some(lab) = Lab::own("denials_of_a_node_go_the_whole_way") else {
+        return;
+    };
+    let up = lab.xtask(&["lab", "up", "--yes"]);
+    assert!(
+        up.status.success(),
+        "{}",
+        String::from_utf8_lossy(&up.stderr)
+    );
+    let file = lab
+        .command(&[])
+        .get_current_dir()
+        .unwrap()
+        .join("overlay.cpio");
+    std::fs::write(&file, overlay()).unwrap();
+    // The kernel looks for another archive at a multiple of 4.
+    lab.sh(&format!(
+        "cd _out && while [ $(($(wc -c <initramfs-amd64.xz) % 4)) -ne 0 ]; do printf '\\0' >>initramfs-amd64.xz; done && cat {} >>initramfs-amd64.xz",
+        file.display()
+    ));
+    // The arguments of the lab, and `audit=1`: records have their SYSCALL.
+    let arguments = "--extra-boot-kernel-args=lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 pti=off \
+        init_on_alloc=0 mitigations=off talos.dashboard.disabled=1 audit=1";
+    lab.ok(&[
+        "cluster",
+        "up",
+        "--controlplanes",
+        "1",
+        "--workers",
+        "0",
+        "--",
+        arguments,
+    ]);
+
+    let state = lab.ok(&["selinux", "state"]);
+    assert_eq!(state, "talos-default-controlplane-1  enabled, permissive\n");
+
+    let ask = |verb: &str, code: i32| -> Value {
+        let words = [
+            "--lab",
+            "selinux",
+            verb,
+            "--node",
+            "controlplane-1",
+            "--policy",
+            POLICY,
+            "--json",
+        ];
+        let output = lab.xtask(&words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{verb}: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let report = ask("denials", 1);
+    let log = &report["log"];
+    // What auditd did not read yet is only in the kernel's log, and some is in both.
+    assert!(log["duplicates"].as_u64().unwrap() > 0, "{log}");
+    assert_eq!(log["boots"], 1, "{log}");
+    assert_eq!(log["nodes"][0], "talos-default-controlplane-1");
+    let groups = report["groups"].as_array().unwrap();
+    let has = |class: &str, permission: &str| {
+        groups.iter().any(|group| {
+            let permissions = group["permissions"].as_array().unwrap();
+            group["class"] == class && permissions.iter().any(|it| it["permission"] == permission)
+        })
+    };
+    assert!(
+        has("dir", "search") && has("process", "getsched"),
+        "{report}"
+    );
+
+    let why = ask("why", 1);
+    let dirs = why["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["class"] == "dir")
+        .unwrap();
+    let verdict = |permission: &str| {
+        let verdicts = dirs["verdicts"].as_array().unwrap();
+        verdicts
+            .iter()
+            .find(|it| it["permission"] == permission)
+            .unwrap()["verdict"]
+            .clone()
+    };
+    assert_eq!(verdict("search"), "no-rule");
+    // This kernel has a permission that the policy does not know.
+    assert_eq!(verdict("mounton"), "unknown-permission");
+
+    let allow = ask("allow", 1);
+    let rules = allow["rules"].as_array().unwrap();
+    let offered: Vec<&str> = rules.iter().filter_map(|it| it["rule"].as_str()).collect();
+    let mount = "(allow init_t unlabeled_t (filesystem (mount)))";
+    assert!(offered.contains(&mount), "{offered:?}");
+    assert!(
+        rules
+            .iter()
+            .any(|it| it["rule"].is_null() && it["why_none"].is_string()),
+        "{allow}"
+    );
+    lab.ok(&["cluster", "destroy", "--yes"]);
+}
