@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Deeper nesting than this is not read.
 const DEEPEST: usize = 64;
+/// Forms that are read, with those of macros at each call: more is not a policy.
+const MOST_FORMS: usize = 1 << 18;
 
 /// A form with the lines that it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,9 @@ struct Rule {
 /// A permission that a class map stands for.
 type Mapped = (String, BTreeSet<String>);
 
+/// The types of each attribute.
+type Members = BTreeMap<String, BTreeSet<String>>;
+
 /// The sources of a policy.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -97,7 +102,8 @@ pub struct Sources {
     forbidden: Vec<Rule>,
     /// By class map and name.
     maps: BTreeMap<(String, String), Vec<Mapped>>,
-    members: BTreeMap<String, BTreeSet<String>>,
+    members: Members,
+    forms: usize,
 }
 
 /// Where a rule belongs.
@@ -138,11 +144,11 @@ impl Sources {
         for (path, form) in &forms {
             sources.read_form(path, form, 0);
         }
-        let names: Vec<String> = sources.attributes.keys().cloned().collect();
-        for name in names {
-            let members = sources.evaluate(&name, &mut Vec::new());
-            sources.members.insert(name, members);
+        let mut members = BTreeMap::new();
+        for name in sources.attributes.keys() {
+            sources.evaluate(name, &mut Vec::new(), &mut members);
         }
+        sources.members = members;
         Ok(sources)
     }
 
@@ -164,6 +170,10 @@ impl Sources {
         let Some([head, rest @ ..]) = form.list() else {
             return;
         };
+        self.forms += 1;
+        if self.forms > MOST_FORMS {
+            return;
+        }
         let place = Place {
             file: path.to_owned(),
             line: form.last,
@@ -239,10 +249,15 @@ impl Sources {
         }
     }
 
-    /// The types of an attribute.
-    fn evaluate(&self, name: &str, path: &mut Vec<String>) -> BTreeSet<String> {
-        if let Some(known) = self.members.get(name) {
-            return known.clone();
+    /// The types of an attribute; each is evaluated once.
+    fn evaluate(
+        &self,
+        name: &str,
+        path: &mut Vec<String>,
+        known: &mut Members,
+    ) -> BTreeSet<String> {
+        if let Some(members) = known.get(name) {
+            return members.clone();
         }
         let Some(sets) = self.attributes.get(name) else {
             return BTreeSet::from([name.to_owned()]);
@@ -251,27 +266,32 @@ impl Sources {
             return BTreeSet::new();
         }
         path.push(name.to_owned());
-        let members = sets.iter().flat_map(|set| self.set(set, path)).collect();
+        let mut members = BTreeSet::new();
+        for set in sets {
+            members.extend(self.set(set, path, known));
+        }
         path.pop();
+        known.insert(name.to_owned(), members.clone());
         members
     }
 
-    fn set(&self, form: &Form, path: &mut Vec<String>) -> BTreeSet<String> {
+    fn set(&self, form: &Form, path: &mut Vec<String>, known: &mut Members) -> BTreeSet<String> {
         let list = match &form.kind {
-            FormKind::Word(name) => return self.evaluate(name, path),
+            FormKind::Word(name) => return self.evaluate(name, path, known),
             FormKind::List(list) => list,
         };
         let all = || self.types.keys().cloned().collect::<BTreeSet<String>>();
-        match list.as_slice() {
-            [head, rest @ ..] => match (head.word(), rest) {
-                (Some("all"), []) => all(),
-                (Some("not"), [of]) => &all() - &self.set(of, path),
-                (Some("and"), [a, b]) => &self.set(a, path) & &self.set(b, path),
-                (Some("xor"), [a, b]) => &self.set(a, path) ^ &self.set(b, path),
-                (Some("or"), _) => rest.iter().flat_map(|form| self.set(form, path)).collect(),
-                _ => list.iter().flat_map(|form| self.set(form, path)).collect(),
-            },
-            [] => BTreeSet::new(),
+        let Some((head, rest)) = list.split_first() else {
+            return BTreeSet::new();
+        };
+        let mut of = |form: &Form| self.set(form, path, known);
+        match (head.word(), rest) {
+            (Some("all"), []) => all(),
+            (Some("not"), [a]) => &all() - &of(a),
+            (Some("and"), [a, b]) => &of(a) & &of(b),
+            (Some("xor"), [a, b]) => &of(a) ^ &of(b),
+            (Some("or"), _) => rest.iter().flat_map(of).collect(),
+            _ => list.iter().flat_map(of).collect(),
         }
     }
 
@@ -624,6 +644,21 @@ mod tests {
             ["dir add_name", "dir write", "file open", "file read"]
         );
         assert!(sources.has_attribute("pod_t", "any_p"));
+    }
+
+    #[test]
+    fn sources_that_grow_at_each_call_end() {
+        let grow = |n: usize| {
+            format!(
+                "(macro m{n} () (call m{0}) (call m{0}))\n\
+                (typeattribute a{n})(typeattributeset a{n} (or a{0} a{0}))\n",
+                n - 1
+            )
+        };
+        let deep: String = (1..40).map(grow).collect();
+        let text = format!("(macro m0 () (type x))\n{deep}(call m39)");
+        let sources = Sources::read([("deep.cil", text.as_str())]).unwrap();
+        assert!(sources.has_attribute("a0", "a39"));
     }
 
     #[test]
