@@ -132,7 +132,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check and follow kernel modules and system extensions
+    /// Build, check, deploy and verify kernel modules and system extensions
     #[command(subcommand)]
     Kmod(kmod::KmodCommand),
     /// Check nodes for podtrace, which traces pods with eBPF

@@ -17,15 +17,14 @@ impl Profile {
             if !name.is_empty() && name != system {
                 continue;
             }
-            let text = match named.get(&function.system_name) {
-                Some(text) => *text,
-                None => {
-                    let short = shortened(system);
-                    let text = short.and_then(|short| self.add_text(&short));
-                    let text = text.unwrap_or(function.system_name);
-                    named.insert(function.system_name, text);
-                    text
-                }
+            let text = if let Some(text) = named.get(&function.system_name) {
+                *text
+            } else {
+                let short = shortened(system);
+                let text = short.and_then(|short| self.add_text(&short));
+                let text = text.unwrap_or(function.system_name);
+                named.insert(function.system_name, text);
+                text
             };
             self.functions[place].name = text;
         }

@@ -1,8 +1,6 @@
 //! `talosctl` and `kubectl` with the configuration of a cluster: this process
 //! becomes the program, so terminal, signals and exit code are the program's.
 
-use std::time::Duration;
-
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use talos::names::ClusterName;
@@ -13,9 +11,8 @@ use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
-use foundation::ctx::probe::Probe;
 use foundation::ctx::talosctl::Talosctl;
-use foundation::failure::{Because, Failure, Result};
+use foundation::failure::{Failure, Result};
 use foundation::plan::{Effect, Plan, Step};
 use foundation::{run, typed};
 
@@ -40,11 +37,6 @@ pub struct DashboardArgs {
     #[command(flatten)]
     pub which: Which,
 }
-
-/// A node that takes longer to send a log hangs.
-const LONGEST_ANSWER: Duration = Duration::from_mins(2);
-/// Bytes of one log of a node.
-const LARGEST_ANSWER: usize = 256 << 20;
 
 /// `cargo xtask talosctl`: the checkout's talosctl.
 pub(crate) fn talosctl(app: &App<'_>, args: &ClientArgs) -> Result<u8> {
@@ -173,28 +165,4 @@ pub(super) fn api_step(ctx: &Ctx, name: &str, why: String, words: &[String]) -> 
     argv.extend_from_slice(words);
     argv.push(format!("--talosconfig={talosconfig}"));
     Ok(Step::run(why, argv))
-}
-
-/// Returns what talosctl prints about one node, as bytes.
-///
-/// # Errors
-/// If there is no talosctl, or it fails.
-pub(in crate::commands) fn ask_node(
-    ctx: &Ctx,
-    name: &ClusterName,
-    node: &str,
-    words: &[&str],
-) -> Result<Vec<u8>> {
-    let program = find_talosctl(ctx)?;
-    let own = ctx.client_config(name.as_str());
-    let variables = environment(ctx, &own);
-    let variables = variables.map(|(name, path)| (name.to_owned(), path.into_string()));
-    let mut argv = vec![program.as_str(), "--nodes", node];
-    argv.extend_from_slice(words);
-    Probe::new(argv)
-        .envs(&variables)
-        .timeout(LONGEST_ANSWER)
-        .largest(LARGEST_ANSWER)
-        .bytes()
-        .because(|| format!("cannot read `{}` of node `{node}`", words.join(" ")))
 }

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use camino::Utf8PathBuf;
+use talos::names::ClusterName;
 
-use super::client::find_talosctl;
+use super::client::{environment, find_talosctl};
 use super::{Which, choose, existing_name};
 use crate::app::App;
+use foundation::ctx::Ctx;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::node_api::NodeApi;
 use foundation::failure::{Failure, Result};
@@ -68,15 +70,21 @@ pub(in crate::commands) fn reach(app: &App<'_>, which: &Which, word: &str) -> Re
         );
     };
     let own = app.ctx.client_config(name.as_str());
-    let (talosconfig, kubeconfig) = if own.exists() {
-        (own.talosconfig(), own.kubeconfig())
-    } else {
-        (app.ctx.talosconfig_path(), app.ctx.kubeconfig_path())
-    };
+    let [(_, talosconfig), (_, kubeconfig)] = environment(&app.ctx, &own);
     Ok(Reached {
         name: node.name.clone(),
         api: NodeApi::new(find_talosctl(&app.ctx)?, talosconfig, ip.to_string()),
         console: Some(node.console.clone()),
         kubeconfig,
     })
+}
+
+/// The API of a node of a cluster.
+///
+/// # Errors
+/// If there is no talosctl.
+pub(in crate::commands) fn api_of(ctx: &Ctx, name: &ClusterName, ip: IpAddr) -> Result<NodeApi> {
+    let [(_, talosconfig), _] = environment(ctx, &ctx.client_config(name.as_str()));
+    let talosctl = find_talosctl(ctx)?;
+    Ok(NodeApi::new(talosctl, talosconfig, ip.to_string()))
 }

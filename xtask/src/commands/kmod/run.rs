@@ -17,7 +17,6 @@ use crate::commands::build::preflight;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::Result;
 use foundation::plan::{Action, Effect, Plan, Run, Step};
-use foundation::program;
 use foundation::shell::quote;
 use foundation::typed;
 use foundation::ui;
@@ -140,11 +139,13 @@ pub(super) fn next_lint(
 
 /// What follows a push, with what loads the module in this version of Talos.
 pub(super) fn next_on_node(image: &str, talos: &TalosVersion) -> String {
-    let upgrade = program!("talosctl -n NODE upgrade -i {}", image);
-    let mut out = format!("installer: {image}\n  next: {upgrade}\n");
+    let deploy = typed!("kmod deploy {} {}", "NODE", image);
+    let mut out = format!("installer: {image}\n  next: {deploy}\n");
     out += "  then load the module; MODULE is the name of its .ko file:\n";
     for line in new::extension::machine_config(&["MODULE".to_owned()], talos).lines() {
         let _ = writeln!(out, "    {line}");
     }
+    let verify = typed!("kmod verify {} --module {}", "NODE", "MODULE");
+    let _ = writeln!(out, "  then: {verify}");
     out
 }

@@ -60,7 +60,7 @@ pub(super) fn run(app: &App<'_>, args: &BtfArgs) -> Result<u8> {
         .cwd
         .join(args.output.as_deref().unwrap_or(Utf8Path::new("")));
     let (btf, header) = (folder.join("vmlinux.btf"), folder.join("vmlinux.h"));
-    let types = node.api.read_bytes(Utf8Path::new(BTF)).map_err(|error| {
+    let types = node.api.bytes(&["read", BTF]).map_err(|error| {
         Failure::host(format!("cannot read {BTF} of node `{}`", node.name))
             .cause(error)
             .hint(typed!("cluster status"))

@@ -6,7 +6,7 @@ use clap::Args;
 use selinux::log::{Denials, Reader, Summary};
 
 use crate::app::App;
-use crate::commands::cluster::{self, Which, client};
+use crate::commands::cluster::{self, Which, reach};
 use foundation::failure::{Because, Failure, Result};
 use foundation::{files, typed};
 
@@ -78,11 +78,15 @@ fn read_nodes(app: &App<'_>, args: &LogArgs, reader: &mut Reader) -> Result<()> 
     let name = cluster::existing_name(app, &args.which)?;
     let view = cluster::look_up(app, &args.which)?;
     for node in cluster::choose(&view, &args.node)? {
-        let address = node.ip.map(|ip| ip.to_string()).ok_or_else(|| {
+        let ip = node.ip.ok_or_else(|| {
             Failure::host(format!("the address of node `{}` is unknown", node.name))
                 .hint(typed!("cluster status --name {}", name))
         })?;
-        let ask = |words: &[&str]| client::ask_node(&app.ctx, &name, &address, words);
+        let api = reach::api_of(&app.ctx, &name, ip)?;
+        let ask = |words: &[&str]| {
+            let what = || format!("cannot read `{}` of node `{}`", words.join(" "), node.name);
+            api.bytes(words).because(what)
+        };
         let audit = ask(&["logs", "auditd"]);
         let kernel = ask(&["dmesg"]);
         let audit = match (audit, &kernel) {

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::commands::cluster::{self, Which, client};
-use foundation::failure::{Exit, Failure, Result};
+use crate::commands::cluster::{self, Which, reach};
+use foundation::ctx::node_api::NodeApi;
+use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::ui;
 use foundation::ui::text::{column_width, one_line};
 
@@ -39,11 +40,7 @@ pub(super) fn run(app: &App<'_>, args: &StateArgs) -> Result<u8> {
     let mut states = Vec::new();
     for node in cluster::choose(&view, &args.nodes)? {
         let state = match node.ip {
-            Some(ip) => {
-                let words = ["get", "securitystate", "--output", "yaml"];
-                client::ask_node(&app.ctx, &name, &ip.to_string(), &words)
-                    .map(|text| state_in(&String::from_utf8_lossy(&text)))
-            }
+            Some(ip) => state_of(&reach::api_of(&app.ctx, &name, ip)?),
             None => Err(Failure::host("its address is unknown")),
         };
         states.push((node.name.clone(), state));
@@ -78,22 +75,10 @@ pub(super) fn run(app: &App<'_>, args: &StateArgs) -> Result<u8> {
     })
 }
 
-/// `enabled, enforcing` of `selinuxState: enabled, enforcing`.
-fn state_in(yaml: &str) -> Option<String> {
-    let value = yaml
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("selinuxState:"))?;
-    Some(value.trim().trim_matches('"').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_state_is_a_field_of_the_resource() {
-        let yaml = "spec:\n    secureBoot: false\n    selinuxState: enabled, permissive\n";
-        assert_eq!(state_in(yaml).as_deref(), Some("enabled, permissive"));
-        assert_eq!(state_in("spec:\n    secureBoot: false\n"), None);
-    }
+/// `enabled, enforcing`; `None` if the node does not report it.
+fn state_of(api: &NodeApi) -> Result<Option<String>> {
+    let states = api.resources("securitystate");
+    let states = states.because(|| "its security state cannot be read".to_owned())?;
+    let state = states.first().map(|state| &state["spec"]["selinuxState"]);
+    Ok(state.and_then(Value::as_str).map(str::to_owned))
 }

@@ -9,8 +9,8 @@ use super::probe::{Probe, ProbeError};
 
 /// An emulated node under load is slow. This also bounds the wait for a node that is gone.
 const LIMIT: Duration = Duration::from_mins(1);
-/// Largest file or log. BTF of a kernel has some MiB.
-const LARGEST: usize = 64 << 20;
+/// Largest file or log. BTF of a kernel has some MiB, an audit log may have many more.
+const LARGEST: usize = 256 << 20;
 
 /// How one node is reached.
 #[derive(Debug, Clone)]
@@ -58,12 +58,12 @@ impl NodeApi {
         self.text(&["read", path.as_str()])
     }
 
-    /// Returns the bytes of a file.
+    /// Returns the bytes that talosctl prints: those of a file or a log.
     ///
     /// # Errors
-    /// As [`Self::read`].
-    pub fn read_bytes(&self, path: &Utf8Path) -> Result<Vec<u8>, ProbeError> {
-        let probe = Probe::new(self.argv(&["read", path.as_str()]));
+    /// As [`Self::text`].
+    pub fn bytes(&self, words: &[&str]) -> Result<Vec<u8>, ProbeError> {
+        let probe = Probe::new(self.argv(words));
         probe.timeout(LIMIT).largest(LARGEST).bytes()
     }
 
