@@ -239,12 +239,24 @@ pub(crate) fn color(words: &[OsString]) -> Color {
 }
 
 /// `cluster` takes arguments without a verb, so clap counts a mistyped verb as
-/// one argument too many: name the verb that was meant.
-pub fn with_suggestion(mut error: clap::Error) -> clap::Error {
+/// one argument too many: name the verb that was meant. Options of `go tool pprof` are
+/// known, too.
+pub fn with_suggestion(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
-    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    if word.starts_with('-') {
+        let is_pprof = words.iter().any(|word| word == "pprof");
+        if let Some(instead) = pprof::words::instead_of(word).filter(|_| is_pprof) {
+            let instead = ContextValue::StyledStrs(vec![instead.into()]);
+            error.insert(ContextKind::Suggested, instead);
+            // clap's guesses, also that in the usage.
+            error.remove(ContextKind::SuggestedArg);
+            error.remove(ContextKind::Usage);
+        }
         return error;
     }
     let command = Cli::command();

@@ -33,11 +33,11 @@ use foundation::ui::{self, Ui};
 /// Runs everything except the end of the process; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
-    let words = test::arguments(std::env::args_os());
+    let words = pprof::words::arguments(test::arguments(std::env::args_os()));
     let cli = match Cli::read(&words) {
         Ok(cli) => cli,
         Err(error) => {
-            let error = cli::with_suggestion(error);
+            let error = cli::with_suggestion(error, &words);
             ui::clap_message(&error, cli::color(&words));
             // Help and the version are errors for clap, but not for the user.
             return if error.use_stderr() {

@@ -16,3 +16,4 @@ mod page;
 mod screen;
 mod series;
 mod sources;
+mod words;

@@ -14,6 +14,7 @@ mod kept;
 mod kind;
 mod leak;
 mod load;
+mod operands;
 mod present;
 mod rank;
 pub mod select;
@@ -26,6 +27,7 @@ mod target;
 mod trend;
 mod watch;
 mod web;
+pub(crate) mod words;
 
 use std::fmt::Write;
 
@@ -47,28 +49,29 @@ pub(crate) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
 
 fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     let present = Presentation::from(&args.show);
+    let profiles = &operands::profiles(app, &args.profiles)?;
     if args.diff {
-        return compare::run(app, &args.profiles, &present);
+        return compare::run(app, profiles, &present);
     }
     let root = store::root(&app.ctx.dirs.state);
-    if let [name] = &args.profiles[..]
+    if let [name] = &profiles[..]
         && !name.exists()
         && let Some(found) = store::find(&root, name.as_str())
     {
         return cluster::reopen(app, found?, &present);
     }
     if present.form == Form::Leak {
-        return series::leak(app, &args.profiles, &present);
+        return series::leak(app, profiles, &present);
     }
-    let name = args.profiles[0].file_name().unwrap_or("profile");
+    let name = profiles[0].file_name().unwrap_or("profile");
     if present.form.is_picture() {
-        let profile = load::merged(&args.profiles)?;
+        let profile = load::merged(profiles)?;
         return draw(app, &profile, name, &present);
     }
     if present.form == Form::Controllers {
-        return groups::compare(app, &args.profiles, &present);
+        return groups::compare(app, profiles, &present);
     }
-    let subject = load::files(&args.profiles, &present.compare)?;
+    let subject = load::files(profiles, &present.compare)?;
     if present.fail_if.is_empty()
         && let load::Subject::Less(difference) = &subject
         && let Some(code) = show::difference(app, difference, &present)?
@@ -77,7 +80,7 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     }
     let profile = subject.merged()?;
     let code = show::show(app, &profile, &present)?;
-    let name = args.profiles[0].to_string();
+    let name = profiles[0].to_string();
     budget::check(&present.fail_if, &present.query, &[(None, name, &profile)])?;
     Ok(code)
 }

@@ -1,0 +1,48 @@
+//! What users of `go tool pprof` type first works, or is answered with the word to type.
+
+use crate::common::{Home, run};
+use crate::node::corpus;
+
+/// Words after `pprof`, the exit code, and a part of what is printed.
+const TYPED: &[(&str, i32, &str)] = &[
+    ("open -top HEAP", 0, "flat%"),
+    ("-top HEAP", 0, "flat%"),
+    ("HEAP", 0, "flat"),
+    ("-alloc_space -top HEAP", 0, "Type: alloc_space"),
+    ("open --inuse_objects --top HEAP", 0, "Type: inuse_objects"),
+    ("open -mean_delay -top MUTEX", 0, "Type: mean_delay"),
+    ("open -peek=main -n 3 HEAP", 0, "main"),
+    ("-top ./app HEAP", 0, "the executable `./app` is not read"),
+    ("open ./app", 2, "is an executable, not a profile"),
+    ("open -http=:8080 HEAP", 2, "`--web` writes a page"),
+    ("open --http :8080 HEAP", 2, "`--web` writes a page"),
+    (
+        "open --seconds 5 HEAP",
+        2,
+        "`pprof SERVICE PROFILE --seconds N`",
+    ),
+    ("open -disasm main HEAP", 2, "only `go tool pprof` has it"),
+    ("open -png HEAP", 2, "draw flame graphs"),
+    (
+        "open http://localhost:6060/debug/pprof/profile?seconds=5",
+        2,
+        "pprof localhost cpu --endpoint localhost:6060",
+    ),
+    ("open missing.pb.gz", 4, "cannot read `missing.pb.gz`"),
+];
+
+#[test]
+fn words_of_go_tool_pprof_are_understood() {
+    let home = Home::new();
+    home.write("app", "\u{7f}ELF and more");
+    for (words, code, expected) in TYPED {
+        let words = words
+            .replace("HEAP", corpus("heap.pb.gz").as_str())
+            .replace("MUTEX", corpus("mutex.pb.gz").as_str());
+        let words: Vec<&str> = std::iter::once("pprof").chain(words.split(' ')).collect();
+        let said = run(home.xtask(&words).current_dir(home.path("")));
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert_eq!(said.code, Some(*code), "{words:?}: {all}");
+        assert!(all.contains(expected), "{words:?}: {all}");
+    }
+}
