@@ -229,3 +229,32 @@ fn an_interrupt_keeps_what_has_come() {
     assert_eq!(said.code, Some(130), "{}", said.stderr);
     assert_eq!(kept(&home), [(healthy, true), (stuck, false)]);
 }
+
+/// `kubectl proxy` serves the API server's own profiles at its root.
+#[test]
+fn a_proxys_path_leads_to_the_node_behind_it() {
+    let home = Home::new();
+    let proxy = serve(|stream, path, _| match path {
+        "/api/v1/nodes/n1/proxy/debug/pprof/heap" => {
+            send(stream, &std::fs::read(corpus("heap.pb.gz")).unwrap());
+        }
+        _ => send(stream, b"profiles of another process"),
+    });
+    let endpoint = format!("http://{proxy}/api/v1/nodes/n1/proxy");
+    let told = said(
+        &ask(&home, &["kubelet", "heap", "--top"], &[&endpoint])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("flat%"), "{}", told.stdout);
+    assert_eq!(kept(&home), [("n1".to_owned(), true)]);
+    let whole = format!("{endpoint}/debug/pprof/goroutine?debug=1");
+    let told = said(
+        &ask(&home, &["kubelet", "heap"], &[&whole])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(told.code, Some(2), "{}", told.stderr);
+    assert!(told.stderr.contains("`--gc`"), "{}", told.stderr);
+}

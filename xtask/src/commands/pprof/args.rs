@@ -59,7 +59,8 @@ pub struct FetchArgs {
     /// Fetch from all nodes (the default)
     #[arg(long, conflicts_with = "node")]
     pub all_nodes: bool,
-    /// Fetch from HOST or HOST:PORT instead of the nodes of a cluster; may be repeated
+    /// Fetch from HOST, HOST:PORT or a URL up to `/debug/pprof` instead of the nodes of a cluster; may be
+    /// repeated
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["node", "all_nodes", "name"])]
     pub endpoint: Vec<String>,
     /// Port of the service [default: that of Talos]

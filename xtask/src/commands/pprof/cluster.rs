@@ -112,7 +112,7 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
     let mut out = String::new();
     for target in targets {
         let path = if args.all {
-            "/debug/pprof/…".into()
+            format!("{}…", target.index())
         } else {
             target.path(args)
         };

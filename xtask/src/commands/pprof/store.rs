@@ -246,6 +246,7 @@ mod tests {
             node: "n".into(),
             role: None,
             address: "a:1".into(),
+            prefix: String::new(),
             service: "s".into(),
             kind: Kind::new(profile),
             talos: None,

@@ -22,6 +22,8 @@ pub(super) struct Target {
     pub(super) role: Option<Role>,
     /// `HOST:PORT`
     pub(super) address: String,
+    /// Path before `/debug/pprof`, as of `kubectl proxy`; empty for a service itself.
+    pub(super) prefix: String,
     pub(super) service: String,
     pub(super) kind: Kind,
     /// The Talos version that the node reports.
@@ -55,7 +57,17 @@ impl Target {
         } else {
             format!("?{}", query.join("&"))
         };
-        format!("/debug/pprof/{}{query}", self.kind.handler())
+        format!("{}{}{query}", self.index(), self.kind.handler())
+    }
+
+    /// Path of the list of profiles.
+    pub(super) fn index(&self) -> String {
+        format!("{}/debug/pprof/", self.prefix)
+    }
+
+    /// Whether it is a node of a cluster: other programs have other reasons to fail.
+    pub(super) fn is_talos(&self) -> bool {
+        self.role.is_some() || self.talos.is_some()
     }
 
     /// The seconds that the node takes before it answers.
@@ -91,6 +103,8 @@ struct Endpoint {
     role: Option<Role>,
     host: String,
     port: Option<u16>,
+    /// As in [`Target`].
+    prefix: String,
 }
 
 /// Returns everything to fetch. With `--all`, each service has one target,
@@ -109,6 +123,7 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
                 node: place.node.clone(),
                 role: place.role,
                 address: format!("{}:{}", place.host, place.port.unwrap_or(*port)),
+                prefix: place.prefix.clone(),
                 service: service.clone(),
                 kind: args.profile.as_deref().map_or(Kind::Heap, Kind::new),
                 talos: talos.clone(),
@@ -155,6 +170,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Endpoint>, Option<Stri
                     std::net::IpAddr::V4(ip) => ip.to_string(),
                 })?,
                 port: None,
+                prefix: String::new(),
             })
         })
         .collect();
@@ -167,26 +183,43 @@ fn version_of(told: Option<&str>) -> TalosVersion {
         .unwrap_or_else(TalosVersion::newest)
 }
 
-/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or all of a URL that a user pasted.
+/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or a URL up to `/debug/pprof`.
 fn endpoint(text: &str) -> Result<Endpoint> {
     let bare = text.strip_prefix("http://").unwrap_or(text);
-    let bare = bare.split('/').next().unwrap_or(bare);
-    let refuse = || {
-        Failure::usage(format!("`{text}` is not an endpoint"))
-            .hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
+    let (place, path) = bare.split_once('/').unwrap_or((bare, ""));
+    let refuse = |cause: &str| {
+        let failure = Failure::usage(format!("`{text}` is not an endpoint"));
+        let failure = if cause.is_empty() {
+            failure
+        } else {
+            failure.cause(cause)
+        };
+        failure.hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
     };
-    let (host, port) = match bare.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, Some(port.parse().map_err(|_| refuse())?))
-        }
-        _ => (bare, None),
-    };
-    if host.is_empty() || text.starts_with("https://") {
-        return Err(refuse());
+    if bare.contains(['?', '#']) {
+        return Err(refuse(
+            "a query is written as options: `--gc`, `--seconds N`",
+        ));
     }
+    if place.contains('@') {
+        return Err(refuse("user names and passwords are not supported"));
+    }
+    if text.starts_with("https://") {
+        return Err(refuse("HTTPS is not supported"));
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host, Some(port.parse().map_err(|_| refuse(""))?))
+        }
+        _ => (place, None),
+    };
+    if host.is_empty() {
+        return Err(refuse(""));
+    }
+    let prefix = prefix(path).map_err(|cause| refuse(&cause))?;
     let v6 = host.contains(':') && !host.starts_with('[');
     Ok(Endpoint {
-        node: bare.to_owned(),
+        node: name_of(place, &prefix),
         role: None,
         host: if v6 {
             format!("[{host}]")
@@ -194,7 +227,45 @@ fn endpoint(text: &str) -> Result<Endpoint> {
             host.to_owned()
         },
         port,
+        prefix,
     })
+}
+
+/// What stands before `/debug/pprof`, with a slash at its beginning only.
+///
+/// # Errors
+/// If a profile follows, or if the path would have to be escaped.
+fn prefix(path: &str) -> std::result::Result<String, String> {
+    let path = path.trim_matches('/');
+    let (before, profile) = match path.split_once("debug/pprof") {
+        Some((before, profile)) if before.is_empty() || before.ends_with('/') => (before, profile),
+        _ => (path, ""),
+    };
+    let profile = profile.trim_matches('/');
+    if !profile.is_empty() {
+        return Err(format!(
+            "the profile is an argument of its own: `pprof SERVICE {profile} --endpoint …`"
+        ));
+    }
+    let before = before.trim_end_matches('/');
+    match before {
+        "" => Ok(String::new()),
+        _ if is_profile_name(before) => Ok(format!("/{before}")),
+        _ => Err(format!(
+            "its path `{before}` has characters of no plain path"
+        )),
+    }
+}
+
+/// Nodes behind `kubectl proxy` share one address.
+fn name_of(place: &str, prefix: &str) -> String {
+    let node = prefix
+        .strip_suffix("/proxy")
+        .and_then(|rest| rest.rsplit_once("/nodes/"));
+    match node {
+        Some((_, node)) if !node.contains('/') => node.to_owned(),
+        _ => format!("{place}{prefix}"),
+    }
 }
 
 /// Returns the port of each requested service, and whether workers do not run
@@ -270,11 +341,45 @@ mod tests {
         let host = |host: &str, port| Some((host.to_owned(), port));
         assert_eq!(of("172.20.0.2"), host("172.20.0.2", None));
         assert_eq!(of("172.20.0.2:9982"), host("172.20.0.2", Some(9982)));
-        assert_eq!(of("http://a:1/debug/pprof/heap"), host("a", Some(1)));
+        assert_eq!(of("http://a:1/debug/pprof/"), host("a", Some(1)));
         assert_eq!(of("fd00::1"), host("[fd00::1]", None));
         assert_eq!(of("[fd00::1]:80"), host("[fd00::1]", Some(80)));
         assert_eq!(of("a:b"), None);
         assert_eq!(of("https://a"), None);
+    }
+
+    #[test]
+    fn a_path_before_the_profiles_is_kept() {
+        let of = |text| endpoint(text).map(|place| (place.node, place.prefix));
+        let found = |node: &str, prefix: &str| Some((node.to_owned(), prefix.to_owned()));
+        let proxy = "/api/v1/nodes/n1/proxy";
+        for text in [
+            "127.0.0.1:8001/api/v1/nodes/n1/proxy",
+            "http://127.0.0.1:8001/api/v1/nodes/n1/proxy/",
+            "127.0.0.1:8001/api/v1/nodes/n1/proxy/debug/pprof",
+            "127.0.0.1:8001/api/v1/nodes/n1/proxy/debug/pprof/",
+        ] {
+            assert_eq!(of(text).ok(), found("n1", proxy), "{text}");
+        }
+        assert_eq!(of("a:1/x/y").ok(), found("a:1/x/y", "/x/y"));
+        assert_eq!(of("a:1/").ok(), found("a:1", ""));
+        for (text, cause) in [
+            (
+                "a:1/debug/pprof/heap",
+                "the profile is an argument of its own",
+            ),
+            (
+                "a:1/x/debug/pprof/goroutine",
+                "the profile is an argument of its own",
+            ),
+            ("a:1/debug/pprof?gc=1", "a query is written as options"),
+            ("http://u:p@a:1", "user names and passwords"),
+            ("https://a:1", "HTTPS"),
+            ("a:1/../x", "no plain path"),
+        ] {
+            let failure = of(text).unwrap_err();
+            assert!(failure.causes[0].contains(cause), "{text}: {failure:?}");
+        }
     }
 
     #[test]
@@ -319,6 +424,7 @@ mod tests {
             node: "n/1".into(),
             role: None,
             address: "a:1".into(),
+            prefix: String::new(),
             service: "machined".into(),
             kind: Kind::new(profile),
             talos: None,

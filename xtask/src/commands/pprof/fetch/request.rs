@@ -78,7 +78,10 @@ async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failur
         300..400 => failure.cause("a redirect is not followed: a node's profiles are its own"),
         404 => match offers(target).await {
             Some(names) => failure.cause(format!("it offers: {}", names.join(", "))),
-            None => failure.hint("is this a Talos service? see the ports in `--help`"),
+            None if target.is_talos() => failure.hint("see the ports of services in `--help`"),
+            None => {
+                failure.cause("there is no list of profiles: net/http/pprof is not served here")
+            }
         },
         500 if from_pprof => {
             failure.hint("a service takes one CPU profile at a time: try again when it is done")
@@ -90,7 +93,7 @@ async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failur
 /// The profiles that a node lists; none when its response is not such a list.
 pub(super) async fn offers(target: &Target) -> Option<Vec<String>> {
     let deadline = Instant::now() + LISTING;
-    let response = http::get(&target.address, "/debug/pprof/", deadline).await;
+    let response = http::get(&target.address, &target.index(), deadline).await;
     // A longer list is not one of profiles.
     let (text, error) = response.ok()?.start_of_body(INDEX + 1).await;
     if error.is_some() || text.len() > INDEX {
@@ -109,6 +112,13 @@ fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
         )
     };
     match error {
+        Error::Io(error)
+            if error.kind() == ErrorKind::ConnectionRefused && !target.is_talos() =>
+        {
+            Failure::step(format!("nothing listens on `{address}`")).hint(
+                "is the program running? A Talos node serves profiles only in a build WITH_DEBUG=1",
+            )
+        }
         Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             Failure::step(format!("nothing listens on `{address}`"))
                 .cause("Talos was not built WITH_DEBUG=1, or this node does not run the service")

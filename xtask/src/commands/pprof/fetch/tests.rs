@@ -38,6 +38,7 @@ fn target(address: String) -> Target {
         node: "worker-1".into(),
         role: Some(talos::names::Role::Worker),
         address,
+        prefix: String::new(),
         service: "machined".into(),
         kind: Kind::Heap,
         talos: Some("v1.13.0-3-gabc1234".into()),
