@@ -33,7 +33,7 @@ use foundation::ui::{self, Ui};
 /// Runs everything except the end of the process; returns its exit code.
 pub fn main() -> u8 {
     run::we_are_xtask();
-    let words = pprof::words::arguments(test::arguments(std::env::args_os()));
+    let words = pprof::words::arguments(test::arguments(std::env::args_os()), Cli::command);
     let cli = match Cli::read(&words) {
         Ok(cli) => cli,
         Err(error) => {

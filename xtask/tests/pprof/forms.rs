@@ -24,9 +24,12 @@ fn goroutines_are_fetched_with_their_states_and_grouped() {
             )
         });
         let text: String = text.collect();
-        serve(move |stream, path, _| {
-            assert_eq!(path, "/debug/pprof/goroutine?debug=2");
-            send(stream, text.as_bytes());
+        serve(move |stream, path, _| match path {
+            "/debug/pprof/goroutine?debug=2" => send(stream, text.as_bytes()),
+            path => {
+                assert_eq!(path, "/debug/pprof/goroutine");
+                send(stream, parked(count).as_bytes());
+            }
         })
     };
     let nodes = [node(7, 3), node(12, 5)];
@@ -34,7 +37,7 @@ fn goroutines_are_fetched_with_their_states_and_grouped() {
     let told = said(&output.unwrap());
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     let want =
-        "8 goroutines in 1 groups\n\n     8  chan receive, up to 12 min, created by main.start\n";
+        "8 goroutines in 1 group\n\n     8  chan receive, up to 12 min, created by main.start\n";
     assert!(told.stdout.contains(want), "{}", told.stdout);
     assert!(
         told.stdout.contains("main.(*T).wait  /src/t.go:9"),
@@ -53,6 +56,59 @@ fn goroutines_are_fetched_with_their_states_and_grouped() {
     let mut counts: Vec<_> = group["nodes"].as_object().unwrap().values().collect();
     counts.sort_by_key(|count| count.as_i64());
     assert_eq!(counts, [3, 5]);
+}
+
+/// Goroutines that do the same, as a profile that only counts them.
+fn parked(count: usize) -> String {
+    format!(
+        "goroutine profile: total {count}\n{count} @ 0x1\n#\t0x1\tmain.parked+0x1\t/src/t.go:9\n\n"
+    )
+}
+
+/// A leak is counted, not dumped: the dump of Go ends at 64 MiB.
+#[test]
+fn many_goroutines_are_counted_without_a_dump() {
+    let home = Home::new();
+    let leaking = serve(|stream, path, _| {
+        assert_eq!(path, "/debug/pprof/goroutine");
+        send(stream, parked(20_000).as_bytes());
+    });
+    let told = said(
+        &ask(&home, &["machined", "goroutine"], &[&leaking])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("20000 goroutines"), "{}", told.stdout);
+    assert!(
+        told.stderr.contains("would stop the program"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn a_dump_that_is_cut_off_does_not_count() {
+    let home = Home::new();
+    let cut = serve(|stream, path, _| match path {
+        "/debug/pprof/goroutine?debug=2" => send(
+            stream,
+            b"goroutine 7 [chan receive]:\nmain.parked()\n\t/src/t.go:9 +0x2\n\n",
+        ),
+        _ => send(stream, parked(50).as_bytes()),
+    });
+    let told = said(
+        &ask(&home, &["machined", "goroutine"], &[&cut])
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("50 goroutines"), "{}", told.stdout);
+    assert!(
+        told.stderr.contains("1 of 50 goroutines"),
+        "{}",
+        told.stderr
+    );
 }
 
 #[test]

@@ -44,11 +44,6 @@ impl Target {
         if let Some(seconds) = self.seconds(args) {
             query.push(format!("seconds={seconds}"));
         }
-        // The text form has state, wait and creator, which profile.proto cannot
-        // hold; changes over time are only available in profile.proto.
-        if self.kind == Kind::Goroutine && query.is_empty() {
-            query.push("debug=2".to_owned());
-        }
         if args.gc && self.kind == Kind::Heap {
             query.push("gc=1".to_owned());
         }
@@ -58,6 +53,13 @@ impl Target {
             format!("?{}", query.join("&"))
         };
         format!("{}{}{query}", self.index(), self.kind.handler())
+    }
+
+    /// Path of the text form, which has state, wait and creator; profile.proto cannot hold
+    /// them. Changes over time are only in profile.proto.
+    pub(super) fn dump_path(&self, args: &FetchArgs) -> Option<String> {
+        let has_dump = self.kind == Kind::Goroutine && self.seconds(args).is_none();
+        has_dump.then(|| format!("{}{}?debug=2", self.index(), self.kind.handler()))
     }
 
     /// Path of the list of profiles.

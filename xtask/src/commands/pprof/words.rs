@@ -4,10 +4,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::CommandFactory;
-
-use crate::cli::Cli;
-
 /// Sample types that are options of `go tool pprof`.
 const SAMPLES: &[(&str, &[&str])] = &[
     ("inuse_space", &["--sample_index=inuse_space"]),
@@ -53,14 +49,18 @@ const ELSEWHERE: &[(&str, &str)] = &[
 const GO: &str = "only `go tool pprof` has it";
 const GRAPH: &str = "`--svg` and `--web` draw flame graphs; graphs are in `go tool pprof`";
 
-/// Rewrites the words after `pprof` to words of this command. Words after `--` are kept.
-pub(crate) fn arguments(words: Vec<OsString>) -> Vec<OsString> {
+/// Rewrites the words after `pprof` to words of this command, which `root` has. Words after
+/// `--` are kept.
+pub(crate) fn arguments(
+    words: Vec<OsString>,
+    root: impl FnOnce() -> clap::Command,
+) -> Vec<OsString> {
     let end = words.iter().position(|word| word == "--");
     let end = end.unwrap_or(words.len());
     if !words[..end].iter().any(|word| word == "pprof") {
         return words;
     }
-    let root = Cli::command();
+    let root = root();
     let mut commands = words[..end].iter().enumerate().skip(1);
     let found = commands.find(|(_, word)| {
         word.to_str()

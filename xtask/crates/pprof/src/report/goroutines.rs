@@ -188,9 +188,11 @@ impl Goroutines {
     /// are cut if `trim` is set.
     pub fn text(&self, groups: usize, trim: bool) -> String {
         let mut text = format!(
-            "{} goroutines in {} groups\n",
+            "{} goroutine{} in {} group{}\n",
             self.total,
-            self.groups.len()
+            if self.total == 1 { "" } else { "s" },
+            self.groups.len(),
+            if self.groups.len() == 1 { "" } else { "s" }
         );
         for group in self.groups.iter().take(groups) {
             group.write(&mut text, &self.nodes, trim);

@@ -2,6 +2,7 @@
 //! decoded, one after the other, so that the memory for all nodes is bounded
 //! whatever they send. Which profiles are fetched is decided elsewhere.
 
+mod goroutines;
 mod http;
 mod request;
 mod spool;
@@ -56,6 +57,8 @@ pub(super) struct Fetched {
     pub(super) profile: Option<Kept>,
     /// Name in the folder of the set; none when nothing is saved.
     pub(super) file: Option<String>,
+    /// What is left out of it.
+    pub(super) note: Option<String>,
 }
 
 /// A target, and its profile or the reason why there is none.
@@ -250,7 +253,12 @@ impl Fetcher {
         let begun = Instant::now();
         let patience = PATIENCE + Duration::from_secs(seconds.unwrap_or(0));
         let path = target.path(&self.args);
-        let body = get(target, &path, patience, &self.spool).await?;
+        let mut body = get(target, &path, patience, &self.spool).await?;
+        let mut note = None;
+        if let Some(dump) = target.dump_path(&self.args) {
+            let dump = goroutines::dump(self, target, &dump, patience, body).await?;
+            (body, note) = dump;
+        }
         let took = begun.elapsed();
         drop(slot);
         let _turn = self.turn.acquire().await;
@@ -264,6 +272,7 @@ impl Fetcher {
             size,
             profile,
             file,
+            note,
         })
     }
 }
@@ -282,7 +291,7 @@ impl Reader {
         &mut self,
         place: usize,
         target: &Target,
-        body: Body,
+        mut body: Body,
     ) -> Result<(Option<Kept>, Option<String>, u64)> {
         let size = body.size;
         let bytes = body
@@ -398,6 +407,13 @@ fn report(app: &App<'_>, (target, answer): &Answer) {
         Err(failure) => format!("  {:<40} {}", one_line(&target.describe()), failure.what),
     };
     app.ui.progress(&line);
+    if let Ok(Fetched {
+        note: Some(note), ..
+    }) = answer
+    {
+        let note = format!("{}: {note}", target.describe());
+        app.ui.note(&one_line(&note));
+    }
 }
 
 #[cfg(test)]

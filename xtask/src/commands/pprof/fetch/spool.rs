@@ -101,7 +101,7 @@ impl Body {
     ///
     /// # Errors
     /// I/O errors.
-    pub(super) fn read(mut self) -> std::io::Result<Vec<u8>> {
+    pub(super) fn read(&mut self) -> std::io::Result<Vec<u8>> {
         self.file.rewind()?;
         let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));
         self.file.read_to_end(&mut bytes)?;
@@ -130,7 +130,8 @@ mod tests {
         assert!(matches!(other.push(&[2; 60]), Err(Full::Together(150))));
         other.push(&[2; 50]).unwrap();
         assert_eq!(one.read().unwrap(), [1; 100]);
-        // Reading a body frees its room.
+        // Its room is free again.
+        drop(one);
         other.push(&[2; 50]).unwrap();
         assert_eq!(other.size, 100);
         drop(other);
