@@ -276,18 +276,28 @@ const MOMENTS: [&str; 10] = [
 
 #[test]
 fn killed_at_any_moment_of_up_destroy_leaves_nothing() {
-    let Some(lab) = Lab::own("killed_at_any_moment_of_up") else {
-        return;
-    };
-    let before = lab.sh(INVENTORY);
+    if let Some(lab) = Lab::own("killed_at_any_moment_of_up") {
+        killed_at_each_moment(&lab);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_of_up_destroy_leaves_nothing_of_a_user() {
+    if let Some(lab) = Lab::own_of_user("killed_at_any_moment_of_up_of_a_user") {
+        killed_at_each_moment(&lab);
+    }
+}
+
+fn killed_at_each_moment(lab: &Lab) {
+    let (before, xtask) = (lab.sh(INVENTORY), lab.binary());
     for moment in MOMENTS {
-        lab.sh(&format!(
-            "{XTASK} cluster up >~/up.log 2>&1 & up=$!; for i in $(seq 2000); do ({moment}) 2>/dev/null && break; sleep 0.005; done; \
+        lab.user_sh(&format!(
+            "{xtask} cluster up >~/up.log 2>&1 & up=$!; for i in $(seq 2000); do ({moment}) 2>/dev/null && break; sleep 0.005; done; \
              kill -9 $up; wait $up || true"
         ));
         lab.ok(&["cluster", "destroy", "--yes"]);
         assert_eq!(lab.sh(INVENTORY), before, "killed when `{moment}`");
-        assert_eq!(state(&lab), "absent");
+        assert_eq!(state(lab), "absent");
         lab.sh("rm -rf ~/.local/state/talos-xtask");
     }
 }
