@@ -29,11 +29,23 @@ const TYPED: &[(&str, i32, &str)] = &[
         "pprof localhost cpu --endpoint localhost:6060",
     ),
     ("open missing.pb.gz", 4, "cannot read `missing.pb.gz`"),
+    // Files may be named like services and profiles.
+    (
+        "app goroutine --endpoint 127.0.0.1:1",
+        4,
+        "nothing listens on `127.0.0.1:1`",
+    ),
+    (
+        "app heap --endpoint 127.0.0.1:1",
+        4,
+        "nothing listens on `127.0.0.1:1`",
+    ),
 ];
 
 #[test]
 fn words_of_go_tool_pprof_are_understood() {
     let home = Home::new();
+    home.write("heap", "");
     home.write("app", "\u{7f}ELF and more");
     for (words, code, expected) in TYPED {
         let words = words

@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::kind::KNOWN;
+
 /// Sample types that are options of `go tool pprof`.
 const SAMPLES: &[(&str, &[&str])] = &[
     ("inuse_space", &["--sample_index=inuse_space"]),
@@ -80,7 +82,7 @@ pub(crate) fn arguments(
             None => ours.push(word.clone()),
         }
     }
-    if options.begin_with_a_file(&ours) {
+    if options.name_only_files(&ours) {
         ours.insert(0, "open".into());
     }
     [&words[..=at], &ours, &words[end..]].concat()
@@ -142,16 +144,19 @@ impl<'a> Options<'a> {
         (is_short && bare.len() > 1 && is_known).then(|| vec![format!("--{name}")])
     }
 
-    /// Whether the first word that is neither an option nor its value is a file.
-    fn begin_with_a_file(&self, words: &[OsString]) -> bool {
+    /// Whether the words that are neither options nor their values are files. A file may be
+    /// named like a service, so the last one must not be a kind of profile.
+    fn name_only_files(&self, words: &[OsString]) -> bool {
+        let mut operands: Vec<&OsString> = Vec::new();
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let text = word.to_string_lossy();
-            if self.verbs.contains(&&*text) {
+            if operands.is_empty() && self.verbs.contains(&&*text) {
                 return false;
             }
             let Some(option) = text.strip_prefix('-').filter(|rest| !rest.is_empty()) else {
-                return Path::new(word).is_file();
+                operands.push(word);
+                continue;
             };
             let long = option.strip_prefix('-');
             let takes_value = match long {
@@ -163,6 +168,8 @@ impl<'a> Options<'a> {
                 words.next();
             }
         }
-        false
+        let is_kind = |word: &OsString| KNOWN.iter().any(|kind| word == kind);
+        operands.iter().all(|word| Path::new(word).is_file())
+            && operands.last().is_some_and(|word| !is_kind(word))
     }
 }
