@@ -179,7 +179,7 @@ fn as_go_shows_them(lab: &Lab) {
         panic!("one node, so one profile: {files:?}");
     };
     let file = file.to_str().unwrap();
-    for form in ["top", "peek=.*StartAllServices.*", "traces"] {
+    for form in ["top", "peek=.*", "traces"] {
         let (name, value) = form.split_once('=').unwrap_or((form, ""));
         let long = format!("--{name}");
         let mut words = vec!["pprof", "open", file, &long];
