@@ -44,7 +44,8 @@ impl Profile {
 
 /// `None` if the name stays as it is.
 fn shortened(name: &[u8]) -> Option<Vec<u8>> {
-    if !looks_like_cpp(name) {
+    // Without these there is nothing to remove.
+    if !name.iter().any(|byte| matches!(byte, b'(' | b'<')) || !looks_like_cpp(name) {
         return None;
     }
     let short = without(name, b'(', b')');
@@ -53,10 +54,17 @@ fn shortened(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn looks_like_cpp(name: &[u8]) -> bool {
-    let has = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
-    let is_mark = |byte: &u8| matches!(byte, b'<' | b'>' | b'[' | b']');
-    // Names of Java such as `class.<init>`, and of methods of Go's generics.
-    (name.iter().any(is_mark) || has(b"::")) && !has(b".<") && !has(b"]).")
+    let (mut has_mark, mut last) = (false, [0, 0]);
+    for byte in name.iter().copied() {
+        match (last, byte) {
+            // Names of Java such as `class.<init>`, and of methods of Go's generics.
+            ([_, b'.'], b'<') | ([b']', b')'], b'.') => return false,
+            ([_, b':'], b':') | (_, b'<' | b'>' | b'[' | b']') => has_mark = true,
+            _ => {}
+        }
+        last = [last[1], byte];
+    }
+    has_mark
 }
 
 /// Removes what stands between matching brackets, and the brackets. Stops at the first
