@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Shell, cmd};
 
 use crate::common::{Home, Said, assert_golden, git, run};
@@ -306,11 +306,8 @@ fn both_guides_from_empty_checkouts() {
     }
 }
 
-#[test]
-fn a_second_run_uses_what_the_first_one_built() {
-    let world = world("v1.13.1", "v1.13.0");
-    let archive = archive(&world.home);
-    let new = [
+fn new_hello(archive: &Utf8Path) -> [&str; 8] {
+    [
         "new",
         "hello",
         "--author",
@@ -319,7 +316,14 @@ fn a_second_run_uses_what_the_first_one_built() {
         URL,
         "--source-file",
         archive.as_str(),
-    ];
+    ]
+}
+
+#[test]
+fn a_second_run_uses_what_the_first_one_built() {
+    let world = world("v1.13.1", "v1.13.0");
+    let archive = archive(&world.home);
+    let new = new_hello(&archive);
     assert_eq!(world.kmod(&new).code, Some(0));
     // The same again is nothing to do.
     let again = world.kmod(&new);
@@ -366,16 +370,7 @@ fn a_second_run_uses_what_the_first_one_built() {
 fn what_others_wrote_is_kept() {
     let world = world("v1.13.1", "v1.13.0");
     let archive = archive(&world.home);
-    let new = [
-        "new",
-        "hello",
-        "--author",
-        "me",
-        "--source",
-        URL,
-        "--source-file",
-        archive.as_str(),
-    ];
+    let new = new_hello(&archive);
     world
         .home
         .write("extensions/drivers/hello/README.md", "mine\n");
@@ -422,16 +417,7 @@ fn what_others_wrote_is_kept() {
 fn a_package_of_elsewhere_is_checked_and_taken() {
     let world = world("v1.13.1", "v1.13.0");
     let archive = archive(&world.home);
-    let new = [
-        "new",
-        "hello",
-        "--author",
-        "me",
-        "--source",
-        URL,
-        "--source-file",
-        archive.as_str(),
-    ];
+    let new = new_hello(&archive);
     assert_eq!(world.kmod(&new).code, Some(0));
     let text = world
         .home

@@ -330,17 +330,9 @@ impl Sources {
         class: &str,
         permission: &str,
     ) -> Option<&Place> {
-        let forbids = |rule: &&Rule| {
-            self.is_member(source, &rule.source)
-                && self.is_member(target, &rule.target)
-                && self
-                    .expanded(&rule.class, &rule.permissions)
-                    .iter()
-                    .any(|(of, names)| {
-                        of == class && (names.contains(permission) || names.contains("all"))
-                    })
-        };
-        self.forbidden.iter().find(forbids).map(|rule| &rule.place)
+        let mut rules = self.forbidden.iter();
+        let found = rules.find(|rule| self.is_about(rule, source, target, class, permission));
+        found.map(|rule| &rule.place)
     }
 
     /// The rule that allows it, also if it is in an attribute's name.
@@ -351,17 +343,27 @@ impl Sources {
         class: &str,
         permission: &str,
     ) -> Option<&Place> {
-        let allows = |rule: &&Rule| {
-            self.is_member(source, &rule.source)
-                && self.is_member(target, &rule.target)
-                && self
-                    .expanded(&rule.class, &rule.permissions)
-                    .iter()
-                    .any(|(of, names)| {
-                        of == class && (names.contains(permission) || names.contains("all"))
-                    })
-        };
-        self.allows.iter().find(allows).map(|rule| &rule.place)
+        let mut rules = self.allows.iter();
+        let found = rules.find(|rule| self.is_about(rule, source, target, class, permission));
+        found.map(|rule| &rule.place)
+    }
+
+    fn is_about(
+        &self,
+        rule: &Rule,
+        source: &str,
+        target: &str,
+        class: &str,
+        permission: &str,
+    ) -> bool {
+        self.is_member(source, &rule.source)
+            && self.is_member(target, &rule.target)
+            && self
+                .expanded(&rule.class, &rule.permissions)
+                .iter()
+                .any(|(of, names)| {
+                    of == class && (names.contains(permission) || names.contains("all"))
+                })
     }
 
     /// Where a rule of this source belongs: after those for the same target, else where

@@ -6,8 +6,8 @@ use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 use super::finding::Finding;
 use super::inputs::Inputs;
 use super::packages::{Need, with_package};
-use super::tools;
 use foundation::ctx::docker::{self, Engine};
+use foundation::ctx::host::Host;
 use foundation::ctx::mirrors;
 use foundation::ctx::ports::{self, Listener, Protocol};
 use foundation::typed;
@@ -27,7 +27,7 @@ pub(super) fn docker(inputs: &Inputs) -> Vec<Finding> {
     let said = docker::versions();
     let version = said.client.unwrap_or_default();
     let client = Finding::ok("docker-client", format!("docker {version} at `{path}`"));
-    let has_engine = tools::program("dockerd").is_some();
+    let has_engine = Host::which_as_root("dockerd").is_some();
     let engine = engine(&said.engine, docker_host().as_deref(), has_engine, root);
     vec![client, engine]
 }
@@ -90,13 +90,13 @@ pub(super) fn tools(inputs: &Inputs) -> Vec<Finding> {
     let root = inputs.ctx.host.is_root();
     let mut lacking = Vec::new();
     for (name, need) in [("make", Need::Make), ("git", Need::Git)] {
-        if tools::program(name).is_none() {
+        if Host::which_as_root(name).is_none() {
             let finding = Finding::warn(name, format!("no `{name}`")).why(FOR_BUILDS);
             lacking.push(with_package(finding, need, root));
         }
     }
     let crane = inputs.version().installer_flow() == InstallerFlow::BaseAndImager;
-    if crane && tools::program("crane").is_none() {
+    if crane && Host::which_as_root("crane").is_none() {
         lacking.push(
             Finding::warn("crane", "no `crane`")
                 .why(format!("`{}` pushes with it", typed!("installer")))

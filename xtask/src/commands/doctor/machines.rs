@@ -9,7 +9,7 @@ use talos::version::{Arch, CNI_PLUGINS, Firmware};
 use super::finding::{Finding, Fix};
 use super::inputs::Inputs;
 use super::packages::{Need, with_package};
-use super::tools;
+use foundation::ctx::host::Host;
 use foundation::ctx::kvm::{self, Kvm};
 use foundation::ctx::probe::Probe;
 use foundation::plan::Step;
@@ -21,7 +21,7 @@ fn qemu_path(arch: Arch) -> Option<Utf8PathBuf> {
         if name.starts_with('/') {
             return Some(Utf8PathBuf::from(name)).filter(|path| path.is_file());
         }
-        tools::program(name)
+        Host::which_as_root(name)
     })
 }
 
@@ -150,7 +150,7 @@ fn kvm_finding(found: &Kvm, root: bool) -> Finding {
             Finding::warn("kvm", format!("no `/dev/kvm`: `{module}` is not loaded, though the CPU can"))
                 .why(emulated)
                 .cure(format!("{sudo}modprobe {module}"))
-                .fix(tools::program("modprobe").map(|_| Fix::Steps(vec![load.as_root()])))
+                .fix(Host::which_as_root("modprobe").map(|_| Fix::Steps(vec![load.as_root()])))
         }
         Kvm::Absent { module: None } => {
             Finding::warn("kvm", "no `/dev/kvm`, and the CPU's flags name no virtualisation")
@@ -217,7 +217,7 @@ pub(super) fn swtpm(inputs: &Inputs) -> Vec<Finding> {
     let wanted = ["--with-tpm2", "--with-tpm1_2"]
         .iter()
         .any(|flag| inputs.switch(flag, false));
-    match (wanted, tools::program("swtpm")) {
+    match (wanted, Host::which_as_root("swtpm")) {
         (false, _) => Vec::new(),
         (true, Some(path)) => vec![Finding::ok("swtpm", format!("`{path}`"))],
         (true, None) => {

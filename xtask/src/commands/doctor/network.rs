@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::finding::Finding;
 use super::inputs::Inputs;
-use super::tools;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::firewall::{self, Block, Forward, Hook, Packet};
+use foundation::ctx::host::Host;
 use foundation::ctx::network;
 use foundation::ctx::ports::{self, Listener, Protocol};
 use foundation::{program, typed};
@@ -15,7 +15,7 @@ use foundation::{program, typed};
 /// Two clusters on one network both "succeed" and share an address (T10).
 pub(super) fn cidr(inputs: &Inputs) -> Vec<Finding> {
     let wanted = inputs.settings.cidr;
-    if tools::program("ip").is_none() {
+    if Host::which_as_root("ip").is_none() {
         let text = format!("cannot tell whether {wanted} is free without `ip`");
         return vec![Finding::warn("cidr", text)];
     }
@@ -133,7 +133,7 @@ pub(super) fn firewall(inputs: &Inputs) -> Vec<Finding> {
             findings.push(forward(&found, &cidr.to_string(), sudo));
             findings.push(input(inputs, &table, sudo));
         }
-        None if tools::program("iptables").is_none() => {}
+        None if Host::which_as_root("iptables").is_none() => {}
         None => findings.push(
             Finding::warn(
                 "forward-policy",

@@ -1,9 +1,9 @@
 //! Packages that contain a program, by package manager.
 
+use foundation::ctx::host::Host;
 use talos::version::Arch;
 
 use super::finding::{Finding, Fix};
-use super::tools;
 
 /// A program or file that a package contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ const MANAGERS: [(&str, Manager); 5] = [
 pub(super) fn with_package(finding: Finding, need: Need, root: bool) -> Finding {
     let found = MANAGERS
         .into_iter()
-        .find(|(program, _)| tools::program(program).is_some());
+        .find(|(program, _)| Host::which_as_root(program).is_some());
     let Some((_, manager)) = found else {
         let package = package(need, Manager::Apt);
         return finding.cure(format!(

@@ -2,25 +2,11 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
-
 use super::finding::Finding;
 use super::inputs::Inputs;
 use super::packages::{Need, with_package};
 use foundation::ctx::host::Host;
 use foundation::ctx::probe::Probe;
-
-/// Not in an ordinary user's PATH on some systems, but in sudo's.
-const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
-
-/// Finds a program as a command run through sudo would.
-pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
-    Host::which(name).or_else(|| {
-        SBIN.iter()
-            .map(|dir| Utf8PathBuf::from(dir).join(name))
-            .find(|file| file.is_file())
-    })
-}
 
 /// talosctl makes bridges, namespaces and packet filter rules: as root only.
 pub(super) fn root(inputs: &Inputs) -> Vec<Finding> {
@@ -80,7 +66,7 @@ pub(super) fn ip(inputs: &Inputs) -> Vec<Finding> {
 fn tool(inputs: &Inputs, name: &str, need: Need, why: &str) -> Vec<Finding> {
     let id = name.to_owned();
     let root = inputs.ctx.host.is_root();
-    let Some(path) = program(name) else {
+    let Some(path) = Host::which_as_root(name) else {
         let finding = Finding::missing(id, format!("no `{name}`")).why(why);
         return vec![with_package(finding, need, root)];
     };

@@ -48,6 +48,13 @@ pub enum Arch {
 }
 
 impl Arch {
+    pub(super) fn of_this_machine() -> Self {
+        match std::env::consts::ARCH {
+            "aarch64" => Self::Arm64,
+            _ => Self::Amd64,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -58,10 +65,7 @@ impl Arch {
 
 impl ImageArgs {
     pub(super) fn arch(&self) -> Arch {
-        self.arch.unwrap_or(match std::env::consts::ARCH {
-            "aarch64" => Arch::Arm64,
-            _ => Arch::Amd64,
-        })
+        self.arch.unwrap_or_else(Arch::of_this_machine)
     }
 
     pub(super) fn registry(&self) -> String {

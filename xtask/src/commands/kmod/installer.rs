@@ -5,7 +5,7 @@ use camino::Utf8PathBuf;
 use clap::Args;
 use talos::version::{InstallerFlow, TalosVersion};
 
-use super::build::{Built, ImageArgs, images_of};
+use super::build::{Arch, Built, ImageArgs, images_of};
 use super::checkouts::Checkouts;
 use super::run::next_on_node;
 use super::{chain, recorded};
@@ -59,7 +59,7 @@ pub struct PushArgs {
     pub username: Option<String>,
     /// Architecture of the installer [default: this machine's]
     #[arg(long, value_enum, value_name = "ARCH")]
-    pub arch: Option<super::build::Arch>,
+    pub arch: Option<Arch>,
 }
 
 pub(super) fn run(app: &App<'_>, args: &KmodInstallerArgs) -> Result<u8> {
@@ -194,7 +194,7 @@ pub(super) fn push(app: &App<'_>, args: &PushArgs) -> Result<u8> {
             tag_of(&talos, args.tag.as_deref())?
         ),
     };
-    let arch = args.arch.map_or_else(this_arch, super::build::Arch::name);
+    let arch = args.arch.unwrap_or_else(Arch::of_this_machine).name();
     let file = installer_file(&talos, arch);
     if !app.is_dry() && !file.is_file() {
         return Err(
@@ -208,13 +208,6 @@ pub(super) fn push(app: &App<'_>, args: &PushArgs) -> Result<u8> {
         ui::print(&next_on_node(&by_digest(&to), &talos.version));
     }
     Ok(0)
-}
-
-fn this_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        _ => "amd64",
-    }
 }
 
 pub(super) fn preflight_crane(app: &App<'_>) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::app::App;
 use foundation::ctx::image_source::{ImageSource, failure};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
-use foundation::ui::text::one_line;
+use foundation::ui::text::{counted, one_line};
 use foundation::ui::{self, Style, Ui};
 
 #[derive(Debug, Clone, Args)]
@@ -105,11 +105,6 @@ fn noticed_by(upstream: Upstream) -> &'static str {
     }
 }
 
-fn counted(n: usize, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
-}
-
 fn to_json(chosen: &Chosen, reports: &[Report]) -> Value {
     let finding = |finding: &Finding| {
         let rule = finding.rule();
@@ -164,9 +159,13 @@ fn to_text(ui: &Ui, chosen: &Chosen, reports: &[Report]) -> String {
     let (errors, warnings) = (count(reports, Level::Error), count(reports, Level::Warning));
     let verdict = match (errors, warnings) {
         (0, 0) => "no errors".to_owned(),
-        (0, n) => format!("no errors, {}", counted(n, "warning")),
-        (n, 0) => counted(n, "error"),
-        (n, m) => format!("{}, {}", counted(n, "error"), counted(m, "warning")),
+        (0, n) => format!("no errors, {}", counted(n as u64, "warning")),
+        (n, 0) => counted(n as u64, "error"),
+        (n, m) => format!(
+            "{}, {}",
+            counted(n as u64, "error"),
+            counted(m as u64, "warning")
+        ),
     };
     let _ = writeln!(
         out,

@@ -32,8 +32,6 @@ const CNI_FOLDERS: [&str; 4] = [
     "/usr/libexec/cni",
     "/usr/lib/cni/bin",
 ];
-/// Outside a plain user's PATH, inside sudo's.
-pub(super) const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// For Docker in the lab: its small checkout is a git repository, as Talos' is,
 /// and images are made of what `ldd` names.
@@ -54,7 +52,7 @@ const PROGRAMS_FOR_REAL: [(&str, &str); 3] =
 
 /// What a lab with such nodes needs and this host has not.
 pub(super) fn missing(nodes: LabNodes) -> Vec<Missing> {
-    let has = |name: &str| program(name).is_some();
+    let has = |name: &str| Host::which_as_root(name).is_some();
     let mut missing = missing_by(has, cni_folder().is_some());
     if nodes == LabNodes::Real {
         missing.extend(missing_of(&PROGRAMS_FOR_REAL, has));
@@ -64,7 +62,9 @@ pub(super) fn missing(nodes: LabNodes) -> Vec<Missing> {
 
 /// What Docker in the lab needs besides.
 pub(super) fn missing_for_docker() -> Vec<Missing> {
-    missing_of(&PROGRAMS_FOR_DOCKER, |name| program(name).is_some())
+    missing_of(&PROGRAMS_FOR_DOCKER, |name| {
+        Host::which_as_root(name).is_some()
+    })
 }
 
 fn missing_of(programs: &[(&str, &'static str)], has: impl Fn(&str) -> bool) -> Vec<Missing> {
@@ -87,15 +87,6 @@ fn missing_by(has: impl Fn(&str) -> bool, has_cni: bool) -> Vec<Missing> {
         });
     }
     missing
-}
-
-/// On PATH or where sudo's PATH would find it.
-pub(super) fn program(name: &str) -> Option<Utf8PathBuf> {
-    Host::which(name).or_else(|| {
-        SBIN.iter()
-            .map(|dir| Utf8PathBuf::from(dir).join(name))
-            .find(|file| file.is_file())
-    })
 }
 
 /// The folder that has all of them.

@@ -2,10 +2,10 @@
 //! in it that commands inside work on, and init.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use foundation::ctx::host::SBIN;
 use serde_json::json;
 
 use super::folder::{LabFolder, MARKER};
-use super::packages::SBIN;
 use super::parts::LabParts;
 use super::state::Made;
 use foundation::plan::{Action, Plan, Resource, Step};

@@ -25,8 +25,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 /// Fewer is the stub that podtrace's sources have.
 const FEWEST_LINES: usize = 1000;
-/// Where distributions put it, outside of a plain user's PATH.
-const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 /// Largest header. That of a 6.18 kernel has 4 MiB.
 const LARGEST: usize = 128 << 20;
 
@@ -50,7 +48,7 @@ pub struct BtfArgs {
 
 pub(super) fn run(app: &App<'_>, args: &BtfArgs) -> Result<u8> {
     let node = reach(app, &args.which, &args.node)?;
-    let bpftool = find_bpftool().ok_or_else(|| {
+    let bpftool = Host::which_as_root("bpftool").ok_or_else(|| {
         Failure::host("bpftool not found")
             .cause("it makes vmlinux.h of the kernel's types")
             .hint(program!("apt-get install {}", "bpftool"))
@@ -93,14 +91,6 @@ pub(super) fn run(app: &App<'_>, args: &BtfArgs) -> Result<u8> {
     } else {
         0
     })
-}
-
-fn find_bpftool() -> Option<Utf8PathBuf> {
-    let in_sbin = || {
-        let mut paths = SBIN.iter().map(|dir| Utf8Path::new(dir).join("bpftool"));
-        paths.find(|path| path.is_file())
-    };
-    Host::which("bpftool").or_else(in_sbin)
 }
 
 fn check_magic(types: &[u8], node: &str) -> Result<()> {

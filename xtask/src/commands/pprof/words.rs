@@ -98,26 +98,29 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         .map(|(_, instead)| *instead)
 }
 
-/// Long options of `pprof` and of its subcommands, and whether they take a value.
+/// Options of `pprof` and of its subcommands without dashes, and whether they take a value.
 struct Options<'a> {
     long: Vec<(&'a str, bool)>,
+    short: Vec<(char, bool)>,
     verbs: Vec<&'a str>,
 }
 
 impl<'a> Options<'a> {
     fn of(pprof: &'a clap::Command) -> Self {
-        let mut long = Vec::new();
+        let (mut long, mut short) = (Vec::new(), Vec::new());
         for command in std::iter::once(pprof).chain(pprof.get_subcommands()) {
             for arg in command.get_arguments() {
                 let takes_value = arg.get_action().takes_values();
                 let aliases = arg.get_all_aliases().unwrap_or_default();
                 let names = arg.get_long().into_iter().chain(aliases);
                 long.extend(names.map(|name| (name, takes_value)));
+                short.extend(arg.get_short().map(|letter| (letter, takes_value)));
             }
         }
         let verbs = pprof.get_subcommands().map(clap::Command::get_name);
         Self {
             long,
+            short,
             verbs: verbs.chain(["help"]).collect(),
         }
     }
@@ -161,8 +164,11 @@ impl<'a> Options<'a> {
             let long = option.strip_prefix('-');
             let takes_value = match long {
                 Some(long) => self.takes_value(long) == Some(true),
-                // `-n 20` and `-o DIR`
-                None => matches!(option, "n" | "o"),
+                // A letter with its value, such as `-n20`, is longer.
+                None => self
+                    .short
+                    .iter()
+                    .any(|(letter, takes)| *takes && option == letter.to_string()),
             };
             if takes_value {
                 words.next();

@@ -7,16 +7,11 @@ use selinux::context::Context;
 use selinux::log::{Group, Loss, Sample, Summary};
 use serde_json::{Value, json};
 
-use foundation::ui::text::one_line;
+use foundation::ui::text::{counted, one_line};
 use foundation::ui::{Style, Ui};
 
 /// Times before this are since the start: the clock was not set. In milliseconds.
 const CLOCK_SET: u64 = 1_000_000_000_000;
-
-pub(super) fn counted(n: u64, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
-}
 
 pub(super) fn kind(context: &str) -> &str {
     Context::parse(context).map_or(context, |context| context.kind)

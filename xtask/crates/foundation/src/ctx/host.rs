@@ -57,6 +57,14 @@ impl Host {
         parse_memory(&std::fs::read_to_string("/proc/meminfo").ok()?)
     }
 
+    /// Like [`Self::which`], also where sudo's PATH would find it.
+    pub fn which_as_root(name: &str) -> Option<Utf8PathBuf> {
+        Self::which(name).or_else(|| {
+            let mut files = SBIN.iter().map(|dir| Utf8PathBuf::from(dir).join(name));
+            files.find(|file| file.is_file())
+        })
+    }
+
     /// Returns the first executable of that name on PATH.
     pub fn which(name: &str) -> Option<Utf8PathBuf> {
         let path = std::env::var("PATH").ok()?;
@@ -69,6 +77,9 @@ impl Host {
             })
     }
 }
+
+/// Outside a plain user's PATH on some systems, inside sudo's.
+pub const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// `None` if no folder above can be queried.
 pub fn free_space(path: &Utf8Path) -> Option<FreeSpace> {

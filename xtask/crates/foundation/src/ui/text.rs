@@ -38,6 +38,12 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     spelled(text, false)
 }
 
+/// `1 error`, `2 errors`
+pub fn counted(n: u64, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
+
 /// Like [`escape`], for a name within a line: newlines and tabs are spelled out
 /// too.
 pub fn one_line(text: &str) -> Cow<'_, str> {
