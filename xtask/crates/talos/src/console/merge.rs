@@ -135,7 +135,8 @@ impl<'a> Stream<'a> {
 
 /// Boots of a console with their wall times, newest first.
 fn spans(bytes: &[u8], newest_ms: i64) -> Vec<Span> {
-    let mut boots: Vec<(usize, f64, bool)> = Vec::new(); // start, last time, banner seen
+    // Start, last time, banner seen. The first boot is the one whose beginning is not in `bytes`, if it has any line.
+    let mut boots: Vec<(usize, f64, bool)> = vec![(0, 0.0, true)];
     let mut each = |offset: u64, line: &[u8]| {
         let text = clean(line);
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -198,6 +199,20 @@ mod tests {
             times,
             [4000, 4000, 4000, 6000, 6000, 6000, 6000, 6000, 10_000]
         );
+    }
+
+    /// `logs -n` reads no more of a long console than it shows.
+    #[test]
+    fn the_end_of_a_console_has_the_times_of_the_whole() {
+        let end =
+            b"[    3.000000] a1\n[    4.000000] a2\nstarting /q with args:\n[    2.000000] b1\n";
+        let lines = merged(&[Console {
+            node: "a",
+            bytes: end,
+            newest_ms: 10_000,
+        }]);
+        let times: Vec<_> = lines.iter().map(|(time, _, _)| *time).collect();
+        assert_eq!(times, [7000, 8000, 8000, 10_000]);
     }
 
     #[test]
