@@ -15,6 +15,29 @@ use serde_json::Value;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/policy.33");
 
+/// Labelled processes of Talos itself, under its own policy.
+const REAL: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../testdata/selinux/real-talos-1.13-auditd.log"
+);
+
+#[test]
+fn denials_of_talos_itself_have_their_cause() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["selinux", "denials", REAL])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "sys_containerd_t → tmpfs_t file { execute execute_no_trans }",
+        "pod_containerd_t → tmpfs_t file { execute execute_no_trans }",
+        "is a file in memory (memfd_create)",
+        "2 groups, 6 denials",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
 /// An entry of a cpio archive in the format `newc`.
 fn entry(name: &str, contents: &[u8], mode: u32) -> Vec<u8> {
     let size = u32::try_from(contents.len()).unwrap();
