@@ -23,11 +23,12 @@ type Look = (&'static str, fn(&Lab));
 
 /// What is looked at, in this order; a failure does not end the test, because a
 /// boot takes minutes.
-const LOOKS: [Look; 9] = [
+const LOOKS: [Look; 10] = [
     ("the lab says what its nodes run", what_nodes_run),
     ("status and explain agree that all is well", healthy),
     ("Talos runs its own services", services),
     ("Kubernetes is ready", kubernetes),
+    ("it answers as was recorded", answers),
     ("the console has the phases of the stand-in", phases),
     ("profiles are those of the node's processes", profiles),
     ("profiles are shown as Go shows them", as_go_shows_them),
@@ -137,6 +138,16 @@ fn kubernetes(lab: &Lab) {
             "{pod}:\n{pods}"
         );
     }
+}
+
+/// What the stand-in is compared with is what Talos answers.
+fn answers(lab: &Lab) {
+    let answers = in_lab::answers::ask(lab);
+    if std::env::var_os("XTASK_UPDATE").is_some() {
+        in_lab::answers::record(&answers);
+    }
+    let differences = in_lab::answers::differences(&in_lab::answers::recorded(), &answers);
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// What `logs`, `status` and `reboot` read from a console.

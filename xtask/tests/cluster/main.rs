@@ -78,6 +78,7 @@ fn the_guides_day_with_a_cluster() {
         assert!(node["pid"].as_i64().unwrap() > 1);
     }
     talosctl_works(&lab);
+    it_answers_as_talos_does(&lab);
     profiles::come_from_all_nodes(&lab);
     consoles_merge(&lab);
     reboots_are_proven(&lab);
@@ -113,6 +114,13 @@ fn talosctl_works(lab: &Lab) {
     the_shell_gets_the_same(lab);
     let heap = lab.sh("curl -fsS http://172.20.0.2:9982/debug/pprof/heap?debug=1 | head -n 1");
     assert!(heap.starts_with("heap profile:"), "{heap}");
+}
+
+/// The errors that are told apart, the tables and the resources that are read.
+fn it_answers_as_talos_does(lab: &Lab) {
+    let talos = in_lab::answers::recorded();
+    let differences = in_lab::answers::differences(&talos, &in_lab::answers::ask(lab));
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// `cluster env` in a shell; the user's own files stay away.

@@ -8,6 +8,7 @@
     reason = "tests make their own small worlds"
 )]
 
+pub(crate) mod answers;
 mod user;
 
 use std::process::{Command, Output, Stdio};

@@ -69,6 +69,10 @@ func (s *Server) List(in *machine.ListRequest, stream grpc.ServerStreamingServer
 	}
 
 	return walk(in.GetRoot(), depth, func(path, rel string, info fs.FileInfo, err error) error {
+		if info == nil && path == in.GetRoot() {
+			return err
+		}
+
 		if info == nil {
 			return stream.Send(&machine.FileInfo{Name: path, RelativeName: rel, Error: err.Error()})
 		}

@@ -41,7 +41,7 @@ func send(stream dataStream, p []byte) error {
 func (s *Server) Logs(in *machine.LogsRequest, stream dataStream) error {
 	log, ok := s.n.Logs.Get(in.GetId())
 	if !ok {
-		return status.Errorf(codes.NotFound, "log %q was not registered", in.GetId())
+		return fmt.Errorf("log %q was not registered", in.GetId())
 	}
 
 	return log.Read(stream.Context(), int(in.GetTailLines()), in.GetFollow(), func(p []byte) error { return send(stream, p) })
@@ -71,7 +71,7 @@ func (s *Server) Read(in *machine.ReadRequest, stream dataStream) error {
 	}
 
 	if !info.Mode().IsRegular() {
-		return status.Error(codes.InvalidArgument, "path must be a regular file")
+		return errors.New("path must be a regular file")
 	}
 
 	f, err := os.Open(in.GetPath())

@@ -170,7 +170,7 @@ func TestLogs(t *testing.T) {
 		t.Errorf("%v: %q", err, out)
 	}
 
-	if _, err := read("nope", -1); status.Code(err) != codes.NotFound {
+	if _, err := read("nope", -1); status.Code(err) != codes.Unknown {
 		t.Errorf("an unknown log: %v", err)
 	}
 }
