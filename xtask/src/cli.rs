@@ -184,6 +184,7 @@ impl Command {
             | Self::Registry(_)
             | Self::Proxies(_)
             | Self::Setup(_) => LabNeed::Docker,
+            Self::Test(TestCommand::Integration(_)) => LabNeed::IntegrationTest,
             Self::Cluster(cluster) if cluster.needs_cluster() => LabNeed::Running,
             _ => LabNeed::Started,
         }

@@ -9,6 +9,7 @@ mod docker;
 mod docker_parts;
 pub(crate) mod down;
 mod inside;
+mod integration_test;
 pub(crate) use inside::of_this_process;
 mod folder;
 mod locks;
@@ -106,6 +107,8 @@ pub(crate) enum LabNeed {
     Started,
     /// Started, with Docker in it.
     Docker,
+    /// Started, with the integration tests of what its nodes run.
+    IntegrationTest,
 }
 
 /// `cargo xtask --lab COMMAND …`: run it inside, starting the lab first.
@@ -126,7 +129,14 @@ pub(crate) fn enter(app: &App<'_>, need: LabNeed) -> Result<u8> {
         nodes: app.global.lab.flatten(),
         ..LabUpArgs::default()
     };
-    let Some(lab) = up::ensure(app, &lab_folder, &args)? else {
+    let mut lab = up::ensure(app, &lab_folder, &args)?;
+    if need == LabNeed::IntegrationTest
+        && app.global.talos_dir.is_none()
+        && let Some(started) = lab
+    {
+        lab = integration_test::ensure(app, &lab_folder, started)?;
+    }
+    let Some(lab) = lab else {
         app.ui.note(
             "that is the plan for `lab up`; the plan of the command itself needs the lab running",
         );

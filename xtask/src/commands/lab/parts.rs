@@ -91,7 +91,7 @@ impl LabParts {
     pub(super) fn talosctl(&self) -> String {
         match self {
             Self::StandIn(parts) => format!("v{}", parts.talosctl.version),
-            Self::Real(parts) => parts.tag().to_owned(),
+            Self::Real(parts) => parts.release().tag(),
         }
     }
 

@@ -23,6 +23,10 @@ const CONTAINERD: &str = "github.com/containerd/containerd/v2/cmd";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 /// As in Talos' Makefile; `sidero.debug` opens the profile ports.
 const TALOS_TAGS: &str = "tcell_minimal,grpcnotrace,sidero.debug";
+const INTEGRATION_TAGS: &str =
+    "tcell_minimal,grpcnotrace,integration,integration_api,integration_cli,integration_k8s";
+/// The name of the binary in its part.
+pub(super) const INTEGRATION_TEST: &str = "integration-test";
 /// What Talos' containerd has no plugin for.
 const CONTAINERD_TAGS: &str = "no_btrfs,no_zfs,no_devmapper,no_aufs";
 const KUBERNETES: [&str; 5] = [
@@ -78,8 +82,7 @@ pub(super) struct Replacement {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RealParts {
-    tag: String,
-    kernel_line: &'static str,
+    release: TalosVersion,
     tools: Part,
     /// Scripts, carried in this program.
     scripts: Part,
@@ -94,13 +97,14 @@ pub(super) struct RealParts {
     node: Part,
     /// The folder of a registry.
     images: Part,
+    /// Talos' own tests of a cluster; built when they are first run.
+    integration_test: Part,
 }
 
 impl RealParts {
     /// What a lab with this Talos is made of.
     pub(super) fn wanted(root: &Utf8Path, tools: Part, version: &TalosVersion) -> Self {
-        let tag = version.tag();
-        let kernel_line = version.kernel_line();
+        let (tag, kernel_line) = (version.tag(), version.kernel_line());
         let scripts = carried::hash(&[REAL], &[]);
         let builders = carried::hash(&[GUEST], &[]);
         let debian = carried::hash_of_file("real/debian", &[kernel_line]);
@@ -128,7 +132,7 @@ impl RealParts {
             &[&debian, kubernetes, etcd],
         );
         Self {
-            kernel_line,
+            release: version.clone(),
             tools,
             scripts: Part::at(root, "real-scripts", scripts),
             builders: Part::at(root, "builders", builders),
@@ -137,13 +141,13 @@ impl RealParts {
             etcd: Part::at(root, "etcd", etcd),
             node: Part::at(root, "node", node),
             images: Part::at(root, "pulled-images", images),
-            tag,
+            integration_test: Part::at(root, "integration-test", talos.version.clone()),
             talos,
         }
     }
 
     pub(super) fn all(&self) -> Vec<&Part> {
-        vec![
+        let mut all = vec![
             &self.tools,
             &self.scripts,
             &self.builders,
@@ -153,7 +157,10 @@ impl RealParts {
             &self.etcd,
             &self.node,
             &self.images,
-        ]
+        ];
+        // No lab needs it to start.
+        all.extend(Some(&self.integration_test).filter(|part| part.is_built));
+        all
     }
 
     pub(super) fn tools(&self) -> &Part {
@@ -164,8 +171,17 @@ impl RealParts {
         &self.node
     }
 
-    pub(super) fn tag(&self) -> &str {
-        &self.tag
+    pub(super) fn integration_test(&self) -> &Part {
+        &self.integration_test
+    }
+
+    pub(super) fn release(&self) -> &TalosVersion {
+        &self.release
+    }
+
+    /// The folder of Talos' sources from which everything of Talos is built.
+    pub(super) fn sources(&self) -> Utf8PathBuf {
+        self.talos.dir.join("sources")
     }
 
     /// Whether everything is built that names what else is to be built.
@@ -191,7 +207,9 @@ impl RealParts {
     }
 
     pub(super) fn boot_files(&self) -> BootFiles {
-        let kernel = self.kernel().unwrap_or_else(|| self.kernel_line.to_owned());
+        let kernel = self
+            .kernel()
+            .unwrap_or_else(|| self.release.kernel_line().to_owned());
         BootFiles {
             vmlinuz: self
                 .debian
@@ -347,7 +365,7 @@ fn debian(plan: &mut Plan, parts: &RealParts) {
         &parts.debian,
         "debian",
         why,
-        &[parts.kernel_line],
+        &[parts.release.kernel_line()],
     );
 }
 
@@ -371,7 +389,7 @@ fn scripted(
 fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
     let part = &parts.talos;
     let from = begin(plan, part);
-    let (at, tag) = (part.staging(), &parts.tag);
+    let (at, tag) = (part.staging(), parts.release.tag());
     let adapt = parts.builders.dir.join("adapt");
     let (sources, shims) = (at.join("sources"), parts.script("shims"));
     let report = at.join("replacements.json");
@@ -384,11 +402,7 @@ fn talos(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
         ),
         &at,
     )));
-    let version = format!("{TALOS}/pkg/machinery/version");
-    let flags = format!(
-        "-s -w -X golang.zx2c4.com/wireguard/ipc.socketDirectory=/system/wireguard-sock \
-         -X {version}.Tag={tag} -X {version}.SHA=lab -X {version}.Name=Talos"
-    );
+    let flags = talos_flags(&tag);
     for (program, source) in [
         ("machined", "./internal/app/machined"),
         ("init", "./internal/app/init"),
@@ -449,6 +463,33 @@ fn kubernetes(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
             "go build -v -trimpath -ldflags {flags} -o {at}/ {sources...}"
         ),
         &at,
+    )));
+    finish(plan, part, from);
+    prune(plan, part);
+}
+
+/// As in Talos' Makefile.
+fn talos_flags(tag: &str) -> String {
+    let version = format!("{TALOS}/pkg/machinery/version");
+    format!(
+        "-s -w -X golang.zx2c4.com/wireguard/ipc.socketDirectory=/system/wireguard-sock \
+         -X {version}.Tag={tag} -X {version}.SHA=lab -X {version}.Name=Talos"
+    )
+}
+
+/// The steps that build Talos' own tests, from the sources of the nodes.
+pub(super) fn integration_test(sh: &Shell, plan: &mut Plan, parts: &RealParts) {
+    let part = &parts.integration_test;
+    let from = begin(plan, part);
+    let out = part.staging().join(INTEGRATION_TEST);
+    let flags = talos_flags(&parts.release.tag());
+    plan.push(quietly(go(
+        "build Talos' integration tests: the first time takes some minutes",
+        cmd!(
+            sh,
+            "go test -c -trimpath -tags {INTEGRATION_TAGS} -ldflags {flags} -o {out} ./internal/integration"
+        ),
+        &parts.sources(),
     )));
     finish(plan, part, from);
     prune(plan, part);
@@ -573,6 +614,7 @@ mod tests {
             "images",
             "docker",
             "scripts",
+            "integration-test",
         ];
         let names: Vec<&str> = names.chain(others).collect();
         for name in &names {

@@ -116,7 +116,7 @@ fn nodes(lab: &Lab, parts: &LabParts) -> String {
     let kernel = lab.made.as_ref().map_or("", |made| &made.kernel);
     format!(
         "its nodes run Talos {} with {replaced} replacements, on Debian's kernel {kernel}; `lab status -v` lists them",
-        parts.tag()
+        parts.release()
     )
 }
 

@@ -1,0 +1,45 @@
+//! What real nodes take too long for in every run: `scripts/test --real`. Cargo leaves this binary out unless it is named.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests make their own small worlds"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../in_lab/mod.rs"]
+mod in_lab;
+mod kills;
+mod suites;
+
+use in_lab::Lab;
+use serde_json::Value;
+
+/// What a cluster could leave in the lab, one thing a line. `/run/netns` becomes a mount with the first
+/// network namespace that a name is given to, as with `ip netns add`, and stays.
+const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/null; iptables -S; iptables -t nat -S; \
+    find ~/.talos/clusters ~/.talos/cni/cache/results -mindepth 1 2>/dev/null; \
+    ls ~/.local/state/talos-xtask/clusters 2>/dev/null; ls /dev/shm/shm-* 2>/dev/null; \
+    pgrep -l 'qemu|talosctl' | cut -d' ' -f2; cut -d' ' -f2 /proc/mounts | grep -vx /run/netns; true";
+
+/// With output for the report, because a failure is minutes away from its cause.
+fn ok(lab: &Lab, words: &[&str]) -> String {
+    let output = lab.xtask(words);
+    let said =
+        [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out).into_owned());
+    let said = said.concat();
+    assert!(
+        output.status.success(),
+        "{words:?}: {:?}\n{said}",
+        output.status
+    );
+    said
+}
+
+fn status(lab: &Lab) -> Value {
+    let output = lab.xtask(&["--lab", "cluster", "status", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap()
+}

@@ -1,0 +1,36 @@
+//! Talos' own integration tests, of the version of the nodes, against a node of Talos itself.
+
+use super::{Lab, ok};
+
+/// Suites that pass, chosen for what they touch and for their seconds.
+const PASS: &[&str] = &[
+    "api.ContainersSuite",
+    "api.DmesgSuite",
+    "api.HardwareSuite",
+    "api.KernelSuite",
+    "api.MachineStatusSuite",
+    "api.SecuritySuite",
+    "cli.ListSuite",
+    "cli.MemorySuite",
+    "cli.MountsSuite",
+    "cli.ReadSuite",
+    "cli.ServicesSuite",
+    "cli.VersionSuite",
+];
+
+#[test]
+fn suites_of_talos_pass() {
+    let Some(lab) = Lab::own("suites_of_talos_pass") else {
+        return;
+    };
+    ok(&lab, &["--lab=real", "cluster"]);
+    let words = [&["--lab", "test", "integration", "--json"], PASS].concat();
+    let output = lab.xtask(&words);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["counts"]["failed"], 0, "{report:#}\n{stderr}");
+    assert!(
+        report["counts"]["passed"].as_u64().unwrap() > PASS.len() as u64,
+        "{report:#}"
+    );
+}
