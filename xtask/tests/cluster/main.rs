@@ -116,7 +116,7 @@ fn talosctl_works(lab: &Lab) {
     assert!(heap.starts_with("heap profile:"), "{heap}");
 }
 
-/// The errors that are told apart, the tables and the resources that are read.
+/// Errors that callers distinguish, headers of tables, and resources that are read.
 fn it_answers_as_talos_does(lab: &Lab) {
     let talos = in_lab::answers::recorded();
     let differences = in_lab::answers::differences(&talos, &in_lab::answers::ask(lab));
