@@ -2,7 +2,7 @@
 //! As `context_struct_compute_av` of the kernel decides.
 
 use super::bits::Bits;
-use super::constraint::{Level, Range, Subject};
+use super::constraint::{Constraint, Level, Range, Subject};
 use super::{Effect, Policy, Rule};
 use crate::context::Context;
 
@@ -195,18 +195,12 @@ impl Policy {
         {
             return Err(Denied::ExtendedPermission { command });
         }
-        let dominates = |a: u32, b: u32| {
-            let role = self.roles.get((a as usize).wrapping_sub(1));
-            role.is_some_and(|role| role.dominates.has(b.wrapping_sub(1)))
-        };
-        for constraint in &known.constraints {
-            if constraint.permissions & mask != 0 && !constraint.is_met(&from, &to, &dominates) {
-                return Err(if constraint.is_mls() {
-                    Denied::Levels
-                } else {
-                    Denied::Constraint
-                });
-            }
+        if let Some(constraint) = self.broken_constraint(&from, &to, class_value, mask) {
+            return Err(if constraint.is_mls() {
+                Denied::Levels
+            } else {
+                Denied::Constraint
+            });
         }
         let is_transition =
             class == "process" && matches!(permission, "transition" | "dyntransition");
@@ -223,35 +217,62 @@ impl Policy {
                 to: name(to.role),
             });
         }
-        if let Some(by) = self.bound(from.kind, to.kind, class_value, mask, 0) {
+        if let Some(by) = self.bound(&from, &to, class_value, mask, 0) {
             return Err(Denied::Bounds { by });
         }
         let applied = on.into_iter().map(|rule| self.applied(rule)).collect();
         Ok((applied, self.is_permissive(source)))
     }
 
+    fn broken_constraint(
+        &self,
+        source: &Subject,
+        target: &Subject,
+        class: u32,
+        mask: u32,
+    ) -> Option<&Constraint> {
+        let dominates = |a: u32, b: u32| {
+            let role = self.roles.get((a as usize).wrapping_sub(1));
+            role.is_some_and(|role| role.dominates.has(b.wrapping_sub(1)))
+        };
+        let class = self.classes.get((class as usize).wrapping_sub(1))?;
+        class.constraints.iter().find(|constraint| {
+            constraint.permissions & mask != 0 && !constraint.is_met(source, target, &dominates)
+        })
+    }
+
     /// The name of the type that limits the source and is not allowed itself.
     fn bound(
         &self,
-        source: u32,
-        target: u32,
+        source: &Subject,
+        target: &Subject,
         class: u32,
         mask: u32,
         depth: usize,
     ) -> Option<String> {
-        let bounds = self.kind(source).bounds;
+        let bounds = self.kind(source.kind).bounds;
         if bounds == 0 || depth >= DEEPEST {
             return None;
         }
-        let limited_target = match self.kind(target).bounds {
-            0 => target,
+        let source = Subject {
+            kind: bounds,
+            ..source.clone()
+        };
+        let mut target = target.clone();
+        target.kind = match self.kind(target.kind).bounds {
+            0 => target.kind,
             bounds => bounds,
         };
-        let rules = self.allowing(bounds, limited_target, class, mask);
-        if !rules.iter().any(|rule| self.is_on(rule)) {
+        let rules = self.allowing(source.kind, target.kind, class, mask);
+        // Constraints limit it, too.
+        if !rules.iter().any(|rule| self.is_on(rule))
+            || self
+                .broken_constraint(&source, &target, class, mask)
+                .is_some()
+        {
             return Some(self.kind(bounds).name.clone());
         }
-        self.bound(bounds, limited_target, class, mask, depth + 1)
+        self.bound(&source, &target, class, mask, depth + 1)
     }
 
     /// The rules that allow it, also those whose condition is not met.
