@@ -27,6 +27,7 @@ const SHARED: &[(&str, &str, &str)] = &[
     ),
     ("kmod", "build", "targets of pkgs and extensions"),
     ("kmod", "installer", "an installer with an extension"),
+    ("selinux", "build", "the policy is a target of the Makefile"),
     ("selinux", "cluster", "logs of nodes by name"),
     ("setup", "builder", "one of its parts"),
     ("setup", "proxies", "one of its parts"),
@@ -35,6 +36,7 @@ const SHARED: &[(&str, &str, &str)] = &[
     ("test", "build", "test binaries are targets of the Makefile"),
     ("test", "cluster", "a cluster for integration tests"),
     ("test", "installer", "what upgrades install"),
+    ("test", "selinux", "denials that the tests caused"),
 ];
 
 /// Lower first: a module imports only what stands before it.

@@ -174,6 +174,26 @@ fn rules_are_exact_have_a_place_and_are_refused_where_they_do_not_help() {
 }
 
 #[test]
+fn a_revision_has_its_own_sources() {
+    let home = checkout();
+    // The folder's own sources are others.
+    home.write(
+        &format!("{FOLDER}/selinux/services/all.cil"),
+        "(type odd_t)\n",
+    );
+    let words = ["allow", "audit.log", "--policy", "HEAD"];
+    let (_, text) = xtask(&home, &words);
+    let place = "insert at internal/pkg/selinux/policy/selinux/services/all.cil:";
+    assert!(text.contains(place), "{text}");
+    assert!(
+        text.contains("no rule: denied on purpose: `neverallow` at"),
+        "{text}"
+    );
+    let (_, text) = xtask(&home, &["allow", "audit.log"]);
+    assert!(!text.contains(place), "{text}");
+}
+
+#[test]
 fn exit_codes_tell_clean_from_incomplete() {
     let home = checkout();
     let clean = "type=MAC_POLICY_LOAD msg=audit(1791000000.101:1): lsm=selinux res=1\n";
@@ -303,6 +323,48 @@ fn a_gate_fails_on_what_the_baseline_does_not_accept() {
     assert_eq!(code, Some(2), "{text}");
     let (code, text) = gate("one.log", &read.replace("owner", "ower"));
     assert_eq!(code, Some(2), "{text}");
+}
+
+#[test]
+fn a_committed_policy_is_checked_against_its_sources() {
+    let home = checkout();
+    // The target's result comes from files here; the real one runs docker.
+    let makefile =
+        "local-selinux-generate:\n\t@mkdir -p $(DEST)/policy && cp made/* $(DEST)/policy/\n";
+    home.write("talos/Makefile", makefile);
+    let contexts = "/usr\tsystem_u:object_r:data_t:s0\n";
+    home.write(&format!("{FOLDER}/file_contexts"), contexts);
+    home.write("talos/made/file_contexts", contexts);
+    let makes = |name: &str| {
+        let to = home.path("talos/made/policy.33");
+        std::fs::copy(format!("{POLICIES}/{name}"), to).unwrap();
+    };
+    makes("policy.33");
+    let folder = "internal/pkg/selinux/policy";
+    let check = || {
+        let said = run(&mut home.xtask(&["-C", "talos", "selinux", "policy", "check"]));
+        (said.code, said.stdout)
+    };
+    let equal =
+        format!("{folder}/policy.33 equals its source\n{folder}/file_contexts equals its source\n");
+    assert_eq!(check(), (Some(0), equal.clone()));
+
+    makes("wider.33");
+    home.write(
+        "talos/made/file_contexts",
+        &contexts.replace("data_t", "tmpfs_t"),
+    );
+    let differs = format!(
+        "{folder}/policy.33 differs from its source: the sources allow 9 more and 0 less, type by type, and change 2 types or transitions\n\
+         {folder}/file_contexts differs from its source: line 1 is `/usr\\tsystem_u:object_r:data_t:s0`, compiled `/usr\\tsystem_u:object_r:tmpfs_t:s0`\n"
+    );
+    let (code, text) = check();
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(text, differs);
+
+    let (code, text) = xtask(&home, &["policy", "build"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(check(), (Some(0), equal));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use in_lab::Lab;
 use serde_json::Value;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/policy.33");
+/// Lets the stand-in do everything where it is enforced.
+const OPEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/open.33");
 
 /// Labelled processes of Talos itself, under its own policy.
 const REAL: &str = concat!(
@@ -55,8 +57,8 @@ fn entry(name: &str, contents: &[u8], mode: u32) -> Vec<u8> {
 }
 
 /// What the stand-in's init loads instead of the policy that Talos has compiled in.
-fn overlay() -> Vec<u8> {
-    let policy = std::fs::read(POLICY).unwrap();
+fn overlay(policy: &str) -> Vec<u8> {
+    let policy = std::fs::read(policy).unwrap();
     [
         entry("usr", b"", 0o40_755),
         entry("usr/share", b"", 0o40_755),
@@ -65,6 +67,21 @@ fn overlay() -> Vec<u8> {
         entry("TRAILER!!!", b"", 0),
     ]
     .concat()
+}
+
+/// Appends the policy to the initramfs, which the kernel unpacks over what is before it.
+fn boot_with_policy(lab: &Lab, policy: &str) {
+    let file = lab
+        .command(&[])
+        .get_current_dir()
+        .unwrap()
+        .join("overlay.cpio");
+    std::fs::write(&file, overlay(policy)).unwrap();
+    // The kernel looks for another archive at a multiple of 4.
+    lab.sh(&format!(
+        "cd _out && while [ $(($(wc -c <initramfs-amd64.xz) % 4)) -ne 0 ]; do printf '\\0' >>initramfs-amd64.xz; done && cat {} >>initramfs-amd64.xz",
+        file.display()
+    ));
 }
 
 #[test]
@@ -78,17 +95,7 @@ fn denials_of_a_node_go_the_whole_way() {
         "{}",
         String::from_utf8_lossy(&up.stderr)
     );
-    let file = lab
-        .command(&[])
-        .get_current_dir()
-        .unwrap()
-        .join("overlay.cpio");
-    std::fs::write(&file, overlay()).unwrap();
-    // The kernel looks for another archive at a multiple of 4.
-    lab.sh(&format!(
-        "cd _out && while [ $(($(wc -c <initramfs-amd64.xz) % 4)) -ne 0 ]; do printf '\\0' >>initramfs-amd64.xz; done && cat {} >>initramfs-amd64.xz",
-        file.display()
-    ));
+    boot_with_policy(&lab, POLICY);
     // The arguments of the lab, and `audit=1`: records have their SYSCALL.
     let arguments = "--extra-boot-kernel-args=lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 pti=off \
         init_on_alloc=0 mitigations=off talos.dashboard.disabled=1 audit=1";
@@ -170,5 +177,36 @@ fn denials_of_a_node_go_the_whole_way() {
             .any(|it| it["rule"].is_null() && it["why_none"].is_string()),
         "{allow}"
     );
+    enforcing_is_verified(&lab);
+}
+
+/// The running cluster is permissive; another one enforces and has its records on the console.
+fn enforcing_is_verified(lab: &Lab) {
+    let said = lab.xtask(&["--lab", "cluster", "up", "--enforcing"]);
+    let stderr = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{stderr}");
+    let cause = "talos-default-controlplane-1: it booted without the kernel arguments enforcing=1";
+    assert!(stderr.contains(cause), "{stderr}");
+    lab.ok(&["cluster", "destroy", "--yes"]);
+
+    boot_with_policy(lab, OPEN);
+    lab.ok(&[
+        "cluster",
+        "up",
+        "--enforcing",
+        "--selinux-debug",
+        "--controlplanes",
+        "1",
+        "--workers",
+        "0",
+        "--",
+        "--extra-boot-kernel-args=lsm=lockdown,yama,integrity,selinux,bpf enforcing=0 pti=off init_on_alloc=0 \
+        mitigations=off talos.dashboard.disabled=1",
+    ]);
+    let state = lab.ok(&["selinux", "state"]);
+    assert_eq!(state, "talos-default-controlplane-1  enabled, enforcing\n");
+    // Without auditd the kernel writes its records to the console.
+    let console = lab.ok(&["cluster", "logs"]);
+    assert!(console.contains("audit: type=1403 audit("), "{console}");
     lab.ok(&["cluster", "destroy", "--yes"]);
 }

@@ -105,6 +105,43 @@ fn create_argv(home: &Home, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn kernel_arguments_for_selinux_are_all_or_none() {
+    let home = checkout("v1.13.0");
+    let args = |words: &[&str]| {
+        let argv = create_argv(&home, words);
+        let flag = argv
+            .iter()
+            .find_map(|word| word.strip_prefix("--extra-boot-kernel-args="));
+        flag.map(str::to_owned)
+    };
+    assert_eq!(args(&[]), None);
+    assert_eq!(args(&["--enforcing"]).unwrap(), "enforcing=1");
+    let debug = "talos.auditd.disabled=1 audit=1 audit_backlog_limit=65535 debug=1 sysctl.kernel.printk_ratelimit=0 \
+        sysctl.kernel.printk_delay=0 sysctl.kernel.printk_ratelimit_burst=10000";
+    assert_eq!(args(&["--selinux-debug"]).unwrap(), debug);
+    let words = [
+        "--selinux-debug",
+        "--enforcing",
+        "--",
+        "--extra-boot-kernel-args=console=ttyS0 audit=0",
+    ];
+    let all = format!("console=ttyS0 {debug} enforcing=1");
+    assert_eq!(args(&words).unwrap(), all);
+
+    let note = "with a bootloader the kernel arguments are lost once a node boots from disk";
+    for (words, is_noted) in [
+        (&["--enforcing"][..], false),
+        (&["--enforcing", "--with-bootloader"], true),
+        (&["--with-bootloader"], false),
+    ] {
+        let words = [&UP[..], &["--dry-run"], words].concat();
+        let said = run(&mut cluster_as_user(&home, &words));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert_eq!(said.stdout.contains(note), is_noted, "{}", said.stdout);
+    }
+}
+
+#[test]
 fn options_of_machines_need_no_dashes() {
     let home = checkout("v1.13.0");
     home.write("p.yaml", "machine: {}\n");

@@ -14,6 +14,7 @@ pub mod module_failure;
 pub mod names;
 pub mod network;
 pub mod process;
+pub mod selinux;
 pub mod state;
 pub mod version;
 pub mod yaml;

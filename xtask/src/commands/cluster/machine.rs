@@ -211,6 +211,34 @@ pub(super) fn value_of<'a>(args: &'a [String], flag: &str) -> Option<&'a str> {
     found
 }
 
+const KERNEL_ARGS: &str = "extra-boot-kernel-args";
+
+/// Adds arguments of the kernel to those that are given already, of which talosctl takes
+/// the last flag. Theirs of the same name are left out: of some names the first counts, of
+/// others the last.
+pub(super) fn with_kernel_args(args: Vec<String>, added: &[&str]) -> Vec<String> {
+    if added.is_empty() {
+        return args;
+    }
+    let name = |arg: &str| arg.split('=').next().unwrap_or(arg).to_owned();
+    let is_added = |word: &str| added.iter().any(|it| name(it) == name(word));
+    let given = value_of(&args, KERNEL_ARGS).unwrap_or_default();
+    let words = given.split_whitespace().filter(|word| !is_added(word));
+    let words: Vec<&str> = words.chain(added.iter().copied()).collect();
+    let flag = format!("--{KERNEL_ARGS}");
+    let all = format!("{flag}={}", words.join(" "));
+    let (mut kept, mut rest) = (Vec::new(), args.into_iter());
+    while let Some(arg) = rest.next() {
+        if arg == flag {
+            rest.next();
+        } else if !arg.starts_with(&format!("{flag}=")) {
+            kept.push(arg);
+        }
+    }
+    kept.push(all);
+    kept
+}
+
 /// A size as talosctl takes it: MiB without a unit.
 fn mib(flag: &str, size: Option<String>) -> Result<Option<String>> {
     let Some(text) = size else { return Ok(None) };
@@ -287,6 +315,29 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn kernel_arguments_join_those_that_are_given() {
+        let join = |given: &[&str], added: &[&str]| {
+            let given = given.iter().map(|it| (*it).to_owned()).collect();
+            with_kernel_args(given, added).join("|")
+        };
+        assert_eq!(join(&["--cpus=2"], &[]), "--cpus=2");
+        assert_eq!(join(&[], &["a=1"]), "--extra-boot-kernel-args=a=1");
+        // Of two flags the last counts.
+        assert_eq!(
+            join(
+                &[
+                    "--extra-boot-kernel-args=b",
+                    "--cpus=2",
+                    "--extra-boot-kernel-args",
+                    "lsm=x,y a=0 c"
+                ],
+                &["a=1", "d"]
+            ),
+            "--cpus=2|--extra-boot-kernel-args=lsm=x,y c a=1 d"
+        );
     }
 
     #[test]

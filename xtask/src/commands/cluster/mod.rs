@@ -17,6 +17,7 @@ mod machine;
 pub(in crate::commands) mod reach;
 mod reboot;
 pub(crate) mod relay;
+pub(in crate::commands) mod security;
 pub(in crate::commands) mod settings;
 pub(crate) mod start;
 mod status;

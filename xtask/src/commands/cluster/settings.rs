@@ -5,8 +5,8 @@ use talos::names::{ClusterName, Role};
 use talos::network::Cidr;
 use talos::version::{Arch, minimum_memory_mib};
 
-use super::machine::{absolute_patch, talosctl_args, value_of};
-use super::{UpArgs, Which};
+use super::machine::{absolute_patch, talosctl_args, value_of, with_kernel_args};
+use super::{UpArgs, Which, security};
 use foundation::ctx::Ctx;
 use foundation::failure::{Failure, Result};
 use foundation::program;
@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) debug_shell: bool,
     /// None for that of the host.
     pub(crate) arch: Option<Arch>,
+    /// For the first boot; `talosctl_args` has them.
+    pub(crate) kernel_args: Vec<&'static str>,
     /// Options and arguments that are passed to talosctl unchanged.
     pub(crate) talosctl_args: Vec<String>,
 }
@@ -106,6 +108,8 @@ impl Settings {
             None => memory_workers,
         };
         let talosctl_args = talosctl_args(ctx, machine, &args.talosctl_args)?;
+        let kernel_args = security::kernel_args(args);
+        let talosctl_args = with_kernel_args(talosctl_args, &kernel_args);
         check_is_local(&talosctl_args)?;
         let settings = Self {
             name: wanted_name(ctx, &args.which)?,
@@ -126,6 +130,7 @@ impl Settings {
             secure_boot: machine.secure_boot || config.secure_boot.unwrap_or(false),
             debug_shell: machine.debug_shell || config.debug_shell.unwrap_or(false),
             arch: arch(&talosctl_args)?,
+            kernel_args,
             talosctl_args,
         };
         settings.check_memory()?;
@@ -314,6 +319,7 @@ pub(crate) mod tests {
             secure_boot: false,
             debug_shell: false,
             arch: None,
+            kernel_args: Vec::new(),
             talosctl_args: Vec::new(),
         }
     }

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::keep::KeepFailed;
 use super::machine::{MachineArgs, value_of};
 use super::settings::{Settings, Size};
-use super::{Which, relay, status};
+use super::{Which, relay, security, status};
 use crate::app::App;
 use foundation::ctx::Ctx;
 use foundation::ctx::client_config::ClientConfig;
@@ -50,6 +50,12 @@ pub struct UpArgs {
     /// Install Talos to disk and boot from there [default: each boot loads the built initramfs]
     #[arg(long)]
     pub with_bootloader: bool,
+    /// Boot with SELinux enforcing, and verify it on each node
+    #[arg(long)]
+    pub enforcing: bool,
+    /// Send every SELinux denial to the console: boot with all kernel arguments of `selinux cmdline`
+    #[arg(long)]
+    pub selinux_debug: bool,
     /// Wait until Kubernetes is ready (the default)
     #[arg(long, overrides_with = "no_wait")]
     pub wait: bool,
@@ -145,6 +151,7 @@ fn create(app: &App<'_>, args: &UpArgs, mut settings: Settings, json: bool) -> R
     if let Some(node) = view.nodes.iter().find(|node| node.state == NodeState::Down) {
         return Err(super::death_of(&view, node, "the cluster came up, but"));
     }
+    security::verify(app, &settings, &view)?;
     let code = status::report(app, &view, json);
     // With `--no-wait` the nodes still boot.
     Ok(if settings.wait { code } else { 0 })
@@ -184,6 +191,10 @@ fn existing(app: &App<'_>, args: &UpArgs, view: &ClusterView, json: bool) -> Res
                 .cause(difference)
                 .hint(typed!("cluster destroy --name {}", name)),
         );
+    }
+    let settings = Settings::new(&app.ctx, args)?;
+    if !app.is_dry() {
+        security::verify(app, &settings, view)?;
     }
     if relay::repair(app, view)? {
         if app.is_dry() {
@@ -336,6 +347,9 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
     }
     if settings.with_bootloader && !settings.secure_boot {
         plan.note("with a bootloader nodes boot from disk: a rebuilt initramfs needs a new installer image");
+    }
+    if !settings.kernel_args.is_empty() && (settings.with_bootloader || settings.secure_boot) {
+        plan.note(security::LOST_AFTER_INSTALL);
     }
     let gets_extra_disks =
         value_of(&settings.talosctl_args, "extra-disks").is_some_and(|n| n != "0");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use jiff::Zoned;
 use jiff::civil::Date;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::inputs::{self, LogArgs};
 use super::text;
 use crate::app::App;
+use crate::commands::cluster::Which;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::files;
 use foundation::ui;
@@ -31,14 +32,31 @@ pub struct GateArgs {
 }
 
 pub(super) fn run(app: &App<'_>, args: &GateArgs) -> Result<u8> {
-    let baseline = load(app, args)?;
-    let (denials, summary) = inputs::read(app, &args.logs)?;
+    let baseline = load(app, &args.baseline)?;
+    check(app, &baseline, &args.logs, args.json)
+}
+
+/// Reads the logs of all nodes of a cluster, after tests against it.
+///
+/// # Errors
+/// If a log cannot be read.
+pub(crate) fn check_nodes(app: &App<'_>, baseline: &Baseline, which: &Which) -> Result<u8> {
+    let logs = LogArgs {
+        logs: Vec::new(),
+        node: vec!["*".to_owned()],
+        which: which.clone(),
+    };
+    check(app, baseline, &logs, false)
+}
+
+fn check(app: &App<'_>, baseline: &Baseline, logs: &LogArgs, is_json: bool) -> Result<u8> {
+    let (denials, summary) = inputs::read(app, logs)?;
     let today = Zoned::now().date().to_string();
     let outcome = baseline.check(&denials.groups, &today);
-    if args.json {
-        ui::print_report(to_json(&baseline, &outcome, &denials, &summary));
+    if is_json {
+        ui::print_report(to_json(baseline, &outcome, &denials, &summary));
     } else {
-        ui::print(&to_text(app, &baseline, &outcome, &denials, &summary));
+        ui::print(&to_text(app, baseline, &outcome, &denials, &summary));
     }
     let is_accepted =
         outcome.unaccepted.is_empty() && denials.uncounted == 0 && denials.errors.is_empty();
@@ -51,13 +69,17 @@ pub(super) fn run(app: &App<'_>, args: &GateArgs) -> Result<u8> {
     })
 }
 
-fn load(app: &App<'_>, args: &GateArgs) -> Result<Baseline> {
-    let path = app.ctx.cwd.join(&args.baseline);
+/// Reads a baseline.
+///
+/// # Errors
+/// If it does not exist or is invalid.
+pub(crate) fn load(app: &App<'_>, file: &Utf8Path) -> Result<Baseline> {
+    let path = app.ctx.cwd.join(file);
     let text = files::text(&path, files::SMALL)?.ok_or_else(|| {
-        Failure::usage(format!("the baseline `{}` does not exist", args.baseline))
+        Failure::usage(format!("the baseline `{file}` does not exist"))
             .hint("an empty file accepts nothing")
     })?;
-    let invalid = || Failure::usage(format!("invalid baseline `{}`", args.baseline));
+    let invalid = || Failure::usage(format!("invalid baseline `{file}`"));
     let baseline: Baseline = toml::from_str(&text).map_err(|error| invalid().cause(error))?;
     for entry in &baseline.denial {
         entry.expires.parse::<Date>().map_err(|_| {

@@ -1,8 +1,10 @@
 //! `selinux`: from the denials of a node to their cause and rule, and questions to policies.
 
 mod allow;
+mod check;
+mod compile;
 mod denials;
-mod gate;
+pub(crate) mod gate;
 mod inputs;
 mod label;
 mod policies;
@@ -38,7 +40,7 @@ pub enum SelinuxCommand {
         denied on purpose, for what a rule does not help with, and for unknown types, classes and \
         permissions. Exit code 1 if there is a denial without a rule.")]
     Allow(allow::AllowArgs),
-    /// Compare policies
+    /// Compare policies, build them, and check them against their sources
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Find denials that a baseline does not accept, to fail a test

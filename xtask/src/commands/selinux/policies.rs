@@ -15,8 +15,8 @@ use foundation::files;
 /// In a checkout.
 pub(super) const FOLDER: &str = "internal/pkg/selinux/policy";
 /// The only version that any line of Talos has.
-const BINARY: &str = "policy.33";
-const SOURCES: &str = "selinux";
+pub(super) const BINARY: &str = "policy.33";
+pub(super) const SOURCES: &str = "selinux";
 /// Talos' have 60 KB, Fedora's 4 MB.
 const LARGEST: u64 = 64 << 20;
 
@@ -78,11 +78,11 @@ pub(super) fn load(app: &App<'_>, named: &str) -> Result<Loaded> {
     Ok(Loaded {
         policy,
         from: format!("{named} of {}", checkout.dir),
-        sources: None,
+        sources: sources_at(&checkout, &commit, named)?,
     })
 }
 
-fn read_file(app: &App<'_>, path: &Utf8Path) -> Result<Loaded> {
+pub(super) fn read_file(app: &App<'_>, path: &Utf8Path) -> Result<Loaded> {
     let failed = || Failure::host(format!("cannot read the policy `{path}`"));
     let bytes = files::read(path, LARGEST).map_err(|error| failed().cause(error))?;
     let bytes = bytes.ok_or_else(|| failed().cause("it does not exist"))?;
@@ -126,6 +126,11 @@ fn read_sources(app: &App<'_>, folder: &Utf8Path) -> Result<Sources> {
         let shown = path.strip_prefix(&base).unwrap_or(&path);
         texts.push((shown.to_string(), text));
     }
+    parsed(&texts)
+}
+
+/// By path and text.
+fn parsed(texts: &[(String, String)]) -> Result<Sources> {
     let texts = texts
         .iter()
         .map(|(path, text)| (path.as_str(), text.as_str()));
@@ -195,4 +200,35 @@ fn at_commit(checkout: &Checkout, commit: &str, name: &str) -> Result<Policy> {
     let blob = Probe::new(["git", "cat-file", "blob", &object]).current_dir(&checkout.dir);
     let bytes = blob.bytes().map_err(|error| failed().cause(error))?;
     Policy::read(&bytes).map_err(|error| failed().cause(error))
+}
+
+/// The sources of a commit; `None` if it has none.
+fn sources_at(checkout: &Checkout, commit: &str, name: &str) -> Result<Option<Sources>> {
+    let failed = || Failure::host(format!("cannot read the policy sources of `{name}`"));
+    let git = |words: &[&str]| {
+        let words = ["git"].iter().chain(words);
+        let output = Probe::new(words).current_dir(&checkout.dir).exact_stdout();
+        output.map_err(|error| failed().cause(error))
+    };
+    let folder = format!("{FOLDER}/{SOURCES}");
+    let list = git(&[
+        "ls-tree",
+        "-r",
+        "-z",
+        "--name-only",
+        "--full-tree",
+        commit,
+        "--",
+        &folder,
+    ])?;
+    let mut texts = Vec::new();
+    let is_source = |path: &&str| Utf8Path::new(path).extension() == Some("cil");
+    for path in list.split('\0').filter(is_source) {
+        let text = git(&["cat-file", "blob", &format!("{commit}:{path}")])?;
+        texts.push((path.to_owned(), text));
+    }
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    parsed(&texts).map(Some)
 }

@@ -9,8 +9,8 @@ use selinux::policy::{Change, Difference, Names};
 use serde_json::{Value, json};
 
 use super::inputs::{self, LogArgs};
-use super::policies;
 use super::text;
+use super::{check, compile, policies};
 use crate::app::App;
 use foundation::failure::{Exit, Result};
 use foundation::ui;
@@ -18,12 +18,31 @@ use foundation::ui::text::one_line;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
+    /// Build the checkout's policy and file contexts from their sources, by a target of its Makefile
+    Build,
+    /// Check that the committed policy and file contexts equal what their sources compile to
+    #[command(
+        after_help = "The checkout's own target compiles them into _out/selinux, and the results are compared \
+        byte by byte. With --secilc this host's compiler does it, with the options that the Dockerfile has; another \
+        version may write other bytes, so what the policies allow is compared then. Exit code 1 if they differ."
+    )]
+    Check(CheckArgs),
     /// Compare what two policies allow, type by type
     #[command(after_help = "Examples:\n  \
         cargo xtask selinux policy diff release-1.13 release-1.14\n  \
         cargo xtask selinux policy diff origin/main --denials audit.log\n\n\
         Rules are not compared: the compiler drops those that others cover. Exit code 1 if they differ.")]
     Diff(DiffArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Compile with this host's secilc in place of the checkout's Makefile
+    #[arg(long)]
+    pub secilc: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -47,6 +66,8 @@ const SHOWN: usize = 6;
 
 pub(super) fn run(app: &App<'_>, command: &PolicyCommand) -> Result<u8> {
     match command {
+        PolicyCommand::Build => compile::build(app),
+        PolicyCommand::Check(args) => check::run(app, args),
         PolicyCommand::Diff(args) => diff(app, args),
     }
 }
@@ -97,7 +118,7 @@ fn diff(app: &App<'_>, args: &DiffArgs) -> Result<u8> {
     })
 }
 
-fn size(changes: &[Change]) -> usize {
+pub(super) fn size(changes: &[Change]) -> usize {
     changes.iter().map(Change::size).sum()
 }
 

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
+use talos::selinux::AUDIT_TO_CONSOLE;
 
 use crate::app::App;
-use crate::commands::cluster::{self, Which, reach};
-use foundation::ctx::node_api::NodeApi;
-use foundation::failure::{Because, Exit, Failure, Result};
+use crate::commands::cluster::{self, Which, reach, security};
+use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
 use foundation::ui::text::{column_width, one_line};
 
@@ -23,14 +23,9 @@ pub struct StateArgs {
     pub json: bool,
 }
 
-/// Sends every record to the console: without auditd, and with no limit of printk. All of
-/// them are needed: without auditd alone, printk's limit drops records.
-const TO_CONSOLE: &str = "talos.auditd.disabled=1 audit=1 audit_backlog_limit=65535 debug=1 \
-    sysctl.kernel.printk_ratelimit=0 sysctl.kernel.printk_delay=0 sysctl.kernel.printk_ratelimit_burst=10000";
-
 /// Prints kernel arguments for denials on the console.
 pub(super) fn print_cmdline() {
-    ui::print(&format!("{TO_CONSOLE}\n"));
+    ui::print(&format!("{}\n", AUDIT_TO_CONSOLE.join(" ")));
 }
 
 /// Exit code 1 if a node's state is unknown or SELinux is off.
@@ -40,7 +35,7 @@ pub(super) fn run(app: &App<'_>, args: &StateArgs) -> Result<u8> {
     let mut states = Vec::new();
     for node in cluster::choose(&view, &args.nodes)? {
         let state = match node.ip {
-            Some(ip) => state_of(&reach::api_of(&app.ctx, &name, ip)?),
+            Some(ip) => security::selinux_state(&reach::api_of(&app.ctx, &name, ip)?),
             None => Err(Failure::host("its address is unknown")),
         };
         states.push((node.name.clone(), state));
@@ -73,12 +68,4 @@ pub(super) fn run(app: &App<'_>, args: &StateArgs) -> Result<u8> {
     } else {
         Exit::Checks.code()
     })
-}
-
-/// `enabled, enforcing`; `None` if the node does not report it.
-fn state_of(api: &NodeApi) -> Result<Option<String>> {
-    let states = api.resources("securitystate");
-    let states = states.because(|| "its security state cannot be read".to_owned())?;
-    let state = states.first().map(|state| &state["spec"]["selinuxState"]);
-    Ok(state.and_then(Value::as_str).map(str::to_owned))
 }

@@ -2,7 +2,7 @@
 //! built from the current sources, and an unknown suite is refused: the binary
 //! itself would print "no tests to run" and succeed.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 
 use super::args::SuiteArgs;
@@ -12,6 +12,7 @@ use super::names::SelectedTests;
 use super::results::suites::{self, Suites};
 use crate::app::App;
 use crate::commands::cluster::{self, ClusterCommand, ClusterVerb, DestroyArgs, UpArgs, Which};
+use crate::commands::selinux::gate;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
@@ -34,6 +35,9 @@ pub struct IntegrationArgs {
     /// Timeout of the run [default: 2h, with --full 8h]
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
+    /// After the tests, fail on SELinux denials of the nodes that this baseline does not accept
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub selinux_baseline: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub suite: SuiteArgs,
 }
@@ -60,6 +64,9 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         list(&suites);
         return Ok(0);
     }
+    // Checked before the tests, which may take hours.
+    let baseline = args.selinux_baseline.as_ref();
+    let baseline = baseline.map(|file| gate::load(app, file)).transpose()?;
     let limit = limit(
         args.timeout.as_deref(),
         if args.full { FULL } else { SHORT },
@@ -105,7 +112,20 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
         };
         cluster::run(app, verb(ClusterVerb::Up(up)))?;
     }
-    let code = against(app, args, &checkout, selected, (name.as_str(), limit));
+    let mut code = against(app, args, &checkout, selected, (name.as_str(), limit));
+    // The nodes' logs are read also if tests failed, but not of a cluster that was lost.
+    if let (Some(baseline), Ok(0 | 1)) = (&baseline, &code)
+        && !app.is_dry()
+    {
+        let denied = gate::check_nodes(app, baseline, &which);
+        code = code.and_then(|code| {
+            if code == 0 {
+                denied
+            } else {
+                denied.map(|_| code)
+            }
+        });
+    }
     // A cluster with a dead node is kept for inspection.
     if args.fresh && !matches!(code, Ok(code) if code == Exit::NodeDied.code()) {
         if is_own {
