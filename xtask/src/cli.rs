@@ -11,8 +11,8 @@ use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::{
-    build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod, lab,
-    podtrace, pprof, proxies, registry, runs, selinux, setup,
+    airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
+    lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
 };
 use foundation::ui::Color;
 
@@ -64,6 +64,7 @@ impl Cli {
                 Some(ClusterVerb::Destroy(args)) => &args.which,
                 Some(ClusterVerb::List { .. } | ClusterVerb::Clean(_)) => return None,
             },
+            Command::Airgap(airgap) => airgap.which(),
             Command::Talosctl(args) | Command::Kubectl(args) => &args.which,
             Command::Doctor(args) => &args.up.which,
             Command::Test(TestCommand::Integration(args)) => &args.which,
@@ -108,6 +109,9 @@ fn finds_name(words: &[&str]) -> bool {
 pub enum Command {
     /// Create, inspect, reboot or destroy a Talos cluster
     Cluster(cluster::ClusterCommand),
+    /// Test clusters without access to other networks, and record what nodes ask for
+    #[command(subcommand)]
+    Airgap(airgap::AirgapCommand),
     /// Run talosctl with the configuration of a cluster
     #[command(after_help = "Examples:\n  cargo xtask talosctl -- version\n  \
         cargo xtask talosctl -- -n 172.20.0.3 dmesg\n\n\

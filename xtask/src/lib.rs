@@ -20,8 +20,8 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    build, builder, cluster, completions, doctor, embed, image, images, installer, kmod, lab,
-    podtrace, pprof, proxies, registry, runs, selinux, setup, test,
+    airgap, build, builder, cluster, completions, doctor, embed, image, images, installer, kmod,
+    lab, podtrace, pprof, proxies, registry, runs, selinux, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -126,6 +126,17 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             ports,
             serve: true,
         }) => internal::relay(of, &cidr, ports),
+        // Root starts it, perhaps without a home.
+        Command::Internal(InternalCommand::Observe {
+            dir,
+            bridge,
+            cidr,
+            ports,
+            serve,
+        }) => internal::observe(&internal::observing(dir, bridge, &cidr, ports)?, serve),
+        Command::Internal(InternalCommand::AirgapHelper { dir, ports, argv }) => {
+            run::airgap::start_helper(&dir, &ports, &argv).map(|()| 0)
+        }
         Command::Lab(_) if global.lab.is_some() => Err(lab::managed_from_outside()),
         // It runs where no thread can be started.
         Command::Lab(LabCommand::Relay { argv }) => run::pass_through(&argv),
@@ -138,6 +149,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             ports,
             serve: false,
         }) => internal::start_relay(&app()?, of, &cidr, ports),
+        Command::Airgap(command) => airgap::run(&app()?, &command),
         Command::Build(args) => build::run(&app()?, &args),
         Command::Builder(command) => builder::run(&app()?, &command),
         Command::Cluster(command) => cluster::run(&app()?, command),

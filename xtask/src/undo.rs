@@ -1,7 +1,7 @@
 //! Undoes what a stopped plan has made in part: a cluster, a relay, a
-//! container, a lab.
+//! container, a lab, an air gap.
 
-use crate::commands::cluster::{self, relay};
+use crate::commands::cluster::{self, airgap, relay};
 use crate::commands::lab;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::{Ctx, containers};
@@ -44,6 +44,7 @@ impl Undo for HalfMade {
             Resource::Container { name } => undo_container(name),
             Resource::Start { name, .. } => cluster::start::undo(name),
             Resource::Lab { dir } => lab::down::undo(ctx, dir),
+            Resource::AirGap { name, .. } => airgap::undo(ctx, name),
         }
     }
 
@@ -58,7 +59,8 @@ impl Undo for HalfMade {
             Resource::Relay { .. }
             | Resource::Container { .. }
             | Resource::Start { .. }
-            | Resource::Lab { .. } => failure,
+            | Resource::Lab { .. }
+            | Resource::AirGap { .. } => failure,
         }
     }
 }

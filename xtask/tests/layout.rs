@@ -11,6 +11,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Which command may import which, and for what.
 const SHARED: &[(&str, &str, &str)] = &[
+    ("airgap", "cluster", "the bridge and the nodes of a cluster"),
     (
         "doctor",
         "cluster",

@@ -13,6 +13,7 @@ use foundation::failure::{Because, Failure, Result};
 use foundation::hash::Checksums;
 use foundation::plan::Plan;
 use foundation::run;
+use foundation::run::airgap::Observing;
 use foundation::typed;
 use foundation::ui;
 
@@ -37,6 +38,31 @@ pub enum InternalCommand {
         /// Be the relay, and not what starts it
         #[arg(long)]
         serve: bool,
+    },
+    /// Record what a cluster's nodes ask the network for
+    Observe {
+        /// The folder of the air gap
+        #[arg(long)]
+        dir: Utf8PathBuf,
+        #[arg(long)]
+        bridge: String,
+        #[arg(long)]
+        cidr: String,
+        #[arg(long, value_delimiter = ',')]
+        ports: Vec<u16>,
+        /// Be the observer, and not what starts it
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Start talosctl's helper for air-gapped tests, and wait until it listens
+    AirgapHelper {
+        /// The folder of the air gap
+        #[arg(long)]
+        dir: Utf8PathBuf,
+        #[arg(long, value_delimiter = ',')]
+        ports: Vec<u16>,
+        #[arg(last = true, required = true)]
+        argv: Vec<String>,
     },
     /// One test binary as root, asked for on standard input
     #[cfg(target_os = "linux")]
@@ -107,6 +133,40 @@ pub(crate) fn start_relay(
 pub(crate) fn relay(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<u8> {
     run::registry_relay::serve(&relaying(state_dir, cidr, ports)?)?;
     Ok(0)
+}
+
+/// Starts the observer of a bridge, or runs as it.
+///
+/// # Errors
+/// When the arguments are invalid, or it cannot capture.
+pub(crate) fn observe(observing: &Observing, serve: bool) -> Result<u8> {
+    if serve {
+        run::airgap::observe(observing)?;
+        return Ok(0);
+    }
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    args.push("--serve".to_owned());
+    run::airgap::start_observer(&observing.dir, &args)?;
+    Ok(0)
+}
+
+/// The arguments of `internal observe`.
+///
+/// # Errors
+/// When the network is invalid.
+pub(crate) fn observing(
+    dir: Utf8PathBuf,
+    bridge: String,
+    cidr: &str,
+    ports: Vec<u16>,
+) -> Result<Observing> {
+    let cidr = Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Observing {
+        dir,
+        bridge,
+        cidr,
+        ports,
+    })
 }
 
 fn relaying(state_dir: Utf8PathBuf, cidr: &str, ports: Vec<u16>) -> Result<RelaySpec> {

@@ -1,6 +1,7 @@
 //! One module per noun. A command follows the guide's section: gather facts,
 //! make a plan or a report, and run or print it.
 
+pub mod airgap;
 pub mod build;
 pub mod builder;
 pub mod cluster;

@@ -54,6 +54,32 @@ fn cluster_up_in_the_dialect_of_each_line() {
 }
 
 #[test]
+fn cluster_up_with_an_air_gap() {
+    for (version, mode) in [
+        ("v1.11.5", "gap"),
+        ("v1.12.1", "gap"),
+        ("v1.13.0", "secure-proxy"),
+        ("v1.14.0-alpha.1", "reverse-proxy"),
+    ] {
+        let home = checkout(version);
+        let words = [&UP[..], &["--airgap", mode, "--dry-run"]].concat();
+        let said = run(&mut cluster_as_user(&home, &words));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let (uid, gid) = if is_root() { (65534, 65534) } else { uid_gid() };
+        let text = with_placeholders(&said.stdout, &home).replace(
+            &format!("--reuid={uid} --regid={gid}"),
+            "--reuid=UID --regid=GID",
+        );
+        // It names the folder.
+        let (before, after) = text.split_once("airgap.json (").unwrap();
+        let (_, after) = after.split_once(')').unwrap();
+        let text = format!("{before}airgap.json{after}");
+        let line = &version[1..5];
+        assert_snapshot(&format!("cluster-up-airgap-{line}.txt"), &text);
+    }
+}
+
+#[test]
 fn cluster_up_with_every_flag() {
     let home = checkout("v1.12.1");
     home.write("patch.yaml", "machine: {}\n");

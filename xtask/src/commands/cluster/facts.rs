@@ -4,10 +4,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use talos::version::Arch;
 
+use super::airgap::{REVERSE_TARGET, Request, Wanted};
 use super::installer;
 use super::settings::Settings;
 use crate::typo::most_alike;
 use foundation::ctx::Ctx;
+use foundation::ctx::airgap::AirGap;
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::host::Host;
@@ -32,6 +34,9 @@ pub(crate) struct Facts {
     pub(crate) iso: Option<Utf8PathBuf>,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) inside_lab: bool,
+    pub(crate) airgap: Option<Wanted>,
+    /// The air gap is there already.
+    pub(crate) has_airgap: bool,
     /// The relay, if mirrors only listen on loopback.
     pub(crate) relaying: Option<RelaySpec>,
     /// This program, which also runs as the relay.
@@ -100,12 +105,19 @@ impl Facts {
             (mirrors::probe(&specs), installer.join().unwrap_or_default())
         });
         notes.extend(installer.note);
+        let airgap = airgap(ctx, settings, &talosctl)?;
+        let has_airgap = match &airgap {
+            Some(wanted) => is_set_up(ctx, wanted, only_plan)?,
+            None => false,
+        };
         let honours = talosctl.version.honours_talos_home();
         let talos_home = ctx.dirs.talos_home(honours);
         Ok(Self {
             talos_home_env: (talos_home != ctx.dirs.talos_home(false))
                 .then(|| talos_home.to_string()),
             inside_lab: is_inside_lab(),
+            airgap,
+            has_airgap,
             relaying: relaying(settings, &mirrors, &talos_home),
             exe: own_executable()?,
             talos_home,
@@ -122,6 +134,40 @@ impl Facts {
             user_files: (ctx.talosconfig_path(), ctx.kubeconfig_path()),
             owner: (!ctx.host.is_root()).then_some((ctx.host.uid, ctx.host.gid)),
         })
+    }
+}
+
+/// The air gap that the settings ask for.
+fn airgap(ctx: &Ctx, settings: &Settings, talosctl: &Talosctl) -> Result<Option<Wanted>> {
+    let wanted = settings.airgap.map(|mode| {
+        let request = Request {
+            name: &settings.name,
+            cidr: settings.cidr,
+            mode,
+            target: REVERSE_TARGET,
+        };
+        Wanted::new(ctx, &request, Some(talosctl))
+    });
+    wanted.transpose()
+}
+
+/// Whether `airgap up` has set up the same before.
+///
+/// # Errors
+/// When there is another, or something that it needs is missing.
+fn is_set_up(ctx: &Ctx, wanted: &Wanted, only_plan: bool) -> Result<bool> {
+    let gap = &wanted.gap;
+    match AirGap::read(ctx, &gap.name)? {
+        Some(there) if there.mode == gap.mode && there.cidr == gap.cidr => Ok(true),
+        Some(there) => Err(Failure::host(format!(
+            "cluster `{}` already has an air gap, mode {} on {}",
+            gap.name,
+            there.mode.as_str(),
+            there.cidr
+        ))
+        .hint(typed!("airgap down --name {}", gap.name))),
+        None if only_plan => Ok(false),
+        None => wanted.check().map(|()| false),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cluster`: without a verb, it creates the configured cluster or shows its
 //! status.
 
+pub(crate) mod airgap;
 mod clean;
 pub(crate) mod client;
 mod console;

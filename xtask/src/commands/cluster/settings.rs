@@ -8,6 +8,7 @@ use talos::version::{Arch, minimum_memory_mib};
 use super::machine::{absolute_patch, talosctl_args, value_of, with_kernel_args};
 use super::{UpArgs, Which, security};
 use foundation::ctx::Ctx;
+use foundation::ctx::airgap::Mode;
 use foundation::failure::{Failure, Result};
 use foundation::program;
 use foundation::units::parse_mib;
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) merge: bool,
     pub(crate) secure_boot: bool,
     pub(crate) debug_shell: bool,
+    /// The mode of the air gap, if there is to be one.
+    pub(crate) airgap: Option<Mode>,
     /// None for that of the host.
     pub(crate) arch: Option<Arch>,
     /// For the first boot; `talosctl_args` has them.
@@ -64,6 +67,15 @@ pub(crate) struct Size {
     pub(crate) controlplanes: u32,
     pub(crate) workers: u32,
     pub(crate) note: Option<String>,
+}
+
+/// Returns the network of a cluster that no argument names.
+///
+/// # Errors
+/// When the one of the settings is invalid.
+pub(in crate::commands) fn default_network(ctx: &Ctx) -> Result<Cidr> {
+    let cidr = ctx.config.cluster.cidr.as_deref().unwrap_or(CIDR);
+    Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Returns the requested name: argument, setting or default.
@@ -129,6 +141,7 @@ impl Settings {
             merge: args.merge || config.merge.unwrap_or(false),
             secure_boot: machine.secure_boot || config.secure_boot.unwrap_or(false),
             debug_shell: machine.debug_shell || config.debug_shell.unwrap_or(false),
+            airgap: args.airgap,
             arch: arch(&talosctl_args)?,
             kernel_args,
             talosctl_args,

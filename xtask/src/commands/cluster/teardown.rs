@@ -3,7 +3,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::{contexts, relay};
+use super::{airgap, contexts, relay};
 use foundation::ctx::Ctx;
 use foundation::ctx::abandoned;
 use foundation::ctx::cluster::{ClusterView, Member};
@@ -78,6 +78,7 @@ fn plan_talosctl(ctx: &Ctx, view: &ClusterView, found: &Leftovers, talosctl: &Ta
         .deadline(180),
     );
     plan.steps.extend(relay::stop(ctx, &view.state_dir));
+    plan.steps.extend(airgap::stop(ctx, &view.name));
     // talosctl leaves them, and the folder is needed to show whose they are.
     plan.steps
         .extend(found.fabric_rules.iter().map(remove_rule));
@@ -172,6 +173,7 @@ pub(super) fn plan_teardown(ctx: &Ctx, view: &ClusterView, found: &Leftovers) ->
 pub(super) fn teardown_steps(ctx: &Ctx, view: &ClusterView, found: &Leftovers) -> Vec<Step> {
     let mut steps = stop_steps(ctx, view, |_| true);
     steps.extend(relay::stop(ctx, &view.state_dir));
+    steps.extend(airgap::stop(ctx, &view.name));
     steps.extend(network_steps(found));
     let memory = found.shared_memory.iter().cloned();
     steps.extend(

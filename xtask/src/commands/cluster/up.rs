@@ -13,6 +13,7 @@ use super::settings::{Settings, Size};
 use super::{Which, relay, security, status};
 use crate::app::App;
 use foundation::ctx::Ctx;
+use foundation::ctx::airgap::{AirGap, Mode};
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, NodeView, UP};
 use foundation::ctx::network;
@@ -65,6 +66,9 @@ pub struct UpArgs {
     /// Also add the cluster's contexts to your talosconfig and kubeconfig
     #[arg(long)]
     pub merge: bool,
+    /// Keep the nodes on their bridge, and record what they ask for; see `airgap up`
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub airgap: Option<Mode>,
     /// If creation fails, keep what there is of the cluster
     #[arg(long)]
     pub keep_failed: bool,
@@ -241,6 +245,12 @@ fn difference(ctx: &Ctx, args: &UpArgs, view: &ClusterView) -> Option<String> {
     {
         return Some(format!("its network is {has}, not {asked}"));
     }
+    if let Some(mode) = args.airgap {
+        let gap = AirGap::read(ctx, &view.name).ok().flatten();
+        if gap.is_none_or(|gap| gap.mode != mode) {
+            return Some(format!("it has no air gap of mode {}", mode.as_str()));
+        }
+    }
     let asked = args.memory.as_ref()?;
     let settings = Settings::new(ctx, args).ok()?;
     let other = view.nodes.iter().find(|node| {
@@ -365,6 +375,17 @@ pub(crate) fn plan_up(settings: &Settings, size: &Size, facts: &Facts) -> Result
     plan.steps.extend(own_folders(facts));
     if let Some(relaying) = &facts.relaying {
         plan.push(relay::start(&facts.exe, relaying));
+    }
+    if let Some(wanted) = &facts.airgap {
+        if !facts.has_airgap {
+            plan.steps.extend(wanted.start());
+        }
+        plan.push(wanted.verify());
+        if version.airgapped_flag().is_none() {
+            plan.note(format!(
+                "talosctl {version} has no `--airgapped`: only the rules keep nodes on the bridge"
+            ));
+        }
     }
     plan.steps.extend(own_files(settings, facts));
     plan.push(create_step(settings, size, facts, &state_dir));
@@ -577,12 +598,24 @@ fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
     for patch in &settings.config_patches {
         flag("config-patch", patch.clone());
     }
+    if let Some(wanted) = &facts.airgap
+        && wanted.gap.mode.has_helper()
+    {
+        flag("config-patch", format!("@{}", wanted.gap.patch()));
+    }
     if !settings.wait {
         flag("wait", "false".to_owned());
     }
     if settings.debug_shell {
         flag("with-debug-shell", "true".to_owned());
     }
+    let is_gap = settings.airgap == Some(Mode::Gap);
+    argv.extend(
+        version
+            .airgapped_flag()
+            .filter(|_| is_gap)
+            .map(str::to_owned),
+    );
     argv.extend(settings.talosctl_args.iter().cloned());
     let has_extra_disks = value_of(&settings.talosctl_args, "extra-disks").is_some();
     let on_controlplanes = version.extra_disks_on_controlplanes_flag();

@@ -8,6 +8,7 @@ use talos::network::Cidr;
 use super::finding::{Finding, Fix};
 use super::inputs::Inputs;
 use foundation::ctx::Ctx;
+use foundation::ctx::airgap::AirGap;
 use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::ledger::Ledger;
 use foundation::ctx::leftovers::{self, Nodes};
@@ -145,6 +146,7 @@ pub(super) fn ledger(inputs: &Inputs) -> Vec<Finding> {
                 relay_entry(&inputs.ctx, state_dir, &entry.resource)
             }
             Resource::Container { name } => container_entry(&inputs.ctx, name, &entry.resource),
+            Resource::AirGap { name, dir, .. } => airgap_entry(name, dir, &inputs.ctx),
         })
         .collect();
     if findings.is_empty() {
@@ -278,6 +280,19 @@ fn lab_entry(ctx: &Ctx, dir: &Utf8Path, resource: &Resource) -> Option<Finding> 
         .cure(typed!("doctor --fix"))
         .fix(Some(forget(dir, resource)))
     })
+}
+
+/// After a restart of the host its rules and processes are gone.
+fn airgap_entry(name: &str, dir: &Utf8Path, ctx: &Ctx) -> Option<Finding> {
+    let what = match AirGap::read(ctx, name) {
+        Ok(Some(_)) if !AirGap::observers(dir).is_empty() => return None,
+        Ok(Some(_)) => format!("the air gap of cluster `{name}` is not observed any more"),
+        Ok(None) => {
+            format!("the ledger names an air gap of cluster `{name}`, whose files are gone")
+        }
+        Err(failure) => failure.in_one_line(),
+    };
+    Some(Finding::warn("airgap", what).cure(typed!("airgap down --name {}", name)))
 }
 
 fn relay_entry(ctx: &Ctx, state_dir: &Utf8Path, resource: &Resource) -> Option<Finding> {

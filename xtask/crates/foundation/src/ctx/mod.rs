@@ -3,6 +3,7 @@
 
 pub mod abandoned;
 pub mod abilities;
+pub mod airgap;
 pub mod as_root;
 pub mod binfmt;
 pub mod bridge;

@@ -67,6 +67,11 @@ impl Process {
         link(self.pid, "fd/1")
     }
 
+    /// Its working directory; `None` if it cannot be read.
+    pub fn current_dir(&self) -> Option<Utf8PathBuf> {
+        link(self.pid, "cwd")
+    }
+
     /// The path of the executable, or the command name if it cannot be read.
     pub fn executable(&self) -> String {
         link(self.pid, "exe").map_or_else(|| self.comm.clone(), Utf8PathBuf::into_string)

@@ -32,6 +32,12 @@ pub enum Resource {
     Container {
         name: String,
     },
+    /// The rules, processes and files of a cluster's air gap.
+    AirGap {
+        name: String,
+        dir: Utf8PathBuf,
+        bridge: String,
+    },
 }
 
 impl Resource {
@@ -43,6 +49,7 @@ impl Resource {
             Self::Lab { dir } => format!("lab:{dir}"),
             Self::Relay { state_dir, .. } => format!("relay:{state_dir}"),
             Self::Container { name } => format!("container:{name}"),
+            Self::AirGap { dir, .. } => format!("airgap:{dir}"),
         }
     }
 
@@ -69,6 +76,9 @@ impl Resource {
                 format!("the relay in {cidr} for the cluster in `{state_dir}`")
             }
             Self::Container { name } => format!("the container `{name}`"),
+            Self::AirGap { name, dir, bridge } => format!(
+                "the air gap of cluster `{name}` (its rules for {bridge}, its processes, its folder `{dir}`)"
+            ),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! module and `record` change the world. It does not know the commands, and
 //! decides how a step ends but never what is done.
 
+pub mod airgap;
 mod bridge;
 mod builtin;
 mod child;

@@ -137,5 +137,6 @@ fn undo_hint(made: &Resource) -> String {
             typed!("cluster destroy --name {}", name)
         }
         Resource::Container { name } => program!("docker rm -f {}", name),
+        Resource::AirGap { name, .. } => typed!("airgap down --name {}", name),
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Must not: look at a checkout, an environment or a talosctl.
 
+mod airgap;
 mod build;
 mod cluster;
 mod debug;

@@ -20,6 +20,7 @@
 //	/extensions.yaml, /etc/extensions.yaml  list of system extensions, as Talos' initramfs has it: `get extensions`
 //	/usr/lib/modules/VERSION, /lib/modules/VERSION  *.ko of overlays: `machine.kernel.modules` loads them by file name
 //	/usr/share/lab/policy                   binary SELinux policy, loaded at boot
+//	/var/lab/requests                       what the node asks the network for, by `machine.files` (internal/boot/outside.go)
 //	/run/lab/upgrades.json                  every upgrade that was asked for, over reboots (`talosctl read`)
 //
 // An overlay is a folder given to `pack -overlay`, or an archive of `pack -only-overlay` put behind the initramfs.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -45,7 +46,8 @@ type Machine struct {
 	faults faults
 	ca     *pki.Authority // machine.ca
 
-	end chan end
+	end  chan end
+	kept []net.Conn // connections that stay open
 }
 
 // end is how the machine stops: with a reboot(2) command, or with what went wrong.
@@ -185,7 +187,13 @@ func (m *Machine) bringUp(ctx context.Context) error {
 		return err
 	}
 
-	return m.Seq.Run(ctx, sequencer.Boot, m.bootPhases())
+	if err := m.Seq.Run(ctx, sequencer.Boot, m.bootPhases()); err != nil {
+		return err
+	}
+
+	go m.askOutside(ctx)
+
+	return nil
 }
 
 // kernelLog makes the ring buffer readable as a log, as `talosctl logs kernel` expects.
