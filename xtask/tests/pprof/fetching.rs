@@ -258,3 +258,74 @@ fn a_proxys_path_leads_to_the_node_behind_it() {
     assert_eq!(told.code, Some(2), "{}", told.stderr);
     assert!(told.stderr.contains("`--gc`"), "{}", told.stderr);
 }
+
+/// The sources that `go tool pprof` and curl take: a socket, a user, a header, a whole URL.
+#[test]
+fn profiles_come_from_sockets_and_with_credentials() {
+    let home = Home::new();
+    let socket = home.path("debug.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            request.read_line(&mut line).unwrap();
+            assert!(line.starts_with("GET /debug/pprof/heap HTTP/1.1"), "{line}");
+            while line.trim() != "" {
+                line.clear();
+                request.read_line(&mut line).unwrap();
+            }
+            let body = std::fs::read(corpus("heap.pb.gz")).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    let url = format!("unix:{socket}");
+    for words in [
+        vec!["open", &url, "--top"],
+        vec!["app", "heap", "--top", "--endpoint", &url],
+    ] {
+        let mut command = home.xtask(&["pprof"]);
+        let said = said(&command.args(&words).output().unwrap());
+        assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
+        assert!(said.stdout.contains("reconcile"), "{}", said.stdout);
+    }
+
+    let (sender, headers) = std::sync::mpsc::channel();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let request = BufReader::new(stream.try_clone().unwrap());
+            let head: Vec<String> = request
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            sender.send(head.join("\n").to_lowercase()).unwrap();
+            stream
+                .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                .unwrap();
+        }
+    });
+    let url = format!("http://ann:s3cret@{address}/debug/pprof/heap?gc=1");
+    let mut command = home.xtask(&["pprof", "open", "--header", "X-Scope: one", &url]);
+    let said = said(&command.output().unwrap());
+    let asked = headers.recv().unwrap();
+    assert!(asked.starts_with("get /debug/pprof/heap?gc=1 "), "{asked}");
+    assert!(asked.contains("x-scope: one"), "{asked}");
+    // ann:s3cret
+    assert!(
+        asked.contains(
+            "authorization: basic yw5uonmzy3jldA=="
+                .to_lowercase()
+                .as_str()
+        ),
+        "{asked}"
+    );
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(said.stderr.contains("401"), "{}", said.stderr);
+    assert!(said.stderr.contains("--header"), "{}", said.stderr);
+    assert!(!said.stderr.contains("s3cret"), "{}", said.stderr);
+}

@@ -33,10 +33,9 @@ fn two_nodes(home: &Home) -> String {
 /// The middle of a function's widest box, on the screen.
 fn middle(browser: &mut Browser, name: &str) -> (f64, f64) {
     let place = browser.eval(&format!(
-        "(() => {{ const i = drawn.filter(i => D.names[D.name[i]] === {name:?}).sort((a, b) => width[b] - width[a])[0]; \
-         const r = canvas.getBoundingClientRect(), scale = chart.clientWidth / width[zoom]; \
-         const y = flame ? r.height - (D.level[i] + 0.5) * ROW : (D.level[i] + 0.5) * ROW; \
-         return [r.left + (left[i] - left[zoom] + width[i] / 2) * scale, r.top + y]; }})()"
+        "(() => {{ const of = boxes.filter(of => label(of.g, of.i) === {name:?}).sort((a, b) => b.w - a.w)[0]; \
+         const r = canvas.getBoundingClientRect(); \
+         return [r.left + of.x + of.w / 2, r.top + of.y + ROW / 2]; }})()"
     ));
     let number = |of: usize| place[of].as_f64().unwrap();
     (number(0), number(1))
@@ -46,7 +45,7 @@ fn middle(browser: &mut Browser, name: &str) -> (f64, f64) {
 fn colour(browser: &mut Browser, (x, y): (f64, f64)) -> [i64; 3] {
     let data = browser.eval(&format!(
         "(() => {{ const r = canvas.getBoundingClientRect(), ratio = devicePixelRatio; \
-         return [...g.getImageData(({x} - r.left) * ratio, ({y} - r.top + ROW / 2 - 3) * ratio, 1, 1).data]; }})()"
+         return [...pen.getImageData(({x} - r.left) * ratio, ({y} - r.top + ROW / 2 - 3) * ratio, 1, 1).data]; }})()"
     ));
     [0, 1, 2].map(|of| data[of].as_i64().unwrap())
 }
@@ -103,7 +102,7 @@ fn nodes_search_zoom_and_links_work_in_a_browser() {
         "{tip}"
     );
     browser.click(x, y, false);
-    assert_eq!(browser.text("D.names[D.name[zoom]]"), reconcile);
+    assert_eq!(browser.text("D.names[G.name[zoom]]"), reconcile);
     let (link, said) = (browser.text("location.href"), browser.text(SAID));
     assert!(link.contains("zoom="), "{link}");
     // From the root below; the same box is found there.
@@ -114,7 +113,7 @@ fn nodes_search_zoom_and_links_work_in_a_browser() {
     let tip = browser.text("document.getElementById('tip').textContent");
     assert!(tip.starts_with(reconcile), "{tip}");
     browser.keys("t");
-    let first = browser.text("document.querySelector('tbody tr').textContent");
+    let first = browser.text("document.querySelector('#functions tr').textContent");
     assert!(first.contains(reconcile), "{first}");
     drop(browser);
     // A link shows what was on the screen.
@@ -208,7 +207,7 @@ fn drawn_of(test: &str, home: &Home, bytes: &[u8]) -> Option<(Browser, Vec<Strin
     std::fs::write(&file, bytes).unwrap();
     let page = write(home, &[file.as_str()]);
     let mut browser = Browser::open(test, home, &page)?;
-    let names = browser.eval("drawn.map(i => D.names[D.name[i]])");
+    let names = browser.eval("boxes.map(of => label(of.g, of.i))");
     let names = names.as_array().unwrap().iter();
     let names = names
         .map(|name| name.as_str().unwrap().to_owned())
@@ -241,8 +240,8 @@ fn names_of_the_scripts_own_leave_no_empty_page() {
         assert_eq!(browser.text(SAID), format!("100 · {unit}"));
         // The list of functions, and a search for one of them.
         browser.keys("t");
-        let rows = browser.eval("document.querySelectorAll('tbody tr').length");
-        assert_eq!(rows, own.len() + 1);
+        let rows = browser.eval("document.querySelectorAll('#functions tr').length");
+        assert_eq!(rows, own.len());
         browser.keys("/__proto__");
         assert!(
             browser.text(SAID).contains("matches 100"),
@@ -306,10 +305,10 @@ fn a_stack_without_end_is_drawn_as_far_as_there_is_room() {
     assert_ne!(colour(&mut browser, place), [0, 0, 0]);
     browser.keys("t");
     browser.eval("go(50000)");
-    let drawn = browser.eval("drawn.map(i => D.names[D.name[i]])");
+    let drawn = browser.eval("boxes.map(of => label(of.g, of.i))");
     assert_eq!(drawn[0], "f49999");
     browser.press("Backspace");
-    assert_eq!(browser.text("D.names[D.name[zoom]]"), "f49998");
+    assert_eq!(browser.text("D.names[G.name[zoom]]"), "f49998");
 }
 
 /// A link may say anything.
@@ -339,4 +338,101 @@ fn a_link_to_what_is_not_there_shows_everything() {
             browser.text(SAID)
         );
     }
+}
+
+/// Callers and callees of a function, filters and sample types, and a link to all of it.
+#[test]
+fn callers_filters_and_types_work_in_a_browser() {
+    let test = "callers_filters_and_types_work_in_a_browser";
+    let home = Home::new();
+    let page = write(&home, &[corpus("heap.pb.gz").as_str()]);
+    let Some(mut browser) = Browser::open(test, &home, &page) else {
+        return;
+    };
+    let reconcile = "main.(*controller).reconcile";
+    let (x, y) = middle(&mut browser, reconcile);
+    browser.hover(x, y);
+    let tip = browser.text("document.getElementById('tip').textContent");
+    assert!(tip.contains("main.go:"), "file and line: {tip}");
+    assert!(tip.contains("all its calls: flat "), "{tip}");
+    browser.keys("c");
+    let said = browser.text(SAID);
+    assert!(
+        said.contains("callers and callees of main.(*controller).reconcile"),
+        "{said}"
+    );
+    let (_, function) = middle(&mut browser, reconcile);
+    let (_, caller) = middle(&mut browser, "main.(*controller).Run");
+    assert!(caller < function, "callers are above");
+    let link = browser.text("location.href");
+    assert!(link.contains("function=main"), "{link}");
+    // A click turns to that function.
+    let (x, y) = middle(&mut browser, "main.(*controller).Run");
+    browser.click(x, y, false);
+    let said = browser.text(SAID);
+    assert!(said.contains("callees of main.(*controller).Run"), "{said}");
+    browser.press("Escape");
+    // As `--focus` and `--ignore` count it.
+    let counted = |words: &[&str]| {
+        let heap = corpus("heap.pb.gz");
+        let mut command = home.xtask(&["pprof", "open", "--raw"]);
+        let output = command.args(words).arg(heap).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let values = text
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .filter_map(|(values, _)| {
+                let values: Vec<i64> = values
+                    .split_whitespace()
+                    .map(str::parse)
+                    .collect::<Result<_, _>>()
+                    .ok()?;
+                (values.len() == 4).then(|| values[3])
+            });
+        values.sum::<i64>()
+    };
+    browser.keys("f");
+    for option in ["focus", "ignore"] {
+        browser.eval(&format!(
+            "(() => {{ const of = document.getElementById({option:?}); of.value = 'reconcile'; of.oninput(); }})()"
+        ));
+        let shown = browser.eval("value(G, 0)").as_i64().unwrap();
+        let unsure = browser.eval("unsure").as_i64().unwrap();
+        let wanted = counted(&[&format!("--{option}=reconcile")]);
+        assert!(
+            shown.abs_diff(wanted) <= unsure.unsigned_abs(),
+            "{option}: {shown} {wanted}"
+        );
+        assert!(
+            browser
+                .text("location.href")
+                .contains(&format!("{option}=reconcile"))
+        );
+        browser.eval("document.getElementById('reset').onclick()");
+    }
+    browser.eval("document.activeElement.blur()");
+    browser.keys("s");
+    let said = browser.text(SAID);
+    assert!(said.contains("alloc_objects"), "{said}");
+    drop(browser);
+    let link = link.strip_prefix("file://").unwrap().to_owned();
+    let mut browser = Browser::open(test, &home, &link).unwrap();
+    let said = browser.text(SAID);
+    assert!(
+        said.contains("callees of main.(*controller).reconcile"),
+        "{said}"
+    );
+}
+
+/// Files are sides, each under its name.
+#[test]
+fn several_files_are_sides_of_one_page() {
+    let home = Home::new();
+    let (now, before) = (corpus("heap.pb.gz"), corpus("heap-before.pb.gz"));
+    let page = write(&home, &[before.as_str(), now.as_str()]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        text.contains("\"sides\":[\"heap-before.pb.gz\",\"heap.pb.gz\"]"),
+        "sides"
+    );
 }

@@ -24,9 +24,61 @@ const TYPED: &[(&str, i32, &str)] = &[
     ("open -disasm main HEAP", 2, "only `go tool pprof` has it"),
     ("open -png HEAP", 2, "draw flame graphs"),
     (
-        "open http://localhost:6060/debug/pprof/profile?seconds=5",
+        "open http://127.0.0.1:1/debug/pprof/profile?seconds=5",
+        4,
+        "nothing listens on `127.0.0.1:1`",
+    ),
+    (
+        "open http://127.0.0.1:1/debug/pprof/heap?debug=1",
         2,
-        "pprof localhost cpu --endpoint localhost:6060",
+        "`debug` asks for text",
+    ),
+    (
+        "open HEAP http://127.0.0.1:1/debug/pprof/heap",
+        2,
+        "files and URLs cannot be opened together",
+    ),
+    (
+        "open unix:/missing.sock",
+        2,
+        "the socket `/missing.sock` does not exist",
+    ),
+    // An option that the form would ignore.
+    (
+        "open --svg --mean HEAP",
+        2,
+        "`--mean` cannot be used with `--svg`",
+    ),
+    (
+        "open --web -n 3 HEAP",
+        2,
+        "`--nodecount` cannot be used with `--web`",
+    ),
+    (
+        "open --raw --lines HEAP",
+        2,
+        "`--lines` cannot be used with `--raw`",
+    ),
+    (
+        "open --tree --json HEAP",
+        2,
+        "`--json` cannot be used with `--tree`",
+    ),
+    (
+        "open --top --open HEAP",
+        2,
+        "`--open` cannot be used with `--top`",
+    ),
+    (
+        "open --top --normalize HEAP",
+        2,
+        "`--normalize` needs a base",
+    ),
+    ("open --top HEAP HEAP", 0, "2 profiles are merged"),
+    (
+        "open --folded --fail-if inuse_space>1MB HEAP",
+        1,
+        "inuse_space is ",
     ),
     ("open missing.pb.gz", 4, "cannot read `missing.pb.gz`"),
     // Files may be named like services and profiles.

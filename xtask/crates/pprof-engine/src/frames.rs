@@ -202,7 +202,8 @@ impl Builder<'_> {
         let function = self.profile.functions[line.function as usize];
         // A function with a name is one node wherever it is: its name need not
         // be looked at again.
-        let nameless = function.name == 0 || self.query.granularity == Granularity::Files;
+        let nameless =
+            !self.profile.has_text(function.name) || self.query.granularity == Granularity::Files;
         let cacheable = !nameless && !self.objects;
         match self.query.granularity {
             Granularity::Functions | Granularity::FileFunctions if cacheable => {
@@ -253,7 +254,8 @@ impl Builder<'_> {
         if self.keeps_address() {
             info.address = location.address;
         }
-        if self.objects || info.name.is_empty() {
+        // A file is one node, whichever functions are in it.
+        if of != Files && (self.objects || info.name.is_empty()) {
             info.object = self.object(location);
             info.start_line = function.start_line;
         }

@@ -109,6 +109,8 @@ pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
         "an execution trace (`go tool trace`)"
     } else if is_text(head) {
         "text"
+    } else if is_binary_cpu(head) {
+        "a CPU profile of gperftools (`go tool pprof PROGRAM FILE`)"
     } else {
         return Ok(());
     };
@@ -116,6 +118,18 @@ pub(crate) fn refuse_other(bytes: &[u8]) -> Result<()> {
     Err(Error::NotAProfile {
         what,
         excerpt: excerpt.lines().take(3).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// The head of gperftools' format: words of the machine's size, 0, 3, 0, the period, 0.
+fn is_binary_cpu(head: &[u8]) -> bool {
+    [4, 8].iter().any(|size| {
+        let word = |place: usize| {
+            let bytes = head.get(place * size..(place + 1) * size)?;
+            let high = bytes[1..].iter().all(|byte| *byte == 0);
+            high.then_some(bytes[0])
+        };
+        (word(0), word(1), word(2), word(4)) == (Some(0), Some(3), Some(0), Some(0))
     })
 }
 

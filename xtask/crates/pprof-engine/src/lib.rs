@@ -54,4 +54,4 @@ pub use stacks::{Stacks, Weighing};
 pub use tagframes::with as with_tag_frames;
 pub use tags::{Shown, Units, number_units};
 pub use view::{View, compile};
-pub use write::{compress, encode};
+pub use write::{compress, compress_kept, encode};

@@ -146,6 +146,11 @@ impl Profile {
         })
     }
 
+    /// Whether a string is not empty: a table may hold the empty string more than once.
+    pub fn has_text(&self, text: Text) -> bool {
+        !self.text_bytes(text).is_empty()
+    }
+
     /// A string of the table, with invalid UTF-8 replaced.
     pub fn text(&self, text: Text) -> Cow<'_, str> {
         String::from_utf8_lossy(self.text_bytes(text))

@@ -51,6 +51,16 @@ const FAMILIES: [Family; 3] = [
     },
 ];
 
+/// Divides a value. As in pprof, dividing by one or by a negative number changes nothing.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
+pub fn divided(value: i64, by: f64) -> i64 {
+    let ratio = 1.0 / by;
+    if ratio <= 0.0 || (ratio - 1.0).abs() < f64::EPSILON {
+        return value;
+    }
+    (value as f64 * ratio) as i64
+}
+
 impl Family {
     fn find(&self, name: &str) -> Option<&Unit> {
         let lower = name.to_lowercase();

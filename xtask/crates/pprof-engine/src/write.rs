@@ -7,22 +7,72 @@ use std::io::Write;
 use prost::Message;
 
 use crate::error::{Error, Result};
-use crate::profile::{Profile, Sample, Text, ValueType};
+use crate::profile::{Line, Profile, Sample, Text, ValueType};
 use crate::proto;
+use crate::query::{Measure, Query};
+use crate::tagframes;
+use crate::tags::Shown;
+use crate::unit;
+use crate::view::View;
 
 /// Encodes the whole profile as profile.proto.
 ///
 /// # Errors
 /// A sample is malformed.
 pub fn encode(profile: &Profile) -> Result<Vec<u8>> {
+    encoded(profile, None)
+}
+
+/// Encodes what the filters of a query keep; also returns the filters that matched nothing.
+///
+/// # Errors
+/// A sample is malformed; filters that do not compile.
+pub(crate) fn encode_kept(profile: &Profile, query: &Query) -> Result<(Vec<u8>, Vec<String>)> {
+    tagframes::with(profile, query, |profile, query| {
+        Measure::new(profile, query)?;
+        let kept = Kept {
+            view: View::new(profile, query)?,
+            shown: Shown::new(query)?,
+            divide_by: query.divide_by,
+        };
+        let bytes = encoded(profile, Some(&kept))?;
+        Ok((bytes, kept.view.warnings))
+    })
+}
+
+/// What is written of a profile.
+struct Kept {
+    view: View,
+    shown: Shown,
+    divide_by: f64,
+}
+
+impl Kept {
+    /// Applies the filters to a sample; returns whether it stays.
+    fn keeps(&self, profile: &Profile, sample: &mut Sample) -> bool {
+        if !self.view.keeps_labels(profile, &sample.labels)
+            || !self.view.keeps_stack(&mut sample.locations)
+        {
+            return false;
+        }
+        let shown = |key| self.shown.shows(&profile.text(key));
+        sample.labels.retain(|label| shown(label.key));
+        for value in &mut sample.values {
+            *value = unit::divided(*value, self.divide_by);
+        }
+        true
+    }
+}
+
+fn encoded(profile: &Profile, kept: Option<&Kept>) -> Result<Vec<u8>> {
     let mut out = Out(Vec::with_capacity(profile.bytes.len()));
     let types = profile.header.sample_types.iter();
     out.put(&proto::Profile {
         sample_type: types.map(|of| value_type(*of)).collect(),
         ..proto::Profile::default()
     })?;
-    samples(profile, &mut out)?;
-    tables(profile, &mut out)?;
+    samples(profile, kept, &mut out)?;
+    tables(profile, kept, &mut out)?;
     out.put(&header(profile))?;
     Ok(out.0)
 }
@@ -43,7 +93,7 @@ fn value_type(of: ValueType) -> proto::ValueType {
     }
 }
 
-fn samples(profile: &Profile, out: &mut Out) -> Result<()> {
+fn samples(profile: &Profile, kept: Option<&Kept>, out: &mut Out) -> Result<()> {
     let mut sample = Sample::default();
     let mut part = proto::Profile {
         sample: vec![proto::Sample::default()],
@@ -51,6 +101,9 @@ fn samples(profile: &Profile, out: &mut Out) -> Result<()> {
     };
     for index in 0..profile.sample_count() {
         profile.sample(index, &mut sample)?;
+        if kept.is_some_and(|kept| !kept.keeps(profile, &mut sample)) {
+            continue;
+        }
         // The vectors are reused: an allocation per sample would be noticeable.
         let message = &mut part.sample[0];
         message.location_id.clear();
@@ -71,7 +124,7 @@ fn samples(profile: &Profile, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-fn tables(profile: &Profile, out: &mut Out) -> Result<()> {
+fn tables(profile: &Profile, kept: Option<&Kept>, out: &mut Out) -> Result<()> {
     for of in &profile.mappings {
         let [
             has_functions,
@@ -95,18 +148,25 @@ fn tables(profile: &Profile, out: &mut Out) -> Result<()> {
             ..proto::Profile::default()
         })?;
     }
-    for of in &profile.locations {
-        let lines = profile.lines(of).iter().map(|line| proto::Line {
+    for (place, of) in (0_u32..).zip(&profile.locations) {
+        let message = |line: &Line| proto::Line {
             function_id: profile.functions[line.function as usize].id,
             line: line.line,
             column: line.column,
-        });
+        };
+        let lines = match kept {
+            Some(kept) => {
+                let lines = kept.view.lines(place).iter();
+                lines.map(|line| message(&profile.line(*line))).collect()
+            }
+            None => profile.lines(of).iter().map(message).collect(),
+        };
         out.put(&proto::Profile {
             location: vec![proto::Location {
                 id: of.id,
                 mapping_id: profile.mapping(of).map_or(0, |mapping| mapping.id),
                 address: of.address,
-                line: lines.collect(),
+                line: lines,
                 is_folded: of.folded,
             }],
             ..proto::Profile::default()
@@ -156,9 +216,21 @@ fn header(profile: &Profile) -> proto::Profile {
 /// # Errors
 /// A sample is malformed.
 pub fn compress(profile: &Profile) -> Result<Vec<u8>> {
-    let bytes = encode(profile)?;
+    gzip(&encode(profile)?)
+}
+
+/// Returns [`encode_kept`] in gzip.
+///
+/// # Errors
+/// Those of [`encode_kept`].
+pub fn compress_kept(profile: &Profile, query: &Query) -> Result<(Vec<u8>, Vec<String>)> {
+    let (bytes, warnings) = encode_kept(profile, query)?;
+    Ok((gzip(&bytes)?, warnings))
+}
+
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let written = encoder.write_all(&bytes).and_then(|()| encoder.finish());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
     written.map_err(|error| Error::Inflate {
         format: "gzip",
         what: error.to_string(),

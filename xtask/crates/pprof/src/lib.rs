@@ -17,8 +17,8 @@ mod zstd;
 
 pub use pprof_engine::{
     BASE_LABEL, Base, Difference, Error, Function, Granularity, Header, Info, Label, Limits, Line,
-    Location, Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress, diff,
-    encode, flame, merge, proto, unit,
+    Location, Mapping, Profile, Query, Result, Sample, Source, Text, ValueType, compress,
+    compress_kept, diff, encode, flame, merge, proto, unit,
 };
 pub use report::{Row, Top};
 

@@ -1,14 +1,18 @@
 //! A page with all of its data: no server, no network, to open or to send.
 
-use pprof_engine::flame::Flame;
+use std::collections::BTreeMap;
+
+use pprof_engine::flame::{Flame, Function};
+use pprof_engine::unit;
 use serde::Serialize;
 
 use crate::json;
+use crate::report::Routine;
 
 const PAGE: &str = include_str!("page.html");
 const PLACE: &str = "/*DATA*/null";
 
-/// The contents of a page besides its flame graph.
+/// The contents of a page besides its flame graphs.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
     pub title: &'a str,
@@ -16,6 +20,8 @@ pub struct Page<'a> {
     pub differ: bool,
     /// For a series: node and time of each side. Otherwise empty.
     pub moments: &'a [Moment],
+    /// Functions whose sources were found; their weights are those of the first flame graph.
+    pub sources: &'a [Routine],
 }
 
 /// A node at a time.
@@ -27,72 +33,213 @@ pub struct Moment {
     pub seconds: f64,
 }
 
-/// Returns the page of a flame graph, as HTML.
-pub fn page(flame: &Flame, page: &Page<'_>) -> String {
+/// Returns the page as HTML, with a flame graph for each sample type. All have the same
+/// sides; the first is shown first.
+pub fn page(flames: &[Flame], page: &Page<'_>) -> String {
     let mut title = String::new();
     text(&mut title, page.title);
-    PAGE.replacen(PLACE, &json::to_string(&data(flame, page)), 1)
+    PAGE.replacen(PLACE, &json::to_string(&data(flames, page)), 1)
         .replacen("<!--TITLE-->", &title, 1)
 }
 
 /// The data that the script of the page draws.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Data<'a> {
     title: &'a str,
-    r#type: &'a str,
-    unit: &'a str,
     differ: bool,
-    elided: usize,
     moments: &'a [Moment],
     sides: &'a [String],
-    names: Vec<&'a String>,
+    /// Per side, or empty.
+    tags: &'a [Vec<String>],
+    /// The first is the root's.
+    names: Vec<&'a str>,
+    files: Vec<&'a str>,
+    /// Per name, its index in `files` and its line.
+    place: Vec<Option<(usize, i64)>>,
+    types: Vec<Drawing<'a>>,
+    sources: Vec<Source<'a>>,
+    source_type: &'a str,
+}
+
+/// The flame graph of a sample type.
+#[derive(Serialize)]
+struct Drawing<'a> {
+    r#type: &'a str,
+    unit: &'a str,
+    elided: usize,
     /// One entry per call, as in `level` and in each of `totals`.
     name: Vec<usize>,
     level: Vec<u32>,
     /// One list per side.
     totals: Vec<Vec<i64>>,
+    /// Calls that stand for small ones, and for how many.
+    small: Vec<(usize, u32)>,
+    /// Per side, one entry per name.
+    flat: Vec<Vec<i64>>,
+    cum: Vec<Vec<i64>>,
 }
 
-fn data<'a>(flame: &'a Flame, page: &Page<'a>) -> Data<'a> {
+/// Lines of a function: number, flat, cum, text.
+#[derive(Serialize)]
+struct Source<'a> {
+    name: usize,
+    file: &'a str,
+    doubt: &'a str,
+    lines: Vec<(i64, String, String, &'a str)>,
+}
+
+fn data<'a>(flames: &'a [Flame], page: &Page<'a>) -> Data<'a> {
+    let mut table = Table::default();
+    let types: Vec<Drawing<'a>> = flames.iter().map(|flame| table.drawing(flame)).collect();
+    let table = table.finish(types);
+    let sides = flames.first().map_or(&[][..], |flame| &flame.sides);
     // A list of another length could not be matched with the sides.
-    let moments = if page.moments.len() == flame.sides.len() {
+    let moments = if page.moments.len() == sides.len() {
         page.moments
     } else {
         &[]
     };
-    let (names, places) = drawn(flame);
-    let calls = flame.calls.iter();
-    let totals = |side: usize| calls.clone().map(|call| call.totals[side]).collect();
+    let unit = flames.first().map_or("", |flame| &flame.unit);
     Data {
         title: page.title,
-        r#type: &flame.sample_type,
-        unit: &flame.unit,
         differ: page.differ,
-        elided: flame.elided,
         moments,
-        sides: &flame.sides,
-        names,
-        name: calls
-            .clone()
-            .map(|call| places[call.name as usize].unwrap_or(0))
-            .collect(),
-        level: calls.clone().map(|call| call.level).collect(),
-        totals: (0..flame.sides.len()).map(totals).collect(),
+        sides,
+        tags: flames.first().map_or(&[][..], |flame| &flame.tags),
+        sources: sources(&table, page.sources, unit),
+        source_type: flames.first().map_or("", |flame| &flame.sample_type),
+        names: table.names,
+        files: table.files,
+        place: table.place,
+        types: table.types,
     }
 }
 
-/// The names that are drawn, and for each name its index among them.
-fn drawn(flame: &Flame) -> (Vec<&String>, Vec<Option<usize>>) {
-    let mut places = vec![None; flame.names.len()];
-    let mut names = Vec::new();
-    for call in &flame.calls {
-        let place = &mut places[call.name as usize];
-        if place.is_none() {
-            *place = Some(names.len());
-            names.push(&flame.names[call.name as usize]);
+/// The names that are used in any flame graph, each once.
+#[derive(Default)]
+struct Table<'a> {
+    names: Vec<&'a str>,
+    index: BTreeMap<&'a str, usize>,
+    files: Vec<&'a str>,
+    file_index: BTreeMap<&'a str, usize>,
+    place: Vec<Option<(usize, i64)>>,
+    functions: Vec<Vec<Option<&'a Function>>>,
+    types: Vec<Drawing<'a>>,
+}
+
+impl<'a> Table<'a> {
+    fn drawing(&mut self, flame: &'a Flame) -> Drawing<'a> {
+        // The root is first, and not a function, whatever functions are named.
+        if self.names.is_empty() {
+            self.names.push(&flame.names[0]);
+            self.place.push(None);
+        }
+        let counts = |of: &Function| of.cum.iter().chain(&of.flat).any(|value| *value != 0);
+        let mut places = vec![0; flame.names.len()];
+        let mut functions: Vec<Option<&Function>> = vec![None; self.names.len()];
+        for (index, function) in flame.functions.iter().enumerate().skip(1) {
+            if !counts(function) {
+                continue;
+            }
+            let place = self.name(flame, index);
+            places[index] = place;
+            if functions.len() <= place {
+                functions.resize(place + 1, None);
+            }
+            functions[place] = Some(function);
+        }
+        self.functions.push(functions);
+        // Calls whose weights cancel each other out are calls as well.
+        for call in flame.calls.iter().skip(1).filter(|call| call.small == 0) {
+            let index = call.name as usize;
+            if places[index] == 0 {
+                places[index] = self.name(flame, index);
+            }
+        }
+        let calls = flame.calls.iter();
+        let totals = |side: usize| calls.clone().map(|call| call.totals[side]).collect();
+        let small = calls.clone().enumerate();
+        let small = small.filter(|(_, call)| call.small > 0);
+        Drawing {
+            r#type: &flame.sample_type,
+            unit: &flame.unit,
+            elided: flame.elided,
+            name: calls
+                .clone()
+                .map(|call| match call.small {
+                    0 => places[call.name as usize],
+                    _ => 0,
+                })
+                .collect(),
+            level: calls.clone().map(|call| call.level).collect(),
+            totals: (0..flame.sides.len()).map(totals).collect(),
+            small: small.map(|(place, call)| (place, call.small)).collect(),
+            flat: Vec::new(),
+            cum: Vec::new(),
         }
     }
-    (names, places)
+
+    fn name(&mut self, flame: &'a Flame, index: usize) -> usize {
+        let name = flame.names[index].as_str();
+        if let Some(place) = self.index.get(name) {
+            return *place;
+        }
+        let place = self.names.len();
+        self.index.insert(name, place);
+        self.names.push(name);
+        let at = flame.places[index].as_ref().map(|of| {
+            let next = self.files.len();
+            let file = *self.file_index.entry(&of.file).or_insert(next);
+            if file == next {
+                self.files.push(&of.file);
+            }
+            (file, of.line)
+        });
+        self.place.push(at);
+        place
+    }
+
+    /// Adds to each type what its functions count.
+    fn finish(mut self, types: Vec<Drawing<'a>>) -> Self {
+        let count = self.names.len();
+        self.types = types;
+        for (of, functions) in self.types.iter_mut().zip(&self.functions) {
+            let values = |pick: &dyn Fn(&Function) -> i64| {
+                let each = (0..count).map(|name| functions.get(name).copied().flatten());
+                each.map(|function| function.map_or(0, pick)).collect()
+            };
+            for side in 0..of.totals.len() {
+                of.flat.push(values(&|function| function.flat[side]));
+                of.cum.push(values(&|function| function.cum[side]));
+            }
+        }
+        self
+    }
+}
+
+fn sources<'a>(table: &Table<'_>, routines: &'a [Routine], of: &str) -> Vec<Source<'a>> {
+    let format = |value: i64| match value {
+        0 => String::new(),
+        value => unit::label(value, of, "auto"),
+    };
+    let known = routines.iter().filter(|routine| !routine.lines.is_empty());
+    known
+        .filter_map(|routine| {
+            let lines = routine.lines.iter();
+            Some(Source {
+                name: *table.index.get(routine.name.as_str())?,
+                file: &routine.file,
+                doubt: routine.doubt.as_deref().unwrap_or_default(),
+                lines: lines
+                    .map(|line| {
+                        let (flat, cum) = (format(line.flat), format(line.cum));
+                        (line.number, flat, cum, line.text.as_str())
+                    })
+                    .collect(),
+            })
+        })
+        .collect()
 }
 
 fn text(out: &mut String, text: &str) {

@@ -304,14 +304,20 @@ fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
         results.push(report::compare(profile, profile, &query).map(drop));
         let nothing = |_: &str| Ok(Vec::new());
         results.push(report::list_text(profile, &query, ".", &nothing).map(drop));
-        let flame = pprof::flame::Flame::new(&[("one", profile)], &query, "node", 0.0);
+        let flame = pprof::flame::Flame::new(
+            &[("one", profile)],
+            &query,
+            pprof::flame::Split::Label("node"),
+            0.0,
+        );
         results.push(flame.and_then(|flame| {
             let page = pprof::web::Page {
                 title: "t",
                 differ: false,
                 moments: &[],
+                sources: &[],
             };
-            let _ = pprof::web::page(&flame, &page);
+            let _ = pprof::web::page(std::slice::from_ref(&flame), &page);
             let _ = pprof::export::speedscope(&flame, "t");
             let _ = pprof::export::firefox(&flame, "t", 0.0);
             let _ = pprof::export::svg(&flame, "t");
@@ -319,6 +325,16 @@ fn ask_everything(profile: &pprof::Profile) -> Vec<pprof::Result<()>> {
         }));
     }
     results.push(pprof::compress(profile).map(drop));
+    results.push(
+        pprof::compress_kept(
+            profile,
+            &Query {
+                focus: Some(".".into()),
+                ..Query::default()
+            },
+        )
+        .map(drop),
+    );
     results.push(pprof::merge(vec![pprof::Source::new(profile.clone())]).map(drop));
     results
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pprof::flame::Flame;
+use pprof::flame::{Flame, Split};
 use pprof::proto as message;
 use pprof::report::{groups, stacks};
 use pprof::{Base, Difference, Profile, Query};
@@ -83,7 +83,7 @@ fn stacks_hold_the_whole() {
 fn the_root_is_the_total_and_callees_fit_into_callers() {
     let profile = profile("cpu.pb.gz");
     let query = Query::default();
-    let flame = Flame::new(&[("one", &profile)], &query, "node", 0.0).unwrap();
+    let flame = Flame::new(&[("one", &profile)], &query, Split::Label("node"), 0.0).unwrap();
     let top = pprof::report::top(&profile, &query).unwrap();
     assert_eq!(flame.calls[0].totals, [top.total]);
     assert_eq!(flame.sides, ["one"]);
@@ -99,16 +99,145 @@ fn the_root_is_the_total_and_callees_fit_into_callers() {
     }
 }
 
+/// What a drawing leaves out is counted all the same: functions have the numbers of `top`,
+/// and boxes for small calls make up for what is not drawn.
+#[test]
+fn functions_of_a_trimmed_flame_graph_have_the_numbers_of_top() {
+    for (name, least) in [
+        ("cpu.pb.gz", 0.0005),
+        ("heap.pb.gz", 0.05),
+        ("heap.pb.gz", 0.9),
+        ("mutex.pb.gz", 0.2),
+    ] {
+        let profile = profile(name);
+        let query = Query {
+            trim: false,
+            nodefraction: 0.0,
+            ..Query::default()
+        };
+        let sides = [("one", &profile)];
+        let flame = Flame::new(&sides, &query, Split::Label("node"), least).unwrap();
+        let top = pprof::report::top(&profile, &query).unwrap();
+        let counted = |name: &str| {
+            let index = flame
+                .names
+                .iter()
+                .skip(1)
+                .position(|of| of == name)
+                .unwrap()
+                + 1;
+            let function = &flame.functions[index];
+            (function.flat[0], function.cum[0])
+        };
+        for row in &top.rows {
+            assert_eq!(
+                counted(&row.name),
+                (row.flat, row.cum),
+                "{name} {}",
+                row.name
+            );
+        }
+        let mut own: Vec<i64> = flame.calls.iter().map(|call| call.totals[0]).collect();
+        let mut path: Vec<usize> = Vec::new();
+        let (mut small, mut drawn) = (0, 0);
+        for (place, call) in flame.calls.iter().enumerate() {
+            path.truncate(call.level as usize);
+            if let Some(caller) = path.last() {
+                own[*caller] -= call.totals[0];
+            }
+            path.push(place);
+        }
+        for (call, own) in flame.calls.iter().zip(own) {
+            if call.small > 0 {
+                small += call.small as usize;
+            }
+            drawn += own;
+        }
+        assert_eq!((small, drawn), (flame.elided, top.total), "{name} {least}");
+        assert_eq!(
+            small > 0,
+            least > 0.01 && name != "cpu.pb.gz" || flame.elided > 0
+        );
+    }
+}
+
+/// Filters apply to what is written, as they do to reports of it.
+#[test]
+fn a_filtered_profile_that_is_written_reads_as_the_filters_show_it() {
+    let profile = profile("heap.pb.gz");
+    let some = |text: &str| Some(text.to_owned());
+    for query in [
+        Query {
+            focus: some("reconcile"),
+            ..Query::default()
+        },
+        Query {
+            hide: some("reconcile"),
+            ..Query::default()
+        },
+        Query {
+            show_from: some("reconcile"),
+            ..Query::default()
+        },
+        Query {
+            tagfocus: some("bytes=64b:"),
+            ..Query::default()
+        },
+        Query {
+            taghide: some("bytes"),
+            ..Query::default()
+        },
+        Query {
+            tagroot: some("bytes"),
+            noinlines: true,
+            ..Query::default()
+        },
+    ] {
+        let (bytes, warnings) = pprof::compress_kept(&profile, &query).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let written = pprof::decode(bytes).unwrap();
+        let rows = |profile: &Profile, query: &Query| {
+            let query = Query {
+                trim: false,
+                ..query.clone()
+            };
+            pprof::report::top(profile, &query).unwrap().rows
+        };
+        assert_eq!(
+            rows(&written, &Query::default()),
+            rows(&profile, &query),
+            "{query:?}"
+        );
+    }
+    let half = Query {
+        divide_by: 2.0,
+        ..Query::default()
+    };
+    let written = pprof::decode(pprof::compress_kept(&profile, &half).unwrap().0).unwrap();
+    let total = |profile: &Profile| {
+        pprof::report::top(profile, &Query::default())
+            .unwrap()
+            .total
+    };
+    assert!(total(&written).abs_diff(total(&profile) / 2) < 200);
+}
+
 #[test]
 fn sides_are_labels_or_profiles() {
     let (one, two) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
     let query = Query::default();
-    let apart = Flame::new(&[("one", &one), ("two", &two)], &query, "node", 0.0).unwrap();
+    let apart = Flame::new(
+        &[("one", &one), ("two", &two)],
+        &query,
+        Split::Label("node"),
+        0.0,
+    )
+    .unwrap();
     assert_eq!(apart.sides, ["one", "two"]);
     let labelled = [("one", one), ("two", two)]
         .map(|(name, profile)| pprof::Source::new(profile).label("node", name));
     let merged = pprof::merge(labelled.into()).unwrap();
-    let split = Flame::new(&[("all", &merged)], &query, "node", 0.0).unwrap();
+    let split = Flame::new(&[("all", &merged)], &query, Split::Label("node"), 0.0).unwrap();
     assert_eq!(split.sides, ["one", "two"]);
     assert_eq!(split.calls[0].totals, apart.calls[0].totals);
 }

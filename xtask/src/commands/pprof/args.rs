@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::endpoint::ConnectionArgs;
 use super::export::ExportArgs;
 use super::select::{FilterArgs, Offered, ValueArgs};
 use foundation::units::parse_duration;
@@ -22,7 +23,8 @@ use foundation::units::parse_duration;
         cargo xtask pprof open latest --list 'reconcile'      with the source\n  \
         cargo xtask pprof open latest --flame                 flame graph, keys and mouse\n  \
         cargo xtask pprof open --top --base old.pb.gz new.pb.gz\n\n\
-        Services listen only in debug builds: `cargo xtask build initramfs WITH_DEBUG=1`."
+        Services listen only in debug builds: `cargo xtask build initramfs WITH_DEBUG=1`. A node behind a firewall\n\
+        is reached through `kubectl proxy`: `--endpoint 127.0.0.1:8001/api/v1/nodes/NODE/proxy` is its kubelet."
 )]
 pub struct PprofCommand {
     #[command(subcommand)]
@@ -59,10 +61,12 @@ pub struct FetchArgs {
     /// Fetch from all nodes (the default)
     #[arg(long, conflicts_with = "node")]
     pub all_nodes: bool,
-    /// Fetch from HOST, HOST:PORT or a URL up to `/debug/pprof` instead of the nodes of a cluster; may be
-    /// repeated
+    /// Fetch from HOST, HOST:PORT, a URL up to `/debug/pprof` or `unix:PATH` instead of the nodes of a cluster;
+    /// may be repeated
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["node", "all_nodes", "name"])]
     pub endpoint: Vec<String>,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
     /// Port of the service [default: that of Talos]
     #[arg(long)]
     pub port: Option<u16>,
@@ -115,7 +119,11 @@ pub enum PprofVerb {
     after_help = "Examples:\n  cargo xtask pprof open latest --list 'reconcile'      source lines, from this host\n  \
         cargo xtask pprof open 1.pb.gz 2.pb.gz 3.pb.gz --leak  report what grows\n  \
         cargo xtask pprof open cpu.pb.gz --flame              in the terminal\n  \
-        cargo xtask pprof open latest --web                   a page to open or to send"
+        cargo xtask pprof open latest --web --open            in the browser; without --open, its path\n  \
+        cargo xtask pprof open http://localhost:6060/debug/pprof/heap\n  \
+        cargo xtask pprof open unix:/run/containerd/debug.sock --top\n\n\
+        A page keeps each file, node or side apart. Graphs in machine code and by source (`-disasm`, `-weblist`)\n\
+        are in `go tool pprof`."
 )]
 pub struct OpenArgs {
     /// Compare two profiles by function, with the sampling error
@@ -123,8 +131,10 @@ pub struct OpenArgs {
     pub diff: bool,
     #[command(flatten)]
     pub show: ShowArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
     /// Profiles, binary or text; `-` is standard input; `latest` or the beginning of a name in
-    /// `pprof list`
+    /// `pprof list`; or URLs to fetch
     #[arg(required = true, value_name = "FILE")]
     pub profiles: Vec<Utf8PathBuf>,
 }
@@ -176,6 +186,9 @@ pub struct ShowArgs {
     /// Write a page with flame graphs of the nodes, or of both sides of a comparison
     #[arg(long, group = "form", help_heading = "Form")]
     pub web: bool,
+    /// Open the page of --web in the browser
+    #[arg(long, help_heading = "Form")]
+    pub open: bool,
     /// Print --top, --goroutines or --diff as JSON, in the unit of the profile
     #[arg(long, help_heading = "Form")]
     pub json: bool,

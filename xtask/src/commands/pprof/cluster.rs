@@ -27,18 +27,23 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Resul
         return Ok(0);
     }
     if args.all {
-        targets = every(app, &targets)?;
+        targets = every(app, &targets, args)?;
     } else if let Some(profile) = &args.profile {
-        let meant = meant(profile, &targets)?;
+        let meant = meant(profile, &targets, args)?;
         for target in &mut targets {
             target.kind.clone_from(&meant);
         }
     }
     let _attention = app.signals.attend();
+    let is_series = args.every.is_some() || args.length.is_some();
+    if (args.watch || is_series) && !show.fail_if.is_empty() {
+        return Err(Failure::usage("`--fail-if` cannot be used with a series")
+            .hint("use it without --every, --for and --watch, or `--leak` to fail on growth"));
+    }
     if args.watch {
         return watch::run(app, &targets, args, show);
     }
-    if args.every.is_some() || args.length.is_some() || show.form == Form::Leak {
+    if is_series || show.form == Form::Leak {
         return series::run(app, &targets, args, show);
     }
     let now = jiff::Timestamp::now();
@@ -118,8 +123,10 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
         };
         let _ = writeln!(
             out,
-            "GET http://{}{path}  # {} {}",
-            target.address, target.node, target.service
+            "GET {}  # {} {}",
+            target.url(&path),
+            target.node,
+            target.service
         );
     }
     out
@@ -127,9 +134,9 @@ fn describe(targets: &[Target], args: &FetchArgs) -> String {
 
 /// The targets of `--all`: what each service lists. Profiles that take time to
 /// record are left out, except CPU profiles, which all services record at once.
-fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
+fn every(app: &App<'_>, targets: &[Target], args: &FetchArgs) -> Result<Vec<Target>> {
     let mut all = Vec::new();
-    for (target, names) in targets.iter().zip(fetch::offers(targets)?) {
+    for (target, names) in targets.iter().zip(fetch::offers(targets, args)?) {
         // A service that lists nothing is asked for one profile, whose failure
         // gives the reason.
         let kinds = names.map_or_else(
@@ -162,12 +169,12 @@ fn every(app: &App<'_>, targets: &[Target]) -> Result<Vec<Target>> {
 
 /// Finds a kind by its name. For kinds that only the nodes know, a part of the
 /// name is enough.
-fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
+fn meant(profile: &str, targets: &[Target], args: &FetchArgs) -> Result<Kind> {
     let kind = Kind::new(profile);
     if kind.is_known() {
         return Ok(kind);
     }
-    let Some(names) = first_list(targets)? else {
+    let Some(names) = first_list(targets, args)? else {
         return Ok(kind);
     };
     if names.iter().any(|name| name == profile) {
@@ -192,9 +199,9 @@ fn meant(profile: &str, targets: &[Target]) -> Result<Kind> {
 }
 
 /// Asks one target after the other: the first list is enough.
-fn first_list(targets: &[Target]) -> Result<Option<Vec<String>>> {
+fn first_list(targets: &[Target], args: &FetchArgs) -> Result<Option<Vec<String>>> {
     for target in targets.chunks(1) {
-        let names = fetch::offers(target)?.into_iter().flatten().next();
+        let names = fetch::offers(target, args)?.into_iter().flatten().next();
         if names.is_some() {
             return Ok(names);
         }

@@ -1,12 +1,11 @@
 //! `--folded`, `--speedscope`, `--firefox`, `--svg`: formats of other tools.
-//! Nodes are separate; with a base, both sides are.
+//! Nodes are separate, as are several files, and both sides of a comparison.
 
-use ::pprof::Profile;
 use ::pprof::export;
-use ::pprof::flame::Flame;
+use ::pprof::flame::{Flame, Split};
 use clap::Args;
 
-use super::load;
+use super::load::{self, Sides};
 use super::present::{Export, Presentation};
 use super::show::{Content, output};
 use foundation::failure::Result;
@@ -35,22 +34,21 @@ const LEAST: f64 = 0.0002;
 
 /// Prints the export, or writes it to the file.
 pub(super) fn write(
-    profile: &Profile,
+    sides: &Sides,
     title: &str,
     export: Export,
     present: &Presentation,
 ) -> Result<u8> {
-    let sides = load::Sides::read(profile, &present.compare)?;
     // Other tools trim for themselves.
     let least = if export == Export::Svg && present.query.trim {
         LEAST
     } else {
         0.0
     };
-    let flame = Flame::new(&sides.named(title), &present.query, "node", least);
+    let flame = Flame::new(&sides.named(), &present.query, Split::Label("node"), least);
     let flame = flame.map_err(|error| load::engine(&error))?;
     #[allow(clippy::cast_precision_loss)] // milliseconds
-    let started = profile.header.time_nanos as f64 / 1e6;
+    let started = sides.first().header.time_nanos as f64 / 1e6;
     let text = match export {
         Export::Folded => export::folded(&flame).map_err(|error| load::engine(&error))?,
         Export::Speedscope => export::speedscope(&flame, title),

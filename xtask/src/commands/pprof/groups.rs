@@ -11,6 +11,7 @@ use serde_json::json;
 use super::kept::{self, Kept, Memory, Readable};
 use super::kind::Kind;
 use super::present::{Form, Presentation};
+use super::show::Content;
 use super::store::Entry;
 use super::summary::{Shown, Side, summarize};
 use super::{budget, flame, load, series, show, web};
@@ -61,7 +62,7 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Re
         return summed(app, groups, present).and(budgets).map(|()| 0);
     }
     let query = &present.query;
-    let mut summaries = Vec::new();
+    let (mut summaries, mut text) = (Vec::new(), String::new());
     for ((service, profile), sides) in &groups {
         let summary = summarize(sides, query)?;
         let counts = Kind::new(profile) == Kind::Goroutine && present.form != Form::Controllers;
@@ -78,15 +79,19 @@ pub(super) fn shown(app: &App<'_>, groups: Groups, present: &Presentation) -> Re
                 rows: present.rows,
                 only_controllers: present.form == Form::Controllers,
             };
-            ui::print(&summary.text(app, &title, shown));
+            text.push_str(&summary.text(app, &title, shown));
             if let Some(goroutines) = goroutines {
                 let rows = present.rows.unwrap_or(GOROUTINES);
-                ui::print(&format!("\n{}", goroutines.text(rows, true)));
+                text.push('\n');
+                text.push_str(&goroutines.text(rows, true));
             }
         }
     }
     if present.json {
-        ui::print_report(json!({"summaries": summaries}));
+        let report = ui::with_schema(json!({"summaries": summaries}));
+        show::output(present, Content::Json(&report))?;
+    } else {
+        show::output(present, Content::Text(&text))?;
     }
     budgets.map(|()| 0)
 }
@@ -103,7 +108,8 @@ fn summed(app: &App<'_>, groups: Groups, present: &Presentation) -> Result<()> {
         }
         let merged = kept::merged(sides.into_iter().map(|side| Cow::Owned(side.profile)))?;
         let done = if present.form.is_picture() {
-            super::draw(app, &merged, &title, present)
+            let sides = load::Sides::of_profile(merged, "now", &present.compare)?;
+            super::draw(app, &sides, &title, present)
         } else {
             show::show(app, &load::compared(merged, &present.compare)?, present)
         };

@@ -1,11 +1,13 @@
 //! Reads profiles from files, and merges and compares them.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use ::pprof::{Base, Difference, Limits, Profile, Source};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::CompareArgs;
+use crate::app::App;
 use foundation::failure::{Because, Failure, Result};
 
 /// Larger files are not profiles: the largest seen in practice has 45 MB.
@@ -71,33 +73,80 @@ fn base_of(compare: &CompareArgs) -> (&[Utf8PathBuf], Base) {
     }
 }
 
-/// A profile and, if a base is given, the base beside it: for forms that keep
-/// both sides.
+/// Maximum number of files that a picture shows as sides.
+const MOST_SIDES: usize = 60;
+
+/// Profiles side by side, for forms that keep them apart.
 #[derive(Debug)]
-pub(super) struct Sides<'a> {
-    profile: &'a Profile,
-    base: Option<Profile>,
+pub(super) struct Sides {
+    profiles: Vec<(String, Profile)>,
+    /// Whether the first is compared with the second.
+    pub(super) differ: bool,
 }
 
-impl<'a> Sides<'a> {
-    pub(super) fn read(profile: &'a Profile, compare: &CompareArgs) -> Result<Self> {
+impl Sides {
+    /// The profile as `name`; with a base, both.
+    pub(super) fn of_profile(profile: Profile, name: &str, compare: &CompareArgs) -> Result<Self> {
         let (base, _) = base_of(compare);
-        let base = (!base.is_empty()).then(|| merged(base)).transpose()?;
-        Ok(Self { profile, base })
-    }
-
-    /// Whether there are two.
-    pub(super) fn differ(&self) -> bool {
-        self.base.is_some()
-    }
-
-    /// Returns each side with its name; without a base the profile is called
-    /// `alone`.
-    pub(super) fn named<'s>(&'s self, alone: &'s str) -> Vec<(&'s str, &'s Profile)> {
-        match &self.base {
-            Some(base) => vec![("now", self.profile), ("before", base)],
-            None => vec![(alone, self.profile)],
+        if base.is_empty() {
+            return Ok(Self {
+                profiles: vec![(name.to_owned(), profile)],
+                differ: false,
+            });
         }
+        Ok(Self {
+            profiles: vec![
+                ("now".to_owned(), profile),
+                ("before".to_owned(), merged(base)?),
+            ],
+            differ: true,
+        })
+    }
+
+    /// Each file; with a base, all files together and the base.
+    pub(super) fn of_files(
+        app: &App<'_>,
+        files: &[Utf8PathBuf],
+        compare: &CompareArgs,
+    ) -> Result<Self> {
+        let name = |file: &Utf8PathBuf| file.file_name().unwrap_or("profile").to_owned();
+        if files.len() == 1 || files.len() > MOST_SIDES || !base_of(compare).0.is_empty() {
+            tell_merged(app, files);
+            return Self::of_profile(merged(files)?, &name(&files[0]), compare);
+        }
+        let names: Vec<String> = files.iter().map(name).collect();
+        let are_distinct = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        let profiles: Result<Vec<(String, Profile)>> = files
+            .iter()
+            .zip(names)
+            .map(|(file, name)| {
+                let name = if are_distinct { name } else { file.to_string() };
+                Ok((name, read(file)?))
+            })
+            .collect();
+        Ok(Self {
+            profiles: profiles?,
+            differ: false,
+        })
+    }
+
+    pub(super) fn named(&self) -> Vec<(&str, &Profile)> {
+        let profiles = self.profiles.iter();
+        profiles
+            .map(|(name, profile)| (name.as_str(), profile))
+            .collect()
+    }
+
+    /// The profile that is shown, or compared with the other.
+    pub(super) fn first(&self) -> &Profile {
+        &self.profiles[0].1
+    }
+}
+
+/// Says that several files are shown as one.
+pub(super) fn tell_merged(app: &App<'_>, files: &[Utf8PathBuf]) {
+    if files.len() > 1 {
+        app.ui.note(&format!("{} profiles are merged", files.len()));
     }
 }
 

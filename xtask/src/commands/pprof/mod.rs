@@ -6,10 +6,12 @@ mod budget;
 mod cluster;
 mod compare;
 mod controllers;
+mod endpoint;
 mod export;
 mod fetch;
 mod flame;
 mod groups;
+mod honoured;
 mod kept;
 mod kind;
 mod leak;
@@ -33,23 +35,45 @@ use std::fmt::Write;
 
 use crate::app::App;
 use args::{OpenArgs, PprofCommand, PprofVerb};
+use endpoint::ConnectionArgs;
 use foundation::failure::Result;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
+use operands::Operands;
 use present::{Form, Presentation};
+
+/// Rows of a file's default form in a terminal.
+const PAGE: usize = 30;
 
 pub(crate) fn run(app: &App<'_>, command: &PprofCommand) -> Result<u8> {
     match &command.verb {
         Some(PprofVerb::Open(args)) => open(app, args),
         Some(PprofVerb::List { json }) => list(app, *json),
-        None => cluster::run(app, &command.fetch, &Presentation::from(&command.show)),
+        None => cluster::run(
+            app,
+            &command.fetch,
+            &Presentation::new(&command.show, false)?,
+        ),
     }
 }
 
 fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
-    let present = Presentation::from(&args.show);
-    let profiles = &operands::profiles(app, &args.profiles)?;
+    let mut present = Presentation::new(&args.show, args.diff)?;
+    let is_default = present.form == Form::Nodes && !present.json && present.output.is_none();
+    if is_default && present.rows.is_none() && app.ui.has_screen() {
+        present.query.nodecount = PAGE;
+    }
+    let profiles = &match Operands::new(app, &args.profiles)? {
+        Operands::Files(files) => files,
+        Operands::Fetch(mut fetch) => {
+            fetch.connection = ConnectionArgs {
+                insecure: args.connection.insecure || fetch.connection.insecure,
+                ..args.connection.clone()
+            };
+            return cluster::run(app, &fetch, &present);
+        }
+    };
     if args.diff {
         return compare::run(app, profiles, &present);
     }
@@ -63,14 +87,24 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
     if present.form == Form::Leak {
         return series::leak(app, profiles, &present);
     }
-    let name = profiles[0].file_name().unwrap_or("profile");
+    let name = match &profiles[..] {
+        [file] => file.file_name().unwrap_or("profile").to_owned(),
+        files => format!("{} profiles", files.len()),
+    };
     if present.form.is_picture() {
-        let profile = load::merged(profiles)?;
-        return draw(app, &profile, name, &present);
+        let sides = load::Sides::of_files(app, profiles, &present.compare)?;
+        let code = draw(app, &sides, &name, &present)?;
+        let named = sides.named().into_iter();
+        let named: Vec<(Option<&str>, String, &dyn kept::Readable)> = named
+            .map(|(name, profile)| (None, name.to_owned(), profile as &dyn kept::Readable))
+            .collect();
+        budget::check(&present.fail_if, &present.query, &named)?;
+        return Ok(code);
     }
     if present.form == Form::Controllers {
         return groups::compare(app, profiles, &present);
     }
+    load::tell_merged(app, profiles);
     let subject = load::files(profiles, &present.compare)?;
     if present.fail_if.is_empty()
         && let load::Subject::Less(difference) = &subject
@@ -86,16 +120,11 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
 }
 
 /// Draws stacks, as a picture or for another tool.
-fn draw(
-    app: &App<'_>,
-    profile: &::pprof::Profile,
-    title: &str,
-    present: &Presentation,
-) -> Result<u8> {
+fn draw(app: &App<'_>, sides: &load::Sides, title: &str, present: &Presentation) -> Result<u8> {
     match present.form {
-        Form::Export(export) => export::write(profile, title, export, present),
-        Form::Web => web::write(app, profile, title, present),
-        _ => flame::show(app, profile, title, present),
+        Form::Export(export) => export::write(sides, title, export, present),
+        Form::Web => web::write(app, sides, title, present),
+        _ => flame::show(app, sides, title, present),
     }
 }
 

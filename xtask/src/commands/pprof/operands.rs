@@ -1,10 +1,12 @@
 //! What stands in place of a profile on the command line of `go tool pprof`: the executable
-//! before it, and a URL.
+//! before it, and URLs.
 
 use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::args::FetchArgs;
+use super::endpoint;
 use crate::app::App;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
@@ -12,14 +14,46 @@ use foundation::typed;
 /// First bytes of ELF, Mach-O (of one architecture and of several) and PE files.
 const EXECUTABLES: &[&[u8]] = &[b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"MZ"];
 
-/// Returns the profiles among the operands.
-///
-/// # Errors
-/// If one is a URL, or none is a profile.
-pub(super) fn profiles(app: &App<'_>, operands: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
-    if let Some(failure) = operands.iter().find_map(|operand| url(operand.as_str())) {
-        return Err(failure);
+/// What is opened.
+#[derive(Debug)]
+pub(super) enum Operands {
+    Files(Vec<Utf8PathBuf>),
+    /// URLs of one profile of several programs.
+    Fetch(Box<FetchArgs>),
+}
+
+impl Operands {
+    /// # Errors
+    /// If URLs do not fit together, or with files, or if none is a profile.
+    pub(super) fn new(app: &App<'_>, operands: &[Utf8PathBuf]) -> Result<Self> {
+        let urls: Vec<Result<FetchArgs>> = operands
+            .iter()
+            .filter_map(|operand| endpoint::fetch(operand.as_str()))
+            .collect();
+        if urls.is_empty() {
+            return Ok(Self::Files(files(app, operands)?));
+        }
+        if urls.len() < operands.len() {
+            return Err(Failure::usage("files and URLs cannot be opened together")
+                .hint("fetch first; `pprof list` shows what was fetched"));
+        }
+        let urls: Result<Vec<FetchArgs>> = urls.into_iter().collect();
+        let mut urls = urls?.into_iter();
+        let mut all = urls.next().unwrap_or_default();
+        for other in urls {
+            let is_same = (&other.profile, other.seconds, other.gc, other.port)
+                == (&all.profile, all.seconds, all.gc, all.port);
+            if !is_same || other.connection.insecure != all.connection.insecure {
+                return Err(Failure::usage("the URLs are of different profiles")
+                    .hint(typed!("pprof SERVICE PROFILE --endpoint HOST:PORT")));
+            }
+            all.endpoint.extend(other.endpoint);
+        }
+        Ok(Self::Fetch(Box::new(all)))
     }
+}
+
+fn files(app: &App<'_>, operands: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
     match operands {
         [first, rest @ ..] if is_executable(first) => {
             if rest.is_empty() {
@@ -41,27 +75,4 @@ fn is_executable(path: &Utf8Path) -> bool {
     let mut start = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && EXECUTABLES.iter().any(|magic| start.starts_with(magic))
-}
-
-/// `http://host:6060/debug/pprof/heap?gc=1`
-fn url(operand: &str) -> Option<Failure> {
-    let rest = operand.strip_prefix("http://");
-    let rest = rest.or_else(|| operand.strip_prefix("https://"))?;
-    let (endpoint, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let path = path.split('?').next().unwrap_or_default();
-    let profile = match path.rsplit('/').next().unwrap_or_default() {
-        "" | "pprof" => "heap",
-        // Go's name of the handler.
-        "profile" => "cpu",
-        profile => profile,
-    };
-    let service = endpoint.split(':').next().unwrap_or_default();
-    Some(
-        Failure::usage(format!("`{operand}` is not a file")).hint(typed!(
-            "pprof {} {} --endpoint {}",
-            service,
-            profile,
-            endpoint
-        )),
-    )
 }

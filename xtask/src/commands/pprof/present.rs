@@ -4,12 +4,16 @@ use ::pprof::Query;
 use camino::Utf8PathBuf;
 
 use super::args::{CompareArgs, ShowArgs, SourceArgs};
+use super::honoured;
+use foundation::failure::Result;
 
 /// The presentation of a command's profiles.
 #[derive(Debug, Clone)]
 pub(super) struct Presentation {
     pub(super) form: Form,
     pub(super) query: Query,
+    /// Open the page in the browser.
+    pub(super) open: bool,
     /// Print JSON, if the form has it.
     pub(super) json: bool,
     /// The file to write to instead of standard output.
@@ -41,6 +45,8 @@ pub(super) enum Form {
     Proto,
     Flame,
     Web,
+    /// Two profiles, by function.
+    Diff,
     Export(Export),
 }
 
@@ -54,7 +60,10 @@ pub(super) enum Export {
 }
 
 impl Form {
-    fn new(args: &ShowArgs) -> Self {
+    fn new(args: &ShowArgs, diff: bool) -> Self {
+        if diff {
+            return Self::Diff;
+        }
         let export = &args.export;
         let flags = [
             (args.controllers, Self::Controllers),
@@ -82,6 +91,32 @@ impl Form {
             .unwrap_or(Self::Nodes)
     }
 
+    /// The option that selects it.
+    pub(super) fn option(&self) -> &'static str {
+        match self {
+            // Without an option, nodes side by side; of a file, the same as this one.
+            Self::Nodes | Self::Top => "top",
+            Self::Controllers => "controllers",
+            Self::Leak => "leak",
+            Self::Peek(_) => "peek",
+            Self::Tree => "tree",
+            Self::Goroutines => "goroutines",
+            Self::List(_) => "list",
+            Self::Traces => "traces",
+            Self::Tags => "tags",
+            Self::Raw => "raw",
+            Self::Comments => "comments",
+            Self::Proto => "proto",
+            Self::Flame => "flame",
+            Self::Web => "web",
+            Self::Diff => "diff",
+            Self::Export(Export::Folded) => "folded",
+            Self::Export(Export::Speedscope) => "speedscope",
+            Self::Export(Export::Firefox) => "firefox",
+            Self::Export(Export::Svg) => "svg",
+        }
+    }
+
     /// Whether all nodes are shown as one.
     pub(super) fn sums_nodes(&self) -> bool {
         !matches!(self, Self::Nodes | Self::Controllers | Self::Leak)
@@ -93,10 +128,15 @@ impl Form {
     }
 }
 
-impl From<&ShowArgs> for Presentation {
-    fn from(args: &ShowArgs) -> Self {
-        Self {
-            form: Form::new(args),
+impl Presentation {
+    /// # Errors
+    /// If an option was given that the form does not honour.
+    pub(super) fn new(args: &ShowArgs, diff: bool) -> Result<Self> {
+        let form = Form::new(args, diff);
+        honoured::check(args, &form)?;
+        Ok(Self {
+            form,
+            open: args.open,
             query: query(args),
             json: args.json,
             output: args.output.clone(),
@@ -104,7 +144,7 @@ impl From<&ShowArgs> for Presentation {
             compare: args.compare.clone(),
             source: args.source.clone(),
             fail_if: args.fail_if.clone(),
-        }
+        })
     }
 }
 

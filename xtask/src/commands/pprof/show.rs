@@ -18,7 +18,9 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, present: &Presentation) -> 
     let query = &present.query;
     let text = match &present.form {
         Form::Proto => {
-            let bytes = ::pprof::compress(profile).map_err(|error| engine(&error))?;
+            let kept = ::pprof::compress_kept(profile, query);
+            let (bytes, warnings) = kept.map_err(|error| engine(&error))?;
+            warn(app, &warnings);
             return output(present, Content::Bytes(&bytes));
         }
         Form::Goroutines => return goroutines(app, profile, present),
@@ -70,12 +72,11 @@ fn list(app: &App<'_>, profile: &Profile, present: &Presentation, expression: &s
     let text = text.map_err(|error| engine(&error))?;
     warn(app, &text.warnings);
     for (theirs, ours) in sources.moved() {
-        let theirs = if theirs.is_empty() {
-            "sources"
+        app.ui.note(&if theirs.is_empty() {
+            format!("sources are read from {ours}")
         } else {
-            &theirs
-        };
-        app.ui.note(&format!("{theirs} is read from {ours}"));
+            format!("{theirs} is read from {ours}")
+        });
     }
     if let Some(mismatch) = sources.mismatch(profile)? {
         app.ui.note(&mismatch);
@@ -150,10 +151,10 @@ pub(super) fn output(present: &Presentation, content: Content<'_>) -> Result<u8>
     if let Some(path) = &present.output {
         let written = match content {
             Content::Text(text) | Content::JsonText(text) => {
-                files::replace(path, text.as_bytes(), 0o644)
+                files::write_output(path, text.as_bytes())
             }
-            Content::Json(value) => files::replace(path, format!("{value:#}\n").as_bytes(), 0o644),
-            Content::Bytes(bytes) => files::replace(path, bytes, 0o644),
+            Content::Json(value) => files::write_output(path, format!("{value:#}\n").as_bytes()),
+            Content::Bytes(bytes) => files::write_output(path, bytes),
         };
         written.because(|| format!("cannot write `{path}`"))?;
         return Ok(0);

@@ -247,6 +247,8 @@ mod tests {
             role: None,
             address: "a:1".into(),
             prefix: String::new(),
+            transport: crate::commands::pprof::endpoint::Transport::default(),
+            headers: Vec::new(),
             service: "s".into(),
             kind: Kind::new(profile),
             talos: None,

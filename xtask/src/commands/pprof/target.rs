@@ -6,6 +6,7 @@ use talos::names::Role;
 use talos::version::TalosVersion;
 
 use super::args::FetchArgs;
+use super::endpoint::{Endpoint, Transport, endpoint};
 use super::kind::Kind;
 use crate::app::App;
 use crate::commands::cluster;
@@ -24,6 +25,9 @@ pub(super) struct Target {
     pub(super) address: String,
     /// Path before `/debug/pprof`, as of `kubectl proxy`; empty for a service itself.
     pub(super) prefix: String,
+    pub(super) transport: Transport,
+    /// Headers of each request.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) service: String,
     pub(super) kind: Kind,
     /// The Talos version that the node reports.
@@ -62,6 +66,15 @@ impl Target {
         has_dump.then(|| format!("{}{}?debug=2", self.index(), self.kind.handler()))
     }
 
+    /// The URL of a path, for messages.
+    pub(super) fn url(&self, path: &str) -> String {
+        match &self.transport {
+            Transport::Tcp => format!("http://{}{path}", self.address),
+            Transport::Tls => format!("https://{}{path}", self.address),
+            Transport::Unix(socket) => format!("unix:{socket}{path}"),
+        }
+    }
+
     /// Path of the list of profiles.
     pub(super) fn index(&self) -> String {
         format!("{}/debug/pprof/", self.prefix)
@@ -98,17 +111,6 @@ impl Target {
     }
 }
 
-/// A node, or an endpoint in place of a node.
-#[derive(Debug, Clone)]
-struct Endpoint {
-    node: String,
-    role: Option<Role>,
-    host: String,
-    port: Option<u16>,
-    /// As in [`Target`].
-    prefix: String,
-}
-
 /// Returns everything to fetch. With `--all`, each service has one target,
 /// whose kind is replaced by those that the nodes list.
 pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
@@ -126,6 +128,8 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
                 role: place.role,
                 address: format!("{}:{}", place.host, place.port.unwrap_or(*port)),
                 prefix: place.prefix.clone(),
+                transport: place.transport.clone(),
+                headers: headers(place, args),
                 service: service.clone(),
                 kind: args.profile.as_deref().map_or(Kind::Heap, Kind::new),
                 talos: talos.clone(),
@@ -139,6 +143,13 @@ pub(super) fn targets(app: &App<'_>, args: &FetchArgs) -> Result<Vec<Target>> {
         )));
     }
     Ok(targets)
+}
+
+fn headers(place: &Endpoint, args: &FetchArgs) -> Vec<(String, String)> {
+    let authorization = place.authorization.clone();
+    let authorization = authorization.map(|value| ("Authorization".to_owned(), value));
+    let given = args.connection.header.iter().cloned();
+    authorization.into_iter().chain(given).collect()
 }
 
 fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Endpoint>, Option<String>)> {
@@ -171,8 +182,7 @@ fn places(app: &App<'_>, args: &FetchArgs) -> Result<(Vec<Endpoint>, Option<Stri
                     std::net::IpAddr::V6(ip) => format!("[{ip}]"),
                     std::net::IpAddr::V4(ip) => ip.to_string(),
                 })?,
-                port: None,
-                prefix: String::new(),
+                ..Endpoint::default()
             })
         })
         .collect();
@@ -183,91 +193,6 @@ fn version_of(told: Option<&str>) -> TalosVersion {
     // Newer Talos lines add services at the end of the list.
     told.and_then(|text| TalosVersion::parse(text).ok())
         .unwrap_or_else(TalosVersion::newest)
-}
-
-/// `HOST`, `HOST:PORT`, `[V6]:PORT`, or a URL up to `/debug/pprof`.
-fn endpoint(text: &str) -> Result<Endpoint> {
-    let bare = text.strip_prefix("http://").unwrap_or(text);
-    let (place, path) = bare.split_once('/').unwrap_or((bare, ""));
-    let refuse = |cause: &str| {
-        let failure = Failure::usage(format!("`{text}` is not an endpoint"));
-        let failure = if cause.is_empty() {
-            failure
-        } else {
-            failure.cause(cause)
-        };
-        failure.hint("HOST or HOST:PORT, as in `--endpoint 172.20.0.2`")
-    };
-    if bare.contains(['?', '#']) {
-        return Err(refuse(
-            "a query is written as options: `--gc`, `--seconds N`",
-        ));
-    }
-    if place.contains('@') {
-        return Err(refuse("user names and passwords are not supported"));
-    }
-    if text.starts_with("https://") {
-        return Err(refuse("HTTPS is not supported"));
-    }
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, Some(port.parse().map_err(|_| refuse(""))?))
-        }
-        _ => (place, None),
-    };
-    if host.is_empty() {
-        return Err(refuse(""));
-    }
-    let prefix = prefix(path).map_err(|cause| refuse(&cause))?;
-    let v6 = host.contains(':') && !host.starts_with('[');
-    Ok(Endpoint {
-        node: name_of(place, &prefix),
-        role: None,
-        host: if v6 {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        },
-        port,
-        prefix,
-    })
-}
-
-/// What stands before `/debug/pprof`, with a slash at its beginning only.
-///
-/// # Errors
-/// If a profile follows, or if the path would have to be escaped.
-fn prefix(path: &str) -> std::result::Result<String, String> {
-    let path = path.trim_matches('/');
-    let (before, profile) = match path.split_once("debug/pprof") {
-        Some((before, profile)) if before.is_empty() || before.ends_with('/') => (before, profile),
-        _ => (path, ""),
-    };
-    let profile = profile.trim_matches('/');
-    if !profile.is_empty() {
-        return Err(format!(
-            "the profile is an argument of its own: `pprof SERVICE {profile} --endpoint …`"
-        ));
-    }
-    let before = before.trim_end_matches('/');
-    match before {
-        "" => Ok(String::new()),
-        _ if is_profile_name(before) => Ok(format!("/{before}")),
-        _ => Err(format!(
-            "its path `{before}` has characters of no plain path"
-        )),
-    }
-}
-
-/// Nodes behind `kubectl proxy` share one address.
-fn name_of(place: &str, prefix: &str) -> String {
-    let node = prefix
-        .strip_suffix("/proxy")
-        .and_then(|rest| rest.rsplit_once("/nodes/"));
-    match node {
-        Some((_, node)) if !node.contains('/') => node.to_owned(),
-        _ => format!("{place}{prefix}"),
-    }
 }
 
 /// Returns the port of each requested service, and whether workers do not run
@@ -325,7 +250,7 @@ pub(super) fn offered(index: &str) -> Vec<String> {
 }
 
 /// A relative path below `/debug/pprof/` that needs no escape.
-fn is_profile_name(name: &str) -> bool {
+pub(super) fn is_profile_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "/._-+~%:,;=()[]*$!@".contains(c);
     (1..=LONGEST).contains(&name.len())
         && !name.starts_with('/')
@@ -336,53 +261,6 @@ fn is_profile_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn endpoints_come_in_many_spellings() {
-        let of = |text| endpoint(text).map(|place| (place.host, place.port)).ok();
-        let host = |host: &str, port| Some((host.to_owned(), port));
-        assert_eq!(of("172.20.0.2"), host("172.20.0.2", None));
-        assert_eq!(of("172.20.0.2:9982"), host("172.20.0.2", Some(9982)));
-        assert_eq!(of("http://a:1/debug/pprof/"), host("a", Some(1)));
-        assert_eq!(of("fd00::1"), host("[fd00::1]", None));
-        assert_eq!(of("[fd00::1]:80"), host("[fd00::1]", Some(80)));
-        assert_eq!(of("a:b"), None);
-        assert_eq!(of("https://a"), None);
-    }
-
-    #[test]
-    fn a_path_before_the_profiles_is_kept() {
-        let of = |text| endpoint(text).map(|place| (place.node, place.prefix));
-        let found = |node: &str, prefix: &str| Some((node.to_owned(), prefix.to_owned()));
-        let proxy = "/api/v1/nodes/n1/proxy";
-        for text in [
-            "127.0.0.1:8001/api/v1/nodes/n1/proxy",
-            "http://127.0.0.1:8001/api/v1/nodes/n1/proxy/",
-            "127.0.0.1:8001/api/v1/nodes/n1/proxy/debug/pprof",
-            "127.0.0.1:8001/api/v1/nodes/n1/proxy/debug/pprof/",
-        ] {
-            assert_eq!(of(text).ok(), found("n1", proxy), "{text}");
-        }
-        assert_eq!(of("a:1/x/y").ok(), found("a:1/x/y", "/x/y"));
-        assert_eq!(of("a:1/").ok(), found("a:1", ""));
-        for (text, cause) in [
-            (
-                "a:1/debug/pprof/heap",
-                "the profile is an argument of its own",
-            ),
-            (
-                "a:1/x/debug/pprof/goroutine",
-                "the profile is an argument of its own",
-            ),
-            ("a:1/debug/pprof?gc=1", "a query is written as options"),
-            ("http://u:p@a:1", "user names and passwords"),
-            ("https://a:1", "HTTPS"),
-            ("a:1/../x", "no plain path"),
-        ] {
-            let failure = of(text).unwrap_err();
-            assert!(failure.causes[0].contains(cause), "{text}: {failure:?}");
-        }
-    }
 
     #[test]
     fn what_a_node_offers_is_read_from_its_index() {
@@ -427,6 +305,8 @@ mod tests {
             role: None,
             address: "a:1".into(),
             prefix: String::new(),
+            transport: Transport::default(),
+            headers: Vec::new(),
             service: "machined".into(),
             kind: Kind::new(profile),
             talos: None,

@@ -21,7 +21,7 @@ const SAMPLES: &[(&str, &[&str])] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "http",
-        "`--web` writes a page that needs no server, `--flame` shows one in the terminal",
+        "`--web --open` shows a page that needs no server, `--flame` one in the terminal",
     ),
     (
         "seconds",

@@ -40,6 +40,20 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
     Ok(())
 }
 
+/// Writes a file that the user named. A device or pipe, such as `/dev/stdout`, is written to
+/// and not replaced.
+///
+/// # Errors
+/// Those of [`replace`].
+pub fn write_output(path: &Utf8Path, contents: &[u8]) -> std::io::Result<()> {
+    let existing = std::fs::metadata(path);
+    if existing.is_ok_and(|existing| !existing.is_file() && !existing.is_dir()) {
+        let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+        return file.write_all(contents);
+    }
+    replace(path, contents, 0o644)
+}
+
 /// Creates a folder with its parents.
 ///
 /// # Errors

@@ -4,42 +4,82 @@ use super::{Builder, Call};
 
 /// Flattens the tree, the heaviest callee first; also returns the number of calls that
 /// were too small. Iterative, because stacks may be very deep.
-pub(super) fn flatten(builder: &Builder, sides: usize, least: f64) -> (Vec<Call>, usize) {
-    let totals = totals(builder, sides);
+pub(super) fn flatten(
+    builder: &Builder,
+    totals: &[i64],
+    sides: usize,
+    least: f64,
+) -> (Vec<Call>, usize) {
     let of = |place: usize| &totals[place * sides..(place + 1) * sides];
     let whole: Vec<u64> = of(0).iter().map(|value| value.unsigned_abs()).collect();
     // A call that is large on any side is kept.
     #[allow(clippy::cast_precision_loss)] // a share of a drawing
     let is_kept = |place: usize| {
-        let mut sides = of(place).iter().zip(&whole);
-        sides.any(|(value, whole)| {
+        let mut values = of(place).iter().zip(&whole);
+        values.any(|(value, whole)| {
             let size = value.unsigned_abs();
             size > 0 && size as f64 >= *whole as f64 * least
         })
     };
-    let callees = Callees::new(builder, is_kept);
-    let sum = |place: u32| {
-        let values = of(place as usize).iter();
-        values.fold(0_u64, |sum, value| sum.saturating_add(value.unsigned_abs()))
+    let callees = Callees::new(builder, |place| of(place).iter().any(|value| *value != 0));
+    let sum = |values: &[i64]| {
+        let weights = values.iter().map(|value| value.unsigned_abs());
+        weights.fold(0_u64, u64::saturating_add)
     };
     let (mut calls, mut elided) = (Vec::new(), 0);
-    let mut waiting = vec![(0_u32, 0_u32)];
-    while let Some((place, level)) = waiting.pop() {
+    let mut waiting = vec![Waiting::Node(0, 0)];
+    let mut next: Vec<u32> = Vec::new();
+    while let Some(call) = waiting.pop() {
+        let (node, level) = match call {
+            Waiting::Node(node, level) => (node, level),
+            Waiting::Small(call) => {
+                calls.push(call);
+                continue;
+            }
+        };
         calls.push(Call {
-            name: builder.nodes[place as usize].name,
+            name: builder.nodes[node as usize].name,
             level,
-            totals: of(place as usize).to_vec(),
+            totals: of(node as usize).to_vec(),
+            small: 0,
         });
-        elided += callees.dropped[place as usize] as usize;
-        let mut next = callees.of_node(place).to_vec();
-        next.sort_by_key(|callee| sum(*callee));
-        waiting.extend(next.into_iter().map(|callee| (callee, level + 1)));
+        let mut small = Call {
+            name: 0,
+            level: level + 1,
+            totals: vec![0; sides],
+            small: 0,
+        };
+        next.clear();
+        for callee in callees.of_node(node) {
+            if is_kept(*callee as usize) {
+                next.push(*callee);
+                continue;
+            }
+            small.small += 1;
+            for (sum, value) in small.totals.iter_mut().zip(of(*callee as usize)) {
+                *sum = sum.wrapping_add(*value);
+            }
+        }
+        elided += small.small as usize;
+        // On top of the stack is what comes first: small calls come last.
+        if small.totals.iter().any(|value| *value != 0) {
+            waiting.push(Waiting::Small(small));
+        }
+        next.sort_by_key(|callee| sum(of(*callee as usize)));
+        waiting.extend(next.iter().map(|callee| Waiting::Node(*callee, level + 1)));
     }
     (calls, elided)
 }
 
+/// What remains to be written.
+enum Waiting {
+    /// A node and its level.
+    Node(u32, u32),
+    Small(Call),
+}
+
 /// Totals of each node with its callees, `sides` per node.
-fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
+pub(super) fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
     let mut totals = vec![0_i64; builder.nodes.len() * sides];
     for ((node, side), weight) in &builder.own {
         let place = *node as usize * sides + *side as usize;
@@ -57,27 +97,23 @@ fn totals(builder: &Builder, sides: usize) -> Vec<i64> {
     totals
 }
 
-/// The callees that are kept, caller by caller.
-struct Callees {
+/// Callees, caller by caller.
+pub(super) struct Callees {
     /// Start of each caller's callees, and the end of the last.
     starts: Vec<u32>,
     list: Vec<u32>,
-    /// Per caller, the number of callees that are dropped.
-    dropped: Vec<u32>,
 }
 
 impl Callees {
-    fn new(builder: &Builder, is_kept: impl Fn(usize) -> bool) -> Self {
+    /// Lists the nodes that are `wanted`.
+    pub(super) fn new(builder: &Builder, wanted: impl Fn(usize) -> bool) -> Self {
         let count = builder.nodes.len();
         let mut starts = vec![0_u32; count + 1];
-        let mut dropped = vec![0_u32; count];
         let mut kept = Vec::new();
         for (place, node) in (0_u32..).zip(&builder.nodes).skip(1) {
-            if is_kept(place as usize) {
+            if wanted(place as usize) {
                 starts[node.caller as usize + 1] += 1;
                 kept.push((place, node.caller));
-            } else {
-                dropped[node.caller as usize] += 1;
             }
         }
         for place in 1..=count {
@@ -90,14 +126,10 @@ impl Callees {
             list[*end as usize] = place;
             *end += 1;
         }
-        Self {
-            starts,
-            list,
-            dropped,
-        }
+        Self { starts, list }
     }
 
-    fn of_node(&self, node: u32) -> &[u32] {
+    pub(super) fn of_node(&self, node: u32) -> &[u32] {
         let range = self.starts[node as usize]..self.starts[node as usize + 1];
         &self.list[range.start as usize..range.end as usize]
     }

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Builder, SIDES};
+use super::{Builder, Place, SIDES, Split};
 use crate::bounds::check_calls;
 use crate::error::Result;
 use crate::frames::{Frames, Info};
@@ -19,13 +19,14 @@ pub(super) fn grow(
     profile: &Profile,
     query: &Query,
     name: &str,
-    split: Option<&str>,
+    split: Option<Split<'_>>,
 ) -> Result<()> {
     let value = profile.sample_index(query.sample_index.as_deref())?;
     let view = View::new(profile, query)?;
     let frames = Frames::new(profile, &view, query, false)?;
     let printable = frames.infos.iter().map(Info::printable);
     let names: Vec<u32> = printable.map(|name| builder.name(&name)).collect();
+    place(builder, profile);
     let mut side_of: FxHashMap<u32, usize> = FxHashMap::default();
     let mut leaves = Leaves::new(profile, &view, &frames, names);
     let mut per_labels = PerLabels::default();
@@ -41,8 +42,11 @@ pub(super) fn grow(
         }
         // `None` if its samples are not wanted.
         let label = per_labels.get(profile, index, raw.labels, |labels| {
-            view.keeps_labels(profile, labels)
-                .then(|| split.map_or(0, |key| value_of(profile, labels, key)))
+            view.keeps_labels(profile, labels).then(|| match split {
+                None => 0,
+                Some(Split::Label(key)) => value_of(profile, labels, key),
+                Some(Split::Tags) => builder.tags.intern(profile.tags(labels)),
+            })
         })?;
         let Some(label) = label else { continue };
         let Some(leaf) = leaves.of_sample(builder, index, raw.stack)? else {
@@ -50,7 +54,8 @@ pub(super) fn grow(
         };
         check_calls(builder.full)?;
         let side = *side_of.entry(label).or_insert_with(|| {
-            let text = if label == 0 {
+            // Sets of labels are named when all of them are known.
+            let text = if label == 0 || matches!(split, Some(Split::Tags)) {
                 name.to_owned()
             } else {
                 profile.text(label).into_owned()
@@ -65,8 +70,25 @@ pub(super) fn grow(
     }
     if side_of.is_empty() {
         sides.push(name.to_owned());
+    } else if matches!(split, Some(Split::Tags)) && side_of.len() == sides.len() {
+        *sides = builder.tags.names(name);
     }
     Ok(())
+}
+
+/// Remembers where functions begin.
+fn place(builder: &mut Builder, profile: &Profile) {
+    for function in &profile.functions {
+        let name = profile.row(function.name);
+        if let Some(index) = builder.by_name.get(&*name)
+            && profile.has_text(function.file)
+        {
+            builder.places[*index as usize].get_or_insert_with(|| Place {
+                file: profile.row(function.file).into_owned(),
+                line: function.start_line,
+            });
+        }
+    }
 }
 
 /// The value of the label that distinguishes sides; 0 without the label.

@@ -2,7 +2,11 @@
 //! flame graph draws.
 
 mod flatten;
+mod functions;
 mod grow;
+mod tag_sets;
+
+use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
@@ -12,6 +16,7 @@ use crate::profile::Profile;
 use crate::query::Query;
 use crate::tagframes;
 use grow::grow;
+use tag_sets::TagSets;
 
 /// Maximum number of sides; more would not fit on a page.
 const SIDES: usize = 64;
@@ -23,11 +28,42 @@ pub struct Flame {
     pub unit: String,
     /// Names of the sides: nodes, or profiles that are compared.
     pub sides: Vec<String>,
+    /// Per side its labels as `key=value`, if each set of labels is a side.
+    pub tags: Vec<Vec<String>>,
     pub names: Vec<String>,
+    /// What each name counts in the whole profile, whichever calls are kept.
+    pub functions: Vec<Function>,
+    /// Where the function of each name begins, if the profile has it.
+    pub places: Vec<Option<Place>>,
     /// The first is the root: everything.
     pub calls: Vec<Call>,
     /// Calls that were too small to keep.
     pub elided: usize,
+}
+
+/// What distinguishes the sides of a single profile.
+#[derive(Debug, Clone, Copy)]
+pub enum Split<'a> {
+    /// The value of this label.
+    Label(&'a str),
+    /// All labels with text.
+    Tags,
+}
+
+/// Values of a function, one per side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Function {
+    /// Of stacks that end in it.
+    pub flat: Vec<i64>,
+    /// Of stacks that contain it, each counted once.
+    pub cum: Vec<i64>,
+}
+
+/// The file of a function, as the profile names it, and its first line; 0 if unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: String,
+    pub line: i64,
 }
 
 /// A call at its place in the tree.
@@ -39,6 +75,9 @@ pub struct Call {
     pub level: u32,
     /// Per side, the value of the call with all of its callees.
     pub totals: Vec<i64>,
+    /// If not 0, this stands for so many calls of its caller that were too small to keep;
+    /// `name` has no meaning.
+    pub small: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,24 +90,28 @@ struct Node {
 #[derive(Default)]
 struct Builder {
     names: Vec<String>,
-    places: FxHashMap<String, u32>,
+    by_name: FxHashMap<String, u32>,
+    /// Of each name.
+    places: Vec<Option<Place>>,
     nodes: Vec<Node>,
     by_caller: FxHashMap<(u32, u32), u32>,
     /// Weights by node and side: few nodes are where a stack ends.
     own: FxHashMap<(u32, u32), i64>,
+    tags: TagSets,
     /// There were more calls than the limit.
     full: bool,
 }
 
 impl Builder {
     fn name(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.places.get(name) {
-            return *place;
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
         }
-        let place = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let index = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         self.names.push(name.to_owned());
-        self.places.insert(name.to_owned(), place);
-        place
+        self.places.push(None);
+        self.by_name.insert(name.to_owned(), index);
+        index
     }
 
     fn callee(&mut self, caller: u32, name: u32) -> u32 {
@@ -92,16 +135,24 @@ impl Builder {
 }
 
 impl Flame {
-    /// Makes each profile a side; a single profile is split by the label
-    /// `split`, if it has that label. Calls below `least` of the whole are
-    /// merged into their callers.
+    /// The text of the box of a call with this name, or of so many small calls.
+    pub fn label(&self, name: u32, small: u32) -> Cow<'_, str> {
+        match small {
+            0 => Cow::Borrowed(&self.names[name as usize]),
+            1 => Cow::Borrowed("1 small call"),
+            count => Cow::Owned(format!("{count} small calls")),
+        }
+    }
+
+    /// Makes each profile a side; a single profile is split by its labels. Calls below `least` of the whole are
+    /// replaced by one call of their caller.
     ///
     /// # Errors
     /// Malformed samples; a query that does not fit.
     pub fn new(
         profiles: &[(&str, &Profile)],
         query: &Query,
-        split: &str,
+        split: Split<'_>,
         least: f64,
     ) -> Result<Self> {
         let Some((_, first)) = profiles.first() else {
@@ -109,11 +160,10 @@ impl Flame {
         };
         let of = first.header.sample_types[first.sample_index(query.sample_index.as_deref())?];
         let mut builder = Builder::default();
-        let root = builder.name("all");
-        builder.nodes.push(Node {
-            name: root,
-            caller: 0,
-        });
+        // Not a function, even if one has this name.
+        builder.names.push("all".to_owned());
+        builder.places.push(None);
+        builder.nodes.push(Node { name: 0, caller: 0 });
         let mut sides = Vec::new();
         for (name, profile) in profiles {
             let split = (profiles.len() == 1).then_some(split);
@@ -127,12 +177,17 @@ impl Flame {
                 limit: CELLS as u64,
             });
         }
-        let (calls, elided) = flatten::flatten(&builder, sides.len(), least);
+        let totals = flatten::totals(&builder, sides.len());
+        let functions = functions::functions(&builder, &totals, sides.len());
+        let (calls, elided) = flatten::flatten(&builder, &totals, sides.len(), least);
         Ok(Self {
             sample_type: first.row(of.kind).into_owned(),
             unit: first.row(of.unit).into_owned(),
+            tags: builder.tags.of_sides(sides.len()),
             sides,
             names: builder.names,
+            functions,
+            places: builder.places,
             calls,
             elided,
         })

@@ -58,6 +58,36 @@ impl Profile {
         Ok(texts)
     }
 
+    /// Returns the number of distinct sets of labels with text; `None` if there are more
+    /// than `most`.
+    ///
+    /// # Errors
+    /// Malformed samples.
+    pub fn count_tags(&self, most: usize) -> Result<Option<usize>> {
+        let mut found = std::collections::BTreeSet::new();
+        let mut asked = PerLabels::default();
+        for index in 0..self.sample_count() {
+            let raw = self.raw(index, |_, _| {})?;
+            asked.get(self, index, raw.labels, |labels| {
+                found.insert(self.tags(labels));
+            })?;
+            if found.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found.len()))
+    }
+
+    /// The labels with text as `key=value`, sorted.
+    pub(crate) fn tags(&self, labels: &[Label]) -> Vec<String> {
+        let labels = labels.iter().filter(|label| label.str != 0);
+        let mut tags: Vec<String> = labels
+            .map(|label| format!("{}={}", self.row(label.key), self.row(label.str)))
+            .collect();
+        tags.sort();
+        tags
+    }
+
     /// Reads one sample.
     ///
     /// # Errors

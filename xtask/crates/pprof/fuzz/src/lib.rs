@@ -1,7 +1,7 @@
 //! Everything that can be asked of a profile.
 
 use pprof::{
-    Base, Difference, Granularity, Limits, Profile, Query, Source, export, flame::Flame, report,
+    Base, Difference, Granularity, Limits, Profile, Query, Source, export, flame::{Flame, Split}, report,
     web,
 };
 
@@ -35,7 +35,7 @@ pub fn ask(profile: &Profile, query: &Query) {
     let _ = report::compare_text(profile, profile, query, ["one", "other"]);
     let _ = profile.label_values("node");
     for sides in [&[("one", profile)][..], &[("one", profile), ("other", profile)]] {
-        let Ok(flame) = Flame::new(sides, query, "node", 0.0) else {
+        let Ok(flame) = Flame::new(sides, query, Split::Label("node"), 0.0) else {
             continue;
         };
         let _ = export::folded(&flame);
@@ -46,8 +46,9 @@ pub fn ask(profile: &Profile, query: &Query) {
             title: "title",
             differ: true,
             moments: &[],
+            sources: &[],
         };
-        let text = web::page(&flame, &page);
+        let text = web::page(std::slice::from_ref(&flame), &page);
         assert_eq!(text.matches("</script").count(), 1, "a name left its script");
     }
 }

@@ -6,6 +6,8 @@ mod folded;
 mod speedscope;
 mod svg;
 
+use std::borrow::Cow;
+
 pub use firefox::firefox;
 pub use folded::folded;
 use pprof_engine::flame::Flame;
@@ -27,6 +29,15 @@ struct Node {
     own: i64,
     /// Includes all callees.
     total: i64,
+    /// As in `Call`.
+    small: u32,
+}
+
+impl Node {
+    /// The text of its box.
+    fn label(self, flame: &Flame) -> Cow<'_, str> {
+        flame.label(self.name, self.small)
+    }
 }
 
 impl Tree {
@@ -45,6 +56,7 @@ impl Tree {
                 level: call.level,
                 own: total,
                 total: 0,
+                small: call.small,
             });
             if let Some(caller) = caller {
                 nodes[caller].own = nodes[caller].own.wrapping_sub(total);

@@ -1,5 +1,5 @@
 //! A flame graph as a picture for documents, callers beneath their callees. The title
-//! of each box shows its weight.
+//! of each box shows its weight, and that of its function in the whole profile.
 
 use std::fmt::Write;
 
@@ -17,14 +17,14 @@ const LETTER: f64 = 6.6;
 /// Narrower boxes cannot be seen.
 const NARROWEST: f64 = 0.3;
 
+/// The colour of calls that were too small to draw.
+const SMALL: &str = "#ddd";
+
 /// Draws all sides, one above the other.
 pub fn svg(flame: &Flame, title: &str) -> String {
-    let trees: Vec<(&String, Vec<Node>, i64)> = flame
-        .sides
-        .iter()
-        .enumerate()
-        .map(|(place, side)| {
-            let tree = Tree::of_side(flame, place);
+    let trees: Vec<(usize, Vec<Node>, i64)> = (0..flame.sides.len())
+        .map(|side| {
+            let tree = Tree::of_side(flame, side);
             (side, tree.kept(), tree.total())
         })
         .collect();
@@ -41,7 +41,7 @@ pub fn svg(flame: &Flame, title: &str) -> String {
     out.push_str("</text>\n");
     let mut top = MARGIN + HEAD;
     for (side, nodes, total) in &trees {
-        draw(&mut out, flame, side, nodes, *total, top);
+        draw(&mut out, flame, *side, nodes, *total, top);
         top += side_height(nodes);
     }
     out.push_str("</svg>\n");
@@ -54,10 +54,10 @@ fn side_height(nodes: &[Node]) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss)] // a drawing
-fn draw(out: &mut String, flame: &Flame, side: &str, nodes: &[Node], total: i64, top: f64) {
+fn draw(out: &mut String, flame: &Flame, side: usize, nodes: &[Node], total: i64, top: f64) {
     let format = |value: i64| unit::label(value, &flame.unit, "auto");
     let _ = write!(out, "<text x=\"{MARGIN}\" y=\"{}\">", top + HEAD - 8.0);
-    escape(out, &format!("{side}: {}", format(total)));
+    escape(out, &format!("{}: {}", flame.sides[side], format(total)));
     out.push_str("</text>\n");
     let scale = (WIDTH - 2.0 * MARGIN) / total.max(1) as f64;
     let bottom = top + side_height(nodes) - ROW;
@@ -75,7 +75,7 @@ fn draw(out: &mut String, flame: &Flame, side: &str, nodes: &[Node], total: i64,
         if width < NARROWEST {
             continue;
         }
-        let name = &flame.names[node.name as usize];
+        let name = node.label(flame);
         let y = bottom - ROW * f64::from(node.level);
         let share = unit::percentage(node.total, total);
         out.push_str("<g><title>");
@@ -83,17 +83,25 @@ fn draw(out: &mut String, flame: &Flame, side: &str, nodes: &[Node], total: i64,
             out,
             &format!("{name}: {} ({})", format(node.total), share.trim()),
         );
+        if node.small == 0 {
+            let of = &flame.functions[node.name as usize];
+            let (flat, cum) = (format(of.flat[side]), format(of.cum[side]));
+            let _ = write!(out, "\nall its calls: flat {flat}, cum {cum}");
+        }
+        let colour = match node.small {
+            0 => colour(&name),
+            _ => SMALL.to_owned(),
+        };
         let _ = writeln!(
             out,
-            "</title><rect x=\"{left:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"{}\" fill=\"{}\"/>",
+            "</title><rect x=\"{left:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"{}\" fill=\"{colour}\"/>",
             ROW - 1.0,
-            colour(name)
         );
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a few hundred
         let room = ((width - 6.0) / LETTER).max(0.0) as usize;
         if room >= 3 {
             let _ = write!(out, "<text x=\"{:.1}\" y=\"{:.0}\">", left + 3.0, y + 12.0);
-            escape(out, &shortened(name, room));
+            escape(out, &shortened(&name, room));
             out.push_str("</text>");
         }
         out.push_str("</g>\n");

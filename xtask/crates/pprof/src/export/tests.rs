@@ -1,4 +1,5 @@
 use super::*;
+use pprof_engine::flame::Split;
 use pprof_engine::{Profile, Query};
 
 fn flame(files: &[&str]) -> Flame {
@@ -11,7 +12,7 @@ fn flame(files: &[&str]) -> Flame {
         })
         .collect();
     let sides: Vec<(&str, &Profile)> = profiles.iter().map(|(name, of)| (*name, of)).collect();
-    Flame::new(&sides, &Query::default(), "node", 0.0).unwrap()
+    Flame::new(&sides, &Query::default(), Split::Label("node"), 0.0).unwrap()
 }
 
 #[test]

@@ -23,12 +23,52 @@ pub(crate) fn convert(bytes: &[u8], limits: Limits) -> Option<Result<Vec<u8>>> {
     let (_, first) = text
         .lines()
         .find(|(_, line)| !line.is_empty() && !line.starts_with('#'))?;
+    if let Some(what) = foreign(text, &first) {
+        let excerpt = first.into_owned();
+        return Some(Err(Error::NotAProfile { what, excerpt }));
+    }
     let built = if goroutines::begins(&first) {
         goroutines::read(text, limits)
     } else {
         counts::Form::detect(&first)?.and_then(|form| form.read(text, limits))
     };
     Some(built.map(|builder| builder.finish().encode_to_vec()))
+}
+
+/// Forms of other runtimes, which have addresses without names: they need the program,
+/// which `go tool pprof PROGRAM FILE` reads.
+fn foreign(text: Text<'_>, first: &str) -> Option<&'static str> {
+    let heads = [
+        (
+            "--- contentionz ",
+            "a contention profile of C++ or Java (`go tool pprof PROGRAM FILE`)",
+        ),
+        (
+            "--- heapz ",
+            "a heap profile of Java (`go tool pprof PROGRAM FILE`)",
+        ),
+        (
+            "--- threadz ",
+            "a thread profile of C++ (`go tool pprof PROGRAM FILE`)",
+        ),
+        (
+            "heap_v2/",
+            "a heap profile of jemalloc (`jeprof PROGRAM FILE`)",
+        ),
+    ];
+    let found = heads.iter().find(|(head, _)| first.starts_with(head));
+    if let Some((_, what)) = found {
+        return Some(what);
+    }
+    if !first.starts_with("heap profile:") {
+        return None;
+    }
+    let is_growth = ["@ growth", "@ fragmentation"];
+    if is_growth.iter().any(|kind| first.contains(kind)) {
+        return Some("a growth profile of C++ (`go tool pprof PROGRAM FILE`)");
+    }
+    let libraries = text.lines().any(|(_, line)| line == "MAPPED_LIBRARIES:");
+    libraries.then_some("a heap profile of C++ (`go tool pprof PROGRAM FILE`)")
 }
 
 /// Lines numbered from 1, with invalid UTF-8 replaced.

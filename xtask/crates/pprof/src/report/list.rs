@@ -30,6 +30,8 @@ pub struct Routine {
     pub lines: Vec<SourceLine>,
     /// Why `lines` is empty.
     pub error: Option<String>,
+    /// Why `lines` may be those of another version.
+    pub doubt: Option<String>,
 }
 
 /// A line of source, with weights in the sample type's unit.
@@ -162,12 +164,17 @@ fn asked(
             let each = files.into_iter();
             routines.extend(each.map(|(file, nodes)| routine(name, file, &nodes, source)));
         }
+        let mut warnings = view.warnings.clone();
+        warnings.extend(routines.iter().filter_map(|routine| {
+            let doubt = routine.doubt.as_ref()?;
+            Some(format!("{}: {doubt}", routine.name))
+        }));
         let listing = Listing {
             sample_type: question.kind.clone(),
             unit: question.unit.clone(),
             total: stacks.total,
             routines,
-            warnings: view.warnings.clone(),
+            warnings,
         };
         Ok((listing, query.divide_by))
     })
@@ -184,6 +191,7 @@ fn routine(name: &str, file: &str, nodes: &[(&Info, Weight)], source: ReadSource
         cum: 0,
         lines: Vec::new(),
         error: None,
+        doubt: None,
     };
     let mut weights: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     for (info, weight) in nodes {
@@ -196,13 +204,15 @@ fn routine(name: &str, file: &str, nodes: &[(&Info, Weight)], source: ReadSource
     if file.is_empty() {
         return routine;
     }
+    let declared = nodes.iter().map(|(info, _)| info.start_line);
+    let declared = declared.filter(|line| *line > 0).min();
     let start = nodes.iter().map(|(info, _)| match info.start_line {
         0 => info.line.saturating_sub(MARGIN),
         start => start,
     });
     let start = start.min().unwrap_or(1).max(1);
-    let end = weights.keys().next_back().copied().unwrap_or(0);
-    let end = end.saturating_add(MARGIN);
+    let last = weights.keys().next_back().copied().unwrap_or(0);
+    let end = last.saturating_add(MARGIN);
     let lines = match source(file) {
         Ok(lines) => lines,
         Err(error) => {
@@ -210,6 +220,7 @@ fn routine(name: &str, file: &str, nodes: &[(&Info, Weight)], source: ReadSource
             return routine;
         }
     };
+    routine.doubt = doubt(name, file, declared, last, &lines);
     let skipped = usize::try_from(start - 1).unwrap_or(usize::MAX);
     let end = end.min(start.saturating_add(LONGEST));
     let numbered = (start..=end).zip(lines.into_iter().skip(skipped));
@@ -225,4 +236,119 @@ fn routine(name: &str, file: &str, nodes: &[(&Info, Weight)], source: ReadSource
         })
         .collect();
     routine
+}
+
+/// Returns why the lines of a Go file may not be those that were compiled: the profile
+/// tells on which line each function begins.
+fn doubt(
+    name: &str,
+    file: &str,
+    declared: Option<i64>,
+    last: i64,
+    lines: &[String],
+) -> Option<String> {
+    let has_extension = |wanted: &str| file.rsplit_once('.').is_some_and(|of| of.1 == wanted);
+    let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+    if last > count {
+        return Some(format!(
+            "the file here is of another version: it has {count} lines, and the profile names line {last}"
+        ));
+    }
+    let declared = declared.filter(|_| has_extension("go"))?;
+    let line = lines.get(usize::try_from(declared - 1).ok()?)?;
+    let words = declaration(name);
+    let found = words.iter().any(|word| contains_word(line, word));
+    (!found).then(|| {
+        format!(
+            "the file here is of another version: line {declared} is not where the function begins"
+        )
+    })
+}
+
+/// Words of which one is on the line where a function begins.
+fn declaration(name: &str) -> Vec<&str> {
+    let last = last_part(name);
+    let is_numbered = |prefix: &str| {
+        let number = last.strip_prefix(prefix);
+        number.is_some_and(|rest| rest.bytes().next().is_none_or(|c| c.is_ascii_digit()))
+    };
+    // Bodies that the compiler made functions of: closures, `go` and `defer`, loops over
+    // functions, `init`.
+    if last.contains("-range") {
+        return vec!["for"];
+    }
+    if is_numbered("gowrap") || is_numbered("deferwrap") {
+        return vec!["go", "defer"];
+    }
+    if is_numbered("func") || is_numbered("") {
+        return vec!["func", "init"];
+    }
+    if last.ends_with("-fm") {
+        return vec![last.trim_end_matches("-fm"), "func"];
+    }
+    vec![last]
+}
+
+/// What stands after the last dot, without type parameters, which have dots, too.
+fn last_part(name: &str) -> &str {
+    let (mut depth, mut start) = (0_usize, 0);
+    for (at, c) in name.char_indices() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            '.' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+    }
+    let last = &name[start..];
+    last.split('[').next().unwrap_or(last)
+}
+
+fn contains_word(line: &str, word: &str) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        !before.is_some_and(is_letter) && !after.is_some_and(is_letter)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_declaration_has_its_name() {
+        for (name, line) in [
+            ("main.run", "func run() error {"),
+            ("main.(*T).Run", "func (t *T) Run(ctx context.Context) {"),
+            (
+                "a/b.Map[go.shape.int,go.shape.string].func1",
+                "\tvisit(func(k K) bool {",
+            ),
+            (
+                "a/b.Keys[...]",
+                "func Keys[K comparable, V any](m map[K]V) []K {",
+            ),
+            (
+                "a/b.(*Set[go.shape.a/b.T]).Add",
+                "func (s *Set[T]) Add(v T) {",
+            ),
+            ("main.run.func2.1", "\t\tdefer func() {"),
+            ("main.run.gowrap1", "\tgo serve(listener)"),
+            ("main.run.deferwrap2", "\tdefer unlock(path)"),
+            ("main.all-range1", "\tfor v := range values {"),
+            ("main.init.0", "func init() {"),
+            ("main.init.func1", "var f = func() {"),
+        ] {
+            let lines = [String::new(), line.to_owned()];
+            assert_eq!(doubt(name, "/a.go", Some(2), 2, &lines), None, "{name}");
+            let other = [String::new(), "}".to_owned()];
+            let found = doubt(name, "/a.go", Some(2), 2, &other);
+            assert!(found.is_some_and(|of| of.contains("line 2")), "{name}");
+        }
+        assert_eq!(doubt("f", "/a.s", Some(1), 1, &["}".to_owned()]), None);
+        let found = doubt("f", "/a.go", None, 9, &["func f() {".to_owned()]);
+        assert!(found.is_some_and(|of| of.contains("1 lines")));
+    }
 }

@@ -31,18 +31,8 @@ impl<'a> Question<'a> {
         })
     }
 
-    pub(super) fn ratio(&self) -> f64 {
-        1.0 / self.query.divide_by
-    }
-
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // so does pprof
     pub(crate) fn divided(&self, value: i64) -> i64 {
-        let ratio = self.ratio();
-        // As in pprof, dividing by one or by a negative number changes nothing.
-        if ratio <= 0.0 || (ratio - 1.0).abs() < f64::EPSILON {
-            return value;
-        }
-        (value as f64 * ratio) as i64
+        unit::divided(value, self.query.divide_by)
     }
 
     pub(crate) fn format(&self, value: i64, to: &str) -> String {
@@ -92,10 +82,10 @@ impl<'a> Question<'a> {
         let header = &profile.header;
         let mut out = String::new();
         if let Some(main) = profile.mappings.first() {
-            if main.file != 0 {
+            if profile.has_text(main.file) {
                 let _ = writeln!(out, "File: {}", base(&profile.row(main.file)));
             }
-            if main.build_id != 0 {
+            if profile.has_text(main.build_id) {
                 let _ = writeln!(out, "Build ID: {}", profile.row(main.build_id));
             }
         }
@@ -108,7 +98,7 @@ impl<'a> Question<'a> {
         if !self.kind.is_empty() {
             let _ = writeln!(out, "Type: {}", self.kind);
         }
-        if header.doc_url != 0 {
+        if profile.has_text(header.doc_url) {
             let _ = writeln!(out, "Doc: {}", profile.row(header.doc_url));
         }
         if header.time_nanos != 0 {

@@ -78,7 +78,7 @@ fn header(profile: &Profile, time: FormatTime<'_>) -> String {
     for comment in &header.comments {
         let _ = writeln!(out, "Comment: {}", profile.text(*comment));
     }
-    if header.doc_url != 0 {
+    if profile.has_text(header.doc_url) {
         let _ = writeln!(out, "Doc: {}", profile.row(header.doc_url));
     }
     let period = header.period_type;

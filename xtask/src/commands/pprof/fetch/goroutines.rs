@@ -34,7 +34,7 @@ pub(super) async fn dump(
         );
         return Ok((counted, Some(note)));
     }
-    let dump = match get(target, path, patience, &fetcher.spool).await {
+    let dump = match get(target, path, &fetcher.args, patience, &fetcher.spool).await {
         Ok(dump) if dump.size >= LARGEST => {
             let note = "states and waits are left out: Go cut the dump off at 64 MiB";
             return Ok((counted, Some(note.to_owned())));

@@ -1,22 +1,25 @@
-//! A GET request on a tokio socket. The protocol is the state machine below
+//! A GET request on a tokio socket, without TLS. The protocol is the state machine below
 //! ureq, which needs no thread for each request.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use ureq_proto::BodyMode;
 use ureq_proto::client::state::{RecvBody, RecvResponse};
 use ureq_proto::client::{Call, RecvResponseResult, SendRequestResult};
 use ureq_proto::http::{HeaderMap, Request, StatusCode};
 
+use super::super::endpoint::Transport;
+use super::super::target::Target;
+
 const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes of the status line and headers of a response.
 const HEAD: usize = 32 << 10;
-/// Bytes of a request.
-const REQUEST: usize = 4 << 10;
+/// Bytes of a request; tokens in headers have some thousands.
+const REQUEST: usize = 64 << 10;
 /// Bytes that are read at once.
 const CHUNK: usize = 32 << 10;
 
@@ -52,17 +55,24 @@ pub(super) struct Response {
     body: Option<Call<RecvBody>>,
 }
 
-/// Requests `http://ADDRESS/PATH`; the response and its body must come before
-/// `deadline`.
-pub(super) async fn get(address: &str, path: &str, deadline: Instant) -> Result<Response> {
-    let request = Request::get(format!("http://{address}{path}")).body(())?;
+/// Requests a path of a target; the response and its body must come before `deadline`.
+pub(super) async fn get(target: &Target, path: &str, deadline: Instant) -> Result<Response> {
+    let host = match target.transport {
+        Transport::Unix(_) => "localhost",
+        _ => &target.address,
+    };
+    let mut request = Request::get(format!("http://{host}{path}"));
+    for (name, value) in &target.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(())?;
     let mut request = Call::new(request)?.proceed();
     let mut head = vec![0; REQUEST];
     let length = request.write(&mut head)?;
     let Some(SendRequestResult::RecvResponse(call)) = request.proceed()? else {
         return Err(ureq_proto::Error::OutputOverflow.into());
     };
-    let mut connection = Connection::open(address, deadline).await?;
+    let mut connection = Connection::open(target, deadline).await?;
     connection.send(&head[..length]).await?;
     connection.response(call).await
 }
@@ -109,18 +119,29 @@ impl Response {
     }
 }
 
+/// The stream of a TCP or Unix socket.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Bytes that were received and not used yet.
     input: Vec<u8>,
     deadline: Instant,
 }
 
 impl Connection {
-    async fn open(address: &str, deadline: Instant) -> Result<Self> {
+    async fn open(target: &Target, deadline: Instant) -> Result<Self> {
         let connect = async {
-            let addresses: Vec<_> = lookup_host(address).await.map_err(Error::Lookup)?.collect();
-            TcpStream::connect(&addresses[..]).await.map_err(Error::Io)
+            if let Transport::Unix(socket) = &target.transport {
+                let stream = UnixStream::connect(socket).await?;
+                return Ok(Box::new(stream) as Box<dyn Stream>);
+            }
+            let addresses = lookup_host(&target.address).await;
+            let addresses: Vec<_> = addresses.map_err(Error::Lookup)?.collect();
+            let stream = TcpStream::connect(&addresses[..]).await?;
+            Ok::<_, Error>(Box::new(stream))
         };
         let connected = timeout_at(deadline.min(Instant::now() + CONNECT), connect).await;
         Ok(Self {

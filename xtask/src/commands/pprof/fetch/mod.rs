@@ -6,6 +6,7 @@ mod goroutines;
 mod http;
 mod request;
 mod spool;
+mod tls;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -169,16 +170,16 @@ pub(super) fn start(
 ///
 /// # Errors
 /// When the system has no file descriptors left.
-pub(super) fn offers(targets: &[Target]) -> Result<Vec<Option<Vec<String>>>> {
+pub(super) fn offers(targets: &[Target], args: &FetchArgs) -> Result<Vec<Option<Vec<String>>>> {
     let slots = Arc::new(Semaphore::new(LISTED_AT_ONCE));
     let runtime = runtime()?;
     let listed = runtime.block_on(async {
         let mut tasks = JoinSet::new();
         for (place, target) in targets.iter().cloned().enumerate() {
-            let slots = Arc::clone(&slots);
+            let (slots, args) = (Arc::clone(&slots), args.clone());
             tasks.spawn(async move {
                 let _slot = slots.acquire().await;
-                (place, request::offers(&target).await)
+                (place, request::offers(&target, &args).await)
             });
         }
         let mut listed = vec![None; targets.len()];
@@ -253,7 +254,7 @@ impl Fetcher {
         let begun = Instant::now();
         let patience = PATIENCE + Duration::from_secs(seconds.unwrap_or(0));
         let path = target.path(&self.args);
-        let mut body = get(target, &path, patience, &self.spool).await?;
+        let mut body = get(target, &path, &self.args, patience, &self.spool).await?;
         let mut note = None;
         if let Some(dump) = target.dump_path(&self.args) {
             let dump = goroutines::dump(self, target, &dump, patience, body).await?;

@@ -4,12 +4,16 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::super::args::FetchArgs;
+use super::super::endpoint::Transport;
 use super::super::target::{Target, offered};
 use super::http::{self, Error, Response};
 use super::spool::{Body, Full, Spool};
-use foundation::failure::{Exit, Failure, Result};
+use super::tls;
+use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::typed;
 
 /// Maximum bytes of a refusal, and maximum lines of it that are shown.
@@ -17,6 +21,8 @@ const REFUSAL: usize = 2048;
 const LINES: usize = 3;
 /// Maximum bytes of a list of profiles.
 const INDEX: usize = 1 << 20;
+/// Maximum bytes of a profile over TLS, which is held in memory.
+const LARGEST: usize = 256 << 20;
 const LISTING: Duration = Duration::from_secs(10);
 
 /// Returns the body of a successful response that is complete within
@@ -24,14 +30,26 @@ const LISTING: Duration = Duration::from_secs(10);
 pub(super) async fn get(
     target: &Target,
     path: &str,
+    args: &FetchArgs,
     patience: Duration,
     spool: &Arc<Spool>,
 ) -> Result<Body> {
+    if target.transport == Transport::Tls {
+        let (of, path, args) = (target.clone(), path.to_owned(), args.clone());
+        let fetched = spawn_blocking(move || tls::get(&of, &path, &args, patience, LARGEST));
+        let bytes = fetched
+            .await
+            .because(|| "curl was not waited for".to_owned())??;
+        let mut body = spool.body();
+        body.push(&bytes)
+            .map_err(|full| does_not_fit(target, &full))?;
+        return Ok(body);
+    }
     let explain = |error: Error| explain(target, &error, patience);
-    let response = http::get(&target.address, path, Instant::now() + patience).await;
+    let response = http::get(target, path, Instant::now() + patience).await;
     let mut response = response.map_err(explain)?;
     if !response.status.is_success() {
-        return Err(refusal(target, path, &mut response).await);
+        return Err(refusal(target, path, args, &mut response).await);
     }
     let mut body = spool.body();
     loop {
@@ -62,8 +80,13 @@ fn does_not_fit(target: &Target, full: &Full) -> Failure {
     }
 }
 
-async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failure {
-    let (status, url) = (response.status, format!("http://{}{path}", target.address));
+async fn refusal(
+    target: &Target,
+    path: &str,
+    args: &FetchArgs,
+    response: &mut Response,
+) -> Failure {
+    let (status, url) = (response.status, target.url(path));
     let from_pprof = response.headers.contains_key("X-Go-Pprof");
     // An incomplete text is shown as well.
     let (body, _) = response.start_of_body(REFUSAL).await;
@@ -75,8 +98,11 @@ async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failur
         text => failure.excerpt(text.lines().take(LINES).map(str::to_owned)),
     };
     match status.as_u16() {
-        300..400 => failure.cause("a redirect is not followed: a node's profiles are its own"),
-        404 => match offers(target).await {
+        300..=399 => failure.cause("a redirect is not followed: a node's profiles are its own"),
+        401 | 403 => failure.hint(
+            "credentials are part of the URL, `http://USER:PASSWORD@HOST`, or `--header 'Authorization: …'`",
+        ),
+        404 => match offers(target, args).await {
             Some(names) => failure.cause(format!("it offers: {}", names.join(", "))),
             None if target.is_talos() => failure.hint("see the ports of services in `--help`"),
             None => {
@@ -91,9 +117,15 @@ async fn refusal(target: &Target, path: &str, response: &mut Response) -> Failur
 }
 
 /// The profiles that a node lists; none when its response is not such a list.
-pub(super) async fn offers(target: &Target) -> Option<Vec<String>> {
+pub(super) async fn offers(target: &Target, args: &FetchArgs) -> Option<Vec<String>> {
+    if target.transport == Transport::Tls {
+        let (of, args) = (target.clone(), args.clone());
+        let listed = spawn_blocking(move || tls::get(&of, &of.index(), &args, LISTING, INDEX));
+        let list = listed.await.ok()?.ok()?;
+        return Some(offered(&String::from_utf8_lossy(&list))).filter(|names| !names.is_empty());
+    }
     let deadline = Instant::now() + LISTING;
-    let response = http::get(&target.address, &target.index(), deadline).await;
+    let response = http::get(target, &target.index(), deadline).await;
     // A longer list is not one of profiles.
     let (text, error) = response.ok()?.start_of_body(INDEX + 1).await;
     if error.is_some() || text.len() > INDEX {
@@ -103,7 +135,10 @@ pub(super) async fn offers(target: &Target) -> Option<Vec<String>> {
 }
 
 fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
-    let address = &target.address;
+    let address = &match &target.transport {
+        Transport::Unix(socket) => socket.to_string(),
+        _ => target.address.clone(),
+    };
     let debug_build = || {
         format!(
             "{}, then `{}`",
@@ -116,13 +151,20 @@ fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
             if error.kind() == ErrorKind::ConnectionRefused && !target.is_talos() =>
         {
             Failure::step(format!("nothing listens on `{address}`")).hint(
-                "is the program running? A Talos node serves profiles only in a build WITH_DEBUG=1",
+                "start the program, or name another port: `--endpoint HOST:PORT`",
             )
         }
         Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
             Failure::step(format!("nothing listens on `{address}`"))
                 .cause("Talos was not built WITH_DEBUG=1, or this node does not run the service")
                 .hint(debug_build())
+        }
+        Error::Io(error) if error.kind() == ErrorKind::NotFound => {
+            Failure::usage(format!("the socket `{address}` does not exist"))
+        }
+        Error::Unreachable if !target.is_talos() => {
+            Failure::step(format!("`{address}` does not answer"))
+                .cause("the host is down, or a firewall drops the port")
         }
         Error::Unreachable => {
             Failure::step(format!("`{address}` does not answer"))

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::commands::pprof::endpoint::Transport;
 
 /// Serves one connection; gives back the address.
 fn server(answer: impl FnOnce(&mut TcpStream, String) + Send + 'static) -> String {
@@ -39,6 +40,8 @@ fn target(address: String) -> Target {
         role: Some(talos::names::Role::Worker),
         address,
         prefix: String::new(),
+        transport: Transport::Tcp,
+        headers: Vec::new(),
         service: "machined".into(),
         kind: Kind::Heap,
         talos: Some("v1.13.0-3-gabc1234".into()),
@@ -73,9 +76,10 @@ fn hasten(address: String, patience: Duration) -> Result<u64> {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::new(root(&dir));
     let (target, path) = (target(address), "/debug/pprof/heap");
-    let body = runtime()
-        .unwrap()
-        .block_on(get(&target, path, patience, &spool));
+    let body =
+        runtime()
+            .unwrap()
+            .block_on(get(&target, path, &FetchArgs::default(), patience, &spool));
     body.map(|body| body.size)
 }
 
@@ -236,9 +240,10 @@ fn all_bodies_together_have_a_limit() {
     let spool = Spool::within(root(&dir), 1 << 20, 1 << 10);
     let address = respond("200 OK", "", vec![b'x'; 4 << 10]);
     let target = target(address.clone());
-    let got = runtime()
-        .unwrap()
-        .block_on(get(&target, "/", PATIENCE, &spool));
+    let got =
+        runtime()
+            .unwrap()
+            .block_on(get(&target, "/", &FetchArgs::default(), PATIENCE, &spool));
     let failure = got.unwrap_err();
     assert!(
         failure.what.contains(&address) && failure.what.contains("together"),
@@ -282,7 +287,10 @@ fn a_closed_port_says_which_build_opens_it() {
     drop(listener);
     let failure = ask(address.clone()).unwrap_err();
     assert!(failure.hint.unwrap().contains("WITH_DEBUG=1"));
-    assert_eq!(offers(&[target(address)]).unwrap(), [None]);
+    assert_eq!(
+        offers(&[target(address)], &FetchArgs::default()).unwrap(),
+        [None]
+    );
 }
 
 #[test]

@@ -7,11 +7,11 @@ mod view;
 use std::future::pending;
 
 use ::pprof::Profile;
-use ::pprof::flame::Flame;
+use ::pprof::flame::{Flame, Split};
 
 use super::kept;
 use super::leak::Moment;
-use super::load;
+use super::load::{self, Sides};
 use super::present::Presentation;
 use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
@@ -21,20 +21,20 @@ use view::{Next, View};
 
 /// Calls smaller than this share are not kept: no user zooms in so far.
 const LEAST: f64 = 0.00005;
-/// Shows a profile with its nodes as sides; with a base, both sides.
+
+/// Shows profiles side by side; the nodes of a single one are sides.
 pub(super) fn show(
     app: &App<'_>,
-    profile: &Profile,
+    sides: &Sides,
     title: &str,
     present: &Presentation,
 ) -> Result<u8> {
-    let sides = load::Sides::read(profile, &present.compare)?;
-    let flame = Flame::new(&sides.named("now"), &present.query, "node", LEAST);
+    let flame = Flame::new(&sides.named(), &present.query, Split::Label("node"), LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let colour = app.ui.has_colour();
     explore(
         app,
-        View::new(Tree::new(flame), title, sides.differ(), colour),
+        View::new(Tree::new(flame), title, sides.differ, colour),
     )
 }
 
@@ -51,7 +51,7 @@ pub(super) fn series(
     let sides: Vec<(&str, &Profile)> = sides
         .map(|(name, profile)| (name.as_str(), &**profile))
         .collect();
-    let flame = Flame::new(&sides, &present.query, "node", LEAST);
+    let flame = Flame::new(&sides, &present.query, Split::Label("node"), LEAST);
     let flame = flame.map_err(|error| load::engine(&error))?;
     let mut view = View::new(Tree::new(flame), title, false, app.ui.has_colour());
     view.show_last();

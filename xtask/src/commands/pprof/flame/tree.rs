@@ -68,8 +68,14 @@ impl Tree {
         self.flame.calls[call].level as usize
     }
 
-    pub(super) fn name(&self, call: usize) -> &str {
-        &self.flame.names[self.flame.calls[call].name as usize]
+    /// Whether it stands for calls that were too small to keep.
+    pub(super) fn is_small(&self, call: usize) -> bool {
+        self.flame.calls[call].small > 0
+    }
+
+    pub(super) fn name(&self, call: usize) -> Cow<'_, str> {
+        let call = &self.flame.calls[call];
+        self.flame.label(call.name, call.small)
     }
 
     /// As the profile counts it.

@@ -128,6 +128,7 @@ impl Sources {
                 cache.flat_map(move |cache| [cache.join(rest), cache.join(escaped(rest))])
             }));
         }
+        places.extend(self.in_vendor(name));
         if let Some(root) = &self.go().root {
             places.extend(in_go_root(name).map(|rest| root.join("src").join(rest)));
         }
@@ -163,6 +164,19 @@ impl Sources {
             }
         }
         places
+    }
+
+    /// In the `vendor` folder of a module that uses the one in the name, which has a version.
+    fn in_vendor(&self, name: &str) -> Vec<Utf8PathBuf> {
+        let below = name.rsplit_once("/pkg/mod/").map_or(name, |(_, rest)| rest);
+        let Some((module, rest)) = below.split_once('@') else {
+            return Vec::new();
+        };
+        let Some((_, file)) = rest.split_once('/') else {
+            return Vec::new();
+        };
+        let vendored = |of: &Module| of.dir.join("vendor").join(module).join(file);
+        self.modules.iter().map(vendored).collect()
     }
 
     /// Asked once, and only if a file must be looked for there.

@@ -73,7 +73,7 @@ pub(in crate::commands::test) fn write_reports(
     let json = report.json();
     let text = format!("{json:#}\n");
     let write = |path: &Utf8Path, text: &str| {
-        files::replace(path, text.as_bytes(), 0o644).because(|| format!("cannot write `{path}`"))
+        files::write_output(path, text.as_bytes()).because(|| format!("cannot write `{path}`"))
     };
     let _ = files::replace(&record.join("report.json"), text.as_bytes(), 0o600);
     if let Some(path) = &args.report {

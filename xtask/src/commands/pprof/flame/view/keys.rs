@@ -100,11 +100,11 @@ impl View {
         }
     }
 
-    fn is_hit(&self, call: usize) -> bool {
-        let name = self.tree.name(call);
-        self.pattern
-            .as_ref()
-            .is_some_and(|pattern| pattern.is_match(name))
+    pub(super) fn is_hit(&self, call: usize) -> bool {
+        let pattern = self.pattern.as_ref();
+        pattern.is_some_and(|pattern| {
+            !self.tree.is_small(call) && pattern.is_match(&self.tree.name(call))
+        })
     }
 
     /// The share of the visible stacks with a match: a match below another one

@@ -185,10 +185,7 @@ impl View {
         for of in boxes {
             row.push_str(&" ".repeat(of.from.saturating_sub(at)));
             let name = self.tree.name(of.call);
-            let hit = self
-                .pattern
-                .as_ref()
-                .is_some_and(|pattern| pattern.is_match(name));
+            let hit = self.is_hit(of.call);
             let ink = Ink {
                 selected: of.call == self.selected,
                 hit,
@@ -196,7 +193,7 @@ impl View {
                 change: (self.side() == Side::Difference).then(|| self.change(of.call)),
             };
             let name_place = self.tree.flame.calls[of.call].name;
-            row.push_str(&self.paint.cell(name_place, name, of.to - of.from, ink));
+            row.push_str(&self.paint.cell(name_place, &name, of.to - of.from, ink));
             at = of.to;
         }
         row

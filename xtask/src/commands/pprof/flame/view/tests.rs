@@ -1,6 +1,6 @@
 //! Keys and clicks on a real profile, without a terminal.
 
-use ::pprof::flame::Flame;
+use ::pprof::flame::{Flame, Split};
 use ::pprof::{Profile, Query};
 
 use super::*;
@@ -13,7 +13,13 @@ fn profile(name: &str) -> Profile {
 
 fn view() -> View {
     let profile = profile("cpu.pb.gz");
-    let flame = Flame::new(&[("one", &profile)], &Query::default(), "node", 0.0).unwrap();
+    let flame = Flame::new(
+        &[("one", &profile)],
+        &Query::default(),
+        Split::Label("node"),
+        0.0,
+    )
+    .unwrap();
     View::new(Tree::new(flame), "cpu", false, false)
 }
 
@@ -67,7 +73,7 @@ fn zooming_makes_a_call_as_wide_as_the_screen() {
     let mut view = view();
     screen(&mut view, (100, 40));
     press(&mut view, "/reconcile$\n");
-    let name = view.tree.name(view.selected).to_owned();
+    let name = view.tree.name(view.selected).into_owned();
     assert_eq!(name, "main.(*controller).reconcile");
     press(&mut view, "\n");
     let zoom = view.zoom;
@@ -161,7 +167,7 @@ fn searching_says_how_much_it_found() {
 fn tab_goes_through_both_sides_of_a_difference() {
     let (now, before) = (profile("heap.pb.gz"), profile("heap-before.pb.gz"));
     let sides = [("now", &now), ("before", &before)];
-    let flame = Flame::new(&sides, &Query::default(), "node", 0.0).unwrap();
+    let flame = Flame::new(&sides, &Query::default(), Split::Label("node"), 0.0).unwrap();
     let totals = flame.calls[0].totals.clone();
     let mut view = View::new(Tree::new(flame), "heap", true, true);
     let mut seen = Vec::new();
