@@ -101,9 +101,15 @@ fn the_checkout_gives_the_version_and_the_kernel() {
         "talos/pkg/machinery/constants/constants.go",
         "const (\n\tDefaultKernelVersion = \"6.18.9-talos\"\n)\n",
     );
+    // Its own list of paths counts, not that of a released version.
+    home.write(
+        "talos/pkg/machinery/extensions/extensions.go",
+        "var AllowedPaths = []string{\n\t\"/usr/local\",\n}\n",
+    );
     let said = xtask(&home, &["kmod", "lint", "good.tgz", "-C", "talos"]);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     assert!(said.stdout.contains("error L11"), "{}", said.stdout);
+    assert!(said.stdout.contains("error L4"), "{}", said.stdout);
     assert!(
         said.stdout.contains("the kernel is 6.18.9-talos"),
         "{}",

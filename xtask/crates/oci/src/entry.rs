@@ -27,6 +27,9 @@ pub struct Entry {
     pub size: u64,
     /// Whether it has file capabilities (`security.capability`).
     pub capabilities: bool,
+    /// The path as written, cleaned as Go's `filepath.Clean` does: with the slash at its
+    /// start and with `..` that leave the root. Two entries of one path may differ in it.
+    pub written: String,
     /// Whether the path as written has `..` in it.
     pub climbs: bool,
     /// The layer's place in the image, 0 at the bottom.
@@ -66,6 +69,26 @@ pub(crate) fn clean(path: &str) -> (String, bool) {
     (parts.join("/"), climbs)
 }
 
+/// Cleans a path as Go's `filepath.Clean` does, which keeps where it starts.
+pub(crate) fn clean_written(path: &str) -> String {
+    let is_absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    let path = parts.join("/");
+    if is_absolute {
+        format!("/{path}")
+    } else {
+        path
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +103,20 @@ mod tests {
             (".", "", false),
         ] {
             assert_eq!(clean(path), (cleaned.to_owned(), climbs));
+        }
+    }
+
+    #[test]
+    fn written_paths_keep_their_start() {
+        for (path, cleaned) in [
+            ("./rootfs/", "rootfs"),
+            ("/usr//lib/./x", "/usr/lib/x"),
+            ("../../etc", "../../etc"),
+            ("a/../../b", "../b"),
+            ("/../a", "/a"),
+            (".", ""),
+        ] {
+            assert_eq!(clean_written(path), cleaned);
         }
     }
 }

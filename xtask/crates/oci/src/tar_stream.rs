@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use tar::{Entries, EntryType, PaxExtensions};
 
-use crate::entry::{Entry, Kind, clean};
+use crate::entry::{Entry, Kind, clean, clean_written};
 
 /// Maximum bytes of a long name or of PAX records.
 const LONGEST_EXTENSION: u64 = 1 << 20;
@@ -49,8 +49,24 @@ pub(crate) fn entries<R: Read>(
                 continue;
             }
             EntryType::XGlobalHeader => {
-                // Git writes its commit there. Nothing in it is about a file.
+                // Git writes its commit there. Go's reader takes it for an entry, and so the
+                // imager makes an empty file of it.
+                let name = String::from_utf8_lossy(&entry.header().path_bytes()).into_owned();
                 read_extension(&mut entry)?;
+                let found = Entry {
+                    path: clean(&name).0,
+                    written: clean_written(&name),
+                    climbs: false,
+                    kind: Kind::File,
+                    mode: 0,
+                    uid: 0,
+                    gid: 0,
+                    size: 0,
+                    capabilities: false,
+                    layer,
+                };
+                let position = entry.raw_file_position();
+                each(&found, position, &mut io::empty())?;
                 continue;
             }
             _ => {}
@@ -78,9 +94,11 @@ pub(crate) fn entries<R: Read>(
             .or_else(|| header.link_name_bytes().map(|bytes| lossy(&bytes)))
             .unwrap_or_default();
         let is_dir = path.ends_with('/');
+        let written = clean_written(&path);
         let (path, climbs) = clean(&path);
         let found = Entry {
             path,
+            written,
             climbs,
             kind: match kind {
                 EntryType::Directory => Kind::Directory,

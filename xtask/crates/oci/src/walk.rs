@@ -27,6 +27,8 @@ pub enum Fate {
     Repeated,
     /// A layer above has the path, or deletes it.
     Hidden,
+    /// It is below a file or a link of the same layer, and left out.
+    Covered,
     /// It deletes a path of the layers below.
     Whiteout,
 }
@@ -130,16 +132,15 @@ impl Image<'_> {
 }
 
 fn fate(seen: &mut HashMap<String, Seen>, entry: &Entry) -> Fate {
-    let name = entry.name();
     // `.wh..wh..opq`, which should hide its whole folder, is to the imager's library the
-    // whiteout of a file `.wh..opq`.
-    let whiteout = name.strip_prefix(WHITEOUT);
-    let path = match whiteout {
-        Some(name) => match entry.path.rsplit_once('/') {
+    // whiteout of a file `.wh..opq` (until Talos 1.13).
+    let whiteout = entry.name().strip_prefix(WHITEOUT);
+    let path = match whiteout.filter(|_| !entry.is_dir()) {
+        Some(name) => match entry.written.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),
             None => name.to_owned(),
         },
-        None => entry.path.clone(),
+        None => entry.written.clone(),
     };
     if let Some(earlier) = seen.get(&path) {
         return if earlier.layer == entry.layer {
@@ -150,8 +151,12 @@ fn fate(seen: &mut HashMap<String, Seen>, entry: &Entry) -> Fate {
     }
     let mut above = path.as_str();
     while let Some((folder, _)) = above.rsplit_once('/') {
-        if seen.get(folder).is_some_and(|it| it.ends) {
-            return Fate::Hidden;
+        if let Some(covering) = seen.get(folder).filter(|it| it.ends) {
+            return if covering.layer == entry.layer {
+                Fate::Covered
+            } else {
+                Fate::Hidden
+            };
         }
         above = folder;
     }

@@ -21,6 +21,7 @@ fn against(version: &str) -> Against {
         version,
         kernel_release: Some(RELEASE.into()),
         kernels: Vec::new(),
+        exceptions: Vec::new(),
     }
 }
 
@@ -764,6 +765,15 @@ fn l17_l31_l32_sets() {
     );
     is_good(&reports[0]);
     is_good(&pair("rootfs/usr/local/x", "same", "same")[1]);
+    // Upstream lists it as shared.
+    let list = "- images: [r/a, r/b]\n  files: [rootfs/usr/*/x]\n";
+    let mut with_list = against("v1.12.0");
+    with_list.exceptions = oci::lint::Exception::parse(list, "amd64").unwrap();
+    let both = [
+        named("a", &file("rootfs/usr/local/x", "1")),
+        named("b", &file("rootfs/usr/local/x", "2")),
+    ];
+    is_good(&check(&both, &with_list)[1]);
     // Written again by the imager.
     is_good(
         &pair(

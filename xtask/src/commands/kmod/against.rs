@@ -1,7 +1,8 @@
 //! What images are judged against: the version and constants of the checkout, or of
 //! `--talos-version`, and the image of the kernel.
 
-use oci::lint::{Against, Kernel, scan};
+use camino::Utf8Path;
+use oci::lint::{Against, Exception, Kernel, scan};
 use talos::version::{Support, TalosVersion};
 
 use crate::app::App;
@@ -11,6 +12,7 @@ use foundation::files;
 use foundation::typed;
 
 const CONSTANTS: &str = "pkg/machinery/constants/constants.go";
+const EXTENSIONS: &str = "pkg/machinery/extensions/extensions.go";
 
 pub(super) struct Chosen {
     pub(super) against: Against,
@@ -21,17 +23,27 @@ pub(super) struct Chosen {
 /// # Errors
 /// If the version is invalid or too old, or the kernel's image cannot be read.
 pub(super) fn choose(app: &App<'_>, version: Option<&str>, kernel: Option<&str>) -> Result<Chosen> {
-    let (version, release, from) = version_and_release(app, version)?;
+    let Sources {
+        version,
+        kernel_release,
+        allowed,
+        exceptions,
+        from,
+    } = sources(app, version)?;
     if let Support::TooOld { oldest } = version.support() {
         return Err(Failure::usage(format!("Talos {version} is too old"))
             .cause(format!("extensions are known from {oldest} on")));
     }
-    let allowed = version.allowed_extension_paths();
+    let table = || {
+        let table = version.allowed_extension_paths();
+        table.into_iter().map(str::to_owned).collect()
+    };
     let mut against = Against {
-        allowed: allowed.into_iter().map(str::to_owned).collect(),
+        allowed: allowed.unwrap_or_else(table),
         version,
-        kernel_release: release,
+        kernel_release,
         kernels: Vec::new(),
+        exceptions,
     };
     if let Some(word) = kernel {
         against.kernels = kernels(app, word)?;
@@ -39,14 +51,33 @@ pub(super) fn choose(app: &App<'_>, version: Option<&str>, kernel: Option<&str>)
     Ok(Chosen { against, from })
 }
 
-fn version_and_release(
-    app: &App<'_>,
-    version: Option<&str>,
-) -> Result<(TalosVersion, Option<String>, String)> {
+/// What the version and a checkout tell.
+struct Sources {
+    version: TalosVersion,
+    kernel_release: Option<String>,
+    /// Of the checkout.
+    allowed: Option<Vec<String>>,
+    exceptions: Vec<Exception>,
+    from: String,
+}
+
+impl Sources {
+    fn of_version(version: TalosVersion, from: &str) -> Self {
+        Self {
+            version,
+            kernel_release: None,
+            allowed: None,
+            exceptions: Vec::new(),
+            from: from.to_owned(),
+        }
+    }
+}
+
+fn sources(app: &App<'_>, version: Option<&str>) -> Result<Sources> {
     if let Some(text) = version {
         let version = TalosVersion::parse(text)
             .map_err(|error| Failure::usage(format!("invalid version `{text}`")).cause(error))?;
-        return Ok((version, None, "--talos-version".to_owned()));
+        return Ok(Sources::of_version(version, "--talos-version"));
     }
     let checkout = match app.ctx.checkout() {
         Ok(checkout) => checkout,
@@ -54,7 +85,7 @@ fn version_and_release(
         Err(failure) if app.global.talos_dir.is_some() => return Err(failure),
         Err(_) => {
             let newest = TalosVersion::newest();
-            return Ok((newest, None, "the newest known line".to_owned()));
+            return Ok(Sources::of_version(newest, "the newest known line"));
         }
     };
     let constants = files::text(&checkout.dir.join(CONSTANTS), files::SMALL)?;
@@ -62,7 +93,33 @@ fn version_and_release(
         .as_deref()
         .and_then(TalosVersion::kernel_release)
         .map(str::to_owned);
-    Ok((checkout.version, release, checkout.dir.into_string()))
+    let list = files::text(&checkout.dir.join(EXTENSIONS), files::SMALL)?;
+    Ok(Sources {
+        version: checkout.version,
+        kernel_release: release,
+        allowed: list
+            .as_deref()
+            .and_then(TalosVersion::allowed_extension_paths_in),
+        exceptions: exceptions(checkout.dir.parent().unwrap_or(&checkout.dir))?,
+        from: checkout.dir.into_string(),
+    })
+}
+
+/// Upstream's lists, from a checkout of extensions beside that of Talos.
+fn exceptions(beside: &Utf8Path) -> Result<Vec<Exception>> {
+    let mut exceptions = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let path = beside.join(format!(
+            "extensions/hack/test/exceptions-{architecture}.yaml"
+        ));
+        let Some(text) = files::text(&path, files::SMALL)? else {
+            continue;
+        };
+        let listed = Exception::parse(&text, architecture)
+            .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?;
+        exceptions.extend(listed);
+    }
+    Ok(exceptions)
 }
 
 fn kernels(app: &App<'_>, word: &str) -> Result<Vec<Kernel>> {

@@ -23,6 +23,8 @@ pub struct Kernel {
     pub exports: Option<BTreeSet<String>>,
     /// Sizes of its modules, by path below the folder of the release.
     pub(crate) sizes: BTreeMap<String, u64>,
+    /// What is in the folder of the release, and whether it is a folder.
+    pub(crate) entries: BTreeMap<String, bool>,
 }
 
 impl Kernel {
@@ -66,6 +68,13 @@ impl Kernel {
             }
         }
         kernel.exports = exports;
+        for (path, node) in &scan.files {
+            if let Some((release, below)) = release_of(path)
+                && release == kernel.release
+            {
+                kernel.entries.insert(below.to_owned(), node.is_dir());
+            }
+        }
         if let Some(list) = &scan.builtin {
             let list = String::from_utf8_lossy(list);
             kernel.builtin = list.lines().map(module_name).collect();

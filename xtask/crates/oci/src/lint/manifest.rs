@@ -1,9 +1,13 @@
 //! The top of an extension and its manifest: L1, L2, L3, L8, L9, L16, L18, L30.
 
+use std::collections::BTreeSet;
+
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use talos::{TalosVersion, yaml};
 
+use crate::entry::Kind;
+use crate::lint::files::{Found, Root};
 use crate::lint::finding::{Finding, Findings};
 use crate::lint::scan::Scan;
 use crate::lint::{Against, constraint, files};
@@ -50,6 +54,11 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 fn parse(bytes: &[u8]) -> Result<Manifest, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let directive = text.lines().find_map(|line| line.strip_prefix("%YAML "));
+    if directive.is_some_and(|version| version.trim() != "1.1") {
+        return Err("found incompatible YAML document".to_owned());
+    }
     let first = first_document(text);
     if first
         .lines()
@@ -82,6 +91,11 @@ pub(crate) fn title(scan: &Scan) -> Option<String> {
     Some(format!("{} {}", metadata.name, metadata.version))
 }
 
+pub(crate) fn name(scan: &Scan) -> Option<String> {
+    let manifest = parse(scan.manifest.as_deref()?).ok()?;
+    Some(manifest.metadata.name)
+}
+
 pub(crate) fn check(scan: &Scan, against: &Against, found: &mut Vec<Finding>) {
     config(scan, found);
     let is_damaged = found.iter().any(|it| it.number == 29);
@@ -93,7 +107,9 @@ pub(crate) fn check(scan: &Scan, against: &Against, found: &mut Vec<Finding>) {
         return;
     }
     layout(scan, is_damaged, found);
-    let Some(bytes) = &scan.manifest else { return };
+    let Some(bytes) = &scan.manifest else {
+        return;
+    };
     let path = Some("manifest.yaml");
     let manifest = match parse(bytes) {
         Ok(manifest) => manifest,
@@ -225,12 +241,42 @@ fn layout(scan: &Scan, is_damaged: bool, found: &mut Vec<Finding>) {
         return;
     }
     if scan.manifest.is_none() {
-        found.error(1, None, "extension manifest is missing");
+        without_manifest(scan, found);
     }
-    if !top.contains(&"rootfs") {
+    let rootfs = scan.files.get("rootfs");
+    if rootfs.is_some_and(|node| !node.is_dir()) {
+        found.error(1, Some("rootfs"), "it is not a directory");
+    } else if !top.contains(&"rootfs") {
         found.error(1, None, "extension rootfs is missing");
     } else if is_extension && files::below(&scan.files, "rootfs").all(|(_, node)| node.is_dir()) {
         found.note(18, Some("rootfs"), "it has no files for this platform");
+    }
+}
+
+/// Only a regular file is read while layers are streamed.
+fn without_manifest(scan: &Scan, found: &mut Vec<Finding>) {
+    let path = Some("manifest.yaml");
+    let Some(node) = scan.files.get("manifest.yaml") else {
+        found.error(1, None, "extension manifest is missing");
+        return;
+    };
+    match &node.kind {
+        Kind::Directory => found.error(2, path, "it is a directory"),
+        Kind::Symlink(to) => {
+            let gone = BTreeSet::new();
+            match files::resolve(&scan.files, "manifest.yaml", Root::Elsewhere, &gone) {
+                Found::At(_) => {
+                    let text = format!("not checked: it is a link to `{to}`");
+                    found.warning(2, path, text);
+                }
+                _ => found.error(
+                    2,
+                    path,
+                    format!("it is a link to `{to}`, which does not exist"),
+                ),
+            }
+        }
+        _ => found.error(2, path, "EOF: the imager makes an empty file of it"),
     }
 }
 

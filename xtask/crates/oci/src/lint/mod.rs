@@ -5,6 +5,7 @@
 
 mod constraint;
 mod contents;
+mod exceptions;
 mod files;
 mod finding;
 mod imager;
@@ -18,6 +19,7 @@ mod set;
 
 use talos::TalosVersion;
 
+pub use exceptions::Exception;
 pub use finding::{Finding, Level, Report};
 pub use kernel::Kernel;
 pub use rule::{RULES, Rule, Upstream};
@@ -33,6 +35,8 @@ pub struct Against {
     pub kernel_release: Option<String>,
     /// The image of the kernel that Talos is built with, for each platform.
     pub kernels: Vec<Kernel>,
+    /// Files that extensions share on purpose.
+    pub exceptions: Vec<Exception>,
 }
 
 impl Against {

@@ -185,9 +185,9 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         number: 21,
-        title: "links among firmware lead to files that sort later",
+        title: "firmware can be moved: links among it lead to files that sort later, microcode is files",
         upstream: Upstream::Imager(
-            "error compressing extension: stat …: no such file or directory",
+            "error compressing extension: stat …: no such file or directory; is a directory",
         ),
         fix: "copy the file, or link from the later name to the earlier one",
     },
@@ -276,6 +276,40 @@ pub const RULES: &[Rule] = &[
         title: "SBOMs are JSON",
         upstream: Upstream::Node("failed to process SBOM file (from 1.11)"),
         fix: "write SPDX JSON to /usr/local/share/spdx",
+    },
+    Rule {
+        number: 35,
+        title: "a file among modules is no folder of the kernel's, and no folder is its file",
+        upstream: Upstream::Imager(
+            "copying kernel modules from … failed: open …: is a directory; mkdir …: not a directory",
+        ),
+        fix: "install modules below extras",
+    },
+    Rule {
+        number: 36,
+        title: "each file can be created, once",
+        upstream: Upstream::Imager(
+            "error creating file …: file exists; file name too long; error creating symlink",
+        ),
+        fix: "write names in one way, without a slash at their start, and shorter",
+    },
+    Rule {
+        number: 37,
+        title: "no entries below a file or a link of the same layer",
+        upstream: Upstream::Silent("the imager leaves them out, where other tools follow the link"),
+        fix: "install to the folder that the link leads to",
+    },
+    Rule {
+        number: 38,
+        title: "no opaque whiteouts",
+        upstream: Upstream::Silent("until 1.13 the imager unpacks the files that they hide"),
+        fix: "build the extension from scratch, in one layer",
+    },
+    Rule {
+        number: 39,
+        title: "no relative link climbs out of the image",
+        upstream: Upstream::Silent("from 1.13 on the imager leaves the link out"),
+        fix: "link to an absolute path",
     },
 ];
 

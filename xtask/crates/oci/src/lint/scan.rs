@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, clean_written};
 use crate::error::ImageError;
 use crate::image::Image;
 use crate::lint::files::{Files, Node};
@@ -20,6 +20,11 @@ const LARGEST_MODULE: u64 = 64 << 20;
 const LARGEST_MAP: u64 = 64 << 20;
 /// An ELF's headers and the name of its interpreter are within.
 const PROGRAM_START: u64 = 4096;
+
+/// Limits of Linux.
+const LONGEST_NAME: usize = 255;
+const LONGEST_PATH: usize = 4096;
+const OPAQUE: &str = ".wh..wh..opq";
 
 /// Where services have their files.
 pub(crate) const CONTAINERS: &str = "rootfs/usr/local/lib/containers";
@@ -46,6 +51,10 @@ pub struct Scan {
     pub(crate) modules: Vec<ModuleFile>,
     /// Files that come before their folder, in the order of the imager.
     pub(crate) orphans: Vec<String>,
+    /// Folders that hide what lower layers have in them, as far as the imager knows that.
+    pub(crate) opaque: Vec<String>,
+    /// Relative links that leave the image.
+    pub(crate) climbing_links: Vec<String>,
     pub(crate) system_map: Option<Vec<u8>>,
     pub(crate) builtin: Option<Vec<u8>>,
     /// What only the pass itself can find.
@@ -84,6 +93,8 @@ pub fn scan(image: &Image<'_>, target: Option<&str>, hashes: bool) -> Result<Sca
         specs: Vec::new(),
         modules: Vec::new(),
         orphans: Vec::new(),
+        opaque: Vec::new(),
+        climbing_links: Vec::new(),
         system_map: None,
         builtin: None,
         found: Vec::new(),
@@ -93,6 +104,7 @@ pub fn scan(image: &Image<'_>, target: Option<&str>, hashes: bool) -> Result<Sca
     let walked = image.walk(|entry, fate, body| {
         scan.entry(entry, fate, &mut folders);
         if fate == Fate::Kept && !entry.path.is_empty() {
+            scan.creation(entry);
             let node = scan.node(entry, body, &mut buffer, hashes)?;
             scan.files.insert(entry.path.clone(), node);
         }
@@ -126,6 +138,19 @@ impl Scan {
                     .warning(27, Some(path), "the layer has it twice; the first is taken");
                 return;
             }
+            Fate::Covered => {
+                self.found.warning(
+                    37,
+                    Some(path),
+                    "it is below a file or a link of the same layer, and left out",
+                );
+                return;
+            }
+            Fate::Whiteout if entry.name() == OPAQUE => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.opaque.push(folder.to_owned());
+                return;
+            }
             Fate::Kept => {}
             _ => return,
         }
@@ -141,6 +166,34 @@ impl Scan {
             && !folders.contains(folder)
         {
             self.orphans.push(path.to_owned());
+        }
+    }
+
+    /// What stops the imager while it creates the file.
+    fn creation(&mut self, entry: &Entry) {
+        let path = entry.path.as_str();
+        let mut error = |text: &str| self.found.error(36, Some(path), text);
+        if path.split('/').any(|part| part.len() > LONGEST_NAME) {
+            error("its name is longer than 255 bytes");
+        }
+        if let Kind::Symlink(to) = &entry.kind {
+            if to.is_empty() {
+                error("it is a link to nothing");
+            }
+            if to.len() >= LONGEST_PATH {
+                error("it is a link to a path longer than 4095 bytes");
+            }
+            if climbs_out(&entry.written, to) {
+                self.climbing_links.push(path.to_owned());
+            }
+        }
+        // A folder may exist, and a layer may have the path twice under one name.
+        if !entry.is_dir() && self.from_layers && self.files.contains_key(path) {
+            self.found.error(
+                36,
+                Some(path),
+                "it exists already: another entry of this path is written in another way",
+            );
         }
     }
 
@@ -237,6 +290,15 @@ impl Scan {
         }
         Ok(text)
     }
+}
+
+/// Whether a relative link leads above the root, by its text alone.
+fn climbs_out(written: &str, to: &str) -> bool {
+    let target = match written.rsplit_once('/') {
+        Some((folder, _)) => clean_written(&format!("{folder}/{to}")),
+        None => clean_written(to),
+    };
+    !to.starts_with('/') && target.starts_with("..")
 }
 
 /// As Go's `filepath.Ext` compares, with case.

@@ -35,6 +35,8 @@ struct Spec {
     depends: Vec<Dependency>,
     #[serde(deserialize_with = "nullable")]
     restart: String,
+    #[serde(deserialize_with = "switch", rename = "logToConsole")]
+    _log_to_console: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,6 +46,30 @@ struct Container {
     entrypoint: String,
     #[serde(deserialize_with = "nullable")]
     mounts: Vec<Mount>,
+    // The node decodes these, and refuses the spec if they are of another type.
+    #[serde(deserialize_with = "nullable", rename = "environment")]
+    _environment: Vec<Option<String>>,
+    #[serde(deserialize_with = "nullable", rename = "environmentFile")]
+    _environment_file: String,
+    #[serde(deserialize_with = "nullable", rename = "args")]
+    _args: Vec<Option<String>>,
+    #[serde(deserialize_with = "nullable", rename = "security")]
+    _security: Security,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Security {
+    #[serde(deserialize_with = "switch", rename = "writeableSysfs")]
+    _writeable_sysfs: bool,
+    #[serde(deserialize_with = "nullable", rename = "maskedPaths")]
+    _masked_paths: Vec<Option<String>>,
+    #[serde(deserialize_with = "nullable", rename = "readonlyPaths")]
+    _readonly_paths: Vec<Option<String>>,
+    #[serde(deserialize_with = "switch", rename = "writeableRootfs")]
+    _writeable_rootfs: bool,
+    #[serde(deserialize_with = "nullable", rename = "rootfsPropagation")]
+    _rootfs_propagation: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +77,12 @@ struct Container {
 struct Mount {
     #[serde(deserialize_with = "nullable")]
     destination: String,
+    #[serde(deserialize_with = "nullable", rename = "type")]
+    _type: String,
+    #[serde(deserialize_with = "nullable", rename = "source")]
+    _source: String,
+    #[serde(deserialize_with = "nullable", rename = "options")]
+    _options: Vec<Option<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,8 +94,31 @@ struct Dependency {
     path: String,
     #[serde(deserialize_with = "nullable")]
     network: Vec<String>,
+    #[serde(deserialize_with = "switch")]
     time: bool,
+    #[serde(deserialize_with = "switch")]
     configuration: bool,
+}
+
+/// Go's YAML library takes the words of YAML 1.1 where a boolean is wanted.
+fn switch<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Switch {
+        Bool(bool),
+        Word(String),
+    }
+    match Option::deserialize(from)? {
+        None => Ok(false),
+        Some(Switch::Bool(value)) => Ok(value),
+        Some(Switch::Word(word)) => match word.as_str() {
+            "y" | "Y" | "yes" | "on" => Ok(true),
+            "n" | "N" | "no" | "off" => Ok(false),
+            _ => Err(serde::de::Error::custom(format!(
+                "`{word}` is not a boolean"
+            ))),
+        },
+    }
 }
 
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(

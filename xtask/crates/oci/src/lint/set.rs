@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::lint::Against;
 use crate::lint::files::{Files, Node};
 use crate::lint::finding::{Finding, Findings};
 use crate::lint::kernel::release_of;
+use crate::lint::manifest;
 use crate::lint::scan::{Scan, is_content, on_node};
+use crate::lint::{Against, Exception};
 
 /// From this number on, folders named 0, 1, 10, 11, 2 are not in the order of arguments.
 const MOST_IN_ORDER: usize = 10;
@@ -22,6 +23,14 @@ pub(crate) fn merged(set: &[&Scan]) -> Files {
         }
     }
     files
+}
+
+/// As upstream's lists name extensions.
+fn name_of(scan: &Scan) -> String {
+    scan.target
+        .clone()
+        .or_else(|| manifest::name(scan))
+        .unwrap_or_default()
 }
 
 pub(crate) fn check(set: &[&Scan], against: &Against, found: &mut Vec<Finding>) {
@@ -51,7 +60,11 @@ pub(crate) fn check(set: &[&Scan], against: &Against, found: &mut Vec<Finding>) 
         let Some([(first, a), (second, b)]) = owners.windows(2).find(differs) else {
             continue;
         };
-        if is_list {
+        let shared = |exception: &Exception| {
+            let names = [name_of(first), name_of(second)];
+            exception.covers(first.architecture(), [&names[0], &names[1]], path)
+        };
+        if is_list || against.exceptions.iter().any(shared) {
             continue;
         }
         let (first, second) = (&first.name, &second.name);

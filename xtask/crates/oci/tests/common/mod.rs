@@ -190,14 +190,23 @@ pub fn image(files: &mut Memory, architecture: &str, layers: &[Vec<u8>]) -> (Val
         "config": {"Labels": {"org.opencontainers.image.source": "https://example.com"}},
         "rootfs": {"type": "layers", "diff_ids": []},
     });
-    let config = files.blob(config.to_string().as_bytes());
-    let layers: Vec<Value> = layers.iter().map(|layer| files.blob(layer)).collect();
+    let mut config = files.blob(config.to_string().as_bytes());
+    config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|layer| {
+            let mut layer = files.blob(layer);
+            layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+            layer
+        })
+        .collect();
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": config, "layers": layers,
     });
     let mut descriptor = files.blob(manifest.to_string().as_bytes());
+    descriptor["mediaType"] = "application/vnd.oci.image.manifest.v1+json".into();
     descriptor["platform"] = json!({"os": "linux", "architecture": architecture});
     (descriptor, layers)
 }

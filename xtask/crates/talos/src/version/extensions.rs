@@ -57,6 +57,20 @@ impl TalosVersion {
         paths
     }
 
+    /// The list of a checkout's `pkg/machinery/extensions/extensions.go`, which is newer
+    /// than any table. `None` if it has another form.
+    pub fn allowed_extension_paths_in(source: &str) -> Option<Vec<String>> {
+        let (_, list) = source.split_once("AllowedPaths = []string{")?;
+        let (list, _) = list.split_once("\n}")?;
+        let code = list.lines().filter_map(|line| line.split("//").next());
+        let paths: Vec<String> = code
+            .flat_map(|code| code.split('"').skip(1).step_by(2))
+            .map(str::to_owned)
+            .collect();
+        let are_paths = !paths.is_empty() && paths.iter().all(|path| path.starts_with('/'));
+        are_paths.then_some(paths)
+    }
+
     /// Where modules are, without the leading slash.
     pub fn modules_path(&self) -> &'static str {
         if self.since(10) {
@@ -79,6 +93,12 @@ impl TalosVersion {
     /// with mode 0700 (1.14+, 1e31deda3). Older ones fail.
     pub fn imager_makes_parents(&self) -> bool {
         self.since(14)
+    }
+
+    /// Whether the imager's go-containerregistry leaves out relative links that climb out
+    /// of the image (0.21, 1.13+).
+    pub fn imager_drops_climbing_links(&self) -> bool {
+        self.since(13)
     }
 
     /// Whether the imager truncates a file that it overwrites by a shorter one
@@ -171,5 +191,19 @@ mod tests {
         let text = "const (\n\t// DefaultKernelVersion is it.\n\tDefaultKernelVersion = \"6.18.45-talos\"\n";
         assert_eq!(TalosVersion::kernel_release(text), Some("6.18.45-talos"));
         assert_eq!(TalosVersion::kernel_release(""), None);
+    }
+
+    #[test]
+    fn the_list_of_a_checkout_is_read() {
+        let source = "// AllowedPaths are \"/x\".\nvar AllowedPaths = []string{\n\t\"/etc/cri/conf.d\", // \"/no\"\n\t// \"/no\"\n\t\"/usr/local\",\n}\n\nvar Other = []string{\n\t\"/no\",\n}\n";
+        let paths = TalosVersion::allowed_extension_paths_in(source).unwrap();
+        assert_eq!(paths, ["/etc/cri/conf.d", "/usr/local"]);
+        for other in [
+            "",
+            "var AllowedPaths = []string{\n}\n",
+            "var AllowedPaths = []string{\n\tx,\n}\n",
+        ] {
+            assert_eq!(TalosVersion::allowed_extension_paths_in(other), None);
+        }
     }
 }

@@ -72,6 +72,7 @@ fn entry(path: &Utf8Path, below: &str) -> io::Result<Entry> {
     };
     Ok(Entry {
         path: below.to_owned(),
+        written: below.to_owned(),
         size: if kind == Kind::File { found.size() } else { 0 },
         kind,
         mode: found.mode() & 0o7777,
