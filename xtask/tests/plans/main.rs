@@ -10,5 +10,6 @@ mod cluster;
 mod common;
 mod fake;
 mod kmod;
+mod podtrace;
 mod refused;
 mod scripts;

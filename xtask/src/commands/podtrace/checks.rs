@@ -20,11 +20,14 @@ const LABEL: &str = "pod-security.kubernetes.io/enforce";
 const EXEMPT: [&str; 1] = ["kube-system"];
 
 pub(super) fn checks(app: &App<'_>, node: &Reached, namespace: &str) -> Vec<Check> {
-    vec![
-        lockdown(&node.api),
-        tracefs(&node.api),
-        pod_security(app, node, namespace),
-    ]
+    let mut checks = kernel_checks(&node.api);
+    checks.push(pod_security(app, node, namespace));
+    checks
+}
+
+/// Those that hold for every pod of a node.
+pub(super) fn kernel_checks(api: &NodeApi) -> Vec<Check> {
+    vec![lockdown(api), tracefs(api)]
 }
 
 fn lockdown(api: &NodeApi) -> Check {
