@@ -273,3 +273,47 @@ proptest! {
         let _ = walk(&files);
     }
 }
+
+/// With each kind of header in few bytes.
+fn tiny() -> Vec<u8> {
+    let mut tar = Tar::default();
+    tar.dir("rootfs").pax(&[("comment", b"x")]);
+    tar.file("rootfs/a", "a").symlink("rootfs/b", "a").finish()
+}
+
+/// Every length and every byte of a small image, so that no place is left to chance.
+#[test]
+fn each_byte_of_a_layer_may_be_another_or_the_last() {
+    let layers = [tiny(), gzip(&tiny()), zstd(&tiny())];
+    for layer in layers {
+        for length in 0..layer.len() {
+            let (files, _) = one_layer(layer[..length].to_vec());
+            let _ = walk(&files);
+        }
+        for at in 0..layer.len() {
+            let mut changed = layer.clone();
+            changed[at] ^= 0xff;
+            let (files, _) = one_layer(changed);
+            let _ = walk(&files);
+        }
+    }
+}
+
+#[test]
+fn each_byte_of_an_archive_may_be_another_or_the_last() {
+    let (files, _) = one_layer(gzip(&tiny()));
+    let archive = files.archive().into_inner();
+    let open = |bytes: Vec<u8>| {
+        if let Ok(archive) = Archive::open("x", std::io::Cursor::new(bytes)) {
+            let _ = oci::layout(&archive, "x").map(|images| images.len());
+        }
+    };
+    for length in 0..archive.len() {
+        open(archive[..length].to_vec());
+    }
+    for at in 0..archive.len() {
+        let mut changed = archive.clone();
+        changed[at] ^= 0xff;
+        open(changed);
+    }
+}

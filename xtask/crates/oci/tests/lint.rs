@@ -438,6 +438,14 @@ fn l12_l13_l14_l32_modules_fit_the_kernel_image() {
         12,
         "is not the kernel's",
     );
+    let mut ko = Ko::new("x");
+    ko.versions = vec![("module_layout", 1), ("of_no_module", 2)];
+    is(
+        &lint_with(kernel(7, true), |tar| with_module(tar, &ko)),
+        Level::Error,
+        12,
+        "the checksum of `module_layout` differs",
+    );
     let ko = Ko::new("x").set("depends", "nowhere");
     is(
         &lint_with(kernel(7, true), |tar| with_module(tar, &ko)),

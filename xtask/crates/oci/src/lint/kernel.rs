@@ -21,6 +21,8 @@ pub struct Kernel {
     /// Symbols for modules; `None` without a `/boot/System.map` that lists them. Debian
     /// ships one of a single line.
     pub exports: Option<BTreeSet<String>>,
+    /// Checksums of its symbols, as its own modules were built against them: MODVERSIONS.
+    pub(crate) versions: BTreeMap<String, u32>,
     /// Sizes of its modules, by path below the folder of the release.
     pub(crate) sizes: BTreeMap<String, u64>,
     /// What is in the folder of the release, and whether it is a folder.
@@ -60,6 +62,10 @@ impl Kernel {
             }
             let Ok(module) = &file.module else { continue };
             kernel.modules.insert(module.name.clone());
+            let versions = module.versions.iter();
+            kernel
+                .versions
+                .extend(versions.map(|(name, version)| (name.clone(), *version)));
             kernel
                 .vermagic
                 .get_or_insert_with(|| module.vermagic.clone());

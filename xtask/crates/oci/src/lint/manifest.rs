@@ -180,6 +180,8 @@ fn names(scan: &Scan, metadata: &Metadata, against: &Against, found: &mut Vec<Fi
     if let Some((_, tag)) = version.split_once("-v")
         && let Ok(built_for) = TalosVersion::parse(&format!("v{tag}"))
         && !built_for.has_line_of(&against.version)
+        // nvidia-container-toolkit has a `-v1.19.1` of its own, which is not a Talos.
+        && built_for.core() < TalosVersion::newest().core()
     {
         found.warning(
             30,

@@ -42,6 +42,9 @@ pub(crate) fn check(scan: &Scan, against: &Against, found: &mut Vec<Finding>) {
             found.error(12, path, text);
         }
         vermagic(file, module, against.kernel(scan), found);
+        if let Some(kernel) = against.kernel(scan) {
+            checksums(file, module, kernel, found);
+        }
         match &file.signature {
             Err(error) => found.error(12, path, error.to_string()),
             Ok(signature) => key(file, signature, against.kernel(scan), found),
@@ -91,6 +94,24 @@ fn vermagic(file: &ModuleFile, module: &Module, kernel: Option<&Kernel>, found: 
             module.vermagic
         );
         found.error(12, path, text);
+    }
+}
+
+/// A kernel of the same release with another configuration has other checksums. Those of
+/// symbols that no module of the kernel uses are unknown.
+fn checksums(file: &ModuleFile, module: &Module, kernel: &Kernel, found: &mut Vec<Finding>) {
+    let differ = |(name, version): &(&String, &u32)| {
+        let kernels = kernel.versions.get(*name);
+        kernels.is_some_and(|kernels| kernels != *version)
+    };
+    let differing = module.versions.iter().filter(differ);
+    let differing: Vec<&str> = differing.map(|(name, _)| name.as_str()).collect();
+    if !differing.is_empty() {
+        let text = format!(
+            "it was built against another kernel: the checksum of {} differs",
+            shortened(&differing)
+        );
+        found.error(12, Some(&file.path), text);
     }
 }
 

@@ -121,7 +121,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         number: 12,
-        title: "modules are ELF files of this machine, with the kernel's vermagic and key",
+        title: "modules are ELF files of this machine, with the kernel's vermagic, checksums of symbols and key",
         upstream: Upstream::Node(
             "key was rejected by service; disagrees about version of symbol module_layout; invalid module format",
         ),
@@ -279,7 +279,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         number: 35,
-        title: "a file among modules is no folder of the kernel's, and no folder is its file",
+        title: "no file among modules has the path of a folder of the kernel, nor a folder that of a file",
         upstream: Upstream::Imager(
             "copying kernel modules from … failed: open …: is a directory; mkdir …: not a directory",
         ),

@@ -28,6 +28,8 @@ pub struct Module {
     pub exports: BTreeSet<String>,
     /// Symbols that it needs from the kernel or from other modules.
     pub imports: BTreeSet<String>,
+    /// Checksums of the symbols that it was built against.
+    pub versions: BTreeMap<String, u32>,
 }
 
 impl Module {
@@ -70,6 +72,10 @@ impl Module {
                 .collect(),
             ..Self::default()
         };
+        let versions = file.section_by_name("__versions");
+        if let Some(bytes) = versions.and_then(|section| section.data().ok()) {
+            module.versions = versions_in(bytes);
+        }
         for symbol in file.symbols() {
             let Ok(name) = symbol.name() else { continue };
             if let Some(exported) = name.strip_prefix("__ksymtab_") {
@@ -80,6 +86,20 @@ impl Module {
         }
         Ok(module)
     }
+}
+
+/// `struct modversion_info`: a checksum in eight bytes, then the symbol's name.
+fn versions_in(bytes: &[u8]) -> BTreeMap<String, u32> {
+    const ENTRY: usize = 64;
+    let entries = bytes.chunks_exact(ENTRY).filter_map(|entry| {
+        let (checksum, name) = entry.split_at(8);
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = std::str::from_utf8(name).ok()?;
+        // Both architectures are little-endian, and four bytes are used.
+        let checksum = u32::from_le_bytes(*checksum.first_chunk()?);
+        Some((name.to_owned(), checksum))
+    });
+    entries.collect()
 }
 
 /// The kernel takes `-` and `_` as the same.

@@ -5,6 +5,8 @@ pub struct Ko {
     pub modinfo: Vec<(&'static str, String)>,
     pub imports: Vec<&'static str>,
     pub exports: Vec<&'static str>,
+    /// Checksums of symbols.
+    pub versions: Vec<(&'static str, u32)>,
     pub signer: Option<(&'static str, u8)>,
 }
 
@@ -25,6 +27,7 @@ impl Ko {
             ],
             imports: vec!["_printk"],
             exports: vec![],
+            versions: vec![("module_layout", 0x1234_5678)],
             signer: Some(("Build time throw-away kernel key", 7)),
         }
     }
@@ -68,7 +71,14 @@ fn elf(ko: &Ko) -> Vec<u8> {
         symbols.extend([0; 16]);
         strings.extend(name.bytes().chain([0]));
     }
-    let names = b"\0.modinfo\0.symtab\0.strtab\0.shstrtab\0";
+    let mut versions = Vec::new();
+    for (name, version) in &ko.versions {
+        let mut entry = u64::from(*version).to_le_bytes().to_vec();
+        entry.extend(name.bytes());
+        entry.resize(64, 0);
+        versions.extend(entry);
+    }
+    let names = b"\0.modinfo\0.symtab\0.strtab\0.shstrtab\0__versions\0";
     let mut body = Vec::new();
     let mut headers = vec![0; 64];
     let mut section = |name: u32, kind: u32, link: u32, info: u32, entry: u64, bytes: &[u8]| {
@@ -92,6 +102,7 @@ fn elf(ko: &Ko) -> Vec<u8> {
     section(10, 2, 3, 1, 24, &symbols);
     section(18, 3, 0, 0, 0, &strings);
     section(26, 3, 0, 0, 0, names);
+    section(36, 1, 0, 0, 0, &versions);
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     file.extend(1_u16.to_le_bytes());
     file.extend(ko.machine.to_le_bytes());
@@ -100,7 +111,7 @@ fn elf(ko: &Ko) -> Vec<u8> {
         file.extend(field.to_le_bytes());
     }
     file.extend(0_u32.to_le_bytes());
-    for field in [64_u16, 0, 0, 64, 5, 4] {
+    for field in [64_u16, 0, 0, 64, 6, 4] {
         file.extend(field.to_le_bytes());
     }
     file.extend(body);

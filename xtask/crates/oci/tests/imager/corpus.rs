@@ -602,6 +602,7 @@ fn modules() -> Vec<Case> {
             ko.modinfo[1].1 = "6.18.2-talos SMP ".into()
         })
         .blind(&[12]),
+        changed("module-checksum", &|ko| ko.versions[0].1 = 1).blind(&[12]),
         changed("module-symbol", &|ko| ko.imports.push("missing_symbol")).blind(&[13]),
         changed("module-depends", &|ko| ko.modinfo[2].1 = "nowhere".into()).blind(&[13]),
         Case::with("module-builtin", |tar| with_module(tar, &Ko::new("loop"))).blind(&[14]),
