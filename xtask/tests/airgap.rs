@@ -16,7 +16,7 @@ use std::time::Duration;
 use in_lab::{Lab, TALOSCTL};
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A registry that has everything but `none`, one at a time on a connection, and a server
 /// that answers 404 and one that keeps connections open.

@@ -99,7 +99,7 @@ fn the_root_is_the_total_and_callees_fit_into_callers() {
     }
 }
 
-/// What a drawing leaves out is counted all the same: functions have the numbers of `top`,
+/// What a drawing leaves out is counted, too: functions have the numbers of `top`,
 /// and boxes for small calls make up for what is not drawn.
 #[test]
 fn functions_of_a_trimmed_flame_graph_have_the_numbers_of_top() {

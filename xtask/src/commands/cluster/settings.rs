@@ -332,6 +332,7 @@ pub(crate) mod tests {
             secure_boot: false,
             debug_shell: false,
             arch: None,
+            airgap: None,
             kernel_args: Vec::new(),
             talosctl_args: Vec::new(),
         }

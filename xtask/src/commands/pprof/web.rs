@@ -67,7 +67,7 @@ fn count_tags(profile: &Profile) -> Result<Option<usize>> {
     count.map_err(|error| load::engine(&error))
 }
 
-/// Indices of all sample types, the one that is asked for first.
+/// Indices of all sample types, the requested one first.
 fn sample_types(profile: &Profile, query: &Query) -> Result<Vec<usize>> {
     let first = profile.sample_index(query.sample_index.as_deref());
     let first = first.map_err(|error| load::engine(&error))?;

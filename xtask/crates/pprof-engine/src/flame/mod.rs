@@ -75,7 +75,7 @@ pub struct Call {
     pub level: u32,
     /// Per side, the value of the call with all of its callees.
     pub totals: Vec<i64>,
-    /// If not 0, this stands for so many calls of its caller that were too small to keep;
+    /// If not 0, the number of calls of its caller that this stands for, which were too small to keep;
     /// `name` has no meaning.
     pub small: u32,
 }
@@ -135,7 +135,7 @@ impl Builder {
 }
 
 impl Flame {
-    /// The text of the box of a call with this name, or of so many small calls.
+    /// The text of the box of a call with this name, or of `small` small calls.
     pub fn label(&self, name: u32, small: u32) -> Cow<'_, str> {
         match small {
             0 => Cow::Borrowed(&self.names[name as usize]),
