@@ -94,9 +94,10 @@ fn allowed_access_equals_that_of_sesearch() {
         }
     }
     let mut ours = BTreeSet::new();
-    policy().each_access(&mut |source, target, class, permission| {
+    let each = &mut |source: &str, target: &str, class: &str, permission: &str| {
         ours.insert(format!("{source} {target} {class} {permission}"));
-    });
+    };
+    policy().each_access(each).unwrap();
     assert_eq!(ours, theirs);
     assert!(ours.len() > 30, "{ours:?}");
 }

@@ -86,7 +86,7 @@ fn policy(
         policies::read_file(app, committed)?,
         policies::read_file(app, built)?,
     );
-    let found = old.policy.difference(&new.policy);
+    let found = old.difference(&new)?;
     if found.is_empty() {
         return Ok((!is_by_host).then(|| "other bytes, which allow the same".to_owned()));
     }

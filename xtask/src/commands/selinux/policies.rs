@@ -3,7 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use selinux::cil::Sources;
-use selinux::policy::Policy;
+use selinux::policy::{Difference, Policy};
 use talos::version::Line;
 
 use crate::app::App;
@@ -26,6 +26,18 @@ pub(super) struct Loaded {
     /// For reports.
     pub(super) from: String,
     pub(super) sources: Option<Sources>,
+}
+
+impl Loaded {
+    /// What `new` allows more and less.
+    ///
+    /// # Errors
+    /// If one of the policies allows too much to be compared.
+    pub(super) fn difference(&self, new: &Self) -> Result<Difference> {
+        self.policy.difference(&new.policy).map_err(|error| {
+            Failure::host(format!("cannot compare {} with {}", self.from, new.from)).cause(error)
+        })
+    }
 }
 
 /// The named policy, else that of the checkout; `None` without a checkout.

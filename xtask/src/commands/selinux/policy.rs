@@ -75,7 +75,7 @@ pub(super) fn run(app: &App<'_>, command: &PolicyCommand) -> Result<u8> {
 fn diff(app: &App<'_>, args: &DiffArgs) -> Result<u8> {
     let old = policies::load(app, &args.old)?;
     let new = policies::required(app, args.new.as_deref())?;
-    let found = old.policy.difference(&new.policy);
+    let found = old.difference(&new)?;
     let logs = LogArgs::files(&args.denials);
     let (denials, _) = inputs::read(app, &logs)?;
     let is_allowed = |policy, group| judge(policy, group).iter().all(Judgement::is_allowed);

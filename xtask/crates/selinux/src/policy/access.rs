@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
-use super::{Effect, Policy, Rule};
+use super::{Effect, Policy, PolicyError, Rule};
+
+/// Maximum number of source, target and class that attributes expand to; Talos' policies
+/// have some tens of thousands.
+const TRIPLES: usize = 1 << 20;
+/// Maximum number of pairs that are looked at: rules may repeat each other.
+const PAIRS: usize = 1 << 24;
 
 /// Source, target and class by value.
 pub(super) type Triple = (u16, u16, u16);
@@ -31,10 +37,14 @@ impl Policy {
     }
 
     /// Permissions as bits, by source, target and class.
-    pub(super) fn access(&self) -> FxHashMap<Triple, u32> {
+    ///
+    /// # Errors
+    /// If attributes expand to more than a policy in use has.
+    pub(super) fn access(&self) -> Result<FxHashMap<Triple, u32>, PolicyError> {
         let members = self.members();
         let none = Vec::new();
         let mut access = FxHashMap::default();
+        let mut pairs = 0_usize;
         for rule in &self.rules {
             let Effect::Allow(bits) = rule.effect else {
                 continue;
@@ -43,18 +53,33 @@ impl Policy {
                 continue;
             }
             let (source, target, class) = rule.key;
-            for from in members.get(&source).unwrap_or(&none) {
-                for to in members.get(&target).unwrap_or(&none) {
+            let sources = members.get(&source).unwrap_or(&none);
+            let targets = members.get(&target).unwrap_or(&none);
+            pairs = pairs.saturating_add(sources.len().saturating_mul(targets.len()));
+            for from in sources {
+                if pairs > PAIRS || access.len() > TRIPLES {
+                    return Err(PolicyError::TooLarge {
+                        what: "what its attributes expand to",
+                        limit: TRIPLES,
+                    });
+                }
+                for to in targets {
                     *access.entry((*from, *to, class)).or_insert(0) |= bits;
                 }
             }
         }
-        access
+        Ok(access)
     }
 
     /// Calls for each allowed permission: source, target, class, permission.
-    pub fn each_access(&self, each: &mut dyn FnMut(&str, &str, &str, &str)) {
-        for ((source, target, class), bits) in self.access() {
+    ///
+    /// # Errors
+    /// If there are more than a policy in use has.
+    pub fn each_access(
+        &self,
+        each: &mut dyn FnMut(&str, &str, &str, &str),
+    ) -> Result<(), PolicyError> {
+        for ((source, target, class), bits) in self.access()? {
             let (source, target) = (self.kind(source.into()), self.kind(target.into()));
             let Some(class) = self.classes.get(usize::from(class).wrapping_sub(1)) else {
                 continue;
@@ -65,6 +90,7 @@ impl Policy {
                 }
             }
         }
+        Ok(())
     }
 
     /// Attributes with the names of their types.
@@ -130,5 +156,50 @@ impl Policy {
             )
         });
         by_type.chain(by_name).chain(ranges).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::Bits;
+    use super::super::{Class, Type};
+    use super::*;
+
+    /// One attribute of all types, and rules from it to itself.
+    fn policy(types: u16, rules: usize) -> Policy {
+        let kind = |is_attribute| Type {
+            name: "a".to_owned(),
+            is_attribute,
+            bounds: 0,
+        };
+        let mut of_all = Bits::default();
+        of_all.set(0);
+        let rule = Rule {
+            key: (1, 1, 1),
+            effect: Effect::Allow(1),
+            condition: None,
+        };
+        Policy {
+            types: (0..=types).map(|at| kind(at == 0)).collect(),
+            attributes: (0..=types).map(|_| of_all.clone()).collect(),
+            classes: vec![Class::default()],
+            rules: vec![rule; rules],
+            ..Policy::default()
+        }
+    }
+
+    /// A small file may say that everything is allowed to everything.
+    #[test]
+    fn what_attributes_expand_to_is_limited() {
+        let too_large =
+            |policy: &Policy| matches!(policy.access(), Err(PolicyError::TooLarge { .. }));
+        assert!(!too_large(&policy(100, 10)));
+        assert!(too_large(&policy(u16::MAX - 1, 1)));
+        // The same pairs again and again.
+        assert!(too_large(&policy(1000, 20)));
+        assert!(too_large(&policy(2000, 1)));
+        let (small, large) = (policy(10, 1), policy(u16::MAX - 1, 1));
+        assert!(small.difference(&large).is_err());
+        assert!(large.difference(&small).is_err());
     }
 }

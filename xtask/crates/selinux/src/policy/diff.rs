@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Policy;
+use super::{Policy, PolicyError};
+
+/// Maximum number of source, target and class with a difference.
+const DIFFERENCES: usize = 1 << 18;
 
 /// Permissions that one policy allows and the other does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,16 +73,19 @@ type Access<'a> = BTreeMap<(&'a str, &'a str, &'a str), BTreeSet<&'a str>>;
 
 impl Policy {
     /// What `new` allows more and less than this one.
-    pub fn difference(&self, new: &Self) -> Difference {
-        let (before, old_size) = self.not_in(new);
-        let (after, new_size) = new.not_in(self);
+    ///
+    /// # Errors
+    /// If one allows more than a policy in use does, or the two have too little in common.
+    pub fn difference(&self, new: &Self) -> Result<Difference, PolicyError> {
+        let (before, old_size) = self.not_in(new)?;
+        let (after, new_size) = new.not_in(self)?;
         let types = |policy: &Self| policy.types().map(str::to_owned).collect();
         let (old_types, new_types): (BTreeSet<String>, BTreeSet<String>) =
             (types(self), types(new));
         let (old_names, new_names) = (self.permission_names(), new.permission_names());
         let (old_labels, new_labels) = (self.transitions(), new.transitions());
         let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect();
-        Difference {
+        Ok(Difference {
             old_size,
             new_size,
             added: grouped(&after, new),
@@ -91,7 +97,7 @@ impl Policy {
             added_transitions: only(&new_labels, &old_labels),
             removed_transitions: only(&old_labels, &new_labels),
             level_constraints: (self.level_constraints(), new.level_constraints()),
-        }
+        })
     }
 
     fn level_constraints(&self) -> usize {
@@ -108,8 +114,8 @@ impl Policy {
     }
 
     /// What this policy allows and `other` does not, and the number of all that it allows.
-    fn not_in<'a>(&'a self, other: &Self) -> (Access<'a>, usize) {
-        let theirs = other.access();
+    fn not_in<'a>(&'a self, other: &Self) -> Result<(Access<'a>, usize), PolicyError> {
+        let theirs = other.access()?;
         let narrow = |value: u32| u16::try_from(value).unwrap_or(0);
         let of_types: Vec<u16> = self
             .types
@@ -142,7 +148,7 @@ impl Policy {
             })
             .collect();
         let (mut found, mut size): (Access<'a>, usize) = (BTreeMap::new(), 0);
-        for ((source, target, class), bits) in self.access() {
+        for ((source, target, class), bits) in self.access()? {
             let at = usize::from(class).wrapping_sub(1);
             let (Some(own), Some((value, places))) = (self.classes.get(at), of_classes.get(at))
             else {
@@ -163,8 +169,14 @@ impl Policy {
                     found.entry(key).or_default().insert(name);
                 }
             }
+            if found.len() > DIFFERENCES {
+                return Err(PolicyError::TooLarge {
+                    what: "the difference between the policies",
+                    limit: DIFFERENCES,
+                });
+            }
         }
-        (found, size)
+        Ok((found, size))
     }
 }
 

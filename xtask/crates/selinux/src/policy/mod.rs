@@ -29,6 +29,8 @@ pub enum PolicyError {
     Module,
     #[error("it is a policy for Xen")]
     Xen,
+    #[error("{what} exceeds the limit of {limit}")]
+    TooLarge { what: &'static str, limit: usize },
     #[error("its version {version} is not one of 30 to 35")]
     Version { version: u32 },
     #[error("it is truncated: it ends at byte {at}, within a table")]
