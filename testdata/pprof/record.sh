@@ -73,4 +73,17 @@ for question in "-top" "-tree" "-peek=reconcile|main" "-traces" "-top -cum -node
   # shellcheck disable=SC2086
   ask $question drop.pb.gz
 done
+# Graphs for other tools.
+for profile in cpu heap mutex goroutine; do
+  ask -callgrind "$profile.pb.gz"
+  ask -dot "$profile.pb.gz"
+done
+for option in "-nodecount=8" "-nodecount=20" "-edgefraction=0.05" "-focus=reconcile" "-lines" "-noinlines" "-nodefraction=0.05"; do
+  # shellcheck disable=SC2086
+  ask -dot $option cpu.pb.gz
+done
+for option in "-nodecount=5" "-sample_index=alloc_space -nodecount=12" "-base=heap-before.pb.gz"; do
+  # shellcheck disable=SC2086
+  ask -dot $option heap.pb.gz
+done
 echo "$number answers"

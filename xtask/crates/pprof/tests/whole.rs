@@ -161,6 +161,39 @@ fn functions_of_a_trimmed_flame_graph_have_the_numbers_of_top() {
     }
 }
 
+/// Callers and callees of a function weigh what `top` says of it, recursion included.
+#[test]
+fn callers_and_callees_add_up_to_their_function() {
+    use pprof::flame::Direction;
+    let profile = profile("cpu.pb.gz");
+    let query = Query::default();
+    let flame = Flame::new(&[("one", &profile)], &query, Split::Label("node"), 0.0).unwrap();
+    let top = pprof::report::top(&profile, &query).unwrap();
+    assert!(top.rows.iter().any(|row| row.name == "main.fib"));
+    for row in &top.rows {
+        let name = flame
+            .names
+            .iter()
+            .skip(1)
+            .position(|name| *name == row.name)
+            .unwrap()
+            + 1;
+        let name = u32::try_from(name).unwrap();
+        for direction in [Direction::Callers, Direction::Callees] {
+            let tree = flame.around(name, direction);
+            assert_eq!(tree.names[tree.calls[0].name as usize], row.name);
+            assert_eq!(tree.calls[0].totals, [row.cum], "{}", row.name);
+        }
+        let callers = flame.around(name, Direction::Callers);
+        let repeated = callers
+            .calls
+            .iter()
+            .skip(1)
+            .filter(|call| call.name == name);
+        assert_eq!(repeated.count(), 0, "{}", row.name);
+    }
+}
+
 /// Filters apply to what is written, as they do to reports of it.
 #[test]
 fn a_filtered_profile_that_is_written_reads_as_the_filters_show_it() {

@@ -122,7 +122,7 @@ pub enum PprofVerb {
         cargo xtask pprof open latest --web --open            in the browser; without --open, its path\n  \
         cargo xtask pprof open http://localhost:6060/debug/pprof/heap\n  \
         cargo xtask pprof open unix:/run/containerd/debug.sock --top\n\n\
-        A page keeps each file, node or side apart. Graphs in machine code and by source (`-disasm`, `-weblist`)\n\
+        A page keeps each file, node or side apart. Machine code and pages of source (`-disasm`, `-weblist`)\n\
         are in `go tool pprof`."
 )]
 pub struct OpenArgs {

@@ -24,6 +24,12 @@ pub struct ExportArgs {
     /// Export for profiler.firefox.com
     #[arg(long, group = "form")]
     pub firefox: bool,
+    /// Export the graph of calls for graphviz
+    #[arg(long, group = "form")]
+    pub dot: bool,
+    /// Export costs of lines and calls for kcachegrind
+    #[arg(long, group = "form")]
+    pub callgrind: bool,
     /// Export a flame graph as SVG
     #[arg(long, group = "form")]
     pub svg: bool,

@@ -32,7 +32,7 @@ fn is_graph(form: &Form) -> bool {
 
 /// Reports whose rows are the heaviest.
 fn has_least(form: &Form) -> bool {
-    matches!(form, Form::Nodes | Form::Top | Form::Tree)
+    matches!(form, Form::Nodes | Form::Top | Form::Tree | Form::Dot)
 }
 
 /// Reports of formatted values.
@@ -40,21 +40,25 @@ fn has_values(form: &Form) -> bool {
     is_graph(form) || matches!(form, Form::List(_) | Form::Traces | Form::Tags)
 }
 
+fn has_units(form: &Form) -> bool {
+    has_values(form) || matches!(form, Form::Dot | Form::Callgrind)
+}
+
 fn has_samples(form: &Form) -> bool {
     *form != Form::Comments
 }
 
 fn has_frames(form: &Form) -> bool {
-    is_graph(form) || form.is_picture() || matches!(form, Form::Traces)
+    is_graph(form) || form.is_picture() || matches!(form, Form::Traces | Form::Dot)
 }
 
 const RULES: &[Rule] = &[
     rule("mean", |of| of.value.mean, has_values),
-    rule("unit", |of| of.value.unit.is_some(), has_values),
+    rule("unit", |of| of.value.unit.is_some(), has_units),
     rule(
         "divide_by",
         |of| (of.value.divide_by - 1.0).abs() > 0.0,
-        |form| has_values(form) || *form == Form::Proto,
+        |form| has_values(form) || matches!(form, Form::Proto | Form::Dot),
     ),
     rule(
         "nodecount",

@@ -35,6 +35,8 @@ pub(super) fn show(app: &App<'_>, profile: &Profile, present: &Presentation) -> 
         Form::Traces => report::traces(profile, query, &time),
         Form::Tags => report::tags(profile, query),
         Form::Raw => report::raw(profile, query, &time),
+        Form::Dot => report::dot(profile, query, &time),
+        Form::Callgrind => report::callgrind(profile, query),
         _ => report::top_text(profile, query, &time),
     };
     let text = text.map_err(|error| engine(&error))?;

@@ -32,7 +32,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "weblist",
         "`--list` shows source lines; machine code is in `go tool pprof`",
     ),
-    ("dot", GRAPH),
     ("gif", GRAPH),
     ("pdf", GRAPH),
     ("png", GRAPH),
@@ -40,8 +39,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("gv", GRAPH),
     ("eog", GRAPH),
     ("evince", GRAPH),
-    ("callgrind", GO),
-    ("kcachegrind", GO),
+    ("kcachegrind", "`--callgrind` writes what kcachegrind opens"),
     ("tools", GO),
     ("symbolize", GO),
     ("buildid", GO),
@@ -49,7 +47,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("timeout", GO),
 ];
 const GO: &str = "only `go tool pprof` has it";
-const GRAPH: &str = "`--svg` and `--web` draw flame graphs; graphs are in `go tool pprof`";
+const GRAPH: &str =
+    "`--svg` and `--web` draw flame graphs, and `--dot` writes the graph for graphviz";
 
 /// Rewrites the words after `pprof` to words of this command, which `root` has. Words after
 /// `--` are kept.

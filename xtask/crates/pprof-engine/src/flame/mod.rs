@@ -4,6 +4,7 @@
 mod flatten;
 mod functions;
 mod grow;
+mod sandwich;
 mod tag_sets;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use crate::profile::Profile;
 use crate::query::Query;
 use crate::tagframes;
 use grow::grow;
+pub use sandwich::Direction;
 use tag_sets::TagSets;
 
 /// Maximum number of sides; more would not fit on a page.

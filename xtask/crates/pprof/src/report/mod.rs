@@ -1,6 +1,9 @@
 //! Reports as `go tool pprof` prints them, and as rows.
 
+mod call_graph;
+mod callgrind;
 mod compare;
+mod dot;
 mod goroutines;
 mod groups;
 mod list;
@@ -15,7 +18,9 @@ use std::fmt::Write;
 
 use pprof_engine::{Calls, Difference, Graph, Profile, Query, Result, View, unit, with_tag_frames};
 
+pub use callgrind::callgrind;
 pub use compare::{Compared, Comparison, compare, compare_text};
+pub use dot::dot;
 pub use goroutines::{Goroutines, Group, goroutines};
 pub use groups::{Groups, NamedStack, NamedStacks, groups, stacks};
 pub use list::{Listing, ReadSource, Routine, SourceLine, list, list_text};

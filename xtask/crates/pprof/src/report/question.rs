@@ -42,21 +42,36 @@ impl<'a> Question<'a> {
     /// The unit for the whole report: that of the smallest value, or one in which it is
     /// at least a hundredth.
     pub(super) fn output_unit(&self, graph: &Graph) -> String {
-        if self.query.unit != "minimum" || graph.shown.is_empty() {
+        let weights = graph.shown.iter().map(|node| {
+            let weight = &graph.weights[*node as usize];
+            (weight.flat_value(), weight.cum_value())
+        });
+        self.unit_for(weights, graph.total, true)
+    }
+
+    /// The unit for these values, flat and cumulative; `has_fractions` if they are not
+    /// printed as whole numbers.
+    pub(super) fn unit_for(
+        &self,
+        weights: impl Iterator<Item = (i64, i64)>,
+        total: i64,
+        has_fractions: bool,
+    ) -> String {
+        let mut weights = weights.peekable();
+        if self.query.unit != "minimum" || weights.peek().is_none() {
             return self.query.unit.clone();
         }
         let mut least = 0;
-        for node in &graph.shown {
-            let weight = &graph.weights[*node as usize];
-            let size = match weight.flat_value().wrapping_abs() {
-                0 => weight.cum_value().wrapping_abs(),
+        for (flat, cum) in weights {
+            let size = match flat.wrapping_abs() {
+                0 => cum.wrapping_abs(),
                 size => size,
             };
             if size > 0 && (least == 0 || size < least) {
                 least = size;
             }
         }
-        let most = self.divided(graph.total);
+        let most = self.divided(total);
         let least = if least == 0 {
             most
         } else {
@@ -64,7 +79,7 @@ impl<'a> Question<'a> {
         };
         let suits = |value: i64| unit::scale(value, &self.unit, "minimum").1.into_owned();
         let (small, large) = (suits(least), suits(most));
-        let chosen = if small != large && least.wrapping_mul(100) < most {
+        let chosen = if has_fractions && small != large && least.wrapping_mul(100) < most {
             suits(least.wrapping_mul(100))
         } else {
             small

@@ -4,8 +4,11 @@ use foundation::ui::text::sgr;
 
 /// The highlighting of a box.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is shown in its own way")]
 pub(super) struct Ink {
     pub(super) selected: bool,
+    /// Another place of the selected function.
+    pub(super) same: bool,
     pub(super) hit: bool,
     pub(super) dim: bool,
     /// The change in a difference, from -1 to 1.
@@ -42,7 +45,8 @@ impl Paint {
             format!("{label:<0$} ", width - 1)
         };
         let styled = |is_on: bool, parameters: &str| is_on.then(|| sgr(parameters));
-        let mark = styled(ink.selected, "7;1").unwrap_or_default();
+        let mark = styled(ink.selected, "7;1").or_else(|| styled(ink.same, "1;4"));
+        let mark = mark.unwrap_or_default();
         if !self.colour {
             let label = if width > 1 {
                 format!("|{}", label.chars().take(width - 1).collect::<String>())

@@ -1,9 +1,10 @@
 //! Keys and mouse events of the view.
 
+use ::pprof::flame::Direction;
 use ::pprof::unit;
 use regex::RegexBuilder;
 
-use super::{Next, View};
+use super::{Next, Tree, View};
 use foundation::ui::screen::{Event, Key};
 
 impl View {
@@ -45,6 +46,10 @@ impl View {
             Key::Backspace | Key::Char('u') => self.zoom_to(self.tree.parent[self.zoom]),
             Key::Escape | Key::Char('r') => {
                 self.pattern = None;
+                if let Some((_, _, whole)) = self.around.take() {
+                    self.tree = *whole;
+                    self.tree.lay(self.side());
+                }
                 self.zoom_to(0);
             }
             Key::Char('/') => self.typing = Some(String::new()),
@@ -52,6 +57,7 @@ impl View {
             Key::Char('N') => self.next_match(false),
             Key::Tab => self.turn(1),
             Key::BackTab => self.turn(self.sides.len() - 1),
+            Key::Char('c') => self.turn_around(),
             Key::Char('i') => self.flame = !self.flame,
             Key::Char('?') => self.help = true,
             Key::PageDown => self.scroll_by(if self.flame { -page } else { page }),
@@ -158,6 +164,36 @@ impl View {
         if !self.tree.is_in(self.selected, self.zoom) {
             self.selected = self.zoom;
         }
+    }
+
+    /// From the whole to the callers of the selected function, to its callees, and back.
+    fn turn_around(&mut self) {
+        let (name, direction, whole) = match self.around.take() {
+            Some((name, Direction::Callers, whole)) => (name, Direction::Callees, whole),
+            Some((_, Direction::Callees, whole)) => {
+                self.tree = *whole;
+                self.tree.lay(self.side());
+                self.zoom_to(0);
+                return;
+            }
+            None => {
+                let call = &self.tree.flame.calls[self.selected];
+                if self.selected == 0 || call.small > 0 {
+                    self.said = "select a function first".into();
+                    return;
+                }
+                let name = call.name;
+                let callers = Tree::new(self.tree.flame.around(name, Direction::Callers));
+                let whole = Box::new(std::mem::replace(&mut self.tree, callers));
+                (name, Direction::Callers, whole)
+            }
+        };
+        if direction == Direction::Callees {
+            self.tree = Tree::new(whole.flame.around(name, direction));
+        }
+        self.tree.lay(self.side());
+        self.zoom_to(0);
+        self.around = Some((name, direction, whole));
     }
 
     /// Selects the heaviest callee, or the caller.

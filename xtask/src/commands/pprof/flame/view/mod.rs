@@ -5,6 +5,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
+use ::pprof::flame::Direction;
 use ::pprof::unit;
 use foundation::ui::text::one_line;
 use regex::Regex;
@@ -16,10 +17,11 @@ use super::tree::{Drawn, Side, Tree};
 /// selected call and one of keys.
 const AROUND: usize = 4;
 
-const HELP: [&str; 12] = [
+const HELP: [&str; 13] = [
     "arrows, h j k l   move          Enter, click again   zoom in",
     "Backspace, u, right click   zoom out          Escape, r   all of it",
     "/   search: a regular expression          n N   next and last match",
+    "c   callers of the selected function, its callees, and back to the whole",
     "Tab, Shift-Tab   next node, moment or side",
     "i   root below or above          PgUp PgDn, wheel   scroll",
     "q   quit",
@@ -56,6 +58,8 @@ pub(super) struct View {
     typing: Option<String>,
     pattern: Option<Regex>,
     said: String,
+    /// The function whose callers or callees are shown, and the whole tree meanwhile.
+    around: Option<(u32, Direction, Box<Tree>)>,
     paint: Paint,
     size: (usize, usize),
 }
@@ -84,6 +88,7 @@ impl View {
             typing: None,
             pattern: None,
             said: String::new(),
+            around: None,
             paint,
             size: (80, 24),
         };
@@ -151,8 +156,17 @@ impl View {
         let boxes = self.boxes();
         self.scroll = self.scroll.min(boxes.len().saturating_sub(room));
         let value = self.format(self.tree.value(self.zoom, self.side()));
+        let around = match &self.around {
+            Some((name, Direction::Callers, _)) => {
+                format!("  callers of {}", self.tree.flame.names[*name as usize])
+            }
+            Some((name, Direction::Callees, _)) => {
+                format!("  callees of {}", self.tree.flame.names[*name as usize])
+            }
+            None => String::new(),
+        };
         let title = format!(
-            " {}  {}  {}  {value}",
+            " {}  {}  {}  {value}{around}",
             self.title,
             self.tree.flame.sample_type,
             self.side_name()
@@ -188,6 +202,7 @@ impl View {
             let hit = self.is_hit(of.call);
             let ink = Ink {
                 selected: of.call == self.selected,
+                same: self.is_same(of.call),
                 hit,
                 dim: is_caller || (self.pattern.is_some() && !hit),
                 change: (self.side() == Side::Difference).then(|| self.change(of.call)),
@@ -197,6 +212,16 @@ impl View {
             at = of.to;
         }
         row
+    }
+
+    /// Whether it is another place of the selected function.
+    fn is_same(&self, call: usize) -> bool {
+        let name = |call: usize| self.tree.flame.calls[call].name;
+        let is_function = |call: usize| call != 0 && !self.tree.is_small(call);
+        call != self.selected
+            && is_function(call)
+            && is_function(self.selected)
+            && name(call) == name(self.selected)
     }
 
     /// The change from -1, gone, to 1, new.
@@ -250,7 +275,9 @@ impl View {
             Some(typed) => format!("/{typed}_"),
             None if !self.said.is_empty() => self.said.clone(),
             None => {
-                format!("q quit  Enter zoom  u out  / search  Tab node  i flip  ? help{scroll}")
+                format!(
+                    "q quit  Enter zoom  u out  / search  c callers  Tab node  i flip  ? help{scroll}"
+                )
             }
         };
         [

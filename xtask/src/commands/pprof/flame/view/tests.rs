@@ -144,6 +144,32 @@ fn a_click_finds_its_box_when_the_root_is_below() {
 }
 
 #[test]
+fn c_turns_to_callers_then_callees_then_back() {
+    let mut view = view();
+    screen(&mut view, (100, 40));
+    press(&mut view, "c");
+    let rows = screen(&mut view, (100, 40));
+    assert!(rows.last().unwrap().contains("select a function first"));
+    press(&mut view, "/main.fib$\n");
+    press(&mut view, "c");
+    let rows = screen(&mut view, (100, 40));
+    assert!(
+        rows[0].contains("160ms  callers of main.fib"),
+        "{}",
+        rows[0]
+    );
+    assert!(rows[1].starts_with("|main.fib"), "{}", rows[1]);
+    assert!(rows[2].contains("reconcile"), "{}", rows[2]);
+    press(&mut view, "c");
+    let rows = screen(&mut view, (100, 40));
+    assert!(rows[0].contains("callees of main.fib"), "{}", rows[0]);
+    assert!(rows[2].contains("main.fib"), "it calls itself: {}", rows[2]);
+    press(&mut view, "c");
+    let rows = screen(&mut view, (100, 40));
+    assert!(rows[1].starts_with("|all"), "{}", rows[1]);
+}
+
+#[test]
 fn searching_says_how_much_it_found() {
     let mut view = view();
     screen(&mut view, (100, 40));

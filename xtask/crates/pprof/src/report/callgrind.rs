@@ -1,0 +1,160 @@
+//! `callgrind`: costs of lines and calls for kcachegrind, as `go tool pprof` writes them.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use pprof_engine::{
+    Frames, Granularity, Info, Profile, Query, Result, View, unit, with_tag_frames,
+};
+
+use super::call_graph::{CallGraph, Input};
+use super::question::total;
+use super::{Out, Question, Text};
+
+/// Returns the costs of all addresses.
+///
+/// # Errors
+/// Malformed samples, a query that does not fit the profile.
+pub fn callgrind(profile: &Profile, query: &Query) -> Result<Text> {
+    let query = Query {
+        granularity: Granularity::Addresses,
+        ..query.clone()
+    };
+    with_tag_frames(profile, &query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let frames = Frames::new(profile, &view, query, true)?;
+        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
+        let input = Input {
+            profile,
+            view: &view,
+            frames: &frames,
+            query,
+            weighing: question.weighing,
+            names: &names,
+        };
+        let graph = CallGraph::whole(&input)?;
+        let text = write(&question, &input, &graph, total(&question, &view)?)?;
+        Ok(Text {
+            text,
+            warnings: view.warnings,
+        })
+    })
+}
+
+fn write(
+    question: &Question<'_>,
+    input: &Input<'_>,
+    graph: &CallGraph,
+    total: i64,
+) -> Result<String> {
+    let weights = graph.shown.iter().map(|node| {
+        let weight = &graph.weights[*node as usize];
+        (weight.flat, weight.cum)
+    });
+    // Costs are whole numbers, so the smallest one decides.
+    let to = question.unit_for(weights, total, false);
+    #[allow(clippy::cast_possible_truncation)] // as pprof
+    let cost = |value: i64| unit::scale(value, &question.unit, &to).0 as i64;
+    let mut sorted = graph.shown.clone();
+    let infos = &input.frames.infos;
+    sorted.sort_by(|a, b| {
+        let (left, right) = (*a as usize, *b as usize);
+        let size = |node: usize| {
+            let weight = &graph.weights[node];
+            let (flat, cum) = (weight.flat.wrapping_abs(), weight.cum.wrapping_abs());
+            if input.query.cum {
+                (cum, flat)
+            } else {
+                (flat, cum)
+            }
+        };
+        size(right)
+            .0
+            .cmp(&size(left).0)
+            .then_with(|| input.names[left].cmp(&input.names[right]))
+            .then_with(|| size(right).1.cmp(&size(left).1))
+            .then_with(|| infos[left].tie().cmp(&infos[right].tie()))
+    });
+    let mut out = Out::new(input.profile);
+    let _ = writeln!(
+        out,
+        "positions: instr line\nevents: {}({to})",
+        question.kind
+    );
+    let (mut objects, mut files, mut functions) =
+        (Numbers::default(), Numbers::default(), Numbers::default());
+    let mut before: Option<&Info> = None;
+    for node in sorted {
+        let info = &infos[node as usize];
+        let place = |info: &Info| (info.object.clone(), info.file.clone(), info.name.clone());
+        if before.is_none_or(|before| place(before) != place(info)) {
+            let _ = writeln!(
+                out,
+                "\nob={}\nfl={}\nfn={}",
+                objects.name(&info.object),
+                files.name(&info.file),
+                functions.name(&info.name)
+            );
+        }
+        let flat = cost(graph.weights[node as usize].flat);
+        let _ = writeln!(
+            out,
+            "{} {} {flat}",
+            address(before, info.address),
+            info.line
+        );
+        let calls = graph.calls.range((node, 0)..=(node, u32::MAX));
+        for ((_, callee), call) in CallGraph::sorted(calls, input.names) {
+            let callee = &infos[callee as usize];
+            let _ = writeln!(
+                out,
+                "cfl={}\ncfn={}\ncalls=0 {} {}\n* * {}",
+                files.name(&callee.file),
+                functions.name(&callee.name),
+                address(before, callee.address),
+                callee.line,
+                cost(call.weight)
+            );
+        }
+        before = Some(info);
+        out.check()?;
+    }
+    out.finish()
+}
+
+/// Each name is written once, and then its number.
+#[derive(Default)]
+struct Numbers(HashMap<String, usize>);
+
+impl Numbers {
+    fn name(&mut self, name: &str) -> String {
+        if name.is_empty() {
+            return String::new();
+        }
+        if let Some(number) = self.0.get(name) {
+            return format!("({number})");
+        }
+        let number = self.0.len() + 1;
+        self.0.insert(name.to_owned(), number);
+        format!("({number}) {name}")
+    }
+}
+
+/// An address, or its distance from the one before if that is shorter.
+fn address(before: Option<&Info>, address: u64) -> String {
+    let whole = format!("{address:#x}");
+    let Some(before) = before else {
+        return whole;
+    };
+    if before.address == address {
+        return "*".to_owned();
+    }
+    let distance = address.wrapping_sub(before.address).cast_signed();
+    let relative = format!("{distance:+}");
+    if relative.len() < whole.len() {
+        relative
+    } else {
+        whole
+    }
+}
