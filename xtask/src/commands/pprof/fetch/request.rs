@@ -23,6 +23,8 @@ const LINES: usize = 3;
 const INDEX: usize = 1 << 20;
 /// Maximum bytes of a profile over TLS, which is held in memory.
 const LARGEST: usize = 256 << 20;
+/// The hint where an endpoint refuses a request without credentials.
+pub(super) const CREDENTIALS: &str = "credentials are part of the URL, `http://USER:PASSWORD@HOST`, or a header: `--header 'Authorization: …'`";
 const LISTING: Duration = Duration::from_secs(10);
 
 /// Returns the body of a successful response that is complete within
@@ -99,9 +101,7 @@ async fn refusal(
     };
     match status.as_u16() {
         300..=399 => failure.cause("a redirect is not followed: a node's profiles are its own"),
-        401 | 403 => failure.hint(
-            "credentials are part of the URL, `http://USER:PASSWORD@HOST`, or `--header 'Authorization: …'`",
-        ),
+        401 | 403 => failure.hint(CREDENTIALS),
         404 => match offers(target, args).await {
             Some(names) => failure.cause(format!("it offers: {}", names.join(", "))),
             None if target.is_talos() => failure.hint("see the ports of services in `--help`"),

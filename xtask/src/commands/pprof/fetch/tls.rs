@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::args::FetchArgs;
 use super::super::endpoint::ConnectionArgs;
 use super::super::target::Target;
+use super::request::CREDENTIALS;
 use foundation::ctx::probe::{Probe, ProbeError};
 use foundation::failure::{Because, Exit, Failure, Result};
 
@@ -49,7 +50,8 @@ fn configuration(
 ) -> Result<String> {
     let mut lines = vec![
         "silent".to_owned(),
-        "show-error".to_owned(),
+        // Its own message about certificates ends with advice.
+        "write-out = \"%{stderr}curl: (%{exitcode}) %{errormsg}\\n\"".to_owned(),
         "fail".to_owned(),
         "globoff".to_owned(),
         format!("max-time = {}", patience.as_secs()),
@@ -109,6 +111,8 @@ fn explain(error: &ProbeError, url: &str, patience: Duration) -> Failure {
             // curl's number of a certificate that cannot be verified.
             if said.contains("(60)") {
                 failure.hint("name its authority with `--tls_ca FILE`, or add `--insecure`")
+            } else if ["401", "403"].iter().any(|status| said.ends_with(status)) {
+                failure.hint(CREDENTIALS)
             } else {
                 failure
             }

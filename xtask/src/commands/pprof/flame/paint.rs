@@ -4,7 +4,10 @@ use foundation::ui::text::sgr;
 
 /// The highlighting of a box.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is shown in its own way")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is shown in its own way"
+)]
 pub(super) struct Ink {
     pub(super) selected: bool,
     /// Another place of the selected function.
