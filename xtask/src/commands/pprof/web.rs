@@ -20,8 +20,10 @@ use foundation::failure::{Because, Failure, Result};
 use foundation::record::files;
 use foundation::ui;
 
-/// Smaller shares of the whole are thinner than a line on any screen.
-const LEAST: f64 = 0.0005;
+/// Number of calls on all sides and of all sample types that a page has, and of those that it
+/// has in any case: so it stays below a megabyte.
+const CELLS: usize = 12_000;
+const CALLS: usize = 2_000;
 
 /// Maximum number of sets of labels that are sides of their own, so that the page can
 /// filter by labels.
@@ -29,7 +31,7 @@ const TAG_SETS: usize = 16;
 /// Functions whose sources are in the page, by flat and by cumulative weight; and maximum
 /// bytes of their lines.
 const SOURCES: usize = 40;
-const SOURCE_TEXT: usize = 200 << 10;
+const SOURCE_TEXT: usize = 100 << 10;
 
 /// Writes the page of profiles side by side.
 pub(super) fn write(
@@ -45,12 +47,13 @@ pub(super) fn write(
         _ => Split::Label("node"),
     };
     let mut flames = Vec::new();
-    for sample_type in sample_types(sides.first(), query)? {
+    let types = sample_types(sides.first(), query)?;
+    for sample_type in &types {
         let query = Query {
             sample_index: Some(sample_type.to_string()),
             ..query.clone()
         };
-        flames.push(flame(&profiles, &query, split)?);
+        flames.push(flame(&profiles, &query, split, types.len())?);
     }
     let routines = routines(app, sides.first(), &flames[0], present);
     let page = Page {
@@ -75,9 +78,27 @@ fn sample_types(profile: &Profile, query: &Query) -> Result<Vec<usize>> {
     Ok(std::iter::once(first).chain(others).collect())
 }
 
-fn flame(profiles: &[(&str, &Profile)], query: &Query, split: Split<'_>) -> Result<Flame> {
-    let least = if query.trim { LEAST } else { 0.0 };
-    Flame::new(profiles, query, split, least).map_err(|error| load::engine(&error))
+fn flame(
+    profiles: &[(&str, &Profile)],
+    query: &Query,
+    split: Split<'_>,
+    types: usize,
+) -> Result<Flame> {
+    let flame = if query.trim {
+        let sides = match (profiles, split) {
+            ([(_, profile)], Split::Tags) => count_tags(profile)?.unwrap_or(1),
+            ([(_, profile)], Split::Label(key)) => {
+                let values = profile.label_values(key);
+                values.map_err(|error| load::engine(&error))?.len()
+            }
+            _ => profiles.len(),
+        };
+        let most = CELLS / (sides.max(1) * types);
+        Flame::of_largest(profiles, query, split, most.max(CALLS))
+    } else {
+        Flame::new(profiles, query, split, 0.0)
+    };
+    flame.map_err(|error| load::engine(&error))
 }
 
 /// The source of the heaviest functions, as far as it is on this host.
@@ -158,6 +179,7 @@ pub(super) fn series(
         &sides.collect::<Vec<_>>(),
         &present.query,
         Split::Label("node"),
+        1,
     )?;
     finish(app, &[flame], &page, present)
 }

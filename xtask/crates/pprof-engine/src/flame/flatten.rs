@@ -71,6 +71,31 @@ pub(super) fn flatten(
     (calls, elided)
 }
 
+/// Returns the share of the whole that about `most` calls have.
+pub(super) fn share_of(totals: &[i64], sides: usize, most: usize) -> f64 {
+    let nodes = totals.chunks(sides);
+    if nodes.len() <= most {
+        return 0.0;
+    }
+    let whole = &totals[..sides];
+    #[allow(clippy::cast_precision_loss)] // a share of a drawing
+    let share = |values: &[i64]| {
+        let shares = values.iter().zip(whole).filter(|(_, whole)| **whole != 0);
+        let shares =
+            shares.map(|(value, whole)| value.unsigned_abs() as f64 / whole.unsigned_abs() as f64);
+        shares.fold(0.0, f64::max)
+    };
+    let mut shares: Vec<f64> = nodes.map(share).collect();
+    let (larger, share, _) = shares.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
+    let larger = larger.iter().filter(|of| **of > *share).count();
+    // Many may have exactly this share. They are left out if enough calls are larger.
+    if larger > most / 2 {
+        share.next_up()
+    } else {
+        *share
+    }
+}
+
 /// What remains to be written.
 enum Waiting {
     /// A node and its level.

@@ -157,6 +157,30 @@ impl Flame {
         split: Split<'_>,
         least: f64,
     ) -> Result<Self> {
+        Self::build(profiles, query, split, |_, _| least)
+    }
+
+    /// Returns [`Self::new`] with the largest calls, about as many as `most`.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn of_largest(
+        profiles: &[(&str, &Profile)],
+        query: &Query,
+        split: Split<'_>,
+        most: usize,
+    ) -> Result<Self> {
+        Self::build(profiles, query, split, |totals, sides| {
+            flatten::share_of(totals, sides, most)
+        })
+    }
+
+    fn build(
+        profiles: &[(&str, &Profile)],
+        query: &Query,
+        split: Split<'_>,
+        least: impl FnOnce(&[i64], usize) -> f64,
+    ) -> Result<Self> {
         let Some((_, first)) = profiles.first() else {
             return Err(Error::Query("no profiles to draw".into()));
         };
@@ -181,6 +205,7 @@ impl Flame {
         }
         let totals = flatten::totals(&builder, sides.len());
         let functions = functions::functions(&builder, &totals, sides.len());
+        let least = least(&totals, sides.len());
         let (calls, elided) = flatten::flatten(&builder, &totals, sides.len(), least);
         Ok(Self {
             sample_type: first.row(of.kind).into_owned(),
