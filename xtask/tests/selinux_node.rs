@@ -182,7 +182,8 @@ fn denials_of_a_node_go_the_whole_way() {
 
 /// The running cluster is permissive; another one enforces and has its records on the console.
 fn enforcing_is_verified(lab: &Lab) {
-    let said = lab.xtask(&["--lab", "cluster", "up", "--enforcing"]);
+    let one = ["--controlplanes", "1", "--workers", "0"];
+    let said = lab.xtask(&[&["--lab", "cluster", "up", "--enforcing"][..], &one].concat());
     let stderr = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(1), "{stderr}");
     let cause = "talos-default-controlplane-1: it booted without the kernel arguments enforcing=1";
