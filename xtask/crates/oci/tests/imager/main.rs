@@ -26,6 +26,17 @@ use talos::TalosVersion;
 /// The newest release of each line that Go's module proxy has. Each has its own go-containerregistry, and so its own rules for layers.
 const RELEASES: [&str; 4] = ["v1.10.0", "v1.11.0", "v1.12.6", "v1.13.9"];
 
+/// The oldest and the newest, whose code is compiled in a minute; all of them in `scripts/test --real`.
+fn releases() -> Vec<&'static str> {
+    let all = std::env::var_os("XTASK_TEST_REAL").is_some();
+    let ends = [0, RELEASES.len() - 1].map(|at| RELEASES[at]);
+    if all {
+        RELEASES.to_vec()
+    } else {
+        ends.to_vec()
+    }
+}
+
 #[test]
 fn verdicts_are_those_of_talos() {
     let tools = ["go", "mksquashfs", "unsquashfs", "depmod", "cpio", "zstd"];
@@ -36,7 +47,7 @@ fn verdicts_are_those_of_talos() {
     let names: BTreeSet<&str> = cases.iter().map(|case| case.name).collect();
     assert_eq!(names.len(), cases.len(), "names are folders");
     let mut wrong = Vec::new();
-    for release in RELEASES {
+    for release in releases() {
         let Some(peer) = Peer::build("verdicts_are_those_of_talos", release) else {
             return;
         };
