@@ -52,6 +52,10 @@ fn has_frames(form: &Form) -> bool {
     is_graph(form) || form.is_picture() || matches!(form, Form::Traces | Form::Dot)
 }
 
+fn has_granularity(form: &Form) -> bool {
+    has_frames(form) || *form == Form::Diff
+}
+
 const RULES: &[Rule] = &[
     rule("mean", |of| of.value.mean, has_values),
     rule("unit", |of| of.value.unit.is_some(), has_units),
@@ -100,23 +104,11 @@ const RULES: &[Rule] = &[
     rule(
         "filefunctions",
         |of| of.value.filefunctions,
-        |form| has_frames(form) || *form == Form::Diff,
+        has_granularity,
     ),
-    rule(
-        "files",
-        |of| of.value.files,
-        |form| has_frames(form) || *form == Form::Diff,
-    ),
-    rule(
-        "lines",
-        |of| of.value.lines,
-        |form| has_frames(form) || *form == Form::Diff,
-    ),
-    rule(
-        "addresses",
-        |of| of.value.addresses,
-        |form| has_frames(form) || *form == Form::Diff,
-    ),
+    rule("files", |of| of.value.files, has_granularity),
+    rule("lines", |of| of.value.lines, has_granularity),
+    rule("addresses", |of| of.value.addresses, has_granularity),
     rule("showcolumns", |of| of.value.showcolumns, has_frames),
     rule("noinlines", |of| of.value.noinlines, has_samples),
     rule(

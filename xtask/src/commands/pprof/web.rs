@@ -42,9 +42,9 @@ pub(super) fn write(
 ) -> Result<u8> {
     let query = &present.query;
     let profiles = sides.named();
-    let split = match profiles[..] {
-        [(_, profile)] if count_tags(profile)?.is_some() => Split::Tags,
-        _ => Split::Label("node"),
+    let (split, count) = match profiles[..] {
+        [(_, profile)] => split_of(profile)?,
+        _ => (Split::Label("node"), profiles.len()),
     };
     let mut flames = Vec::new();
     let types = sample_types(sides.first(), query)?;
@@ -53,7 +53,7 @@ pub(super) fn write(
             sample_index: Some(sample_type.to_string()),
             ..query.clone()
         };
-        flames.push(flame(&profiles, &query, split, types.len())?);
+        flames.push(flame(&profiles, &query, split, count * types.len())?);
     }
     let routines = routines(app, sides.first(), &flames[0], present);
     let page = Page {
@@ -65,9 +65,15 @@ pub(super) fn write(
     finish(app, &flames, &page, present)
 }
 
-fn count_tags(profile: &Profile) -> Result<Option<usize>> {
+/// What distinguishes the sides of a profile, and how many there are.
+fn split_of(profile: &Profile) -> Result<(Split<'static>, usize)> {
     let count = profile.count_tags(TAG_SETS);
-    count.map_err(|error| load::engine(&error))
+    if let Some(count) = count.map_err(|error| load::engine(&error))? {
+        return Ok((Split::Tags, count));
+    }
+    let nodes = profile.label_values("node");
+    let nodes = nodes.map_err(|error| load::engine(&error))?;
+    Ok((Split::Label("node"), nodes.len()))
 }
 
 /// Indices of all sample types, the requested one first.
@@ -78,22 +84,15 @@ fn sample_types(profile: &Profile, query: &Query) -> Result<Vec<usize>> {
     Ok(std::iter::once(first).chain(others).collect())
 }
 
+/// The flame graph of one of `trees`, which are the sides of all sample types.
 fn flame(
     profiles: &[(&str, &Profile)],
     query: &Query,
     split: Split<'_>,
-    types: usize,
+    trees: usize,
 ) -> Result<Flame> {
     let flame = if query.trim {
-        let sides = match (profiles, split) {
-            ([(_, profile)], Split::Tags) => count_tags(profile)?.unwrap_or(1),
-            ([(_, profile)], Split::Label(key)) => {
-                let values = profile.label_values(key);
-                values.map_err(|error| load::engine(&error))?.len()
-            }
-            _ => profiles.len(),
-        };
-        let most = CELLS / (sides.max(1) * types);
+        let most = CELLS / trees.max(1);
         Flame::of_largest(profiles, query, split, most.max(CALLS))
     } else {
         Flame::new(profiles, query, split, 0.0)
@@ -175,12 +174,8 @@ pub(super) fn series(
         moments: &times,
         sources: &[],
     };
-    let flame = flame(
-        &sides.collect::<Vec<_>>(),
-        &present.query,
-        Split::Label("node"),
-        1,
-    )?;
+    let sides: Vec<_> = sides.collect();
+    let flame = flame(&sides, &present.query, Split::Label("node"), sides.len())?;
     finish(app, &[flame], &page, present)
 }
 

@@ -5,8 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pprof_engine::{
-    Frames, Label, Profile, Query, Result, Sample, Shown, View, Weighing, Weight, cutoff,
+    Frames, Info, Label, Profile, Query, Result, Sample, Shown, View, Weighing, Weight, cutoff,
+    with_tag_frames,
 };
+
+use super::{Question, Text};
 
 /// The most labels of a node that count when nodes are selected.
 const MOST_LABELS: usize = 4;
@@ -42,6 +45,38 @@ pub(super) struct Input<'a> {
     pub(super) weighing: Weighing,
     /// Printable names of the frames.
     pub(super) names: &'a [String],
+}
+
+/// Answers a question about the graph of a profile; `objects` tells nodes of several
+/// programs apart.
+///
+/// # Errors
+/// Malformed samples, a query that does not fit the profile.
+pub(super) fn asked(
+    profile: &Profile,
+    query: &Query,
+    objects: bool,
+    tell: impl FnOnce(&Question<'_>, &Input<'_>) -> Result<String>,
+) -> Result<Text> {
+    with_tag_frames(profile, query, |profile, query| {
+        let question = Question::new(profile, query)?;
+        let view = View::new(profile, query)?;
+        let frames = Frames::new(profile, &view, query, objects)?;
+        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
+        let input = Input {
+            profile,
+            view: &view,
+            frames: &frames,
+            query,
+            weighing: question.weighing,
+            names: &names,
+        };
+        let text = tell(&question, &input)?;
+        Ok(Text {
+            text,
+            warnings: view.warnings,
+        })
+    })
 }
 
 impl CallGraph {

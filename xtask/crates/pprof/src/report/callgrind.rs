@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use pprof_engine::{
-    Frames, Granularity, Info, Profile, Query, Result, View, unit, with_tag_frames,
-};
+use pprof_engine::{Granularity, Info, Profile, Query, Result, unit};
 
-use super::call_graph::{CallGraph, Input};
+use super::call_graph::{CallGraph, Input, asked};
 use super::question::total;
 use super::{Out, Question, Text};
 
@@ -20,25 +18,9 @@ pub fn callgrind(profile: &Profile, query: &Query) -> Result<Text> {
         granularity: Granularity::Addresses,
         ..query.clone()
     };
-    with_tag_frames(profile, &query, |profile, query| {
-        let question = Question::new(profile, query)?;
-        let view = View::new(profile, query)?;
-        let frames = Frames::new(profile, &view, query, true)?;
-        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
-        let input = Input {
-            profile,
-            view: &view,
-            frames: &frames,
-            query,
-            weighing: question.weighing,
-            names: &names,
-        };
-        let graph = CallGraph::whole(&input)?;
-        let text = write(&question, &input, &graph, total(&question, &view)?)?;
-        Ok(Text {
-            text,
-            warnings: view.warnings,
-        })
+    asked(profile, &query, true, |question, input| {
+        let graph = CallGraph::whole(input)?;
+        write(question, input, &graph, total(question, input.view)?)
     })
 }
 

@@ -3,11 +3,9 @@
 
 use std::fmt::Write;
 
-use pprof_engine::{
-    Frames, Info, Profile, Query, Result, View, base, cutoff, unit, with_tag_frames,
-};
+use pprof_engine::{Frames, Info, Profile, Query, Result, base, cutoff, unit};
 
-use super::call_graph::{Call, CallGraph, Input};
+use super::call_graph::{Call, CallGraph, asked};
 use super::question::total;
 use super::{FormatTime, Out, Question, Text};
 
@@ -28,35 +26,20 @@ pub fn dot(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Tex
             ..query.clone()
         }
     };
-    with_tag_frames(profile, &query, |profile, query| {
-        let question = Question::new(profile, query)?;
-        let view = View::new(profile, query)?;
-        let frames = Frames::new(profile, &view, query, false)?;
-        let names: Vec<String> = frames.infos.iter().map(Info::printable).collect();
-        let input = Input {
-            profile,
-            view: &view,
-            frames: &frames,
-            query,
-            weighing: question.weighing,
-            names: &names,
-        };
+    asked(profile, &query, false, |question, input| {
         let count = match query.nodecount {
-            0 if query.trim => NODES,
+            _ if !query.trim => 0,
+            0 => NODES,
             count => count,
         };
-        let graph = CallGraph::trimmed(&input, if query.trim { count } else { 0 })?;
         let drawing = Drawing {
-            total: total(&question, &view)?,
-            question: &question,
-            frames: &frames,
-            names: &names,
-            graph: &graph,
+            total: total(question, input.view)?,
+            question,
+            frames: input.frames,
+            names: input.names,
+            graph: &CallGraph::trimmed(input, count)?,
         };
-        Ok(Text {
-            text: drawing.write(time)?,
-            warnings: view.warnings,
-        })
+        drawing.write(time)
     })
 }
 
