@@ -7,6 +7,10 @@
 
 mod common;
 
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
 use common::git::{commit, repository};
 use common::{Home, run, run_with};
 use serde_json::Value;
@@ -388,4 +392,147 @@ set by the build of the squashfs, by file_contexts
         text.starts_with("talos.auditd.disabled=1 audit=1 "),
         "{text}"
     );
+}
+
+/// A child that follows a log.
+struct Follower {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Follower {
+    fn new(home: &Home, words: &[&str]) -> Self {
+        let all = [&["-C", "talos", "selinux", "denials", "--follow"], words].concat();
+        let mut command = home.xtask(&all);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads up to a line that contains `text`.
+    fn until(&mut self, text: &str) -> String {
+        let mut read = Vec::new();
+        for line in &mut self.lines {
+            read.push(line.unwrap());
+            if read.last().unwrap().contains(text) {
+                return read.join("\n");
+            }
+        }
+        panic!("`{text}` is not in {read:#?}");
+    }
+
+    fn event(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+
+    /// The rest of what is printed, and the exit code.
+    fn end(mut self) -> (String, Option<i32>) {
+        let rest: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        (rest.join("\n"), self.child.wait().unwrap().code())
+    }
+}
+
+fn append(home: &Home, text: &str) {
+    let file = OpenOptions::new().append(true).open(home.path("audit.log"));
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_followed_file_shows_new_groups_growth_and_loss() {
+    let home = checkout();
+    let write = |serial| denial(serial, "write", "pod_t:s0", "tmpfs_t:s0", "file");
+    home.write("audit.log", &write(1));
+    let mut follower = Follower::new(&home, &["audit.log"]);
+    let first = follower.until("fix:");
+    assert!(
+        first.contains("pod_t → tmpfs_t file { write }  1 ×, enforced"),
+        "{first}"
+    );
+    assert!(first.contains("cause: "), "{first}");
+
+    // A line in two pieces.
+    let more = write(2);
+    let (start, end) = more.split_at(60);
+    append(&home, start);
+    append(&home, end);
+    let grown = follower.until("×");
+    assert_eq!(grown, "+1  pod_t → tmpfs_t file { write }  2 ×, enforced");
+
+    // Another permission has its own cause. Four numbers are missing.
+    append(
+        &home,
+        &denial(7, "getattr", "pod_t:s0", "tmpfs_t:s0", "file"),
+    );
+    let other = follower.until("incomplete");
+    assert!(other.contains("{ write getattr }  3 ×"), "{other}");
+    assert!(other.contains("fix: "), "{other}");
+    let loss = "the log is incomplete: serial numbers between the records are missing";
+    assert!(other.ends_with(loss), "{other}");
+
+    // Written again from its beginning: another log.
+    home.write(
+        "audit.log",
+        &denial(8, "getattr", "etcd_t:s0", "data_t:s0", "dir"),
+    );
+    follower.until("etcd_t → data_t dir { getattr }  1 ×");
+
+    follower.interrupt();
+    let (rest, code) = follower.end();
+    assert_eq!(code, Some(130), "{rest}");
+    assert!(rest.contains("2 groups, 4 denials"), "{rest}");
+    assert!(rest.contains("4 records"), "{rest}");
+}
+
+#[test]
+fn followed_stdin_is_one_object_per_line_until_its_end() {
+    let home = checkout();
+    let mut follower = Follower::new(&home, &["-", "--json"]);
+    let mut input = follower.child.stdin.take().unwrap();
+    let write = |input: &mut ChildStdin, serial| {
+        let line = denial(serial, "write", "pod_t:s0", "tmpfs_t:s0", "file");
+        input.write_all(line.as_bytes()).unwrap();
+    };
+    write(&mut input, 1);
+    let event = follower.event();
+    assert_eq!(
+        (&event["schema"], &event["event"]),
+        (&1.into(), &"new".into())
+    );
+    assert_eq!(event["group"]["source_type"], "pod_t");
+    assert!(event["group"]["cause"]["why"].is_string(), "{event}");
+    write(&mut input, 2);
+    write(&mut input, 3);
+    let mut added = 0;
+    while added < 2 {
+        let event = follower.event();
+        assert_eq!(event["event"], "more", "{event}");
+        added += event["added"].as_u64().unwrap();
+    }
+    // Without its end, the last line is read once the input has ended.
+    let last = denial(4, "read", "etcd_t:s0", "tmpfs_t:s0", "file");
+    input.write_all(last.trim_end().as_bytes()).unwrap();
+    drop(input);
+    assert_eq!(follower.event()["group"]["source_type"], "etcd_t");
+    let end = follower.event();
+    assert_eq!(end["event"], "end");
+    assert_eq!(end["log"]["denials"], 4, "{end}");
+    assert_eq!(end["log"]["complete"], true, "{end}");
+    assert_eq!(follower.end(), (String::new(), Some(1)));
+}
+
+#[test]
+fn follow_reads_one_log_that_exists() {
+    let home = checkout();
+    let (code, said) = xtask(&home, &["denials", "--follow", "audit.log", "other.log"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`--follow` reads one log"), "{said}");
+    let (code, said) = xtask(&home, &["denials", "--follow", "nope.log"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`nope.log` does not exist"), "{said}");
 }

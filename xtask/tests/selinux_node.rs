@@ -10,6 +10,9 @@
 mod common;
 mod in_lab;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use in_lab::Lab;
 use serde_json::Value;
 
@@ -177,7 +180,42 @@ fn denials_of_a_node_go_the_whole_way() {
             .any(|it| it["rule"].is_null() && it["why_none"].is_string()),
         "{allow}"
     );
+    following_goes_on_after_a_reboot(&lab);
     enforcing_is_verified(&lab);
+}
+
+fn following_goes_on_after_a_reboot(lab: &Lab) {
+    let words = ["--lab", "selinux", "denials", "--node", "controlplane-1"];
+    let mut command =
+        lab.command(&[&words[..], &["--policy", POLICY, "--follow", "--json"]].concat());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut events = lines.map(|line| -> Value { serde_json::from_str(&line.unwrap()).unwrap() });
+    let search = |event: &Value| {
+        let permissions = event["group"]["permissions"].as_array();
+        let has_search =
+            permissions.is_some_and(|all| all.iter().any(|it| it["permission"] == "search"));
+        event["group"]["class"] == "dir" && has_search
+    };
+    let first = events.find(search).unwrap();
+    assert_eq!(first["event"], "new", "{first}");
+    lab.ok(&["cluster", "reboot", "controlplane-1"]);
+    // The same denials of the next boot.
+    let same = |event: &Value| {
+        let keys = ["source", "target", "class"];
+        keys.iter()
+            .all(|key| event["group"][key] == first["group"][key])
+    };
+    let again = events.find(same).unwrap();
+    assert_eq!(again["event"], "more", "{again}");
+    let count = |event: &Value| event["group"]["count"].as_u64().unwrap();
+    assert!(count(&again) > count(&first), "{first} {again}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let end = events.last().unwrap();
+    assert_eq!(end["event"], "end", "{end}");
+    assert_eq!(end["log"]["nodes"][0], "talos-default-controlplane-1");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 /// The running cluster is permissive; another one enforces and has its records on the console.

@@ -9,13 +9,14 @@ use selinux::log::{ContextError, Denials, Group, Summary};
 use selinux::policy::Policy;
 use serde_json::{Value, json};
 
+use super::follow;
 use super::inputs::{self, LogArgs};
 use super::policies::{self, Loaded};
 use super::text;
 use crate::app::App;
 use foundation::failure::{Exit, Result};
-use foundation::ui;
 use foundation::ui::text::one_line;
+use foundation::ui::{self, Ui};
 
 #[derive(Debug, Clone, Args)]
 pub struct DenialsArgs {
@@ -24,21 +25,23 @@ pub struct DenialsArgs {
     /// Binary policy, or revision of the checkout, that is asked for causes [default: the checkout's policy]
     #[arg(long, value_name = "FILE|REVISION")]
     pub policy: Option<String>,
-    /// Print JSON
+    /// Keep reading, and print each group when it appears and when it grows
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print JSON; with `--follow`, one object per line
     #[arg(long)]
     pub json: bool,
 }
 
 pub(super) fn run(app: &App<'_>, args: &DenialsArgs) -> Result<u8> {
+    if args.follow {
+        return follow::run(app, args);
+    }
     let (denials, summary) = inputs::read(app, &args.logs)?;
     let loaded = policies::find(app, args.policy.as_deref())?;
     let judged = judge_all(app, &denials, loaded.as_ref());
     if args.json {
-        let groups = judged.iter().map(|it| {
-            let mut group = text::group_json(it.group);
-            group["cause"] = text::finding_json(&it.finding);
-            group
-        });
+        let groups = judged.iter().map(Judged::to_json);
         ui::print_report(json!({
             "policy": loaded.as_ref().map(|loaded| loaded.from.clone()),
             "groups": groups.collect::<Vec<_>>(),
@@ -71,19 +74,45 @@ pub(super) struct Judged<'a> {
     pub(super) allowed_in: Vec<String>,
 }
 
-pub(super) fn judge_all<'a>(
-    app: &App<'_>,
-    denials: &'a Denials,
-    loaded: Option<&Loaded>,
-) -> Vec<Judged<'a>> {
-    // git is only started if a group is denied.
-    let mut lines: Option<Vec<(String, Policy)>> = None;
-    let judge_one = |group: &'a Group| {
-        let judgements = loaded.map_or_else(Vec::new, |loaded| judge(&loaded.policy, group));
+impl Judged<'_> {
+    pub(super) fn to_json(&self) -> Value {
+        let mut group = text::group_json(self.group);
+        group["cause"] = text::finding_json(&self.finding);
+        group
+    }
+
+    pub(super) fn write(&self, out: &mut String, ui: &Ui) {
+        text::write_head(out, ui, self.group);
+        text::write_details(out, self.group);
+        text::write_finding(out, &self.finding);
+    }
+}
+
+/// Finds the cause of each group.
+pub(super) struct Judge<'a> {
+    app: &'a App<'a>,
+    loaded: Option<&'a Loaded>,
+    /// The policies of other lines: git is only started once a group is denied.
+    lines: Option<Vec<(String, Policy)>>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(app: &'a App<'a>, loaded: Option<&'a Loaded>) -> Self {
+        Self {
+            app,
+            loaded,
+            lines: None,
+        }
+    }
+
+    pub(super) fn judge<'g>(&mut self, group: &'g Group) -> Judged<'g> {
+        let app = self.app;
+        let by_policy = |loaded: &Loaded| judge(&loaded.policy, group);
+        let judgements = self.loaded.map_or_else(Vec::new, by_policy);
         let is_denied = judgements.iter().any(|it| !it.is_allowed());
         let mut allowed_in = Vec::new();
         if is_denied {
-            let lines = lines.get_or_insert_with(|| policies::lines(app));
+            let lines = self.lines.get_or_insert_with(|| policies::lines(app));
             let allows = |policy: &Policy| judge(policy, group).iter().all(Judgement::is_allowed);
             let allowing = lines.iter().filter(|(_, policy)| allows(policy));
             allowed_in = allowing.map(|(name, _)| name.clone()).collect();
@@ -93,7 +122,7 @@ pub(super) fn judge_all<'a>(
             group,
             Evidence {
                 judgements: &judgements,
-                sources: loaded.and_then(|loaded| loaded.sources.as_ref()),
+                sources: self.loaded.and_then(|loaded| loaded.sources.as_ref()),
                 allowed_since: since.as_deref(),
             },
         );
@@ -103,35 +132,46 @@ pub(super) fn judge_all<'a>(
             finding,
             allowed_in,
         }
-    };
-    denials.groups.iter().map(judge_one).collect()
+    }
+}
+
+pub(super) fn judge_all<'a>(
+    app: &App<'_>,
+    denials: &'a Denials,
+    loaded: Option<&Loaded>,
+) -> Vec<Judged<'a>> {
+    let mut judge = Judge::new(app, loaded);
+    let groups = denials.groups.iter();
+    groups.map(|group| judge.judge(group)).collect()
 }
 
 fn to_text(app: &App<'_>, judged: &[Judged<'_>], denials: &Denials, summary: &Summary) -> String {
     let mut out = String::new();
     for it in judged {
-        text::write_head(&mut out, app.ui, it.group);
-        text::write_details(&mut out, it.group);
-        text::write_finding(&mut out, &it.finding);
+        it.write(&mut out, app.ui);
     }
     for error in &denials.errors {
-        let what = [
-            std::slice::from_ref(&error.operation),
-            error.contexts.as_slice(),
-        ]
-        .concat();
-        let _ = writeln!(out, "{}  {} ×", one_line(&what.join(" ")), error.count);
-        let _ = writeln!(
-            out,
-            "  cause: the policy does not allow this context or this change of context"
-        );
-        let _ = writeln!(out, "  shown by {}", text::place(&error.sample));
+        write_error(&mut out, error);
     }
     text::write_summary(&mut out, app.ui, summary, judged.len(), denials.uncounted);
     out
 }
 
-fn error_json(error: &ContextError) -> Value {
+pub(super) fn write_error(out: &mut String, error: &ContextError) {
+    let what = [
+        std::slice::from_ref(&error.operation),
+        error.contexts.as_slice(),
+    ]
+    .concat();
+    let _ = writeln!(out, "{}  {} ×", one_line(&what.join(" ")), error.count);
+    let _ = writeln!(
+        out,
+        "  cause: the policy does not allow this context or this change of context"
+    );
+    let _ = writeln!(out, "  shown by {}", text::place(&error.sample));
+}
+
+pub(super) fn error_json(error: &ContextError) -> Value {
     json!({
         "operation": error.operation,
         "contexts": error.contexts,

@@ -1,5 +1,6 @@
 //! Logs that are read: files, standard input, or those of nodes.
 
+use std::fs::File;
 use std::io::Read;
 
 use clap::Args;
@@ -7,6 +8,8 @@ use selinux::log::{Denials, Reader, Summary};
 
 use crate::app::App;
 use crate::commands::cluster::{self, Which, reach};
+use foundation::ctx::cluster::NodeView;
+use foundation::ctx::node_api::NodeApi;
 use foundation::failure::{Because, Failure, Result};
 use foundation::{files, typed};
 
@@ -33,7 +36,7 @@ impl LogArgs {
 }
 
 /// Bytes read at a time.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 
 pub(super) fn read(app: &App<'_>, args: &LogArgs) -> Result<(Denials, Summary)> {
     let mut reader = Reader::new();
@@ -44,15 +47,8 @@ pub(super) fn read(app: &App<'_>, args: &LogArgs) -> Result<(Denials, Summary)> 
                 .because(|| "cannot read stdin".to_owned())?;
             continue;
         }
-        let what = || Failure::host(format!("cannot read `{log}`"));
-        let file = files::open(&app.ctx.cwd.join(log)).map_err(|error| what().cause(error))?;
-        let file = file.ok_or_else(|| {
-            Failure::usage(format!("the log `{log}` does not exist")).hint(format!(
-                "talosctl logs auditd | {}",
-                typed!("selinux denials -")
-            ))
-        })?;
-        feed(&mut reader, file).map_err(|error| what().cause(error))?;
+        let file = open(app, log)?;
+        feed(&mut reader, file).because(|| format!("cannot read `{log}`"))?;
     }
     if !args.node.is_empty() {
         read_nodes(app, args, &mut reader)?;
@@ -60,7 +56,21 @@ pub(super) fn read(app: &App<'_>, args: &LogArgs) -> Result<(Denials, Summary)> 
     Ok(reader.finish())
 }
 
-fn feed(reader: &mut Reader, mut from: impl Read) -> std::io::Result<()> {
+/// Opens a log.
+///
+/// # Errors
+/// If it does not exist, or is not a file.
+pub(super) fn open(app: &App<'_>, log: &str) -> Result<File> {
+    let file = files::open(&app.ctx.cwd.join(log)).because(|| format!("cannot read `{log}`"))?;
+    file.ok_or_else(|| {
+        Failure::usage(format!("the log `{log}` does not exist")).hint(format!(
+            "talosctl logs auditd | {}",
+            typed!("selinux denials -")
+        ))
+    })
+}
+
+pub(super) fn feed(reader: &mut Reader, mut from: impl Read) -> std::io::Result<()> {
     let mut buffer = vec![0; PIECE];
     loop {
         match from.read(&mut buffer) {
@@ -72,36 +82,84 @@ fn feed(reader: &mut Reader, mut from: impl Read) -> std::io::Result<()> {
     }
 }
 
+/// A node whose logs are read.
+pub(super) struct LogNode {
+    name: String,
+    api: NodeApi,
+}
+
 /// The audit log has what auditd read, and the kernel log what was before, and how
 /// many records were lost.
-fn read_nodes(app: &App<'_>, args: &LogArgs, reader: &mut Reader) -> Result<()> {
+pub(super) struct NodeLogs {
+    kernel: Vec<u8>,
+    audit: Vec<u8>,
+    /// Why there is no audit log.
+    pub(super) note: Option<String>,
+}
+
+/// Returns the nodes that were named.
+///
+/// # Errors
+/// If there is no such node, or its address is unknown.
+pub(super) fn nodes(app: &App<'_>, args: &LogArgs) -> Result<Vec<LogNode>> {
     let name = cluster::existing_name(app, &args.which)?;
     let view = cluster::look_up(app, &args.which)?;
-    for node in cluster::choose(&view, &args.node)? {
+    let of_node = |node: &NodeView| {
         let ip = node.ip.ok_or_else(|| {
             Failure::host(format!("the address of node `{}` is unknown", node.name))
                 .hint(typed!("cluster status --name {}", name))
         })?;
-        let api = reach::api_of(&app.ctx, &name, ip)?;
+        Ok(LogNode {
+            name: node.name.clone(),
+            api: reach::api_of(&app.ctx, &name, ip)?,
+        })
+    };
+    let chosen = cluster::choose(&view, &args.node)?;
+    chosen.into_iter().map(of_node).collect()
+}
+
+impl LogNode {
+    /// Reads both logs.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub(super) fn logs(&self) -> Result<NodeLogs> {
         let ask = |words: &[&str]| {
-            let what = || format!("cannot read `{}` of node `{}`", words.join(" "), node.name);
-            api.bytes(words).because(what)
+            let what = || format!("cannot read `{}` of node `{}`", words.join(" "), self.name);
+            self.api.bytes(words).because(what)
         };
         let audit = ask(&["logs", "auditd"]);
-        let kernel = ask(&["dmesg"]);
-        let audit = match (audit, &kernel) {
-            (Ok(audit), _) => audit,
+        let kernel = ask(&["dmesg"])?;
+        Ok(match audit {
+            Ok(audit) => NodeLogs {
+                kernel,
+                audit,
+                note: None,
+            },
             // With `talos.auditd.disabled=1` all of it is in the kernel's log.
-            (Err(failure), Ok(_)) => {
-                app.ui.note(&failure.in_one_line());
-                Vec::new()
-            }
-            (Err(failure), Err(_)) => return Err(failure),
-        };
-        reader.begin(&format!("{} dmesg", node.name), Some(&node.name));
-        reader.feed(&kernel?);
-        reader.begin(&format!("{} auditd", node.name), Some(&node.name));
-        reader.feed(&audit);
+            Err(failure) => NodeLogs {
+                kernel,
+                audit: Vec::new(),
+                note: Some(failure.in_one_line()),
+            },
+        })
+    }
+
+    pub(super) fn feed(&self, reader: &mut Reader, logs: &NodeLogs) {
+        reader.begin(&format!("{} dmesg", self.name), Some(&self.name));
+        reader.feed(&logs.kernel);
+        reader.begin(&format!("{} auditd", self.name), Some(&self.name));
+        reader.feed(&logs.audit);
+    }
+}
+
+fn read_nodes(app: &App<'_>, args: &LogArgs, reader: &mut Reader) -> Result<()> {
+    for node in nodes(app, args)? {
+        let logs = node.logs()?;
+        if let Some(note) = &logs.note {
+            app.ui.note(note);
+        }
+        node.feed(reader, &logs);
     }
     Ok(())
 }

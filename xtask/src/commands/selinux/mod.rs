@@ -4,6 +4,7 @@ mod allow;
 mod check;
 mod compile;
 mod denials;
+mod follow;
 pub(crate) mod gate;
 mod inputs;
 mod label;
@@ -24,8 +25,9 @@ pub enum SelinuxCommand {
     #[command(after_help = "Examples:\n  \
         cargo xtask selinux denials audit.log\n  \
         talosctl -n 172.20.0.2 logs auditd | cargo xtask selinux denials -\n  \
-        cargo xtask selinux denials --node worker-1\n\n\
-        Exit code 1 with denials, 6 if there are none but the log is incomplete.")]
+        cargo xtask selinux denials --node worker-1\n  \
+        cargo xtask selinux denials --node worker-1 --follow\n\n\
+        `--follow` ends with Ctrl-C, or at the end of stdin. Exit code 1 with denials, 6 if there are none but the log is incomplete.")]
     Denials(denials::DenialsArgs),
     /// Show by which rule a policy allows each denied permission, or why it denies it
     #[command(after_help = "Examples:\n  \

@@ -71,7 +71,7 @@ pub struct Loss {
     pub line: Option<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Losses {
     kinds: BTreeMap<LossKind, Loss>,
 }

@@ -155,27 +155,47 @@ impl Reader {
     /// Ends the log; returns what it holds.
     pub fn finish(mut self) -> (Denials, Summary) {
         self.end_input();
+        let summary = self.summary();
+        self.denials.sort();
+        (self.denials, summary)
+    }
+
+    /// Returns what was denied so far, in the order in which it was first read.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
+    }
+
+    /// Returns what the log holds so far.
+    pub fn summary(&self) -> Summary {
+        let mut losses = self.losses.clone();
         for node in &self.nodes {
             for missing in node.boots.missing() {
                 if missing.before > 0 {
-                    self.losses.add(LossKind::Start, missing.before, None);
+                    losses.add(LossKind::Start, missing.before, None);
                 }
                 for gap in 0..missing.gaps {
                     let records = if gap == 0 { missing.within } else { 0 };
-                    self.losses.add(LossKind::SerialGap, records, None);
+                    losses.add(LossKind::SerialGap, records, None);
                 }
             }
         }
         if self.summary.records == 0 {
-            self.losses.add(LossKind::Empty, 0, None);
+            losses.add(LossKind::Empty, 0, None);
         }
         let boots = self.nodes.iter().map(|node| node.boots.count() as u64);
-        self.summary.boots = boots.sum();
         let names = self.nodes.iter().map(|node| node.name.clone());
-        self.summary.nodes = names.filter(|name| !name.is_empty()).collect();
-        self.summary.losses = self.losses.into_list();
-        self.denials.sort();
-        (self.denials, self.summary)
+        Summary {
+            boots: boots.sum(),
+            nodes: names.filter(|name| !name.is_empty()).collect(),
+            losses: losses.into_list(),
+            ..self.summary.clone()
+        }
+    }
+
+    /// Whether a record that was read is recognised when it is read again: the memory for
+    /// it is limited.
+    pub fn recognises_duplicates(&self) -> bool {
+        self.known.len() < MOST_KNOWN
     }
 
     fn hold(&mut self, bytes: &[u8]) {
