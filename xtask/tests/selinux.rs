@@ -9,7 +9,7 @@ mod common;
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use common::git::{commit, repository};
 use common::{Home, run, run_with};
@@ -392,6 +392,42 @@ set by the build of the squashfs, by file_contexts
         text.starts_with("talos.auditd.disabled=1 audit=1 "),
         "{text}"
     );
+}
+
+/// In KiB: what the program itself needs, and 64 MiB.
+const ADDRESS_SPACE: u32 = 100_000;
+
+#[test]
+fn a_report_of_200_000_groups_does_not_fill_the_memory() {
+    let home = checkout();
+    let mut command = Command::new("sh");
+    let limit = format!("ulimit -v {ADDRESS_SPACE}; exec \"$@\"");
+    command.args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_xtask")]);
+    command.args(["-C", "talos", "selinux", "denials", "-", "--json"]);
+    command.current_dir(&home.root).env("HOME", &home.root);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        let path = "x".repeat(150);
+        for n in 1..=200_000 {
+            writeln!(
+                input,
+                "type=AVC msg=audit(1791000000.101:{n}): avc:  denied  {{ read write }} for  pid={n} comm=\"c{n}\" \
+                path=\"/{path}/{n}\" dev=\"sd{n}\" ino={n} scontext=system_u:system_r:s{n}_t:s0 \
+                tcontext=system_u:object_r:t{n}_t:s0 tclass=file permissive=0"
+            )
+            .unwrap();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let shown = report["groups"].as_array().unwrap().len() as u64;
+    let further = report["log"]["denials_of_further_groups"].as_u64().unwrap();
+    assert_eq!(shown + further, 200_000);
+    assert!(shown >= 1000, "{shown}");
 }
 
 /// A child that follows a log.

@@ -64,11 +64,11 @@ pub(super) fn run(app: &App<'_>, args: &AllowArgs) -> Result<u8> {
         .map(|it| offer(it, sources, args.even_if_intended))
         .collect();
     if args.json {
-        ui::print_report(json!({
+        let fields = json!({
             "policy": loaded.from,
-            "rules": offers.iter().map(to_json).collect::<Vec<_>>(),
             "log": text::summary_json(&summary, denials.uncounted),
-        }));
+        });
+        ui::print_listing(fields, "rules", offers.iter().map(to_json));
     } else {
         let mut out = String::new();
         if offers.iter().any(|it| matches!(it, Offer::Rule(_))) {

@@ -41,13 +41,12 @@ pub(super) fn run(app: &App<'_>, args: &DenialsArgs) -> Result<u8> {
     let loaded = policies::find(app, args.policy.as_deref())?;
     let judged = judge_all(app, &denials, loaded.as_ref());
     if args.json {
-        let groups = judged.iter().map(Judged::to_json);
-        ui::print_report(json!({
+        let fields = json!({
             "policy": loaded.as_ref().map(|loaded| loaded.from.clone()),
-            "groups": groups.collect::<Vec<_>>(),
             "context_errors": denials.errors.iter().map(error_json).collect::<Vec<_>>(),
             "log": text::summary_json(&summary, denials.uncounted),
-        }));
+        });
+        ui::print_listing(fields, "groups", judged.iter().map(Judged::to_json));
     } else {
         ui::print(&to_text(app, &judged, &denials, &summary));
     }

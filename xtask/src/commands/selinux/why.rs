@@ -32,13 +32,14 @@ pub(super) fn run(app: &App<'_>, args: &WhyArgs) -> Result<u8> {
     let (denials, summary) = inputs::read(app, &args.logs)?;
     let judged = judge_all(app, &denials, Some(&loaded));
     if args.json {
-        ui::print_report(json!({
+        let fields = json!({
             "policy": loaded.from,
             "policy_version": loaded.policy.version(),
             "unknown_classes": loaded.policy.unknown_classes().name(),
-            "groups": judged.iter().map(|it| to_json(it, &loaded)).collect::<Vec<_>>(),
             "log": text::summary_json(&summary, denials.uncounted),
-        }));
+        });
+        let groups = judged.iter().map(|it| to_json(it, &loaded));
+        ui::print_listing(fields, "groups", groups);
     } else {
         let mut out = String::new();
         for it in &judged {

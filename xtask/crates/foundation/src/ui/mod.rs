@@ -318,6 +318,36 @@ pub fn print_report(fields: serde_json::Value) {
     print_json(&with_schema(fields));
 }
 
+/// Prints a report with a list, which may be too long to be in memory as a whole.
+pub fn print_listing(
+    fields: serde_json::Value,
+    list: &str,
+    items: impl Iterator<Item = serde_json::Value>,
+) {
+    // A closed pipe (`| head`) is not an error.
+    let _ = try_print_listing(&with_schema(fields), list, items);
+}
+
+fn try_print_listing(
+    fields: &serde_json::Value,
+    list: &str,
+    items: impl Iterator<Item = serde_json::Value>,
+) -> std::io::Result<()> {
+    let fields = format!("{fields:#}");
+    let head = fields.strip_suffix("\n}").unwrap_or(&fields);
+    try_print(&text::json(&format!("{head},\n  \"{list}\": [")))?;
+    let mut separator = "\n    ";
+    let mut end = "]\n}\n";
+    for item in items {
+        // In strings, line ends are escaped.
+        let item = format!("{item:#}").replace('\n', "\n    ");
+        try_print(&text::json(&format!("{separator}{item}")))?;
+        separator = ",\n    ";
+        end = "\n  ]\n}\n";
+    }
+    try_print(end)
+}
+
 /// Prints JSON to stdout.
 pub fn print_json(value: &serde_json::Value) {
     print(&text::json(&format!("{value:#}\n")));
