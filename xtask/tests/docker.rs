@@ -49,6 +49,7 @@ fn what_is_built_in_the_lab_is_pushed_recorded_and_boots() {
     failures_say_what_failed(&lab);
     installer_is_recorded_as_the_registry_has_it(&lab);
     a_terminal_is_handed_on(&lab);
+    a_policy_is_compiled_in_a_build(&lab);
     builds_boot(&lab);
 
     let cgroup = lab.sh("grep -o 'talos-lab-[0-9a-f]*' ~/docker/daemon.json");
@@ -271,6 +272,55 @@ fn a_terminal_is_handed_on(lab: &Lab) {
         drawn.contains("\u{1b}[") && drawn.contains("[+] Building"),
         "{drawn}"
     );
+}
+
+/// The stage of Talos' Dockerfile, with Debian's compiler.
+const POLICY_STAGE: &str = "
+FROM base AS selinux
+COPY hack/lab/secilc/ /
+RUN --mount=type=bind,source=internal/pkg/selinux/policy/selinux,target=/selinux \\
+    mkdir /policy; secilc -o /policy/policy.33 -f /policy/file_contexts -c 33 /selinux/*.cil -O
+FROM scratch AS selinux-generate
+COPY --from=selinux /policy /policy
+";
+
+fn a_policy_is_compiled_in_a_build(lab: &Lab) {
+    let sources = format!("{}/../testdata/selinux", env!("CARGO_MANIFEST_DIR"));
+    lab.sh(&format!(
+        "cd ~/talos && mkdir -p internal/pkg/selinux/policy/selinux hack/lab/secilc \
+         && cp {sources}/policy.cil internal/pkg/selinux/policy/selinux/ \
+         && secilc=$(PATH=$PATH:/usr/sbin command -v secilc) && install -D $secilc hack/lab/secilc/bin/secilc \
+         && for file in $(ldd $secilc | grep -o '/[^ ]*'); do cp -L --parents $file hack/lab/secilc/; done \
+         && cp Dockerfile ~/Dockerfile && cat >>Dockerfile <<'END'\n{POLICY_STAGE}END"
+    ));
+    lab.ok(&["selinux", "policy", "build"]);
+    let equal = lab.ok(&["selinux", "policy", "check"]);
+    let folder = "internal/pkg/selinux/policy";
+    for file in ["policy.33", "file_contexts"] {
+        assert!(
+            equal.contains(&format!("{folder}/{file} equals its source\n")),
+            "{equal}"
+        );
+    }
+    lab.sh(&format!(
+        "echo '(allow pod_t data_t (file (execute)))' >~/talos/{folder}/selinux/more.cil"
+    ));
+    let differs = lab.xtask(&["--lab", "selinux", "policy", "check"]);
+    let said = String::from_utf8_lossy(&differs.stdout).into_owned();
+    assert_eq!(differs.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the sources allow 1 more and 0 less"),
+        "{said}"
+    );
+    // What does not compile has the compiler's words.
+    lab.sh(&format!(
+        "echo '(allow pod_t nope_t (file (execute)))' >~/talos/{folder}/selinux/more.cil"
+    ));
+    let broken = lab.fails(4, &["selinux", "policy", "check"]);
+    assert!(broken.contains("Failed to resolve allow statement at /selinux/more.cil:1"), "{broken}");
+    lab.sh(&format!(
+        "rm ~/talos/{folder}/selinux/more.cil && mv ~/Dockerfile ~/talos/Dockerfile"
+    ));
 }
 
 fn builds_boot(lab: &Lab) {
