@@ -317,7 +317,10 @@ fn a_policy_is_compiled_in_a_build(lab: &Lab) {
         "echo '(allow pod_t nope_t (file (execute)))' >~/talos/{folder}/selinux/more.cil"
     ));
     let broken = lab.fails(4, &["selinux", "policy", "check"]);
-    assert!(broken.contains("Failed to resolve allow statement at /selinux/more.cil:1"), "{broken}");
+    assert!(
+        broken.contains("Failed to resolve allow statement at /selinux/more.cil:1"),
+        "{broken}"
+    );
     lab.sh(&format!(
         "rm ~/talos/{folder}/selinux/more.cil && mv ~/Dockerfile ~/talos/Dockerfile"
     ));

@@ -13,12 +13,18 @@ mod in_lab;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use common::go;
 use in_lab::Lab;
 use serde_json::Value;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/policy.33");
 /// Lets the stand-in do everything where it is enforced.
 const OPEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/open.33");
+
+const INTEGRATION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../testdata/gotest/integration"
+);
 
 /// Labelled processes of Talos itself, under its own policy.
 const REAL: &str = concat!(
@@ -180,8 +186,62 @@ fn denials_of_a_node_go_the_whole_way() {
             .any(|it| it["rule"].is_null() && it["why_none"].is_string()),
         "{allow}"
     );
+    let is_complete = log["complete"].as_bool().unwrap();
+    tests_fail_on_denials_that_are_not_accepted(&lab, groups, is_complete);
     following_goes_on_after_a_reboot(&lab);
     enforcing_is_verified(&lab);
+}
+
+/// A suite that passes, against a node with denials.
+fn tests_fail_on_denials_that_are_not_accepted(lab: &Lab, groups: &[Value], is_complete: bool) {
+    let checkout = tempfile::tempdir().unwrap();
+    go::copy(INTEGRATION, checkout.path());
+    let tags = "integration,integration_api";
+    go::compile_integration(checkout.path(), "integration.test", tags);
+    let baseline = checkout.path().join("accepted.toml");
+    let run = |code: i32| {
+        let dir = checkout.path().to_str().unwrap();
+        let words = [
+            "--lab",
+            "-C",
+            dir,
+            "test",
+            "integration",
+            "api.VersionSuite",
+        ];
+        let file = ["--selinux-baseline", baseline.to_str().unwrap()];
+        let output = lab.xtask(&[&words[..], &file].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}{stderr}");
+        said
+    };
+    let entry = |group: &Value, permission: &Value| {
+        let text = |key: &str| group[key].as_str().unwrap();
+        format!(
+            "[[denial]]\nsource = \"{}\"\ntarget = \"{}\"\nclass = \"{}\"\npermission = {permission}\n\
+             owner = \"lab\"\nreason = \"no label\"\nexpires = \"2999-12-31\"\n",
+            text("source_type"),
+            text("target_type"),
+            text("class")
+        )
+    };
+    let entries: Vec<String> = groups
+        .iter()
+        .flat_map(|group| {
+            let permissions = group["permissions"].as_array().unwrap();
+            permissions.iter().map(|it| entry(group, &it["permission"]))
+        })
+        .collect();
+    std::fs::write(&baseline, entries[1..].concat()).unwrap();
+    let said = run(1);
+    assert!(said.contains("ok   api.VersionSuite"), "{said}");
+    assert!(said.contains("not in the baseline"), "{said}");
+
+    // All are accepted. Records that are missing are a failure of their own.
+    std::fs::write(&baseline, entries.concat()).unwrap();
+    let said = run(if is_complete { 0 } else { 6 });
+    assert!(!said.contains("not in the baseline"), "{said}");
 }
 
 fn following_goes_on_after_a_reboot(lab: &Lab) {
