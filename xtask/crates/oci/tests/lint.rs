@@ -231,6 +231,8 @@ fn l2_l3_l8_l9_l30_the_manifest() {
         30,
         "built for Talos v1.10.4",
     );
+    // The suffix is not a version of Talos.
+    is_good(&of("1.2.3-v1.12.0", "1.19.1-v1.19.1"));
     // A number stays the text that it is.
     is_good(&of("1.2.3-v1.12.0", "0.10"));
 }

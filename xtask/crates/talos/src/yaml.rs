@@ -9,7 +9,8 @@ const MAX_BYTES: usize = 8 << 20;
 /// Maximum number of open brackets; the parser's own limit of 128 levels comes later.
 const MAX_OPEN: usize = 1000;
 
-/// Parses `text` like `yaml_serde::from_str`, in bounded time and memory.
+/// Parses `text` like `yaml_serde::from_str`, in bounded time and memory, and applies
+/// merge keys (`<<: *defaults`).
 ///
 /// # Errors
 /// `text` is invalid, is larger than 8 MiB, has more than 1000 open brackets, or
@@ -30,6 +31,12 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, yaml_serde::Error>
             return Err(yaml_serde::Error::custom("nested too deeply"));
         }
     }
+    // As Go's parser does; without merge keys, errors keep their line.
+    if text.contains("<<") {
+        let mut value: yaml_serde::Value = yaml_serde::from_str(text)?;
+        value.apply_merge()?;
+        return yaml_serde::from_value(value);
+    }
     yaml_serde::from_str(text)
 }
 
@@ -49,6 +56,17 @@ mod tests {
         let laughs: String = (0..30).map(level).collect();
         from_str::<Value>(&laughs).unwrap_err();
         from_str::<Value>("a: &a [*a]\n").unwrap_err();
+    }
+
+    #[test]
+    fn merge_keys_are_applied_and_own_keys_win() {
+        let text = "base: &base {name: a, size: 1}\nx:\n  <<: *base\n  size: 2\n";
+        let value: Value = from_str(text).unwrap();
+        assert_eq!(value["x"]["name"], "a");
+        assert_eq!(value["x"]["size"], 2);
+        let text: Value = from_str("a: '<<'\n").unwrap();
+        assert_eq!(text["a"], "<<");
+        from_str::<Value>("<<: 1\n").unwrap_err();
     }
 
     #[test]
