@@ -9,7 +9,7 @@
 mod common;
 mod in_lab;
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
@@ -24,10 +24,12 @@ const ANSWER: &str = "for port in 5005 5006; do n=0; until curl -fsS http://127.
     n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done; done";
 
 fn json(lab: &Lab, words: &[&str]) -> Value {
-    let words = [&["--lab"], words].concat();
-    let output = lab.xtask(&words);
+    json_of(&lab.xtask(&[&["--lab"], words].concat()))
+}
+
+fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{words:?}: {}", String::from_utf8_lossy(&output.stderr)))
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn images(lab: &Lab) -> Vec<(String, String)> {
@@ -50,6 +52,7 @@ fn what_is_built_in_the_lab_is_pushed_recorded_and_boots() {
     installer_is_recorded_as_the_registry_has_it(&lab);
     a_terminal_is_handed_on(&lab);
     a_policy_is_compiled_in_a_build(&lab);
+    a_module_goes_from_two_repositories_into_an_installer(&lab);
     builds_boot(&lab);
 
     let cgroup = lab.sh("grep -o 'talos-lab-[0-9a-f]*' ~/docker/daemon.json");
@@ -324,6 +327,76 @@ fn a_policy_is_compiled_in_a_build(lab: &Lab) {
     lab.sh(&format!(
         "rm ~/talos/{folder}/selinux/more.cil && mv ~/Dockerfile ~/talos/Dockerfile"
     ));
+}
+
+fn a_module_goes_from_two_repositories_into_an_installer(lab: &Lab) {
+    let parts = json_of(&lab.xtask(&["lab", "status", "--json"]));
+    let parts = parts["parts"].as_array().unwrap();
+    let kernel = parts.iter().find(|part| part["name"] == "kernel").unwrap();
+    let (dir, release) = (
+        kernel["dir"].as_str().unwrap(),
+        kernel["version"].as_str().unwrap(),
+    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kmod/checkouts.sh");
+    lab.sh(&format!(
+        "cd ~ && cp talos/Makefile Makefile.mini && {script} {dir}/root {release} talos"
+    ));
+
+    lab.ok(&["kmod", "build", "lab-module"]);
+    let digest = |name: &str| {
+        lab.sh(&format!("crane digest 127.0.0.1:5005/siderolabs/{name}"))
+            .trim()
+            .to_owned()
+    };
+    let pin = lab.sh("git -C ~/pkgs describe --tag").trim().to_owned();
+    let recorded = images(lab);
+    let built = [
+        format!("kernel:{pin}"),
+        format!("lab-module-pkg:{pin}"),
+        "lab-module:0.1.0-v1.12.0".to_owned(),
+    ];
+    for name in &built {
+        let reference = format!("127.0.0.1:5005/siderolabs/{name}");
+        let found = recorded.iter().find(|(it, _)| *it == reference);
+        assert_eq!(found.unwrap().1, digest(name), "{name}");
+    }
+
+    // The second command builds nothing again, checks the extension, and pushes.
+    let run = ["kmod", "run", "lab-module", "--tag", "v1.12.0-kmod"];
+    let said = lab.xtask(&[&["--lab"], &run[..]].concat());
+    let said = common::said(&said);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    let extension = format!("127.0.0.1:5005/siderolabs/lab-module@{}", digest(&built[2]));
+    assert!(
+        said.stderr
+            .contains(&format!("not built again: {extension}")),
+        "{}",
+        said.stderr
+    );
+    let installer = "127.0.0.1:5005/siderolabs/installer:v1.12.0-kmod";
+    let config = lab.sh(&format!("crane config {installer}"));
+    assert!(config.contains(&extension), "{config}");
+    assert!(said.stdout.contains("kmod deploy NODE"), "{}", said.stdout);
+
+    // A module without its signature does not get as far as an installer.
+    lab.sh(&format!(
+        "cd ~/pkgs/lab-module/root/lib/modules/{release}/extras && size=$(wc -c <ifb.ko) && \
+         head -c $((size - 40)) ifb.ko >unsigned && mv unsigned ifb.ko"
+    ));
+    let before = digest("installer:v1.12.0-kmod");
+    let refused = common::said(&lab.xtask(&[&["--lab"], &run[..]].concat()));
+    assert_eq!(
+        refused.code,
+        Some(4),
+        "{}{}",
+        refused.stdout,
+        refused.stderr
+    );
+    let output = refused.stdout + &refused.stderr;
+    assert!(output.contains("built again: "), "{output}");
+    assert!(output.contains("extras/ifb.ko: it is not signed"), "{output}");
+    assert_eq!(digest("installer:v1.12.0-kmod"), before);
+    lab.sh("cd ~ && mv Makefile.mini talos/Makefile && rm -r pkgs extensions");
 }
 
 fn builds_boot(lab: &Lab) {
