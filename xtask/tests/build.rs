@@ -3,8 +3,14 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 struct Scenario {
     name: String,
@@ -212,7 +218,7 @@ fn a_dry_run_runs_nothing() {
 
 #[test]
 fn mistakes_are_named_before_anything_runs() {
-    let text = "TAG ?= x\nall: one\n\t@touch all\none:\n\t@touch one\ninclude-me:\n\t@echo $(wildcard *)\nloop:\n\t@$(MAKE) loop\n";
+    let text = "TAG ?= x\nall: one\n\t@touch all\none:\n\t@touch one\ninclude-me:\n\t@echo $(realpath *)\nloop:\n\t@$(MAKE) loop\n";
     let (root, dir) = fresh(text);
     let of = |arguments: &[&str]| {
         let output = xtask(
@@ -234,7 +240,7 @@ fn mistakes_are_named_before_anything_runs() {
     let (code, said) = of(&["include-me"]);
     assert_eq!(code, 4, "{said}");
     assert!(
-        said.contains("Makefile:7: function `wildcard` is not supported"),
+        said.contains("Makefile:7: function `realpath` is not supported"),
         "{said}"
     );
     let (code, said) = of(&["loop"]);
@@ -255,6 +261,97 @@ fn mistakes_are_named_before_anything_runs() {
     let (code, said) = of(&["all"]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("there is no Makefile"), "{said}");
+}
+
+#[test]
+fn errors_of_the_shell_are_shown_and_an_empty_tag_is_refused() {
+    let text = "TAG ?= $(shell git describe --always)\nBAD = $(shell echo no such device >&2; exit 1)\nNOTHING := $(shell exit 3)\nall:\n\t@echo image:$(TAG)\nbad:\n\t@echo '[$(BAD)]'\n";
+    let (root, dir) = fresh(text);
+    let git = |words: &[&str]| {
+        let output = Command::new("git")
+            .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
+            .args(words)
+            .current_dir(&dir)
+            .output();
+        assert!(output.unwrap().status.success(), "{words:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "x"]);
+    let of = |words: &[&str], owner: &str| {
+        let words = [&["-C", ".", "build", "--no-preflight"], words].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .args(words)
+            .current_dir(&dir)
+            .env("HOME", root.path());
+        // git's own way to test a checkout of another user.
+        let output = command
+            .env("GIT_TEST_ASSUME_DIFFERENT_OWNER", owner)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stdout(&output), stderr)
+    };
+    let (code, out, said) = of(&["bad"], "0");
+    assert_eq!((code, out.as_str()), (Some(0), "[]\n"), "{said}");
+    assert!(said.contains("no such device"), "{said}");
+    assert!(
+        said.contains("`$(shell exit 3)`: it failed, and printed nothing"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("echo '[]'"),
+        "a line with `@` is not shown: {said}"
+    );
+
+    let (code, out, said) = of(&["all"], "1");
+    assert_eq!((code, out.as_str()), (Some(3), ""), "{said}");
+    assert!(said.contains("error: TAG is empty"), "{said}");
+    assert!(said.contains("dubious ownership"), "{said}");
+    let hint = format!("git config --global --add safe.directory {}", dir.display());
+    assert!(said.contains(&hint), "{said}");
+    let (code, _, said) = of(&["all", "TAG="], "0");
+    assert_eq!(code, Some(3), "{said}");
+    let (code, out, said) = of(&["all", "--tag", "v1"], "1");
+    assert_eq!((code, out.as_str()), (Some(0), "image:v1\n"), "{said}");
+}
+
+#[test]
+fn an_interrupted_recipe_leaves_no_half_made_file() {
+    let text = "all: _out/whole _out/half\n_out/whole:\n\t@mkdir -p _out\n\t@echo whole >$@\n_out/half:\n\t@$(MAKE) inner\n.PHONY: inner\ninner:\n\t@echo half >_out/half\n\t@touch begun; sleep 300\n";
+    let makes = [
+        ("make", vec![]),
+        (
+            env!("CARGO_BIN_EXE_xtask"),
+            vec!["-C", ".", "build", "--no-preflight"],
+        ),
+    ];
+    for signal in [Signal::INT, Signal::TERM] {
+        for (program, first) in &makes {
+            let (root, dir) = fresh(text);
+            let mut command = Command::new(program);
+            command
+                .args(first)
+                .arg("all")
+                .current_dir(&dir)
+                .env("HOME", root.path());
+            // Ctrl-C is sent to a group of processes.
+            let mut child = command
+                .process_group(0)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            assert!(common::within(Duration::from_mins(1), || dir
+                .join("begun")
+                .exists()));
+            rustix::process::kill_process_group(Pid::from_child(&child), signal).unwrap();
+            assert!(!child.wait().unwrap().success());
+            let files = |name: &str| dir.join("_out").join(name).exists();
+            assert!(files("whole") && !files("half"), "{program} {signal:?}");
+        }
+    }
 }
 
 /// Answers every request as a registry that has the image.

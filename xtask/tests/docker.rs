@@ -394,7 +394,10 @@ fn a_module_goes_from_two_repositories_into_an_installer(lab: &Lab) {
     );
     let output = refused.stdout + &refused.stderr;
     assert!(output.contains("built again: "), "{output}");
-    assert!(output.contains("extras/ifb.ko: it is not signed"), "{output}");
+    assert!(
+        output.contains("extras/ifb.ko: it is not signed"),
+        "{output}"
+    );
     assert_eq!(digest("installer:v1.12.0-kmod"), before);
     lab.sh("cd ~ && mv Makefile.mini talos/Makefile && rm -r pkgs extensions");
 }

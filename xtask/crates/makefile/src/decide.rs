@@ -46,6 +46,31 @@ impl Decisions {
         runs
     }
 
+    /// The files that recipes under `condition` have changed so far: when make is
+    /// interrupted, it deletes them, because they may be half made.
+    pub fn half_made<'a>(
+        &self,
+        all: &'a [Condition],
+        condition: usize,
+        changed: &Changed<'_>,
+    ) -> Vec<&'a str> {
+        let mut found = Vec::new();
+        let mut next = Some(condition);
+        while let Some(at) = next {
+            let Some(it) = all.get(at) else { break };
+            if let Some(target) = it.target.as_deref()
+                && let Some(Some(decision)) = self.made.get(at)
+                && let now @ Some(_) = changed(target)
+                && now != decision.before
+            {
+                found.push(target);
+            }
+            // A nested make comes after the recipe that calls it.
+            next = it.within.filter(|outer| *outer < at);
+        }
+        found
+    }
+
     fn is_newer(
         &mut self,
         all: &[Condition],

@@ -70,11 +70,17 @@ impl Flags {
             "-s" | "--silent" | "--quiet" => self.silent = true,
             "-w" | "--print-directory" => self.print_directory = true,
             "--no-print-directory" => self.no_print_directory = true,
+            // Lines run one after the other, as with `-j1`.
+            _ if is_jobs(word) => {}
             _ if word.starts_with('-') => return Err(refused(word, by)),
             _ => match assign::parse(word) {
                 Some((name, op @ (Op::Recursive | Op::Simple), _)) => {
-                    // The value as written: blanks at its start are part of it.
+                    // As written, but for blanks at its start.
                     let value = word.split_once('=').map_or("", |(_, value)| value);
+                    let value = value.trim_start_matches([' ', '\t']);
+                    if name == "SHELL" {
+                        return Err(refused(word, by));
+                    }
                     self.give(Override {
                         name: name.to_owned(),
                         value: value.to_owned(),
@@ -179,6 +185,14 @@ impl Flags {
         });
         words.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// `-j`, `-j4`, `--jobs`, `--jobs=4`.
+fn is_jobs(word: &str) -> bool {
+    let number = word
+        .strip_prefix("--jobs=")
+        .or_else(|| word.strip_prefix("-j"));
+    word == "--jobs" || number.is_some_and(|number| number.bytes().all(|it| it.is_ascii_digit()))
 }
 
 fn refused(word: &str, by: Option<&Place>) -> Error {

@@ -28,6 +28,12 @@ pub(crate) enum Body {
     Foreach,
     If,
     Shell,
+    /// `$(1)` and the like are the arguments while a variable is expanded.
+    Call,
+    /// Facts about a variable: `origin`, `flavor`, `value`.
+    Variable,
+    AbsPath,
+    Wildcard,
     /// Neither Talos, pkgs nor extensions use it.
     Unsupported,
 }
@@ -48,7 +54,10 @@ const fn unsupported(name: &'static str) -> Function {
 const FUNCTIONS: &[Function] = &[
     function("addprefix", 2, 2, Body::Text(add_prefix)),
     function("addsuffix", 2, 2, Body::Text(add_suffix)),
+    function("abspath", 1, 1, Body::AbsPath),
     function("and", 1, usize::MAX, Body::Until(str::is_empty)),
+    function("basename", 1, 1, Body::Text(base_name)),
+    function("call", 1, usize::MAX, Body::Call),
     function("dir", 1, 1, Body::Text(dir)),
     function(
         "filter",
@@ -74,8 +83,10 @@ const FUNCTIONS: &[Function] = &[
         1,
         Body::Text(|of| Ok(words(&of[0]).next().unwrap_or_default().to_owned())),
     ),
+    function("flavor", 1, 1, Body::Variable),
     function("foreach", 3, 3, Body::Foreach),
     function("if", 2, 3, Body::If),
+    function("join", 2, 2, Body::Text(join_pairs)),
     function(
         "lastword",
         1,
@@ -83,38 +94,33 @@ const FUNCTIONS: &[Function] = &[
         Body::Text(|of| Ok(words(&of[0]).next_back().unwrap_or_default().to_owned())),
     ),
     function("notdir", 1, 1, Body::Text(not_dir)),
+    function("origin", 1, 1, Body::Variable),
     function("or", 1, usize::MAX, Body::Until(|value| !value.is_empty())),
     function("patsubst", 3, 3, Body::Text(patsubst)),
     function("shell", 1, 1, Body::Shell),
     function("sort", 1, 1, Body::Text(sort)),
     function("strip", 1, 1, Body::Text(|of| join(words(&of[0])))),
     function("subst", 3, 3, Body::Text(subst)),
+    function("suffix", 1, 1, Body::Text(suffix)),
+    function("value", 1, 1, Body::Variable),
+    function("wildcard", 1, 1, Body::Wildcard),
     function("word", 2, 2, Body::Text(word)),
+    function("wordlist", 3, 3, Body::Text(word_list)),
     function(
         "words",
         1,
         1,
         Body::Text(|of| Ok(words(&of[0]).count().to_string())),
     ),
-    unsupported("abspath"),
-    unsupported("basename"),
-    unsupported("call"),
     unsupported("error"),
     unsupported("eval"),
     unsupported("file"),
-    unsupported("flavor"),
     unsupported("guile"),
     unsupported("info"),
     unsupported("intcmp"),
-    unsupported("join"),
     unsupported("let"),
-    unsupported("origin"),
     unsupported("realpath"),
-    unsupported("suffix"),
-    unsupported("value"),
     unsupported("warning"),
-    unsupported("wildcard"),
-    unsupported("wordlist"),
 ];
 
 /// The function of that name.
@@ -185,17 +191,69 @@ fn find_string<'a>(wanted: &'a str, text: &str) -> &'a str {
 
 fn word(arguments: &[String]) -> Result<String> {
     let (number, text) = (&arguments[0], &arguments[1]);
-    let index = number
-        .trim()
-        .parse()
-        .ok()
-        .filter(|index: &usize| *index > 0);
-    let index = index.ok_or_else(|| {
+    let index = index(number).ok_or_else(|| {
         Wrong::Argument(format!(
             "`$(word {number},…)`: the first argument must be a number from 1 on"
         ))
     })?;
     Ok(words(text).nth(index - 1).unwrap_or_default().to_owned())
+}
+
+/// A number from 1 on.
+fn index(number: &str) -> Option<usize> {
+    let index = number.trim().parse().ok();
+    index.filter(|index: &usize| *index > 0)
+}
+
+fn word_list(arguments: &[String]) -> Result<String> {
+    let (first, last) = (&arguments[0], &arguments[1]);
+    let wrong = || Wrong::Argument(format!("`$(wordlist {first},{last},…)`: invalid numbers"));
+    let from = index(first).ok_or_else(wrong)?;
+    let to: usize = last.trim().parse().map_err(|_| wrong())?;
+    join(words(&arguments[2]).take(to).skip(from - 1))
+}
+
+fn join_pairs(arguments: &[String]) -> Result<String> {
+    let (mut left, mut right) = (words(&arguments[0]), words(&arguments[1]));
+    let mut out = Out::default();
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return Ok(out.0),
+            (left, right) => out.word(&[left.unwrap_or_default(), right.unwrap_or_default()])?,
+        }
+    }
+}
+
+/// Where the suffix of a file name begins, with its dot.
+fn suffix_at(word: &str) -> Option<usize> {
+    word.rfind(['.', '/'])
+        .filter(|at| word[*at..].starts_with('.'))
+}
+
+fn suffix(arguments: &[String]) -> Result<String> {
+    join(words(&arguments[0]).filter_map(|word| Some(&word[suffix_at(word)?..])))
+}
+
+fn base_name(arguments: &[String]) -> Result<String> {
+    join(words(&arguments[0]).map(|word| &word[..suffix_at(word).unwrap_or(word.len())]))
+}
+
+/// Each path from the root on, without `.` and `..`; links are not looked at.
+pub(crate) fn absolute(paths: &str, directory: &str) -> Result<String> {
+    let mut out = Out::default();
+    for path in words(paths) {
+        let base = if path.starts_with('/') { "" } else { directory };
+        let mut parts: Vec<&str> = Vec::new();
+        for part in base.split('/').chain(path.split('/')) {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        out.word(&["/", &parts.join("/")])?;
+    }
+    Ok(out.0)
 }
 
 fn sort(arguments: &[String]) -> Result<String> {

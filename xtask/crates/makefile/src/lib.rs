@@ -36,7 +36,7 @@ pub use documented::Documented;
 pub use error::{Error, Place};
 pub use limits::SHOWN_COMMAND;
 pub use make::{plan, targets};
-pub use outcome::{Capture, Condition, Item, Line, Planned, Prerequisite, Read, Step};
+pub use outcome::{Capture, Condition, Item, Line, Passage, Planned, Prerequisite, Read, Step};
 pub use parse::Makefile;
 pub use slots::{Segment, contains as contains_slot, fill, marker as slot, segments};
 pub use variables::Origin;

@@ -67,9 +67,34 @@ pub struct Capture {
     pub place: Place,
     /// Target of the recipe; none while the file is read.
     pub target: Option<String>,
-    /// Whether a shell splits the value into words before the line that uses it:
-    /// then only a value without shell characters is safe.
-    pub unquoted: bool,
+    pub passage: Passage,
+}
+
+/// Where a value goes before it reaches the line that uses it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passage {
+    /// Nowhere: it is text of the line.
+    #[default]
+    Direct,
+    /// Through quotes on the command line of a nested make, which keep blanks.
+    Quoted,
+    /// Through the command line of a nested make without quotes, or through `MAKEFLAGS`.
+    Words,
+}
+
+impl Passage {
+    /// Whether the passage leaves the value as it is.
+    pub fn keeps(self, value: &str) -> bool {
+        match self {
+            Self::Direct => true,
+            Self::Quoted => !value.contains(['"', '\'', '$', '`', '\\', '\n']),
+            Self::Words => {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+                value.chars().all(is_plain)
+            }
+        }
+    }
 }
 
 /// A target that the evaluation updates.

@@ -67,6 +67,7 @@ impl Makefile {
                 "`{name}` has more than {LONGEST_FILE} bytes"
             )));
         }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let name: Arc<str> = name.into();
         let place = |line| Place {
             file: name.clone(),

@@ -53,6 +53,23 @@ fn double_quoted(
     }
 }
 
+/// Returns what stands within quotes in a line that [`split`] takes, and the rest.
+pub(crate) fn by_quotes(line: &str) -> (String, String) {
+    let (mut quoted, mut unquoted) = (String::new(), String::new());
+    let mut open = None;
+    let mut chars = line.chars();
+    while let Some(character) = chars.next() {
+        match (open, character) {
+            (None, '"' | '\'') => open = Some(character),
+            (Some(quote), _) if quote == character => open = None,
+            (None | Some('"'), '\\') => drop(chars.next()),
+            (Some(_), _) => quoted.push(character),
+            (None, _) => unquoted.push(character),
+        }
+    }
+    (quoted, unquoted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +82,13 @@ mod tests {
         );
         assert_eq!(split("''").unwrap(), [""]);
         assert_eq!(split(" a \\\n b").unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn text_within_quotes_is_told_from_the_rest() {
+        let text = |(quoted, unquoted): (String, String)| format!("{quoted}|{unquoted}");
+        assert_eq!(text(by_quotes(r#"a"b'c"d'e"f'g"#)), r#"b'ce"f|adg"#);
+        assert_eq!(text(by_quotes(r#"\"a"\"b""#)), "b|a");
     }
 
     #[test]

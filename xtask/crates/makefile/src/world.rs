@@ -8,6 +8,9 @@ pub trait World {
     fn shell(&self, ask: &Ask<'_>) -> Reply;
     /// Whether a file or folder exists; `path` is written as in the Makefile.
     fn exists(&self, path: &str) -> bool;
+    /// The files that fit a pattern of the shell, sorted; `pattern` is written as in the
+    /// Makefile.
+    fn glob(&self, pattern: &str) -> Vec<String>;
 }
 
 /// A `$(shell …)`.

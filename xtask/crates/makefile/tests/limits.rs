@@ -18,6 +18,9 @@ impl World for Answers {
             _ => Reply::Text("x".to_owned()),
         }
     }
+    fn glob(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
     fn exists(&self, _: &str) -> bool {
         false
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use makefile::{Ask, Error, Invocation, Item, Makefile, Planned, Reply, World};
+use makefile::{Ask, Error, Invocation, Item, Makefile, Passage, Planned, Reply, World};
 use proptest::prelude::*;
 
 struct Nothing;
@@ -10,6 +10,9 @@ struct Nothing;
 impl World for Nothing {
     fn shell(&self, _: &Ask<'_>) -> Reply {
         Reply::Later
+    }
+    fn glob(&self, _: &str) -> Vec<String> {
+        Vec::new()
     }
     fn exists(&self, _: &str) -> bool {
         false
@@ -76,8 +79,12 @@ const REFUSED: &[(&str, &str)] = &[
         "Makefile:1: `*.c`: wildcards and escapes in a rule is not supported",
     ),
     (
-        "X := $(wildcard *.c)\nall:\n",
-        "Makefile:1: function `wildcard` is not supported",
+        "all: a\n\t@echo $(wildcard *.c)\na:\n\t@touch a.c\n",
+        "Makefile:2: function `wildcard` in a recipe that others precede is not supported",
+    ),
+    (
+        "CC ?= gcc\nall:\n",
+        "Makefile:1: make's own variable `CC` is not supported",
     ),
     ("X != date\nall:\n", "Makefile:1: `!=` is not supported"),
     (
@@ -151,7 +158,7 @@ fn each_construct_is_named_with_its_line() {
 
 #[test]
 fn what_has_no_effect_is_no_error() {
-    let text = "ifeq (a,b)\ninclude other.mk\nendif\nX = $(wildcard *)\nall:\n\t@echo ok\nother:\n\t$(X) $?\n";
+    let text = "ifeq (a,b)\ninclude other.mk\nendif\nX = $(realpath *)\nall:\n\t@echo ok\nother:\n\t$(X) $?\n";
     assert_eq!(lines(&evaluate(text, &[]).unwrap()), ["echo ok"]);
     assert!(evaluate(text, &["other"]).is_err());
 }
@@ -185,8 +192,60 @@ fn slots_travel_into_nested_makes() {
         format!("<{}>", planned.captures[slot].command)
     });
     assert_eq!(shown, "build x --tag=x:<bldr eval x> --push");
-    assert!(planned.captures[0].unquoted);
+    assert_eq!(planned.captures[0].passage, Passage::Quoted);
+    let planned = evaluate(&text.replace('"', ""), &["x"]).unwrap_err();
+    assert!(planned.to_string().contains("--push"), "{planned}");
+    let text = "x:\n\t@$(MAKE) y A=$(shell cat f)\ny:\n\t@build $(A)\n";
+    let planned = evaluate(text, &["x"]).unwrap();
+    assert_eq!(planned.captures[0].passage, Passage::Words);
+    let text = "x:\n\t@$(MAKE) y A='$(shell cat f)'\ny:\n\t@for i in 1; do $(MAKE) z; done\n";
+    let planned = evaluate(text, &["x"]).unwrap();
+    assert_eq!(planned.captures[0].passage, Passage::Words, "by MAKEFLAGS");
     assert!(matches!(planned.items[0], Item::Capture { slot: 0, .. }));
+}
+
+/// Files of a checkout, so that make's own rules would apply.
+struct Sources;
+
+impl World for Sources {
+    fn shell(&self, _: &Ask<'_>) -> Reply {
+        Reply::Later
+    }
+    fn exists(&self, path: &str) -> bool {
+        ["main.c", "docs.sh"].contains(&path)
+    }
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        vec![pattern.replace('*', "main")]
+    }
+}
+
+#[test]
+fn rules_of_make_itself_are_refused_by_name() {
+    let plan = |text: &str| {
+        let invocation = Invocation {
+            directory: "/checkout".into(),
+            ..Invocation::default()
+        };
+        makefile::plan(
+            &Makefile::parse("Makefile", text).unwrap(),
+            &invocation,
+            &Sources,
+        )
+    };
+    for (text, expected) in [
+        (
+            "all: main.o\n\techo\nmain.o:\n",
+            "Makefile:3: make's own rule for `main.o` from `main.c` is not supported",
+        ),
+        (
+            "all: docs\n\techo\n",
+            "Makefile:0: make's own rule for `docs` from `docs.sh` is not supported",
+        ),
+    ] {
+        assert_eq!(plan(text).unwrap_err().to_string(), expected);
+    }
+    let phony = ".PHONY: docs\nall: docs\n\t@echo $(wildcard *.c)\ndocs:\n";
+    assert_eq!(lines(&plan(phony).unwrap()), ["echo main.c"]);
 }
 
 #[test]
@@ -246,12 +305,11 @@ proptest! {
 
     #[test]
     fn values_arrive_as_they_were_given(value in "[ -~]{0,40}") {
-        // `$` is make's, `#` and leading blanks are the file's: from the
-        // command line they are plain.
+        // `$` is make's, `#` is the file's: from the command line it is plain.
         let value = value.replace('$', "$$");
         let argument = format!("X={value}");
         let planned = evaluate("all:\n\t@$(MAKE) one\none:\n\t@$(MAKE) two Y=1\ntwo:\n\tshow '$(X)'\n", &["all", &argument]).unwrap();
-        let expected = format!("show '{}'", value.replace("$$", "$"));
+        let expected = format!("show '{}'", value.trim_start().replace("$$", "$"));
         prop_assert_eq!(lines(&planned), vec![expected.as_str()]);
     }
 

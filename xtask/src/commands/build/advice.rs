@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use makefile::{Error, Planned};
+use makefile::{Error, Planned, Read};
 
 use super::repository::Repository;
 use super::{missing, stages};
 use crate::typo::closest;
 use foundation::failure::{Failure, Result};
-use foundation::typed;
+use foundation::{program, typed};
 
 /// Refuses a goal without a rule before anything starts.
 ///
@@ -77,6 +77,39 @@ pub(super) fn check_goals(
         }
     }
     Ok(())
+}
+
+/// Refuses an empty tag: images would have names that end with a colon.
+///
+/// # Errors
+/// Exit code 3, with what git said.
+pub(super) fn check_tag(
+    repository: &Repository,
+    planned: &Planned,
+    errors: &[String],
+) -> Result<()> {
+    let is_empty = |read: &Read| read.name == "TAG" && read.value.trim().is_empty();
+    if !planned.reads.iter().any(is_empty) {
+        return Ok(());
+    }
+    let mut failure = Failure::host("TAG is empty");
+    failure.causes = errors
+        .iter()
+        .filter(|it| it.contains("git"))
+        .cloned()
+        .collect();
+    let is_of_another = failure
+        .causes
+        .iter()
+        .any(|it| it.contains("dubious ownership"));
+    Err(failure.hint(if is_of_another {
+        program!(
+            "git config --global --add safe.directory {}",
+            repository.dir
+        )
+    } else {
+        "name it, such as `--tag v1.0.0-dev`".to_owned()
+    }))
 }
 
 /// Returns warnings about the given variables.

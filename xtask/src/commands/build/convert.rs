@@ -107,7 +107,7 @@ fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
     step.learns = Some(Learns {
         slot,
         name: shortened(&name, makefile::SHOWN_COMMAND),
-        plain: capture.unquoted,
+        passage: capture.passage,
         secret: places.hidden.slots.contains(&slot),
     });
     step
@@ -143,8 +143,10 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
     let references = pushed(&line.text);
     let by_buildx = line.text.starts_with(BUILDX) && !references.is_empty();
     let metadata = by_buildx.then(|| {
+        // Of a flag that is given twice, the last counts.
         let existing = words_after(&line.text, "--metadata-file=")
-            .next()
+            .chain(words_after(&line.text, "--metadata-file "))
+            .last()
             .map(|path| places.repository.join(path));
         existing
             .unwrap_or_else(|| metadata_dir(places).join(format!("{}.json", plain(&line.target))))
@@ -160,6 +162,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
     let mut step = shell_step(why, &text, &line.environment, places);
     if let Action::Run(run) = &mut step.action {
         run.may_fail = line.ignores_failure;
+        run.silent = line.silent;
     }
     let record = (!references.is_empty()).then(|| {
         Step::new(

@@ -7,7 +7,7 @@ mod hidden;
 mod list;
 pub(super) mod preflight;
 pub(super) mod repository;
-mod shells;
+pub(super) mod shells;
 mod trust;
 
 use camino::Utf8Path;
@@ -49,6 +49,9 @@ pub struct BuildArgs {
     /// Skip the host checks
     #[arg(long)]
     pub no_preflight: bool,
+    /// Accepted as in make; lines run one after the other, and buildx builds in parallel
+    #[arg(short, long, value_name = "N", num_args = 0..=1)]
+    pub jobs: Option<Option<u16>>,
     /// Build with the race detector: WITH_RACE=true
     #[arg(long, help_heading = "Variables")]
     pub race: bool,
@@ -194,13 +197,20 @@ fn evaluate_without(
         _ => For::Run,
     };
     let shells = Shells::new(&repository.dir, &repository.environment, purpose).without(gone);
-    shells
-        .settle(
-            &repository.makefile,
-            &invocation,
-            |makefile, invocation, world| makefile::plan(makefile, invocation, world),
-        )
-        .map_err(|error| refused(&error))
+    let planned = shells.settle(
+        &repository.makefile,
+        &invocation,
+        |makefile, invocation, world| makefile::plan(makefile, invocation, world),
+    );
+    let errors = shells.errors();
+    for error in &errors {
+        app.ui.note(error);
+    }
+    let planned = planned.map_err(|error| refused(&error))?;
+    if !only_look {
+        advice::check_tag(repository, &planned, &errors)?;
+    }
+    Ok(planned)
 }
 
 /// Returns the command of `$(MAKE)`: this program, or make if the plan is only

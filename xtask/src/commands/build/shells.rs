@@ -53,6 +53,8 @@ pub(super) struct Shells<'a> {
     judge: Judge<'a>,
     known: RefCell<BTreeMap<Key, String>>,
     asked: RefCell<BTreeSet<Key>>,
+    /// What the commands wrote to standard error.
+    errors: RefCell<Vec<String>>,
 }
 
 impl World for Shells<'_> {
@@ -81,6 +83,56 @@ impl World for Shells<'_> {
     fn exists(&self, path: &str) -> bool {
         self.gone.as_deref() != Some(path) && self.dir.join(path).exists()
     }
+
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        let mut files = files_matching(self.dir, pattern);
+        files.retain(|file| self.gone.as_deref() != Some(file));
+        files
+    }
+}
+
+/// Whether it matters that a command fails: one that asks a question answers so.
+fn fails(command: &str) -> bool {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    !["command", "test", "[", "which", "grep"].contains(&first) && !command.contains("2>/dev/null")
+}
+
+/// Files that fit a pattern as a shell's does, named as the pattern names them, sorted.
+pub(crate) fn files_matching(dir: &Utf8Path, pattern: &str) -> Vec<String> {
+    let options = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    // A shell's `**` is a `*`.
+    let mut pattern = pattern.to_owned();
+    while pattern.contains("**") {
+        pattern = pattern.replace("**", "*");
+    }
+    let is_relative = !pattern.starts_with('/');
+    let root = format!("{}/", glob::Pattern::escape(dir.as_str()));
+    let whole = if is_relative {
+        root + &pattern
+    } else {
+        pattern.clone()
+    };
+    let Ok(paths) = glob::glob_with(&whole, options) else {
+        return Vec::new();
+    };
+    let name = |path: std::path::PathBuf| -> Option<String> {
+        let path = path.into_os_string().into_string().ok()?;
+        if !is_relative {
+            return Some(path);
+        }
+        Some(
+            path.strip_prefix(dir.as_str())?
+                .strip_prefix('/')?
+                .to_owned(),
+        )
+    };
+    let mut files: Vec<String> = paths.flatten().filter_map(name).collect();
+    files.sort_unstable();
+    files
 }
 
 impl<'a> Shells<'a> {
@@ -93,6 +145,7 @@ impl<'a> Shells<'a> {
             judge: Judge::new(dir, base),
             known: RefCell::default(),
             asked: RefCell::default(),
+            errors: RefCell::default(),
         }
     }
 
@@ -100,6 +153,11 @@ impl<'a> Shells<'a> {
     pub(super) fn without(mut self, gone: Option<&str>) -> Self {
         self.gone = gone.map(str::to_owned);
         self
+    }
+
+    /// What the commands wrote to standard error, and which of them failed without a word.
+    pub(super) fn errors(&self) -> Vec<String> {
+        self.errors.borrow().clone()
     }
 
     /// Evaluates until no further answer is needed.
@@ -190,14 +248,28 @@ impl<'a> Shells<'a> {
         }
         let mut known = self.known.borrow_mut();
         for (key, output) in answers.into_inner().unwrap_or_default() {
+            let said = |what: &str| {
+                let command = shortened(&key.0, makefile::SHOWN_COMMAND);
+                format!("`$(shell {command})`: {what}")
+            };
             let text = match output {
-                Ok(output) => output.stdout,
-                // As make does.
-                Err(ProbeError::NotFound { .. } | ProbeError::NotStarted { .. }) => String::new(),
-                Err(error) => {
-                    let command = shortened(&key.0, makefile::SHOWN_COMMAND);
-                    return Err(Error::Usage(format!("`$(shell {command})`: {error}")));
+                Ok(output) => {
+                    let error = output.stderr.trim_end();
+                    if !error.is_empty() {
+                        self.errors.borrow_mut().push(said(error));
+                    } else if !output.success && output.stdout.trim().is_empty() && fails(&key.0) {
+                        self.errors
+                            .borrow_mut()
+                            .push(said("it failed, and printed nothing"));
+                    }
+                    output.stdout
                 }
+                // As make does.
+                Err(error @ (ProbeError::NotFound { .. } | ProbeError::NotStarted { .. })) => {
+                    self.errors.borrow_mut().push(said(&error.to_string()));
+                    String::new()
+                }
+                Err(error) => return Err(Error::Usage(said(&error.to_string()))),
             };
             known.insert(key, text);
         }

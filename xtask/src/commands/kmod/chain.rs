@@ -142,7 +142,7 @@ fn digest_step(short: &str, slot: usize, metadata: &Utf8Path) -> Step {
     step.learns = Some(Learns {
         slot,
         name: format!("digest of {short}"),
-        plain: true,
+        passage: makefile::Passage::Words,
         secret: false,
     });
     step
@@ -157,7 +157,7 @@ mod tests {
         step.learns = Some(Learns {
             slot,
             name: "x".to_owned(),
-            plain: true,
+            passage: makefile::Passage::Words,
             secret: false,
         });
         step

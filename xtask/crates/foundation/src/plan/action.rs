@@ -204,6 +204,9 @@ pub struct Run {
     /// environment is that of make and not displayed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recipe: bool,
+    /// A line of a recipe that begins with `@`: only its target is displayed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// The output is that of `talosctl cluster create`: each wait is shown as one line,
     /// and the table at the end is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

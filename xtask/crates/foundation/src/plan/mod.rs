@@ -71,10 +71,9 @@ pub struct Learns {
     pub slot: usize,
     /// Displayed as `<name>`.
     pub name: String,
-    /// A shell evaluates it again, so it must not contain characters that are
-    /// special to a shell.
+    /// What it must not contain, because a shell would evaluate it again.
     #[serde(default)]
-    pub plain: bool,
+    pub passage: makefile::Passage,
     /// It is or contains the value of a secret variable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,

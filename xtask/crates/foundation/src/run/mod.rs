@@ -259,6 +259,12 @@ impl Execution<'_> {
                 failure: result.as_ref().err().map(ToString::to_string),
             });
             if let Err(failure) = result {
+                if self.runner.signals.count() > 0 {
+                    for file in progress.delete_half_made(plan, step) {
+                        let why = "the recipe that makes it was interrupted";
+                        self.runner.ui.note(&format!("deleted `{file}`: {why}"));
+                    }
+                }
                 return Err(self.after_failure(failure, step));
             }
         }

@@ -31,6 +31,25 @@ impl Progress {
             .is_none_or(|condition| self.decisions.runs(&plan.conditions, condition, &changed))
     }
 
+    /// Deletes the files that an interrupted step may have half made, as make does: the
+    /// next build would take them for whole. Returns them.
+    pub(super) fn delete_half_made(&self, plan: &Plan, step: &Step) -> Vec<String> {
+        let changed = |path: &str| {
+            let found = std::fs::symlink_metadata(path).ok()?;
+            found.is_file().then(|| found.modified().ok()).flatten()
+        };
+        let Some(condition) = step.only_if else {
+            return Vec::new();
+        };
+        let files = self
+            .decisions
+            .half_made(&plan.conditions, condition, &changed);
+        let deleted = files
+            .into_iter()
+            .filter(|file| rustix::fs::unlink(*file).is_ok());
+        deleted.map(str::to_owned).collect()
+    }
+
     /// The step with its slots replaced by their values.
     pub(super) fn filled(&self, step: &Step) -> Step {
         let mut step = step.clone();
@@ -89,13 +108,12 @@ impl Runner<'_> {
             .stdout
             .trim_end_matches(['\n', '\r'])
             .replace('\n', " ");
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
         let shown = if learns.secret {
             MASK.to_owned()
         } else {
             value.escape_debug().to_string()
         };
-        if learns.plain && !value.chars().all(is_plain) {
+        if !learns.passage.keeps(&value) {
             return Err(Failure::step(format!(
                 "`{}` printed `{shown}`, which a shell would expand again",
                 run.argv.join(" "),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use text::{hanging, rendered, sgr};
 
 use crate::failure::Failure;
-use crate::plan::{Privilege, Step, in_words};
+use crate::plan::{Action, Privilege, Step, in_words};
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -130,13 +130,14 @@ impl Ui {
         } else {
             ""
         };
+        let mark = self.paint_err(Style::Bold, "▸");
+        let why = hanging(&step.why, 2);
+        if matches!(&step.action, Action::Run(run) if run.silent) {
+            return say(&format!("{mark} {why}{root}\n"));
+        }
         let command = in_words(step).replace('\n', "\n  ");
-        say(&format!(
-            "{} {}{root}\n  {}\n",
-            self.paint_err(Style::Bold, "▸"),
-            hanging(&step.why, 2),
-            self.paint_err(Style::Dim, &command)
-        ));
+        let command = self.paint_err(Style::Dim, &command);
+        say(&format!("{mark} {why}{root}\n  {command}\n"));
     }
 
     /// Prints that a part of long work begins: `▸ 2/5 talosctl 1.12.0 (after 41 s)`.

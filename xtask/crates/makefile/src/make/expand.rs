@@ -4,13 +4,15 @@ use super::Make;
 use crate::error::{Error, Place, Result};
 use crate::functions::{self, Body, Function, Wrong};
 use crate::limits::{MAX_NESTING, MAX_VALUE};
+use crate::outcome::Item;
 use crate::slots;
 use crate::syntax::{self, Piece};
+use crate::variables::Origin;
 use crate::world::{Ask, Reply};
 
 /// Variables that GNU make sets by itself and that this reader does not: an
 /// empty value would be a guess.
-const BUILT_IN: &[&str] = &[
+pub(super) const BUILT_IN: &[&str] = &[
     "AR",
     "ARFLAGS",
     "AS",
@@ -203,6 +205,25 @@ impl Make<'_, '_> {
                 self.shell(&command, place)
             }
             Body::Foreach => self.foreach(&arguments, place),
+            Body::Call => self.call(&arguments, place),
+            Body::Variable => {
+                let of = self.expand(arguments[0], place)?;
+                self.needs_now(&[&of], &format!("function `{name}`"), place)?;
+                let fact = self.fact(name, &of);
+                self.hold(fact.len(), place)?;
+                Ok(fact)
+            }
+            Body::AbsPath => {
+                let paths = self.expand(arguments[0], place)?;
+                self.needs_now(&[&paths], "function `abspath`", place)?;
+                let directory = self.session.directory.clone();
+                self.text_function(
+                    |values| functions::absolute(&values[0], &values[1]),
+                    &[paths, directory],
+                    place,
+                )
+            }
+            Body::Wildcard => self.wildcard(arguments[0], place),
             Body::If => {
                 let otherwise = arguments.get(2).copied().unwrap_or_default();
                 let taken = if self.is_true(arguments[0], place)? {
@@ -249,6 +270,87 @@ impl Make<'_, '_> {
         })?;
         self.hold(out.len(), place)?;
         Ok(out)
+    }
+
+    /// What `origin`, `flavor` or `value` says of a variable.
+    fn fact(&self, function: &str, name: &str) -> String {
+        let is_automatic = self.automatic.iter().any(|(known, _)| known == name);
+        let variable = self.variables.get(name);
+        let fact = match (function, variable) {
+            ("origin", _) if is_automatic => "automatic",
+            ("origin", Some(variable)) => match variable.origin {
+                Origin::Default => "default",
+                Origin::Environment => "environment",
+                Origin::File(_) => "file",
+                Origin::CommandLine(_) => "command line",
+                Origin::Automatic => "automatic",
+            },
+            ("origin", None) if BUILT_IN.contains(&name) => "default",
+            ("flavor", Some(variable)) if variable.recursive => "recursive",
+            ("flavor", Some(_)) => "simple",
+            ("value", variable) => variable.map_or("", |variable| variable.value.as_str()),
+            _ => "undefined",
+        };
+        fact.to_owned()
+    }
+
+    /// Files as they are now: in a recipe, lines before it may still make some.
+    fn wildcard(&mut self, patterns: &str, place: &Place) -> Result<String> {
+        let patterns = self.expand(patterns, place)?;
+        self.needs_now(&[&patterns], "function `wildcard`", place)?;
+        let items = &self.session.planned.items;
+        if self.in_recipe() && items.iter().any(|item| matches!(item, Item::Line(_))) {
+            return Err(Error::unsupported(
+                place,
+                "function `wildcard` in a recipe that others precede",
+            ));
+        }
+        let mut found = Vec::new();
+        for pattern in patterns.split_ascii_whitespace() {
+            found.extend(self.session.world.glob(pattern));
+        }
+        let out = found.join(" ");
+        if slots::is_reserved(&out) {
+            return Err(Error::unsupported(
+                place,
+                "a private-use character in a file name",
+            ));
+        }
+        self.spend_bytes(out.len(), place)?;
+        self.hold(out.len(), place)?;
+        if out.len() > MAX_VALUE {
+            return Err(self.too_long(place));
+        }
+        Ok(out)
+    }
+
+    fn call(&mut self, arguments: &[&str], place: &Place) -> Result<String> {
+        let mut values = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            values.push(self.expand(argument, place)?);
+        }
+        let name = values[0].trim().to_owned();
+        self.needs_now(&[&name], "function `call`", place)?;
+        if functions::find(&name).is_some() {
+            return Err(Error::unsupported(
+                place,
+                format!("`$(call {name},…)` of a function"),
+            ));
+        }
+        let depth = self.automatic.len();
+        // Arguments of a call around this one are not seen by this one.
+        let outer = self
+            .automatic
+            .iter()
+            .filter_map(|(name, _)| name.parse().ok());
+        let most = outer.max().unwrap_or(0).max(values.len());
+        for at in 0..most {
+            let value = values.get(at).cloned().unwrap_or_default();
+            self.automatic.push((at.to_string(), value));
+        }
+        let value = self.variable(&name, place);
+        self.automatic.truncate(depth);
+        value
     }
 
     fn is_true(&mut self, condition: &str, place: &Place) -> Result<bool> {

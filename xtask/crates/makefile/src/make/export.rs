@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Make;
 use crate::error::{Place, Result};
 use crate::limits::{ENTRY, STEP};
-use crate::outcome::{Capture, Item};
+use crate::outcome::{Capture, Item, Passage};
 use crate::slots;
 use crate::variables::Origin;
 
@@ -92,13 +92,24 @@ impl Make<'_, '_> {
             environment,
             place: place.clone(),
             target,
-            unquoted: false,
+            passage: Passage::Direct,
         });
         if !self.reporting {
             let item = Item::Capture { slot, condition };
             self.session.planned.items.push(item);
         }
         Ok(slot)
+    }
+
+    /// Notes that the slots in `text` go through `passage`.
+    pub(super) fn pass(&mut self, text: &str, passage: Passage) {
+        for segment in slots::segments(text) {
+            if let slots::Segment::Slot(slot) = segment
+                && let Some(capture) = self.session.planned.captures.get_mut(slot)
+            {
+                capture.passage = capture.passage.max(passage);
+            }
+        }
     }
 
     /// The variables of `environment` that differ from the environment of the first

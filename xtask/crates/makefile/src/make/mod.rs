@@ -139,7 +139,9 @@ fn start<'s, 'w>(session: &'s mut Session<'w>, invocation: &Invocation) -> Resul
         ));
     }
     let mut flags = Flags::default();
-    flags.environment(environment.get("MAKEFLAGS").map_or("", String::as_str))?;
+    for name in ["GNUMAKEFLAGS", "MAKEFLAGS"] {
+        flags.environment(environment.get(name).map_or("", String::as_str))?;
+    }
     let mut goals = Vec::new();
     for argument in &invocation.arguments {
         if slots::is_reserved(argument) || argument.contains('\n') {

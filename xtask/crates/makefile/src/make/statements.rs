@@ -1,6 +1,7 @@
 //! Reads the file: conditions, assignments, and where rules begin and end.
 
 use super::Make;
+use super::expand::BUILT_IN;
 use crate::assign::Op;
 use crate::condition::Test;
 use crate::error::{Error, Place, Result};
@@ -198,6 +199,16 @@ impl Make<'_, '_> {
         if matches!(name, "SHELL" | "MAKEFLAGS" | "MAKE" | "MAKEOVERRIDES") || name.starts_with('.')
         {
             return Err(Error::unsupported(place, format!("setting `{name}`")));
+        }
+        // make has a value of its own, which `?=` keeps and `+=` extends.
+        if matches!(op, Op::Conditional | Op::Append)
+            && BUILT_IN.contains(&name)
+            && self.variables.get(name).is_none()
+        {
+            return Err(Error::unsupported(
+                place,
+                format!("make's own variable `{name}`"),
+            ));
         }
         if name.trim().is_empty() {
             return Err(Error::malformed(place, "empty variable name"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Make;
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, MAX_MAKES};
+use crate::outcome::Passage;
 use crate::{slots, words};
 
 impl Make<'_, '_> {
@@ -58,7 +59,9 @@ impl Make<'_, '_> {
         for goal in &goals {
             self.needs_now(&[goal], "a goal of `$(MAKE)`", place)?;
         }
-        self.mark_unquoted(command);
+        let (quoted, unquoted) = words::by_quotes(command);
+        self.pass(&quoted, Passage::Quoted);
+        self.pass(&unquoted, Passage::Words);
         if self.depth >= MAX_MAKES {
             return Err(Error::TooDeep {
                 depth: MAX_MAKES,
@@ -82,17 +85,5 @@ impl Make<'_, '_> {
         make.read()?;
         make.run()?;
         Ok(true)
-    }
-
-    /// The shell that would have called make would have split the values into
-    /// words.
-    fn mark_unquoted(&mut self, command: &str) {
-        for segment in slots::segments(command) {
-            if let slots::Segment::Slot(slot) = segment
-                && let Some(capture) = self.session.planned.captures.get_mut(slot)
-            {
-                capture.unquoted = true;
-            }
-        }
     }
 }

@@ -6,9 +6,10 @@ use super::export::size_of;
 use super::{Made, Make};
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, STEP};
-use crate::outcome::{Condition, Item, Line, Prerequisite, Step};
+use crate::outcome::{Condition, Item, Line, Passage, Prerequisite, Step};
 use crate::prefix::{Prefix, collapse_in_references, split_commands};
 use crate::rules::{Recipe, plain_name};
+use crate::slots;
 
 /// The rule that updates a target.
 #[derive(Default)]
@@ -20,6 +21,14 @@ struct TargetRule {
     prerequisites: Vec<String>,
     order_only: Vec<String>,
 }
+
+/// Suffixes of the sources of make's own rules.
+const OBJECT_SOURCES: &[&str] = &[
+    "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "s", "S", "mod", "y", "l",
+];
+const PROGRAM_SOURCES: &[&str] = &[
+    "o", "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "s", "S", "mod", "sh", "y", "l",
+];
 
 impl Make<'_, '_> {
     /// Updates all goals, one after the other.
@@ -205,7 +214,28 @@ impl Make<'_, '_> {
             rule_.stem = Some(stem.text());
             return Ok(Some(rule_));
         }
+        if let Some(source) = self.built_in_source(name) {
+            return Err(Error::unsupported(
+                &rule_.place.unwrap_or_else(|| Place {
+                    file: self.session.makefile.name.clone(),
+                    line: 0,
+                }),
+                format!("make's own rule for `{name}` from `{source}`"),
+            ));
+        }
         Ok(explicit.is_some().then_some(rule_))
+    }
+
+    /// A file from which make would build `name` by a rule of its own.
+    fn built_in_source(&self, name: &str) -> Option<String> {
+        let (stem, suffixes) = match name.strip_suffix(".o") {
+            Some(stem) => (stem, OBJECT_SOURCES),
+            None if !name.contains('.') => (name, PROGRAM_SOURCES),
+            None => return None,
+        };
+        let sources = suffixes.iter().map(|suffix| format!("{stem}.{suffix}"));
+        let mut existing = sources.filter(|source| self.session.world.exists(source));
+        existing.next()
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -289,6 +319,11 @@ impl Make<'_, '_> {
                     condition,
                 )? {
                     continue;
+                }
+                if command.contains(slots::MAKE)
+                    && let Some(flags) = environment.get("MAKEFLAGS")
+                {
+                    self.pass(flags, Passage::Words);
                 }
                 let text = self.with_make(command, place)?;
                 self.keep_shown(&text, place)?;

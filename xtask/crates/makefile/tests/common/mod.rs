@@ -46,6 +46,18 @@ impl World for Real<'_> {
     fn exists(&self, path: &str) -> bool {
         self.dir.join(path).exists()
     }
+
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        let script = format!("for f in {pattern}; do [ -e \"$f\" ] && echo \"$f\"; done; true");
+        let output = Command::new("/bin/sh")
+            .args(["-c", &script])
+            .env("LC_ALL", "C")
+            .current_dir(self.dir)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
 }
 
 /// The environment both makes start with.

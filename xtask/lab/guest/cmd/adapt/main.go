@@ -35,6 +35,11 @@ var imports = map[string]string{
 	"github.com/coredns/coredns/plugin/pkg/proxy": "github.com/siderolabs/talos/internal/lab/proxy",
 }
 
+// broken releases that Talos requires, and the next ones that compile.
+var broken = map[string]string{
+	"github.com/siderolabs/go-debug v0.6.1": "v0.6.2",
+}
+
 const (
 	containerd = "github.com/containerd/containerd/v2"
 	talos      = "github.com/siderolabs/talos"
@@ -75,6 +80,11 @@ func run(version, copied, shims, report, containerdModule string) error {
 		return err
 	}
 
+	repaired, err := repair(copied)
+	if err != nil {
+		return err
+	}
+
 	rewritten, err := rewriteImports(copied)
 	if err != nil {
 		return err
@@ -93,7 +103,7 @@ func run(version, copied, shims, report, containerdModule string) error {
 		return err
 	}
 
-	contents, err := json.MarshalIndent(slices.Concat(modules, rewritten), "", "  ")
+	contents, err := json.MarshalIndent(slices.Concat(modules, repaired, rewritten), "", "  ")
 	if err != nil {
 		return err
 	}
@@ -162,6 +172,31 @@ func upstream(dir string) ([]Replacement, error) {
 
 	if len(replaced) != len(forks) {
 		return nil, fmt.Errorf("go.mod replaces %d of the %d forks that are known", len(replaced), len(forks))
+	}
+
+	return replaced, nil
+}
+
+// repair requires the next releases of modules that do not compile.
+func repair(dir string) ([]Replacement, error) {
+	mod, err := describe(dir)
+	if err != nil {
+		return nil, err
+	}
+
+	var replaced []Replacement
+
+	for _, require := range mod.Require {
+		next, isBroken := broken[require.Path+" "+require.Version]
+		if !isBroken {
+			continue
+		}
+
+		if _, err = command(dir, "go", "mod", "edit", "-require", require.Path+"@"+next); err != nil {
+			return nil, err
+		}
+
+		replaced = append(replaced, Replacement{What: require.Path + " " + require.Version, With: next + ", which compiles"})
 	}
 
 	return replaced, nil

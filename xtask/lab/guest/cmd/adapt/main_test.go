@@ -100,6 +100,25 @@ replace github.com/mdlayher/ethtool => github.com/x/ethtool v0.1.0
 	}
 }
 
+func TestABrokenReleaseIsReplacedByTheNext(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "go.mod", "module x\n\ngo 1.25\n\nrequire (\n\texample.org/y v1.0.0\n\tgithub.com/siderolabs/go-debug v0.6.1\n)\n")
+
+	replaced, err := repair(dir)
+	if err != nil || len(replaced) != 1 || replaced[0].What != "github.com/siderolabs/go-debug v0.6.1" {
+		t.Fatalf("%v %+v", err, replaced)
+	}
+
+	const want = "module x\n\ngo 1.25\n\nrequire (\n\texample.org/y v1.0.0\n\tgithub.com/siderolabs/go-debug v0.6.2\n)\n"
+	if got := read(t, dir, "go.mod"); got != want {
+		t.Errorf("got\n%s", got)
+	}
+
+	if replaced, err = repair(dir); err != nil || len(replaced) != 0 {
+		t.Errorf("%v %+v", err, replaced)
+	}
+}
+
 func TestContainerdIsBuiltInTheVersionOfTalosClient(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "go.mod", "module x\n\ngo 1.25\n\nrequire github.com/containerd/containerd/v2 v2.2.2\n")

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use makefile::{Ask, Reply, World};
 
 use super::super::super::build::repository::{Repository, refused};
+use super::super::super::build::shells::files_matching;
 use foundation::ctx::host::Host;
 use foundation::failure::Result;
 use foundation::files;
@@ -174,6 +175,10 @@ impl World for Quiet<'_> {
 
     fn exists(&self, path: &str) -> bool {
         self.0.join(path).exists()
+    }
+
+    fn glob(&self, pattern: &str) -> Vec<String> {
+        files_matching(self.0, pattern)
     }
 }
 

@@ -220,7 +220,7 @@ fn values_learnt_later_and_messages_are_masked_too() {
     let learns = Learns {
         slot: 0,
         name: "TOKEN=abc".to_owned(),
-        plain: false,
+        passage: makefile::Passage::Direct,
         secret: true,
     };
     let mut step = Step::run("t", ["x"]);

@@ -179,7 +179,7 @@ mod tests {
         learning.learns = Some(crate::plan::Learns {
             slot: 4,
             name: "x".to_owned(),
-            plain: false,
+            passage: makefile::Passage::Direct,
             secret: false,
         });
         let text = Decided::default().around(&learning, "echo a");
