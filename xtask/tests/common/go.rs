@@ -59,6 +59,23 @@ impl Workspace {
         Some(Self { home, dir })
     }
 
+    /// A checkout with these files, and none of the others.
+    pub fn with(test: &str, files: &[(&str, &str)]) -> Option<Self> {
+        if !has(test, &["go"]) {
+            return None;
+        }
+        let home = Home::new();
+        let dir = home.path("talos");
+        let module = ("go.mod", "module github.com/siderolabs/talos\n\ngo 1.24\n");
+        let version = ("pkg/machinery/gendata/data/tag", "v1.11.0\n");
+        for (file, text) in [module, version].iter().chain(files) {
+            let path = dir.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Some(Self { home, dir })
+    }
+
     pub fn xtask(&self, words: &[&str]) -> Command {
         let mut command = self.home.xtask(words);
         // What is compiled there already need not be compiled again.

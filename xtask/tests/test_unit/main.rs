@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod no_false_green;
 mod watched;
 
 use std::os::unix::fs::MetadataExt;
@@ -204,12 +205,11 @@ fn what_failed_is_run_again_from_the_same_binary() {
 
     // Broken: the binary of before must not be run.
     std::fs::write(&path, "package bad_test\n\nfunc x() { y() }\n").unwrap();
-    let (_, report) = workspace.json(&["./ok", "./bad"], &[]);
-    assert_eq!(
-        report["packages"].as_array().unwrap().len(),
-        1,
-        "it has no tests now"
-    );
+    let (said, report) = workspace.json(&["./ok", "./bad"], &[]);
+    assert_eq!(said.code, Some(1), "it has no tests now, but go builds it");
+    let bad = package(&report, "bad");
+    assert_eq!(bad["verdict"], "build-failed", "{report:#}");
+    assert_eq!(bad["tests"], serde_json::json!([]));
     std::fs::write(&path, text.replace("import (", "import (\n\t\"nowhere\"")).unwrap();
     let (said, report) = workspace.json(&["./ok", "./bad"], &[]);
     assert_eq!(

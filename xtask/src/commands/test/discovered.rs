@@ -1,12 +1,13 @@
 //! The tests of the checkout, from the cache if nothing has changed.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Options, Target, Test, Unread, Workspace};
 
 use super::args::Selection;
 use super::shards;
 use crate::app::App;
 use crate::typo::most_alike;
+use foundation::ctx::go_flags;
 use foundation::ctx::sources::Sources;
 use foundation::failure::{Failure, Result};
 use foundation::record::discovered;
@@ -39,7 +40,11 @@ pub(in crate::commands) fn in_checkout(
         .map_err(|pattern| no_package(&workspace, &pattern))?;
     let target = Target {
         arch: app.ctx.host.arch.to_owned(),
-        tags: chosen.tags.clone(),
+        tags: if chosen.tags.is_empty() {
+            go_flags::tags()
+        } else {
+            chosen.tags.clone()
+        },
         go_minor: workspace.go_minor.unwrap_or(Target::default().go_minor),
         ..Target::default()
     };
@@ -69,6 +74,46 @@ pub(in crate::commands) fn in_checkout(
         Some(shard) => shards::of_shard(app, tests, shard, chosen.times.as_deref()),
         None => Ok(tests),
     }
+}
+
+/// A package of the checkout.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) import_path: String,
+    pub(super) dir: Utf8PathBuf,
+    pub(super) has_test_files: bool,
+    pub(super) is_chosen: bool,
+}
+
+/// Returns the packages of the checkout, with or without tests.
+///
+/// # Errors
+/// A package pattern that matches nothing.
+pub(super) fn folders(app: &App<'_>, dir: &Utf8Path, chosen: &Selection) -> Result<Vec<Folder>> {
+    let source = Sources {
+        root: dir.to_owned(),
+    };
+    let workspace = Workspace::open(&source).map_err(|it| unread(dir, &it))?;
+    let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
+    let indices = workspace
+        .matching(&chosen.packages, here)
+        .map_err(|pattern| no_package(&workspace, &pattern))?;
+    let mut is_chosen = vec![false; workspace.folders.len()];
+    for index in indices {
+        is_chosen[index] = true;
+    }
+    let all = workspace.folders.into_iter().zip(is_chosen);
+    Ok(all
+        .map(|(folder, is_chosen)| Folder {
+            has_test_files: folder
+                .files
+                .iter()
+                .any(|(name, _)| name.ends_with("_test.go")),
+            dir: dir.join(&folder.dir),
+            import_path: folder.import_path,
+            is_chosen,
+        })
+        .collect())
 }
 
 /// The failure for a file that decides which packages the checkout has.

@@ -18,6 +18,7 @@ pub mod dirs;
 pub mod docker;
 pub mod firewall;
 pub mod git;
+pub mod go_flags;
 pub mod host;
 pub mod image_reference;
 pub mod image_source;

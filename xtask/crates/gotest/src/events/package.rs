@@ -31,6 +31,9 @@ pub struct Package {
     /// whether it ended the binary.
     panic: Option<String>,
     raced: bool,
+    /// Whether the testing package printed that nothing ran: `-run TestA/typo` starts
+    /// TestA, but no subtest.
+    ran_nothing: bool,
     /// Whether some tests are missing in `tests`.
     is_full: bool,
     /// Bytes of all output that is kept, and of all names.
@@ -154,6 +157,7 @@ impl Package {
     /// Looks for races and panics in a line.
     fn notice(&mut self, line: &[u8]) {
         self.raced |= is_race(line);
+        self.ran_nothing |= line.trim_ascii_end() == b"testing: warning: no tests to run";
         if line.first().is_none_or(u8::is_ascii_whitespace) {
             return;
         }
@@ -177,7 +181,7 @@ impl Package {
         let verdict = match exit {
             Exit::Code(0) if last.is_some() && failed => Verdict::Failed,
             Exit::Code(0) if last.is_none() && self.is_anything_running() => Verdict::Exited(0),
-            Exit::Code(0) if self.tests.is_empty() => Verdict::NoTests,
+            Exit::Code(0) if self.tests.is_empty() || self.ran_nothing => Verdict::NoTests,
             Exit::Code(0) => Verdict::Passed,
             Exit::Code(2) if timed_out => Verdict::TimedOut,
             Exit::Code(2) if last.is_none() && self.panic.is_some() => {

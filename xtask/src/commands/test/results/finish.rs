@@ -132,7 +132,9 @@ pub(in crate::commands::test) fn exit_code(
     if failed {
         app.ui.note("`--rerun-failed` runs what failed again");
     }
-    if failed || flaky || left_out {
+    // A test that never began is not forgiven with the flaky test that ended the run.
+    let not_run = !report.not_run().is_empty();
+    if failed || flaky || left_out || not_run {
         return Exit::Checks.code();
     }
     if let Some(list) = terms.list.filter(|_| report.is_empty()) {

@@ -1,6 +1,6 @@
 //! The report of a run: JSON and XML, and the history to store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gotest::events::{Counts, Package, State, Verdict};
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ pub(in crate::commands::test) struct Report<'a> {
     pub(in crate::commands::test) chosen: &'a BTreeMap<String, SelectedPackage>,
     pub(in crate::commands::test) seconds: f64,
     pub(in crate::commands::test) interrupted: bool,
+    /// Packages that were built and vetted, and have nothing to run.
+    pub(in crate::commands::test) built: &'a BTreeSet<String>,
     /// The shard, of several machines.
     pub(in crate::commands::test) leg: Option<&'a Leg>,
 }
@@ -52,6 +54,9 @@ impl Report<'_> {
     pub(in crate::commands::test) fn is_empty(&self) -> bool {
         let mut runs = self.runs();
         !runs.any(|run| {
+            if run.verdict == Some(Verdict::NoTests) {
+                return false;
+            }
             let mut names = run.tests.iter().map(|test| &test.name);
             names.any(|name| run.depth == 0 || name.contains('/'))
         })
@@ -85,12 +90,13 @@ impl Report<'_> {
         .collect()
     }
 
-    /// Tests of binaries that ended before these tests began.
+    /// Tests of binaries that failed or ended before these tests began.
     pub(in crate::commands::test) fn not_run(&self) -> Vec<(&str, &str)> {
         let mut out = Vec::new();
         for (package, outcome) in self.outcomes {
-            let cut = outcome.failed_by_itself().is_some_and(Verdict::cut_short);
-            if !cut || outcome.runs.is_empty() {
+            let mut verdicts = outcome.runs.iter().filter_map(|run| run.verdict.as_ref());
+            let is_bad = |verdict: &Verdict| !verdict.is_ok() && *verdict != Verdict::BuildFailed;
+            if !verdicts.any(is_bad) {
                 continue;
             }
             let Some(chosen) = self.chosen.get(package) else {
@@ -135,6 +141,7 @@ impl Report<'_> {
             "packages": packages,
             "left_out": left_out,
             "not_run": not_run,
+            "built_only": self.built,
         }));
         if let Some(leg) = self.leg {
             value["shard"] = json!(leg);
@@ -179,6 +186,8 @@ impl Report<'_> {
     /// run this time are kept.
     pub(in crate::commands::test) fn next_failed(&self, before: Option<Failed>) -> Failed {
         let mut failed = before.unwrap_or_default();
+        failed.packages.retain(|name, _| !self.built.contains(name));
+        let not_run = self.not_run();
         for (name, outcome) in self.outcomes {
             if outcome.runs.is_empty() && outcome.broken.is_none() {
                 continue;
@@ -187,6 +196,10 @@ impl Report<'_> {
             let mut tests: Vec<String> = failed.packages.remove(name).unwrap_or_default();
             tests.retain(|test| !ran.contains(test.as_str()));
             tests.extend(outcome.failed().into_iter().map(str::to_owned));
+            let not_run = not_run.iter().filter(|(package, _)| package == name);
+            tests.extend(not_run.map(|(_, test)| (*test).to_owned()));
+            tests.sort();
+            tests.dedup();
             let whole = outcome.failed_by_itself().is_some() || outcome.broken.is_some();
             if whole {
                 let only = self.chosen.get(name).and_then(|it| it.only.as_ref());

@@ -2,7 +2,7 @@
 //! of unit tests: `test integration`, `test upgrade`. The command line and the
 //! infrastructure of the tests come from these commands.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -110,6 +110,7 @@ pub(in crate::commands::test) fn run(
         chosen: &chosen,
         seconds: began.elapsed().as_secs_f64(),
         interrupted: stop == Stop::Interrupted,
+        built: &BTreeSet::new(),
         leg: None,
     };
     finish::write(app, args, &report, before, &record, suites.checkout)?;

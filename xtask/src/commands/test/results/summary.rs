@@ -23,7 +23,10 @@ impl Report<'_> {
             let _ = writeln!(
                 out,
                 "{}",
-                ui.paint(Style::Warn, "Not run, for their package ended early")
+                ui.paint(
+                    Style::Warn,
+                    "Not run: the package failed before these tests began"
+                )
             );
             for (package, test) in not_run.iter().take(10) {
                 let _ = writeln!(out, "  {} {}", shown(package), one_line(test));
@@ -75,6 +78,9 @@ impl Report<'_> {
             if count > 0 {
                 let _ = write!(line, ", {count} {word}");
             }
+        }
+        if !self.built.is_empty() {
+            let _ = write!(line, ", {} packages built without tests", self.built.len());
         }
         let _ = write!(line, "  {}", clock(self.seconds));
         if self.interrupted {

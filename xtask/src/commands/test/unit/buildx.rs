@@ -109,6 +109,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         chosen: &BTreeMap::new(),
         seconds: began.elapsed().as_secs_f64(),
         interrupted: false,
+        built: &BTreeSet::new(),
         leg: None,
     };
     finish::write_reports(app, &args.results, &report, &dir)?;

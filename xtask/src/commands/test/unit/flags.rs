@@ -80,6 +80,10 @@ pub(super) struct Flags {
     pub(super) timeout: Option<String>,
     pub(super) verbose: bool,
     pub(super) race: bool,
+    /// Whether a test binary stops at its first failure.
+    pub(super) failfast: bool,
+    /// The value of `-tags`.
+    pub(super) tags: Option<String>,
     /// Arguments after `-args`, for the tests themselves.
     pub(super) own: Vec<String>,
 }
@@ -118,10 +122,17 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
         };
         match name {
             "v" => flags.verbose = true,
-            "run" => flags.run = Some(value()?),
+            "run" => {
+                let run = value()?;
+                if flags.run.as_ref().is_some_and(|before| *before != run) {
+                    return Err(twice("-run"));
+                }
+                flags.run = Some(run);
+            }
             "skip" => flags.skip = Some(value()?),
             "timeout" => flags.timeout = Some(value()?),
             _ if SWITCHES.contains(&name) => {
+                flags.failfast |= name == "failfast" && given.as_deref() != Some("false");
                 let given = given.map_or_else(String::new, |given| format!("={given}"));
                 flags.test.push(format!("-test.{name}{given}"));
             }
@@ -135,6 +146,10 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
             }
             _ if BUILD_VALUES.contains(&name) => {
                 let value = value()?;
+                if name == "tags" {
+                    flags.tags = Some(value);
+                    continue;
+                }
                 flags.build.push(format!("-{name}={value}"));
             }
             _ => {
@@ -144,6 +159,12 @@ pub(super) fn sort(words: &[String]) -> Result<Flags> {
         }
     }
     Ok(flags)
+}
+
+/// The failure for a flag with two different values, of which one would be dropped.
+pub(super) fn twice(flag: &str) -> Failure {
+    Failure::usage(format!("`{flag}` is given twice with different values"))
+        .hint("join patterns with `|`, such as -run 'TestA|TestB'")
 }
 
 fn refuse(name: &str) -> Result<()> {
@@ -178,7 +199,8 @@ mod tests {
     fn flags_go_to_whom_they_are_for() {
         let flags = sorted("-race -short -count 3 -tags=a,b -ldflags -s -v -timeout=5m -args -x y")
             .unwrap();
-        assert_eq!(flags.build, ["-race", "-tags=a,b", "-ldflags=-s"]);
+        assert_eq!(flags.build, ["-race", "-ldflags=-s"]);
+        assert_eq!(flags.tags.as_deref(), Some("a,b"));
         assert_eq!(flags.test, ["-test.short", "-test.count=3"]);
         assert_eq!(flags.own, ["-x", "y"]);
         assert_eq!(flags.timeout.as_deref(), Some("5m"));
@@ -196,6 +218,7 @@ mod tests {
             "-short --shard",
             "--shard 1/2",
             "-typo=1",
+            "-run A -run B",
         ] {
             assert_eq!(sorted(line).unwrap_err().exit.code(), 2, "{line}");
         }

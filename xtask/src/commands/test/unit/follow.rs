@@ -1,19 +1,24 @@
 //! Follows a run of unit tests: linked packages become jobs, failed tests are
 //! retried, and the session gets all results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
 use super::jobs::Shared;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::session::Session;
-use foundation::run::gotest::{Finished, Job, Linked, Observe, Seen};
+use foundation::run::gotest::{Built, Finished, Job, Linked, Observe, Seen};
 
 pub(super) struct Following<'a> {
     pub(super) session: Session<'a>,
     pub(super) shared: &'a Shared<'a>,
     pub(super) packages: &'a BTreeMap<String, SelectedPackage>,
+    /// Packages that were built and vetted, and have nothing to run.
+    pub(super) built: BTreeSet<String>,
+    /// Whether a folder without files for this platform is an error, as with go where
+    /// it is named and not matched by `...`.
+    pub(super) is_each_named: bool,
     /// Binaries by package.
     pub(super) binaries: BTreeMap<String, Utf8PathBuf>,
     /// Whether to stop after the first package that fails.
@@ -26,16 +31,32 @@ impl Observe for Following<'_> {
     fn linked(&mut self, linked: Linked) -> Vec<Job> {
         let live = &mut self.session.live;
         live.to_link = live.to_link.saturating_sub(1);
-        let Some(package) = self.packages.get(&linked.package) else {
-            return Vec::new();
-        };
-        if let Some(words) = linked.failed {
-            self.session.unbuilt(&linked.package, words);
-            return Vec::new();
+        let name = linked.package;
+        match linked.result {
+            Built::Failed(words) => {
+                let excluded = format!("package {name}: build constraints exclude all Go files");
+                if self.is_each_named || !words.contains(&excluded) {
+                    self.session.unbuilt(&name, words);
+                }
+                return Vec::new();
+            }
+            Built::NoTestFiles => {
+                self.built.insert(name);
+                return Vec::new();
+            }
+            Built::Binary => {}
         }
-        let binary = self.binaries.get(&linked.package);
-        let jobs = binary.map_or_else(Vec::new, |binary| self.shared.jobs(package, binary));
-        self.session.expect(&linked.package, jobs.len());
+        let binary = self.binaries.get(&name);
+        let package = self.packages.get(&name);
+        let jobs = package.zip(binary);
+        let jobs = jobs.map_or_else(Vec::new, |(package, binary)| {
+            self.shared.jobs(package, binary)
+        });
+        if jobs.is_empty() {
+            self.built.insert(name);
+        } else {
+            self.session.expect(&name, jobs.len());
+        }
         jobs
     }
 

@@ -55,12 +55,15 @@ impl Shared<'_> {
     /// name: each command writes into a folder in which it finds the binaries
     /// again.
     ///
-    /// # Arguments `all`: import paths of the whole checkout, which decide the
-    /// folder.
-    ///
     /// # Arguments
     /// `all`: import paths of the whole checkout, which decide the folder.
-    pub(super) fn links(&self, packages: &[&SelectedPackage], all: &[&str]) -> Vec<Link> {
+    /// `untested`: import paths that are only built and vetted.
+    pub(super) fn links(
+        &self,
+        packages: &[SelectedPackage],
+        all: &[&str],
+        untested: &[String],
+    ) -> Vec<Link> {
         let mut slots: BTreeMap<usize, Vec<(String, Utf8PathBuf)>> = BTreeMap::new();
         for package in packages {
             let base = base(&package.name);
@@ -74,11 +77,15 @@ impl Shared<'_> {
                 .or_default()
                 .push((package.name.clone(), binary));
         }
+        if slots.is_empty() && !untested.is_empty() {
+            slots.insert(0, Vec::new());
+        }
         let temporary = self.build_folder().join("tmp");
+        let mut untested = untested.to_vec();
         slots
-            .into_values()
-            .map(|packages| {
-                let folder = packages[0].1.parent().unwrap_or(Utf8Path::new("/"));
+            .into_iter()
+            .map(|(slot, packages)| {
+                let folder = self.build_folder().join(format!("{slot:016x}"));
                 let mut argv = ["go", "test", "-c", "-json"].map(str::to_owned).to_vec();
                 argv.extend(self.build_flags());
                 argv.extend(["-o".to_owned(), format!("{folder}/")]);
@@ -91,6 +98,7 @@ impl Shared<'_> {
                     environment,
                     folder: self.checkout.to_owned(),
                     packages,
+                    untested: std::mem::take(&mut untested),
                 }
             })
             .collect()

@@ -9,13 +9,13 @@ mod plan;
 mod recipe;
 mod select;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
 
-use super::args::{ResultArgs, Selection};
+use super::args::{ResultArgs, Selection, Shard};
 use super::discovered;
 use super::invalid_duration;
 use super::leg::Leg;
@@ -27,6 +27,7 @@ use crate::app::App;
 use flags::Flags;
 use follow::Following;
 use foundation::ctx::abilities::{Abilities, Root};
+use foundation::ctx::go_flags;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Because, Failure, Result};
 use foundation::plan::Plan;
@@ -39,6 +40,7 @@ use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::typed;
 use foundation::ui;
 use jobs::Shared;
+use select::Wanted;
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnitArgs {
@@ -109,10 +111,14 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     app.ctx.needs_linux("test unit")?;
     let recipe = recipe::read(&checkout.dir, flags.race)?;
     let timeout = timeout(&flags)?;
+    let args = &with_tags(args, &flags, &recipe);
+    let wanted = Wanted::new(flags.run.as_deref(), flags.skip.as_deref())?;
     let tests = discovered::in_checkout(app, &checkout.dir, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
     let sudo = sudo(args, &abilities)?;
-    let mut packages = select::packages(&checkout.dir, &tests, sudo, &mut abilities);
+    let mut packages = select::packages(&checkout.dir, &tests, &wanted, sudo, &mut abilities);
+    let folders = discovered::folders(app, &checkout.dir, &args.chosen)?;
+    let mut untested = without_tests(&folders, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
     let before = if args.results.rerun_failed {
         Failed::load(state, &checkout.dir)?
@@ -122,7 +128,8 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     if args.results.rerun_failed {
         let failed = before.clone().unwrap_or_default();
         packages = select::only_failed(packages, &failed);
-        if packages.is_empty() {
+        untested.retain(|name| failed.packages.contains_key(name));
+        if packages.is_empty() && untested.is_empty() {
             ui::print("nothing failed the last time\n");
             return Ok(0);
         }
@@ -137,13 +144,10 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         timeout,
         history: &history,
     };
-    let all = every_package(app, &checkout.dir)?;
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    // A package without a test that can run here is not compiled.
-    let runnable = packages
-        .iter()
-        .filter(|package| !shared.jobs(package, Utf8Path::new("")).is_empty());
-    let links = shared.links(&runnable.collect::<Vec<_>>(), &all);
+    // Binaries of one name must not share a folder.
+    let all = folders.iter().filter(|folder| folder.has_test_files);
+    let all: Vec<&str> = all.map(|folder| folder.import_path.as_str()).collect();
+    let links = shared.links(&packages, &all, &untested);
     let plan = planned(&shared, &packages, &links, &recipe.from);
     if app.is_dry() {
         app.show(&plan)?;
@@ -167,6 +171,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
 pub(super) fn check(args: &UnitArgs) -> Result<()> {
     let flags = sorted(args)?;
     timeout(&flags)?;
+    Wanted::new(flags.run.as_deref(), flags.skip.as_deref())?;
     if args.place == Location::Buildx {
         buildx::check(args, &flags)?;
     }
@@ -181,6 +186,9 @@ fn sorted(args: &UnitArgs) -> Result<Flags> {
         flags.build.push("-race".to_owned());
     }
     if args.run.is_some() {
+        if flags.run.is_some() && flags.run != args.run {
+            return Err(flags::twice("-run"));
+        }
         flags.run.clone_from(&args.run);
     }
     if args.timeout.is_some() {
@@ -188,9 +196,68 @@ fn sorted(args: &UnitArgs) -> Result<Flags> {
     }
     let tags = args.chosen.tags.join(",");
     if !tags.is_empty() {
+        let after = flags.tags.as_deref().map(go_flags::split);
+        if after.is_some_and(|after| after != args.chosen.tags) {
+            return Err(Failure::usage("`--tags` and `-tags` after `--` differ")
+                .hint("give all tags in one of them"));
+        }
+        flags.tags = Some(tags);
+    }
+    if let Some(tags) = &flags.tags {
         flags.build.push(format!("-tags={tags}"));
     }
+    if flags.failfast && (args.results.retries > 0 || args.results.allow_flaky) {
+        return Err(Failure::usage(
+            "`-failfast` cannot be used with `--retries` or `--allow-flaky`: tests after the \
+             first failure would not run",
+        )
+        .hint("`--fail-fast` stops after the first package that fails its retries too"));
+    }
     Ok(flags)
+}
+
+/// Returns the arguments with the build tags that count: those after `--`, else those
+/// of the checkout's own `go test`.
+fn with_tags(args: &UnitArgs, flags: &Flags, recipe: &recipe::Recipe) -> UnitArgs {
+    let mut args = args.clone();
+    if args.chosen.tags.is_empty() {
+        let own = recipe.flags.iter().rev();
+        let own = own.filter_map(|flag| flag.strip_prefix("-tags=")).next();
+        args.chosen.tags = flags
+            .tags
+            .as_deref()
+            .or(own)
+            .map_or_else(Vec::new, go_flags::split);
+    }
+    args
+}
+
+/// Returns the chosen packages that are only built and vetted. Those with test files,
+/// but without tests, join `packages`: their `TestMain` runs, as with go.
+fn without_tests(
+    folders: &[discovered::Folder],
+    packages: &mut Vec<SelectedPackage>,
+    shard: Option<Shard>,
+) -> Vec<String> {
+    let mut untested = Vec::new();
+    let known: BTreeSet<String> = packages.iter().map(|it| it.name.clone()).collect();
+    for (at, folder) in folders.iter().enumerate() {
+        let is_other_shards = shard.is_some_and(|shard| at % shard.of + 1 != shard.number);
+        if !folder.is_chosen || known.contains(&folder.import_path) || is_other_shards {
+            continue;
+        }
+        if folder.has_test_files {
+            packages.push(SelectedPackage {
+                name: folder.import_path.clone(),
+                folder: folder.dir.clone(),
+                ..SelectedPackage::default()
+            });
+        } else {
+            untested.push(folder.import_path.clone());
+        }
+    }
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    untested
 }
 
 fn timeout(flags: &Flags) -> Result<Duration> {
@@ -213,15 +280,6 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
         return Ok(Sudo::Auto);
     }
     Ok(args.sudo)
-}
-
-/// Returns the import paths of the checkout's packages with tests: binaries of
-/// one name must not share a folder.
-fn every_package(app: &App<'_>, dir: &Utf8Path) -> Result<Vec<String>> {
-    let tests = discovered::in_checkout(app, dir, &Selection::default())?;
-    let mut all: Vec<String> = tests.into_iter().map(|test| test.package).collect();
-    all.dedup();
-    Ok(all)
 }
 
 fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], from: &str) -> Plan {
@@ -299,13 +357,18 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .into_iter()
         .map(|package| (package.name.clone(), package))
         .collect();
-    let to_link = what.links.iter().map(|link| link.packages.len()).sum();
+    let to_link = what.links.iter();
+    let to_link = to_link.map(|link| link.packages.len() + link.untested.len());
+    let to_link = to_link.sum();
     let binaries = what.links.iter().flat_map(|link| &link.packages);
     let mut following = Following {
         session: Session::new(&args.results, app.ui, shared.history, to_link, size),
         shared: &shared,
         packages: &packages,
         binaries: binaries.cloned().collect(),
+        built: BTreeSet::new(),
+        is_each_named: !args.chosen.packages.is_empty()
+            && !args.chosen.packages.iter().any(|it| it.contains("...")),
         fail_fast: args.fail_fast,
         running: BTreeMap::new(),
     };
@@ -314,6 +377,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         size,
     };
     let stop = crew.run(what.links, &mut following);
+    let built = following.built;
     let mut session = following.session;
     session.live.clear();
     let report = Report {
@@ -321,6 +385,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         chosen: &packages,
         seconds: began.elapsed().as_secs_f64(),
         interrupted: matches!(stop, Ok(Stop::Interrupted)),
+        built: &built,
         leg: what.leg.as_ref(),
     };
     finish::write(

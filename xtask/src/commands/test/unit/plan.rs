@@ -10,8 +10,16 @@ pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Pl
         let count = link.packages.len();
         let mut argv = link.argv.clone();
         argv.extend(link.packages.iter().map(|(package, _)| package.clone()));
+        argv.extend(link.untested.iter().cloned());
+        let why = match link.untested.len() {
+            0 => format!("Link the tests of {count} package(s), where they are not fresh"),
+            more => format!(
+                "Link the tests of {count} package(s), where they are not fresh; \
+                 build and vet {more} without tests"
+            ),
+        };
         let step = Step::new(
-            format!("Link the tests of {count} package(s), where they are not fresh"),
+            why,
             Action::Run(Run {
                 argv,
                 env: link.environment.clone(),

@@ -4,18 +4,53 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use camino::Utf8Path;
-use gotest::{Kind, Need, Test};
+use gotest::{Kind, Need, Pattern, Test};
 
 use super::Sudo;
 use crate::commands::test::results::selected::{Function, SelectedPackage};
 use foundation::ctx::abilities::Abilities;
+use foundation::failure::{Failure, Result};
 use foundation::record::results::Failed;
 use foundation::run::gotest::Pool;
+
+/// The tests that `-run` and `-skip` leave.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) run: Option<Pattern>,
+    pub(super) skip: Option<Pattern>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// A pattern that Go refuses.
+    pub(super) fn new(run: Option<&str>, skip: Option<&str>) -> Result<Self> {
+        let parse = |flag: &str, text: Option<&str>| {
+            let parsed = text.map(|text| {
+                Pattern::parse(text).map_err(|error| {
+                    Failure::usage(format!("invalid pattern `{text}` of `{flag}`"))
+                        .cause(error)
+                        .hint("go doc regexp/syntax")
+                })
+            });
+            parsed.transpose()
+        };
+        Ok(Self {
+            run: parse("-run", run)?,
+            skip: parse("-skip", skip)?,
+        })
+    }
+
+    fn includes(&self, name: &str) -> bool {
+        self.run.as_ref().is_none_or(|run| run.selects(name))
+            && !self.skip.as_ref().is_some_and(|skip| skip.leaves_out(name))
+    }
+}
 
 /// Returns the selected packages in their order.
 pub(super) fn packages(
     dir: &Utf8Path,
     tests: &[Test],
+    wanted: &Wanted,
     sudo: Sudo,
     abilities: &mut Abilities,
 ) -> Vec<SelectedPackage> {
@@ -28,7 +63,7 @@ pub(super) fn packages(
             let folder = Utf8Path::new(&test.file).parent();
             package.folder = folder.map_or_else(|| dir.to_owned(), |folder| dir.join(folder));
         }
-        if !matches!(test.kind, Kind::Benchmark) {
+        if !matches!(test.kind, Kind::Benchmark) && wanted.includes(&test.name) {
             let root = test.name.split('/').next().unwrap_or_default();
             let at = *roots.entry((&test.package, root)).or_insert_with(|| {
                 package.roots.push(Function {

@@ -2,12 +2,12 @@
 //! go command finds and keeps binaries that are up to date. A package is linked
 //! as soon as its file is new, so its tests start while others still compile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use gotest::events::{Line, parse_line};
+use gotest::events::{End, Line, parse_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 
@@ -33,14 +33,25 @@ pub struct Link {
     pub folder: Utf8PathBuf,
     /// Import paths, and the binary that each becomes.
     pub packages: Vec<(String, Utf8PathBuf)>,
+    /// Import paths without test files: they are only built and vetted, as by `go test`.
+    pub untested: Vec<String>,
 }
 
 /// A package that is linked, or cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linked {
     pub package: String,
-    /// The compiler's output if there is no binary.
-    pub failed: Option<String>,
+    pub result: Built,
+}
+
+/// What became of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Built {
+    Binary,
+    /// It is built and vetted; it has no test files.
+    NoTestFiles,
+    /// The compiler's output.
+    Failed(String),
 }
 
 /// Follows the go command.
@@ -53,6 +64,10 @@ struct Linking<'a> {
     err: Vec<u8>,
     /// Import paths, by the path that the compiler printed.
     words: BTreeMap<String, String>,
+    /// Packages of which the go command said that they have no test files, and that
+    /// they failed.
+    without_tests: BTreeSet<String>,
+    failed: BTreeSet<String>,
     other: String,
     linked: UnboundedSender<Linked>,
 }
@@ -100,6 +115,7 @@ pub(super) async fn run(
     command
         .args(&link.argv[1..])
         .args(link.packages.iter().map(|(package, _)| package))
+        .args(&link.untested)
         .envs(link.environment.iter().cloned())
         .current_dir(&link.folder)
         .stdin(Stdio::null())
@@ -112,6 +128,8 @@ pub(super) async fn run(
         out: Vec::new(),
         err: Vec::new(),
         words: BTreeMap::new(),
+        without_tests: BTreeSet::new(),
+        failed: BTreeSet::new(),
         other: String::new(),
         linked,
     };
@@ -123,10 +141,10 @@ pub(super) async fn run(
         look: LOOK,
         ..Limits::new(stop)
     };
-    core::follow(&mut child, pipes, limits, &mut linking)
+    let (status, stopped) = core::follow(&mut child, pipes, limits, &mut linking)
         .await
         .because(|| "cannot wait for go".to_owned())?;
-    linking.end();
+    linking.end(status.success(), stopped.is_some());
     Ok(())
 }
 
@@ -147,9 +165,10 @@ impl Follow for Linking<'_> {
                 .and_then(|metadata| metadata.modified())
                 .is_ok_and(|modified| modified >= began);
             if is_young {
-                let package = package.clone();
-                let failed = None;
-                let _ = self.linked.send(Linked { package, failed });
+                let _ = self.linked.send(Linked {
+                    package: package.clone(),
+                    result: Built::Binary,
+                });
             }
             !is_young
         });
@@ -159,20 +178,46 @@ impl Follow for Linking<'_> {
 
 impl Linking<'_> {
     /// Reports the packages without a binary, now that the go command has ended.
-    fn end(mut self) {
+    fn end(mut self, is_success: bool, is_stopped: bool) {
         self.look();
         for (package, binary) in std::mem::take(&mut self.pending) {
             // A binary of earlier sources must not be used.
             let _ = files::remove(&binary);
-            let failed = Some(self.errors_of(&package));
-            let _ = self.linked.send(Linked { package, failed });
+            let result = if self.without_tests.contains(&package) {
+                Built::NoTestFiles
+            } else {
+                Built::Failed(self.errors_of(&package))
+            };
+            let _ = self.linked.send(Linked { package, result });
+        }
+        if is_stopped {
+            return;
+        }
+        // Without a word about any package, an unsuccessful end is that of all.
+        let is_any_named = !self.failed.is_empty();
+        for package in &self.link.untested {
+            let failed = self.failed.contains(package) || !(is_success || is_any_named);
+            let result = if failed {
+                Built::Failed(self.errors_of(package))
+            } else {
+                Built::NoTestFiles
+            };
+            let package = package.clone();
+            let _ = self.linked.send(Linked { package, result });
         }
     }
 
     fn read(&mut self) {
         let (words, other) = (&mut self.words, &mut self.other);
+        let (without_tests, failed) = (&mut self.without_tests, &mut self.failed);
         lines(&mut self.out, |line| match parse_line(line) {
             Line::Build { package, output } => add(words.entry(package).or_default(), &output),
+            Line::End { package, end, .. } => {
+                match end {
+                    End::Fail => failed.insert(package),
+                    _ => without_tests.insert(package),
+                };
+            }
             Line::Other(text) => add(other, &(text + "\n")),
             _ => {}
         });
