@@ -9,7 +9,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod evidence;
 mod no_false_green;
+mod same_selection;
 mod watched;
 
 use std::os::unix::fs::MetadataExt;

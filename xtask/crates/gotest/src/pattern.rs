@@ -8,7 +8,14 @@ use regex::Regex;
 /// A pattern: alternatives, each with one regular expression per level of names.
 #[derive(Debug, Clone)]
 pub struct Pattern {
-    alternatives: Vec<Vec<Element>>,
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Debug, Clone)]
+struct Alternative {
+    levels: Vec<Element>,
+    /// The text after the first level, with its `/`.
+    below: String,
 }
 
 /// One level of an alternative.
@@ -40,13 +47,17 @@ impl Pattern {
         let mut alternatives = Vec::new();
         for levels in split(text) {
             let mut elements = Vec::with_capacity(levels.len());
-            for level in levels {
+            for level in &levels {
                 check(level)?;
                 // Names have no blanks: Go rewrites them, here and in names.
                 let level = level.replace(char::is_whitespace, "_");
                 elements.push(Regex::new(&level).map_or(Element::Unknown, Element::Regex));
             }
-            alternatives.push(elements);
+            let below = levels[1..].iter().map(|level| format!("/{level}"));
+            alternatives.push(Alternative {
+                levels: elements,
+                below: below.collect(),
+            });
         }
         Ok(Self { alternatives })
     }
@@ -54,7 +65,7 @@ impl Pattern {
     /// Whether `-run` starts this test: it matches, or subtests of it may.
     pub fn selects(&self, name: &str) -> bool {
         let all = &self.alternatives;
-        all.iter().any(|levels| begins(levels, name, true))
+        all.iter().any(|it| begins(&it.levels, name, true))
     }
 
     /// Whether `-skip` leaves this test out with all of its subtests.
@@ -62,12 +73,21 @@ impl Pattern {
         let depth = name.split('/').count();
         let all = &self.alternatives;
         all.iter()
-            .any(|levels| levels.len() <= depth && begins(levels, name, false))
+            .any(|it| it.levels.len() <= depth && begins(&it.levels, name, false))
     }
 
-    /// Whether it selects subtests, and not only whole test functions.
-    pub fn has_levels(&self) -> bool {
-        self.alternatives.iter().any(|levels| levels.len() > 1)
+    /// Returns the pattern that selects the same subtests, but of one test function.
+    ///
+    /// # Arguments
+    /// `exactly`: a pattern that matches only the name of `function`.
+    pub fn within(&self, function: &str, exactly: &str) -> String {
+        let all = self.alternatives.iter();
+        let mine = all.filter(|it| begins(&it.levels, function, true));
+        let mine: Vec<String> = mine.map(|it| format!("{exactly}{}", it.below)).collect();
+        if mine.is_empty() || mine.iter().any(|it| it == exactly) {
+            return exactly.to_owned();
+        }
+        mine.join("|")
     }
 }
 
@@ -192,6 +212,14 @@ mod tests {
         assert!(selects("", "TestA") && selects("A/", "TestA/b"));
         // Only Go's engine knows this class.
         assert!(selects(r"Test\p{Greek}", "TestA"));
+    }
+
+    #[test]
+    fn a_pattern_within_a_function_keeps_its_subtests() {
+        let within = |pattern: &str| Pattern::parse(pattern).unwrap().within("TestA", "^TestA$");
+        assert_eq!(within("Test/good"), "^TestA$/good");
+        assert_eq!(within("TestA/x|TestB/y|A/z/1"), "^TestA$/x|^TestA$/z/1");
+        assert_eq!(within("TestA/x|TestA"), "^TestA$");
     }
 
     #[test]

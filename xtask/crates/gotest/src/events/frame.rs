@@ -171,6 +171,9 @@ impl Framer {
         let seconds = seconds.and_then(|text| text.parse().ok());
         self.ends.push((name, end, seconds));
         self.output(line.to_vec(), see);
+        // What follows without a mark is printed by no test: the runtime's goroutines of
+        // a timeout, a panic in a goroutine that outlives its test, or TestMain.
+        self.test = None;
         true
     }
 

@@ -23,6 +23,13 @@ pub fn junit<'a>(
             let is_flaky = flaky(&package.name, package.root(&test.name));
             suite.add_test_case(case(package, test, is_flaky));
         }
+        let is_bad = package.verdict.as_ref().is_some_and(|it| !it.is_ok());
+        if let Some(seed) = package.shuffle_seed() {
+            suite.add_property(("shuffle", seed.as_str()));
+        }
+        if is_bad && !package.failed_by_itself() {
+            suite.set_system_out(printable(&package.own_words()));
+        }
         if package.failed_by_itself()
             && let Some(verdict) = &package.verdict
         {
@@ -56,8 +63,17 @@ fn case(package: &Package, test: &Test, is_flaky: bool) -> TestCase {
             status.add_rerun(run);
             status
         }
-        State::Failed => failure("failed", "failed", &test.output.text()),
-        State::Aborted | State::Running | State::Paused => {
+        State::Failed => {
+            let message = test.first_message();
+            let message = message.as_deref().unwrap_or("failed");
+            failure("failed", message, &test.output.text())
+        }
+        State::Paused => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message("paused by t.Parallel until the package ended");
+            status
+        }
+        State::Aborted | State::Running => {
             let why = package.verdict.as_ref().map(Verdict::describe);
             failure("aborted", &why.unwrap_or_default(), &test.output.text())
         }
@@ -65,6 +81,9 @@ fn case(package: &Package, test: &Test, is_flaky: bool) -> TestCase {
     let mut case = TestCase::new(printable(&test.name), status);
     case.set_classname(printable(&package.name));
     case.set_time(seconds(test.seconds));
+    for (key, value) in &test.attributes {
+        case.add_property((printable(key).as_str(), printable(value).as_str()));
+    }
     case
 }
 

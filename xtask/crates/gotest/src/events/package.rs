@@ -11,10 +11,16 @@ const MOST_TESTS: usize = 300_000;
 const MOST_HELD: usize = 256 << 20;
 /// Bytes of the names of its tests; each is kept twice.
 const MOST_NAMED: usize = 64 << 20;
+/// Attributes of one test.
+const MOST_ATTRIBUTES: usize = 1000;
 /// Bytes at the end of a test's output that are searched for the reason of a skip.
 const LONGEST_REASON: usize = 64 << 10;
 
 /// The tests of one package.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not depend on each other"
+)]
 #[derive(Debug, Clone, Default)]
 pub struct Package {
     /// The import path.
@@ -31,8 +37,11 @@ pub struct Package {
     /// whether it ended the binary.
     panic: Option<String>,
     raced: bool,
+    /// Tests that ran at a timeout, with their seconds.
+    hanging: Option<FxHashMap<String, f64>>,
+    is_listing: bool,
     /// Whether the testing package printed that nothing ran: `-run TestA/typo` starts
-    /// TestA, but no subtest.
+    /// `TestA`, but no subtest.
     ran_nothing: bool,
     /// Whether some tests are missing in `tests`.
     is_full: bool,
@@ -90,7 +99,13 @@ impl Package {
             What::Pause => self.change(&name, State::Paused),
             What::Continue => self.change(&name, State::Running),
             What::End(end, seconds) => self.end_test(&name, end, seconds),
-            What::Attribute(..) => {}
+            What::Attribute(key, value) => {
+                if let Some(at) = self.latest.get(&name)
+                    && self.tests[*at].attributes.len() < MOST_ATTRIBUTES
+                {
+                    self.tests[*at].attributes.push((key, value));
+                }
+            }
         }
     }
 
@@ -123,6 +138,7 @@ impl Package {
             output: Output::default(),
             reason: None,
             raced: false,
+            attributes: Vec::new(),
         });
     }
 
@@ -148,6 +164,14 @@ impl Package {
         if test.state == State::Skipped {
             test.reason = reason(&test.output);
         }
+        if test.raced && test.state == State::Passed {
+            // The testing package blames the test that ends next, which may be another.
+            let report = test.output.text();
+            let line = format!("data race reported while {name} ran, which passed:\n");
+            self.push_output(line.as_bytes());
+            self.push_output(report.as_bytes());
+        }
+        let test = &mut self.tests[at];
         if test.state != State::Failed && !keep_all {
             self.held -= test.output.len().min(self.held);
             test.output.clear();
@@ -157,6 +181,7 @@ impl Package {
     /// Looks for races and panics in a line.
     fn notice(&mut self, line: &[u8]) {
         self.raced |= is_race(line);
+        self.notice_running(line);
         self.ran_nothing |= line.trim_ascii_end() == b"testing: warning: no tests to run";
         if line.first().is_none_or(u8::is_ascii_whitespace) {
             return;
@@ -167,6 +192,36 @@ impl Package {
                 let message = text[at..].split(" [recovered").next();
                 self.panic = message.map(|message| message.trim_end().to_owned());
             }
+        }
+    }
+
+    /// Reads the list of a timeout: `running tests:`, then names with their times.
+    fn notice_running(&mut self, line: &[u8]) {
+        let is_timeout = || {
+            let panic = self.panic.as_deref();
+            panic.is_some_and(|panic| panic.starts_with("panic: test timed out after"))
+        };
+        if line.trim_ascii() == b"running tests:" && line.starts_with(b"\t") && is_timeout() {
+            self.hanging = Some(FxHashMap::default());
+            self.is_listing = true;
+            return;
+        }
+        if !self.is_listing {
+            return;
+        }
+        let text = String::from_utf8_lossy(line);
+        let entry = text
+            .strip_prefix("\t\t")
+            .map(str::trim_end)
+            .and_then(|entry| {
+                let (name, time) = entry.rsplit_once(" (")?;
+                Some((name, time.strip_suffix(')')?))
+            });
+        match (entry, &mut self.hanging) {
+            (Some((name, time)), Some(hanging)) if hanging.len() < MOST_TESTS => {
+                hanging.insert(name.to_owned(), seconds(time));
+            }
+            _ => self.is_listing = false,
         }
     }
 
@@ -217,6 +272,21 @@ impl Package {
             State::Aborted
         };
         for test in &mut self.tests {
+            if let Some(hanging) = &self.hanging
+                && matches!(test.state, State::Running | State::Paused)
+            {
+                // Only those of the list ran; the others waited for them.
+                let below = format!("{}/", test.name);
+                let time = hanging.iter().filter_map(|(name, time)| {
+                    (*name == test.name || name.starts_with(&below)).then_some(*time)
+                });
+                if let Some(time) = time.reduce(f64::max) {
+                    test.seconds = time;
+                } else {
+                    test.state = State::Paused;
+                    continue;
+                }
+            }
             if matches!(test.state, State::Running | State::Paused) {
                 // A benchmark without a result has no end either.
                 test.state = left;
@@ -284,6 +354,29 @@ impl Package {
         failed.map(|test| test.output.text()).collect()
     }
 
+    /// Output of no test, without the lines in which the testing package repeats the
+    /// result.
+    pub fn own_words(&self) -> String {
+        let text = self.output.text();
+        let words = text
+            .lines()
+            .filter(|line| !matches!(*line, "PASS" | "FAIL"));
+        words.fold(String::new(), |mut out, line| {
+            out.push_str(line);
+            out.push('\n');
+            out
+        })
+    }
+
+    /// The seed of `-shuffle`.
+    pub fn shuffle_seed(&self) -> Option<String> {
+        let text = self.output.text();
+        let mut seeds = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("-test.shuffle "));
+        seeds.next().map(str::to_owned)
+    }
+
     /// Tests that did not pass, by the root of their names; see [`Self::output_of`].
     pub fn not_passed(&self) -> FxHashMap<&str, Vec<&Test>> {
         let mut all: FxHashMap<&str, Vec<&Test>> = FxHashMap::default();
@@ -292,6 +385,26 @@ impl Package {
         }
         all
     }
+}
+
+/// Seconds of a duration as Go prints it rounded: `3s`, `1m30s`, `2h0m1s`.
+fn seconds(text: &str) -> f64 {
+    let mut sum = 0.0;
+    let mut number = String::new();
+    for character in text.chars() {
+        let factor = match character {
+            'h' => 3600.0,
+            'm' => 60.0,
+            's' => 1.0,
+            other => {
+                number.push(other);
+                continue;
+            }
+        };
+        sum += number.parse().unwrap_or(0.0) * factor;
+        number.clear();
+    }
+    sum
 }
 
 fn keep(output: &mut Output, bytes: &[u8], held: &mut usize) {

@@ -68,18 +68,23 @@ fn package(value: &Value) -> Package {
 }
 
 fn test(value: &Value) -> Test {
+    let attributes = value["attributes"].as_object().into_iter().flatten();
+    let attributes =
+        attributes.map(|(key, text)| (key.clone(), text.as_str().unwrap_or_default().to_owned()));
     let mut test = Test {
         name: word(value, "name").to_owned(),
         state: match word(value, "state") {
             "passed" => State::Passed,
             "skipped" => State::Skipped,
             "failed" | "flaky" => State::Failed,
+            "paused" => State::Paused,
             _ => State::Aborted,
         },
         seconds: value["seconds"].as_f64().unwrap_or_default(),
         output: gotest::events::Output::default(),
         reason: value["reason"].as_str().map(str::to_owned),
         raced: value["raced"] == true,
+        attributes: attributes.collect(),
     };
     test.output.push(word(value, "output").as_bytes());
     test

@@ -164,6 +164,20 @@ impl Report<'_> {
         let mut out = Vec::new();
         for (name, outcome) in self.outcomes {
             let forgiven = outcome.forgiven();
+            // What shards are balanced by.
+            if outcome
+                .runs
+                .iter()
+                .any(|run| run.seconds > 0.0 && !run.tests.is_empty())
+            {
+                let is_bad = outcome.failed_by_itself().is_some() || !outcome.failed().is_empty();
+                out.push(Remembered {
+                    package: name.clone(),
+                    test: String::new(),
+                    last: if is_bad { "failed" } else { "passed" },
+                    seconds: outcome.runs.iter().map(|run| run.seconds).sum(),
+                });
+            }
             for run in &outcome.runs {
                 for test in &run.tests {
                     if test.name.matches('/').count() > run.depth.max(1) {
@@ -232,6 +246,13 @@ fn package_json(name: &str, outcome: &Outcome) -> Value {
             if test.raced {
                 value["raced"] = json!(true);
             }
+            if !test.attributes.is_empty() {
+                let attributes = test.attributes.iter();
+                let attributes: serde_json::Map<String, Value> = attributes
+                    .map(|(key, text)| (key.clone(), json!(text)))
+                    .collect();
+                value["attributes"] = Value::Object(attributes);
+            }
             if test.state.is_failure() {
                 value["output"] = json!(test.output.text());
             }
@@ -260,9 +281,12 @@ fn package_json(name: &str, outcome: &Outcome) -> Value {
     if let Some(broken) = &outcome.broken {
         value["broken"] = json!(broken.to_string());
     }
-    if bad.is_some() {
+    if verdict.is_some_and(|verdict| !verdict.is_ok()) {
         let output: String = outcome.runs.iter().map(|run| run.output.text()).collect();
         value["output"] = json!(output);
+    }
+    if let Some(seed) = outcome.runs.iter().find_map(Package::shuffle_seed) {
+        value["shuffle"] = json!(seed);
     }
     value
 }

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use gotest::events::{Package, State, Verdict};
+use camino::{Utf8Path, Utf8PathBuf};
+use gotest::events::{Package, State, Test, Verdict};
 
 use super::live::{Live, clock, short, shown};
 use crate::commands::test::args::ResultArgs;
@@ -76,6 +77,7 @@ impl Outcome {
     /// Returns the names of all tests that began.
     pub(in crate::commands::test) fn began(&self) -> HashSet<&str> {
         let tests = self.runs.iter().flat_map(|run| &run.tests);
+        let tests = tests.filter(|test| test.state != State::Paused);
         tests.map(|test| test.name.as_str()).collect()
     }
 
@@ -124,6 +126,8 @@ pub(in crate::commands::test) struct Session<'a> {
     /// A package that cannot be built, and the compiler's output: an error that
     /// concerns all packages is printed once.
     pub(in crate::commands::test) unbuilt: Option<(String, String)>,
+    /// The checkout and the package's folder, by import path.
+    pub(in crate::commands::test) folders: BTreeMap<String, (Utf8PathBuf, Utf8PathBuf)>,
     /// Running attempts, by number.
     attempts: BTreeMap<usize, Attempt>,
 }
@@ -147,6 +151,7 @@ impl<'a> Session<'a> {
             size,
             said: BTreeMap::new(),
             unbuilt: None,
+            folders: BTreeMap::new(),
             attempts: BTreeMap::new(),
         }
     }
@@ -340,7 +345,13 @@ impl Session<'_> {
     ) {
         let test = package.tests.iter().rev().find(|test| test.name == root);
         let seconds = test.map_or(0.0, |test| test.seconds);
-        let output = || package.output_of(root);
+        let folder = self.folders.get(&package.name).cloned();
+        let output = || {
+            let tests = package.tests.iter();
+            let tests = tests
+                .filter(|test| package.root(&test.name) == root && test.state != State::Passed);
+            lines_of(tests, folder.as_ref())
+        };
         self.say_failed_with(number, package, root, again, (seconds, &output));
     }
 
@@ -387,21 +398,33 @@ impl Session<'_> {
         let results = &finished.results;
         let again = finished.attempt.again.as_ref().map(|(_, time)| *time);
         let not_passed = results.not_passed();
+        let folder = self.folders.get(&results.name).cloned();
         for root in results.failed_roots() {
             if self.said.entry(number).or_default().insert(root.to_owned()) {
                 let tests = not_passed.get(root).map_or(&[][..], Vec::as_slice);
                 let own = tests.iter().rev().find(|test| test.name == root);
                 let seconds = own.map_or(0.0, |test| test.seconds);
-                let output = || tests.iter().map(|test| test.output.text()).collect();
+                let output = || lines_of(tests.iter().copied(), folder.as_ref());
                 self.say_failed_with(number, results, root, again, (seconds, &output));
             }
         }
         self.said.remove(&number);
         let verdict = results.verdict.clone().unwrap_or(Verdict::Incomplete);
-        if (verdict.cut_short() || results.failed_by_itself()) && !results.output.is_empty() {
-            let title = format!("FAIL {}: {}", shown(&results.name), verdict.describe());
-            let mut text = format!("{}\n", self.paint(Style::Bad, &title));
-            indent(&mut text, &results.output.text());
+        let is_whole = verdict.cut_short() || results.failed_by_itself();
+        let words = if is_whole || (again.is_none() && !verdict.is_ok()) {
+            results.own_words()
+        } else {
+            String::new()
+        };
+        if !words.is_empty() {
+            let title = if is_whole {
+                format!("FAIL {}: {}", shown(&results.name), verdict.describe())
+            } else {
+                format!("output of {} outside of its tests", shown(&results.name))
+            };
+            let style = if is_whole { Style::Bad } else { Style::Bold };
+            let mut text = format!("{}\n", self.paint(style, &title));
+            indent(&mut text, &words);
             self.say(&text);
         }
         if !finished.left.is_empty() {
@@ -457,6 +480,9 @@ impl Session<'_> {
         if !matches!(verdict, Verdict::Passed | Verdict::Failed) {
             let _ = write!(line, "  {}", verdict.describe());
         }
+        if let Some(seed) = results.shuffle_seed().filter(|_| !verdict.is_ok()) {
+            let _ = write!(line, "  (-shuffle={seed})");
+        }
         line.push('\n');
         self.say(&line);
     }
@@ -473,7 +499,7 @@ impl Session<'_> {
         };
         let name = suite.rsplit('/').next().unwrap_or(suite);
         let _ = write!(line, " {}  {}", one_line(name), clock(test.seconds));
-        let of_suite = |test: &&gotest::events::Test| {
+        let of_suite = |test: &&Test| {
             test.name.starts_with(&format!("{suite}/")) && results.root(&test.name) == test.name
         };
         for (state, word) in [
@@ -495,12 +521,45 @@ impl Session<'_> {
     }
 }
 
-/// Indents output, without the marks of the testing package.
+/// Each test's result and its own lines, with the places from the checkout's top.
+///
+/// # Arguments
+/// `folder`: the checkout, and the package's folder.
+fn lines_of<'a>(
+    tests: impl Iterator<Item = &'a Test>,
+    folder: Option<&(Utf8PathBuf, Utf8PathBuf)>,
+) -> String {
+    let mut out = String::new();
+    for line in tests.flat_map(Test::lines) {
+        let from_top = folder.and_then(|(top, folder)| from_top(&line, top, folder));
+        out.push_str(from_top.as_deref().unwrap_or(&line));
+        out.push('\n');
+    }
+    out
+}
+
+/// Returns a line that begins with `a_test.go:3:` with the file's path from the
+/// checkout's top, which editors can open; `None` for other lines. The file may be that
+/// of a helper in another package.
+fn from_top(line: &str, top: &Utf8Path, folder: &Utf8Path) -> Option<String> {
+    let text = line.trim_start();
+    let (file, rest) = text.split_once(".go:")?;
+    let is_name = |it: char| it.is_alphanumeric() || matches!(it, '_' | '-' | '.');
+    let is_place = rest.starts_with(|it: char| it.is_ascii_digit());
+    if file.is_empty() || !file.chars().all(is_name) || !is_place {
+        return None;
+    }
+    let path = folder.join(format!("{file}.go"));
+    let below = path.strip_prefix(top).ok()?;
+    path.is_file().then(|| {
+        let indent = &line[..line.len() - text.len()];
+        format!("{indent}{below}:{rest}")
+    })
+}
+
+/// Indents output.
 pub(in crate::commands::test) fn indent(out: &mut String, text: &str) {
     for line in text.lines() {
-        if line.starts_with("=== ") && !line.starts_with("=== Failed") {
-            continue;
-        }
         let _ = writeln!(out, "    {line}");
     }
 }

@@ -25,7 +25,7 @@ impl Report<'_> {
                 "{}",
                 ui.paint(
                     Style::Warn,
-                    "Not run: the package failed before these tests began"
+                    "Not run: the package failed before these tests began or went on"
                 )
             );
             for (package, test) in not_run.iter().take(10) {

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flags::Flags;
 use super::recipe::Recipe;
+use super::select::Wanted;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::suites;
 use foundation::hash::Name;
@@ -23,6 +24,7 @@ pub(super) struct Shared<'a> {
     /// The folder of logs.
     pub(super) logs: Utf8PathBuf,
     pub(super) flags: &'a Flags,
+    pub(super) wanted: &'a Wanted,
     pub(super) recipe: &'a Recipe,
     pub(super) timeout: Duration,
     pub(super) history: &'a History,
@@ -231,9 +233,20 @@ impl Shared<'_> {
     pub(super) fn again(&self, job: &Job, attempt: Attempt) -> Job {
         let (root, time) = attempt.again.clone().unwrap_or_default();
         let stem = job.log.file_stem().unwrap_or("test");
+        let exactly = suites::exactly(&root);
+        let run = match &self.wanted.run {
+            Some(run) => run.within(&root, &exactly),
+            None => exactly,
+        };
+        let mut filter = vec![format!("-test.run={run}")];
+        let first = job.arguments.iter();
+        let skip = first
+            .filter(|argument| argument.starts_with("-test.skip="))
+            .take(1);
+        filter.extend(skip.cloned());
         Job {
             attempt,
-            arguments: self.arguments(vec![format!("-test.run={}", suites::exactly(&root))]),
+            arguments: self.arguments(filter),
             log: self.logs.join(format!("{stem}-{root}-{time}.log")),
             ..job.clone()
         }

@@ -12,7 +12,7 @@ mod select;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::args::{ResultArgs, Selection, Shard};
@@ -120,11 +120,14 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let folders = discovered::folders(app, &checkout.dir, &args.chosen)?;
     let mut untested = without_tests(&folders, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
-    let before = if args.results.rerun_failed {
+    let mut before = if args.results.rerun_failed {
         Failed::load(state, &checkout.dir)?
     } else {
         super::failed_before(app, &checkout.dir)
     };
+    if let Some(failed) = &mut before {
+        forget(failed, &folders);
+    }
     if args.results.rerun_failed {
         let failed = before.clone().unwrap_or_default();
         packages = select::only_failed(packages, &failed);
@@ -140,6 +143,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         store: app.ctx.dirs.cache.join("tests"),
         logs: Utf8PathBuf::from("<record>"),
         flags: &flags,
+        wanted: &wanted,
         recipe: &recipe,
         timeout,
         history: &history,
@@ -221,8 +225,8 @@ fn sorted(args: &UnitArgs) -> Result<Flags> {
 fn with_tags(args: &UnitArgs, flags: &Flags, recipe: &recipe::Recipe) -> UnitArgs {
     let mut args = args.clone();
     if args.chosen.tags.is_empty() {
-        let own = recipe.flags.iter().rev();
-        let own = own.filter_map(|flag| flag.strip_prefix("-tags=")).next();
+        let mut own = recipe.flags.iter().rev();
+        let own = own.find_map(|flag| flag.strip_prefix("-tags="));
         args.chosen.tags = flags
             .tags
             .as_deref()
@@ -230,6 +234,40 @@ fn with_tags(args: &UnitArgs, flags: &Flags, recipe: &recipe::Recipe) -> UnitArg
             .map_or_else(Vec::new, go_flags::split);
     }
     args
+}
+
+/// Removes test functions that no test file of their package has, with whatever tags: they
+/// were renamed or deleted after they failed.
+fn forget(failed: &mut Failed, folders: &[discovered::Folder]) {
+    failed.packages.retain(|name, tests| {
+        let folder = folders.iter().find(|folder| folder.import_path == *name);
+        let Some(folder) = folder.filter(|_| !tests.is_empty()) else {
+            return true;
+        };
+        let Ok(texts) = test_files(&folder.dir) else {
+            return true;
+        };
+        tests.retain(|test| {
+            let function = test.split('/').next().unwrap_or(test);
+            let declared = format!("func {function}(");
+            texts.iter().any(|text| text.contains(&declared))
+        });
+        !tests.is_empty()
+    });
+}
+
+fn test_files(folder: &Utf8Path) -> std::io::Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for entry in folder.read_dir_utf8()? {
+        let path = entry?.into_path();
+        if path.as_str().ends_with("_test.go") {
+            texts.extend(foundation::files::read_text(
+                &path,
+                foundation::files::MEDIUM,
+            )?);
+        }
+    }
+    Ok(texts)
 }
 
 /// Returns the chosen packages that are only built and vetted. Those with test files,
@@ -376,6 +414,11 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         signals: app.signals,
         size,
     };
+    let folders = packages.iter().map(|(name, package)| {
+        let folder = (shared.checkout.to_owned(), package.folder.clone());
+        (name.clone(), folder)
+    });
+    following.session.folders = folders.collect();
     let stop = crew.run(what.links, &mut following);
     let built = following.built;
     let mut session = following.session;
@@ -404,6 +447,16 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         list: (args.run.is_some() || args.results.rerun_failed).then_some(&all),
     };
     let code = finish::exit_code(app, &terms, &report, stop);
+    if code != 0
+        && report
+            .runs()
+            .any(|run| run.verdict.as_ref().is_some_and(|it| !it.is_ok()))
+    {
+        app.ui.note(&format!(
+            "whole output of each package: {}/PACKAGE.log",
+            record.dir
+        ));
+    }
     record.event(Event::End { code });
     Ok(code)
 }
