@@ -9,6 +9,7 @@ use crate::query::Query;
 use crate::stretch::Stretches;
 use crate::table::{Table, put_stack};
 use crate::unit;
+use crate::view::View;
 use crate::wire::put_varint;
 
 /// Runs `ask` on the profile, or on a copy with the frames that the query adds.
@@ -25,7 +26,9 @@ pub fn with<T>(
     if roots.is_empty() && leaves.is_empty() {
         return ask(profile, query);
     }
-    let built = Builder::new(profile, &query.unit).build(&roots, &leaves)?;
+    // The profile's own rules are about its frames, not about these.
+    let view = View::pruned(profile, query)?;
+    let built = Builder::new(profile, &view, &query.unit).build(&roots, &leaves)?;
     ask(&built, query)
 }
 
@@ -37,7 +40,11 @@ fn keys(list: Option<&str>) -> Vec<&str> {
 
 struct Builder<'a> {
     old: &'a Profile,
+    view: &'a View,
     new: Profile,
+    /// The largest of the profile.
+    location_id: u64,
+    function_id: u64,
     unit: &'a str,
     table: Table,
     stacks: Stretches,
@@ -46,7 +53,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(old: &'a Profile, unit: &'a str) -> Self {
+    fn new(old: &'a Profile, view: &'a View, unit: &'a str) -> Self {
         let mut new = Profile {
             samples: Samples::Wire(Vec::new()),
             ..old.clone()
@@ -54,9 +61,18 @@ impl<'a> Builder<'a> {
         if new.strings.is_empty() {
             new.strings.push(Span::new(0, 0));
         }
+        (new.header.drop_frames, new.header.keep_frames) = (0, 0);
+        for (location, lines) in new.locations.iter_mut().zip(view.ranges()) {
+            location.lines = *lines;
+        }
+        let locations = old.locations.iter().map(|of| of.id);
+        let functions = old.functions.iter().map(|of| of.id);
         Self {
             old,
+            view,
             new,
+            location_id: locations.max().unwrap_or(0),
+            function_id: functions.max().unwrap_or(0),
             unit,
             table: Table {
                 width: old.header.sample_types.len(),
@@ -73,6 +89,7 @@ impl<'a> Builder<'a> {
         let (mut ids, mut stack) = (Vec::new(), Vec::new());
         for index in 0..self.old.sample_count() {
             self.old.sample(index, &mut sample)?;
+            self.view.cut_pruned(&mut sample.locations);
             ids.clear();
             let mut places = self.places(leaves, &sample)?;
             places.extend_from_slice(&sample.locations);
@@ -173,8 +190,10 @@ impl<'a> Builder<'a> {
         let next = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let (function, line) = (next(self.new.functions.len()), next(self.new.lines.len()));
         let place = next(self.new.locations.len());
+        self.function_id = self.function_id.saturating_add(1);
+        self.location_id = self.location_id.saturating_add(1);
         self.new.functions.push(Function {
-            id: u64::from(function) + 1,
+            id: self.function_id,
             name,
             system_name: 0,
             file,
@@ -186,7 +205,7 @@ impl<'a> Builder<'a> {
             column: 0,
         });
         self.new.locations.push(Location {
-            id: u64::from(place) + 1,
+            id: self.location_id,
             mapping: NO_MAPPING,
             address: 0,
             lines: (line, line + 1),

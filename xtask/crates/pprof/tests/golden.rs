@@ -154,24 +154,6 @@ fn answer(question: &Question) -> String {
     text.map(|text| text.text).unwrap_or_default()
 }
 
-/// A graph without the boxes of labels, which have two numbers, and what makes room for them.
-fn without_label_boxes(line: &str, answer: &str) -> String {
-    if !line.starts_with("-dot") {
-        return answer.to_owned();
-    }
-    let is_label = |line: &&str| {
-        let mut names = line.split(' ').filter(|word| word.starts_with('N'));
-        names.any(|name| {
-            let number = name.trim_start_matches('N');
-            number.contains('_') && number.starts_with(|c: char| c.is_ascii_digit())
-        })
-    };
-    let lines = answer.lines().filter(|line| !is_label(line));
-    lines
-        .map(|line| line.replace(" minlen=2]", "]") + "\n")
-        .collect()
-}
-
 /// The top of a difference that is not merged, if it can be told so.
 fn unmerged(question: &Question) -> Option<String> {
     let ([file], Some((base, how)), "-top") =
@@ -201,7 +183,6 @@ fn every_answer_is_that_of_go_tool_pprof() {
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
         let (line, want) = text.split_once('\n').unwrap();
-        let want = without_label_boxes(line, want);
         let got = answer(&parse(line));
         if let Some(text) = unmerged(&parse(line)) {
             unmerged_too += 1;

@@ -8,6 +8,7 @@ use clap::Args;
 use super::load::{self, Sides};
 use super::present::{Export, Presentation};
 use super::show::{Content, output};
+use crate::app::App;
 use foundation::failure::Result;
 
 /// The formats of other tools.
@@ -40,6 +41,7 @@ const LEAST: f64 = 0.0002;
 
 /// Prints the export, or writes it to the file.
 pub(super) fn write(
+    app: &App<'_>,
     sides: &Sides,
     title: &str,
     export: Export,
@@ -53,6 +55,12 @@ pub(super) fn write(
     };
     let flame = Flame::new(&sides.named(), &present.query, Split::Label("node"), least);
     let flame = flame.map_err(|error| load::engine(&error))?;
+    let below_zero = export::calls_below_zero(&flame);
+    if below_zero > 0 {
+        app.ui.note(&format!(
+            "{below_zero} call(s) below zero are left out: the format has no negative values"
+        ));
+    }
     #[allow(clippy::cast_precision_loss)] // milliseconds
     let started = sides.first().header.time_nanos as f64 / 1e6;
     let text = match export {

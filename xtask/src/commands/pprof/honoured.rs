@@ -48,6 +48,16 @@ fn has_samples(form: &Form) -> bool {
     *form != Form::Comments
 }
 
+/// Frames count, not only which samples there are.
+fn has_stacks(form: &Form) -> bool {
+    has_samples(form) && *form != Form::Tags
+}
+
+/// Labels can be frames: they are neither goroutines' nor controllers'.
+fn has_tag_frames(form: &Form) -> bool {
+    has_stacks(form) && !matches!(form, Form::Goroutines | Form::Controllers)
+}
+
 fn has_frames(form: &Form) -> bool {
     is_graph(form) || form.is_picture() || matches!(form, Form::Traces | Form::Dot)
 }
@@ -110,7 +120,7 @@ const RULES: &[Rule] = &[
     rule("lines", |of| of.value.lines, has_granularity),
     rule("addresses", |of| of.value.addresses, has_granularity),
     rule("showcolumns", |of| of.value.showcolumns, has_frames),
-    rule("noinlines", |of| of.value.noinlines, has_samples),
+    rule("noinlines", |of| of.value.noinlines, has_stacks),
     rule(
         "relative_percentages",
         |of| of.value.relative_percentages,
@@ -136,15 +146,15 @@ const RULES: &[Rule] = &[
     rule(
         "prune_from",
         |of| of.filter.prune_from.is_some(),
-        has_samples,
+        has_stacks,
     ),
     rule("tagfocus", |of| of.filter.tagfocus.is_some(), has_samples),
     rule("tagignore", |of| of.filter.tagignore.is_some(), has_samples),
     rule("tagshow", |of| of.filter.tagshow.is_some(), has_labels),
     rule("taghide", |of| of.filter.taghide.is_some(), has_labels),
-    rule("tagroot", |of| of.filter.tagroot.is_some(), has_samples),
-    rule("tagleaf", |of| of.filter.tagleaf.is_some(), has_samples),
-    rule("all_frames", |of| of.filter.all_frames, has_samples),
+    rule("tagroot", |of| of.filter.tagroot.is_some(), has_tag_frames),
+    rule("tagleaf", |of| of.filter.tagleaf.is_some(), has_tag_frames),
+    rule("all_frames", |of| of.filter.all_frames, has_stacks),
     rule(
         "sample_index",
         |of| of.value.sample_index.is_some(),

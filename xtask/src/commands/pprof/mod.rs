@@ -122,7 +122,7 @@ fn open(app: &App<'_>, args: &OpenArgs) -> Result<u8> {
 /// Draws stacks, as a picture or for another tool.
 fn draw(app: &App<'_>, sides: &load::Sides, title: &str, present: &Presentation) -> Result<u8> {
     match present.form {
-        Form::Export(export) => export::write(sides, title, export, present),
+        Form::Export(export) => export::write(app, sides, title, export, present),
         Form::Web => web::write(app, sides, title, present),
         _ => flame::show(app, sides, title, present),
     }

@@ -15,13 +15,17 @@ pub(super) fn flatten(
     // A call that is large on any side is kept.
     #[allow(clippy::cast_precision_loss)] // a share of a drawing
     let is_kept = |place: usize| {
+        if least <= 0.0 {
+            return true;
+        }
         let mut values = of(place).iter().zip(&whole);
         values.any(|(value, whole)| {
             let size = value.unsigned_abs();
             size > 0 && size as f64 >= *whole as f64 * least
         })
     };
-    let callees = Callees::new(builder, |place| of(place).iter().any(|value| *value != 0));
+    let is_heavy = weighing(builder);
+    let callees = Callees::new(builder, |place| is_heavy[place]);
     let sum = |values: &[i64]| {
         let weights = values.iter().map(|value| value.unsigned_abs());
         weights.fold(0_u64, u64::saturating_add)
@@ -94,6 +98,19 @@ pub(super) fn share_of(totals: &[i64], sides: usize, most: usize) -> f64 {
     } else {
         *share
     }
+}
+
+/// Whether any stack through each node weighs something: below zero and above it, they may
+/// add up to nothing.
+fn weighing(builder: &Builder) -> Vec<bool> {
+    let mut weighs = vec![false; builder.nodes.len()];
+    for ((node, _), weight) in &builder.own {
+        weighs[*node as usize] |= *weight != 0;
+    }
+    for (place, node) in builder.nodes.iter().enumerate().skip(1).rev() {
+        weighs[node.caller as usize] |= weighs[place];
+    }
+    weighs
 }
 
 /// What remains to be written.

@@ -58,9 +58,11 @@ pub fn compile(option: &str, value: Option<&str>) -> Result<Option<Regex>> {
 }
 
 impl View {
+    /// The rules of the profile itself, without the filters of the query.
+    ///
     /// # Errors
-    /// Expressions that do not compile, malformed samples.
-    pub fn new(profile: &Profile, query: &Query) -> Result<Self> {
+    /// Expressions that do not compile.
+    pub(crate) fn pruned(profile: &Profile, query: &Query) -> Result<Self> {
         let all = u32::try_from(profile.lines.len()).unwrap_or(u32::MAX);
         let mut view = Self {
             lines: (0..all).collect(),
@@ -78,6 +80,13 @@ impl View {
         if !query.all_frames {
             view.prune(profile)?;
         }
+        Ok(view)
+    }
+
+    /// # Errors
+    /// Expressions that do not compile, malformed samples.
+    pub fn new(profile: &Profile, query: &Query) -> Result<Self> {
+        let mut view = Self::pruned(profile, query)?;
         view.filter_names(profile, query)?;
         view.filter_show_from(profile, query)?;
         let units = || crate::tags::number_units(profile);
@@ -97,6 +106,12 @@ impl View {
     pub fn lines(&self, location: u32) -> &[u32] {
         let (start, end) = self.ranges[location as usize];
         &self.lines[start as usize..end as usize]
+    }
+
+    /// The range of each location's remaining lines in `Profile::lines`, if none was left out
+    /// in between.
+    pub(crate) fn ranges(&self) -> &[(u32, u32)] {
+        &self.ranges
     }
 
     /// Whether the result depends on the labels of samples.

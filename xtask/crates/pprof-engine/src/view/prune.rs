@@ -9,7 +9,7 @@ use crate::query::Query;
 impl View {
     /// Frames before the first one of the user's code are kept: otherwise
     /// nothing might be left.
-    pub(super) fn cut_pruned(&self, stack: &mut Vec<u32>) {
+    pub(crate) fn cut_pruned(&self, stack: &mut Vec<u32>) {
         let mut found_user = false;
         for place in (0..stack.len()).rev() {
             let flags = self.flags[stack[place] as usize];

@@ -14,9 +14,18 @@ use pprof_engine::flame::Flame;
 pub use speedscope::speedscope;
 pub use svg::svg;
 
+/// The number of calls whose own weight is below zero, which no export has.
+pub fn calls_below_zero(flame: &Flame) -> usize {
+    let sides = 0..flame.sides.len();
+    let trees = sides.map(|side| Tree::of_side(flame, side));
+    trees.map(|tree| tree.below_zero).sum()
+}
+
 /// One side of a flame graph: callers before their callees, no negative values.
 struct Tree {
     nodes: Vec<Node>,
+    /// Calls that are left out.
+    below_zero: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +71,7 @@ impl Tree {
                 nodes[caller].own = nodes[caller].own.wrapping_sub(total);
             }
         }
+        let below_zero = nodes.iter().filter(|node| node.own < 0).count();
         // Callees come after their callers, so from the end all are summed.
         for place in (0..nodes.len()).rev() {
             let own = nodes[place].own.max(0);
@@ -72,7 +82,7 @@ impl Tree {
                 nodes[caller].total = nodes[caller].total.saturating_add(total);
             }
         }
-        Self { nodes }
+        Self { nodes, below_zero }
     }
 
     fn total(&self) -> i64 {

@@ -5,14 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pprof_engine::{
-    Frames, Info, Label, Profile, Query, Result, Sample, Shown, View, Weighing, Weight, cutoff,
-    with_tag_frames,
+    Frames, Info, Profile, Query, Result, Sample, View, Weighing, Weight, cutoff, with_tag_frames,
 };
 
+use super::node_labels::{self, NodeLabels, Reader};
 use super::{Question, Text};
-
-/// The most labels of a node that count when nodes are selected.
-const MOST_LABELS: usize = 4;
 
 /// Calls from one node to another.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +27,7 @@ pub(super) struct CallGraph {
     /// Indices of nodes in `Frames::infos`, in their order.
     pub(super) shown: Vec<u32>,
     pub(super) calls: BTreeMap<(u32, u32), Call>,
+    pub(super) labels: Labels,
     /// Before the number of nodes was limited.
     pub(super) original: usize,
     pub(super) dropped_nodes: usize,
@@ -85,7 +83,7 @@ impl CallGraph {
     /// # Errors
     /// Malformed samples.
     pub(super) fn whole(input: &Input<'_>) -> Result<Self> {
-        build(input, None).map(|(graph, _)| graph)
+        build(input, None)
     }
 
     /// The nodes that tell most, at most `count` with their labels, and the calls above the
@@ -94,7 +92,7 @@ impl CallGraph {
     /// # Errors
     /// Malformed samples.
     pub(super) fn trimmed(input: &Input<'_>, count: usize) -> Result<Self> {
-        let (mut graph, mut labels) = build(input, None)?;
+        let mut graph = build(input, None)?;
         let sum = graph.sum();
         let (least, least_call) = (
             cutoff(sum, input.query.nodefraction),
@@ -110,19 +108,16 @@ impl CallGraph {
                 .collect();
             dropped_nodes = graph.shown.len() - kept.len();
             if dropped_nodes > 0 {
-                (graph, labels) = build(input, Some(&kept))?;
+                graph = build(input, Some(&kept))?;
             }
         }
         let original = graph.shown.len();
         graph.sort(input);
         if count > 0 {
+            graph.trim(least, least_call);
             let counted = |node: u32| {
-                let labels = labels.get(&node).into_iter().flat_map(BTreeMap::values);
-                let large = labels.filter(|of| {
-                    of.flat != 0
-                        && (of.flat.wrapping_abs() >= least || of.cum.wrapping_abs() >= least)
-                });
-                large.count().min(MOST_LABELS) + 1
+                let labels = graph.labels.get(&node).map_or(0, NodeLabels::count);
+                labels.min(node_labels::MOST) + 1
             };
             let mut sum = 0;
             let end = graph.shown.iter().position(|node| {
@@ -134,21 +129,28 @@ impl CallGraph {
                 None => graph.shown.iter().take(count).copied().collect(),
             };
             if kept.len() < graph.shown.len() {
-                (graph, _) = build(input, Some(&kept))?;
+                graph = build(input, Some(&kept))?;
                 graph.sort(input);
             }
         }
-        let before = graph.calls.len();
-        graph
-            .calls
-            .retain(|_, call| call.weight.wrapping_abs() >= least_call);
-        graph.dropped_calls = before - graph.calls.len();
+        // As in pprof, what was dropped above is not counted if all nodes are kept.
+        graph.dropped_calls = graph.trim(least, least_call);
         graph.remove_redundant(input.names);
         Ok(Self {
             original,
             dropped_nodes,
             ..graph
         })
+    }
+
+    /// Removes labels and calls that weigh less; returns the number of the calls.
+    fn trim(&mut self, least: i64, least_call: i64) -> usize {
+        let labels = self.labels.values_mut();
+        labels.for_each(|labels| labels.trim(least));
+        let before = self.calls.len();
+        self.calls
+            .retain(|_, call| call.weight.wrapping_abs() >= least_call);
+        before - self.calls.len()
     }
 
     fn sum(&self) -> i64 {
@@ -279,43 +281,14 @@ fn entropy(calls: &[i64], own: i64) -> f64 {
     calls + if own > 0 { part(own) } else { 0.0 }
 }
 
-/// Values of one label of a node.
-#[derive(Debug, Clone, Copy, Default)]
-struct Labelled {
-    flat: i64,
-    cum: i64,
-}
+/// By node.
+pub(super) type Labels = BTreeMap<u32, NodeLabels>;
 
-/// By node, then by the text of the label.
-type Labels = BTreeMap<u32, BTreeMap<String, Labelled>>;
-
-/// The texts under which a sample's labels count: all with text as one, each number.
-fn texts(profile: &Profile, labels: &[Label], shown: &Shown) -> Vec<String> {
-    let key = |label: &Label| profile.text(label.key).into_owned();
-    let labels = labels.iter().filter(|label| shown.shows(&key(label)));
-    let (strings, numbers): (Vec<&Label>, Vec<&Label>) = labels.partition(|label| label.str != 0);
-    let mut strings: Vec<String> = strings
-        .iter()
-        .map(|label| format!("{}:{}", key(label), profile.text(label.str)))
-        .collect();
-    strings.sort();
-    let joined = strings.join("\n");
-    let numbers = numbers.iter().map(|label| {
-        let unit = profile.text(label.unit);
-        format!("{joined}\0{} {unit}", label.num)
-    });
-    let mut texts: Vec<String> = numbers.collect();
-    if !joined.is_empty() {
-        texts.push(joined.clone());
-    }
-    texts
-}
-
-fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<(CallGraph, Labels)> {
+fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<CallGraph> {
     let Input {
         profile, frames, ..
     } = input;
-    let shown = Shown::new(input.query)?;
+    let reader = Reader::new(profile, input.query)?;
     let mut weights = vec![Weight::default(); frames.infos.len()];
     let mut calls: BTreeMap<(u32, u32), Call> = BTreeMap::new();
     let mut labels = Labels::new();
@@ -331,7 +304,7 @@ fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<(CallGraph, 
         }
         seen.clear();
         seen_calls.clear();
-        let texts = texts(profile, &sample.labels, &shown);
+        let read = reader.read(&sample.labels);
         let (mut caller, mut residual) = (None, false);
         for location in sample.locations.iter().rev() {
             let nodes = frames.of_location(*location);
@@ -343,11 +316,7 @@ fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<(CallGraph, 
                 if seen.insert(*node) {
                     let of = &mut weights[*node as usize];
                     of.cum = of.cum.wrapping_add(weight);
-                    for text in &texts {
-                        let of = labels.entry(*node).or_default();
-                        let of = of.entry(text.clone()).or_default();
-                        of.cum = of.cum.wrapping_add(weight);
-                    }
+                    labels.entry(*node).or_default().add(&read, weight, false);
                 }
                 if let Some(caller) = caller.filter(|caller| caller != node)
                     && seen_calls.insert((caller, *node))
@@ -368,11 +337,7 @@ fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<(CallGraph, 
         if let Some(leaf) = caller.filter(|_| !residual) {
             let of = &mut weights[leaf as usize];
             of.flat = of.flat.wrapping_add(weight);
-            for text in &texts {
-                let of = labels.entry(leaf).or_default();
-                let of = of.entry(text.clone()).or_default();
-                of.flat = of.flat.wrapping_add(weight);
-            }
+            labels.entry(leaf).or_default().add(&read, weight, true);
         }
     }
     let shown = (0..)
@@ -384,9 +349,10 @@ fn build(input: &Input<'_>, kept: Option<&BTreeSet<u32>>) -> Result<(CallGraph, 
         weights,
         shown,
         calls,
+        labels,
         original: 0,
         dropped_nodes: 0,
         dropped_calls: 0,
     };
-    Ok((graph, labels))
+    Ok(graph)
 }

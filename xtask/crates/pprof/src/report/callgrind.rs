@@ -66,6 +66,7 @@ fn write(
     );
     let (mut objects, mut files, mut functions) =
         (Numbers::default(), Numbers::default(), Numbers::default());
+    let same_names = SameNames::new(sorted.iter().map(|node| &infos[*node as usize]));
     let mut before: Option<&Info> = None;
     for node in sorted {
         let info = &infos[node as usize];
@@ -93,7 +94,7 @@ fn write(
                 out,
                 "cfl={}\ncfn={}\ncalls=0 {} {}\n* * {}",
                 files.name(&callee.file),
-                functions.name(&callee.name),
+                functions.name(&same_names.told_apart(callee)),
                 address(before, callee.address),
                 callee.line,
                 cost(call.weight)
@@ -103,6 +104,41 @@ fn write(
         out.check()?;
     }
     out.finish()
+}
+
+/// Functions of one name in one file, such as those of several programs.
+struct SameNames<'a>(HashMap<(&'a str, &'a str), Vec<Function<'a>>>);
+
+/// Program and first line.
+type Function<'a> = (&'a str, i64);
+
+impl<'a> SameNames<'a> {
+    fn new(infos: impl Iterator<Item = &'a Info>) -> Self {
+        let mut by_name: HashMap<_, Vec<Function<'_>>> = HashMap::new();
+        for info in infos {
+            let functions = by_name.entry((&*info.file, &*info.name)).or_default();
+            let function = (&*info.object, info.start_line);
+            if !functions.contains(&function) {
+                functions.push(function);
+            }
+        }
+        Self(by_name)
+    }
+
+    /// The name, with its number among several.
+    fn told_apart(&self, info: &Info) -> String {
+        let functions = self.0.get(&(&*info.file, &*info.name));
+        let functions = functions.map_or(&[][..], Vec::as_slice);
+        let place = functions
+            .iter()
+            .position(|of| *of == (&*info.object, info.start_line));
+        match place {
+            Some(place) if functions.len() > 1 => {
+                format!("{} [{}/{}]", info.name, place + 1, functions.len())
+            }
+            _ => info.name.clone(),
+        }
+    }
 }
 
 /// Each name is written once, and then its number.

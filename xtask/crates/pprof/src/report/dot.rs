@@ -1,11 +1,14 @@
-//! `dot`: the graph of calls for graphviz. Nodes, calls, sizes and colours are those of
-//! `go tool pprof`; labels of samples have no boxes of their own.
+//! `dot`: the graph of calls for graphviz. Nodes, calls, boxes of labels, sizes and colours
+//! are those of `go tool pprof`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use pprof_engine::{Frames, Info, Profile, Query, Result, base, cutoff, unit};
+use regex::Regex;
 
 use super::call_graph::{Call, CallGraph, asked};
+use super::node_labels::{self, NodeLabels, Reader, Tag};
 use super::question::total;
 use super::{FormatTime, Out, Question, Text};
 
@@ -38,6 +41,7 @@ pub fn dot(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Tex
             frames: input.frames,
             names: input.names,
             graph: &CallGraph::trimmed(input, count)?,
+            shortener: Shortener::new(),
         };
         drawing.write(time)
     })
@@ -49,6 +53,7 @@ struct Drawing<'a> {
     names: &'a [String],
     graph: &'a CallGraph,
     total: i64,
+    shortener: Shortener,
 }
 
 impl Drawing<'_> {
@@ -62,21 +67,37 @@ impl Drawing<'_> {
         let mut out = Out::new(profile);
         let main = profile.mappings.first().map(|of| profile.row(of.file));
         let title = main.as_deref().map(base).filter(|title| !title.is_empty());
-        let title = escaped(title.unwrap_or("unnamed"));
+        let title = title.map(escaped);
+        let name = title.as_deref().unwrap_or("unnamed");
         let _ = writeln!(
             out,
-            "digraph \"{title}\" {{\nnode [style=filled fillcolor=\"#f8f8f8\"]"
+            "digraph \"{name}\" {{\nnode [style=filled fillcolor=\"#f8f8f8\"]"
         );
-        self.legend(&mut out, &title, &unit, time);
+        self.legend(&mut out, title.as_deref(), &unit, time);
         let largest = self.graph.shown.iter();
         let largest = largest
             .map(|node| self.graph.weights[*node as usize].flat.wrapping_abs())
             .max()
             .unwrap_or(0);
         let mut numbers = vec![0_usize; self.names.len()];
+        let mut has_boxes = vec![false; self.names.len()];
+        let reader = Reader::new(profile, self.question.query)?;
+        let callers = self.graph.calls.keys().map(|(caller, _)| *caller);
+        let callers: BTreeSet<u32> = callers.collect();
         for (number, node) in (1..).zip(&self.graph.shown) {
             numbers[*node as usize] = number;
             self.node(&mut out, *node, number, largest, &unit);
+            if let Some(labels) = self.graph.labels.get(node) {
+                let boxes = Boxes {
+                    labels,
+                    reader: &reader,
+                    is_flat: callers.contains(node),
+                    format: &|value| self.question.format(value, &unit),
+                };
+                let text = boxes.text(&format!("N{number}"));
+                has_boxes[*node as usize] = !text.is_empty();
+                out.push_str(&text);
+            }
             out.check()?;
         }
         let drawn = self.graph.calls.iter();
@@ -84,14 +105,19 @@ impl Drawing<'_> {
             .filter(|((from, to), _)| numbers[*from as usize] > 0 && numbers[*to as usize] > 0);
         for ((from, to), call) in CallGraph::sorted(drawn, self.names) {
             let ends = (numbers[from as usize], numbers[to as usize]);
-            self.call(&mut out, (from, to), ends, &call, &unit);
+            let room = if has_boxes[from as usize] {
+                " minlen=2"
+            } else {
+                ""
+            };
+            self.call(&mut out, (from, to), ends, &call, (&unit, room));
             out.check()?;
         }
         out.push_str("}\n");
         out.finish()
     }
 
-    fn legend(&self, out: &mut Out, title: &str, unit: &str, time: FormatTime<'_>) {
+    fn legend(&self, out: &mut Out, title: Option<&str>, unit: &str, time: FormatTime<'_>) {
         let format = |value: i64| self.question.format(value, unit);
         let query = self.question.query;
         let mut lines: Vec<String> = self
@@ -136,10 +162,12 @@ impl Drawing<'_> {
         lines.push("\nSee https://git.io/JfYMW for how to read the graph".to_owned());
         let first = escaped(&lines[0]);
         let all: Vec<String> = lines.iter().map(|line| escaped(line)).collect();
+        let tip = title.map(|title| format!(" tooltip=\"{title}\""));
         let _ = writeln!(
             out,
-            "subgraph cluster_L {{ \"{first}\" [shape=box fontsize=16 label=\"{}\\l\" tooltip=\"{title}\"] }}",
-            all.join("\\l")
+            "subgraph cluster_L {{ \"{first}\" [shape=box fontsize=16 label=\"{}\\l\"{}] }}",
+            all.join("\\l"),
+            tip.unwrap_or_default()
         );
     }
 
@@ -148,7 +176,7 @@ impl Drawing<'_> {
         let (flat, cum) = (weight.flat, weight.cum);
         let format = |value: i64| self.question.format(value, unit);
         let share = |value: i64| unit::percentage(value, self.total).trim().to_owned();
-        let mut label = lines(&self.frames.infos[node as usize]);
+        let mut label = lines(&self.frames.infos[node as usize], &self.shortener);
         if flat == 0 {
             label.push('0');
         } else {
@@ -174,7 +202,7 @@ impl Drawing<'_> {
         (from, to): (u32, u32),
         (start, end): (usize, usize),
         call: &Call,
-        unit: &str,
+        (unit, room): (&str, &str),
     ) {
         let weight = self.question.format(call.weight, unit);
         let inline = if call.inline { "\\n (inline)" } else { "" };
@@ -198,7 +226,7 @@ impl Drawing<'_> {
         if call.residual {
             attributes.push_str(" style=\"dotted\"");
         }
-        let _ = writeln!(out, "N{start} -> N{end} [{attributes}]");
+        let _ = writeln!(out, "N{start} -> N{end} [{attributes}{room}]");
     }
 
     /// Red for what is heavy, green for what is below zero, grey for what is small.
@@ -236,6 +264,68 @@ impl Drawing<'_> {
     }
 }
 
+/// The boxes of a node's labels.
+struct Boxes<'a> {
+    labels: &'a NodeLabels,
+    reader: &'a Reader<'a>,
+    /// Whether the node calls others, which have boxes of their own.
+    is_flat: bool,
+    format: &'a dyn Fn(i64) -> String,
+}
+
+impl Boxes<'_> {
+    /// Boxes and lines to them from the node, whose name is `source`.
+    fn text(&self, source: &str) -> String {
+        let mut out = String::new();
+        let texts = self.labels.texts(self.is_flat).into_iter();
+        for (place, tag) in texts.take(node_labels::MOST).enumerate() {
+            let weight = tag.weight(self.is_flat);
+            if weight == 0 {
+                continue;
+            }
+            let name = format!("{source}_{place}");
+            let lines: Vec<String> = tag.name.split('\n').map(escaped).collect();
+            self.write(&mut out, (source, &name), &lines.join("\\n"), weight, "");
+            self.sizes(&mut out, &tag.name, &name);
+        }
+        self.sizes(&mut out, "", source);
+        out
+    }
+
+    /// Sizes in samples whose other labels are `text`.
+    fn sizes(&self, out: &mut String, text: &str, source: &str) {
+        let sizes = self.labels.sizes(text, self.is_flat);
+        let sizes: Vec<Tag> = self.reader.collapsed(&sizes, self.is_flat);
+        for (place, tag) in sizes.iter().enumerate() {
+            let (weight, style) = if self.is_flat || tag.flat == tag.cum {
+                (tag.flat, "")
+            } else {
+                (tag.cum, " style=\"dotted\"")
+            };
+            if weight != 0 {
+                let name = format!("N{source}_{place}");
+                self.write(out, (source, &name), &escaped(&tag.name), weight, style);
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        out: &mut String,
+        (source, name): (&str, &str),
+        label: &str,
+        weight: i64,
+        style: &str,
+    ) {
+        let weight = (self.format)(weight);
+        let _ = writeln!(
+            out,
+            "{name} [label = \"{label}\" id=\"{name}\" fontsize=8 shape=box3d tooltip=\"{weight}\"]\n\
+             {source} -> {name} [label=\" {weight}\" weight=100 tooltip=\"{weight}\" labeltooltip=\"{weight}\"{style}]"
+        );
+    }
+}
+
 /// From 8 to 24, by the area.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a size
 fn font_size(flat: i64, largest: i64) -> i64 {
@@ -246,15 +336,15 @@ fn font_size(flat: i64, largest: i64) -> i64 {
     8 + (16.0 * share.sqrt()).ceil() as i64
 }
 
-/// A name over several lines, without the folder of its package.
-fn lines(info: &Info) -> String {
+/// A name over several lines.
+fn lines(info: &Info, shortener: &Shortener) -> String {
     let mut parts = Vec::new();
     if info.address != 0 {
         parts.push(format!("{:016x}", info.address));
     }
     if !info.name.is_empty() {
         parts.push(
-            escaped(without_folder(&info.name))
+            escaped(&shortener.short(&info.name))
                 .replace("::", "\\n")
                 .replace("[...]", "[…]")
                 .replace('.', "\\n"),
@@ -272,11 +362,40 @@ fn lines(info: &Info) -> String {
     parts.join("\\n") + "\\n"
 }
 
-/// `github.com/a/b/v2/c.(*T).f` is `c.(*T).f`.
-fn without_folder(name: &str) -> &str {
-    let end = name.find(['(', '[', '<']).unwrap_or(name.len());
-    let start = name[..end].rfind('/').map_or(0, |at| at + 1);
-    &name[start..]
+/// Names of Go without the folder of their package and its version, of Java without their
+/// package, of C++ with one class.
+struct Shortener {
+    version: Option<Regex>,
+    forms: Vec<Regex>,
+}
+
+impl Shortener {
+    fn new() -> Self {
+        let forms = [
+            r"^(?:[\w\-\.]+/)+([^.]+\..+)",
+            r"^(?:[a-z]\w*\.)*([A-Z][\w$]*\.(?:<init>|[a-z][\w$]*(?:\$\d+)?))(?:\(|$)",
+            r"^(?:[_a-zA-Z]\w*::)+(_*[A-Z]\w*::~?[_a-zA-Z]\w*(?:<.*>)?)",
+        ];
+        Self {
+            version: Regex::new(r"^(.*?)/v(?:[2-9]|[1-9][0-9]+)([./].*)$").ok(),
+            forms: forms
+                .iter()
+                .filter_map(|form| Regex::new(form).ok())
+                .collect(),
+        }
+    }
+
+    fn short(&self, name: &str) -> String {
+        let name = name.strip_prefix("(anonymous namespace)::").unwrap_or(name);
+        let versionless = self.version.as_ref().and_then(|form| form.captures(name));
+        let name = versionless.map_or_else(
+            || name.to_owned(),
+            |parts| format!("{}{}", &parts[1], &parts[2]),
+        );
+        let mut forms = self.forms.iter();
+        let found = forms.find_map(|form| form.captures(&name));
+        found.map_or_else(|| name.clone(), |parts| parts[1].to_owned())
+    }
 }
 
 fn escaped(text: &str) -> String {

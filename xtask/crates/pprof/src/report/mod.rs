@@ -7,6 +7,7 @@ mod dot;
 mod goroutines;
 mod groups;
 mod list;
+mod node_labels;
 mod out;
 mod question;
 mod raw;

@@ -44,7 +44,14 @@ fn tables(profile: &Profile, query: &Query, time: FormatTime<'_>) -> Result<Text
     }
     out.push_str("Locations\n");
     for (place, location) in (0_u32..).zip(&profile.locations) {
-        write_location(&mut out, profile, &view, place, location);
+        // As in pprof, places without inlined calls have no columns.
+        write_location(
+            &mut out,
+            (profile, &view),
+            place,
+            location,
+            !query.noinlines,
+        );
         out.check()?;
     }
     out.push_str("Mappings\n");
@@ -182,7 +189,13 @@ fn labels(out: &mut Out, profile: &Profile, labels: &[Label], shown: &Shown) {
     }
 }
 
-fn write_location(out: &mut Out, profile: &Profile, view: &View, place: u32, of: &Location) {
+fn write_location(
+    out: &mut Out,
+    (profile, view): (&Profile, &View),
+    place: u32,
+    of: &Location,
+    has_columns: bool,
+) {
     let mut head = format!("{:>6}: {:#x} ", of.id, of.address);
     if let Some(mapping) = profile.mapping(of) {
         let _ = write!(head, "M={} ", mapping.id);
@@ -203,7 +216,7 @@ fn write_location(out: &mut Out, profile: &Profile, view: &View, place: u32, of:
             "{head}{name} {}:{}:{} s={}",
             profile.row(function.file),
             line.line,
-            line.column,
+            if has_columns { line.column } else { 0 },
             function.start_line
         );
         let system = profile.row(function.system_name);
