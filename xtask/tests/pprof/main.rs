@@ -13,6 +13,7 @@ mod fetching;
 mod forms;
 mod node;
 mod page;
+mod peer;
 mod screen;
 mod series;
 mod sources;

@@ -1,0 +1,8 @@
+//! `go tool pprof` and ours, asked the same about the same profiles: every option, every
+//! form. What Go does not have is compared with `--top`.
+
+mod inputs;
+mod options;
+mod parallel;
+mod questions;
+mod sums;
