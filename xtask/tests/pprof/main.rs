@@ -17,4 +17,5 @@ mod peer;
 mod screen;
 mod series;
 mod sources;
+mod tls;
 mod words;

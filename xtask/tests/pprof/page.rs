@@ -1,10 +1,13 @@
 //! `--web` in a real browser: what is drawn, clicked, typed and linked to.
 
 use pprof::Source;
+use prost::Message;
+use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::common::{Home, said};
 use crate::node::{ask, corpus, grown, odd, profile, send, serve};
+use crate::peer::inputs::small_calls;
 
 fn write(home: &Home, words: &[&str]) -> String {
     let page = home.path("page.html").to_string();
@@ -436,4 +439,52 @@ fn several_files_are_sides_of_one_page() {
         text.contains("\"sides\":[\"heap-before.pb.gz\",\"heap.pb.gz\"]"),
         "sides"
     );
+}
+
+/// Totals next to each function, by name: `from` is `callers` or `callees`.
+fn direct(browser: &mut Browser, from: &str) -> Value {
+    browser.eval(&format!(
+        "Object.fromEntries(D.names.map((name, i) => [name, i]).filter(([name, i]) => i && (i % 50 === 0 || /Now|mid|area/.test(name))) \
+         .map(([name, i]) => {{ pivot = i; sandwich(); const g = {from}; \
+         return [name, [...Array(g.n).keys()].filter(i => g.level[i] === 1) \
+         .map(i => [g.small[i] ? '' : label(g, i), g.totals[0][i]])]; }}))"
+    ))
+}
+
+/// Callers and callees next to a function are counted in the whole profile, not in what is drawn.
+#[test]
+fn callers_are_exact_where_calls_are_left_out() {
+    let test = "callers_are_exact_where_calls_are_left_out";
+    let home = Home::new();
+    let file = home.path("small.pb");
+    std::fs::write(&file, small_calls().encode_to_vec()).unwrap();
+    let mut found = Vec::new();
+    for option in [&[][..], &["--no-trim"]] {
+        let page = write(&home, &[&[file.as_str()], option].concat());
+        let Some(mut browser) = Browser::open(test, &home, &page) else {
+            return;
+        };
+        let elided = browser.eval("T().elided").as_i64().unwrap();
+        assert_eq!(elided == 0, !option.is_empty(), "{elided}");
+        found.push(["callers", "callees"].map(|from| direct(&mut browser, from)));
+    }
+    let [cut, whole] = &found[..] else { panic!() };
+    for (cut, whole) in cut.iter().zip(whole) {
+        let (mut named, mut small) = (0, 0);
+        for (function, calls) in whole.as_object().unwrap() {
+            let calls = calls.as_array().unwrap();
+            let sum = |calls: &[Value]| calls.iter().filter_map(|of| of[1].as_i64()).sum::<i64>();
+            let shown = cut[function].as_array().unwrap();
+            assert_eq!(sum(shown), sum(calls), "{function}: {shown:?}");
+            for call in shown {
+                if call[0] == "" {
+                    small += 1;
+                } else {
+                    assert!(calls.contains(call), "{function}: {call}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 100 && small > 0, "{named} named, {small} small");
+    }
 }

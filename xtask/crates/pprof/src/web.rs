@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pprof_engine::flame::{Flame, Function};
+use pprof_engine::flame::{DirectCall, Flame, Function};
 use pprof_engine::unit;
 use serde::Serialize;
 
@@ -78,6 +78,21 @@ struct Drawing<'a> {
     /// Per side, one entry per name.
     flat: Vec<Vec<i64>>,
     cum: Vec<Vec<i64>>,
+    /// Of the whole profile, if calls were left out.
+    callers: Direct,
+    callees: Direct,
+}
+
+/// Direct calls, one entry each, by function.
+#[derive(Serialize)]
+struct Direct {
+    /// How much the name's index is above that of the call before.
+    function: Vec<usize>,
+    other: Vec<usize>,
+    /// One list per side.
+    totals: Vec<Vec<i64>>,
+    /// Calls that stand for small ones, and for how many.
+    small: Vec<(usize, u32)>,
 }
 
 /// Lines of a function: number, flat, cum, text.
@@ -151,8 +166,14 @@ impl<'a> Table<'a> {
         }
         self.functions.push(functions);
         // Calls whose weights cancel each other out are calls as well.
-        for call in flame.calls.iter().skip(1).filter(|call| call.small == 0) {
-            let index = call.name as usize;
+        let drawn = flame.calls.iter().skip(1).filter(|call| call.small == 0);
+        let known = [&flame.direct.callers, &flame.direct.callees];
+        let known = known.into_iter().flatten().flat_map(|call| {
+            let other = (call.small == 0).then_some(call.other);
+            std::iter::once(call.function).chain(other)
+        });
+        for name in drawn.map(|call| call.name).chain(known) {
+            let index = name as usize;
             if places[index] == 0 {
                 places[index] = self.name(flame, index);
             }
@@ -161,7 +182,10 @@ impl<'a> Table<'a> {
         let totals = |side: usize| calls.clone().map(|call| call.totals[side]).collect();
         let small = calls.clone().enumerate();
         let small = small.filter(|(_, call)| call.small > 0);
+        let sides = flame.sides.len();
         Drawing {
+            callers: direct(&flame.direct.callers, &places, sides),
+            callees: direct(&flame.direct.callees, &places, sides),
             r#type: &flame.sample_type,
             unit: &flame.unit,
             elided: flame.elided,
@@ -215,6 +239,32 @@ impl<'a> Table<'a> {
             }
         }
         self
+    }
+}
+
+fn direct(calls: &[DirectCall], places: &[usize], sides: usize) -> Direct {
+    let mut calls: Vec<&DirectCall> = calls.iter().collect();
+    calls.sort_by_key(|call| places[call.function as usize]);
+    let mut before = 0;
+    let functions = calls.iter().map(|call| {
+        let place = places[call.function as usize];
+        place - std::mem::replace(&mut before, place)
+    });
+    let small = calls.iter().enumerate();
+    let small = small.filter(|(_, call)| call.small > 0);
+    Direct {
+        function: functions.collect(),
+        other: calls
+            .iter()
+            .map(|call| match call.small {
+                0 => places[call.other as usize],
+                _ => 0,
+            })
+            .collect(),
+        totals: (0..sides)
+            .map(|side| calls.iter().map(|call| call.totals[side]).collect())
+            .collect(),
+        small: small.map(|(place, call)| (place, call.small)).collect(),
     }
 }
 

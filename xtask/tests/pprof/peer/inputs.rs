@@ -225,7 +225,7 @@ fn made() -> Vec<(&'static str, Profile)> {
 }
 
 /// One function that is called from thousands of places, each too small to draw.
-fn small_calls() -> Profile {
+pub(crate) fn small_calls() -> Profile {
     let mut maker = Maker::new(TIME);
     for place in 0..7000 {
         let (area, caller) = (
@@ -233,7 +233,7 @@ fn small_calls() -> Profile {
             format!("main.caller{place}"),
         );
         let stack = ["main.main", "main.mid", &area, &caller, "time.Now"];
-        maker.stack(&stack, &[1, 1_000_000]);
+        maker.stack(&stack, &[1, 1_000_000 + place % 90]);
     }
     for place in 0..8 {
         let large = format!("main.large{place}");

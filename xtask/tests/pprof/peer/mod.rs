@@ -1,7 +1,7 @@
 //! `go tool pprof` and ours, asked the same about the same profiles: every option, every
 //! form. What Go does not have is compared with `--top`.
 
-mod inputs;
+pub(crate) mod inputs;
 mod options;
 mod parallel;
 mod questions;

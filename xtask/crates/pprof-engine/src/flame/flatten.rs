@@ -90,13 +90,17 @@ pub(super) fn share_of(totals: &[i64], sides: usize, most: usize) -> f64 {
         shares.fold(0.0, f64::max)
     };
     let mut shares: Vec<f64> = nodes.map(share).collect();
-    let (larger, share, _) = shares.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
-    let larger = larger.iter().filter(|of| **of > *share).count();
-    // Many may have exactly this share. They are left out if enough calls are larger.
-    if larger > most / 2 {
+    let (larger, share, smaller) = shares.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
+    let share = *share;
+    let is_equal = |of: &&f64| of.total_cmp(&share).is_eq();
+    let above = larger.iter().filter(|of| **of > share).count();
+    let equal = larger.iter().chain(&*smaller).filter(is_equal).count();
+    // Many may have exactly this share. They are left out if enough calls are larger, or if
+    // they are too many.
+    if above > most / 2 || equal > most {
         share.next_up()
     } else {
-        *share
+        share
     }
 }
 

@@ -1,6 +1,7 @@
 //! All stacks as one tree, side by side for each node or profile: what a
 //! flame graph draws.
 
+mod direct;
 mod flatten;
 mod functions;
 mod grow;
@@ -41,6 +42,27 @@ pub struct Flame {
     pub calls: Vec<Call>,
     /// Calls that were too small to keep.
     pub elided: usize,
+    /// Of each function in the whole profile, if calls may be left out to limit their number.
+    pub direct: DirectCalls,
+}
+
+/// What calls each function, and what it calls, in all of its places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DirectCalls {
+    pub callers: Vec<DirectCall>,
+    pub callees: Vec<DirectCall>,
+}
+
+/// Calls of a function by another one, or of another one by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectCall {
+    /// Index in `Flame::names`.
+    pub function: u32,
+    pub other: u32,
+    /// If not 0, the number of others that this stands for; `other` has no meaning.
+    pub small: u32,
+    /// Per side.
+    pub totals: Vec<i64>,
 }
 
 /// What distinguishes the sides of a single profile.
@@ -157,10 +179,11 @@ impl Flame {
         split: Split<'_>,
         least: f64,
     ) -> Result<Self> {
-        Self::build(profiles, query, split, |_, _| least)
+        Self::build(profiles, query, split, 0, |_, _| least)
     }
 
-    /// Returns [`Self::new`] with the largest calls, about as many as `most`.
+    /// Returns [`Self::new`] with the largest calls, about as many as `most`. If some are left
+    /// out, it has direct calls as well: half as many callers, and callees.
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -170,7 +193,7 @@ impl Flame {
         split: Split<'_>,
         most: usize,
     ) -> Result<Self> {
-        Self::build(profiles, query, split, |totals, sides| {
+        Self::build(profiles, query, split, most / 2, |totals, sides| {
             flatten::share_of(totals, sides, most)
         })
     }
@@ -179,6 +202,7 @@ impl Flame {
         profiles: &[(&str, &Profile)],
         query: &Query,
         split: Split<'_>,
+        direct: usize,
         least: impl FnOnce(&[i64], usize) -> f64,
     ) -> Result<Self> {
         let Some((_, first)) = profiles.first() else {
@@ -207,6 +231,11 @@ impl Flame {
         let functions = functions::functions(&builder, &totals, sides.len());
         let least = least(&totals, sides.len());
         let (calls, elided) = flatten::flatten(&builder, &totals, sides.len(), least);
+        let direct = if elided > 0 && direct > 0 {
+            direct::direct(&builder, &totals, sides.len(), direct)
+        } else {
+            DirectCalls::default()
+        };
         Ok(Self {
             sample_type: first.row(of.kind).into_owned(),
             unit: first.row(of.unit).into_owned(),
@@ -217,6 +246,7 @@ impl Flame {
             places: builder.places,
             calls,
             elided,
+            direct,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! One function in all of its places: what calls it, and what it calls.
 
-use super::{Builder, Flame, Node, flatten, functions};
+use super::{Builder, DirectCalls, Flame, Node, flatten, functions};
 
 /// Which side of a function is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ impl Flame {
             places: builder.places,
             calls,
             elided,
+            direct: DirectCalls::default(),
         }
     }
 

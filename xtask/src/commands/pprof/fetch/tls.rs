@@ -90,6 +90,13 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// Whether the other side ended the connection for want of a certificate of ours; TLS 1.2 has
+/// no alert of its own for it.
+fn is_certificate_wanted(said: &str) -> bool {
+    let alerts = ["certificate required", "alert handshake failure"];
+    alerts.iter().any(|alert| said.contains(alert))
+}
+
 fn explain(error: &ProbeError, url: &str, patience: Duration) -> Failure {
     match error {
         ProbeError::NotFound { .. } => Failure::host(format!("cannot fetch `{url}`"))
@@ -111,6 +118,8 @@ fn explain(error: &ProbeError, url: &str, patience: Duration) -> Failure {
             // curl's number of a certificate that cannot be verified.
             if said.contains("(60)") {
                 failure.hint("name its authority with `--tls_ca FILE`, or add `--insecure`")
+            } else if is_certificate_wanted(said) {
+                failure.hint("show a certificate with `--tls_cert FILE --tls_key FILE`")
             } else if ["401", "403"].iter().any(|status| said.ends_with(status)) {
                 failure.hint(CREDENTIALS)
             } else {
