@@ -307,6 +307,12 @@ fn a_stack_without_end_is_drawn_as_far_as_there_is_room() {
     let place = middle(&mut browser, "f3");
     assert_ne!(colour(&mut browser, place), [0, 0, 0]);
     browser.keys("t");
+    browser.eval("turnTo(D.names.indexOf('f60000'))");
+    let (_, y) = middle(&mut browser, "f60000");
+    assert!(
+        (0.0..700.0).contains(&y),
+        "the function is on the screen: {y}"
+    );
     browser.eval("go(50000)");
     // Beside its callers, which stand above.
     let drawn = browser.eval("boxes.filter(of => !of.above).map(of => label(of.g, of.i))");

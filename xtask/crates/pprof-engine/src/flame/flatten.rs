@@ -75,6 +75,9 @@ pub(super) fn flatten(
     (calls, elided)
 }
 
+/// A share of the whole that few calls beside each other have.
+const SMALL: f64 = 0.01;
+
 /// Returns the share of the whole that about `most` calls have.
 pub(super) fn share_of(totals: &[i64], sides: usize, most: usize) -> f64 {
     let nodes = totals.chunks(sides);
@@ -96,8 +99,8 @@ pub(super) fn share_of(totals: &[i64], sides: usize, most: usize) -> f64 {
     let above = larger.iter().filter(|of| **of > share).count();
     let equal = larger.iter().chain(&*smaller).filter(is_equal).count();
     // Many may have exactly this share. They are left out if enough calls are larger, or if
-    // they are too many.
-    if above > most / 2 || equal > most {
+    // small ones are too many; large ones are few beside each other, and one below the other.
+    if above > most / 2 || (equal > most && share < SMALL) {
         share.next_up()
     } else {
         share
