@@ -87,6 +87,24 @@ fn a_leak_is_told_apart_from_a_sawtooth_and_can_be_looked_at_again() {
     // Without the question, no exit code.
     let plain = said(&home.xtask(&["pprof", "open", "latest"]).output().unwrap());
     assert_eq!(plain.code, Some(0), "{}", plain.stderr);
+    // Budgets are those of the last round, whatever is shown.
+    for form in ["--web", "--top", "--leak"] {
+        let words = [
+            "pprof",
+            "open",
+            "latest",
+            form,
+            "--fail-if",
+            "inuse_space > 1MB",
+        ];
+        let told = said(&home.xtask(&words).output().unwrap());
+        assert_eq!(told.code, Some(1), "{form}: {}", told.stderr);
+        assert!(
+            told.stderr.contains("a budget is exceeded"),
+            "{form}: {}",
+            told.stderr
+        );
+    }
     // A form is about the last round.
     let top = said(
         &home

@@ -12,6 +12,27 @@ const TYPED: &[(&str, i32, &str)] = &[
     ("open --inuse_objects --top HEAP", 0, "Type: inuse_objects"),
     ("open -mean_delay -top MUTEX", 0, "Type: mean_delay"),
     ("open -peek=main HEAP", 0, "main"),
+    ("open -top -cum=true -trim=false HEAP", 0, "flat%"),
+    (
+        "open -flat -no_browser -alloc_space=1 -top HEAP",
+        0,
+        "Type: alloc_space",
+    ),
+    (
+        "open -call_tree -dot HEAP",
+        2,
+        "only `go tool pprof` has it",
+    ),
+    (
+        "open --diff --fail-if inuse_space>1MB HEAP HEAP",
+        1,
+        "a budget is exceeded",
+    ),
+    (
+        "open --leak --fail-if inuse_space>1MB HEAP HEAP HEAP",
+        1,
+        "a budget is exceeded",
+    ),
     ("-top ./app HEAP", 0, "the executable `./app` is not read"),
     ("open ./app", 2, "is an executable, not a profile"),
     ("open -http=:8080 HEAP", 2, "`--web --open` shows a page"),

@@ -36,9 +36,9 @@ pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Resul
     }
     let _attention = app.signals.attend();
     let is_series = args.every.is_some() || args.length.is_some();
-    if (args.watch || is_series) && !show.fail_if.is_empty() {
-        return Err(Failure::usage("`--fail-if` cannot be used with a series")
-            .hint("use it without --every, --for and --watch, or `--leak` to fail on growth"));
+    if args.watch && !show.fail_if.is_empty() {
+        return Err(Failure::usage("`--fail-if` cannot be used with `--watch`")
+            .hint("use it with `--every TIME --for TIME`, which checks the last round"));
     }
     if args.watch {
         return watch::run(app, &targets, args, show);

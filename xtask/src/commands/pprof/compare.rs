@@ -5,13 +5,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use super::present::Presentation;
-use super::{load, show, store};
+use super::{budget, load, show, store};
 use crate::app::App;
 use foundation::failure::{Failure, Result};
 use foundation::typed;
 use foundation::ui;
 
-/// Prints what has changed from the first to the second.
+/// Prints what has changed from the first to the second; budgets are those of the second.
 pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) -> Result<u8> {
     let [before, after] = files else {
         return Err(Failure::usage(format!(
@@ -22,6 +22,22 @@ pub(super) fn run(app: &App<'_>, files: &[Utf8PathBuf], present: &Presentation) 
     };
     let names = [before.as_str(), after.as_str()];
     let sides = [side(app, before)?, side(app, after)?];
+    let code = show_change(app, &sides, names, present)?;
+    let whose = names[1].to_owned();
+    budget::check(
+        &present.fail_if,
+        &present.query,
+        &[(None, whose, &sides[1])],
+    )?;
+    Ok(code)
+}
+
+fn show_change(
+    app: &App<'_>,
+    sides: &[Profile; 2],
+    names: [&str; 2],
+    present: &Presentation,
+) -> Result<u8> {
     let query = &present.query;
     if !present.json {
         let text = report::compare_text(&sides[0], &sides[1], query, names);

@@ -186,11 +186,6 @@ const RULES: &[Rule] = &[
         |of| of.output.is_some(),
         |form| !matches!(form, Form::Flame | Form::Leak),
     ),
-    rule(
-        "fail-if",
-        |of| !of.fail_if.is_empty(),
-        |form| !matches!(form, Form::Diff | Form::Leak),
-    ),
     rule("open", |of| of.open, |form| *form == Form::Web),
 ];
 

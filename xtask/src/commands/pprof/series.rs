@@ -14,7 +14,7 @@ use super::leak::{self, Moment};
 use super::present::{Form, Presentation};
 use super::store::{self, Entry, Set};
 use super::target::Target;
-use super::{cluster, fetch, groups, load};
+use super::{budget, cluster, fetch, groups, load};
 use crate::app::App;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::typed;
@@ -108,12 +108,40 @@ fn moment() -> (String, String) {
     )
 }
 
-/// Shows the requested form; without one, what grows.
+/// Shows the requested form; without one, what grows. Budgets are those of the last round.
 pub(super) fn tell(
     app: &App<'_>,
     found: &[(Entry, Utf8PathBuf)],
     show: &Presentation,
 ) -> Result<u8> {
+    let unbounded = Presentation {
+        fail_if: Vec::new(),
+        ..show.clone()
+    };
+    let code = show_all(app, found, &unbounded)?;
+    if !show.fail_if.is_empty() {
+        check(&last(found.iter()), show)?;
+    }
+    Ok(code)
+}
+
+/// Checks the budgets of one round.
+fn check(round: &[(Entry, Utf8PathBuf)], show: &Presentation) -> Result<()> {
+    let mut room = Memory::default();
+    let moments: Result<Vec<Moment>> = round
+        .iter()
+        .map(|(entry, file)| read(file, Some(entry), &mut room))
+        .collect();
+    let moments = moments?;
+    let profiles = round.iter().zip(&moments).map(|((entry, _), moment)| {
+        let whose = format!("{} {}", entry.node, entry.service);
+        let profile = &moment.profile as &dyn Readable;
+        (Some(entry.service.as_str()), whose, profile)
+    });
+    budget::check(&show.fail_if, &show.query, &profiles.collect::<Vec<_>>())
+}
+
+fn show_all(app: &App<'_>, found: &[(Entry, Utf8PathBuf)], show: &Presentation) -> Result<u8> {
     if matches!(show.form, Form::Flame | Form::Web) {
         return groups::timeline(app, found, show);
     }
@@ -169,7 +197,15 @@ pub(super) fn leak(app: &App<'_>, files: &[Utf8PathBuf], show: &Presentation) ->
             moment.time = f64::from(place);
         }
     }
-    verdicts(app, vec![("profiles".to_owned(), moments)], show)
+    let newest = moments.iter().max_by(|a, b| a.time.total_cmp(&b.time));
+    let budgets = newest.map_or(Ok(()), |moment| {
+        let profile = &moment.profile as &dyn Readable;
+        let profiles = [(None, moment.node.clone(), profile)];
+        budget::check(&show.fail_if, &show.query, &profiles)
+    });
+    let code = verdicts(app, vec![("profiles".to_owned(), moments)], show)?;
+    // Reported last, after what was asked for.
+    budgets.map(|()| code)
 }
 
 /// Reads a profile with its time and node, from the file alone if necessary.

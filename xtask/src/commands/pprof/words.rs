@@ -17,6 +17,13 @@ const SAMPLES: &[(&str, &[&str])] = &[
     ("mean_delay", &["--sample_index=delay", "--mean"]),
 ];
 
+/// Switches of `go tool pprof` without a word here: the words if on, and if off.
+const SWITCHES: &[(&str, &[&str], &[&str])] = &[
+    ("flat", &[], &["--cum"]),
+    ("no_browser", &[], &[]),
+    ("trim", &[], &["--no-trim"]),
+];
+
 /// Words of `go tool pprof` that are not here, and what to type instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
@@ -28,6 +35,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "only what fetches takes it: `pprof SERVICE PROFILE --seconds N`",
     ),
     ("disasm", GO),
+    ("call_tree", GO),
+    ("compact_labels", GO),
+    ("intel_syntax", GO),
+    ("topproto", "`--top --json` is for programs"),
     (
         "weblist",
         "`--list` shows source lines; machine code is in `go tool pprof`",
@@ -137,9 +148,24 @@ impl<'a> Options<'a> {
             Some(name) => (false, name),
             None => (true, name),
         };
-        let bare = name.split('=').next().unwrap_or_default();
-        if let Some((_, words)) = SAMPLES.iter().find(|(sample, _)| *sample == name) {
-            return Some(words.iter().map(|word| (*word).to_owned()).collect());
+        let (bare, value) = name.split_once('=').unwrap_or((name, "true"));
+        // As Go reads switches.
+        let is_on = match value {
+            "true" | "t" | "1" => Some(true),
+            "false" | "f" | "0" => Some(false),
+            _ => None,
+        };
+        let owned = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        if let Some(is_on) = is_on {
+            if let Some((_, words)) = SAMPLES.iter().find(|(sample, _)| *sample == bare) {
+                return owned(if is_on { words } else { &[] });
+            }
+            if let Some((_, on, off)) = SWITCHES.iter().find(|(switch, ..)| *switch == bare) {
+                return owned(if is_on { on } else { off });
+            }
+            if bare.len() > 1 && bare != name && self.takes_value(bare) == Some(false) {
+                return Some(is_on.then(|| format!("--{bare}")).into_iter().collect());
+            }
         }
         // clap would read several options of one letter.
         let is_known = self.takes_value(bare).is_some() || instead_of(bare).is_some();
