@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::browser::Browser;
 use crate::common::{Home, said};
 use crate::node::{ask, corpus, grown, odd, profile, send, serve};
-use crate::peer::inputs::small_calls;
+use crate::peer::inputs::{small_calls, tangle};
 
 fn write(home: &Home, words: &[&str]) -> String {
     let page = home.path("page.html").to_string();
@@ -453,7 +453,7 @@ fn direct(browser: &mut Browser, from: &str) -> Value {
         "Object.fromEntries(D.names.map((name, i) => [name, i]).filter(([name, i]) => i && (i % 50 === 0 || /Now|mid|area/.test(name))) \
          .map(([name, i]) => {{ pivot = i; sandwich(); const g = {from}; \
          return [name, [...Array(g.n).keys()].filter(i => g.level[i] === 1) \
-         .map(i => [g.small[i] ? '' : label(g, i), g.totals[0][i]])]; }}))"
+         .map(i => [isSmall(g, i) ? '' : label(g, i), g.totals[0][i]])]; }}))"
     ))
 }
 
@@ -493,4 +493,16 @@ fn callers_are_exact_where_calls_are_left_out() {
         }
         assert!(named > 100 && small > 0, "{named} named, {small} small");
     }
+}
+
+/// Large enough to be sent, and opened at once.
+#[test]
+fn a_page_stays_below_a_megabyte() {
+    let home = Home::new();
+    let file = home.path("tangle.pb");
+    let profile = tangle(3, 40_000, 3000, 5000);
+    std::fs::write(&file, profile.encode_to_vec()).unwrap();
+    let page = write(&home, &[file.as_str()]);
+    let size = std::fs::metadata(&page).unwrap().len();
+    assert!((300_000..1_000_000).contains(&size), "{size} bytes");
 }

@@ -22,7 +22,7 @@ use foundation::ui;
 
 /// Number of calls on all sides and of all sample types that a page has, and of those that it
 /// has in any case: so it stays below a megabyte.
-const CELLS: usize = 9_000;
+const CELLS: usize = 7_500;
 const CALLS: usize = 2_000;
 
 /// Maximum number of sets of labels that are sides of their own, so that the page can
@@ -93,7 +93,7 @@ fn flame(
 ) -> Result<Flame> {
     let flame = if query.trim {
         let most = CELLS / trees.max(1);
-        Flame::of_largest(profiles, query, split, most.max(CALLS))
+        Flame::of_largest(profiles, query, split, most.max(CALLS), most / 2)
     } else {
         Flame::new(profiles, query, split, 0.0)
     };

@@ -219,8 +219,8 @@ fn made() -> Vec<(&'static str, Profile)> {
         ("made-deep", deep()),
         ("made-everything", everything()),
         ("made-nothing", Maker::new(TIME).profile),
-        ("made-tangle", tangle(1, 60, 400)),
-        ("made-ties", tangle(2, 40, 3)),
+        ("made-tangle", labelled(tangle(1, 400, 60, 400))),
+        ("made-ties", labelled(tangle(2, 400, 40, 3))),
     ]
 }
 
@@ -573,7 +573,7 @@ fn deep() -> Profile {
 }
 
 /// Random stacks of `functions`; few different values make many ties.
-fn tangle(seed: u64, functions: u64, values: u64) -> Profile {
+pub(crate) fn tangle(seed: u64, stacks: usize, functions: u64, values: u64) -> Profile {
     let mut random = seed;
     let mut next = |below: u64| {
         random = random
@@ -582,7 +582,7 @@ fn tangle(seed: u64, functions: u64, values: u64) -> Profile {
         (random >> 33) % below
     };
     let mut maker = Maker::new(TIME);
-    for _ in 0..400 {
+    for _ in 0..stacks {
         let frames: Vec<String> = (0..=next(12))
             .map(|_| {
                 let function = next(functions);
@@ -594,11 +594,25 @@ fn tangle(seed: u64, functions: u64, values: u64) -> Profile {
         let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
         let value = i64::try_from(next(values) + 1).unwrap();
         maker.stack(&frames, &[1, value * 1_000_000]);
-        if next(3) == 0 {
-            let area = format!("area{}", next(9));
-            maker.label("area", &area);
-            let bytes = 1 << next(10);
-            maker.number("bytes", bytes, "bytes");
+    }
+    maker.profile
+}
+
+/// Every third stack has labels.
+fn labelled(profile: Profile) -> Profile {
+    let mut maker = Maker {
+        profile,
+        ..Maker::default()
+    };
+    let texts = maker.profile.string_table.iter().zip(0..);
+    let texts = texts.map(|(text, index)| (String::from_utf8(text.clone()).unwrap(), index));
+    maker.strings = texts.collect();
+    let samples = std::mem::take(&mut maker.profile.sample).into_iter();
+    for (place, sample) in samples.enumerate() {
+        maker.profile.sample.push(sample);
+        if place % 3 == 0 {
+            maker.label("area", &format!("area{}", place % 9 + place % 2));
+            maker.number("bytes", 1 << (place % 10), "bytes");
         }
     }
     maker.profile

@@ -8,8 +8,8 @@ use super::{Builder, DirectCall, DirectCalls};
 /// Stands for the function of calls that are not kept.
 const NONE: u32 = u32::MAX;
 
-/// Sums calls by caller and callee, before any is left out; of each kind, about `most` of the
-/// heaviest are kept. A stack in which a function is more than once counts at its first call.
+/// Sums calls by caller and callee, before any is left out; of each kind, `most` are kept, and
+/// of their functions the sum of the others. A stack in which a function is more than once counts at its first call.
 pub(super) fn direct(builder: &Builder, totals: &[i64], sides: usize, most: usize) -> DirectCalls {
     let (mut above, mut below) = (Sums::new(sides), Sums::new(sides));
     let callees = Callees::new(builder, |_| true);
@@ -108,7 +108,10 @@ impl Sums {
                 *sum = sum.wrapping_add(*value);
             }
         }
-        kept.extend(small.into_values());
+        // Of other functions nothing is known here.
+        let named: FxHashSet<u32> = kept.iter().map(|call| call.function).collect();
+        let small = small.into_values();
+        kept.extend(small.filter(|call| named.contains(&call.function)));
         kept.sort_by_key(|call| (call.function, std::cmp::Reverse(size(call)), call.other));
         kept
     }

@@ -183,7 +183,7 @@ impl Flame {
     }
 
     /// Returns [`Self::new`] with the largest calls, about as many as `most`. If some are left
-    /// out, it has direct calls as well: half as many callers, and callees.
+    /// out, it has so many `direct` callers and callees as well.
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -192,8 +192,9 @@ impl Flame {
         query: &Query,
         split: Split<'_>,
         most: usize,
+        direct: usize,
     ) -> Result<Self> {
-        Self::build(profiles, query, split, most / 2, |totals, sides| {
+        Self::build(profiles, query, split, direct, |totals, sides| {
             flatten::share_of(totals, sides, most)
         })
     }
