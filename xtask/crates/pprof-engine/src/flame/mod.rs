@@ -183,7 +183,7 @@ impl Flame {
     }
 
     /// Returns [`Self::new`] with the largest calls, about as many as `most`. If some are left
-    /// out, it has so many `direct` callers and callees as well.
+    /// out, it has at most `direct` callers and as many callees of all functions.
     ///
     /// # Errors
     /// Those of [`Self::new`].
