@@ -118,7 +118,22 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let sudo = sudo(args, &abilities)?;
     let mut packages = select::packages(&checkout.dir, &tests, &wanted, sudo, &mut abilities);
     let folders = discovered::folders(app, &checkout.dir, &args.chosen)?;
-    let mut untested = without_tests(&folders, &mut packages, args.chosen.shard);
+    let of_other_shards = match args.chosen.shard {
+        Some(_) => {
+            let all = Selection {
+                shard: None,
+                ..args.chosen.clone()
+            };
+            discovered::in_checkout(app, &checkout.dir, &all)?
+        }
+        None => Vec::new(),
+    };
+    let mut known: BTreeSet<&str> = of_other_shards
+        .iter()
+        .map(|it| it.package.as_str())
+        .collect();
+    known.extend(tests.iter().map(|it| it.package.as_str()));
+    let mut untested = without_tests(&folders, &known, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
     let mut before = if args.results.rerun_failed {
         Failed::load(state, &checkout.dir)?
@@ -274,6 +289,7 @@ fn test_files(folder: &Utf8Path) -> std::io::Result<Vec<String>> {
 /// but without tests, join `packages`: their `TestMain` runs, as with go.
 fn without_tests(
     folders: &[discovered::Folder],
+    with_tests: &BTreeSet<&str>,
     packages: &mut Vec<SelectedPackage>,
     shard: Option<Shard>,
 ) -> Vec<String> {
@@ -281,7 +297,12 @@ fn without_tests(
     let known: BTreeSet<String> = packages.iter().map(|it| it.name.clone()).collect();
     for (at, folder) in folders.iter().enumerate() {
         let is_other_shards = shard.is_some_and(|shard| at % shard.of + 1 != shard.number);
-        if !folder.is_chosen || known.contains(&folder.import_path) || is_other_shards {
+        if !folder.is_chosen || known.contains(&folder.import_path) {
+            continue;
+        }
+        // A package with tests is of the shard that runs them.
+        let has_tests = with_tests.contains(folder.import_path.as_str());
+        if shard.is_some() && (has_tests || is_other_shards) {
             continue;
         }
         if folder.has_test_files {
