@@ -29,6 +29,22 @@ fn told(workspace: &Workspace, words: &[&str]) -> Told {
     }
 }
 
+impl Told {
+    /// Each text is in each form.
+    fn shows_in_each_form(&self, texts: &[&str]) {
+        let report = self.report.to_string();
+        for (kind, form) in [
+            ("text", &self.text),
+            ("json", &report),
+            ("junit", &self.junit),
+        ] {
+            for text in texts {
+                assert!(form.contains(text), "{kind}: `{text}` is not in {form}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_timeout_shows_all_goroutines_and_names_the_test_that_hangs() {
     let test = r#"package hang
@@ -116,15 +132,7 @@ func TestMain(m *testing.M) {
         return;
     };
     let told = told(&workspace, &["./late"]);
-    let report = told.report.to_string();
-    for (kind, text) in [
-        ("text", &told.text),
-        ("json", &report),
-        ("junit", &told.junit),
-    ] {
-        assert!(text.contains("late.TestStarts.func1"), "{kind}: {text}");
-        assert!(text.contains("late/a_test.go:13"), "{kind}: {text}");
-    }
+    told.shows_in_each_form(&["late.TestStarts.func1", "late/a_test.go:13"]);
 }
 
 #[test]
@@ -154,15 +162,7 @@ func TestB(t *testing.T) {}
         return skip(name, "no C compiler, which Go's race detector needs");
     }
     let told = told(&workspace, &["./race", "--race"]);
-    let report = told.report.to_string();
-    for (kind, text) in [
-        ("text", &told.text),
-        ("json", &report),
-        ("junit", &told.junit),
-    ] {
-        assert!(text.contains("WARNING: DATA RACE"), "{kind}: {text}");
-        assert!(text.contains("race/a_test.go:11"), "{kind}: {text}");
-    }
+    told.shows_in_each_form(&["WARNING: DATA RACE", "race/a_test.go:11"]);
 }
 
 #[test]

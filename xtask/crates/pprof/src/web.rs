@@ -191,10 +191,7 @@ impl<'a> Table<'a> {
             elided: flame.elided,
             name: calls
                 .clone()
-                .map(|call| match call.small {
-                    0 => places[call.name as usize],
-                    _ => 0,
-                })
+                .map(|call| place_of(&places, call.name, call.small))
                 .collect(),
             level: calls.clone().map(|call| call.level).collect(),
             totals: (0..flame.sides.len()).map(totals).collect(),
@@ -242,6 +239,14 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The place of a call's function; calls that are drawn as one have none.
+fn place_of(places: &[usize], function: u32, small: u32) -> usize {
+    match small {
+        0 => places[function as usize],
+        _ => 0,
+    }
+}
+
 fn direct(calls: &[DirectCall], places: &[usize], sides: usize) -> Direct {
     let mut calls: Vec<&DirectCall> = calls.iter().collect();
     calls.sort_by_key(|call| places[call.function as usize]);
@@ -256,10 +261,7 @@ fn direct(calls: &[DirectCall], places: &[usize], sides: usize) -> Direct {
         function: functions.collect(),
         other: calls
             .iter()
-            .map(|call| match call.small {
-                0 => places[call.other as usize],
-                _ => 0,
-            })
+            .map(|call| place_of(places, call.other, call.small))
             .collect(),
         totals: (0..sides)
             .map(|side| calls.iter().map(|call| call.totals[side]).collect())

@@ -30,49 +30,99 @@ pub(in crate::commands) fn in_checkout(
     dir: &Utf8Path,
     chosen: &Selection,
 ) -> Result<Vec<Test>> {
-    let source = Sources {
-        root: dir.to_owned(),
-    };
-    let workspace = Workspace::open(&source).map_err(|it| unread(dir, &it))?;
-    let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
-    let folders = workspace
-        .matching(&chosen.packages, here)
-        .map_err(|pattern| no_package(&workspace, &pattern))?;
-    let target = Target {
-        arch: app.ctx.host.arch.to_owned(),
-        tags: if chosen.tags.is_empty() {
-            go_flags::tags()
-        } else {
-            chosen.tags.clone()
-        },
-        go_minor: workspace.go_minor.unwrap_or(Target::default().go_minor),
-        ..Target::default()
-    };
-    let file = discovered::file_of(&app.ctx.dirs.cache, dir, &format!("{target:?}"));
-    let key = discovered::key_of(&workspace);
-    let tests = discovered::read(&file, &key).unwrap_or_else(|| {
-        let all: Vec<usize> = (0..workspace.folders.len()).collect();
-        let options = Options { target, deep: true };
-        let found = gotest::discover(&source, &workspace, &all, &options);
-        if found.unread.is_empty() {
-            return discovered::write(&file, &key, found.tests);
-        }
-        // The file may be readable the next time, with the same key.
-        note(app, &found.unread);
-        found.tests
-    });
-    let tests = if chosen.packages.is_empty() {
-        tests
-    } else {
-        let is_chosen = |test: &Test| {
-            let folder = workspace.folder(&test.package);
-            folder.is_some_and(|folder| folders.binary_search(&folder).is_ok())
-        };
-        tests.into_iter().filter(is_chosen).collect()
-    };
+    let tests = Packages::open(app, dir, chosen)?.tests(app, chosen);
+    of_shard(app, tests, chosen)
+}
+
+/// The tests of the chosen shard, or all.
+///
+/// # Errors
+/// Those of [`shards::of_shard`].
+pub(super) fn of_shard(app: &App<'_>, tests: Vec<Test>, chosen: &Selection) -> Result<Vec<Test>> {
     match chosen.shard {
         Some(shard) => shards::of_shard(app, tests, shard, chosen.times.as_deref()),
         None => Ok(tests),
+    }
+}
+
+/// The packages of a checkout, and which of them are chosen.
+#[derive(Debug)]
+pub(super) struct Packages {
+    source: Sources,
+    workspace: Workspace,
+    /// In ascending order.
+    chosen: Vec<usize>,
+}
+
+impl Packages {
+    /// # Errors
+    /// A package pattern that matches nothing.
+    pub(super) fn open(app: &App<'_>, dir: &Utf8Path, chosen: &Selection) -> Result<Self> {
+        let source = Sources {
+            root: dir.to_owned(),
+        };
+        let workspace = Workspace::open(&source).map_err(|it| unread(dir, &it))?;
+        let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
+        let chosen = workspace
+            .matching(&chosen.packages, here)
+            .map_err(|pattern| no_package(&workspace, &pattern))?;
+        Ok(Self {
+            source,
+            workspace,
+            chosen,
+        })
+    }
+
+    /// Returns the tests of the chosen packages, of all shards.
+    pub(super) fn tests(&self, app: &App<'_>, selection: &Selection) -> Vec<Test> {
+        let workspace = &self.workspace;
+        let target = Target {
+            arch: app.ctx.host.arch.to_owned(),
+            tags: if selection.tags.is_empty() {
+                go_flags::tags()
+            } else {
+                selection.tags.clone()
+            },
+            go_minor: workspace.go_minor.unwrap_or(Target::default().go_minor),
+            ..Target::default()
+        };
+        let cache = &app.ctx.dirs.cache;
+        let file = discovered::file_of(cache, &self.source.root, &format!("{target:?}"));
+        let key = discovered::key_of(workspace);
+        let tests = discovered::read(&file, &key).unwrap_or_else(|| {
+            let all: Vec<usize> = (0..workspace.folders.len()).collect();
+            let options = Options { target, deep: true };
+            let found = gotest::discover(&self.source, workspace, &all, &options);
+            if found.unread.is_empty() {
+                return discovered::write(&file, &key, found.tests);
+            }
+            // The file may be readable the next time, with the same key.
+            note(app, &found.unread);
+            found.tests
+        });
+        if selection.packages.is_empty() {
+            return tests;
+        }
+        let is_chosen = |test: &Test| {
+            let folder = workspace.folder(&test.package);
+            folder.is_some_and(|folder| self.chosen.binary_search(&folder).is_ok())
+        };
+        tests.into_iter().filter(is_chosen).collect()
+    }
+
+    /// Returns all packages, with or without tests.
+    pub(super) fn folders(&self) -> Vec<Folder> {
+        let all = self.workspace.folders.iter().enumerate();
+        all.map(|(index, folder)| Folder {
+            has_test_files: folder
+                .files
+                .iter()
+                .any(|(name, _)| name.ends_with("_test.go")),
+            dir: self.source.root.join(&folder.dir),
+            import_path: folder.import_path.clone(),
+            is_chosen: self.chosen.binary_search(&index).is_ok(),
+        })
+        .collect()
     }
 }
 
@@ -83,37 +133,6 @@ pub(super) struct Folder {
     pub(super) dir: Utf8PathBuf,
     pub(super) has_test_files: bool,
     pub(super) is_chosen: bool,
-}
-
-/// Returns the packages of the checkout, with or without tests.
-///
-/// # Errors
-/// A package pattern that matches nothing.
-pub(super) fn folders(app: &App<'_>, dir: &Utf8Path, chosen: &Selection) -> Result<Vec<Folder>> {
-    let source = Sources {
-        root: dir.to_owned(),
-    };
-    let workspace = Workspace::open(&source).map_err(|it| unread(dir, &it))?;
-    let here = app.ctx.cwd.strip_prefix(dir).map_or("", Utf8Path::as_str);
-    let indices = workspace
-        .matching(&chosen.packages, here)
-        .map_err(|pattern| no_package(&workspace, &pattern))?;
-    let mut is_chosen = vec![false; workspace.folders.len()];
-    for index in indices {
-        is_chosen[index] = true;
-    }
-    let all = workspace.folders.into_iter().zip(is_chosen);
-    Ok(all
-        .map(|(folder, is_chosen)| Folder {
-            has_test_files: folder
-                .files
-                .iter()
-                .any(|(name, _)| name.ends_with("_test.go")),
-            dir: dir.join(&folder.dir),
-            import_path: folder.import_path,
-            is_chosen,
-        })
-        .collect())
 }
 
 /// The failure for a file that decides which packages the checkout has.

@@ -113,27 +113,15 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let timeout = timeout(&flags)?;
     let args = &with_tags(args, &flags, &recipe);
     let wanted = Wanted::new(flags.run.as_deref(), flags.skip.as_deref())?;
-    let tests = discovered::in_checkout(app, &checkout.dir, &args.chosen)?;
+    let opened = discovered::Packages::open(app, &checkout.dir, &args.chosen)?;
+    let tests = opened.tests(app, &args.chosen);
+    let with_tests: BTreeSet<String> = tests.iter().map(|it| it.package.clone()).collect();
+    let tests = discovered::of_shard(app, tests, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
     let sudo = sudo(args, &abilities)?;
     let mut packages = select::packages(&checkout.dir, &tests, &wanted, sudo, &mut abilities);
-    let folders = discovered::folders(app, &checkout.dir, &args.chosen)?;
-    let of_other_shards = match args.chosen.shard {
-        Some(_) => {
-            let all = Selection {
-                shard: None,
-                ..args.chosen.clone()
-            };
-            discovered::in_checkout(app, &checkout.dir, &all)?
-        }
-        None => Vec::new(),
-    };
-    let mut known: BTreeSet<&str> = of_other_shards
-        .iter()
-        .map(|it| it.package.as_str())
-        .collect();
-    known.extend(tests.iter().map(|it| it.package.as_str()));
-    let mut untested = without_tests(&folders, &known, &mut packages, args.chosen.shard);
+    let folders = opened.folders();
+    let mut untested = without_tests(&folders, &with_tests, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
     let mut before = if args.results.rerun_failed {
         Failed::load(state, &checkout.dir)?
@@ -289,7 +277,7 @@ fn test_files(folder: &Utf8Path) -> std::io::Result<Vec<String>> {
 /// but without tests, join `packages`: their `TestMain` runs, as with go.
 fn without_tests(
     folders: &[discovered::Folder],
-    with_tests: &BTreeSet<&str>,
+    with_tests: &BTreeSet<String>,
     packages: &mut Vec<SelectedPackage>,
     shard: Option<Shard>,
 ) -> Vec<String> {
@@ -301,7 +289,7 @@ fn without_tests(
             continue;
         }
         // A package with tests is of the shard that runs them.
-        let has_tests = with_tests.contains(folder.import_path.as_str());
+        let has_tests = with_tests.contains(&folder.import_path);
         if shard.is_some() && (has_tests || is_other_shards) {
             continue;
         }
