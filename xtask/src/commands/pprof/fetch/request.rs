@@ -28,7 +28,7 @@ pub(super) const CREDENTIALS: &str = "credentials are part of the URL, `http://U
 const LISTING: Duration = Duration::from_secs(10);
 
 /// Returns the body of a successful response that is complete within
-/// `patience`.
+/// `patience`, or arrives faster than [`http::PER_SECOND`].
 pub(super) async fn get(
     target: &Target,
     path: &str,
@@ -47,8 +47,9 @@ pub(super) async fn get(
             .map_err(|full| does_not_fit(target, &full))?;
         return Ok(body);
     }
-    let explain = |error: Error| explain(target, &error, patience);
-    let response = http::get(target, path, Instant::now() + patience).await;
+    let begun = Instant::now();
+    let explain = |error: Error| explain(target, &error, begun.elapsed());
+    let response = http::get(target, path, begun + patience).await;
     let mut response = response.map_err(explain)?;
     if !response.status.is_success() {
         return Err(refusal(target, path, args, &mut response).await);
@@ -134,7 +135,7 @@ pub(super) async fn offers(target: &Target, args: &FetchArgs) -> Option<Vec<Stri
     Some(offered(&String::from_utf8_lossy(&text))).filter(|names| !names.is_empty())
 }
 
-fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
+fn explain(target: &Target, error: &Error, waited: Duration) -> Failure {
     let address = &match &target.transport {
         Transport::Unix(socket) => socket.to_string(),
         _ => target.address.clone(),
@@ -182,7 +183,7 @@ fn explain(target: &Target, error: &Error, patience: Duration) -> Failure {
             Exit::Deadline,
             format!(
                 "`{address}` did not answer completely within {} s",
-                patience.as_secs()
+                waited.as_secs()
             ),
         )
         .cause("the node died, or is too busy")

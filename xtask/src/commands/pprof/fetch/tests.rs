@@ -200,6 +200,24 @@ fn a_byte_at_a_time_has_an_end() {
 }
 
 #[test]
+fn what_arrives_fast_is_never_late() {
+    let size = 3 << 20;
+    let address = server(move |stream, _| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+        let _ = stream.write_all(head.as_bytes());
+        let (first, rest) = (vec![0; size - 1], [0]);
+        let _ = stream.write_all(&first);
+        // Later than the limit of a response that is small.
+        std::thread::sleep(Duration::from_millis(1500));
+        let _ = stream.write_all(&rest);
+    });
+    assert_eq!(
+        hasten(address, Duration::from_secs(1)).unwrap(),
+        size as u64
+    );
+}
+
+#[test]
 fn heads_without_end_and_redirects_are_refused() {
     let address = server(|stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");

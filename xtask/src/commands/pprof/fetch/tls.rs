@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::args::FetchArgs;
 use super::super::endpoint::ConnectionArgs;
 use super::super::target::Target;
+use super::http;
 use super::request::CREDENTIALS;
 use foundation::ctx::probe::{Probe, ProbeError};
 use foundation::failure::{Because, Exit, Failure, Result};
@@ -36,7 +37,7 @@ pub(super) fn get(
     drop(writer);
     let curl = Probe::new(["curl", "--disable", "--config", "-"])
         .stdin(reader)
-        .timeout(patience + Duration::from_secs(5))
+        .timeout(patience + Duration::from_secs(largest as u64 / u64::from(http::PER_SECOND) + 5))
         .largest(largest);
     curl.bytes()
         .map_err(|error| explain(&error, &url, patience))
@@ -54,7 +55,9 @@ fn configuration(
         "write-out = \"%{stderr}curl: (%{exitcode}) %{errormsg}\\n\"".to_owned(),
         "fail".to_owned(),
         "globoff".to_owned(),
-        format!("max-time = {}", patience.as_secs()),
+        // As without TLS: late is what is neither complete by then nor fast.
+        format!("speed-time = {}", patience.as_secs()),
+        format!("speed-limit = {}", http::PER_SECOND),
         "connect-timeout = 5".to_owned(),
         format!("url = {}", quoted(url)),
     ];
@@ -97,18 +100,24 @@ fn is_certificate_wanted(said: &str) -> bool {
     alerts.iter().any(|alert| said.contains(alert))
 }
 
+fn late(url: &str, patience: Duration) -> Failure {
+    Failure::new(
+        Exit::Deadline,
+        format!(
+            "`{url}` did not answer completely within {} s",
+            patience.as_secs()
+        ),
+    )
+}
+
 fn explain(error: &ProbeError, url: &str, patience: Duration) -> Failure {
     match error {
         ProbeError::NotFound { .. } => Failure::host(format!("cannot fetch `{url}`"))
             .cause("https needs `curl`, which is not installed")
             .hint("apt-get install curl"),
-        ProbeError::TimedOut { .. } => Failure::new(
-            Exit::Deadline,
-            format!(
-                "`{url}` did not answer completely within {} s",
-                patience.as_secs()
-            ),
-        ),
+        ProbeError::TimedOut { .. } => late(url, patience),
+        // curl's number of a transfer that is too slow.
+        ProbeError::Failed { said, .. } if said.contains("(28)") => late(url, patience),
         ProbeError::OutputCut { largest, .. } => Failure::step(format!(
             "`{url}` sends more than {} MiB, which is too large for a profile",
             largest >> 20
