@@ -2,8 +2,12 @@
 
 use std::process::Command;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use camino::Utf8PathBuf;
+use flate2::read::GzDecoder;
 use pprof::{Profile, Source};
+use serde_json::Value;
 
 use crate::common::Home;
 use crate::common::node;
@@ -26,6 +30,14 @@ pub(crate) fn grown(name: &str, times: f64, seconds: i64) -> Vec<u8> {
     let mut profile = pprof::merge(vec![source]).unwrap();
     profile.header.time_nanos = seconds * 1_000_000_000;
     pprof::compress(&profile).unwrap()
+}
+
+/// The data of a page, as JSON.
+pub(crate) fn page_data(text: &str) -> Value {
+    let (_, data) = text.split_once("id=\"data\">").unwrap();
+    let (data, _) = data.split_once("</script>").unwrap();
+    let bytes = BASE64_STANDARD.decode(data).unwrap();
+    serde_json::from_reader(GzDecoder::new(&bytes[..])).unwrap()
 }
 
 /// A node that answers each request with the same profile.

@@ -9,7 +9,6 @@
 //! would only cost compile time.
 
 pub mod export;
-mod json;
 mod legacy;
 pub mod report;
 pub mod web;

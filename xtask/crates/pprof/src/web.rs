@@ -1,16 +1,20 @@
 //! A page with all of its data: no server, no network, to open or to send.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use pprof_engine::flame::{DirectCall, Flame, Function};
 use pprof_engine::unit;
 use serde::Serialize;
 
-use crate::json;
 use crate::report::Routine;
 
 const PAGE: &str = include_str!("page.html");
-const PLACE: &str = "/*DATA*/null";
+const PLACE: &str = "<!--DATA-->";
 
 /// The contents of a page besides its flame graphs.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +42,18 @@ pub struct Moment {
 pub fn page(flames: &[Flame], page: &Page<'_>) -> String {
     let mut title = String::new();
     text(&mut title, page.title);
-    PAGE.replacen(PLACE, &json::to_string(&data(flames, page)), 1)
+    PAGE.replacen(PLACE, &packed(&data(flames, page)), 1)
         .replacen("<!--TITLE-->", &title, 1)
+}
+
+/// In gzip, because most numbers of many sides are small or zero, and in base64, because names in a profile may
+/// come from anyone.
+fn packed(data: &Data<'_>) -> String {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    // Neither the values nor writing to memory can fail.
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let _ = gzip.write_all(&json);
+    BASE64_STANDARD.encode(gzip.finish().unwrap_or_default())
 }
 
 /// The data that the script of the page draws.

@@ -22,7 +22,7 @@ use foundation::ui;
 
 /// Number of calls on all sides and of all sample types that a page has, and of those that it
 /// has in any case: so it stays below a megabyte.
-const CELLS: usize = 7_500;
+const CELLS: usize = 24_000;
 const CALLS: usize = 2_000;
 
 /// Maximum number of sets of labels that are sides of their own, so that the page can

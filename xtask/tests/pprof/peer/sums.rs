@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::inputs::{Input, inputs};
 use super::parallel::each;
 use crate::common::{Home, Said, run};
+use crate::node::page_data;
 
 /// Flat and cum by function, without those that are 0.
 type Sums = BTreeMap<String, (i64, i64)>;
@@ -77,9 +78,7 @@ fn index(of: &Value) -> usize {
 
 /// What the page's table of functions shows, and what its tree adds up to, if all calls are in it.
 fn page(text: &str, sample_type: &str) -> (Sums, Option<Sums>) {
-    let data = text.split_once("const D = ").unwrap().1;
-    let data = data.split_once(";\nconst $").unwrap().0;
-    let data: Value = serde_json::from_str(data).unwrap();
+    let data = page_data(text);
     let list = |of: &Value| of.as_array().unwrap().clone();
     let number = |of: &Value| of.as_i64().unwrap();
     let names: Vec<String> = list(&data["names"])

@@ -6,7 +6,6 @@ use pprof_engine::flame::Flame;
 use serde::Serialize;
 
 use super::{Node, Tree};
-use crate::json;
 
 /// The newest version in which each thread has its own tables.
 const VERSION: u32 = 54;
@@ -182,7 +181,7 @@ pub fn firefox(flame: &Flame, title: &str, started: f64) -> String {
             .map(|(place, side)| thread(flame, side, place))
             .collect(),
     };
-    json::to_string(&file) + "\n"
+    serde_json::to_string(&file).unwrap_or_default() + "\n"
 }
 
 /// Each name is a string, a function and a frame; each call is a stack.
