@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{INVENTORY, in_lab::Lab, status};
+use super::in_lab::{Lab, Owner};
+use super::{INVENTORY, status};
 
 /// A fault of a running cluster, and how it is taken back.
 struct Injected {
@@ -139,14 +140,7 @@ fn explained(lab: &Lab, what: &str, (id, words): (&str, &str), looked: &str, see
 
 #[test]
 fn each_fault_is_named_first() {
-    if let Some(lab) = Lab::own("each_fault_is_named_first") {
-        each_fault(&lab);
-    }
-}
-
-#[test]
-fn each_fault_is_named_first_to_a_user() {
-    if let Some(lab) = Lab::own_of_user("each_fault_is_named_first_to_a_user") {
+    for lab in Lab::of_each("each_fault_is_named_first", [Owner::Root, Owner::User]) {
         each_fault(&lab);
     }
 }
@@ -353,14 +347,7 @@ const CREATIONS: &[Creation] = &[
 
 #[test]
 fn a_creation_that_cannot_succeed_ends_with_its_cause() {
-    if let Some(lab) = Lab::own("a_creation_that_cannot_succeed") {
-        each_creation(&lab);
-    }
-}
-
-#[test]
-fn a_users_creation_that_cannot_succeed_ends_with_its_cause() {
-    if let Some(lab) = Lab::own_of_user("a_users_creation_that_cannot_succeed") {
+    for lab in Lab::of_each("a_creation_that_cannot_succeed", [Owner::User, Owner::Root]) {
         each_creation(&lab);
     }
 }

@@ -1,8 +1,9 @@
 //! Kills and interrupts at many moments of `cluster up`: what `cluster destroy` leaves is
-//! what there was before. One or two moments by default; all ten with `XTASK_ALL_MOMENTS=1`,
+//! what there was before. One moment by default; all ten with `XTASK_ALL_MOMENTS=1`,
 //! as `scripts/cluster-kills` sets it.
 
-use super::{INVENTORY, MOMENTS, in_lab::Lab, state};
+use super::in_lab::{Lab, Owner};
+use super::{INVENTORY, MOMENTS, state};
 
 /// What happens to which process; `$up` is `cluster up`, and `$root` is sudo for a user.
 const ATTACKS: &[(&str, &str)] = &[
@@ -21,27 +22,23 @@ const ATTACKS: &[(&str, &str)] = &[
     ),
 ];
 
+/// By default attacks come at this moment alone.
+const SOME: usize = 9;
+
 #[test]
 fn whatever_is_killed_destroy_leaves_nothing() {
-    if let Some(lab) = Lab::own("whatever_is_killed") {
-        each_attack(&lab, &[5, 9]);
+    for lab in Lab::of_each("whatever_is_killed", [Owner::User, Owner::Root]) {
+        each_attack(&lab);
     }
 }
 
-#[test]
-fn whatever_is_killed_destroy_leaves_nothing_of_a_user() {
-    if let Some(lab) = Lab::own_of_user("whatever_is_killed_of_a_user") {
-        each_attack(&lab, &[9]);
-    }
-}
-
-fn each_attack(lab: &Lab, some: &[usize]) {
+fn each_attack(lab: &Lab) {
     let all = std::env::var_os("XTASK_ALL_MOMENTS").is_some();
     let before = lab.sh(INVENTORY);
     let (xtask, root) = (lab.binary(), if lab.is_of_user() { "sudo" } else { "" });
     for (what, attack) in ATTACKS {
         let moments = MOMENTS.iter().enumerate();
-        for (_, moment) in moments.filter(|(index, _)| all || some.contains(index)) {
+        for (_, moment) in moments.filter(|(index, _)| all || *index == SOME) {
             let codes = lab.user_sh(&format!(
                 "root={root}; {xtask} cluster up >~/up.log 2>&1 & up=$!; \
                  for i in $(seq 2000); do ({moment}) 2>/dev/null && break; sleep 0.005; done; \

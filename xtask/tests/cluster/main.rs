@@ -22,7 +22,7 @@ mod user;
 
 use std::process::Stdio;
 
-use in_lab::{Lab, TALOSCTL};
+use in_lab::{Lab, Owner, TALOSCTL};
 use serde_json::Value;
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
@@ -284,14 +284,7 @@ const MOMENTS: [&str; 10] = [
 
 #[test]
 fn killed_at_any_moment_of_up_destroy_leaves_nothing() {
-    if let Some(lab) = Lab::own("killed_at_any_moment_of_up") {
-        killed_at_each_moment(&lab);
-    }
-}
-
-#[test]
-fn killed_at_any_moment_of_up_destroy_leaves_nothing_of_a_user() {
-    if let Some(lab) = Lab::own_of_user("killed_at_any_moment_of_up_of_a_user") {
+    for lab in Lab::of_each("killed_at_any_moment_of_up", [Owner::User, Owner::Root]) {
         killed_at_each_moment(&lab);
     }
 }

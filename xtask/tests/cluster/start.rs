@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::in_lab::Lab;
+use crate::in_lab::{Lab, Owner};
 use crate::{INVENTORY, state, status};
 
 const FOLDER: &str = "~/.talos/clusters/talos-default";
@@ -32,14 +32,7 @@ fn starts(lab: &Lab) -> Value {
 
 #[test]
 fn what_was_stopped_or_has_died_is_started_again() {
-    if let Some(lab) = Lab::own("what_was_stopped_or_has_died") {
-        started_again(&lab);
-    }
-}
-
-#[test]
-fn what_was_stopped_or_has_died_is_started_again_by_a_user() {
-    if let Some(lab) = Lab::own_of_user("what_was_stopped_or_has_died_by_a_user") {
+    for lab in Lab::of_each("what_was_stopped_or_has_died", [Owner::User, Owner::Root]) {
         started_again(&lab);
     }
 }

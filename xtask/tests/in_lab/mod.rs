@@ -33,6 +33,14 @@ pub(crate) struct Lab {
     _serial: MutexGuard<'static, ()>,
 }
 
+/// Who types the commands in a lab.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner {
+    Root,
+    /// A plain user who may use sudo.
+    User,
+}
+
 impl Lab {
     /// `None` where this machine cannot run a lab: then the test says so, and
     /// with CI=true that is a failure.
@@ -65,6 +73,17 @@ impl Lab {
         let mut lab = Self::own(test)?;
         lab.user = Some(User::make(&lab, test)?);
         Some(lab)
+    }
+
+    /// A lab of the first of these owners; with `scripts/test --real` one of each, one after the other: a day of a
+    /// cluster takes minutes.
+    pub(crate) fn of_each(test: &str, owners: [Owner; 2]) -> impl Iterator<Item = Self> {
+        let all = std::env::var_os("XTASK_TEST_REAL").is_some();
+        let owners = owners.into_iter().take(if all { 2 } else { 1 });
+        owners.filter_map(move |owner| match owner {
+            Owner::Root => Self::own(test),
+            Owner::User => Self::own_of_user(test),
+        })
     }
 
     pub(crate) fn is_of_user(&self) -> bool {
