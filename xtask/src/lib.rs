@@ -134,7 +134,10 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             ports,
             consoles,
             serve,
-        }) => internal::observe(&internal::observing(dir, bridge, &cidr, ports, consoles)?, serve),
+        }) => internal::observe(
+            &internal::observing(dir, bridge, &cidr, ports, consoles)?,
+            serve,
+        ),
         Command::Internal(InternalCommand::AirgapHelper { dir, ports, argv }) => {
             run::airgap::start_helper(&dir, &ports, &argv).map(|()| 0)
         }

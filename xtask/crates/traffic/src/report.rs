@@ -571,13 +571,7 @@ impl Builder<'_> {
         };
         let users = self.users_of(port, at);
         let via = self.gateway_at(port);
-        let key = (
-            target.host.clone(),
-            target.port,
-            Protocol::Tcp,
-            via,
-            false,
-        );
+        let key = (target.host.clone(), target.port, Protocol::Tcp, via, false);
         let contact = self.contact(key);
         contact.state = contact.state.max(state);
         contact.inside_tls = true;
@@ -937,10 +931,7 @@ mod tests {
         ];
         let report = report(&events.join("\n"), "");
         let node = "172.20.0.2".parse().unwrap();
-        assert_eq!(
-            report.ready("t-worker-1", node),
-            [(1, 20), (3, 50)].into()
-        );
+        assert_eq!(report.ready("t-worker-1", node), [(1, 20), (3, 50)].into());
         assert_eq!(report.ready("t-worker-2", node), [].into());
         // Observed from its second boot on, which was the first to be seen.
         let other = "172.20.0.3".parse().unwrap();

@@ -13,7 +13,10 @@ use crate::contact::{Contact, Kind, State};
 #[serde(rename_all = "lowercase", tag = "severity")]
 pub enum Severity {
     /// The node is not ready, and keeps asking for it.
-    Fatal { node: IpAddr, why: String },
+    Fatal {
+        node: IpAddr,
+        why: String,
+    },
     /// The node asked for it that long before it became ready, and then not again.
     Delays {
         node: IpAddr,
@@ -21,7 +24,9 @@ pub enum Severity {
         seconds: u64,
         why: String,
     },
-    Noise { why: String },
+    Noise {
+        why: String,
+    },
 }
 
 impl Severity {
@@ -69,11 +74,7 @@ const PATIENCE: u64 = 60_000;
 
 impl Contact {
     /// Judges it at the time `now`, unless it was reached.
-    pub fn severity(
-        &self,
-        now: u64,
-        readiness: impl Fn(IpAddr) -> Readiness,
-    ) -> Option<Severity> {
+    pub fn severity(&self, now: u64, readiness: impl Fn(IpAddr) -> Readiness) -> Option<Severity> {
         if self.state == State::Reached {
             return None;
         }
@@ -278,11 +279,17 @@ mod tests {
         assert_eq!(judged(&other, 100, &ready_at(5)).0, "noise");
         // After a pause it is another attempt.
         let later = contact(Kind::Registry, 1, &[10, 20, 300]);
-        assert_eq!(judged(&later, 400, &ready_at(40)), ("delays the boot", Some(20)));
+        assert_eq!(
+            judged(&later, 400, &ready_at(40)),
+            ("delays the boot", Some(20))
+        );
         // Ready, but not known since when.
         let readiness = ready(&[], true, 1);
         assert_eq!(judged(&other, 51, &readiness).0, "noise");
-        assert_eq!(judged(&other, 900, &readiness), ("delays the boot", Some(50)));
+        assert_eq!(
+            judged(&other, 900, &readiness),
+            ("delays the boot", Some(50))
+        );
         let resolver = contact(Kind::Resolver, 1, &[10, 20, 30]);
         assert_eq!(judged(&resolver, 100, &ready_at(60)).0, "noise");
         let discovery = contact(Kind::Discovery, 1, &[10, 20, 30]);

@@ -161,8 +161,7 @@ fn verdict(gap: &AirGap, report: &Report) -> String {
     let faults = gap.faults().into_iter();
     let mut doubts: Vec<String> = faults.map(|fault| fault.what).collect();
     // The helper logs neither a status nor a failure of these.
-    let is_unknown =
-        |contact: &&Contact| contact.from_helper > 0 && contact.state == State::Tried;
+    let is_unknown = |contact: &&Contact| contact.from_helper > 0 && contact.state == State::Tried;
     let unknown = report.contacts.iter().filter(is_unknown);
     doubts.extend(unknown.map(|contact| {
         let name = contact.name();
@@ -208,7 +207,9 @@ pub(super) fn severity(view: &ClusterView, report: &Report, contact: &Contact) -
         let mut nodes = view.nodes.iter();
         let node = nodes.find(|node| node.ip == Some(ip));
         Readiness {
-            ready: node.map(|node| report.ready(&node.name, ip)).unwrap_or_default(),
+            ready: node
+                .map(|node| report.ready(&node.name, ip))
+                .unwrap_or_default(),
             is_ready: node.is_some_and(|node| node.state == NodeState::Ready),
             boots: report.boots.get(&ip).copied().unwrap_or(1),
         }

@@ -52,7 +52,9 @@ pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
     let is_unknown = faults.iter().all(|fault| fault.is_unknown);
     let state = match code {
         0 => app.ui.paint(Style::Good, "works"),
-        _ if is_unknown => app.ui.paint(Style::Warn, "not all of it could be looked at"),
+        _ if is_unknown => app
+            .ui
+            .paint(Style::Warn, "not all of it could be looked at"),
         _ => app.ui.paint(Style::Bad, "does not work"),
     };
     let mut out = format!(

@@ -96,7 +96,10 @@ fn missing(ui: &Ui, shown: &Shown<'_>, out: &mut String) {
     }
     for name in &shown.images.unlisted {
         let name = one_line(name);
-        let _ = writeln!(out, "  images of {name} were asked for inside TLS: which ones is not visible here");
+        let _ = writeln!(
+            out,
+            "  images of {name} were asked for inside TLS: which ones is not visible here"
+        );
     }
     if !shown.images.unlisted.is_empty() {
         let list = typed!("talosctl -- image list --namespace system");

@@ -91,7 +91,10 @@ impl Wanted {
         if *mode == Mode::ReverseProxy && ReverseTarget::parse(target, None).is_none() {
             return Err(Failure::usage(format!("invalid URL `{target}`"))
                 .cause("the target of the reverse proxy is `http://HOST:PORT` or `https://HOST`")
-                .hint(typed!("airgap up reverse-proxy --target {}", REVERSE_TARGET)));
+                .hint(typed!(
+                    "airgap up reverse-proxy --target {}",
+                    REVERSE_TARGET
+                )));
         }
         let mut helper = Vec::new();
         if mode.has_helper() {

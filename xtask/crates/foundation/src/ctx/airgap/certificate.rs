@@ -71,9 +71,7 @@ impl Certificate {
         let expires = self.expires.filter(|expires| *expires - SOON < now)?;
         let verb = if expires < now { "expired" } else { "expires" };
         let patch = &self.patch;
-        Some(format!(
-            "the certificate in `{patch}` {verb} at {expires}"
-        ))
+        Some(format!("the certificate in `{patch}` {verb} at {expires}"))
     }
 
     /// Verifies the chain, the address and the dates as a node would.
@@ -200,7 +198,10 @@ mod tests {
         let at = |time: &str| certificate.expired(time.parse().unwrap());
         assert_eq!(at("2026-11-30T12:00:00Z"), None);
         let soon = at("2026-11-30T13:00:00Z").unwrap();
-        assert!(soon.contains("`p` expires at 2026-11-30T13:22:04Z"), "{soon}");
+        assert!(
+            soon.contains("`p` expires at 2026-11-30T13:22:04Z"),
+            "{soon}"
+        );
         let after = at("2026-11-30T14:00:00Z").unwrap();
         assert!(after.contains("expired at"), "{after}");
     }

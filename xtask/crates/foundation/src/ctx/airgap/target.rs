@@ -62,10 +62,21 @@ mod tests {
             (away.registry.as_str(), away.port, away.is_local),
             ("registry.example", 443, false)
         );
-        for url in ["http://localhost/", "http://[::1]:80", "http://172.20.0.1:5000"] {
+        for url in [
+            "http://localhost/",
+            "http://[::1]:80",
+            "http://172.20.0.1:5000",
+        ] {
             assert!(parse(url).unwrap().is_local, "{url}");
         }
-        for url in ["", "registry.example", "ftp://a", "https://", "http://a:x", "http://u@a"] {
+        for url in [
+            "",
+            "registry.example",
+            "ftp://a",
+            "https://",
+            "http://a:x",
+            "http://u@a",
+        ] {
             assert_eq!(parse(url), None, "{url}");
         }
     }

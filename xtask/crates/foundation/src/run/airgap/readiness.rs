@@ -66,7 +66,10 @@ fn consoles(dir: &Utf8Path) -> Vec<(Utf8PathBuf, String)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests make their own small worlds")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests make their own small worlds"
+)]
 mod tests {
     use std::fs::OpenOptions;
     use std::io::Write;
@@ -85,7 +88,9 @@ mod tests {
             let mut file = options.create(true).append(true).open(&path).unwrap();
             file.write_all(text.as_bytes()).unwrap();
         };
-        append("[    0.000000] Linux version 6.1.0\n[    5.000000] [talos] boot sequence: done: 3s\n");
+        append(
+            "[    0.000000] Linux version 6.1.0\n[    5.000000] [talos] boot sequence: done: 3s\n",
+        );
         assert!(consoles.became_ready().is_empty());
         append("[    6.000000] [talos] machine is running and ready\n");
         assert_eq!(consoles.became_ready(), ["t-worker-1"]);
