@@ -370,6 +370,15 @@ fn nodes_leave_by_the_proxy_only(lab: &Lab) {
         "{said}"
     );
 
+    // Others than the bridge and this host do not reach the helper.
+    let reach = "perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr => shift, Timeout => 9) or print \"$!\\n\"'";
+    let said = lab.sh(&format!(
+        "for port in 8001 8002 8003 8004; do
+            {reach} 127.0.0.1:$port; nsenter --net=/run/netns/outside {reach} 192.0.2.254:$port
+        done"
+    ));
+    assert_eq!(said, "Connection refused\n".repeat(4));
+
     // The patch of another day, and a helper that ended, are found.
     let folder = "$HOME/.local/state/talos-xtask/airgap/talos-default";
     let patch = format!("{folder}/air-gapped-patch.yaml");
