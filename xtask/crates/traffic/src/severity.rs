@@ -87,7 +87,7 @@ impl Contact {
             Kind::Resolver => {
                 "the default servers are asked before the machine configuration is applied"
             }
-            _ => "every node became ready without waiting for it",
+            _ => "it did not keep a node from becoming ready",
         });
         for (node, attempts) in &self.nodes {
             let readiness = readiness(*node);
@@ -113,8 +113,9 @@ impl Contact {
         let ready = readiness.ready.get(&boot).copied();
         let is_last = boot >= readiness.boots;
         if ready.is_none() && is_last && !readiness.is_ready {
-            let last = *times.last()?;
-            return (now < last + patience(times)).then(|| Severity::Fatal {
+            let (first, last) = (*times.first()?, *times.last()?);
+            let keeps_asking = last - first >= SHORTEST && now < last + patience(times);
+            return keeps_asking.then(|| Severity::Fatal {
                 node,
                 why: self.why().to_owned(),
             });
@@ -230,6 +231,9 @@ mod tests {
         assert_eq!(judged(&time, 35, &never).0, "fatal");
         // It asks for it no more, so it waits for something else.
         assert_eq!(judged(&time, 300, &never).0, "noise");
+        // Once, while it still boots.
+        let once = contact(Kind::Time, 1, &[10]);
+        assert_eq!(judged(&once, 11, &never).0, "noise");
         // With a growing delay the next attempt may be later.
         let slow = contact(Kind::Registry, 1, &[10, 50, 130]);
         assert_eq!(judged(&slow, 280, &never).0, "fatal");
