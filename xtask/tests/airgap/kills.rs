@@ -29,8 +29,16 @@ const VICTIMS: [&str; 3] = [
     "$root pkill -9 -f '[t]alosctl.* air-gapped'",
 ];
 
-pub(super) fn at_some_moments(lab: &Lab) {
-    for moment in [MOMENTS[2], MOMENTS[5], MOMENTS[7]] {
+pub(super) fn at_moments(lab: &Lab) {
+    if std::env::var_os("XTASK_TEST_REAL").is_some() {
+        return at_all_moments(lab);
+    }
+    let some: &[&str] = if lab.is_of_user() {
+        &[MOMENTS[6]]
+    } else {
+        &[MOMENTS[2], MOMENTS[5], MOMENTS[7]]
+    };
+    for moment in some {
         killed(lab, "airgap up proxy", moment, VICTIMS[0]);
         lab.ok(&["airgap", "down"]);
         nothing_is_left(lab);
@@ -71,22 +79,4 @@ fn killed(lab: &Lab, command: &str, moment: &str, victim: &str) {
         {victim} 2>/dev/null
         wait $up || true"
     ));
-}
-
-#[test]
-fn killed_at_any_moment_nothing_is_left() {
-    if std::env::var_os("XTASK_TEST_REAL").is_some()
-        && let Some(lab) = Lab::own("killed_at_any_moment_nothing_is_left")
-    {
-        at_all_moments(&lab);
-    }
-}
-
-#[test]
-fn killed_at_any_moment_nothing_is_left_of_a_user() {
-    if std::env::var_os("XTASK_TEST_REAL").is_some()
-        && let Some(lab) = Lab::own_of_user("killed_at_any_moment_nothing_is_left_of_a_user")
-    {
-        at_all_moments(&lab);
-    }
 }

@@ -138,7 +138,7 @@ fn what_nodes_ask_for_is_recorded_and_judged() {
         String::from_utf8_lossy(&started.stderr)
     );
     lab.sh(&format!("set -e\n{SERVERS}"));
-    kills::at_some_moments(&lab);
+    kills::at_moments(&lab);
     nothing_leaves_the_gap(&lab);
     nodes_leave_by_the_proxy_only(&lab);
     names_inside_tls_are_the_helpers(&lab);

@@ -2,7 +2,7 @@
 //! looking does not ask for a password.
 
 use super::in_lab::Lab;
-use super::nothing_is_left;
+use super::{kills, nothing_is_left};
 
 /// Commands of the user; nothing of root's is in the home afterwards.
 const SCRIPT: &str = r#"
@@ -60,4 +60,5 @@ fn a_user_with_sudo_has_an_air_gap_of_its_own() {
     }
     lab.ok(&["airgap", "down"]);
     nothing_is_left(&lab);
+    kills::at_moments(&lab);
 }
