@@ -132,8 +132,12 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             bridge,
             cidr,
             ports,
+            consoles,
             serve,
-        }) => internal::observe(&internal::observing(dir, bridge, &cidr, ports)?, serve),
+        }) => internal::observe(
+            &internal::observing(dir, bridge, &cidr, ports, consoles)?,
+            serve,
+        ),
         Command::Internal(InternalCommand::AirgapHelper { dir, ports, argv }) => {
             run::airgap::start_helper(&dir, &ports, &argv).map(|()| 0)
         }

@@ -50,6 +50,9 @@ pub enum InternalCommand {
         cidr: String,
         #[arg(long, value_delimiter = ',')]
         ports: Vec<u16>,
+        /// Folders of the nodes' consoles
+        #[arg(long)]
+        consoles: Vec<Utf8PathBuf>,
         /// Be the observer, and not what starts it
         #[arg(long)]
         serve: bool,
@@ -159,6 +162,7 @@ pub(crate) fn observing(
     bridge: String,
     cidr: &str,
     ports: Vec<u16>,
+    consoles: Vec<Utf8PathBuf>,
 ) -> Result<Observing> {
     let cidr = Cidr::parse(cidr).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Observing {
@@ -166,6 +170,7 @@ pub(crate) fn observing(
         bridge,
         cidr,
         ports,
+        consoles,
     })
 }
 

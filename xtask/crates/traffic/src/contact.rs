@@ -43,48 +43,14 @@ pub enum Kind {
     Other,
 }
 
-/// How much it matters to the cluster that a name was not reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "severity")]
-pub enum Severity {
-    /// A node did not become ready, and waits for this.
-    Fatal {
-        why: String,
-    },
-    /// Attempts went on for that long in one boot.
-    Delays {
-        seconds: u64,
-        why: String,
-    },
-    Noise {
-        why: String,
-    },
-}
-
-impl Severity {
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Fatal { .. } => "fatal",
-            Self::Delays { .. } => "delays the boot",
-            Self::Noise { .. } => "noise",
-        }
-    }
-
-    pub fn why(&self) -> &str {
-        match self {
-            Self::Fatal { why } | Self::Delays { why, .. } | Self::Noise { why } => why,
-        }
-    }
-}
-
 /// Attempts of one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Attempts {
     pub count: u64,
     pub first: u64,
     pub last: u64,
-    /// First and last attempt of each boot; 1 is the first that was observed.
-    pub boots: BTreeMap<u32, (u64, u64)>,
+    /// When it was asked for in each boot; 1 is the first that was observed.
+    pub boots: BTreeMap<u32, Vec<u64>>,
 }
 
 impl Attempts {
@@ -93,9 +59,11 @@ impl Attempts {
             self.first = at;
         }
         self.count += 1;
+        self.first = self.first.min(at);
         self.last = self.last.max(at);
-        let span = self.boots.entry(boot).or_insert((at, at));
-        span.1 = span.1.max(at);
+        let times = self.boots.entry(boot).or_default();
+        let place = times.partition_point(|other| *other <= at);
+        times.insert(place, at);
     }
 }
 
@@ -119,6 +87,10 @@ pub struct Contact {
     pub nodes: BTreeMap<IpAddr, Attempts>,
     /// Attempts of unknown nodes: the helper's log does not name them.
     pub unattributed: u64,
+    /// A connection was encrypted: paths, statuses and images are not visible.
+    pub inside_tls: bool,
+    /// Requests that only the helper's log shows, without a status.
+    pub from_helper: u64,
 }
 
 impl Contact {
@@ -134,43 +106,6 @@ impl Contact {
     pub fn count(&self) -> u64 {
         let counts = self.nodes.values().map(|attempts| attempts.count);
         counts.sum::<u64>() + self.unattributed
-    }
-
-    /// Judges it, unless it was reached: `is_ready` tells which nodes became ready in the
-    /// end.
-    pub fn severity(&self, is_ready: impl Fn(IpAddr) -> bool) -> Option<Severity> {
-        if self.state == State::Reached {
-            return None;
-        }
-        let all_ready = self.nodes.keys().all(|node| is_ready(*node));
-        let why = match self.kind {
-            Kind::Discovery => {
-                let why = "nodes work without the discovery service, unless KubeSpan is enabled";
-                return Some(Severity::Noise { why: why.into() });
-            }
-            Kind::Time => "nodes wait for the time before they start etcd and the kubelet",
-            Kind::Resolver => {
-                "names are not resolved until the machine configuration names a DNS server"
-            }
-            Kind::Registry | Kind::Factory => "an image comes from a mirror, or not at all",
-            Kind::Other => "what asks for it is not known",
-        };
-        let why = why.to_owned();
-        if !all_ready {
-            return Some(Severity::Fatal { why });
-        }
-        let spans = self.nodes.values().flat_map(|node| node.boots.values());
-        let seconds = spans.map(|(first, last)| (last - first) / 1000).max();
-        Some(match (self.kind, seconds.unwrap_or_default()) {
-            (Kind::Resolver, _) => Severity::Noise {
-                why: "the default servers are asked before the machine configuration is applied"
-                    .to_owned(),
-            },
-            (_, 0) => Severity::Noise {
-                why: "every node became ready without it".to_owned(),
-            },
-            (_, seconds) => Severity::Delays { seconds, why },
-        })
     }
 }
 

@@ -41,6 +41,12 @@ pub enum Event {
         at: u64,
         node: IpAddr,
     },
+    /// A node's console shows that it is ready.
+    Ready {
+        at: u64,
+        /// The name that talosctl gives it.
+        node: String,
+    },
     /// A node opened a connection, or sent a datagram.
     Opened {
         at: u64,

@@ -24,6 +24,8 @@ pub enum Logged {
     Request(String, String),
     /// A TLS handshake that this client ended.
     Handshake(SocketAddr, String),
+    /// The reverse proxy did not reach its target; the request's line follows.
+    ProxyError(String),
 }
 
 /// Lines that are understood, in their order.
@@ -46,6 +48,9 @@ fn logged(text: &str) -> Option<Logged> {
     if let Some(rest) = text.strip_prefix("http: TLS handshake error from ") {
         let (peer, why) = rest.split_once(": ")?;
         return Some(Logged::Handshake(peer.parse().ok()?, why.to_owned()));
+    }
+    if let Some(why) = text.strip_prefix("http: proxy error: ") {
+        return Some(Logged::ProxyError(why.to_owned()));
     }
     if let Some(name) = text.strip_prefix("HTTP CONNECT: tunneling to ") {
         // A tunnel that ends badly prints its name a second time.
@@ -74,6 +79,7 @@ mod tests {
             2026/11/29 13:00:03 HTTP CONNECT: tunneling to 10.0.0.1:443: failed transfer failed\n\
             2026/11/29 13:00:03 CONNECT 10.0.0.1:443\n\
             2026/11/29 13:00:03 GET /debug.yaml\n\
+            2026/11/29 13:00:03 http: proxy error: dial tcp 127.0.0.1:5005: connect: connection refused\n\
             2026/11/29 13:00:04 http: TLS handshake error from 172.20.0.2:53512: remote error: tls: bad certificate\n";
         let lines: Vec<Logged> = parse(text).into_iter().map(|line| line.what).collect();
         assert_eq!(
@@ -82,6 +88,7 @@ mod tests {
                 Logged::Tunnel("10.0.0.1:443".into()),
                 Logged::Connect("10.0.0.1:443".into()),
                 Logged::Request("GET".into(), "/debug.yaml".into()),
+                Logged::ProxyError("dial tcp 127.0.0.1:5005: connect: connection refused".into()),
                 Logged::Handshake(
                     "172.20.0.2:53512".parse().unwrap(),
                     "remote error: tls: bad certificate".into()

@@ -15,13 +15,15 @@ mod packet;
 mod pcap;
 mod pull;
 mod report;
+mod severity;
 mod tls;
 
-pub use contact::{Attempts, Contact, Kind, Severity, State};
+pub use contact::{Attempts, Contact, Kind, State};
 pub use event::{Event, Protocol, Refusal, parse_events};
 pub use expected::Expected;
 pub use filter::{SNAPSHOT_LENGTH, filter};
 pub use observer::Observer;
 pub use pcap::{Captured, PcapReader};
 pub use pull::Pull;
-pub use report::{Exit, Gateway, Mirror, Report};
+pub use report::{Exit, Gateway, Mirror, Report, Target};
+pub use severity::{Readiness, Severity};

@@ -15,6 +15,8 @@ pub struct Pull {
     pub digest: Option<String>,
     /// Statuses of the manifest's requests; empty without a response.
     pub statuses: BTreeSet<u16>,
+    /// Only the helper's log shows it: the status is inside TLS.
+    pub inside_tls: bool,
     /// Of the layers that were answered with 200, in bytes.
     pub bytes: u64,
     pub first: u64,
@@ -33,8 +35,15 @@ impl Pull {
 
     /// Whether it is a signature of an image, which cosign keeps under a tag.
     pub fn is_signature(&self) -> bool {
-        let tag = self.image.rsplit(':').next().unwrap_or_default();
-        tag.starts_with("sha256-")
+        self.signed().is_some()
+    }
+
+    /// The digest whose signature it is: `sha256-DIGEST.sig` is the tag.
+    pub fn signed(&self) -> Option<String> {
+        let tag = self.image.rsplit(':').next()?;
+        let digest = tag.strip_prefix("sha256-")?;
+        let digest = digest.split('.').next()?;
+        Some(format!("sha256:{digest}"))
     }
 }
 

@@ -22,6 +22,15 @@ pub struct Mirror {
     pub is_pull_through: bool,
 }
 
+/// The server behind the reverse proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub host: String,
+    pub port: u16,
+    /// It is on this host.
+    pub is_local: bool,
+}
+
 /// What listens on the gateway.
 #[derive(Debug, Clone)]
 pub struct Gateway {
@@ -32,6 +41,9 @@ pub struct Gateway {
     pub secure_proxy: Option<u16>,
     pub reverse_proxy: Option<u16>,
     pub https: Option<u16>,
+    /// The proxy that the helper's patch names, one of the first two.
+    pub patched: Option<u16>,
+    pub target: Option<Target>,
 }
 
 /// A way by which something left the host.
@@ -42,6 +54,8 @@ pub enum Exit {
     Direct { to: String },
     /// The helper's proxy made a connection.
     Proxy { to: String },
+    /// The helper's reverse proxy reached its target.
+    ReverseProxy { to: String },
     /// A pull-through proxy answered, perhaps from what it had.
     Mirror { host: String, port: u16 },
     /// This host's DNS servers answered.
@@ -57,6 +71,11 @@ pub struct Report {
     pub lost: u64,
     /// The number of boots by node.
     pub boots: BTreeMap<IpAddr, u32>,
+    /// When each of them began, in milliseconds since 1970.
+    #[serde(skip)]
+    pub boot_times: BTreeMap<IpAddr, Vec<u64>>,
+    /// When each node became ready, by its name.
+    pub ready: BTreeMap<String, Vec<u64>>,
     pub contacts: Vec<Contact>,
     pub pulls: Vec<Pull>,
     pub exits: BTreeSet<Exit>,
@@ -75,6 +94,7 @@ struct Flow {
     protocol: Protocol,
     boot: u32,
     state: State,
+    hello: bool,
     server: Option<String>,
     received: u64,
     closed: Option<u64>,
@@ -103,7 +123,17 @@ struct Builder<'a> {
     names: BTreeMap<(IpAddr, IpAddr), String>,
     contacts: BTreeMap<ContactKey, Contact>,
     pulls: BTreeMap<(String, String), Pull>,
+    /// Requests to the plain proxy, by their names in the helper's log: its CONNECTs that
+    /// ended or failed, its tunnels, and others.
+    seen: [BTreeMap<String, u64>; 3],
 }
+
+/// Indices of `seen`.
+const CONNECTS: usize = 0;
+const TUNNELS: usize = 1;
+const REQUESTS: usize = 2;
+/// What the helper's patch names, and what `airgap status` asks for.
+const MANIFEST: &str = "/debug.yaml";
 
 impl Report {
     /// Reads the log of an observer, and that of the helper, which is empty without one.
@@ -115,6 +145,7 @@ impl Report {
             names: BTreeMap::new(),
             contacts: BTreeMap::new(),
             pulls: BTreeMap::new(),
+            seen: Default::default(),
         };
         for event in events {
             builder.read(event);
@@ -122,6 +153,18 @@ impl Report {
         builder.settle();
         builder.read_helper(helper);
         builder.finish()
+    }
+
+    /// When the node of that name and address became ready, by boot.
+    pub fn ready(&self, name: &str, node: IpAddr) -> BTreeMap<u32, u64> {
+        let boots = self.boot_times.get(&node).map_or(&[][..], Vec::as_slice);
+        let mut ready = BTreeMap::new();
+        for at in self.ready.get(name).into_iter().flatten() {
+            let boot = boots.partition_point(|began| began <= at).max(1);
+            let boot = u32::try_from(boot).unwrap_or(u32::MAX);
+            ready.entry(boot).or_insert(*at);
+        }
+        ready
     }
 
     /// Whether the bridge is observed now, as far as the log tells.
@@ -144,7 +187,13 @@ impl Builder<'_> {
                     last.1 = Some(at);
                 }
             }
-            Event::Boot { node, .. } => *self.report.boots.entry(node).or_default() += 1,
+            Event::Boot { at, node } => {
+                *self.report.boots.entry(node).or_default() += 1;
+                self.report.boot_times.entry(node).or_default().push(at);
+            }
+            Event::Ready { at, node } => {
+                self.report.ready.entry(node).or_default().push(at);
+            }
             Event::Opened {
                 at,
                 flow,
@@ -159,6 +208,7 @@ impl Builder<'_> {
                     protocol,
                     boot: self.boot(node),
                     state: State::Tried,
+                    hello: false,
                     server: None,
                     received: 0,
                     closed: None,
@@ -240,6 +290,8 @@ impl Builder<'_> {
             bytes: 0,
             nodes: BTreeMap::new(),
             unattributed: 0,
+            inside_tls: false,
+            from_helper: 0,
         })
     }
 
@@ -277,6 +329,7 @@ impl Builder<'_> {
         let contact = self.contact(key);
         contact.state = contact.state.max(flow.state);
         contact.bytes += flow.received;
+        contact.inside_tls |= flow.hello;
         let statuses = flow.requests.values().filter_map(|request| request.status);
         contact.statuses.extend(statuses);
         let attempts = contact.nodes.entry(flow.node).or_default();
@@ -311,9 +364,17 @@ impl Builder<'_> {
             Some(_) if is_connect => State::Refused,
             Some(_) => State::Reached,
         };
+        let kind = if is_connect { CONNECTS } else { REQUESTS };
+        *self.seen[kind].entry(request.target.clone()).or_default() += 1;
+        if is_connect && state == State::Reached {
+            *self.seen[TUNNELS]
+                .entry(request.target.clone())
+                .or_default() += 1;
+        }
         let key = (host.clone(), port, Protocol::Tcp, Some(flow.to), false);
         let contact = self.contact(key);
         contact.state = contact.state.max(state);
+        contact.inside_tls |= is_connect && flow.hello;
         contact.statuses.extend(request.status);
         contact.bytes += if is_connect {
             flow.received
@@ -385,21 +446,8 @@ impl Builder<'_> {
                 return;
             }
         }
-        let image = part.image(&host);
-        let pull = self.pulls.entry((image.clone(), endpoint.clone()));
-        let pull = pull.or_insert_with(|| Pull {
-            image,
-            endpoint,
-            digest: None,
-            statuses: BTreeSet::new(),
-            bytes: 0,
-            first: request.at,
-            last: request.at,
-            nodes: BTreeSet::new(),
-            boots: BTreeMap::new(),
-        });
+        let pull = self.pull(part.image(&host), endpoint, request.at);
         pull.statuses.extend(request.status);
-        pull.last = pull.last.max(request.at);
         if request.digest.is_some() {
             pull.digest.clone_from(&request.digest);
         }
@@ -410,8 +458,29 @@ impl Builder<'_> {
             .insert(request.boot);
     }
 
-    /// Names that are within TLS on the bridge: only the helper knows them.
+    fn pull(&mut self, image: String, endpoint: String, at: u64) -> &mut Pull {
+        let pull = self.pulls.entry((image.clone(), endpoint.clone()));
+        let pull = pull.or_insert_with(|| Pull {
+            image,
+            endpoint,
+            digest: None,
+            statuses: BTreeSet::new(),
+            inside_tls: false,
+            bytes: 0,
+            first: at,
+            last: at,
+            nodes: BTreeSet::new(),
+            boots: BTreeMap::new(),
+        });
+        pull.last = pull.last.max(at);
+        pull
+    }
+
+    /// Requests that are within TLS on the bridge: only the helper knows their names. It
+    /// logs those to all of its ports alike.
     fn read_helper(&mut self, lines: &[LogLine]) {
+        let mut open: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut failed = 0_u64;
         for line in lines {
             match &line.what {
                 // `airgap status` looks at the certificate from this host.
@@ -420,72 +489,139 @@ impl Builder<'_> {
                     let entry = (line.at, peer.ip(), why.clone());
                     self.report.untrusted.push(entry);
                 }
-                Logged::Tunnel(name) => self.hidden(line.at, name, State::Reached),
-                // An open tunnel has printed its line before.
-                Logged::Connect(name) => self.hidden(line.at, name, State::Refused),
-                Logged::Request(..) => {}
-            }
-        }
-        if let Some(port) = self.gateway.reverse_proxy {
-            let mut flows = self.flows.values();
-            let is_used = |flow: &Flow| {
-                flow.to.port() == port && flow.received > 0 && self.is_gateway(flow.to.ip())
-            };
-            if flows.any(is_used) {
-                let to = "the target of the reverse proxy".to_owned();
-                self.report.exits.insert(Exit::Proxy { to });
+                Logged::Tunnel(name) => {
+                    if !self.was_seen(TUNNELS, name) {
+                        *open.entry(name).or_default() += 1;
+                        self.hidden(line.at, name, 443, State::Reached);
+                    }
+                }
+                Logged::Connect(name) => {
+                    if self.was_seen(CONNECTS, name) {
+                        continue;
+                    }
+                    // The end of an open tunnel, else the helper could not connect.
+                    match open.get_mut(name.as_str()) {
+                        Some(count @ 1..) => *count -= 1,
+                        _ => self.hidden(line.at, name, 443, State::Refused),
+                    }
+                }
+                Logged::ProxyError(_) => failed += 1,
+                Logged::Request(method, target) => {
+                    if let Some(rest) = target.strip_prefix("http://") {
+                        if !self.was_seen(REQUESTS, target) {
+                            let authority = rest.split('/').next().unwrap_or_default();
+                            // It logs neither the status nor a failure.
+                            self.hidden(line.at, authority, 80, State::Tried);
+                        }
+                    } else if target != MANIFEST && target != "/" {
+                        let state = match failed {
+                            0 => State::Reached,
+                            _ => State::Refused,
+                        };
+                        failed = failed.saturating_sub(1);
+                        self.reversed(line.at, method, target, state);
+                    }
+                }
             }
         }
     }
 
-    fn hidden(&mut self, at: u64, name: &str, state: State) {
-        let Some(port) = self.gateway.secure_proxy else {
+    /// Whether the observer saw this request on the plain proxy; each counts once.
+    fn was_seen(&mut self, kind: usize, name: &str) -> bool {
+        match self.seen[kind].get_mut(name) {
+            Some(count @ 1..) => {
+                *count -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn hidden(&mut self, at: u64, name: &str, default: u16, state: State) {
+        let Some((host, to_port)) = split_authority(name, default) else {
             return;
         };
-        let Some((host, to_port)) = split_authority(name, 443) else {
-            return;
+        let users = |port: u16| (port, self.users_of(port, at));
+        // Without a connection at that time, the observer missed it: then it is the patch's.
+        let secure = self.gateway.secure_proxy.map(users);
+        let secure = secure.filter(|(_, users)| !users.is_empty());
+        let (port, users) = match (secure, self.gateway.patched.or(self.gateway.proxy)) {
+            (Some(secure), _) => secure,
+            (None, Some(port)) => (port, BTreeSet::new()),
+            (None, None) => return,
         };
-        let via = self.gateway.cidr.gateway();
-        let via = via.map(|gateway| SocketAddr::new(gateway.into(), port));
-        let node = self.user_of(port, at);
+        let via = self.gateway_at(port);
         let key = (host, to_port, Protocol::Tcp, via, false);
-        let is_end = state == State::Refused
-            && self
-                .contacts
-                .get(&key)
-                .is_some_and(|contact| contact.state == State::Reached);
         let contact = self.contact(key);
         contact.state = contact.state.max(state);
-        if !is_end {
-            match node {
-                Some((node, boot)) => contact.nodes.entry(node).or_default().add(at, boot),
-                None => contact.unattributed += 1,
-            }
-        }
+        contact.inside_tls = true;
+        contact.from_helper += 1;
+        contact.add(at, &users);
         if state == State::Reached {
             let to = contact.name();
             self.report.exits.insert(Exit::Proxy { to });
         }
     }
 
-    /// The only node with a connection to that port of the gateway at that time. The
-    /// helper's clock has seconds.
-    fn user_of(&self, port: u16, at: u64) -> Option<(IpAddr, u32)> {
+    /// A request to the reverse proxy.
+    fn reversed(&mut self, at: u64, method: &str, path: &str, state: State) {
+        let (Some(port), Some(target)) = (self.gateway.reverse_proxy, self.gateway.target.clone())
+        else {
+            return;
+        };
+        let users = self.users_of(port, at);
+        let via = self.gateway_at(port);
+        let key = (target.host.clone(), target.port, Protocol::Tcp, via, false);
+        let contact = self.contact(key);
+        contact.state = contact.state.max(state);
+        contact.inside_tls = true;
+        contact.from_helper += 1;
+        contact.add(at, &users);
+        let to = contact.name();
+        if let (Some(via), Some(part)) = (via, Part::parse(path))
+            && part.is_manifest
+            && (!part.is_by_digest() || method == "HEAD")
+        {
+            let host = part.namespace.as_deref().unwrap_or(&to);
+            let pull = self.pull(part.image(host), via.to_string(), at);
+            pull.inside_tls = true;
+            if let [(node, boot)] = Vec::from_iter(users)[..] {
+                pull.nodes.insert(node);
+                pull.boots.entry(node).or_default().insert(boot);
+            }
+        }
+        if state == State::Reached && !target.is_local {
+            self.report.exits.insert(Exit::ReverseProxy { to });
+        }
+        let mut mirrors = self.gateway.mirrors.iter();
+        if state == State::Reached
+            && target.is_local
+            && let Some(mirror) =
+                mirrors.find(|mirror| mirror.port == target.port && mirror.is_pull_through)
+        {
+            self.report.exits.insert(Exit::Mirror {
+                host: mirror.host.clone(),
+                port: mirror.port,
+            });
+        }
+    }
+
+    fn gateway_at(&self, port: u16) -> Option<SocketAddr> {
+        let gateway = self.gateway.cidr.gateway()?;
+        Some(SocketAddr::new(gateway.into(), port))
+    }
+
+    /// Nodes, and their boots, with a connection to that port of the gateway at that time.
+    /// The helper's clock has seconds.
+    fn users_of(&self, port: u16, at: u64) -> BTreeSet<(IpAddr, u32)> {
         let is_open = |flow: &&Flow| {
             flow.to.port() == port
+                && self.is_gateway(flow.to.ip())
                 && flow.at < at + 1000
                 && flow.closed.is_none_or(|closed| closed >= at)
         };
-        let users: BTreeSet<(IpAddr, u32)> = self
-            .flows
-            .values()
-            .filter(is_open)
-            .map(|flow| (flow.node, flow.boot))
-            .collect();
-        match Vec::from_iter(users)[..] {
-            [user] => Some(user),
-            _ => None,
-        }
+        let users = self.flows.values().filter(is_open);
+        users.map(|flow| (flow.node, flow.boot)).collect()
     }
 
     fn finish(mut self) -> Report {
@@ -515,7 +651,10 @@ impl Flow {
         match event {
             Event::Accepted { .. } => self.state = State::Reached,
             Event::Refused { .. } => self.state = self.state.max(State::Refused),
-            Event::Hello { server, .. } => self.server = server,
+            Event::Hello { server, .. } => {
+                self.hello = true;
+                self.server = server;
+            }
             Event::Request {
                 at,
                 number,
@@ -558,6 +697,16 @@ impl Flow {
     }
 }
 
+impl Contact {
+    /// An attempt of one of these nodes; it is not known which if there are several.
+    fn add(&mut self, at: u64, users: &BTreeSet<(IpAddr, u32)>) {
+        match Vec::from_iter(users)[..] {
+            [(node, boot)] => self.nodes.entry(*node).or_default().add(at, *boot),
+            _ => self.unattributed += 1,
+        }
+    }
+}
+
 /// `HOST:PORT`, `[ADDRESS]:PORT`, or a host alone.
 fn split_authority(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.rsplit_once(':') {
@@ -572,7 +721,7 @@ fn split_authority(text: &str, default: u16) -> Option<(String, u16)> {
 mod tests {
     use super::*;
     use crate::helper_log;
-    use crate::{Event, Kind, Severity, parse_events};
+    use crate::{Event, Kind, Readiness, Severity, parse_events};
 
     fn gateway() -> Gateway {
         Gateway {
@@ -586,6 +735,12 @@ mod tests {
             secure_proxy: Some(8003),
             reverse_proxy: Some(8004),
             https: Some(8001),
+            patched: Some(8003),
+            target: Some(Target {
+                host: "registry.example".into(),
+                port: 443,
+                is_local: false,
+            }),
         }
     }
 
@@ -635,35 +790,152 @@ mod tests {
         assert_eq!(report.exits.len(), 2, "{:?}", report.exits);
     }
 
+    /// Seconds after 13:00:00, as in the helper's log.
+    const fn clock(seconds: u64) -> u64 {
+        1_795_957_200_000 + seconds * 1000
+    }
+
+    fn closed(at: u64, flow: u64) -> String {
+        format!(r#"{{"event":"closed","at":{at},"flow":{flow},"sent":1,"received":1}}"#)
+    }
+
+    fn of<'a>(report: &'a Report, name: &str) -> &'a Contact {
+        let mut contacts = report.contacts.iter();
+        let found = contacts.find(|contact| contact.name() == name);
+        found.unwrap_or_else(|| panic!("{name}: {report:#?}"))
+    }
+
     #[test]
     fn names_within_tls_come_from_the_helper_and_nodes_from_the_bridge() {
-        // 13:00:02 is 1795957202000.
         let helper = "2026/11/29 13:00:02 HTTP CONNECT: tunneling to ghcr.io:443\n\
             2026/11/29 13:00:04 CONNECT ghcr.io:443\n\
             2026/11/29 13:00:04 CONNECT discovery.talos.dev:443\n\
+            2026/11/29 13:00:04 CONNECT ghcr.io:443\n\
+            2026/11/29 13:00:04 GET http://192.0.2.1:9080/x\n\
             2026/11/29 13:00:05 http: TLS handshake error from 172.20.0.3:4000: remote error: tls: bad certificate\n";
-        let one = opened(1_795_957_202_100, 0, 2, "172.20.0.1:8003");
+        let one = opened(clock(2) + 100, 0, 2, "172.20.0.1:8003");
         let seen = report(&one, helper);
-        let of = |name: &str| {
-            let mut contacts = seen.contacts.iter();
-            contacts.find(|contact| contact.name() == name).unwrap()
-        };
-        let reached = of("ghcr.io:443");
-        assert_eq!((reached.state, reached.count()), (State::Reached, 1));
+        let reached = of(&seen, "ghcr.io:443");
+        // Its end is not another attempt, but the one that failed afterwards is.
+        assert_eq!((reached.state, reached.count()), (State::Reached, 2));
+        assert!(reached.inside_tls && reached.from_helper == 2);
         assert_eq!(reached.nodes.len(), 1);
-        assert_eq!(of("discovery.talos.dev:443").state, State::Refused);
+        assert_eq!(of(&seen, "discovery.talos.dev:443").state, State::Refused);
+        // Its status is inside TLS: neither reached nor refused is known.
+        let unknown = of(&seen, "192.0.2.1:9080");
+        assert_eq!((unknown.state, unknown.from_helper), (State::Tried, 1));
+        assert!(unknown.statuses.is_empty());
+        let to = "ghcr.io:443".to_owned();
+        assert_eq!(seen.exits, [Exit::Proxy { to }].into());
         assert_eq!(seen.untrusted[0].1, "172.20.0.3".parse::<IpAddr>().unwrap());
         // With two nodes at that time it is not known which.
-        let two = format!(
-            "{one}\n{}",
-            opened(1_795_957_202_200, 1, 3, "172.20.0.1:8003")
-        );
+        let two = format!("{one}\n{}", opened(clock(2) + 200, 1, 3, "172.20.0.1:8003"));
         let seen = report(&two, helper);
-        let reached = seen
-            .contacts
+        assert_eq!(of(&seen, "ghcr.io:443").unattributed, 2);
+    }
+
+    #[test]
+    fn a_request_that_was_seen_is_not_counted_again_from_the_helpers_log() {
+        let helper = "2026/11/29 13:00:02 HTTP CONNECT: tunneling to ghcr.io:443\n\
+            2026/11/29 13:00:03 CONNECT quay.io:443\n\
+            2026/11/29 13:00:03 GET http://192.0.2.1:9080/x\n\
+            2026/11/29 13:00:04 CONNECT ghcr.io:443\n";
+        let events = [
+            opened(clock(2), 0, 2, "172.20.0.1:8002"),
+            request(clock(2) + 1, 0, "CONNECT", "ghcr.io:443", 200),
+            opened(clock(3), 1, 2, "172.20.0.1:8002"),
+            request(clock(3) + 1, 1, "CONNECT", "quay.io:443", 503),
+            request(clock(3) + 2, 1, "GET", "http://192.0.2.1:9080/x", 404),
+        ];
+        let seen = report(&events.join("\n"), helper);
+        for contact in &seen.contacts {
+            let found = (contact.count(), contact.from_helper, contact.unattributed);
+            assert_eq!(found, (1, 0, 0), "{contact:?}");
+        }
+        assert_eq!(of(&seen, "quay.io:443").state, State::Refused);
+        // Without an observer, the helper's log still shows that a tunnel left.
+        let seen = report("", helper);
+        let ghcr = of(&seen, "ghcr.io:443");
+        assert_eq!((ghcr.state, ghcr.unattributed), (State::Reached, 1));
+        assert_eq!(ghcr.via.unwrap().port(), 8003);
+        assert_eq!(seen.exits.len(), 1);
+    }
+
+    #[test]
+    fn requests_of_the_reverse_proxy_come_from_the_helpers_log() {
+        let helper = "2026/11/29 13:00:01 GET /debug.yaml\n\
+            2026/11/29 13:00:02 HEAD /v2/u/x/manifests/v1?ns=ghcr.io\n\
+            2026/11/29 13:00:02 GET /v2/u/x/manifests/sha256:11?ns=ghcr.io\n\
+            2026/11/29 13:00:03 http: proxy error: dial tcp 192.0.2.1:443: connect: connection refused\n\
+            2026/11/29 13:00:03 HEAD /v2/u/y/manifests/v1\n";
+        let events = [
+            opened(clock(2), 0, 2, "172.20.0.1:8004"),
+            closed(clock(2) + 500, 0),
+            opened(clock(3), 1, 3, "172.20.0.1:8004"),
+        ];
+        let seen = report(&events.join("\n"), helper);
+        let [contact] = &seen.contacts[..] else {
+            panic!("{seen:#?}");
+        };
+        assert_eq!(contact.name(), "registry.example:443");
+        assert_eq!(contact.via.unwrap().port(), 8004);
+        assert_eq!((contact.state, contact.from_helper), (State::Reached, 3));
+        let pulls: Vec<_> = seen
+            .pulls
             .iter()
-            .find(|contact| contact.host == "ghcr.io");
-        assert_eq!(reached.unwrap().unattributed, 1);
+            .map(|pull| (pull.image.as_str(), pull.inside_tls, pull.was_found()))
+            .collect();
+        assert_eq!(
+            pulls,
+            [
+                ("ghcr.io/u/x:v1", true, false),
+                ("registry.example:443/u/y:v1", true, false)
+            ]
+        );
+        assert_eq!(
+            seen.pulls[1].nodes,
+            ["172.20.0.3".parse::<IpAddr>().unwrap()].into()
+        );
+        let to = "registry.example:443".to_owned();
+        assert_eq!(seen.exits, [Exit::ReverseProxy { to }].into());
+
+        // Nothing leaves this host if the target is on it.
+        let mut local = gateway();
+        let target = |port| {
+            Some(Target {
+                host: "127.0.0.1".into(),
+                port,
+                is_local: true,
+            })
+        };
+        local.target = target(5005);
+        let lines = helper_log::parse(helper);
+        assert_eq!(Report::new(Vec::new(), &lines, &local).exits, [].into());
+        // But a pull-through proxy fetches what it does not have.
+        local.target = target(5000);
+        let seen = Report::new(Vec::new(), &lines, &local);
+        assert!(matches!(
+            seen.exits.first(),
+            Some(Exit::Mirror { port: 5000, .. })
+        ));
+    }
+
+    #[test]
+    fn a_node_is_ready_in_the_boot_that_began_before() {
+        let events = [
+            r#"{"event":"boot","at":10,"node":"172.20.0.2"}"#,
+            r#"{"event":"ready","at":20,"node":"t-worker-1"}"#,
+            r#"{"event":"boot","at":30,"node":"172.20.0.2"}"#,
+            r#"{"event":"boot","at":40,"node":"172.20.0.2"}"#,
+            r#"{"event":"ready","at":50,"node":"t-worker-1"}"#,
+        ];
+        let report = report(&events.join("\n"), "");
+        let node = "172.20.0.2".parse().unwrap();
+        assert_eq!(report.ready("t-worker-1", node), [(1, 20), (3, 50)].into());
+        assert_eq!(report.ready("t-worker-2", node), [].into());
+        // Observed from its second boot on, which was the first to be seen.
+        let other = "172.20.0.3".parse().unwrap();
+        assert_eq!(report.ready("t-worker-1", other), [(1, 20)].into());
     }
 
     #[test]
@@ -721,24 +993,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_reached_is_judged_by_whether_the_node_became_ready() {
+    fn what_was_not_reached_is_judged_by_when_the_node_became_ready() {
         let events = [
+            r#"{"event":"boot","at":500,"node":"172.20.0.2"}"#.to_owned(),
             opened(1000, 0, 2, "192.0.2.7:4460"),
             r#"{"event":"refused","at":1001,"flow":0,"by":"reset"}"#.to_owned(),
             opened(9000, 1, 2, "192.0.2.7:4460"),
+            r#"{"event":"ready","at":12000,"node":"t-worker-1"}"#.to_owned(),
         ];
         let report = report(&events.join("\n"), "");
         let [contact] = &report.contacts[..] else {
             panic!("{report:?}");
         };
         assert_eq!((contact.kind, contact.state), (Kind::Time, State::Refused));
+        let judge = |name: &str| {
+            contact.severity(15_000, |node| Readiness {
+                ready: report.ready(name, node),
+                is_ready: false,
+                boots: report.boots[&node],
+            })
+        };
+        assert!(matches!(judge("t-worker-2"), Some(Severity::Fatal { .. })));
         assert!(matches!(
-            contact.severity(|_| false),
-            Some(Severity::Fatal { .. })
-        ));
-        assert!(matches!(
-            contact.severity(|_| true),
-            Some(Severity::Delays { seconds: 8, .. })
+            judge("t-worker-1"),
+            Some(Severity::Delays {
+                seconds: 11,
+                boot: 1,
+                ..
+            })
         ));
     }
 

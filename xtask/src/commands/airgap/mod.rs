@@ -3,6 +3,7 @@
 
 mod down;
 mod facts;
+mod images;
 mod report;
 mod status;
 mod text;
@@ -40,7 +41,7 @@ pub enum AirgapCommand {
     /// Show what nodes asked for, with what result, and whether it matters
     #[command(
         after_help = "Examples:\n  cargo xtask airgap report\n  cargo xtask airgap report --expect names.txt    fail on any other name\n\n\
-        A line of the list is a host or HOST:PORT; `*` stands for any characters, `#` begins a comment.\n\
+        A line of the list is a host, HOST:PORT or a URL; `*` stands for any characters, `#` begins a comment.\n\
         Exit code: 1 if a name is not expected, else 0."
     )]
     Report(ReportArgs),

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use camino::Utf8PathBuf;
 use clap::Args;
 use serde_json::json;
-use talos::version::TalosVersion;
-use traffic::{Contact, Exit as Way, Expected, Gateway, Mirror, Pull, Report, Severity};
+use traffic::{
+    Contact, Exit as Way, Expected, Gateway, Mirror, Readiness, Report, Severity, State, Target,
+};
 
 use super::facts::{self, Fact};
+use super::images::{self, Images};
 use super::{existing, text};
 use crate::app::App;
 use crate::commands::cluster::{Which, existing_name};
@@ -18,10 +20,10 @@ use foundation::ctx::airgap::{
 };
 use foundation::ctx::cluster::{ClusterView, NodeState};
 use foundation::ctx::own_files;
-use foundation::ctx::probe::Probe;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Because, Exit, Failure, Result};
 use foundation::files;
+use foundation::record::runs::now_ms;
 use foundation::ui;
 
 #[derive(Debug, Args)]
@@ -46,9 +48,7 @@ pub(super) struct Shown<'a> {
     pub(super) report: &'a Report,
     pub(super) facts: &'a [Fact],
     pub(super) verdict: &'a str,
-    /// Images that the mirror's list does not have; none without a list.
-    pub(super) missing: Option<&'a [String]>,
-    pub(super) traps: &'a [String],
+    pub(super) images: &'a Images,
     pub(super) unexpected: &'a [String],
 }
 
@@ -64,10 +64,10 @@ pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
     let talosctl = Talosctl::find(ctx, checkout.as_ref());
     let list = match &args.images {
         Some(path) => Some(read_list(path)?),
-        None => talosctl.as_ref().and_then(default_images),
+        None => talosctl.as_ref().and_then(images::default_list),
     };
-    let missing = list.map(|list| missing_images(&report.pulls, &list));
-    let traps = traps(talosctl.as_ref().map(|talosctl| &talosctl.version), &report);
+    let version = talosctl.as_ref().map(|talosctl| &talosctl.version);
+    let images = Images::new(&report, list.as_deref(), version, &gap);
     let unexpected: Vec<String> = expected
         .iter()
         .flat_map(|expected| {
@@ -77,15 +77,14 @@ pub(super) fn run(app: &App<'_>, args: &ReportArgs) -> Result<u8> {
         .map(Contact::name)
         .collect();
     let facts = facts::facts(&gap, &view, &report);
-    let verdict = verdict(app, &gap, &report);
+    let verdict = verdict(&gap, &report);
     let shown = Shown {
         gap: &gap,
         view: &view,
         report: &report,
         facts: &facts,
         verdict: &verdict,
-        missing: missing.as_deref(),
-        traps: &traps,
+        images: &images,
         unexpected: &unexpected,
     };
     if args.json {
@@ -135,30 +134,39 @@ fn read(gap: &AirGap) -> Result<Report> {
             })
             .collect(),
         proxy: listens(PROXY_PORT),
-        // Names of the other proxy are on the bridge, with their nodes.
-        secure_proxy: listens(SECURE_PROXY_PORT).filter(|_| gap.mode == Mode::SecureProxy),
+        secure_proxy: listens(SECURE_PROXY_PORT),
         reverse_proxy: listens(REVERSE_PROXY_PORT),
         https: listens(HTTPS_PORT),
+        patched: match gap.mode {
+            Mode::Proxy => Some(PROXY_PORT),
+            Mode::SecureProxy => Some(SECURE_PROXY_PORT),
+            Mode::Gap | Mode::ReverseProxy => None,
+        },
+        target: gap.reverse_target().map(|target| Target {
+            host: target.host,
+            port: target.port,
+            is_local: target.is_local,
+        }),
     };
     Ok(Report::new(events, &helper, &gateway))
 }
 
 /// One sentence. A run in which anything left the host is never called air-gapped, nor
 /// one that was not observed.
-fn verdict(app: &App<'_>, gap: &AirGap, report: &Report) -> String {
+fn verdict(gap: &AirGap, report: &Report) -> String {
     if !report.exits.is_empty() {
         let ways: Vec<String> = report.exits.iter().map(way).collect();
         return format!("traffic left this host: {}", ways.join("; "));
     }
-    let faults = if app.ctx.host.is_root() || foundation::run::become_root(app.ui).is_ok() {
-        gap.faults()
-    } else {
-        vec![foundation::ctx::airgap::Fault {
-            what: "the rules could not be looked at".to_owned(),
-            cause: None,
-        }]
-    };
-    let mut doubts: Vec<String> = faults.into_iter().map(|fault| fault.what).collect();
+    let faults = gap.faults().into_iter();
+    let mut doubts: Vec<String> = faults.map(|fault| fault.what).collect();
+    // The helper logs neither a status nor a failure of these.
+    let is_unknown = |contact: &&Contact| contact.from_helper > 0 && contact.state == State::Tried;
+    let unknown = report.contacts.iter().filter(is_unknown);
+    doubts.extend(unknown.map(|contact| {
+        let name = contact.name();
+        format!("what became of requests to {name} is inside TLS and not known")
+    }));
     if report.lost > 0 {
         doubts.push(format!("{} packets were not seen", report.lost));
     }
@@ -173,6 +181,9 @@ fn verdict(app: &App<'_>, gap: &AirGap, report: &Report) -> String {
     }
     match gap.mode {
         Mode::Gap => "air-gapped: nothing left this host".to_owned(),
+        Mode::ReverseProxy if report.pulls.iter().any(|pull| pull.inside_tls) => {
+            "nothing left this host: the target of the reverse proxy is on it".to_owned()
+        }
         _ => "nothing left this host by the proxy so far".to_owned(),
     }
 }
@@ -181,6 +192,7 @@ fn way(way: &Way) -> String {
     match way {
         Way::Direct { to } => format!("{to} was reached past the proxy"),
         Way::Proxy { to } => format!("the proxy made a tunnel to {to}"),
+        Way::ReverseProxy { to } => format!("the reverse proxy reached {to}"),
         Way::Mirror { host, port } => {
             format!("the pull-through proxy of {host} on port {port} was used")
         }
@@ -188,78 +200,19 @@ fn way(way: &Way) -> String {
     }
 }
 
-/// `talosctl image default` prints one image a line.
-fn default_images(talosctl: &Talosctl) -> Option<String> {
-    let argv = [talosctl.path.as_str(), "image", "default"];
-    Probe::new(argv).stdout().ok()
-}
-
-/// Images that were asked for and are not on the list, sorted; an image with both tag and
-/// digest on the list is on it by either.
-fn missing_images(pulls: &[Pull], list: &str) -> Vec<String> {
-    let listed: Vec<&str> = list
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty())
-        .collect();
-    let is_listed = |pull: &Pull| {
-        listed.iter().any(|line| {
-            let (tagged, digest) = line.split_once('@').unwrap_or((line, ""));
-            let (repository, _) = pull.image.split_once('@').unwrap_or((&pull.image, ""));
-            *line == pull.image
-                || tagged == pull.image
-                || (!digest.is_empty() && pull.image.ends_with(&format!("@{digest}")) && {
-                    tagged
-                        .strip_prefix(repository)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-                })
-        })
-    };
-    let missing = pulls.iter().filter(|pull| !is_listed(pull));
-    let mut missing: Vec<String> = missing.map(|pull| pull.image.clone()).collect();
-    missing.sort();
-    missing.dedup();
-    missing
-}
-
-/// What a list of images of that line does not have, as far as it was asked for.
-fn traps(version: Option<&TalosVersion>, report: &Report) -> Vec<String> {
-    let Some(version) = version else {
-        return Vec::new();
-    };
-    let asks = |word: &str| {
-        report.pulls.iter().any(|pull| pull.image.contains(word))
-            || report
-                .contacts
-                .iter()
-                .any(|contact| contact.host.contains(word))
-    };
-    let mut traps = Vec::new();
-    let line = version.line();
-    if !version.lists_installer_as_default_image() && asks("installer") {
-        traps.push(format!(
-            "Talos {line}: `talosctl image default` does not list the installer"
-        ));
-    }
-    if version.installs_from_factory() && asks("factory.talos.dev") {
-        traps.push(format!(
-            "Talos {line}: the default installer comes from factory.talos.dev, which needs a mirror of its own"
-        ));
-    }
-    if version.pulls_signatures() && report.pulls.iter().any(Pull::is_signature) {
-        traps.push(format!(
-            "Talos {line}: signatures are pulled too, by tags `sha256-DIGEST.sig`"
-        ));
-    }
-    traps
-}
-
-/// Judged by which nodes are ready now.
-pub(super) fn severity(view: &ClusterView, contact: &Contact) -> Option<Severity> {
-    contact.severity(|ip: IpAddr| {
+/// Judged by when nodes became ready.
+pub(super) fn severity(view: &ClusterView, report: &Report, contact: &Contact) -> Option<Severity> {
+    let end = report.observed.last().and_then(|(_, end)| *end);
+    contact.severity(end.unwrap_or_else(now_ms), |ip: IpAddr| {
         let mut nodes = view.nodes.iter();
         let node = nodes.find(|node| node.ip == Some(ip));
-        node.is_some_and(|node| node.state == NodeState::Ready)
+        Readiness {
+            ready: node
+                .map(|node| report.ready(&node.name, ip))
+                .unwrap_or_default(),
+            is_ready: node.is_some_and(|node| node.state == NodeState::Ready),
+            boots: report.boots.get(&ip).copied().unwrap_or(1),
+        }
     })
 }
 
@@ -284,7 +237,7 @@ fn to_json(shown: &Shown<'_>) -> serde_json::Value {
                     })
                 })
                 .collect();
-            let severity = severity(view, contact);
+            let severity = severity(view, report, contact);
             json!({
                 "name": contact.name(),
                 "kind": contact.kind,
@@ -294,6 +247,9 @@ fn to_json(shown: &Shown<'_>) -> serde_json::Value {
                 "statuses": contact.statuses,
                 "bytes": contact.bytes,
                 "count": contact.count(),
+                "inside_tls": contact.inside_tls,
+                "from_helper": contact.from_helper,
+                "unattributed": contact.unattributed,
                 "nodes": nodes,
                 "severity": severity,
             })
@@ -307,42 +263,13 @@ fn to_json(shown: &Shown<'_>) -> serde_json::Value {
         "observed": report.observed,
         "lost": report.lost,
         "boots": report.boots,
+        "ready": report.ready,
         "names": contacts,
         "pulls": report.pulls,
         "facts": shown.facts,
-        "missing": shown.missing,
-        "traps": shown.traps,
+        "missing": shown.images.missing,
+        "unlisted": shown.images.unlisted,
+        "traps": shown.images.traps,
         "unexpected": shown.unexpected,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_names_images_by_tag_or_digest() {
-        let pull = |image: &str| Pull {
-            image: image.into(),
-            endpoint: "172.20.0.1:5000".into(),
-            digest: None,
-            statuses: [200].into(),
-            bytes: 0,
-            first: 0,
-            last: 0,
-            nodes: std::collections::BTreeSet::new(),
-            boots: std::collections::BTreeMap::new(),
-        };
-        let pulls = [
-            pull("docker.io/a:1"),
-            pull("docker.io/b:1"),
-            pull("docker.io/c@sha256:00"),
-            pull("docker.io/cc@sha256:00"),
-        ];
-        let list = "# images\ndocker.io/a:1\ndocker.io/c:9@sha256:00\n";
-        assert_eq!(
-            missing_images(&pulls, list),
-            ["docker.io/b:1", "docker.io/cc@sha256:00"]
-        );
-    }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::existing;
 use crate::app::App;
+use crate::commands::cluster::airgap::REVERSE_TARGET;
 use crate::commands::cluster::{Which, existing_name};
 use foundation::ctx::airgap::{AirGap, Certificate, Mode};
 use foundation::failure::{Exit, Result};
@@ -15,9 +16,6 @@ use foundation::ui::{self, Style};
 pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
     let name = existing_name(app, which)?;
     let gap = existing(&app.ctx, &name)?;
-    if !app.ctx.host.is_root() {
-        foundation::run::become_root(app.ui)?;
-    }
     let faults = gap.faults();
     let code = if faults.is_empty() {
         0
@@ -32,13 +30,17 @@ pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
     if as_json {
         let faults: Vec<_> = faults
             .iter()
-            .map(|fault| json!({"what": fault.what, "cause": fault.cause}))
+            .map(|fault| {
+                let unknown = fault.is_unknown;
+                json!({"what": fault.what, "cause": fault.cause, "unknown": unknown})
+            })
             .collect();
         ui::print_report(json!({"airgap": {
             "cluster": gap.name,
             "mode": gap.mode,
             "bridge": gap.bridge,
             "cidr": gap.cidr,
+            "target": gap.target,
             "patch": gap.mode.has_helper().then(|| gap.patch()),
             "expires": expires.map(|expires| expires.to_string()),
             "observer": pid(&AirGap::observers(&gap.dir)),
@@ -47,8 +49,12 @@ pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
         }}));
         return Ok(code);
     }
+    let is_unknown = faults.iter().all(|fault| fault.is_unknown);
     let state = match code {
         0 => app.ui.paint(Style::Good, "works"),
+        _ if is_unknown => app
+            .ui
+            .paint(Style::Warn, "not all of it could be looked at"),
         _ => app.ui.paint(Style::Bad, "does not work"),
     };
     let mut out = format!(
@@ -64,13 +70,16 @@ pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
         }
     }
     let dim = |text: &str| app.ui.paint(Style::Dim, text);
-    if code != 0 {
+    if code != 0 && is_unknown {
+        // Nothing here asks for a password.
+        let _ = writeln!(out, "  {} sudo -v", dim("next:"));
+    } else if code != 0 {
         let _ = writeln!(
             out,
             "  {} {}, then {}",
             dim("next:"),
             typed!("airgap down --name {}", name),
-            up_again(gap.mode, name.as_str())
+            up_again(&gap, name.as_str())
         );
     } else if gap.mode.has_helper() {
         let until = expires.map_or_else(String::new, |expires| format!(", valid until {expires}"));
@@ -85,12 +94,19 @@ pub(super) fn run(app: &App<'_>, which: &Which, as_json: bool) -> Result<u8> {
 }
 
 /// The command that sets it up again.
-fn up_again(mode: Mode, name: &str) -> String {
-    match mode {
+fn up_again(gap: &AirGap, name: &str) -> String {
+    match gap.mode {
         Mode::Gap => typed!("airgap up gap --name {}", name),
         Mode::Proxy => typed!("airgap up proxy --name {}", name),
         Mode::SecureProxy => typed!("airgap up secure-proxy --name {}", name),
-        Mode::ReverseProxy => typed!("airgap up reverse-proxy --name {}", name),
+        Mode::ReverseProxy => {
+            let target = gap.target.as_deref().unwrap_or(REVERSE_TARGET);
+            typed!(
+                "airgap up reverse-proxy --target {} --name {}",
+                target,
+                name
+            )
+        }
     }
 }
 

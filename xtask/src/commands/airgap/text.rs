@@ -10,6 +10,7 @@ use traffic::{Contact, Pull, Severity, State};
 
 use super::report::{Shown, severity};
 use foundation::ctx::cluster::ClusterView;
+use foundation::typed;
 use foundation::ui::text::{column_width, one_line};
 use foundation::ui::{Style, Ui};
 
@@ -82,7 +83,7 @@ pub(super) fn report(ui: &Ui, shown: &Shown<'_>) -> String {
 }
 
 fn missing(ui: &Ui, shown: &Shown<'_>, out: &mut String) {
-    let images = shown.missing.unwrap_or_default();
+    let images = shown.images.missing.as_deref().unwrap_or_default();
     if !images.is_empty() {
         let title = ui.paint(Style::Bold, "missing from the mirror's list");
         let _ = writeln!(out, "\n{title}");
@@ -90,8 +91,19 @@ fn missing(ui: &Ui, shown: &Shown<'_>, out: &mut String) {
     for image in images {
         let _ = writeln!(out, "{}", one_line(image));
     }
-    for trap in shown.traps {
-        let _ = writeln!(out, "  {trap}");
+    for trap in &shown.images.traps {
+        let _ = writeln!(out, "  {}", one_line(trap));
+    }
+    for name in &shown.images.unlisted {
+        let name = one_line(name);
+        let _ = writeln!(
+            out,
+            "  images of {name} were asked for inside TLS: which ones is not visible here"
+        );
+    }
+    if !shown.images.unlisted.is_empty() {
+        let list = typed!("talosctl -- image list --namespace system");
+        let _ = writeln!(out, "  {} {list}", ui.paint(Style::Dim, "what a node has:"));
     }
 }
 
@@ -109,8 +121,17 @@ fn line(ui: &Ui, shown: &Shown<'_>, contact: &Contact, width: usize) -> String {
     if contact.only_asked {
         details.push("DNS only".to_owned());
     }
+    if let Some(via) = contact.via {
+        details.push(format!("via {via}"));
+    }
     if !statuses.is_empty() {
         details.push(format!("HTTP {}", statuses.join(", ")));
+    }
+    if contact.from_helper > 0 {
+        let count = contact.from_helper;
+        details.push(format!("{count}x in the helper's log, status inside TLS"));
+    } else if contact.inside_tls && contact.state == State::Reached {
+        details.push("paths inside TLS".to_owned());
     }
     let nodes: Vec<String> = contact
         .nodes
@@ -132,15 +153,22 @@ fn line(ui: &Ui, shown: &Shown<'_>, contact: &Contact, width: usize) -> String {
     }
     let name = one_line(&contact.name()).into_owned();
     let mut out = format!("  {name:<width$}  {state}  {}\n", details.join(", "));
-    if let Some(severity) = severity(shown.view, contact) {
+    if let Some(severity) = severity(shown.view, shown.report, contact) {
         let style = match severity {
             Severity::Fatal { .. } => Style::Bad,
             Severity::Delays { .. } => Style::Warn,
             Severity::Noise { .. } => Style::Dim,
         };
         let word = match &severity {
-            Severity::Delays { seconds, .. } => format!("delays the boot by {seconds} s"),
-            other => other.as_str().to_owned(),
+            Severity::Delays { node, seconds, .. } => {
+                let node = node_name(shown.view, *node);
+                format!("delays the boot of {node} by {seconds} s")
+            }
+            Severity::Fatal { node, .. } => {
+                let node = node_name(shown.view, *node);
+                format!("fatal: {node} is not ready and keeps asking for it")
+            }
+            Severity::Noise { .. } => severity.as_str().to_owned(),
         };
         let _ = writeln!(out, "    {}: {}", ui.paint(style, &word), severity.why());
     }
@@ -150,6 +178,8 @@ fn line(ui: &Ui, shown: &Shown<'_>, contact: &Contact, width: usize) -> String {
 fn pulled(ui: &Ui, shown: &Shown<'_>, pull: &Pull) -> String {
     let state = if pull.was_found() {
         ui.paint(Style::Good, "found")
+    } else if pull.inside_tls {
+        ui.paint(Style::Dim, "status inside TLS")
     } else {
         let statuses: Vec<String> = pull.statuses.iter().map(ToString::to_string).collect();
         let answer = if statuses.is_empty() {

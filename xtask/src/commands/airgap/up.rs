@@ -68,15 +68,19 @@ pub(super) fn run(app: &App<'_>, args: &UpArgs) -> Result<u8> {
     ctx.needs_linux("airgap up")?;
     let _lock = lock::take_soon(&ctx.dirs.state, LOCK, "airgap up")?;
     if let Some(there) = AirGap::read(ctx, name.as_str())? {
-        if there == wanted.gap && there.faults().is_empty() {
+        let faults = there.faults();
+        if there == wanted.gap && faults.is_empty() {
             app.ui.note("the air gap is already there");
             return status::run(app, &args.which, false);
         }
-        return Err(Failure::host(format!(
+        let failure = Failure::host(format!(
             "cluster `{name}` already has an air gap, mode {}",
             there.mode.as_str()
-        ))
-        .hint(typed!("airgap down --name {}", name)));
+        ));
+        let causes = faults.into_iter().map(|fault| fault.what);
+        return Err(causes
+            .fold(failure, Failure::cause)
+            .hint(typed!("airgap down --name {}", name)));
     }
     wanted.check()?;
     app.carry_out(&plan)?;

@@ -7,8 +7,9 @@ use talos::network::Cidr;
 
 use foundation::ctx::Ctx;
 use foundation::ctx::airgap::{
-    AirGap, HTTPS_PORT, Mode, PROXY_PORT, REVERSE_PROXY_PORT, SECURE_PROXY_PORT,
+    AirGap, HTTPS_PORT, Mode, PROXY_PORT, REVERSE_PROXY_PORT, ReverseTarget, SECURE_PROXY_PORT,
 };
+use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::host::Host;
 use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::ports::{self, Protocol};
@@ -49,12 +50,14 @@ pub(in crate::commands) struct Request<'a> {
     pub(in crate::commands) name: &'a ClusterName,
     pub(in crate::commands) cidr: Cidr,
     pub(in crate::commands) mode: Mode,
+    /// The URL behind the reverse proxy.
     pub(in crate::commands) target: &'a str,
 }
 
 impl Wanted {
     /// # Errors
-    /// When the helper is too old for the mode, or the network has no gateway.
+    /// When the helper is too old for the mode, the network has no gateway, or the target is
+    /// not a URL.
     pub(in crate::commands) fn new(
         ctx: &Ctx,
         request: &Request<'_>,
@@ -82,7 +85,17 @@ impl Wanted {
                 .map(|mirror| (mirror.port, mirror.host, mirror.upstream.is_some()))
                 .collect(),
             helper_ports: Vec::new(),
+            target: (*mode == Mode::ReverseProxy).then(|| (*target).to_owned()),
+            consoles: ClusterView::state_dirs(ctx, name.as_str()),
         };
+        if *mode == Mode::ReverseProxy && ReverseTarget::parse(target, None).is_none() {
+            return Err(Failure::usage(format!("invalid URL `{target}`"))
+                .cause("the target of the reverse proxy is `http://HOST:PORT` or `https://HOST`")
+                .hint(typed!(
+                    "airgap up reverse-proxy --target {}",
+                    REVERSE_TARGET
+                )));
+        }
         let mut helper = Vec::new();
         if mode.has_helper() {
             let talosctl = talosctl.ok_or_else(|| Failure::host("talosctl not found"))?;

@@ -9,7 +9,7 @@ use super::installer;
 use super::settings::Settings;
 use crate::typo::most_alike;
 use foundation::ctx::Ctx;
-use foundation::ctx::airgap::AirGap;
+use foundation::ctx::airgap::{AirGap, Mode};
 use foundation::ctx::checkout::Checkout;
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::host::Host;
@@ -139,12 +139,18 @@ impl Facts {
 
 /// The air gap that the settings ask for.
 fn airgap(ctx: &Ctx, settings: &Settings, talosctl: &Talosctl) -> Result<Option<Wanted>> {
+    let there = match settings.airgap {
+        Some(Mode::ReverseProxy) => AirGap::read(ctx, settings.name.as_str())?,
+        _ => None,
+    };
+    let target = there.and_then(|there| there.target);
     let wanted = settings.airgap.map(|mode| {
         let request = Request {
             name: &settings.name,
             cidr: settings.cidr,
             mode,
-            target: REVERSE_TARGET,
+            // `airgap up` may have been given another.
+            target: target.as_deref().unwrap_or(REVERSE_TARGET),
         };
         Wanted::new(ctx, &request, Some(talosctl))
     });

@@ -13,7 +13,7 @@ use super::settings::{Settings, Size};
 use super::{Which, relay, security, status};
 use crate::app::App;
 use foundation::ctx::Ctx;
-use foundation::ctx::airgap::{AirGap, Mode};
+use foundation::ctx::airgap::{AirGap, Mode, REVERSE_PROXY_PORT};
 use foundation::ctx::client_config::ClientConfig;
 use foundation::ctx::cluster::{ClusterState, ClusterView, FaultKind, NodeState, NodeView, UP};
 use foundation::ctx::network;
@@ -583,11 +583,21 @@ fn create_argv(settings: &Settings, size: &Size, facts: &Facts) -> Vec<String> {
         .gateway()
         .map(|address| address.to_string())
         .unwrap_or_default();
+    let target = facts
+        .airgap
+        .as_ref()
+        .and_then(|wanted| wanted.gap.reverse_target());
+    let is_target = |host: &str| target.iter().any(|target| target.registry == host);
     for mirror in &facts.mirrors {
-        flag(
-            "registry-mirror",
-            format!("{}=http://{gateway}:{}", mirror.host, mirror.port),
-        );
+        if !is_target(&mirror.host) {
+            let url = format!("http://{gateway}:{}", mirror.port);
+            flag("registry-mirror", format!("{}={url}", mirror.host));
+        }
+    }
+    // As in Talos' CI: images of that registry come by the reverse proxy.
+    if let Some(target) = &target {
+        let url = format!("https://{gateway}:{REVERSE_PROXY_PORT}");
+        flag("registry-mirror", format!("{}={url}", target.registry));
     }
     if let Some(image) = &facts.install_image {
         flag("install-image", image.clone());

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 // requestsFile is what `machine.files` of a test may contain: one request a line, made once the node runs.
 //
+//	wait N REQUEST       before services start, as Talos' services wait for the time: until it succeeds, or N attempts (0: any number)
 //	get URL              by the proxy of machine.env, with the roots of TrustedRootsConfig
 //	connect HOST:PORT    a TLS connection that stays open, as that to the discovery service does
 //	ntp HOST             one query over UDP
@@ -31,7 +33,11 @@ import (
 //	pull IMAGE           its manifest, by the mirrors of the machine config
 const requestsFile = "/var/lab/requests"
 
-const perRequest = 5 * time.Second
+const (
+	perRequest = 5 * time.Second
+	// betweenAttempts of a request that is waited for.
+	betweenAttempts = 2 * time.Second
+)
 
 // askOutside fetches the extra manifests, as Talos' k8s.ExtraManifestController does on control planes, and makes the requests
 // of the file.
@@ -42,22 +48,62 @@ func (m *Machine) askOutside(ctx context.Context) {
 		}
 	}
 
-	file, err := os.Open(requestsFile)
-	if err != nil {
-		return
+	for _, words := range requests() {
+		if words[0] != wait {
+			m.logged(ctx, words)
+		}
 	}
-	defer file.Close() //nolint:errcheck
+}
 
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) < 2 {
+// waitOutside makes the requests that the boot waits for.
+func (m *Machine) waitOutside(ctx context.Context) error {
+	for _, words := range requests() {
+		if words[0] != wait || len(words) < 4 {
 			continue
 		}
 
-		err = m.ask(ctx, words[0], words[1:])
-		m.logger.Info("request", zap.Strings("words", words), zap.Error(err))
+		most, err := strconv.Atoi(words[1])
+		if err != nil {
+			return err
+		}
+
+		for n := 1; m.logged(ctx, words[2:]) != nil && n != most; n++ {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(betweenAttempts):
+			}
+		}
 	}
+
+	return nil
+}
+
+const wait = "wait"
+
+// requests are the words of each line of the file.
+func requests() [][]string {
+	content, err := os.ReadFile(requestsFile)
+	if err != nil {
+		return nil
+	}
+
+	var all [][]string
+
+	for line := range strings.Lines(string(content)) {
+		if words := strings.Fields(line); len(words) > 1 {
+			all = append(all, words)
+		}
+	}
+
+	return all
+}
+
+func (m *Machine) logged(ctx context.Context, words []string) error {
+	err := m.ask(ctx, words[0], words[1:])
+	m.logger.Info("request", zap.Strings("words", words), zap.Error(err))
+
+	return err
 }
 
 // fetchManifest: the first attempt of Talos may come before the roots of the config are in place, so one is made without.
@@ -106,22 +152,25 @@ func (m *Machine) proxyFor(target *url.URL) (*url.URL, error) {
 	return proxy.ProxyFunc()(target)
 }
 
+// client goes by the proxy of the config, and keeps no connection.
+func (m *Machine) client(roots *x509.CertPool) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		Proxy:             func(r *http.Request) (*url.URL, error) { return m.proxyFor(r.URL) },
+		TLSClientConfig:   &tls.Config{RootCAs: roots},
+		DisableKeepAlives: true,
+	}}
+}
+
 func (m *Machine) get(ctx context.Context, target string, roots *x509.CertPool) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, perRequest)
 	defer cancel()
-
-	transport := &http.Transport{
-		Proxy:           func(r *http.Request) (*url.URL, error) { return m.proxyFor(r.URL) },
-		TLSClientConfig: &tls.Config{RootCAs: roots},
-	}
-	defer transport.CloseIdleConnections()
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return 0, err
 	}
 
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := m.client(roots).Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -196,6 +196,10 @@ func (m *Machine) writeUserFiles(_ context.Context, logger *log.Logger) error {
 
 // startAllServices starts the rest and waits for all: on a control plane that includes the bootstrap.
 func (m *Machine) startAllServices(ctx context.Context, _ *log.Logger) error {
+	if err := m.waitOutside(ctx); err != nil {
+		return err
+	}
+
 	ids := []string{"kubelet"}
 	if m.ControlPlane() {
 		ids = append(ids, "etcd", "trustd")

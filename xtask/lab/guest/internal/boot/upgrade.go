@@ -38,7 +38,7 @@ type upgrade struct {
 
 // Resolve looks the image up. That no registry has it is an error only with lab.fault=strict-pull: the lab need not have one.
 func (m *Machine) Resolve(ctx context.Context, image string) (digest string, err error) {
-	digest, err = registry.Resolve(ctx, image, m.Config().RegistryMirrorConfigs())
+	digest, err = registry.Resolve(ctx, m.client(m.trustedRoots()), image, m.Config().RegistryMirrorConfigs())
 	if err != nil && !m.faults.has("strict-pull") {
 		log.Printf("lab stand-in: going on without the image: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 
@@ -60,7 +60,7 @@ func (m *Machine) Record(ctx context.Context, api string, in *machine.UpgradeReq
 	}
 
 	var err error
-	if entry.Digest, err = registry.Resolve(ctx, in.GetImage(), m.Config().RegistryMirrorConfigs()); err != nil {
+	if entry.Digest, err = registry.Resolve(ctx, m.client(m.trustedRoots()), in.GetImage(), m.Config().RegistryMirrorConfigs()); err != nil {
 		entry.Unresolved = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 

@@ -82,14 +82,14 @@ func endpoints(host string, mirrors map[string]config.RegistryMirrorConfig) []st
 	return list
 }
 
-// Resolve returns the digest of an image, from the first endpoint that has it.
-func Resolve(ctx context.Context, image string, mirrors map[string]config.RegistryMirrorConfig) (string, error) {
+// Resolve returns the digest of an image, from the first endpoint that has it. The client has the proxy and the roots of the node.
+func Resolve(ctx context.Context, client *http.Client, image string, mirrors map[string]config.RegistryMirrorConfig) (string, error) {
 	ref := Parse(image)
 
 	var all error
 
 	for _, base := range endpoints(ref.Host, mirrors) {
-		digest, err := head(ctx, base+"/"+ref.Repository+"/manifests/"+ref.Version)
+		digest, err := head(ctx, client, base+"/"+ref.Repository+"/manifests/"+ref.Version)
 		if err == nil {
 			return digest, nil
 		}
@@ -100,7 +100,7 @@ func Resolve(ctx context.Context, image string, mirrors map[string]config.Regist
 	return "", fmt.Errorf("failed to resolve reference %q: %w", image, all)
 }
 
-func head(ctx context.Context, url string) (string, error) {
+func head(ctx context.Context, client *http.Client, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, perEndpoint)
 	defer cancel()
 
@@ -111,7 +111,7 @@ func head(ctx context.Context, url string) (string, error) {
 
 	req.Header["Accept"] = accept
 
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

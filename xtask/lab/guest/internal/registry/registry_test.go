@@ -84,11 +84,11 @@ func TestResolve(t *testing.T) {
 	// The first mirror is dead, the second has it.
 	mirrors := map[string]config.RegistryMirrorConfig{"ghcr.io": mirror{list: []endpoint{{"http://127.0.0.1:1", false}, {server.URL, false}}, only: true}}
 
-	if digest, err := Resolve(t.Context(), "ghcr.io/siderolabs/installer:v1", mirrors); err != nil || digest != "sha256:abc" {
+	if digest, err := Resolve(t.Context(), http.DefaultClient, "ghcr.io/siderolabs/installer:v1", mirrors); err != nil || digest != "sha256:abc" {
 		t.Errorf("%q %v", digest, err)
 	}
 
-	if _, err := Resolve(t.Context(), "ghcr.io/siderolabs/installer:v2", mirrors); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := Resolve(t.Context(), http.DefaultClient, "ghcr.io/siderolabs/installer:v2", mirrors); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("an image that is not there: %v", err)
 	}
 }

@@ -53,15 +53,8 @@ impl Certificate {
         (gateway, address): (Ipv4Addr, Ipv4Addr),
         port: u16,
     ) -> Option<(String, Option<String>)> {
-        let now = Timestamp::now();
-        if let Some(expires) = self.expires
-            && expires - SOON < now
-        {
-            let verb = if expires < now { "expired" } else { "expires" };
-            return Some((
-                format!("the certificate in `{}` {verb} at {expires}", self.patch),
-                Some("the helper makes it for 24 hours".to_owned()),
-            ));
+        if let Some(expired) = self.expired(Timestamp::now()) {
+            return Some((expired, Some("the helper makes it for 24 hours".to_owned())));
         }
         let refused = self.verify(gateway, address, port).err()?;
         Some((
@@ -71,6 +64,14 @@ impl Certificate {
             ),
             Some(refused),
         ))
+    }
+
+    /// Returns the fault if it has expired, or expires before a cluster has used it.
+    fn expired(&self, now: Timestamp) -> Option<String> {
+        let expires = self.expires.filter(|expires| *expires - SOON < now)?;
+        let verb = if expires < now { "expired" } else { "expires" };
+        let patch = &self.patch;
+        Some(format!("the certificate in `{patch}` {verb} at {expires}"))
     }
 
     /// Verifies the chain, the address and the dates as a node would.
@@ -189,5 +190,19 @@ mod tests {
         assert!(pem.starts_with(BEGIN) && pem.ends_with("-----END CERTIFICATE-----\n"));
         assert_eq!(expiry(&pem).unwrap().to_string(), "2026-11-30T13:22:04Z");
         assert_eq!(pem_in("no: certificate"), None);
+        let certificate = Certificate {
+            patch: "p".into(),
+            expires: expiry(&pem),
+            pem,
+        };
+        let at = |time: &str| certificate.expired(time.parse().unwrap());
+        assert_eq!(at("2026-11-30T12:00:00Z"), None);
+        let soon = at("2026-11-30T13:00:00Z").unwrap();
+        assert!(
+            soon.contains("`p` expires at 2026-11-30T13:22:04Z"),
+            "{soon}"
+        );
+        let after = at("2026-11-30T14:00:00Z").unwrap();
+        assert!(after.contains("expired at"), "{after}");
     }
 }

@@ -2,6 +2,7 @@
 //! proxy talosctl's helper. Its files are in a private folder of its own.
 
 mod certificate;
+mod target;
 
 use std::fmt::Write;
 
@@ -23,6 +24,7 @@ use crate::files;
 use crate::plan::Resource;
 
 pub use certificate::Certificate;
+pub use target::ReverseTarget;
 
 /// By which way nodes may leave their bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -73,6 +75,12 @@ pub struct AirGap {
     pub mirrors: Vec<(u16, String, bool)>,
     /// Ports of the helper; empty without one.
     pub helper_ports: Vec<u16>,
+    /// The URL behind the reverse proxy; `None` in other modes.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Folders in which the cluster's consoles may be.
+    #[serde(default)]
+    pub consoles: Vec<Utf8PathBuf>,
 }
 
 /// The state of one part.
@@ -80,6 +88,18 @@ pub struct AirGap {
 pub struct Fault {
     pub what: String,
     pub cause: Option<String>,
+    /// It could not be looked at, so it may work.
+    pub is_unknown: bool,
+}
+
+impl Fault {
+    fn new(what: String, cause: Option<String>) -> Self {
+        Self {
+            what,
+            cause,
+            is_unknown: false,
+        }
+    }
 }
 
 impl AirGap {
@@ -143,6 +163,12 @@ impl AirGap {
         }
     }
 
+    /// The server behind the reverse proxy.
+    pub fn reverse_target(&self) -> Option<ReverseTarget> {
+        let gateway = self.network().and_then(Cidr::gateway);
+        ReverseTarget::parse(self.target.as_deref()?, gateway)
+    }
+
     pub fn network(&self) -> Option<Cidr> {
         Cidr::parse(&self.cidr).ok()
     }
@@ -184,6 +210,8 @@ impl AirGap {
         args.push(format!("--bridge={}", self.bridge));
         args.push(format!("--cidr={}", self.cidr));
         args.push(format!("--ports={}", ports.join(",")));
+        let consoles = self.consoles.iter();
+        args.extend(consoles.map(|dir| format!("--consoles={dir}")));
         args.extend(serve.then(|| "--serve".to_owned()));
         args
     }
@@ -221,21 +249,24 @@ impl AirGap {
         Ok(tables.lines().any(|found| found.trim() == line))
     }
 
-    /// What does not work. Asks root about the rules.
+    /// What does not work. Asks root about the rules, through sudo without a password.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let mut add = |what: String, cause: Option<String>| faults.push(Fault { what, cause });
         match Self::has_rules(&self.bridge) {
             Ok(true) => {}
-            Ok(false) => add(
+            Ok(false) => faults.push(Fault::new(
                 format!(
                     "the packet filter rules of {} are gone: nodes may leave the bridge",
                     self.bridge
                 ),
                 None,
-            ),
-            Err(failure) => add(failure.what, failure.causes.into_iter().next()),
+            )),
+            Err(failure) => faults.push(Fault {
+                is_unknown: true,
+                ..Fault::new(failure.what, failure.causes.into_iter().next())
+            }),
         }
+        let mut add = |what: String, cause: Option<String>| faults.push(Fault::new(what, cause));
         let log = self.dir.join("observer.log");
         match Self::observers(&self.dir).first() {
             None => add(
@@ -253,15 +284,13 @@ impl AirGap {
             Some(_) => {}
         }
         if self.mode.has_helper() {
-            for fault in self.helper_faults() {
-                add(fault.what, fault.cause);
-            }
+            faults.extend(self.helper_faults());
         }
         faults
     }
 
     fn helper_faults(&self) -> Vec<Fault> {
-        let fault = |what: String, cause: Option<String>| vec![Fault { what, cause }];
+        let fault = |what: String, cause: Option<String>| vec![Fault::new(what, cause)];
         let helpers = Self::helpers(&self.dir);
         if helpers.is_empty() {
             let cause = last_line(&self.helper_log());
@@ -336,6 +365,8 @@ mod tests {
             ports: vec![5000, 8001],
             mirrors: Vec::new(),
             helper_ports: vec![8001, 8002],
+            target: None,
+            consoles: Vec::new(),
         };
         let rules = gap.rules();
         assert!(

@@ -151,7 +151,7 @@ impl ConsoleFollower {
     }
 
     /// Follows a console from its first byte.
-    pub(super) fn from_start(node: &str, console: &Utf8Path) -> Self {
+    pub fn from_start(node: &str, console: &Utf8Path) -> Self {
         Self {
             node: node.to_owned(),
             console: console.to_owned(),
@@ -176,7 +176,7 @@ impl ConsoleFollower {
     }
 
     /// All boots read so far, oldest first.
-    pub(super) fn boots(&self) -> &[Boot] {
+    pub fn boots(&self) -> &[Boot] {
         self.tracker.boots()
     }
 

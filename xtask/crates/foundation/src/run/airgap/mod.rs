@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 mod observe;
+#[cfg(target_os = "linux")]
+mod readiness;
 
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
@@ -40,6 +42,8 @@ pub struct Observing {
     pub bridge: String,
     pub cidr: talos::network::Cidr,
     pub ports: Vec<u16>,
+    /// Folders in which the nodes' consoles may be.
+    pub consoles: Vec<camino::Utf8PathBuf>,
 }
 
 /// Starts the observer, with the arguments that run it, and returns once it is ready.

@@ -5,13 +5,14 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
 use traffic::{Event, Observer, PcapReader};
 
+use super::readiness::{self, Consoles};
 use super::{Observing, READY};
 use crate::ctx::network::has_interface;
 use crate::ctx::own_files;
@@ -39,9 +40,12 @@ pub fn observe(observing: &Observing) -> Result<()> {
     // A new session: it must not end with the run that starts it.
     let _ = rustix::process::setsid();
     let path = observing.dir.join("observed.jsonl");
-    let mut log = Log::open(&path)?;
+    let log = Shared::open(&path)?;
     let dir = observing.dir.clone();
     std::thread::spawn(move || end_with(&dir));
+    let consoles = Consoles::new(&observing.consoles);
+    let shared = log.clone();
+    std::thread::spawn(move || record_ready(consoles, &shared));
     let mut is_announced = false;
     loop {
         if !has_interface(&observing.bridge)? {
@@ -51,7 +55,7 @@ pub fn observe(observing: &Observing) -> Result<()> {
             let (Waited::Found(()) | Waited::TimedOut | Waited::Interrupted) =
                 wait.look_every(LOOK, look)?;
         }
-        capture(observing, &mut log, &mut is_announced)?;
+        capture(observing, &log, &mut is_announced)?;
     }
 }
 
@@ -70,8 +74,24 @@ fn end_with(dir: &Utf8Path) {
     }
 }
 
+/// Records when nodes become ready, for as long as this process runs.
+fn record_ready(mut consoles: Consoles, log: &Shared) {
+    let look = || {
+        let nodes = consoles.became_ready().into_iter();
+        let events: Vec<Event> = nodes
+            .map(|node| Event::Ready { at: now_ms(), node })
+            .collect();
+        if !events.is_empty() {
+            log.write(&events)?;
+        }
+        Ok::<Option<()>, Failure>(None)
+    };
+    // The capture fails at the same log, and ends the process.
+    let _ = Wait::default().look_every(readiness::LOOK, look);
+}
+
 /// One capture, until the bridge is gone.
-fn capture(observing: &Observing, log: &mut Log, is_announced: &mut bool) -> Result<()> {
+fn capture(observing: &Observing, log: &Shared, is_announced: &mut bool) -> Result<()> {
     let mut command = spawn::command("tcpdump");
     command
         .args(arguments(observing))
@@ -146,8 +166,8 @@ fn lost_packets(said: &str) -> Option<u64> {
     })
 }
 
-fn copy(observing: &Observing, frames: impl Read, log: &mut Log) -> Result<()> {
-    let mut observer = Observer::new(observing.cidr).continuing(log.flows);
+fn copy(observing: &Observing, frames: impl Read, log: &Shared) -> Result<()> {
+    let mut observer = Observer::new(observing.cidr).continuing(log.flows());
     let cannot = || "cannot read what tcpdump captures".to_owned();
     let Ok(mut reader) = PcapReader::new(BufReader::new(frames)) else {
         return Ok(());
@@ -159,6 +179,25 @@ fn copy(observing: &Observing, frames: impl Read, log: &mut Log) -> Result<()> {
         events.clear();
     }
     Ok(())
+}
+
+/// The log of the capture and of the consoles.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Log>>);
+
+impl Shared {
+    fn open(path: &Utf8Path) -> Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(Log::open(path)?))))
+    }
+
+    fn write(&self, events: &[Event]) -> Result<()> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.write(events)
+    }
+
+    fn flows(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flows
+    }
 }
 
 /// The file of events, which several captures and observers continue.

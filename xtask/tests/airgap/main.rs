@@ -8,8 +8,12 @@
     reason = "tests make their own small worlds"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../in_lab/mod.rs"]
 mod in_lab;
+mod kills;
+mod user;
 
 use std::time::Duration;
 
@@ -51,10 +55,10 @@ outside ip addr add 192.0.2.1/24 dev out1
 outside ip link set out1 up
 outside ip route add default via 192.0.2.254
 setsid perl $HOME/serve.pl 127.0.0.1 5005 registry >/dev/null 2>&1 </dev/null &
-for args in '9080 nothing' '9443 hold' '4460 hold'; do
+for args in '9080 nothing' '9443 hold' '4460 hold' '9500 registry'; do
     setsid nsenter --net=/run/netns/outside perl $HOME/serve.pl 192.0.2.1 $args >/dev/null 2>&1 </dev/null &
 done
-n=0; until [ -e $HOME/up.5005 ] && [ -e $HOME/up.9080 ] && [ -e $HOME/up.9443 ] && [ -e $HOME/up.4460 ]; do n=$((n + 1)); [ $n -lt 100 ]; sleep 0.1; done
+n=0; until [ -e $HOME/up.5005 ] && [ -e $HOME/up.9080 ] && [ -e $HOME/up.9443 ] && [ -e $HOME/up.4460 ] && [ -e $HOME/up.9500 ]; do n=$((n + 1)); [ $n -lt 100 ]; sleep 0.1; done
 "#;
 
 /// A patch that makes nodes ask for these lines.
@@ -88,6 +92,22 @@ fn contact<'a>(report: &'a Value, name: &str) -> &'a Value {
     of(&report["names"], "name", name).unwrap_or_else(|| panic!("{name}: {report:#}"))
 }
 
+/// The name as it was asked of that port of the gateway; of `None`, of none.
+fn contact_via<'a>(report: &'a Value, name: &str, port: Option<u16>) -> Option<&'a Value> {
+    let via = port.map(|port| format!("172.20.0.1:{port}"));
+    let mut names = report["names"].as_array()?.iter();
+    names.find(|contact| contact["name"] == name && contact["via"] == json!(via))
+}
+
+/// The facts by their ids.
+fn facts(report: &Value) -> Vec<(&str, bool)> {
+    let fact = |fact: &'_ Value| fact["holds"].as_bool().unwrap();
+    let facts = report["facts"].as_array().unwrap().iter();
+    facts
+        .map(|found| (found["id"].as_str().unwrap(), fact(found)))
+        .collect()
+}
+
 fn has(report: &Value, name: &str) -> bool {
     of(&report["names"], "name", name).is_some()
 }
@@ -118,14 +138,18 @@ fn what_nodes_ask_for_is_recorded_and_judged() {
         String::from_utf8_lossy(&started.stderr)
     );
     lab.sh(&format!("set -e\n{SERVERS}"));
+    kills::at_moments(&lab);
     nothing_leaves_the_gap(&lab);
     nodes_leave_by_the_proxy_only(&lab);
+    names_inside_tls_are_the_helpers(&lab);
+    images_come_by_the_reverse_proxy(&lab);
 }
 
 fn nothing_leaves_the_gap(lab: &Lab) {
     let digest = format!("127.0.0.1:5005/u/y@sha256:{}", "1".repeat(64));
     let by_digest = format!("pull {digest}");
     let patch = asking(&[
+        "wait 3 ntp 192.0.2.2",
         "connect discovery.talos.dev:443",
         "connect 192.0.2.1:9443",
         "ntp 192.0.2.1",
@@ -158,6 +182,7 @@ fn nothing_leaves_the_gap(lab: &Lab) {
     let asked_by_both = |seen: &Value| {
         let pulled = of(&seen["pulls"], "image", none);
         pulled.is_some_and(|pull| pull["nodes"].as_array().unwrap().len() == 2)
+            && seen["ready"].as_object().unwrap().len() == 2
     };
     let seen = report_when(lab, asked_by_both);
     // Two nodes asked for one name, and both are named.
@@ -182,6 +207,10 @@ fn nothing_leaves_the_gap(lab: &Lab) {
         );
         assert_eq!(contact["severity"]["severity"], "noise", "{contact}");
     }
+    // Three attempts, two seconds apart, before services started.
+    let waited = &contact(&seen, "192.0.2.2:123")["severity"];
+    assert_eq!(waited["severity"], "delays", "{seen:#}");
+    assert!(waited["seconds"].as_u64().unwrap() >= 4, "{waited}");
     // Only its name was asked for: without DNS there is no address to connect to.
     assert_eq!(contact(&seen, "discovery.talos.dev")["kind"], "discovery");
     assert_eq!(contact(&seen, "ghcr.io")["nodes"][0]["boots"], json!([1]));
@@ -200,8 +229,38 @@ fn nothing_leaves_the_gap(lab: &Lab) {
     );
 
     the_second_boot_and_lists(lab, none, &digest);
+    what_a_node_waits_for_is_fatal(lab);
+
+    // tcpdump ends with its observer, and what is not observed is not called air-gapped.
+    lab.sh("kill -9 $(pgrep -f '[i]nternal observe.*--serve')");
+    let said = lab.ok(&["airgap", "report"]);
+    let doubt = "but the observer does not run";
+    assert!(
+        said.contains(doubt) && !said.contains("air-gapped"),
+        "{said}"
+    );
     lab.ok(&["cluster", "destroy", "--yes"]);
     nothing_is_left(lab);
+}
+
+/// A node that does not become ready, because it waits for a time server.
+fn what_a_node_waits_for_is_fatal(lab: &Lab) {
+    let file = json!({
+        "content": "wait 0 nts 192.0.2.3\n", "permissions": 420, "path": "/var/lab/requests", "op": "append",
+    });
+    let patch = json!({"machine": {"files": [file]}});
+    lab.sh(&format!(
+        "{TALOSCTL} -n 172.20.0.3 patch machineconfig --mode=reboot --patch '{patch}'"
+    ));
+    let seen = report_when(lab, |seen| {
+        let waited = of(&seen["names"], "name", "192.0.2.3:4460");
+        waited.is_some_and(|waited| waited["severity"]["severity"] == "fatal")
+    });
+    let waited = &contact(&seen, "192.0.2.3:4460")["severity"];
+    assert_eq!(waited["node"], "172.20.0.3", "{waited}");
+    // What it asked for in its earlier boots did not keep it from becoming ready.
+    let direct = &contact(&seen, "192.0.2.1:4460")["severity"];
+    assert_eq!(direct["severity"], "noise", "{direct}");
 }
 
 /// The second boot asks for one image more.
@@ -295,20 +354,9 @@ fn nodes_leave_by_the_proxy_only(lab: &Lab) {
     assert_eq!(state("192.0.2.1:4460"), "refused");
     assert_eq!(contact(&seen, "192.0.2.1:9080")["statuses"], json!([404]));
     assert_eq!(contact(&seen, "192.0.2.1:9443")["via"], "172.20.0.1:8002");
-    let facts: Vec<(&str, bool)> = seen["facts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|fact| {
-            (
-                fact["id"].as_str().unwrap(),
-                fact["holds"].as_bool().unwrap(),
-            )
-        })
-        .collect();
     // The stand-in has no Kubernetes that the manifest could be applied to.
     assert_eq!(
-        facts,
+        facts(&seen),
         [
             ("discovery", true),
             ("untrusted", true),
@@ -321,6 +369,15 @@ fn nodes_leave_by_the_proxy_only(lab: &Lab) {
         said.contains("the proxy made a tunnel to 192.0.2.1:9443") && !said.contains("air-gapped"),
         "{said}"
     );
+
+    // Others than the bridge and this host do not reach the helper.
+    let reach = "perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr => shift, Timeout => 9) or print \"$!\\n\"'";
+    let said = lab.sh(&format!(
+        "for port in 8001 8002 8003 8004; do
+            {reach} 127.0.0.1:$port; nsenter --net=/run/netns/outside {reach} 192.0.2.254:$port
+        done"
+    ));
+    assert_eq!(said, "Connection refused\n".repeat(4));
 
     // The patch of another day, and a helper that ended, are found.
     let folder = "$HOME/.local/state/talos-xtask/airgap/talos-default";
@@ -343,4 +400,132 @@ fn nodes_leave_by_the_proxy_only(lab: &Lab) {
     lab.ok(&["airgap", "down"]);
     nothing_is_left(lab);
     lab.ok(&["cluster", "destroy", "--yes"]);
+}
+
+/// The nodes' proxy is reached over TLS: what is asked of it is not visible on the bridge.
+fn names_inside_tls_are_the_helpers(lab: &Lab) {
+    lab.ok(&["airgap", "up", "secure-proxy"]);
+    let patch = asking(&[
+        "connect discovery.talos.dev:443",
+        "connect 192.0.2.1:9443",
+        "get http://192.0.2.1:9080/nothing",
+        "nts 192.0.2.1",
+    ]);
+    let up = [
+        "cluster",
+        "up",
+        "--airgap",
+        "secure-proxy",
+        "--controlplanes",
+        "1",
+        "--workers",
+        "0",
+        &patch,
+    ];
+    // The patch of another day is found before nodes are created with it.
+    let own = "$HOME/.local/state/talos-xtask/airgap/talos-default/air-gapped-patch.yaml";
+    lab.sh(&format!(
+        "mv {own} $HOME/own && cp $HOME/other/air-gapped-patch.yaml {own}"
+    ));
+    let output = lab.xtask(&[&["--lab"], &up[..]].concat());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        !output.status.success() && said.contains("does not use the certificate"),
+        "{said}"
+    );
+    lab.sh(&format!(
+        "mv $HOME/own {own}; ! pgrep qemu-system && ! ls -d $HOME/.talos/clusters/*"
+    ));
+
+    lab.ok(&up);
+    // The connection to port 4460 is the last.
+    let seen = report_when(lab, |seen| has(seen, "192.0.2.1:4460"));
+    let hidden = |name: &str| {
+        let found = contact_via(&seen, name, Some(8003));
+        found.unwrap_or_else(|| panic!("{name}: {seen:#}"))
+    };
+    for (name, state) in [
+        ("192.0.2.1:9443", "reached"),
+        ("discovery.talos.dev:443", "refused"),
+        // The helper's log shows neither its status nor whether there was one.
+        ("192.0.2.1:9080", "tried"),
+    ] {
+        let found = hidden(name);
+        assert_eq!(found["state"], state, "{found}");
+        assert_eq!(
+            (&found["inside_tls"], &found["statuses"]),
+            (&json!(true), &json!([]))
+        );
+        // Only one node had a connection to the proxy.
+        assert_eq!(found["nodes"][0]["node"], "controlplane-1", "{found}");
+    }
+    let direct = contact_via(&seen, "192.0.2.1:4460", None).unwrap();
+    assert_eq!(direct["state"], "refused", "{direct}");
+    let expected = [("discovery", true), ("untrusted", true), ("fetched", true)];
+    assert_eq!(facts(&seen)[..3], expected);
+    let said = lab.ok(&["airgap", "report"]);
+    assert!(
+        said.contains("the proxy made a tunnel to 192.0.2.1:9443")
+            && said.contains("in the helper's log, status inside TLS")
+            && !said.contains("air-gapped"),
+        "{said}"
+    );
+    lab.ok(&["cluster", "destroy", "--yes"]);
+    nothing_is_left(lab);
+}
+
+/// As in Talos' CI: the images of one registry come by the reverse proxy.
+fn images_come_by_the_reverse_proxy(lab: &Lab) {
+    let registry = "192.0.2.1:9500";
+    let target = format!("http://{registry}");
+    lab.ok(&["airgap", "up", "reverse-proxy", "--target", &target]);
+    let (there, none) = (
+        format!("{registry}/u/x:v1"),
+        format!("{registry}/u/none:v1"),
+    );
+    let patch = asking(&[
+        &format!("pull {there}"),
+        &format!("pull {none}"),
+        "connect 192.0.2.1:9443",
+    ]);
+    lab.ok(&[
+        "cluster",
+        "up",
+        "--airgap",
+        "reverse-proxy",
+        "--controlplanes",
+        "1",
+        "--workers",
+        "0",
+        &patch,
+    ]);
+    let seen = report_when(lab, |seen| has(seen, "192.0.2.1:9443"));
+    let by_proxy = contact_via(&seen, registry, Some(8004));
+    let by_proxy = by_proxy.unwrap_or_else(|| panic!("{seen:#}"));
+    assert_eq!(by_proxy["state"], "reached", "{by_proxy}");
+    assert_eq!(by_proxy["nodes"][0]["node"], "controlplane-1");
+    for image in [&there, &none] {
+        let pull = pull(&seen, image);
+        assert_eq!(
+            (&pull["inside_tls"], &pull["statuses"]),
+            (&json!(true), &json!([]))
+        );
+        assert_eq!(pull["endpoint"], "172.20.0.1:8004");
+    }
+    // What the registry does not have is then asked of the registry itself.
+    let direct = contact_via(&seen, registry, None).unwrap();
+    assert_eq!(direct["state"], "refused", "{direct}");
+    assert_eq!(contact(&seen, "192.0.2.1:9443")["state"], "refused");
+    // There is no proxy that the discovery service could be asked of.
+    let expected = [("discovery", false), ("untrusted", true), ("fetched", true)];
+    assert_eq!(facts(&seen)[..3], expected);
+    let said = lab.ok(&["airgap", "report"]);
+    assert!(
+        said.contains(&format!("the reverse proxy reached {registry}"))
+            && !said.contains("air-gapped"),
+        "{said}"
+    );
+    lab.ok(&["cluster", "destroy", "--yes"]);
+    nothing_is_left(lab);
 }
