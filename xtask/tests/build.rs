@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../crates/makefile/tests/common/cases.rs"]
+mod cases;
 mod common;
 
 use std::os::unix::process::CommandExt;
@@ -125,6 +127,74 @@ fn build_does_what_make_does() {
         wrong.is_empty(),
         "{} differ:\n{}",
         wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// The parts of `testdata/make/cases.txt` that depend on how commands are started, not on
+/// the evaluation alone.
+#[test]
+fn build_starts_commands_as_make_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/make/cases.txt");
+    let mut cases = cases::read(&path);
+    let is_about = |name: &str| {
+        [
+            "shell",
+            "SHELL",
+            "nested make",
+            "include",
+            "PWD",
+            "Latin-1",
+            "carriage",
+        ]
+        .iter()
+        .any(|about| name.contains(about))
+    };
+    cases.retain(|case| is_about(&case.name) && case.refused.is_none());
+    assert!(cases.len() > 40, "only {} cases", cases.len());
+    let root = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let run = |program: &str, first: &[&str]| {
+            let checkout = root.path().join("checkout");
+            let _ = std::fs::remove_dir_all(&checkout);
+            std::fs::create_dir(&checkout).unwrap();
+            case.prepare(&checkout);
+            Command::new(program)
+                .args(words(first, &case.arguments))
+                .current_dir(&checkout)
+                .env_clear()
+                .env("PATH", std::env::var("PATH").unwrap())
+                .env("HOME", root.path())
+                .env("PWD", &checkout)
+                .env("LC_ALL", "C")
+                .env("MAKEFLAGS", "s")
+                .envs(case.environment.iter().cloned())
+                .output()
+                .unwrap()
+        };
+        let make = run("make", &[]);
+        let ours = run(
+            env!("CARGO_BIN_EXE_xtask"),
+            &["-C", ".", "build", "--no-preflight"],
+        );
+        if make.stdout != ours.stdout || make.status.success() != ours.status.success() {
+            wrong.push(format!(
+                "{}\n--- make {}\n{}--- ours {}\n{}{}",
+                case.name,
+                make.status,
+                String::from_utf8_lossy(&make.stdout),
+                ours.status,
+                String::from_utf8_lossy(&ours.stdout),
+                String::from_utf8_lossy(&ours.stderr)
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        cases.len(),
         wrong.join("\n")
     );
 }

@@ -41,4 +41,4 @@ pub use parse::Makefile;
 pub use slots::{Segment, contains as contains_slot, fill, marker as slot, segments};
 pub use variables::Origin;
 pub use words::split as split_words;
-pub use world::{Ask, Invocation, Reply, World};
+pub use world::{Ask, Invocation, Moment, Reply, World};

@@ -1,6 +1,7 @@
 //! Splits the text of a recipe into commands as make does.
 
 use crate::lines::{is_continued, reference_end};
+use crate::slots;
 
 /// `@`, `-` and `+` in front of a command.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,6 +20,48 @@ impl Prefix {
         self.ignores_failure |= text[..end].contains('-');
         &text[end..]
     }
+}
+
+/// The shell of a make that sets no other.
+pub(crate) const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+/// Runs the program of a line in place of what the shell has built in.
+const DIRECT: [&str; 4] = ["/bin/sh", "-c", "eval \"env $1\"", "sh"];
+/// The same if the value of a slot has a backslash.
+const MAYBE_DIRECT: [&str; 4] = [
+    "/bin/sh",
+    "-c",
+    "case $1 in *\\\\*) eval \"env $1\";; *) eval \"$1\";; esac",
+    "sh",
+];
+/// Characters that make leaves to a shell (`construct_command_argv_internal`).
+const FOR_A_SHELL: &[char] = &[
+    '#', ';', '"', '*', '?', '[', ']', '&', '|', '<', '>', '(', ')', '{', '}', '$', '`', '^', '~',
+    '!', '\n',
+];
+
+/// The shell of a command: make starts a simple one without a shell, and the `echo` of a
+/// shell is another one than the program.
+pub(crate) fn shell_of(command: &str, shell: &[String]) -> Vec<String> {
+    let mut words = command.split_ascii_whitespace();
+    let differs = match words.next() {
+        Some("echo") if slots::contains(command) => true,
+        Some("echo") => command.contains('\\') || words.any(|word| word.starts_with('-')),
+        Some("printf") => ["\\x", "\\e", "\\u", "\\U", "%q"]
+            .iter()
+            .any(|it| command.contains(it)),
+        _ => false,
+    };
+    let mut quoted = false;
+    let is_simple = command.chars().all(|c| {
+        quoted ^= c == '\'';
+        quoted || !FOR_A_SHELL.contains(&c)
+    });
+    if differs && is_simple && shell == DEFAULT_SHELL {
+        let has_slot = slots::contains(command) && !command.contains('\\');
+        let by = if has_slot { MAYBE_DIRECT } else { DIRECT };
+        return by.map(str::to_owned).to_vec();
+    }
+    shell.to_vec()
 }
 
 /// A newline that is not escaped ends a command, quotes or not

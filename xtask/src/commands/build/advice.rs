@@ -117,6 +117,10 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
     let reads = repository.makefile.reads();
     let sets = repository.makefile.sets();
     let mut out = Vec::new();
+    // Other files may read any variable.
+    if repository.makefile.has_include() {
+        return out;
+    }
     for name in words
         .iter()
         .filter_map(|word| Some(word.split_once('=')?.0.trim_end_matches(':')))
