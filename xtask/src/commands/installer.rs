@@ -34,7 +34,10 @@ pub struct InstallerArgs {
 
 pub(crate) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     let (plan, planned) = plan_and_values(app, args)?;
-    if app.carry_out(&plan)?
+    let is_built = app
+        .carry_out(&plan)
+        .map_err(|failure| build::reason::explain(app, failure))?;
+    if is_built
         && let Some(image) =
             value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
     {
@@ -137,11 +140,16 @@ fn given<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
         .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Refuses combinations that fail only at the end, or not at all.
 fn check(words: &[String], planned: &Planned) -> Result<()> {
+    mixes(words, planned).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Returns combinations that fail only at the end, or not at all.
+pub(in crate::commands) fn mixes(words: &[String], planned: &Planned) -> Vec<Failure> {
+    let mut found = Vec::new();
     let tag = value(planned, "TAG").unwrap_or_default();
     if !is_version(&tag) {
-        return Err(Failure::usage(format!("the tag `{tag}` is not a version"))
+        found.push(Failure::usage(format!("the tag `{tag}` is not a version"))
             .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
             .cause("`git describe` gives such a tag in a clone without release tags")
             .hint(format!("git fetch --tags; or `{}`", typed!("installer --tag v1.12.0-dev"))));
@@ -155,11 +163,12 @@ fn check(words: &[String], planned: &Planned) -> Result<()> {
                 .next()
         });
     if let Some(base) = base.filter(|base| is_imager(base)) {
-        return Err(Failure::usage(format!("`{base}` is the imager, not a base installer"))
+        found.push(Failure::usage(format!("`{base}` is the imager, not a base installer"))
             .cause("nothing refuses it later: the node gets an installer that cannot install (siderolabs/talos#11426)")
             .hint("leave --base-installer-image out: the Makefile gives the right one"));
     }
-    check_kernel(words)
+    found.extend(check_kernel(words).err());
+    found
 }
 
 fn is_imager(reference: &str) -> bool {

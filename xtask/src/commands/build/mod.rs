@@ -6,6 +6,7 @@ mod explain;
 mod hidden;
 mod list;
 pub(super) mod preflight;
+pub(super) mod reason;
 pub(super) mod repository;
 pub(super) mod shells;
 mod trust;
@@ -89,6 +90,9 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     for warning in advice::warnings(&repository, &words) {
         app.ui.note(&warning);
     }
+    for note in advice::notes(&words, &planned) {
+        app.ui.note(&note);
+    }
     if args.explain {
         let hidden = Hidden::find(&repository, &words, &planned);
         return explain::run(app, &planned, &hidden);
@@ -97,7 +101,8 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     if !args.no_preflight && !app.is_dry() {
         preflight::check(app, &plan)?;
     }
-    app.carry_out(&plan)?;
+    app.carry_out(&plan)
+        .map_err(|failure| reason::explain(app, failure))?;
     Ok(0)
 }
 

@@ -80,6 +80,14 @@ struct Make<'s, 'w> {
     reporting: bool,
 }
 
+/// What a make is started with.
+struct Call {
+    makefile: Makefile,
+    environment: BTreeMap<String, String>,
+    flags: Flags,
+    goals: Vec<String>,
+}
+
 /// The result of updating a target.
 #[derive(Debug, Clone, Copy, Default)]
 struct Made {
@@ -160,29 +168,29 @@ fn start<'s, 'w>(
         goals.extend(flags.argument(argument, None)?.map(str::to_owned));
     }
     flags.settle(level);
-    Ok(Make::new(
-        session,
-        makefile.clone(),
-        level,
-        0,
+    let call = Call {
+        makefile: makefile.clone(),
         environment,
         flags,
         goals,
-        None,
-    ))
+    };
+    Ok(Make::new(session, call, level, 0, None))
 }
 
 impl<'s, 'w> Make<'s, 'w> {
     fn new(
         session: &'s mut Session<'w>,
-        makefile: Makefile,
+        call: Call,
         level: usize,
         depth: usize,
-        environment: BTreeMap<String, String>,
-        flags: Flags,
-        goals: Vec<String>,
         within: Option<usize>,
     ) -> Self {
+        let Call {
+            makefile,
+            environment,
+            flags,
+            goals,
+        } = call;
         Self {
             session,
             makefile,

@@ -132,10 +132,8 @@ impl Make<'_, '_> {
     }
 
     fn scoped_below(&self, name: &str, below: usize) -> Option<(usize, &Scoped)> {
-        let scopes = self.scopes[..below].iter().enumerate().rev();
-        scopes
-            .filter_map(|(at, scope)| Some((at, scope.iter().find(|it| it.name == name)?)))
-            .next()
+        let mut scopes = self.scopes[..below].iter().enumerate().rev();
+        scopes.find_map(|(at, scope)| Some((at, scope.iter().find(|it| it.name == name)?)))
     }
 
     /// The value of a variable of a target; none if no target has it

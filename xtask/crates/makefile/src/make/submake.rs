@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Make, Session};
+use super::{Call, Make, Session};
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, MAX_MAKES};
 use crate::outcome::Passage;
@@ -83,17 +83,13 @@ impl Make<'_, '_> {
         let copied = environment.iter();
         let copied = copied.map(|(name, value)| name.len() + value.len() + ENTRY);
         self.hold(copied.sum(), place)?;
-        let makefile = self.makefile.clone();
-        let mut make = Make::new(
-            self.session,
-            makefile,
-            level,
-            depth,
-            environment.clone(),
+        let call = Call {
+            makefile: self.makefile.clone(),
+            environment: environment.clone(),
             flags,
             goals,
-            condition,
-        );
+        };
+        let mut make = Make::new(self.session, call, level, depth, condition);
         let before = make.session.mark();
         match make.read().and_then(|()| make.run()) {
             Ok(()) => Ok(true),

@@ -306,7 +306,9 @@ impl Make<'_, '_> {
             set("*", stem.clone());
         }
         // The folders and the names without them: `$(@D)`, `$(@F)`.
-        for (name, value) in self.automatic[depth..].to_vec() {
+        let set = self.automatic.split_off(depth);
+        self.automatic.extend(set.iter().cloned());
+        for (name, value) in set {
             let part = |of: fn(&str) -> &str| {
                 let words: Vec<&str> = value.split_ascii_whitespace().map(of).collect();
                 words.join(" ")

@@ -71,12 +71,12 @@ fn bytes(text: &str) -> Vec<u8> {
             Some("<E9>") => 0xe9,
             Some("<EF>") => 0xef,
             _ => {
-                out.extend_from_slice(rest[..=at].as_bytes());
+                out.extend_from_slice(&rest.as_bytes()[..=at]);
                 rest = &rest[at + 1..];
                 continue;
             }
         };
-        out.extend_from_slice(rest[..at].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         out.push(byte);
         rest = &rest[at + 4..];
     }

@@ -169,7 +169,7 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
                     writeln!(stdout, "{}", fill(&line.text)).unwrap();
                 }
                 let output = run(&line.shell, &line.text, &line.environment);
-                stdout.push_str(&String::from_utf8_lossy(&output.stdout).into_owned());
+                stdout.push_str(&String::from_utf8_lossy(&output.stdout));
                 if !output.status.success() && !line.ignores_failure {
                     return end(&stdout, false);
                 }
