@@ -143,7 +143,6 @@ fn build_starts_commands_as_make_does() {
             "SHELL",
             "nested make",
             "include",
-            "PWD",
             "Latin-1",
             "carriage",
         ]
@@ -197,6 +196,29 @@ fn build_starts_commands_as_make_does() {
         cases.len(),
         wrong.join("\n")
     );
+}
+
+#[test]
+fn the_working_folder_keeps_the_links_by_which_it_was_entered() {
+    let (root, dir) = fresh("all: ; @echo '$(PWD)' \"$$PWD\" '$(CURDIR)' '$(shell pwd)'\n");
+    let link = root.path().join("link");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(&link)
+            .env("PWD", &link)
+            .env("HOME", root.path())
+            .env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .output()
+            .unwrap();
+        stdout(&output)
+    };
+    let make = run("make", &[]);
+    assert!(make.contains("/link "), "{make}");
+    let ours = ["-C", ".", "build", "--no-preflight"];
+    assert_eq!(run(env!("CARGO_BIN_EXE_xtask"), &ours), make);
 }
 
 #[test]
