@@ -3,7 +3,7 @@
 use foundation::typed;
 use foundation::typed::Words;
 
-/// Targets of Talos' Makefile that are no commands.
+/// Targets of Talos' Makefile that are not commands here.
 const TARGETS: &[&str] = &[
     "all",
     "docs",
@@ -24,8 +24,8 @@ const TARGETS: &[&str] = &[
     "uki-certs",
 ];
 
-/// Returns the command that is meant by words that are none. `words` begin with the word
-/// that is not known; `above` is the command before it.
+/// Returns the command for words that are not one. `words` begin with the word that is not
+/// known; `above` is the command before it.
 pub(super) fn instead_of(above: Option<&str>, words: &[&str]) -> Option<String> {
     let (first, rest) = words.split_first()?;
     match above {
@@ -62,7 +62,7 @@ fn habit(word: &str) -> Option<String> {
         "status" | "ps" => typed!("cluster status"),
         "logs" | "log" | "dmesg" => typed!("cluster logs"),
         "reboot" | "restart" | "reset" => typed!("cluster reboot --all"),
-        "upgrade" => typed!("cluster upgrade"),
+        "upgrade" => typed!("cluster upgrade --image IMAGE"),
         "console" | "serial" => typed!("cluster console NODE"),
         "dashboard" => typed!("cluster dashboard"),
         "support" => typed!("cluster support"),
@@ -77,10 +77,10 @@ fn habit(word: &str) -> Option<String> {
         "prune" => typed!("registry prune"),
         "check" | "verify" => typed!("doctor"),
         "history" => typed!("runs"),
-        "profile" | "prof" => typed!("pprof"),
+        "profile" | "prof" => typed!("pprof --help"),
         "buildx" => typed!("builder"),
         "mirror" | "mirrors" | "cache" => typed!("proxies"),
-        "module" | "extension" => typed!("kmod"),
+        "module" | "extension" => typed!("kmod --help"),
         "shell" => typed!("lab shell"),
         _ => return None,
     })

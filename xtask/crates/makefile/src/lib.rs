@@ -38,6 +38,7 @@ pub use limits::SHOWN_COMMAND;
 pub use make::{plan, targets};
 pub use outcome::{Capture, Condition, Item, Line, Passage, Planned, Prerequisite, Read, Step};
 pub use parse::Makefile;
+pub use prefix::is_plain_shell;
 pub use slots::{Segment, contains as contains_slot, fill, marker as slot, segments};
 pub use variables::Origin;
 pub use words::split as split_words;

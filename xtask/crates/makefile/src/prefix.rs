@@ -46,6 +46,8 @@ pub(crate) fn shell_of(command: &str, shell: &[String]) -> Vec<String> {
     let differs = match words.next() {
         Some("echo") if slots::contains(command) => true,
         Some("echo") => command.contains('\\') || words.any(|word| word.starts_with('-')),
+        // A shell names the links by which it came.
+        Some("pwd") => true,
         Some("printf") => ["\\x", "\\e", "\\u", "\\U", "%q"]
             .iter()
             .any(|it| command.contains(it)),
@@ -62,6 +64,28 @@ pub(crate) fn shell_of(command: &str, shell: &[String]) -> Vec<String> {
         return by.map(str::to_owned).to_vec();
     }
     shell.to_vec()
+}
+
+/// Whether a shell only runs the command that it is given.
+pub fn is_plain_shell(shell: &[String]) -> bool {
+    if shell == DIRECT || shell == MAYBE_DIRECT {
+        return true;
+    }
+    let [program, flags @ .., last] = shell else {
+        return false;
+    };
+    let programs = ["/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/bash"];
+    let is_flag = |flag: &String| {
+        flag == "pipefail"
+            || flag
+                .strip_prefix('-')
+                .is_some_and(|letters| letters.chars().all(|c| "euxo".contains(c)))
+    };
+    let is_command = last
+        .strip_prefix('-')
+        .and_then(|letters| letters.strip_suffix('c'))
+        .is_some_and(|letters| letters.chars().all(|c| "eux".contains(c)));
+    programs.contains(&program.as_str()) && flags.iter().all(is_flag) && is_command
 }
 
 /// A newline that is not escaped ends a command, quotes or not
@@ -102,6 +126,25 @@ pub(crate) fn collapse_in_references(raw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_is_not_a_plain_shell() {
+        let is_plain = |shell: &str| {
+            let words: Vec<String> = shell.split(' ').map(str::to_owned).collect();
+            is_plain_shell(&words)
+        };
+        assert!(is_plain("/bin/sh -c") && is_plain("/bin/bash -eu -o pipefail -c"));
+        assert!(is_plain("/bin/sh -ec") && is_plain_shell(&DIRECT.map(str::to_owned)));
+        for other in [
+            "/bin/sh x.sh -c",
+            "bash -c",
+            "/bin/sh -c touch sh",
+            "/bin/sh",
+            "x -c",
+        ] {
+            assert!(!is_plain(other), "{other}");
+        }
+    }
 
     #[test]
     fn prefixes_are_taken_off_in_any_order() {

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use makefile::{Error, Item, Planned, Read};
 
 use super::repository::Repository;
-use super::{missing, stages};
-use crate::commands::installer;
+use super::{missing, mixes, stages};
 use crate::typo::closest;
 use foundation::failure::{Failure, Result};
 use foundation::{program, typed};
@@ -177,7 +176,7 @@ pub(super) fn notes(words: &[String], planned: &Planned) -> Vec<String> {
         ));
     }
     if makes_installer {
-        notes.extend(installer::mixes(words, planned).into_iter().map(|failure| {
+        notes.extend(mixes::mixes(words, planned).into_iter().map(|failure| {
             let cause = failure.causes.into_iter().next();
             let rest = cause.into_iter().chain(failure.hint);
             rest.fold(failure.what, |text, part| format!("{text}; {part}"))

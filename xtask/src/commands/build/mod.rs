@@ -5,6 +5,7 @@ mod convert;
 mod explain;
 mod hidden;
 mod list;
+pub(super) mod mixes;
 pub(super) mod preflight;
 pub(super) mod reason;
 pub(super) mod repository;

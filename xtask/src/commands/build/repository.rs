@@ -109,7 +109,8 @@ impl Repository {
 fn logical(pwd: &str, dir: &Utf8Path) -> Option<String> {
     let pwd = Utf8Path::new(pwd);
     let is_it = |folder: &&Utf8Path| folder.canonicalize_utf8().is_ok_and(|it| it == dir);
-    let is_plain = pwd.is_absolute() && !pwd.as_str().contains("/.");
+    let mut parts = pwd.as_str().split('/');
+    let is_plain = pwd.is_absolute() && !parts.any(|part| part == "." || part == "..");
     let found = pwd.ancestors().find(is_it).filter(|_| is_plain)?;
     Some(found.to_string())
 }

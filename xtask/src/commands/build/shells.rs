@@ -105,7 +105,7 @@ impl World for Shells<'_> {
             let last = last.or(known.last().map(|(_, output)| output));
             return last.map_or(Reply::Later, |output| Reply::Text(output.clone()));
         }
-        let trust = if is_plain(ask.shell) {
+        let trust = if makefile::is_plain_shell(ask.shell) {
             self.judge.trust(ask.command)
         } else {
             Trust::None
@@ -163,15 +163,6 @@ impl World for Shells<'_> {
         };
         content.or_insert_with(read).clone()
     }
-}
-
-/// Whether it is a shell that reads commands as [`Judge`] does.
-fn is_plain(shell: &[String]) -> bool {
-    let [program, rest @ ..] = shell else {
-        return false;
-    };
-    let known = ["/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/bash"];
-    known.contains(&program.as_str()) && (rest == ["-c"] || rest.len() > 1 && program == "/bin/sh")
 }
 
 /// Whether it matters that a command fails: one that asks a question answers so.

@@ -192,8 +192,8 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     Ok(code_of(&views))
 }
 
-/// 1 if one of them is not what it should be. One that was never started, or stopped, is no
-/// mistake.
+/// Returns 1 if one of them does not work. One that was never started, or stopped, is as it
+/// should be.
 pub(super) fn code_of(views: &[RegistryView]) -> u8 {
     let is_fine = |view: &RegistryView| match view.state() {
         "absent" | "stopped" => true,

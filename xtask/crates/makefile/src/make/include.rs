@@ -97,7 +97,7 @@ impl Make<'_, '_> {
             .set("MAKEFILE_LIST", list, false, Origin::Default);
     }
 
-    /// make first makes the files that it reads, and then starts anew.
+    /// make first makes the files that it reads, and then starts again.
     pub(super) fn check_included(&mut self) -> Result<()> {
         for file in self.included.clone() {
             self.spend_search(&file.name, &file.place)?;

@@ -31,7 +31,7 @@ const PROGRAM_SOURCES: &[&str] = &[
 ];
 
 impl TargetRule {
-    /// Whether it may make a file anew.
+    /// Whether it may make a file again.
     pub(super) fn makes(&self, exists: bool) -> bool {
         let has_needs = !self.prerequisites.is_empty() || !self.order_only.is_empty();
         has_needs || (!exists && self.recipe.is_some())
