@@ -75,16 +75,14 @@ fn drop_deleted(app: &App<'_>, images: &mut Vec<Image>) {
     let api = Api::on_loopback(spec.port);
     let mut tags = BTreeMap::new();
     for name in asked {
-        match api.tags(&name) {
-            Ok(found) => drop(tags.insert(name, found)),
-            Err(_) => {
-                app.ui.note(&format!(
-                    "the registry {} does not answer: what was deleted there is listed too",
-                    spec.host
-                ));
-                return;
-            }
-        }
+        let Ok(found) = api.tags(&name) else {
+            app.ui.note(&format!(
+                "the registry {} does not answer: what was deleted there is listed too",
+                spec.host
+            ));
+            return;
+        };
+        tags.insert(name, found);
     }
     images.retain(|image| {
         let Some(tags) = repository(image).and_then(|name| tags.get(&name)) else {

@@ -133,8 +133,9 @@ fn directory(words: &[String]) -> Result<(Utf8PathBuf, Vec<String>)> {
             Some((flag, folder)) if is_directory(flag) => Some(folder),
             _ if word == "-C" || is_directory(word) => {
                 let folder = words.next();
-                Some(folder.ok_or_else(|| Failure::usage(format!("`{word}` without a folder")))?)
-                    .map(String::as_str)
+                let folder =
+                    folder.ok_or_else(|| Failure::usage(format!("`{word}` without a folder")))?;
+                Some(folder.as_str())
             }
             _ => word.strip_prefix("-C"),
         };

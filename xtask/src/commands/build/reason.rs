@@ -49,10 +49,15 @@ fn explain_with(state: &dyn State, mut failure: Failure) -> Failure {
 }
 
 fn reason(state: &dyn State, line: &str) -> Option<Reason> {
+    of_builder(state, line)
+        .or_else(|| of_space(state, line))
+        .or_else(|| of_network(state, line))
+        .or_else(|| of_login(line))
+}
+
+/// What the builder or this host cannot do.
+fn of_builder(state: &dyn State, line: &str) -> Option<Reason> {
     let has = |text: &str| line.contains(text);
-    let registry = registry(line);
-    let named = registry.as_deref().unwrap_or("the registry");
-    let port = registry.as_deref().and_then(local_port);
     if let Some(entitlement) = ["security.insecure", "network.host"]
         .into_iter()
         .find(|it| has(it) && (has("not allowed") || has("is not granted")))
@@ -65,6 +70,38 @@ fn reason(state: &dyn State, line: &str) -> Option<Reason> {
             hint: create_or_repair(state),
         });
     }
+    if has("exec format error") {
+        let foreign = state.foreign();
+        return Some(Reason {
+            cause: match foreign {
+                Some(arch) => {
+                    format!("this host does not run programs of {arch}: binfmt has no handler")
+                }
+                None => "a program is of another architecture than this host".to_owned(),
+            },
+            hint: match foreign {
+                Some(_) => typed!("setup"),
+                None => {
+                    "`--platform linux/amd64` or linux/arm64, whichever the image is of".to_owned()
+                }
+            },
+        });
+    }
+    if has("no match for platform in manifest") || has("no matching manifest for") {
+        return Some(Reason {
+            cause: "an image that the build uses is not available for the platform".to_owned(),
+            hint: "build for the platform that it has, such as `--platform linux/amd64`".to_owned(),
+        });
+    }
+    None
+}
+
+/// A full disk.
+fn of_space(state: &dyn State, line: &str) -> Option<Reason> {
+    let has = |text: &str| line.contains(text);
+    let registry = registry(line);
+    let named = registry.as_deref().unwrap_or("the registry");
+    let port = registry.as_deref().and_then(local_port);
     if has("no space left on device") {
         let cause = match registry {
             Some(_) if has("push") => format!("the disk of {named} is full"),
@@ -92,6 +129,15 @@ fn reason(state: &dyn State, line: &str) -> Option<Reason> {
             },
         });
     }
+    None
+}
+
+/// A registry that the builder does not reach.
+fn of_network(state: &dyn State, line: &str) -> Option<Reason> {
+    let has = |text: &str| line.contains(text);
+    let registry = registry(line);
+    let named = registry.as_deref().unwrap_or("the registry");
+    let port = registry.as_deref().and_then(local_port);
     if has("server gave HTTP response to HTTPS client") {
         return Some(Reason {
             cause: format!(
@@ -123,23 +169,14 @@ fn reason(state: &dyn State, line: &str) -> Option<Reason> {
         }
         return None;
     }
-    if has("exec format error") {
-        let foreign = state.foreign();
-        return Some(Reason {
-            cause: match foreign {
-                Some(arch) => {
-                    format!("this host does not run programs of {arch}: binfmt has no handler")
-                }
-                None => "a program is of another architecture than this host".to_owned(),
-            },
-            hint: match foreign {
-                Some(_) => typed!("setup"),
-                None => {
-                    "`--platform linux/amd64` or linux/arm64, whichever the image is of".to_owned()
-                }
-            },
-        });
-    }
+    None
+}
+
+/// A registry that refuses the user.
+fn of_login(line: &str) -> Option<Reason> {
+    let has = |text: &str| line.contains(text);
+    let registry = registry(line);
+    let named = registry.as_deref().unwrap_or("the registry");
     if has("toomanyrequests") || has("429 Too Many Requests") {
         return Some(Reason {
             cause: format!("{named} limits the rate of pulls"),
@@ -162,12 +199,6 @@ fn reason(state: &dyn State, line: &str) -> Option<Reason> {
         return Some(Reason {
             cause: format!("{named} does not accept the login of this user, or it has expired"),
             hint: login(registry.as_deref()),
-        });
-    }
-    if has("no match for platform in manifest") || has("no matching manifest for") {
-        return Some(Reason {
-            cause: "an image that the build uses is not available for the platform".to_owned(),
-            hint: "build for the platform that it has, such as `--platform linux/amd64`".to_owned(),
         });
     }
     None

@@ -97,12 +97,12 @@ impl World for Shells<'_> {
         let key = self.key(ask);
         if ask.moment == Moment::Report {
             let known = self.known.borrow();
-            let known = known.iter().filter(|(it, _)| it.command == key.command);
+            let known = known.iter().rfind(|(it, _)| it.command == key.command);
             let in_order = self.in_order.borrow();
             let done = in_order.done.iter();
             let mut done = done.filter(|(it, _)| it.command == key.command);
             let last = done.next_back().map(|(_, output)| output);
-            let last = last.or(known.last().map(|(_, output)| output));
+            let last = last.or(known.map(|(_, output)| output));
             return last.map_or(Reply::Later, |output| Reply::Text(output.clone()));
         }
         let trust = if makefile::is_plain_shell(ask.shell) {
