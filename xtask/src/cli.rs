@@ -14,6 +14,7 @@ use crate::commands::{
     airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
     lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
 };
+use crate::meant;
 use foundation::ui::Color;
 
 /// One command for the people who develop Talos Linux.
@@ -243,10 +244,56 @@ pub(crate) fn color(words: &[OsString]) -> Color {
         .unwrap_or_default()
 }
 
+/// Commands that are started by other commands, not by users.
+const NOT_TYPED: &[&str] = &["internal", "exec-root"];
+
+/// Names what is typed from habit elsewhere by the command that does it here.
+fn suggest_command(error: &mut clap::Error, word: &str, words: &[OsString]) {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let Some(at) = words.iter().skip(1).position(|it| *it == word) else {
+        return;
+    };
+    let (before, after) = words.split_at(at + 1);
+    let command = Cli::command();
+    let mut above = before.iter().skip(1).filter_map(|word| {
+        let known = command.find_subcommand(word)?;
+        Some(known.get_name().to_owned())
+    });
+    let above = above.next();
+    if let Some(instead) = meant::instead_of(above.as_deref(), after) {
+        let text = format!("type `{instead}`");
+        let tip = ContextValue::StyledStrs(vec![text.into()]);
+        error.insert(ContextKind::Suggested, tip);
+        error.remove(ContextKind::SuggestedSubcommand);
+        return;
+    }
+    let names = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        _ => return,
+    };
+    let typed = names
+        .iter()
+        .filter(|name| !NOT_TYPED.contains(&name.as_str()));
+    let typed: Vec<String> = typed.cloned().collect();
+    error.remove(ContextKind::SuggestedSubcommand);
+    if !typed.is_empty() {
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(typed),
+        );
+    }
+}
+
 /// `cluster` takes arguments without a verb, so clap counts a mistyped verb as
 /// one argument too many: name the verb that was meant. Options of `go tool pprof` are
 /// known, too.
 pub fn with_suggestion(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+        let word = word.clone();
+        suggest_command(&mut error, &word, words);
+        return error;
+    }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };

@@ -10,6 +10,7 @@ mod app;
 mod checklist;
 pub mod cli;
 pub mod commands;
+mod meant;
 mod typo;
 mod undo;
 

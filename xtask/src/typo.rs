@@ -1,13 +1,16 @@
 //! Finds the known word that is most similar to an unknown one.
 
 /// Returns the nearest of `known`, if it is near enough to be a typing mistake;
-/// make's patterns and variables are never proposed.
+/// make's patterns and variables, and its own names such as `?`, are never proposed.
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
     known
         .map(|other| (strsim::damerau_levenshtein(word, other), other))
         .filter(|(distance, other)| {
-            *distance > 0 && *distance <= limit && !other.contains(['%', '$'])
+            *distance > 0
+                && *distance <= limit
+                && !other.contains(['%', '$'])
+                && other.starts_with(|c: char| c.is_alphanumeric() || c == '_')
         })
         .min()
         .map(|(_, other)| other)
@@ -34,5 +37,6 @@ mod tests {
         assert_eq!(closest("initramf", known.into_iter()), Some("initramfs"));
         assert_eq!(closest("kerenl", known.into_iter()), Some("kernel"));
         assert_eq!(closest("frobnicate", known.into_iter()), None);
+        assert_eq!(closest("V", ["?", "@", "%"].into_iter()), None);
     }
 }

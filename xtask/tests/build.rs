@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../crates/makefile/tests/common/cases.rs"]
+mod cases;
 mod common;
 
 use std::os::unix::process::CommandExt;
@@ -127,6 +129,96 @@ fn build_does_what_make_does() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+/// The parts of `testdata/make/cases.txt` that depend on how commands are started, not on
+/// the evaluation alone.
+#[test]
+fn build_starts_commands_as_make_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/make/cases.txt");
+    let mut cases = cases::read(&path);
+    let is_about = |name: &str| {
+        [
+            "shell",
+            "SHELL",
+            "nested make",
+            "include",
+            "Latin-1",
+            "carriage",
+        ]
+        .iter()
+        .any(|about| name.contains(about))
+    };
+    cases.retain(|case| is_about(&case.name) && case.refused.is_none());
+    assert!(cases.len() > 40, "only {} cases", cases.len());
+    let root = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let run = |program: &str, first: &[&str]| {
+            let checkout = root.path().join("checkout");
+            let _ = std::fs::remove_dir_all(&checkout);
+            std::fs::create_dir(&checkout).unwrap();
+            case.prepare(&checkout);
+            Command::new(program)
+                .args(words(first, &case.arguments))
+                .current_dir(&checkout)
+                .env_clear()
+                .env("PATH", std::env::var("PATH").unwrap())
+                .env("HOME", root.path())
+                .env("PWD", &checkout)
+                .env("LC_ALL", "C")
+                .env("MAKEFLAGS", "s")
+                .envs(case.environment.iter().cloned())
+                .output()
+                .unwrap()
+        };
+        let make = run("make", &[]);
+        let ours = run(
+            env!("CARGO_BIN_EXE_xtask"),
+            &["-C", ".", "build", "--no-preflight"],
+        );
+        if make.stdout != ours.stdout || make.status.success() != ours.status.success() {
+            wrong.push(format!(
+                "{}\n--- make {}\n{}--- ours {}\n{}{}",
+                case.name,
+                make.status,
+                String::from_utf8_lossy(&make.stdout),
+                ours.status,
+                String::from_utf8_lossy(&ours.stdout),
+                String::from_utf8_lossy(&ours.stderr)
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_working_folder_keeps_the_links_by_which_it_was_entered() {
+    let (root, dir) = fresh("all: ; @echo '$(PWD)' \"$$PWD\" '$(CURDIR)' '$(shell pwd)'\n");
+    let link = root.path().join("link");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(&link)
+            .env("PWD", &link)
+            .env("HOME", root.path())
+            .env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .output()
+            .unwrap();
+        stdout(&output)
+    };
+    let make = run("make", &[]);
+    assert!(make.contains("/link "), "{make}");
+    let ours = ["-C", ".", "build", "--no-preflight"];
+    assert_eq!(run(env!("CARGO_BIN_EXE_xtask"), &ours), make);
 }
 
 #[test]

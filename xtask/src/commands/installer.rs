@@ -5,10 +5,10 @@ use clap::Args;
 use makefile::Planned;
 use talos::version::{InstallerFlow, LOCAL_REGISTRY_PORT};
 
+use super::build::mixes::{mixes, value};
 use super::build::repository::Repository;
 use super::build::{self, preflight};
 use crate::app::App;
-use foundation::ctx::image_reference;
 use foundation::failure::{Failure, Result};
 use foundation::plan::Plan;
 use foundation::typed;
@@ -34,7 +34,10 @@ pub struct InstallerArgs {
 
 pub(crate) fn run(app: &App<'_>, args: &InstallerArgs) -> Result<u8> {
     let (plan, planned) = plan_and_values(app, args)?;
-    if app.carry_out(&plan)?
+    let is_built = app
+        .carry_out(&plan)
+        .map_err(|failure| build::reason::explain(app, failure))?;
+    if is_built
         && let Some(image) =
             value(&planned, "IMAGE_TAG_OUT").or_else(|| value(&planned, "IMAGE_TAG"))
     {
@@ -125,87 +128,9 @@ fn words(args: &InstallerArgs, targets: &[&str]) -> Vec<String> {
     words
 }
 
-fn value(planned: &Planned, name: &str) -> Option<String> {
-    let read = planned.reads.iter().rfind(|read| read.name == name)?;
-    (!makefile::contains_slot(&read.value)).then(|| read.value.clone())
-}
-
-fn given<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
-    words
-        .iter()
-        .rev()
-        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-}
-
 /// Refuses combinations that fail only at the end, or not at all.
 fn check(words: &[String], planned: &Planned) -> Result<()> {
-    let tag = value(planned, "TAG").unwrap_or_default();
-    if !is_version(&tag) {
-        return Err(Failure::usage(format!("the tag `{tag}` is not a version"))
-            .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
-            .cause("`git describe` gives such a tag in a clone without release tags")
-            .hint(format!("git fetch --tags; or `{}`", typed!("installer --tag v1.12.0-dev"))));
-    }
-    let arguments = given(words, "IMAGER_ARGS").unwrap_or_default();
-    let base = arguments
-        .split_once("--base-installer-image")
-        .and_then(|(_, rest)| {
-            rest.trim_start_matches(['=', ' '])
-                .split_whitespace()
-                .next()
-        });
-    if let Some(base) = base.filter(|base| is_imager(base)) {
-        return Err(Failure::usage(format!("`{base}` is the imager, not a base installer"))
-            .cause("nothing refuses it later: the node gets an installer that cannot install (siderolabs/talos#11426)")
-            .hint("leave --base-installer-image out: the Makefile gives the right one"));
-    }
-    check_kernel(words)
-}
-
-fn is_imager(reference: &str) -> bool {
-    image_reference::split(reference).is_some_and(|(_, repository, _)| {
-        repository
-            .rsplit('/')
-            .next()
-            .is_some_and(|name| name == "imager" || name.starts_with("imager-"))
-    })
-}
-
-/// `v1.12.0`, `v1.12.0-4-gabcdef-dirty`: what Talos' own parser takes.
-fn is_version(tag: &str) -> bool {
-    talos::version::TalosVersion::parse(tag).is_ok()
-}
-
-/// `INSTALLER_ARCH=all` needs the kernel's image for both architectures.
-fn check_kernel(words: &[String]) -> Result<()> {
-    let Some(kernel) = given(words, "PKG_KERNEL") else {
-        return Ok(());
-    };
-    if !matches!(given(words, "INSTALLER_ARCH"), None | Some("all"))
-        || given(words, "WITH_RACE").is_some()
-    {
-        return Ok(());
-    }
-    // A registry that does not respond is not a reason to refuse.
-    let Ok(Some(architectures)) = image_reference::architectures(kernel) else {
-        return Ok(());
-    };
-    if ["amd64", "arm64"]
-        .iter()
-        .all(|needed| architectures.iter().any(|has| has == needed))
-    {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "`{kernel}` is for {} alone",
-        architectures.join(", ")
-    ))
-    .cause("INSTALLER_ARCH=all, the default, needs the kernel for amd64 and arm64")
-    .hint(typed!(
-        "installer INSTALLER_ARCH={} PKG_KERNEL={}",
-        architectures.first().map_or("amd64", String::as_str),
-        kernel
-    )))
+    mixes(words, planned).into_iter().next().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -223,12 +148,5 @@ mod tests {
             words(&args, targets(InstallerFlow::BaseAndImager))[..3],
             ["installer-base", "imager", "installer"]
         );
-    }
-
-    #[test]
-    fn mixes_that_cost_days_are_refused() {
-        assert!(is_version("v1.14.0-beta.1-84-gad8823176-dirty") && !is_version("ad8823176"));
-        assert!(is_imager("127.0.0.1:5005/siderolabs/imager:v1"));
-        assert!(!is_imager("127.0.0.1:5005/siderolabs/installer-base:v1"));
     }
 }

@@ -32,6 +32,39 @@ fn a_slip_of_the_finger_is_exit_2_with_a_suggestion() {
 }
 
 #[test]
+fn what_is_typed_from_habit_is_answered_with_the_command() {
+    for (words, command) in [
+        (&["reboot"][..], " cluster reboot --all`"),
+        (&["destroy"], " cluster destroy`"),
+        (&["logs", "-f"], " cluster logs`"),
+        (&["up"], " cluster up`"),
+        (&["status"], " cluster status`"),
+        (&["initramfs", "PUSH=true"], " build initramfs PUSH=true`"),
+        (&["initrd"], " build initramfs`"),
+        (&["V=1", "initramfs"], " build V=1 initramfs`"),
+        (&["test", "./pkg/xfs"], " test unit ./pkg/xfs`"),
+        (&["test", "TestFoo"], " test unit --run TestFoo`"),
+    ] {
+        let said = run(xtask().args(words));
+        assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains(command), "{words:?}: {}", said.stderr);
+        assert!(
+            !said.stderr.contains("similar"),
+            "{words:?}: {}",
+            said.stderr
+        );
+    }
+    // What only other commands start is never proposed.
+    for word in ["interal", "exec-rot", "intern"] {
+        let said = run(xtask().arg(word));
+        assert_eq!(said.code, Some(2), "{word}: {}", said.stderr);
+        for hidden in ["'internal'", "'exec-root'"] {
+            assert!(!said.stderr.contains(hidden), "{word}: {}", said.stderr);
+        }
+    }
+}
+
+#[test]
 fn too_little_and_too_much_are_exit_2() {
     for words in [
         &[][..],

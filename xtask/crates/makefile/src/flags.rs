@@ -78,7 +78,8 @@ impl Flags {
                     // As written, but for blanks at its start.
                     let value = word.split_once('=').map_or("", |(_, value)| value);
                     let value = value.trim_start_matches([' ', '\t']);
-                    if name == "SHELL" {
+                    // make works by these itself.
+                    if ["MAKE", "MAKEFLAGS", "VPATH", "GPATH"].contains(&name) {
                         return Err(refused(word, by));
                     }
                     self.give(Override {

@@ -210,7 +210,15 @@ fn word_list(arguments: &[String]) -> Result<String> {
     let wrong = || Wrong::Argument(format!("`$(wordlist {first},{last},…)`: invalid numbers"));
     let from = index(first).ok_or_else(wrong)?;
     let to: usize = last.trim().parse().map_err(|_| wrong())?;
-    join(words(&arguments[2]).take(to).skip(from - 1))
+    let text = arguments[2].as_str();
+    let at = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    let mut taken = words(text).take(to).skip(from - 1);
+    let Some(first) = taken.next() else {
+        return Ok(String::new());
+    };
+    let last = taken.last().unwrap_or(first);
+    // The blanks between them stay.
+    Ok(text[at(first)..at(last) + last.len()].to_owned())
 }
 
 fn join_pairs(arguments: &[String]) -> Result<String> {

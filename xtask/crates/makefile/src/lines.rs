@@ -35,7 +35,6 @@ pub(crate) fn logical(text: &str) -> Vec<Logical<'_>> {
 
 /// Whether `line` ends in an odd number of backslashes.
 pub(crate) fn is_continued(line: &str) -> bool {
-    let line = line.trim_end_matches('\r');
     (line.len() - line.trim_end_matches('\\').len()) % 2 == 1
 }
 

@@ -37,11 +37,13 @@ pub enum Item {
     },
 }
 
-/// A line for `/bin/sh -c`.
+/// A line for a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// May contain slots.
     pub text: String,
+    /// The shell with its arguments before the line: `/bin/sh -c`.
+    pub shell: Vec<String>,
     /// Prefix `@`: make does not print it.
     pub silent: bool,
     /// Prefix `-`: a failure is ignored.
@@ -63,6 +65,8 @@ pub struct Line {
 pub struct Capture {
     /// May contain slots of earlier captures.
     pub command: String,
+    /// The shell with its arguments before the command.
+    pub shell: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub place: Place,
     /// Target of the recipe; none while the file is read.

@@ -8,7 +8,7 @@ use crate::condition::{self, Test};
 use crate::documented::{self, Documented};
 use crate::error::{Error, Place, Result};
 use crate::lines::{Logical, collapse, logical, split_comment};
-use crate::{slots, syntax};
+use crate::{rules, slots, syntax};
 
 /// Maximum bytes; Talos' own Makefile has 30 KiB.
 const LONGEST_FILE: usize = 1 << 20;
@@ -17,8 +17,10 @@ const LONGEST_FILE: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Makefile {
     pub(crate) name: Arc<str>,
-    pub(crate) statements: Vec<(usize, Statement)>,
-    documented: Vec<Documented>,
+    pub(crate) statements: Arc<Vec<(usize, Statement)>>,
+    documented: Arc<Vec<Documented>>,
+    /// Whether some text is not UTF-8.
+    pub(crate) has_bytes: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) enum Statement {
         export: bool,
     },
     Export(String),
+    /// The names of files; whether they may be missing.
+    Include(String, bool),
     /// The line without its comment.
     Rule(String),
     /// The line without its tab, with its backslash-newlines.
@@ -43,9 +47,6 @@ pub(crate) enum Statement {
 
 /// Directives of make that none of the three repositories uses.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("include", "`include`"),
-    ("-include", "`-include`"),
-    ("sinclude", "`sinclude`"),
     ("override", "`override`"),
     ("private", "`private`"),
     ("undefine", "`undefine`"),
@@ -62,33 +63,49 @@ impl Makefile {
     /// Text that no evaluation accepts: an open `define`, a private-use
     /// character that evaluation uses itself, more than 1 MiB.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        if text.len() > LONGEST_FILE {
+        Self::parse_bytes(name, text.as_bytes())
+    }
+
+    /// Like [`Self::parse`], for text in any encoding. What is not UTF-8 is an error
+    /// where an evaluation needs it, which a comment is not.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`].
+    pub fn parse_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        if bytes.len() > LONGEST_FILE {
             return Err(Error::Usage(format!(
                 "`{name}` has more than {LONGEST_FILE} bytes"
             )));
         }
+        let mut text = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            if let Some(at) = chunk.valid().find(slots::RESERVED) {
+                let before = text.matches('\n').count() + chunk.valid()[..at].matches('\n').count();
+                let place = Place {
+                    file: name.into(),
+                    line: before + 1,
+                };
+                return Err(Error::unsupported(&place, "a private-use character"));
+            }
+            text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                text.push(slots::BYTES);
+            }
+        }
+        Self::parse_plain(name, &text)
+    }
+
+    fn parse_plain(name: &str, text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // make drops the carriage return of a line's end (`readline`).
+        let text = &text.replace("\r\n", "\n");
         let name: Arc<str> = name.into();
-        let place = |line| Place {
-            file: name.clone(),
-            line,
-        };
         let mut parser = Parser {
             name: &name,
             lines: logical(text),
             at: 0,
             out: Vec::new(),
         };
-        if let Some(line) = parser
-            .lines
-            .iter()
-            .find(|line| slots::is_reserved(line.raw))
-        {
-            return Err(Error::unsupported(
-                &place(line.number),
-                "a private-use character",
-            ));
-        }
         while let Some(line) = parser.lines.get(parser.at).copied() {
             parser.at += 1;
             parser.line(line)?;
@@ -97,8 +114,9 @@ impl Makefile {
         let documented = documented::read(&name, text);
         Ok(Self {
             name,
-            statements,
-            documented,
+            statements: Arc::new(statements),
+            documented: Arc::new(documented),
+            has_bytes: text.contains(slots::BYTES),
         })
     }
 
@@ -116,13 +134,15 @@ impl Makefile {
                 names.insert(name.to_owned());
             });
         };
-        for (_, statement) in &self.statements {
+        for (_, statement) in self.statements.iter() {
             match statement {
                 Statement::Assign { name, value, .. } => {
                     read(name);
                     read(value);
                 }
-                Statement::Export(text) | Statement::Rule(text) => read(text),
+                Statement::Export(text) | Statement::Rule(text) | Statement::Include(text, _) => {
+                    read(text);
+                }
                 Statement::Recipe(text) => {
                     read(text);
                     // The text as the shell reads it, after make has replaced
@@ -142,6 +162,29 @@ impl Makefile {
         names
     }
 
+    /// Whether its evaluation depends on other files, as far as its text shows.
+    pub(crate) fn reads_files(&self) -> bool {
+        self.statements
+            .iter()
+            .any(|(_, statement)| match statement {
+                Statement::Include(..) => true,
+                Statement::Assign { value: text, .. } | Statement::Rule(text) => {
+                    text.contains("(wildcard") || text.contains("{wildcard")
+                }
+                Statement::If(Test::Equal { left, right, .. })
+                | Statement::Else(Some(Test::Equal { left, right, .. })) => {
+                    left.contains("wildcard") || right.contains("wildcard")
+                }
+                _ => false,
+            })
+    }
+
+    /// Whether other files are part of it.
+    pub fn has_include(&self) -> bool {
+        let mut statements = self.statements.iter();
+        statements.any(|(_, statement)| matches!(statement, Statement::Include(..)))
+    }
+
     /// Names that the file sets.
     pub fn sets(&self) -> std::collections::BTreeSet<&str> {
         self.statements
@@ -159,7 +202,9 @@ impl Statement {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Assign { name, value, .. } => name.len() + value.len(),
-            Self::Export(text) | Self::Rule(text) | Self::Recipe(text) => text.len(),
+            Self::Export(text) | Self::Rule(text) | Self::Recipe(text) | Self::Include(text, _) => {
+                text.len()
+            }
             Self::If(test) | Self::Else(Some(test)) => match test {
                 Test::Equal { left, right, .. } => left.len() + right.len(),
                 Test::Defined { name, .. } => name.len(),
@@ -188,7 +233,7 @@ impl Parser<'_> {
             self.push(line.number, Statement::Recipe(recipe));
             return Ok(());
         }
-        let whole = collapse(line.raw.trim_end_matches('\r'));
+        let whole = collapse(line.raw);
         let (text, _) = split_comment(&whole);
         let trimmed = text.trim();
         if trimmed.is_empty() {
@@ -214,12 +259,16 @@ impl Parser<'_> {
                 value: value.to_owned(),
                 export: false,
             }
+        } else if matches!(word, "include" | "-include" | "sinclude") {
+            Statement::Include(rest.to_owned(), word != "include")
         } else if let Some((_, construct)) =
             UNSUPPORTED.iter().find(|(directive, _)| *directive == word)
         {
             Statement::Unsupported(construct)
         } else {
-            Statement::Rule(text)
+            // A `#` after a semicolon belongs to the recipe, or to the value of a variable.
+            let has_recipe = rules::find_outside(&text, ';').is_some();
+            Statement::Rule(if has_recipe { whole } else { text })
         };
         self.push(line.number, statement);
         Ok(())

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::assign;
+use crate::assign::{self, Op};
 use crate::error::{Error, Place, Result};
 use crate::lines::reference_end;
+use crate::make::Scope;
 use crate::stems::{self, Stem};
 
 /// A recipe: its lines, not expanded, with their places.
@@ -21,6 +22,20 @@ pub(crate) struct Target {
     pub(crate) order_only: Vec<String>,
     pub(crate) recipe: Option<Rc<Recipe>>,
     pub(crate) place: Option<Place>,
+    /// `$*`, by a static pattern rule.
+    pub(crate) stem: Option<String>,
+}
+
+/// `TARGET: NAME = VALUE`, not expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TargetVariable<'a> {
+    pub(crate) targets: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) op: Op,
+    pub(crate) value: &'a str,
+    pub(crate) export: bool,
+    /// `override` or `private`.
+    pub(crate) modifier: Option<&'a str>,
 }
 
 /// A rule whose recipe may still follow.
@@ -31,6 +46,8 @@ pub(crate) struct Pending {
     pub(crate) order_only: Vec<String>,
     pub(crate) recipe: Option<Recipe>,
     pub(crate) place: Place,
+    /// The target pattern of a static pattern rule.
+    pub(crate) pattern: Option<String>,
 }
 
 impl Pending {
@@ -48,6 +65,10 @@ impl Pending {
             };
         };
         check_form(targets, rest, place)?;
+        let (pattern, rest) = match rest.split_once(':') {
+            Some((pattern, rest)) => (Some(plain_name(pattern.trim())), rest),
+            None => (None, rest),
+        };
         let words =
             |text: &str| -> Vec<String> { text.split_ascii_whitespace().map(plain_name).collect() };
         let (prerequisites, order_only) = rest.split_once('|').unwrap_or((rest, ""));
@@ -59,6 +80,7 @@ impl Pending {
                 lines: vec![(place.clone(), line.to_owned())],
             }),
             place: place.clone(),
+            pattern,
         };
         check_names(&rule)?;
         Ok((!rule.targets.is_empty()).then_some(rule))
@@ -95,6 +117,8 @@ pub(crate) struct Rules {
     pub(crate) explicit: BTreeMap<String, Target>,
     pub(crate) patterns: Vec<(String, Target)>,
     pub(crate) phony: std::collections::BTreeSet<String>,
+    /// Variables of single targets.
+    pub(crate) variables: BTreeMap<String, Scope>,
     order: Vec<String>,
     /// Number of explicit targets and their prerequisites: what a search compares.
     pub(crate) mentioned: usize,
@@ -133,6 +157,7 @@ impl Rules {
                     order_only: rule.order_only.clone(),
                     recipe: recipe.clone(),
                     place: Some(rule.place.clone()),
+                    stem: None,
                 };
                 // The same pattern with the same prerequisites replaces the
                 // older one; without a recipe it cancels it.
@@ -154,6 +179,19 @@ impl Rules {
                 self.order.push(name.clone());
             }
             self.mentioned += 1 + rule.prerequisites.len();
+            let stem = rule
+                .pattern
+                .as_deref()
+                .and_then(|pattern| static_stem(pattern, &name));
+            let filled = |names: &[String]| -> Vec<String> {
+                let fill = |name: &String| match &stem {
+                    Some(stem) => plain_name(&name.replacen('%', stem, 1)),
+                    None => name.clone(),
+                };
+                names.iter().map(fill).collect()
+            };
+            let (prerequisites, order_only) =
+                (filled(&rule.prerequisites), filled(&rule.order_only));
             let target = self.explicit.entry(name).or_default();
             // The prerequisites of the rule with the recipe come first
             // (`record_files`).
@@ -162,17 +200,14 @@ impl Rules {
             } else {
                 target.prerequisites.len()
             };
-            target
-                .prerequisites
-                .splice(at..at, rule.prerequisites.iter().cloned());
+            target.prerequisites.splice(at..at, prerequisites);
             let at = if recipe.is_some() {
                 0
             } else {
                 target.order_only.len()
             };
-            target
-                .order_only
-                .splice(at..at, rule.order_only.iter().cloned());
+            target.order_only.splice(at..at, order_only);
+            target.stem = stem.or(target.stem.take());
             if let Some(recipe) = &recipe {
                 target.recipe = Some(recipe.clone());
                 target.place = Some(rule.place.clone());
@@ -191,6 +226,13 @@ pub(crate) fn plain_name(name: &str) -> String {
     name.to_owned()
 }
 
+/// The stem of a static pattern rule, which may be empty and has no folder of its own.
+fn static_stem(pattern: &str, target: &str) -> Option<String> {
+    let (before, after) = pattern.split_once('%')?;
+    let stem = target.strip_prefix(before)?.strip_suffix(after)?;
+    Some(stem.to_owned())
+}
+
 fn check_form(targets: &str, rest: &str, place: &Place) -> Result<()> {
     if rest.starts_with(':') {
         return Err(Error::unsupported(place, "a double-colon rule"));
@@ -198,8 +240,17 @@ fn check_form(targets: &str, rest: &str, place: &Place) -> Result<()> {
     if targets.trim_end().ends_with('&') {
         return Err(Error::unsupported(place, "a grouped-targets rule (`&:`)"));
     }
-    if rest.contains(':') {
-        return Err(Error::unsupported(place, "a static pattern rule"));
+    let Some((pattern, rest)) = rest.split_once(':') else {
+        return Ok(());
+    };
+    if rest.contains(':') || pattern.split_ascii_whitespace().count() != 1 {
+        return Err(Error::malformed(
+            place,
+            "target pattern with other than one word",
+        ));
+    }
+    if !pattern.contains('%') {
+        return Err(Error::malformed(place, "target pattern contains no `%`"));
     }
     Ok(())
 }
@@ -214,20 +265,37 @@ fn check_names(rule: &Pending) -> Result<()> {
         .targets
         .iter()
         .filter(special)
-        .find(|name| *name != ".PHONY")
+        // Lines run one after the other in any case.
+        .find(|name| *name != ".PHONY" && *name != ".NOTPARALLEL")
     {
         return Err(Error::unsupported(
             place,
             format!("special target `{name}`"),
         ));
     }
+    if let Some(pattern) = &rule.pattern {
+        if rule.targets.iter().any(|name| name.contains('%')) {
+            return Err(Error::unsupported(
+                place,
+                "a static pattern rule whose target is a pattern",
+            ));
+        }
+        let mut targets = rule.targets.iter();
+        if let Some(target) = targets.find(|name| static_stem(pattern, name).is_none()) {
+            return Err(Error::unsupported(
+                place,
+                format!("target `{target}`, which does not match the target pattern"),
+            ));
+        }
+    }
     let all = rule
         .targets
         .iter()
         .chain(&rule.prerequisites)
+        .chain(&rule.pattern)
         .chain(&rule.order_only);
     for name in all {
-        if name.contains(['*', '?', '[', '~', '\\']) {
+        if name.contains(['*', '?', '[', '~', '\\', ';', '=']) {
             return Err(Error::unsupported(
                 place,
                 format!("`{name}`: wildcards and escapes in a rule"),
@@ -259,7 +327,7 @@ fn check_names(rule: &Pending) -> Result<()> {
 }
 
 /// The position of `wanted` outside of references.
-fn find_outside(text: &str, wanted: char) -> Option<usize> {
+pub(crate) fn find_outside(text: &str, wanted: char) -> Option<usize> {
     let mut at = 0;
     while let Some(character) = text[at..].chars().next() {
         if character == wanted {
@@ -275,18 +343,40 @@ fn find_outside(text: &str, wanted: char) -> Option<usize> {
 }
 
 /// Splits `RULE ; RECIPE`; references are not expanded yet.
-///
-/// # Errors
-/// `TARGET: NAME = VALUE`, which is outside of the subset.
-pub(crate) fn split_inline<'a>(text: &'a str, place: &Place) -> Result<(&'a str, Option<&'a str>)> {
-    let (rule, inline) = match find_outside(text, ';') {
+pub(crate) fn split_inline(text: &str) -> (&str, Option<&str>) {
+    match find_outside(text, ';') {
         Some(at) => (&text[..at], Some(text[at + 1..].trim_start())),
         None => (text, None),
-    };
-    if let Some(colon) = find_outside(rule, ':')
-        && assign::parse(&rule[colon + 1..]).is_some()
-    {
-        return Err(Error::unsupported(place, "a variable of one target"));
     }
-    Ok((rule, inline))
+}
+
+/// Parses `TARGET: [export] NAME = VALUE`.
+pub(crate) fn target_variable(text: &str) -> Option<TargetVariable<'_>> {
+    let colon = find_outside(text, ':')?;
+    if find_outside(text, ';').is_some_and(|semicolon| semicolon < colon) {
+        return None;
+    }
+    let mut rest = text[colon + 1..].trim_start_matches([' ', '\t']);
+    let (mut export, mut modifier) = (false, None);
+    while let Some((word, after)) = rest.split_once([' ', '\t']) {
+        // `export = x` sets a variable of that name.
+        if assign::parse(rest).is_some() {
+            break;
+        }
+        match word {
+            "export" => export = true,
+            "override" | "private" | "unexport" => modifier = Some(word),
+            _ => break,
+        }
+        rest = after.trim_start_matches([' ', '\t']);
+    }
+    let (name, op, value) = assign::parse(rest)?;
+    Some(TargetVariable {
+        targets: &text[..colon],
+        name,
+        op,
+        value,
+        export,
+        modifier,
+    })
 }

@@ -6,6 +6,11 @@ pub(crate) const OPEN: char = '\u{f500}';
 pub(crate) const CLOSE: char = '\u{f501}';
 /// Stands for `$(MAKE)` until it is known whether a shell will see it.
 pub(crate) const MAKE: char = '\u{f502}';
+/// Stands for bytes of a file that are not UTF-8.
+pub(crate) const BYTES: char = '\u{f503}';
+
+/// The characters that only this crate may make.
+pub(crate) const RESERVED: [char; 4] = [OPEN, CLOSE, MAKE, BYTES];
 
 /// A piece of a text that may have slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub fn contains(text: &str) -> bool {
 
 /// Whether `text` has a character that only this crate may make.
 pub(crate) fn is_reserved(text: &str) -> bool {
-    text.contains([OPEN, CLOSE, MAKE])
+    text.contains(RESERVED)
 }
 
 /// `text` in pieces, in order.

@@ -11,24 +11,43 @@ pub trait World {
     /// The files that fit a pattern of the shell, sorted; `pattern` is written as in the
     /// Makefile.
     fn glob(&self, pattern: &str) -> Vec<String>;
+    /// The content of a file; `path` is written as in the Makefile.
+    fn read(&self, path: &str) -> Option<Vec<u8>>;
 }
 
 /// A `$(shell …)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     pub command: &'a str,
-    /// True within a recipe: the output may depend on the lines before it.
-    pub in_recipe: bool,
+    /// The program that runs the command, with its arguments before the command.
+    pub shell: &'a [String],
+    pub moment: Moment,
     /// The environment of the make itself: GNU make 4.3 does not export to `$(shell)`.
     pub environment: &'a BTreeMap<String, String>,
+}
+
+/// When make would run a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// While it reads the file, before anything of the plan.
+    Reading,
+    /// While a nested make reads the file: parts of the plan come before.
+    ReadingLater,
+    /// Before the first line of a recipe.
+    Recipe,
+    /// Never: the value is only reported.
+    Report,
 }
 
 /// The answer to an [`Ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Text(String),
-    /// The output is not known before the plan runs: the value becomes a slot.
+    /// The output is not known before the plan runs: the value becomes a slot, which the
+    /// recipe shares with other calls of the same command.
     Later,
+    /// Like `Later`, with a slot for this call alone.
+    EachTime,
 }
 
 /// The arguments and surroundings of one call of make.

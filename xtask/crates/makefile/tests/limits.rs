@@ -18,6 +18,9 @@ impl World for Answers {
             _ => Reply::Text("x".to_owned()),
         }
     }
+    fn read(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
     fn glob(&self, _: &str) -> Vec<String> {
         Vec::new()
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use makefile::{Error, Planned, Read};
+use makefile::{Error, Item, Planned, Read};
 
 use super::repository::Repository;
-use super::{missing, stages};
+use super::{missing, mixes, stages};
 use crate::typo::closest;
 use foundation::failure::{Failure, Result};
 use foundation::{program, typed};
@@ -117,11 +117,20 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
     let reads = repository.makefile.reads();
     let sets = repository.makefile.sets();
     let mut out = Vec::new();
+    // Other files may read any variable.
+    if repository.makefile.has_include() {
+        return out;
+    }
     for name in words
         .iter()
         .filter_map(|word| Some(word.split_once('=')?.0.trim_end_matches(':')))
     {
-        if name == "PKG_KERNEL" && !reads.contains(name) {
+        if name == "V" && !reads.contains(name) {
+            out.push(
+                "the Makefile never reads V; `--progress plain` shows all output of a build"
+                    .to_owned(),
+            );
+        } else if name == "PKG_KERNEL" && !reads.contains(name) {
             out.push("PKG_KERNEL has no effect here: only Talos' Makefile reads it; extensions take PKGS and PKGS_PREFIX".to_owned());
         } else if name == "WITH_DEBUG_SHELL" && !reads.contains(name) {
             out.push("WITH_DEBUG_SHELL is never read: Talos 1.14 dropped it; use `talosctl debug IMAGE --args /bin/sh`".to_owned());
@@ -135,4 +144,43 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
         }
     }
     out
+}
+
+/// Returns what will only be noticed when the images are used: tags that name nothing, and
+/// mixes that `installer` refuses.
+pub(super) fn notes(words: &[String], planned: &Planned) -> Vec<String> {
+    let is_installer = |target: &str| {
+        [
+            "installer",
+            "installer-base",
+            "imager",
+            "iso",
+            "secureboot-iso",
+        ]
+        .contains(&target)
+            || target.starts_with("image-")
+    };
+    let makes_installer = planned.chain.iter().any(|step| is_installer(&step.target));
+    let pushes = planned.items.iter().any(|item| match item {
+        Item::Line(line) => line.text.contains("push=true"),
+        _ => false,
+    });
+    let mut notes = Vec::new();
+    let tag = planned.reads.iter().rfind(|read| read.name == "TAG");
+    if let Some(tag) =
+        tag.filter(|tag| (makes_installer || pushes) && tag.value.ends_with("-dirty"))
+    {
+        notes.push(format!(
+            "the tag `{}` is that of every build of this commit with changes; `--tag NAME` gives another",
+            tag.value
+        ));
+    }
+    if makes_installer {
+        notes.extend(mixes::mixes(words, planned).into_iter().map(|failure| {
+            let cause = failure.causes.into_iter().next();
+            let rest = cause.into_iter().chain(failure.hint);
+            rest.fold(failure.what, |text, part| format!("{text}; {part}"))
+        }));
+    }
+    notes
 }

@@ -12,6 +12,8 @@ use foundation::plan::{Action, Effect, Learns, Plan, Run, Step};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places<'a> {
     pub(super) repository: &'a Utf8Path,
+    /// `PWD` of the environment.
+    pub(super) pwd: Option<&'a str>,
     /// The folder of this program, for buildx's metadata about a push.
     pub(super) state: &'a Utf8Path,
     /// The shared cache of builds, from the settings.
@@ -98,7 +100,7 @@ fn absolute(condition: &Condition, dir: &Utf8Path) -> Condition {
 fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
     let mut step = shell_step(
         format!("{}: a value that is known only now", capture.place),
-        &capture.command,
+        (&capture.shell, &capture.command),
         &capture.environment,
         places,
     )
@@ -115,7 +117,7 @@ fn capture_step(capture: &Capture, slot: usize, places: Places<'_>) -> Step {
 
 fn shell_step(
     why: String,
-    text: &str,
+    (shell, text): (&[String], &str),
     environment: &[(String, String)],
     places: Places<'_>,
 ) -> Step {
@@ -123,7 +125,7 @@ fn shell_step(
     let mut step = Step::new(
         why,
         Action::Run(Run {
-            argv: vec!["/bin/sh".into(), "-c".into(), text.to_owned()],
+            argv: shell.iter().cloned().chain([text.to_owned()]).collect(),
             env: environment.to_vec(),
             cwd: Some(dir.to_owned()),
             recipe: true,
@@ -132,8 +134,8 @@ fn shell_step(
         }),
     )
     .deadline(LONGEST);
-    if let Action::Run(run) = &mut step.action {
-        run.env.push(("PWD".to_owned(), dir.to_string()));
+    if let (Action::Run(run), Some(pwd)) = (&mut step.action, places.pwd) {
+        run.env.push(("PWD".to_owned(), pwd.to_owned()));
     }
     step
 }
@@ -159,7 +161,7 @@ fn line_step(line: &Line, places: Places<'_>) -> (Step, Option<Step>) {
         _ => shared,
     };
     let why = format!("{} ({})", line.target, line.place);
-    let mut step = shell_step(why, &text, &line.environment, places);
+    let mut step = shell_step(why, (&line.shell, &text), &line.environment, places);
     if let Action::Run(run) = &mut step.action {
         run.may_fail = line.ignores_failure;
         run.silent = line.silent;

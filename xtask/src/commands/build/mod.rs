@@ -5,18 +5,20 @@ mod convert;
 mod explain;
 mod hidden;
 mod list;
+pub(super) mod mixes;
 pub(super) mod preflight;
+pub(super) mod reason;
 pub(super) mod repository;
 pub(super) mod shells;
 mod trust;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use makefile::{Item, Planned};
 
 use crate::app::{App, PlanFormat};
 use foundation::ctx::own_executable::own_executable;
-use foundation::failure::Result;
+use foundation::failure::{Failure, Result};
 use foundation::files;
 use foundation::plan::{Action, Effect, Plan, Step};
 use foundation::run::Options;
@@ -89,6 +91,9 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     for warning in advice::warnings(&repository, &words) {
         app.ui.note(&warning);
     }
+    for note in advice::notes(&words, &planned) {
+        app.ui.note(&note);
+    }
     if args.explain {
         let hidden = Hidden::find(&repository, &words, &planned);
         return explain::run(app, &planned, &hidden);
@@ -97,22 +102,54 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     if !args.no_preflight && !app.is_dry() {
         preflight::check(app, &plan)?;
     }
-    app.carry_out(&plan)?;
+    app.carry_out(&plan)
+        .map_err(|failure| reason::explain(app, failure))?;
     Ok(0)
 }
 
 /// `$(MAKE)` inside of a shell line: the environment has the flags of the make
 /// that this process replaces, and its output is the line's.
 pub(crate) fn nested(app: &App<'_>, words: &[String]) -> Result<u8> {
-    let repository = Repository::open(&app.ctx.cwd)?;
-    let planned = evaluate(app, &repository, words, false)?;
-    let plan = plan_of(app, &repository, words, &planned);
+    let (dir, words) = directory(words)?;
+    let repository = Repository::open_from(&app.ctx.cwd, &app.ctx.cwd.join(dir))?;
+    let planned = evaluate(app, &repository, &words, false)?;
+    let plan = plan_of(app, &repository, &words, &planned);
     let options = Options {
         is_part: true,
         ..Options::default()
     };
     app.runner().run(&plan, options)?;
     Ok(0)
+}
+
+/// Takes the folders of `-C` out of the arguments of make; each is relative to the one
+/// before.
+fn directory(words: &[String]) -> Result<(Utf8PathBuf, Vec<String>)> {
+    let mut dir = Utf8PathBuf::new();
+    let mut rest = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let named = match word.split_once('=') {
+            Some((flag, folder)) if is_directory(flag) => Some(folder),
+            _ if word == "-C" || is_directory(word) => {
+                let folder = words.next();
+                let folder =
+                    folder.ok_or_else(|| Failure::usage(format!("`{word}` without a folder")))?;
+                Some(folder.as_str())
+            }
+            _ => word.strip_prefix("-C"),
+        };
+        match named {
+            Some(folder) => dir.push(folder),
+            None => rest.push(word.clone()),
+        }
+    }
+    Ok((dir, rest))
+}
+
+/// Whether it is `--directory`, which may be shortened.
+fn is_directory(flag: &str) -> bool {
+    flag.len() > 2 && "--directory".starts_with(flag)
 }
 
 /// Returns targets and variables, with the variables that flags set.
@@ -243,6 +280,7 @@ pub(super) fn plan_of(
     let hidden = Hidden::find(repository, words, planned);
     let places = convert::Places {
         repository: &repository.dir,
+        pwd: repository.environment.get("PWD").map(String::as_str),
         state: &app.ctx.dirs.state,
         builder: &app.ctx.config.builder,
         hidden: &hidden,

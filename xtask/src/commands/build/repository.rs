@@ -46,6 +46,16 @@ impl Repository {
     /// # Errors
     /// Those of [`Repository::find`].
     pub(crate) fn open(dir: &Utf8Path) -> Result<Self> {
+        Self::open_from(dir, dir)
+    }
+
+    /// Opens it for a make that was started in the folder `start` with `-C`: its `PWD`
+    /// stays that of the start.
+    ///
+    /// # Errors
+    /// Those of [`Repository::find`].
+    pub(crate) fn open_from(start: &Utf8Path, dir: &Utf8Path) -> Result<Self> {
+        let is_here = start == dir;
         let dir = dir
             .canonicalize_utf8()
             .map_err(|error| Failure::usage(format!("no folder `{dir}`")).cause(error))?;
@@ -58,8 +68,10 @@ impl Repository {
                 .hint("name a checkout of Talos, pkgs or extensions: `-C DIR`"));
         };
         // It existed a moment ago.
-        let text = files::text(&path, files::MEDIUM)?.unwrap_or_default();
-        let makefile = Makefile::parse(path.file_name().unwrap_or("Makefile"), &text)
+        let text = files::read(&path, files::MEDIUM)
+            .map_err(|error| Failure::step(format!("cannot read `{path}`")).cause(error))?
+            .unwrap_or_default();
+        let makefile = Makefile::parse_bytes(path.file_name().unwrap_or("Makefile"), &text)
             .map_err(|error| refused(&error))?;
         // The environment as after `cd DIR && make`.
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
@@ -71,7 +83,10 @@ impl Repository {
                 None => environment.remove(name),
             };
         }
-        environment.insert("PWD".to_owned(), dir.to_string());
+        if is_here {
+            let pwd = environment.get("PWD").and_then(|pwd| logical(pwd, &dir));
+            environment.insert("PWD".to_owned(), pwd.unwrap_or_else(|| dir.to_string()));
+        }
         Ok(Self {
             dir,
             makefile,
@@ -87,6 +102,17 @@ impl Repository {
             make_command: make_command.to_owned(),
         }
     }
+}
+
+/// The folder as `cd` would name it: the working folder or one above it, with the links by
+/// which it was entered.
+fn logical(pwd: &str, dir: &Utf8Path) -> Option<String> {
+    let pwd = Utf8Path::new(pwd);
+    let is_it = |folder: &&Utf8Path| folder.canonicalize_utf8().is_ok_and(|it| it == dir);
+    let mut parts = pwd.as_str().split('/');
+    let is_plain = pwd.is_absolute() && !parts.any(|part| part == "." || part == "..");
+    let found = pwd.ancestors().find(is_it).filter(|_| is_plain)?;
+    Some(found.to_string())
 }
 
 /// The failure for a construct that evaluation refuses.

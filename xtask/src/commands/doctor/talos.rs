@@ -4,6 +4,7 @@ use talos::version::Support;
 
 use super::finding::Finding;
 use super::inputs::Inputs;
+use foundation::ctx::probe::Probe;
 use foundation::ctx::talosctl::{OTHER_BOOT, Talosctl};
 use foundation::{program, typed};
 
@@ -26,7 +27,7 @@ pub(super) fn checkout(inputs: &Inputs) -> Vec<Finding> {
         ),
     );
     let line = match version.support() {
-        Support::Known => return vec![found],
+        Support::Known => return [Some(found), ownership(inputs)].into_iter().flatten().collect(),
         Support::TooOld { oldest } => Finding::missing(
             "talos-line",
             format!("Talos {version} is older than {oldest}, the oldest supported release"),
@@ -40,7 +41,27 @@ pub(super) fn checkout(inputs: &Inputs) -> Vec<Finding> {
         )
         .cure("a newer xtask, when something does not fit"),
     };
-    vec![found, line]
+    let all = [Some(found), Some(line), ownership(inputs)];
+    all.into_iter().flatten().collect()
+}
+
+/// Without git's answers a build would have no tag.
+fn ownership(inputs: &Inputs) -> Option<Finding> {
+    let dir = &inputs.checkout()?.dir;
+    let argv = ["git", "rev-parse", "--git-dir"];
+    let output = Probe::new(argv).current_dir(dir).run().ok()?;
+    if output.success || !output.stderr.contains("dubious ownership") {
+        return None;
+    }
+    let finding = Finding::missing(
+        "safe-directory",
+        format!("git refuses to read `{dir}`, which belongs to another user"),
+    );
+    Some(
+        finding
+            .why("builds take their tag from git")
+            .cure(program!("git config --global --add safe.directory {}", dir)),
+    )
 }
 
 pub(super) fn talosctl(inputs: &Inputs) -> Vec<Finding> {

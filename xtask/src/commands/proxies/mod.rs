@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::registry::view::{self, RegistryView};
-use super::registry::{Down, DownArgs, bring_up, lock, table, take_down, up};
+use super::registry::{Down, DownArgs, bring_up, code_of, lock, table, take_down, up};
 use crate::app::App;
 use foundation::ctx::containers;
 use foundation::ctx::registries::{self, Spec};
@@ -145,7 +145,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
             })
             .collect();
         ui::print_report(json!({"proxies": proxies}));
-        return Ok(0);
+        return Ok(code_of(&views));
     }
     let mut out = table(app, &views, &volumes);
     for one in &views {
@@ -165,5 +165,5 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     };
     let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     ui::print(&out);
-    Ok(0)
+    Ok(code_of(&views))
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::app::App;
+use foundation::ctx::image_reference;
 use foundation::ctx::registries;
 use foundation::ctx::registry_api::{Api, Tagged};
 use foundation::failure::{Exit, Failure, Result};
@@ -19,7 +20,11 @@ pub(super) fn run(app: &App<'_>, names: &[String], as_json: bool) -> Result<u8> 
     let api = Api::on_loopback(spec.port);
     let tagged = api.tagged().map_err(|error| silent(&spec.host, &error))?;
     let is_listed = |image: &&Tagged| {
-        names.is_empty() || names.iter().any(|name| is_meant(name, &image.repository))
+        names.is_empty()
+            || names.iter().any(|name| {
+                let (repository, tag) = parts(plain(name, &spec.host));
+                is_meant(repository, &image.repository) && tag.is_none_or(|tag| tag == image.tag)
+            })
     };
     let found: Vec<&Tagged> = tagged.iter().filter(is_listed).collect();
     let pushed = read(&list_of(&app.ctx.dirs.state))?;
@@ -57,12 +62,37 @@ pub(super) fn run(app: &App<'_>, names: &[String], as_json: bool) -> Result<u8> 
     Ok(0)
 }
 
+/// The name of an image as the registry knows it: without the registry's own address and
+/// without the digest, both of which `images` prints.
+pub(super) fn plain<'a>(name: &'a str, host: &str) -> &'a str {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    match image_reference::split(name) {
+        Some((registry, ..))
+            if registry == host
+                || (image_reference::is_local(registry)
+                    && registry.rsplit_once(':').is_some_and(|(_, it)| it == port)) =>
+        {
+            &name[registry.len() + 1..]
+        }
+        _ => name,
+    }
+}
+
 /// Whether `name` is the repository or its end.
 pub(super) fn is_meant(name: &str, repository: &str) -> bool {
     repository == name
         || repository
             .strip_suffix(name)
             .is_some_and(|before| before.ends_with('/'))
+}
+
+/// Repository and tag.
+pub(super) fn parts(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) => (repository, Some(tag)),
+        None => (name, None),
+    }
 }
 
 pub(super) fn silent(host: &str, error: &dyn std::fmt::Display) -> Failure {
@@ -105,5 +135,14 @@ mod tests {
         assert!(is_meant("imager", "siderolabs/imager"));
         assert!(is_meant("siderolabs/imager", "siderolabs/imager"));
         assert!(!is_meant("mager", "siderolabs/imager"));
+        for name in [
+            "127.0.0.1:5005/siderolabs/imager:v1@sha256:ab",
+            "localhost:5005/siderolabs/imager:v1",
+            "siderolabs/imager:v1",
+        ] {
+            let name = plain(name, "127.0.0.1:5005");
+            assert_eq!(parts(name), ("siderolabs/imager", Some("v1")));
+        }
+        assert_eq!(plain("ghcr.io/x:v1", "127.0.0.1:5005"), "ghcr.io/x:v1");
     }
 }

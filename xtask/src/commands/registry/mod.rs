@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::app::App;
 use foundation::ctx::containers;
 use foundation::ctx::registries;
-use foundation::failure::Result;
+use foundation::failure::{Exit, Result};
 use foundation::plan::Plan;
 use foundation::record::lock::{self, Lock};
 use foundation::run::Options;
@@ -39,7 +39,7 @@ pub struct RegistryCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum RegistryVerb {
-    /// Show whether the registry is up, its age and its size
+    /// Show whether the registry is up, its age and its size; exit code 1 if it does not work
     Status {
         /// Print JSON
         #[arg(long)]
@@ -64,7 +64,7 @@ pub enum RegistryVerb {
         cargo xtask registry prune siderolabs/installer               all of its tags"
     )]
     Prune {
-        /// Images to delete, as REPOSITORY or REPOSITORY:TAG
+        /// Images to delete, as REPOSITORY, REPOSITORY:TAG, or as `images` prints them
         images: Vec<String>,
     },
 }
@@ -180,7 +180,7 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     if as_json {
         let registry: Vec<_> = views.iter().map(|view| view.to_json(&volumes)).collect();
         ui::print_report(json!({"registry": registry.first()}));
-        return Ok(0);
+        return Ok(code_of(&views));
     }
     let mut out = table(app, &views, &volumes);
     let next = match views.first() {
@@ -189,7 +189,21 @@ fn status(app: &App<'_>, as_json: bool) -> Result<u8> {
     };
     let _ = writeln!(out, "  {} {next}", app.ui.paint(Style::Dim, "next:"));
     ui::print(&out);
-    Ok(0)
+    Ok(code_of(&views))
+}
+
+/// Returns 1 if one of them does not work. One that was never started, or stopped, is as it
+/// should be.
+pub(super) fn code_of(views: &[RegistryView]) -> u8 {
+    let is_fine = |view: &RegistryView| match view.state() {
+        "absent" | "stopped" => true,
+        _ => view.answers,
+    };
+    if views.iter().all(is_fine) {
+        0
+    } else {
+        Exit::Checks.code()
+    }
 }
 
 /// Returns one line for each, with its remarks below.

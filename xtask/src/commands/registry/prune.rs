@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::ls::{is_meant, silent};
+use super::ls::{is_meant, parts, plain, silent};
 use super::up;
 use super::view::{self, DATA, RegistryView};
 use crate::app::App;
@@ -199,10 +199,7 @@ fn check_listed(tagged: &[Tagged], stored: &[(String, String)], was_listed: bool
 fn going<'a>(tagged: &'a [Tagged], images: &[String]) -> Result<Vec<&'a Tagged>> {
     let mut going: Vec<&Tagged> = Vec::new();
     for name in images {
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) => (repository, Some(tag)),
-            None => (name.as_str(), None),
-        };
+        let (repository, tag) = parts(plain(name, &registries::local().host));
         let before = going.len();
         going.extend(tagged.iter().filter(|image| {
             is_meant(repository, &image.repository) && tag.is_none_or(|tag| tag == image.tag)

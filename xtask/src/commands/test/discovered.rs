@@ -6,11 +6,13 @@ use gotest::{Options, Target, Test, Unread, Workspace};
 use super::args::Selection;
 use super::shards;
 use crate::app::App;
+use crate::meant::is_test_name;
 use crate::typo::most_alike;
 use foundation::ctx::go_flags;
 use foundation::ctx::sources::Sources;
 use foundation::failure::{Failure, Result};
 use foundation::record::discovered;
+use foundation::typed;
 
 /// Every test of the chosen packages.
 ///
@@ -157,6 +159,9 @@ fn no_package(workspace: &Workspace, pattern: &str) -> Failure {
     let folder = pattern.trim_start_matches("./").trim_end_matches("/...");
     let folders = workspace.folders.iter().map(|folder| folder.dir.as_str());
     let failure = Failure::usage(format!("no package of the checkout matches `{pattern}`"));
+    if is_test_name(pattern) {
+        return failure.hint(typed!("test unit --run {}", pattern));
+    }
     match most_alike(folder, folders) {
         Some((alike, nearest)) if alike > 0.7 => {
             failure.hint(format!("did you mean `./{nearest}`?"))

@@ -23,6 +23,17 @@ pub(super) struct Budget {
     depth: usize,
 }
 
+impl Budget {
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// After an evaluation that ended early.
+    pub(super) fn set_depth(&mut self, depth: usize) {
+        self.depth = depth;
+    }
+}
+
 impl Make<'_, '_> {
     /// Counts `count` steps.
     pub(super) fn spend(&mut self, count: usize, place: &Place) -> Result<()> {

@@ -5,10 +5,11 @@ use crate::error::{Error, Place, Result};
 use crate::functions::{self, Body, Function, Wrong};
 use crate::limits::{MAX_NESTING, MAX_VALUE};
 use crate::outcome::Item;
+use crate::prefix;
 use crate::slots;
 use crate::syntax::{self, Piece};
 use crate::variables::Origin;
-use crate::world::{Ask, Reply};
+use crate::world::{Ask, Moment, Reply};
 
 /// Variables that GNU make sets by itself and that this reader does not: an
 /// empty value would be a guess.
@@ -56,23 +57,16 @@ pub(super) const BUILT_IN: &[&str] = &[
     ".SHELLSTATUS",
     ".VARIABLES",
     "?",
-    "+",
-    "|",
     "%",
-    "@D",
-    "@F",
-    "*D",
-    "*F",
-    "<D",
-    "<F",
-    "^D",
-    "^F",
 ];
 
 impl Make<'_, '_> {
     /// Returns `text` with every reference replaced by its value.
     pub(super) fn expand(&mut self, text: &str, place: &Place) -> Result<String> {
         self.spend_bytes(text.len(), place)?;
+        if self.makefile.has_bytes && text.contains(slots::BYTES) {
+            return Err(Error::unsupported(place, "text that is not UTF-8"));
+        }
         if !text.contains('$') {
             self.hold(text.len(), place)?;
             return Ok(text.to_owned());
@@ -150,6 +144,14 @@ impl Make<'_, '_> {
         }
         self.needs_now(&[name], "the name of a variable", place)?;
         self.note_read(name, place)?;
+        if let Some(value) = self.value_in_scope(name, self.scopes.len(), place)? {
+            return Ok(value);
+        }
+        self.global_value(name, place)
+    }
+
+    /// The value of a variable, whatever the targets that are being updated set.
+    pub(super) fn global_value(&mut self, name: &str, place: &Place) -> Result<String> {
         let Some(variable) = self.variables.get(name) else {
             if name == "*" && self.in_recipe() {
                 return Err(Error::unsupported(
@@ -166,10 +168,23 @@ impl Make<'_, '_> {
             return Ok(String::new());
         };
         let value = variable.value.clone();
-        let expands = variable.recursive && value.contains('$');
-        self.hold(value.len(), place)?;
-        if !expands {
+        if !variable.recursive {
+            self.hold(value.len(), place)?;
             return Ok(value);
+        }
+        self.expand_value_of(name, &value, place)
+    }
+
+    /// Expands the value of a recursive variable.
+    pub(super) fn expand_value_of(
+        &mut self,
+        name: &str,
+        value: &str,
+        place: &Place,
+    ) -> Result<String> {
+        self.hold(value.len(), place)?;
+        if !value.contains('$') {
+            return Ok(value.to_owned());
         }
         if self.expanding.iter().any(|open| open == name) {
             return Err(Error::SelfReference {
@@ -178,7 +193,7 @@ impl Make<'_, '_> {
             });
         }
         self.expanding.push(name.to_owned());
-        let expanded = self.expand(&value, place);
+        let expanded = self.expand(value, place);
         self.expanding.pop();
         expanded
     }
@@ -275,7 +290,10 @@ impl Make<'_, '_> {
     /// What `origin`, `flavor` or `value` says of a variable.
     fn fact(&self, function: &str, name: &str) -> String {
         let is_automatic = self.automatic.iter().any(|(known, _)| known == name);
-        let variable = self.variables.get(name);
+        let variable = match self.scoped(name) {
+            Some(scoped) => Some(scoped.variable()),
+            None => self.variables.get(name),
+        };
         let fact = match (function, variable) {
             ("origin", _) if is_automatic => "automatic",
             ("origin", Some(variable)) => match variable.origin {
@@ -385,14 +403,22 @@ impl Make<'_, '_> {
     pub(super) fn shell(&mut self, command: &str, place: &Place) -> Result<String> {
         let command = self.with_make(command, place)?;
         self.count_shell(&command, place)?;
+        let shell = prefix::shell_of(&command, &self.shell_program(place)?);
+        let moment = match (self.reporting, self.in_recipe()) {
+            (true, _) => Moment::Report,
+            (false, true) => Moment::Recipe,
+            (false, false) if self.session.planned.items.is_empty() => Moment::Reading,
+            (false, false) => Moment::ReadingLater,
+        };
         let ask = Ask {
             command: &command,
-            in_recipe: self.in_recipe(),
+            shell: &shell,
+            moment,
             environment: &self.environment,
         };
         // A command with slots cannot run before their values are known.
         let reply = if slots::contains(&command) {
-            Reply::Later
+            Reply::EachTime
         } else {
             self.session.world.shell(&ask)
         };
@@ -406,8 +432,39 @@ impl Make<'_, '_> {
                 self.hold(output.len(), place)?;
                 Ok(output.trim_end_matches(['\n', '\r']).replace('\n', " "))
             }
-            Reply::Later => Ok(slots::marker(self.capture(command, place)?)),
+            Reply::Later => Ok(slots::marker(self.capture(command, shell, true, place)?)),
+            Reply::EachTime => Ok(slots::marker(self.capture(command, shell, false, place)?)),
         }
+    }
+
+    /// The shell of lines and commands, with its arguments before them.
+    pub(super) fn shell_program(&mut self, place: &Place) -> Result<Vec<String>> {
+        let mark = self.held();
+        let mut words = Vec::new();
+        for name in ["SHELL", ".SHELLFLAGS"] {
+            // The shell of a shell is the default one.
+            if self.expanding.iter().any(|open| open == name) {
+                return Ok(prefix::DEFAULT_SHELL.map(str::to_owned).to_vec());
+            }
+            let value = match self.variables.get(name) {
+                Some(_) => self.global_value(name, place)?,
+                None => "-c".to_owned(),
+            };
+            self.needs_now(&[&value], &format!("`{name}`"), place)?;
+            words.extend(value.split_ascii_whitespace().map(str::to_owned));
+        }
+        self.release_to(mark);
+        if words.len() < 2
+            || words
+                .iter()
+                .any(|word| word.contains(['"', '\'', '\\', '$']))
+        {
+            return Err(Error::unsupported(
+                place,
+                format!("the shell `{}`", words.join(" ")),
+            ));
+        }
+        Ok(words)
     }
 
     /// Returns `text` for a shell, which must be able to call make.

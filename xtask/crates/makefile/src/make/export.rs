@@ -39,6 +39,10 @@ impl Make<'_, '_> {
             };
             out.insert(name, value.replace(slots::MAKE, "make"));
         }
+        for name in self.scoped_exports() {
+            let value = self.variable(&name, place)?;
+            out.insert(name, value.replace(slots::MAKE, "make"));
+        }
         out.insert("MAKELEVEL".to_owned(), (self.level + 1).to_string());
         out.insert("MAKEFLAGS".to_owned(), self.flags.makeflags());
         out.insert("MFLAGS".to_owned(), self.flags.mflags());
@@ -52,9 +56,15 @@ impl Make<'_, '_> {
         Ok(out)
     }
 
-    /// Returns a slot for the output of `command`: one per recipe and command. A report
-    /// creates no captures beyond those of the recipes.
-    pub(super) fn capture(&mut self, command: String, place: &Place) -> Result<usize> {
+    /// Returns a slot for the output of `command`; if it is shared, one per recipe and
+    /// command. A report creates no captures beyond those of the recipes.
+    pub(super) fn capture(
+        &mut self,
+        command: String,
+        shell: Vec<String>,
+        shared: bool,
+        place: &Place,
+    ) -> Result<usize> {
         let target = self.recipe.as_ref().map(|(target, _)| target.clone());
         let condition = self
             .recipe
@@ -72,7 +82,7 @@ impl Make<'_, '_> {
             .iter()
             .rev()
             .take_while(|item| matches!(item, Item::Capture { .. }));
-        if let Some(slot) = recent.into_iter().find_map(same) {
+        if shared && let Some(slot) = recent.into_iter().find_map(same) {
             return Ok(slot);
         }
         if self.reporting {
@@ -89,6 +99,7 @@ impl Make<'_, '_> {
         self.keep(size_of(&environment) + STEP, place)?;
         self.session.planned.captures.push(Capture {
             command,
+            shell,
             environment,
             place: place.clone(),
             target,

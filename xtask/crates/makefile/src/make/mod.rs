@@ -2,14 +2,16 @@
 //!
 //! [`Make`] is one process of make in an evaluation; `$(MAKE)` in a recipe starts
 //! another that shares the [`Session`]. Its methods are in the modules below:
-//! `statements` reads the file, `expand` replaces references, `update` walks the
-//! targets, `submake` follows `$(MAKE)`, `export` computes environments, `reads`
+//! `statements` reads the file, `include` others, `expand` replaces references, `scope`
+//! knows the variables of single targets, `update` walks the targets, `submake` follows `$(MAKE)`, `export` computes environments, `reads`
 //! reports which variables mattered, `budget` limits memory and time.
 
 mod budget;
 mod expand;
 mod export;
+mod include;
 mod reads;
+mod scope;
 mod statements;
 mod submake;
 mod update;
@@ -25,11 +27,12 @@ use crate::slots;
 use crate::variables::Variables;
 use crate::world::{Invocation, World};
 use budget::Budget;
+use include::Included;
+pub(crate) use scope::Scope;
 
 /// State that all makes of one evaluation share.
 struct Session<'w> {
     world: &'w dyn World,
-    makefile: &'w Makefile,
     directory: String,
     make_command: String,
     /// The environment of the first make: lines list only the difference to it.
@@ -40,6 +43,9 @@ struct Session<'w> {
 
 struct Make<'s, 'w> {
     session: &'s mut Session<'w>,
+    makefile: Makefile,
+    /// Files that the Makefile includes.
+    included: Vec<Included>,
     /// `MAKELEVEL`.
     level: usize,
     /// Number of makes above this one in the evaluation; `level` also counts
@@ -48,6 +54,8 @@ struct Make<'s, 'w> {
     environment: BTreeMap<String, String>,
     flags: Flags,
     variables: Variables,
+    /// Variables of the targets that are being updated, the innermost last.
+    scopes: Vec<Scope>,
     rules: Rules,
     /// Automatic variables such as `$@`, and the variables of `foreach`; the
     /// last of a name is valid.
@@ -72,6 +80,14 @@ struct Make<'s, 'w> {
     reporting: bool,
 }
 
+/// What a make is started with.
+struct Call {
+    makefile: Makefile,
+    environment: BTreeMap<String, String>,
+    flags: Flags,
+    goals: Vec<String>,
+}
+
 /// The result of updating a target.
 #[derive(Debug, Clone, Copy, Default)]
 struct Made {
@@ -85,8 +101,8 @@ struct Made {
 /// A construct outside the subset that has an effect here, and what make
 /// itself would refuse while reading.
 pub fn plan(makefile: &Makefile, invocation: &Invocation, world: &dyn World) -> Result<Planned> {
-    let mut session = session(makefile, invocation, world);
-    let mut make = start(&mut session, invocation)?;
+    let mut session = session(invocation, world);
+    let mut make = start(&mut session, makefile, invocation)?;
     make.read()?;
     make.run()?;
     Ok(session.planned)
@@ -102,20 +118,15 @@ pub fn targets(
     invocation: &Invocation,
     world: &dyn World,
 ) -> Result<Vec<String>> {
-    let mut session = session(makefile, invocation, world);
-    let mut make = start(&mut session, invocation)?;
+    let mut session = session(invocation, world);
+    let mut make = start(&mut session, makefile, invocation)?;
     make.read()?;
     Ok(make.rules.names())
 }
 
-fn session<'w>(
-    makefile: &'w Makefile,
-    invocation: &Invocation,
-    world: &'w dyn World,
-) -> Session<'w> {
+fn session<'w>(invocation: &Invocation, world: &'w dyn World) -> Session<'w> {
     Session {
         world,
-        makefile,
         directory: invocation.directory.clone(),
         make_command: invocation.make_command.clone(),
         base: invocation.environment.clone(),
@@ -124,7 +135,11 @@ fn session<'w>(
     }
 }
 
-fn start<'s, 'w>(session: &'s mut Session<'w>, invocation: &Invocation) -> Result<Make<'s, 'w>> {
+fn start<'s, 'w>(
+    session: &'s mut Session<'w>,
+    makefile: &Makefile,
+    invocation: &Invocation,
+) -> Result<Make<'s, 'w>> {
     let environment = invocation.environment.clone();
     let level = environment
         .get("MAKELEVEL")
@@ -153,34 +168,39 @@ fn start<'s, 'w>(session: &'s mut Session<'w>, invocation: &Invocation) -> Resul
         goals.extend(flags.argument(argument, None)?.map(str::to_owned));
     }
     flags.settle(level);
-    Ok(Make::new(
-        session,
-        level,
-        0,
+    let call = Call {
+        makefile: makefile.clone(),
         environment,
         flags,
         goals,
-        None,
-    ))
+    };
+    Ok(Make::new(session, call, level, 0, None))
 }
 
 impl<'s, 'w> Make<'s, 'w> {
     fn new(
         session: &'s mut Session<'w>,
+        call: Call,
         level: usize,
         depth: usize,
-        environment: BTreeMap<String, String>,
-        flags: Flags,
-        goals: Vec<String>,
         within: Option<usize>,
     ) -> Self {
+        let Call {
+            makefile,
+            environment,
+            flags,
+            goals,
+        } = call;
         Self {
             session,
+            makefile,
+            included: Vec::new(),
             level,
             depth,
             environment,
             flags,
             variables: Variables::default(),
+            scopes: Vec::new(),
             rules: Rules::default(),
             automatic: Vec::new(),
             expanding: Vec::new(),

@@ -46,7 +46,7 @@ impl Make<'_, '_> {
             let place = match &variable.origin {
                 Origin::File(place) | Origin::CommandLine(Some(place)) => place.clone(),
                 _ => Place {
-                    file: self.session.makefile.name.clone(),
+                    file: self.makefile.name.clone(),
                     line: 0,
                 },
             };

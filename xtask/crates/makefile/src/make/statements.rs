@@ -7,8 +7,8 @@ use crate::condition::Test;
 use crate::error::{Error, Place, Result};
 use crate::flags::Override;
 use crate::limits::ENTRY;
-use crate::parse::Statement;
-use crate::rules::{Pending, split_inline};
+use crate::parse::{Makefile, Statement};
+use crate::rules::{self, Pending};
 use crate::slots;
 use crate::variables::Origin;
 
@@ -16,12 +16,18 @@ impl Make<'_, '_> {
     /// Sets what make sets, and reads the whole file.
     pub(super) fn read(&mut self) -> Result<()> {
         self.set_up()?;
-        let makefile = self.session.makefile;
+        let makefile = self.makefile.clone();
+        self.read_file(&makefile, 0)?;
+        self.check_included()
+    }
+
+    /// Reads one file, and those that it includes.
+    pub(super) fn read_file(&mut self, makefile: &Makefile, depth: usize) -> Result<()> {
         // For each open `if`: whether its lines count, whether a branch was
         // taken, whether it is within a branch that does not count.
         let mut open: Vec<(bool, bool, bool)> = Vec::new();
         let mut pending: Option<Pending> = None;
-        for (line, statement) in &makefile.statements {
+        for (line, statement) in makefile.statements.iter() {
             let place = Place {
                 file: makefile.name.clone(),
                 line: *line,
@@ -56,7 +62,11 @@ impl Make<'_, '_> {
                 other => {
                     self.record(pending.take())?;
                     let (mark, stored) = (self.held(), self.variables.bytes());
-                    self.statement(other, &place, &mut pending)?;
+                    if let Statement::Include(names, optional) = other {
+                        self.include(names, *optional, depth, &place)?;
+                    } else {
+                        self.statement(other, &place, &mut pending)?;
+                    }
                     // Only stored values remain of everything that the statement made.
                     self.release_to((mark + self.variables.bytes()).saturating_sub(stored));
                     self.hold(0, &place)?;
@@ -95,13 +105,10 @@ impl Make<'_, '_> {
         set("MFLAGS", self.flags.mflags(), self);
         set("MAKEOVERRIDES", self.flags.definitions(), self);
         set("MAKECMDGOALS", self.goals.join(" "), self);
-        set(
-            "MAKEFILE_LIST",
-            self.session.makefile.name.to_string(),
-            self,
-        );
+        let name = self.makefile.name.to_string();
+        self.name_makefile(&name);
         let place = Place {
-            file: self.session.makefile.name.clone(),
+            file: self.makefile.name.clone(),
             line: 0,
         };
         let mark = self.held();
@@ -186,7 +193,10 @@ impl Make<'_, '_> {
                     self.variables.export(name);
                 }
             }
-            Statement::Rule(text) => *pending = self.rule(text, place)?,
+            Statement::Rule(text) => match rules::target_variable(text) {
+                Some(variable) => self.set_of_target(&variable, place)?,
+                None => *pending = self.rule(text, place)?,
+            },
             Statement::Unsupported(construct) => return Err(Error::unsupported(place, *construct)),
             Statement::Malformed(what) => return Err(Error::malformed(place, *what)),
             _ => {}
@@ -196,30 +206,17 @@ impl Make<'_, '_> {
 
     /// `do_variable_definition`.
     fn assign(&mut self, name: &str, op: Op, value: &str, place: &Place) -> Result<()> {
-        if matches!(name, "SHELL" | "MAKEFLAGS" | "MAKE" | "MAKEOVERRIDES") || name.starts_with('.')
-        {
-            return Err(Error::unsupported(place, format!("setting `{name}`")));
-        }
-        // make has a value of its own, which `?=` keeps and `+=` extends.
-        if matches!(op, Op::Conditional | Op::Append)
-            && BUILT_IN.contains(&name)
-            && self.variables.get(name).is_none()
-        {
-            return Err(Error::unsupported(
-                place,
-                format!("make's own variable `{name}`"),
-            ));
-        }
-        if name.trim().is_empty() {
-            return Err(Error::malformed(place, "empty variable name"));
-        }
+        self.check_settable(name, op, place)?;
         let origin = Origin::File(place.clone());
         let old = self.variables.get(name).cloned();
         let (value, recursive) = match op {
             Op::Simple => (self.expand(value, place)?, false),
             Op::Conditional if old.is_some() => return Ok(()),
             Op::Recursive | Op::Conditional => (value.to_owned(), true),
-            Op::Shell => return Err(Error::unsupported(place, "`!=`")),
+            Op::Shell => {
+                let command = self.expand(value, place)?;
+                (self.shell(&command, place)?, true)
+            }
             Op::Append => match old {
                 None => (value.to_owned(), true),
                 Some(old) => {
@@ -238,6 +235,36 @@ impl Make<'_, '_> {
             },
         };
         self.variables.set(name, value, recursive, origin);
+        Ok(())
+    }
+
+    /// Refuses a variable by which make itself works.
+    pub(super) fn check_settable(&self, name: &str, op: Op, place: &Place) -> Result<()> {
+        let own = [
+            "MAKEFLAGS",
+            "MAKE",
+            "MAKEOVERRIDES",
+            "VPATH",
+            "GPATH",
+            "MAKEFILE_LIST",
+        ];
+        let is_known = [".DEFAULT_GOAL", ".SHELLFLAGS"].contains(&name);
+        if own.contains(&name) || (name.starts_with('.') && !is_known) {
+            return Err(Error::unsupported(place, format!("setting `{name}`")));
+        }
+        // make has a value of its own, which `?=` keeps and `+=` extends.
+        if matches!(op, Op::Conditional | Op::Append)
+            && BUILT_IN.contains(&name)
+            && self.variables.get(name).is_none()
+        {
+            return Err(Error::unsupported(
+                place,
+                format!("make's own variable `{name}`"),
+            ));
+        }
+        if name.trim().is_empty() {
+            return Err(Error::malformed(place, "empty variable name"));
+        }
         Ok(())
     }
 
@@ -266,6 +293,12 @@ impl Make<'_, '_> {
             None => 0,
         };
         let there: usize = rule.targets.iter().map(there).sum();
+        // Each stem may become a part of each name.
+        let stems = match &rule.pattern {
+            Some(_) => own.saturating_mul(names.clone().count()),
+            None => 0,
+        };
+        let size = size.saturating_add(stems);
         let each = rule.targets.len().saturating_mul(names.count());
         self.hold(size, &rule.place)?;
         self.spend(there.saturating_add(each), &rule.place)
@@ -273,7 +306,7 @@ impl Make<'_, '_> {
 
     /// Expands and parses `TARGETS: PREREQUISITES | ORDER-ONLY ; RECIPE`.
     fn rule(&mut self, text: &str, place: &Place) -> Result<Option<Pending>> {
-        let (text, inline) = split_inline(text, place)?;
+        let (text, inline) = rules::split_inline(text);
         let expanded = self.expand(text, place)?;
         self.needs_now(&[&expanded], "a rule", place)?;
         let count = expanded.split_ascii_whitespace().count();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Make;
+use super::{Call, Make, Session};
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, MAX_MAKES};
 use crate::outcome::Passage;
@@ -48,6 +48,16 @@ impl Make<'_, '_> {
         {
             return Ok(false);
         }
+        // Another folder, or files that lines before this one may make: only a make that
+        // starts then can read them.
+        let is_elsewhere = |word: &String| {
+            word.starts_with("-C") || (word.len() > 2 && "--directory".starts_with(flag_of(word)))
+        };
+        if arguments.iter().any(is_elsewhere)
+            || (self.makefile.reads_files() && !self.session.planned.items.is_empty())
+        {
+            return Ok(false);
+        }
         let given = self.flags.overrides.len();
         self.spend(given.saturating_mul(given) / 16, place)?;
         let mut flags = self.flags.inherit();
@@ -73,17 +83,65 @@ impl Make<'_, '_> {
         let copied = environment.iter();
         let copied = copied.map(|(name, value)| name.len() + value.len() + ENTRY);
         self.hold(copied.sum(), place)?;
-        let mut make = Make::new(
-            self.session,
-            level,
-            depth,
-            environment.clone(),
+        let call = Call {
+            makefile: self.makefile.clone(),
+            environment: environment.clone(),
             flags,
             goals,
-            condition,
-        );
-        make.read()?;
-        make.run()?;
-        Ok(true)
+        };
+        let mut make = Make::new(self.session, call, level, depth, condition);
+        let before = make.session.mark();
+        match make.read().and_then(|()| make.run()) {
+            Ok(()) => Ok(true),
+            // It is known to a make that starts then.
+            Err(Error::TooEarly { .. }) => {
+                self.session.back_to(&before);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The name of a long option without its value.
+fn flag_of(word: &str) -> &str {
+    word.split_once('=').map_or(word, |(name, _)| name)
+}
+
+/// How far a plan has come.
+struct Mark {
+    depth: usize,
+    items: usize,
+    captures: usize,
+    conditions: usize,
+    chain: usize,
+    reads: usize,
+    notes: usize,
+}
+
+impl Session<'_> {
+    fn mark(&self) -> Mark {
+        let planned = &self.planned;
+        Mark {
+            depth: self.budget.depth(),
+            items: planned.items.len(),
+            captures: planned.captures.len(),
+            conditions: planned.conditions.len(),
+            chain: planned.chain.len(),
+            reads: planned.reads.len(),
+            notes: planned.notes.len(),
+        }
+    }
+
+    /// Drops what was planned since the mark.
+    fn back_to(&mut self, mark: &Mark) {
+        self.budget.set_depth(mark.depth);
+        let planned = &mut self.planned;
+        planned.items.truncate(mark.items);
+        planned.captures.truncate(mark.captures);
+        planned.conditions.truncate(mark.conditions);
+        planned.chain.truncate(mark.chain);
+        planned.reads.truncate(mark.reads);
+        planned.notes.truncate(mark.notes);
     }
 }

@@ -7,15 +7,15 @@ use super::{Made, Make};
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, STEP};
 use crate::outcome::{Condition, Item, Line, Passage, Prerequisite, Step};
-use crate::prefix::{Prefix, collapse_in_references, split_commands};
+use crate::prefix::{self, Prefix, collapse_in_references, split_commands};
 use crate::rules::{Recipe, plain_name};
 use crate::slots;
 
 /// The rule that updates a target.
 #[derive(Default)]
-struct TargetRule {
+pub(super) struct TargetRule {
     recipe: Option<Rc<Recipe>>,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     pattern: Option<String>,
     stem: Option<String>,
     prerequisites: Vec<String>,
@@ -30,12 +30,34 @@ const PROGRAM_SOURCES: &[&str] = &[
     "o", "c", "cc", "C", "cpp", "p", "f", "F", "m", "r", "s", "S", "mod", "sh", "y", "l",
 ];
 
+impl TargetRule {
+    /// Whether it may make a file again.
+    pub(super) fn makes(&self, exists: bool) -> bool {
+        let has_needs = !self.prerequisites.is_empty() || !self.order_only.is_empty();
+        has_needs || (!exists && self.recipe.is_some())
+    }
+}
+
 impl Make<'_, '_> {
     /// Updates all goals, one after the other.
     pub(super) fn run(&mut self) -> Result<()> {
         let mut goals: Vec<String> = self.goals.iter().map(|goal| plain_name(goal)).collect();
         if goals.is_empty() {
-            let default = self.rules.default_goal().cloned();
+            let mut default = self.rules.default_goal().cloned();
+            if self.variables.get(".DEFAULT_GOAL").is_some() {
+                let place = self.place_of("", None);
+                let named = self.global_value(".DEFAULT_GOAL", &place)?;
+                self.needs_now(&[&named], "`.DEFAULT_GOAL`", &place)?;
+                if named.split_ascii_whitespace().count() > 1 {
+                    return Err(Error::Usage(
+                        "`.DEFAULT_GOAL` has several targets".to_owned(),
+                    ));
+                }
+                if named.trim().is_empty() {
+                    return Err(Error::Usage("`.DEFAULT_GOAL` is empty".to_owned()));
+                }
+                default = Some(plain_name(named.trim()));
+            }
             goals.push(
                 default.ok_or_else(|| Error::Usage("the Makefile has no target".to_owned()))?,
             );
@@ -78,6 +100,7 @@ impl Make<'_, '_> {
         // The list itself, its copy in the condition, and `$^`.
         self.hold(size.saturating_mul(3), &place)?;
         self.under_way.push(name.to_owned());
+        self.enter_scope(name, &place)?;
         let mut prerequisites = Vec::new();
         for (index, needed) in rule_
             .prerequisites
@@ -117,6 +140,7 @@ impl Make<'_, '_> {
         if let Some(recipe) = &rule_.recipe {
             self.plan_recipe(name, &rule_, recipe, condition)?;
         }
+        self.scopes.pop();
         self.release_to(mark);
         self.ascend();
         Ok(self.settle(name, Made { condition, phony }))
@@ -127,13 +151,13 @@ impl Make<'_, '_> {
         let known = |name: &str| self.rules.explicit.get(name)?.place.clone();
         let place = known(name).or_else(|| known(needed_by?));
         place.unwrap_or_else(|| Place {
-            file: self.session.makefile.name.clone(),
+            file: self.makefile.name.clone(),
             line: 0,
         })
     }
 
     /// Counts the steps of [`Self::rule_for`] for a target without a recipe of its own.
-    fn spend_search(&mut self, name: &str, place: &Place) -> Result<()> {
+    pub(super) fn spend_search(&mut self, name: &str, place: &Place) -> Result<()> {
         let explicit = self.rules.explicit.get(name);
         if explicit.is_some_and(|target| target.recipe.is_some()) {
             return Ok(());
@@ -175,7 +199,7 @@ impl Make<'_, '_> {
 
     /// Returns the rule for `name`: explicit, else by a pattern; `None` if
     /// there is none.
-    fn rule_for(&self, name: &str, phony: bool) -> Result<Option<TargetRule>> {
+    pub(super) fn rule_for(&self, name: &str, phony: bool) -> Result<Option<TargetRule>> {
         let mut rule_ = TargetRule::default();
         let explicit = self.rules.explicit.get(name);
         if let Some(target) = explicit {
@@ -183,6 +207,7 @@ impl Make<'_, '_> {
             rule_.order_only.clone_from(&target.order_only);
             rule_.recipe.clone_from(&target.recipe);
             rule_.place.clone_from(&target.place);
+            rule_.stem.clone_from(&target.stem);
         }
         if rule_.recipe.is_some() || phony {
             return Ok((explicit.is_some() || phony).then_some(rule_));
@@ -217,7 +242,7 @@ impl Make<'_, '_> {
         if let Some(source) = self.built_in_source(name) {
             return Err(Error::unsupported(
                 &rule_.place.unwrap_or_else(|| Place {
-                    file: self.session.makefile.name.clone(),
+                    file: self.makefile.name.clone(),
                     line: 0,
                 }),
                 format!("make's own rule for `{name}` from `{source}`"),
@@ -272,8 +297,25 @@ impl Make<'_, '_> {
             rule_.prerequisites.first().cloned().unwrap_or_default(),
         );
         set("^", all.join(" "));
+        set("+", rule_.prerequisites.join(" "));
+        let mut order_only: Vec<&String> = rule_.order_only.iter().collect();
+        order_only.retain(|need| seen.insert(*need));
+        let order_only: Vec<&str> = order_only.iter().map(|need| need.as_str()).collect();
+        set("|", order_only.join(" "));
         if let Some(stem) = &rule_.stem {
             set("*", stem.clone());
+        }
+        // The folders and the names without them: `$(@D)`, `$(@F)`.
+        let set = self.automatic.split_off(depth);
+        self.automatic.extend(set.iter().cloned());
+        for (name, value) in set {
+            let part = |of: fn(&str) -> &str| {
+                let words: Vec<&str> = value.split_ascii_whitespace().map(of).collect();
+                words.join(" ")
+            };
+            let (folders, files) = (part(folder), part(file));
+            self.automatic.push((format!("{name}D"), folders));
+            self.automatic.push((format!("{name}F"), files));
         }
         self.recipe = Some((name.to_owned(), condition));
         let result = self.plan_lines(name, recipe, condition);
@@ -294,6 +336,7 @@ impl Make<'_, '_> {
         let Some((first, ..)) = expanded.first() else {
             return Ok(());
         };
+        let shell = self.shell_program(first)?;
         let environment = self.exported(first)?;
         let added = self.difference(&environment);
         // The bytes of the condition that is shown with each line.
@@ -330,6 +373,7 @@ impl Make<'_, '_> {
                 self.keep(size_of(&added) + name.len() + when + STEP, place)?;
                 let line = Line {
                     text,
+                    shell: prefix::shell_of(command, &shell),
                     silent: prefix.silent || self.flags.silent,
                     ignores_failure: prefix.ignores_failure,
                     environment: added.clone(),
@@ -343,4 +387,17 @@ impl Make<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// `$(dir …)` of one word without the slash at its end.
+fn folder(word: &str) -> &str {
+    match word.rfind('/') {
+        None => ".",
+        Some(0) => "/",
+        Some(slash) => &word[..slash],
+    }
+}
+
+fn file(word: &str) -> &str {
+    word.rfind('/').map_or(word, |slash| &word[slash + 1..])
 }

@@ -7,18 +7,22 @@
     reason = "tests run both makes for real"
 )]
 
+pub mod cases;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use makefile::{Ask, Decisions, Invocation, Item, Makefile, Planned, Reply, World};
+use makefile::{Ask, Decisions, Invocation, Item, Makefile, Moment, Planned, Reply, World};
 
 /// What came out: standard output and whether it succeeded.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub stdout: String,
     pub success: bool,
+    /// Whether the Makefile could not be evaluated; the text is the error then.
+    pub refused: bool,
 }
 
 /// Asks for real; in recipes nothing is known before its turn.
@@ -30,21 +34,26 @@ pub struct Real<'a> {
 
 impl World for Real<'_> {
     fn shell(&self, ask: &Ask<'_>) -> Reply {
-        if ask.in_recipe && !self.eager {
-            return Reply::Later;
+        if ask.moment == Moment::Report || (ask.moment != Moment::Reading && !self.eager) {
+            return Reply::EachTime;
         }
-        let output = Command::new("/bin/sh")
-            .args(["-c", ask.command])
+        let output = Command::new(&ask.shell[0])
+            .args(&ask.shell[1..])
+            .arg(ask.command)
             .current_dir(self.dir)
             .env_clear()
             .envs(ask.environment)
             .output()
             .unwrap();
-        Reply::Text(String::from_utf8(output.stdout).unwrap())
+        Reply::Text(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     fn exists(&self, path: &str) -> bool {
         self.dir.join(path).exists()
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.dir.join(path)).ok()
     }
 
     fn glob(&self, pattern: &str) -> Vec<String> {
@@ -55,7 +64,7 @@ impl World for Real<'_> {
             .current_dir(self.dir)
             .output()
             .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.lines().map(str::to_owned).collect()
     }
 }
@@ -86,11 +95,12 @@ pub fn gnu_make(
         .expect("GNU make is needed: apt-get install make");
     // Messages of make itself are not part of the work.
     let talk = |line: &&str| !line.starts_with("make[") && !line.starts_with("make:");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = text.lines().filter(talk).collect();
     Outcome {
         stdout: lines.join("\n"),
         success: output.status.success(),
+        refused: false,
     }
 }
 
@@ -100,7 +110,7 @@ pub fn ours(
     arguments: &[String],
     eager: bool,
 ) -> Outcome {
-    let text = std::fs::read_to_string(dir.join("Makefile")).unwrap();
+    let text = std::fs::read(dir.join("Makefile")).unwrap();
     let invocation = Invocation {
         directory: dir.to_str().unwrap().into(),
         environment: environment.clone(),
@@ -108,13 +118,14 @@ pub fn ours(
         make_command: "make".into(),
     };
     let world = Real { dir, eager };
-    let planned = Makefile::parse("Makefile", &text)
+    let planned = Makefile::parse_bytes("Makefile", &text)
         .and_then(|makefile| makefile::plan(&makefile, &invocation, &world));
     match planned {
         Ok(planned) => carry_out(dir, environment, &planned),
         Err(error) => Outcome {
             stdout: format!("{error}"),
             success: false,
+            refused: true,
         },
     }
 }
@@ -134,9 +145,10 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
             continue;
         }
         let fill = |text: &str| makefile::fill(text, |slot| values[&slot].clone());
-        let run = |text: &str, environment: &[(String, String)]| {
-            Command::new("/bin/sh")
-                .args(["-c", &fill(text)])
+        let run = |shell: &[String], text: &str, environment: &[(String, String)]| {
+            Command::new(&shell[0])
+                .args(&shell[1..])
+                .arg(fill(text))
                 .current_dir(dir)
                 .env_clear()
                 .envs(base)
@@ -147,8 +159,8 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
         match item {
             Item::Capture { slot, .. } => {
                 let capture = &planned.captures[*slot];
-                let output = run(&capture.command, &capture.environment);
-                let text = String::from_utf8(output.stdout).unwrap();
+                let output = run(&capture.shell, &capture.command, &capture.environment);
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 let text = text.trim_end_matches('\n').replace('\n', " ");
                 values.insert(*slot, text);
             }
@@ -156,8 +168,8 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
                 if !line.silent {
                     writeln!(stdout, "{}", fill(&line.text)).unwrap();
                 }
-                let output = run(&line.text, &line.environment);
-                stdout.push_str(&String::from_utf8(output.stdout).unwrap());
+                let output = run(&line.shell, &line.text, &line.environment);
+                stdout.push_str(&String::from_utf8_lossy(&output.stdout));
                 if !output.status.success() && !line.ignores_failure {
                     return end(&stdout, false);
                 }
@@ -178,6 +190,7 @@ fn end(stdout: &str, success: bool) -> Outcome {
     Outcome {
         stdout: lines.join("\n"),
         success,
+        refused: false,
     }
 }
 
@@ -216,7 +229,7 @@ fn scenario(path: &Path) -> Scenario {
         name: path.file_name().unwrap().to_str().unwrap().to_owned(),
         cases: of("# case: ")
             .iter()
-            .map(|case| shell_words(case))
+            .map(|case| shlex::split(case).unwrap())
             .collect(),
         environment: of("# env: ")
             .iter()
@@ -229,21 +242,4 @@ fn scenario(path: &Path) -> Scenario {
         files: of("# file: "),
         text,
     }
-}
-
-/// As a shell would read them, where `$` is plain.
-fn shell_words(case: &str) -> Vec<String> {
-    let plain = case
-        .replace('$', "\u{1}")
-        .replace('(', "\u{2}")
-        .replace(')', "\u{3}");
-    let words = makefile::split_words(&plain).expect("a plain case line");
-    words
-        .iter()
-        .map(|word| {
-            word.replace('\u{1}', "$")
-                .replace('\u{2}', "(")
-                .replace('\u{3}', ")")
-        })
-        .collect()
 }

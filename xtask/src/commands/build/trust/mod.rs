@@ -22,6 +22,8 @@ pub(super) enum Trust {
     Stable,
     /// Changes nothing, but its output may change.
     Reads,
+    /// Changes nothing, but each run prints something else.
+    Clock,
     /// May do anything.
     None,
 }

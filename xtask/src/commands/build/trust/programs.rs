@@ -306,6 +306,7 @@ fn known(
         _ => {}
     }
     match operands {
+        Operands::Texts if name == "date" && !is_fixed(&given) => Some(Trust::Clock),
         Operands::Texts => Some(Trust::Stable),
         Operands::None => files.is_empty().then_some(Trust::Stable),
         Operands::Names => Some(Trust::Reads),
@@ -329,6 +330,12 @@ fn date<'a>(options: &Options, words: &'a [Word]) -> Option<Given<'a>> {
     let given = options.read(words)?;
     let is_format = |word: &&Word| word.is_exact() && word.text.starts_with('+');
     given.operands.iter().all(is_format).then_some(given)
+}
+
+/// Whether a date is given in seconds.
+fn is_fixed(given: &Given<'_>) -> bool {
+    let mut dates = given.options.iter();
+    dates.any(|(name, date)| matches!(name.as_str(), "d" | "--date") && date.starts_with('@'))
 }
 
 /// Returns how many operands are the script; `None` if it does more than edit.

@@ -32,7 +32,7 @@ fn what_the_makefiles_ask_is_known() {
         "git describe --tags >/dev/null 2>/dev/null && git describe --tag --always --match v[0-9]\\* --abbrev=0 || echo 'undefined'",
         "id -u",
         "nproc",
-        "date -u +%Y-%m-%d",
+        "date -u -d @0 +%s",
         "date -d @0 +%s",
         "echo linux/amd64 | tr \",\" \" \"",
         "printf 'release(v1.0.0): x\\n' | sed -nE \"s/^release\\((.*)\\):.*$/\\\\1/p\"",
@@ -56,6 +56,9 @@ fn what_the_makefiles_ask_is_known() {
         "yq e .x file",
     ] {
         assert_eq!(judged(command), Trust::Reads, "{command}");
+    }
+    for command in ["date -u +%Y-%m-%d", "date +%s%N", "date -d tomorrow +%F"] {
+        assert_eq!(judged(command), Trust::Clock, "{command}");
     }
 }
 

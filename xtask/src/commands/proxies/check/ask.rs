@@ -211,7 +211,7 @@ fn explain(verdict: Verdict, view: &RegistryView) -> Verdict {
     let Some(reason) = reason else { return verdict };
     let text = format!("{why}; the upstream {upstream}: {reason}");
     match verdict {
-        Verdict::Missed(_) => Verdict::Missed(text),
+        Verdict::Missed(_) => Verdict::Cut(text),
         Verdict::Expired(_) => Verdict::Expired(text),
         other => other,
     }

@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Down(String),
     Mismatch(String),
     Missed(String),
+    /// The proxy does not have it, and does not reach its upstream.
+    Cut(String),
     Expired(String),
 }
 
@@ -28,6 +30,7 @@ impl Verdict {
             Self::Down(_) => "down",
             Self::Mismatch(_) => "TLS mismatch",
             Self::Missed(_) => "miss",
+            Self::Cut(_) => "upstream down",
             Self::Expired(_) => "expired blob",
         }
     }
@@ -42,15 +45,18 @@ impl Verdict {
             Self::Down(_) => "down",
             Self::Mismatch(_) => "mismatch",
             Self::Missed(_) => "miss",
+            Self::Cut(_) => "upstream",
             Self::Expired(_) => "expired",
         }
     }
 
     pub(super) fn why(&self) -> Option<&str> {
         match self {
-            Self::Down(why) | Self::Mismatch(why) | Self::Missed(why) | Self::Expired(why) => {
-                Some(why)
-            }
+            Self::Down(why)
+            | Self::Mismatch(why)
+            | Self::Missed(why)
+            | Self::Cut(why)
+            | Self::Expired(why) => Some(why),
             _ => None,
         }
     }

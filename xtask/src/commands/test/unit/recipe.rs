@@ -177,6 +177,11 @@ impl World for Quiet<'_> {
         self.0.join(path).exists()
     }
 
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let path = self.0.join(path);
+        files::read(&path, files::MEDIUM).ok().flatten()
+    }
+
     fn glob(&self, pattern: &str) -> Vec<String> {
         files_matching(self.0, pattern)
     }

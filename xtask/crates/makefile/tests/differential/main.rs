@@ -3,7 +3,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod corpus;
 
 use std::path::Path;
 
