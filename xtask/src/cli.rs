@@ -10,6 +10,7 @@ use crate::commands::cluster::ClusterVerb;
 use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
+use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
     airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
     lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
@@ -301,6 +302,18 @@ pub fn with_suggestion(mut error: clap::Error, words: &[OsString]) -> clap::Erro
         return error;
     }
     if word.starts_with('-') {
+        // clap takes `-count=1` for short options, of which it names the first.
+        let ours = words.iter().map_while(|word| word.to_str());
+        let ours: Vec<&str> = ours.take_while(|word| *word != "--").collect();
+        let is_unit = ours.windows(2).any(|pair| pair == ["test", "unit"]);
+        let mut meant = ours.iter().filter(|it| it.starts_with(word.as_str()));
+        if let Some(instead) = meant.find_map(|it| go_test_flag(it)).filter(|_| is_unit) {
+            let instead = ContextValue::StyledStrs(vec![instead.into()]);
+            error.insert(ContextKind::Suggested, instead);
+            error.remove(ContextKind::SuggestedArg);
+            error.remove(ContextKind::Usage);
+            return error;
+        }
         let is_pprof = words.iter().any(|word| word == "pprof");
         if let Some(instead) = pprof::words::instead_of(word).filter(|_| is_pprof) {
             let instead = ContextValue::StyledStrs(vec![instead.into()]);

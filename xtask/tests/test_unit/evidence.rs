@@ -266,3 +266,84 @@ func TestTable(t *testing.T) {
         told.junit
     );
 }
+
+/// The elements of a document, with their attributes, in the order of their beginning.
+fn elements(xml: &str) -> Vec<(usize, String, Vec<String>)> {
+    let mut depth = 0;
+    let mut out = Vec::new();
+    for part in xml.split('<').skip(1) {
+        let tag = part.split('>').next().unwrap();
+        if tag.starts_with('?') {
+            continue;
+        }
+        if tag.starts_with('/') {
+            depth -= 1;
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().unwrap().to_owned();
+        let keys = tag.match_indices("=\"").map(|(at, _)| {
+            let before = &tag[..at];
+            before[before.rfind(' ').unwrap() + 1..].to_owned()
+        });
+        out.push((depth, name, keys.collect()));
+        if !tag.ends_with('/') {
+            depth += 1;
+        }
+    }
+    assert_eq!(depth, 0, "{xml}");
+    out
+}
+
+#[test]
+fn junit_has_what_its_readers_require() {
+    let test = "package p\n\nimport \"testing\"\n\nfunc TestA(t *testing.T) {\n\tt.Run(\"b\", func(t *testing.T) { t.Error(\"<&>\") })\n}\n\nfunc TestS(t *testing.T) { t.Skip(\"why\") }\n";
+    let Some(workspace) = Workspace::with("junit_has_what", &[("p/a_test.go", test)]) else {
+        return;
+    };
+    let junit = told(&workspace, &["./p"]).junit;
+    let all = elements(&junit);
+    // Order and nesting as in the schema of Jenkins' xUnit plugin (`junit-10.xsd`).
+    let order = ["properties", "testcase", "system-out", "system-err"];
+    let mut last = 0;
+    for (depth, name, keys) in &all {
+        let has = |wanted: &[&str]| {
+            for key in wanted {
+                assert!(
+                    keys.iter().any(|it| it == key),
+                    "{name} has no {key}: {junit}"
+                );
+            }
+        };
+        match (depth, name.as_str()) {
+            (0, "testsuites") => has(&["tests", "failures", "errors", "time"]),
+            (1, "testsuite") => {
+                has(&["name", "tests", "failures", "errors", "time", "timestamp"]);
+                last = 0;
+            }
+            (2, name) => {
+                let at = order.iter().position(|it| *it == name);
+                let at = at.unwrap_or_else(|| panic!("{name} in a testsuite: {junit}"));
+                assert!(at >= last, "{name} comes too late: {junit}");
+                last = at;
+                if name == "testcase" {
+                    has(&["name", "classname", "time"]);
+                }
+            }
+            (3, "property") => has(&["name", "value"]),
+            (3, "failure") => has(&["message", "type"]),
+            (3, "skipped") => has(&["message"]),
+            other => panic!("{other:?}: {junit}"),
+        }
+    }
+    let stamp = junit.split("timestamp=\"").nth(1).unwrap();
+    let stamp = stamp.split('"').next().unwrap();
+    assert!(stamp.parse::<jiff::Timestamp>().is_ok(), "{stamp}");
+    assert!(
+        junit.contains("name=\"go.version\" value=\"go1."),
+        "{junit}"
+    );
+    assert!(
+        junit.contains("message=\"a_test.go:6: &lt;&amp;&gt;\""),
+        "{junit}"
+    );
+}

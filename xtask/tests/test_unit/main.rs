@@ -7,9 +7,13 @@
     reason = "tests start and signal their own processes"
 )]
 
+mod as_root;
+mod at_a_line;
+mod cached;
 #[path = "../common/mod.rs"]
 mod common;
 mod evidence;
+mod go_flags;
 mod no_false_green;
 mod same_selection;
 mod watched;
@@ -20,6 +24,7 @@ use std::time::Duration;
 
 use common::go::Workspace;
 use common::{Said, is_root, run, skip};
+use no_false_green::go_test;
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_mins(2);

@@ -9,7 +9,7 @@ use super::common::{Said, run};
 use super::{Unit, package};
 
 /// `go test` in the same checkout.
-fn go_test(workspace: &Workspace, words: &[&str]) -> Said {
+pub(super) fn go_test(workspace: &Workspace, words: &[&str]) -> Said {
     let mut go = Command::new("go");
     go.arg("test").args(words).current_dir(&workspace.dir);
     run(go.env_remove("GOFLAGS"))
@@ -218,4 +218,107 @@ func TestNeedsTool(t *testing.T) {
         assert_eq!(said.code, Some(0), "{words:?}: {}", said.stderr);
         assert_eq!(report["left_out"], json!([]), "{words:?}");
     }
+}
+
+#[test]
+fn a_part_of_a_pattern_that_selects_nothing_is_named() {
+    let test = r#"package p
+
+import (
+	"os"
+	"testing"
+)
+
+func TestA(t *testing.T) {
+	t.Run("one", func(*testing.T) {})
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if os.Getenv("CI") != "" {
+		println("found unexpected goroutines")
+		code = 1
+	}
+	os.Exit(code)
+}
+"#;
+    let Some(workspace) = Workspace::with("a_part_of_a_pattern", &[("p/a_test.go", test)]) else {
+        return;
+    };
+    let said = run(&mut workspace.command(&["./p", "-run", "TestA/one|TestA/typo|TestB"]));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for part in ["TestA/typo", "TestB"] {
+        let note = format!("`{part}` of `-run` matches no test");
+        assert!(said.stderr.contains(&note), "{}", said.stderr);
+    }
+    assert!(!said.stderr.contains("TestA/one` of"), "{}", said.stderr);
+
+    // As goleak does it.
+    let said = run(workspace.command(&["./p"]).env("CI", "1"));
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let line = "ended with exit code 1 after its tests had passed";
+    assert!(said.stdout.contains(line), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("found unexpected goroutines"),
+        "{}",
+        said.stdout
+    );
+}
+
+#[test]
+fn a_package_that_another_breaks_names_it() {
+    let files = [
+        ("a/a.go", "package a\n\nfunc A() { x }\n"),
+        (
+            "a/a_test.go",
+            "package a\n\nimport \"testing\"\n\nfunc TestA(*testing.T) {}\n",
+        ),
+        (
+            "b/b.go",
+            "package b\n\nimport \"github.com/siderolabs/talos/a\"\n\nvar B = a.A\n",
+        ),
+        (
+            "b/b_test.go",
+            "package b\n\nimport \"testing\"\n\nfunc TestB(*testing.T) {}\n",
+        ),
+        ("c/c.go", "package c\n"),
+        (
+            "c/c_test.go",
+            "package c_test\n\nimport (\n\t\"testing\"\n\n\t_ \"github.com/siderolabs/talos/b\"\n)\n\nfunc TestC(*testing.T) {}\n",
+        ),
+        ("sub/vendor/x/x.go", "package x\n\nfunc X() { broken }\n"),
+        ("ignored/x.go", "package x\n\nfunc X() { broken }\n"),
+        (
+            "go.mod",
+            "module github.com/siderolabs/talos\n\ngo 1.25\n\nignore ./ignored\n",
+        ),
+    ];
+    let Some(workspace) = Workspace::with("a_package_that_another_breaks", &files) else {
+        return;
+    };
+    let (said, report) = workspace.json(&[], &[]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let output = |name: &str| {
+        package(&report, name)["output"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(output("a").contains("undefined: x"), "{}", output("a"));
+    for name in ["b", "c"] {
+        let why = "it imports github.com/siderolabs/talos/a, which cannot be built";
+        assert!(output(name).contains(why), "{name}: {}", output(name));
+    }
+    // go finds three packages, too.
+    assert_eq!(
+        report["packages"].as_array().unwrap().len(),
+        3,
+        "{report:#}"
+    );
+    let go = go_test(&workspace, &["./..."]);
+    assert!(
+        !go.stdout.contains("vendor") && !go.stdout.contains("ignored"),
+        "{}",
+        go.stdout
+    );
 }

@@ -96,6 +96,8 @@ pub(crate) enum Stmt<'a> {
     /// Any other statement that contains statements: blocks, loops, cases.
     Block(Vec<Stmt<'a>>),
     Return(Vec<Expr<'a>>),
+    /// `continue`, `break`, `goto`
+    Jump,
 }
 
 impl<'a> Expr<'a> {

@@ -158,7 +158,7 @@ fn in_statements<'p>(walk: &Walk<'p>, body: &'p [Stmt<'p>], clues: &mut Vec<Clue
                 }
             }
             Stmt::If { cond, .. } => in_expr(walk, cond, clues, depth),
-            Stmt::Block(_) | Stmt::Range { .. } => {}
+            Stmt::Block(_) | Stmt::Range { .. } | Stmt::Jump => {}
         }
     }
 }

@@ -6,7 +6,9 @@
 mod analyze;
 mod ast;
 mod constraint;
+mod coverage;
 mod discover;
+mod enclosing;
 pub mod events;
 mod evidence;
 mod file;
@@ -26,10 +28,12 @@ mod values;
 mod workspace;
 
 /// Must change when the same sources are read differently.
-pub const RULES: &str = "4";
+pub const RULES: &str = "5";
 
 pub use constraint::Target;
+pub use coverage::Coverage;
 pub use discover::{Discovered, Options, discover};
+pub use enclosing::{Enclosing, enclosing};
 pub use names::Kind;
 pub use need::{Need, Needed, Test};
 pub use pattern::{Invalid, Pattern};

@@ -49,6 +49,8 @@ pub enum Need {
     PartitionNodes,
     /// Permission to mount in a mount namespace of its own.
     Mount,
+    /// Permission to make namespaces, and to change those of the host.
+    Namespaces,
     DeviceMapper,
     Lvm,
     Containerd,
@@ -58,6 +60,8 @@ pub enum Need {
     Buildkit,
     /// Control groups of version 1.
     CgroupV1,
+    /// A kernel module, or the same built in.
+    Module(String),
     /// A program on PATH.
     Tool(String),
     /// A set environment variable.
@@ -75,12 +79,14 @@ impl fmt::Display for Need {
             Self::BlockNodes => f.write_str("block-nodes"),
             Self::PartitionNodes => f.write_str("partition-nodes"),
             Self::Mount => f.write_str("mount"),
+            Self::Namespaces => f.write_str("namespaces"),
             Self::DeviceMapper => f.write_str("device-mapper"),
             Self::Lvm => f.write_str("lvm"),
             Self::Containerd => f.write_str("containerd"),
             Self::Internet => f.write_str("internet"),
             Self::Buildkit => f.write_str("buildkit"),
             Self::CgroupV1 => f.write_str("cgroup-v1"),
+            Self::Module(name) => write!(f, "module:{name}"),
             Self::Tool(name) => write!(f, "tool:{name}"),
             Self::Env(name) => write!(f, "env:{name}"),
             Self::Path(path) => write!(f, "path:{path}"),
@@ -104,6 +110,7 @@ impl From<String> for Need {
             "block-nodes" => Self::BlockNodes,
             "partition-nodes" => Self::PartitionNodes,
             "mount" => Self::Mount,
+            "namespaces" => Self::Namespaces,
             "device-mapper" => Self::DeviceMapper,
             "lvm" => Self::Lvm,
             "containerd" => Self::Containerd,
@@ -111,6 +118,7 @@ impl From<String> for Need {
             "buildkit" => Self::Buildkit,
             "cgroup-v1" => Self::CgroupV1,
             _ => match text.split_once(':') {
+                Some(("module", name)) => Self::Module(name.to_owned()),
                 Some(("env", name)) => Self::Env(name.to_owned()),
                 Some(("path", path)) => Self::Path(path.to_owned()),
                 Some(("tool", name)) => Self::Tool(name.to_owned()),
@@ -126,22 +134,28 @@ impl From<String> for Need {
 pub(crate) fn of_call(path: &str, name: &str) -> &'static [Need] {
     match path {
         "golang.org/x/sys/unix" | "syscall" => match name {
-            "Mount" | "Unmount" | "Fsopen" | "Fsmount" | "MoveMount" | "MountSetattr"
-            | "PivotRoot" => &[Need::Root, Need::Mount],
-            "Unshare" | "Setns" | "Chroot" | "Sethostname" | "InitModule" | "FinitModule"
-            | "Reboot" | "Mknod" => &[Need::Root],
+            "Mount" | "Unmount" | "Fsopen" | "Fsmount" | "Fspick" | "MoveMount" | "OpenTree"
+            | "MountSetattr" | "PivotRoot" => &[Need::Root, Need::Mount],
+            "Unshare" | "Setns" | "Sethostname" | "InitModule" | "FinitModule" | "Reboot" => {
+                &[Need::Root, Need::Namespaces]
+            }
+            "Chroot" | "Mknod" => &[Need::Root],
             _ => &[],
         },
         _ if path.starts_with("github.com/freddierice/go-losetup") => match name {
             "Attach" => &[Need::Root, Need::Loop],
             _ => &[],
         },
+        _ if path.starts_with("github.com/anatol/devmapper")
+            || path.ends_with("go-blockdevice/v2/devicemapper") =>
+        {
+            &[Need::Root, Need::DeviceMapper]
+        }
         _ if path.starts_with("github.com/siderolabs/go-blockdevice") => match name {
             // A caller that asks for a partition's name opens it.
             "DevName" => &[Need::PartitionNodes],
             _ => &[],
         },
-        _ if path.starts_with("github.com/anatol/devmapper") => &[Need::Root, Need::DeviceMapper],
         _ => &[],
     }
 }

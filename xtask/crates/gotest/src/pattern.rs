@@ -13,6 +13,8 @@ pub struct Pattern {
 
 #[derive(Debug, Clone)]
 struct Alternative {
+    /// As it was given.
+    text: String,
     levels: Vec<Element>,
     /// The text after the first level, with its `/`.
     below: String,
@@ -55,6 +57,7 @@ impl Pattern {
             }
             let below = levels[1..].iter().map(|level| format!("/{level}"));
             alternatives.push(Alternative {
+                text: levels.join("/"),
                 levels: elements,
                 below: below.collect(),
             });
@@ -66,6 +69,17 @@ impl Pattern {
     pub fn selects(&self, name: &str) -> bool {
         let all = &self.alternatives;
         all.iter().any(|it| begins(&it.levels, name, true))
+    }
+
+    /// Returns the alternatives that match none of `names` in all of their levels.
+    pub fn unmatched(&self, names: &[&str]) -> Vec<&str> {
+        let matches = |it: &Alternative, name: &str| {
+            it.levels.len() <= name.split('/').count() && begins(&it.levels, name, true)
+        };
+        let all = self.alternatives.iter();
+        all.filter(|it| !names.iter().any(|name| matches(it, name)))
+            .map(|it| it.text.as_str())
+            .collect()
     }
 
     /// Whether `-skip` leaves this test out with all of its subtests.
@@ -220,6 +234,13 @@ mod tests {
         assert_eq!(within("Test/good"), "^TestA$/good");
         assert_eq!(within("TestA/x|TestB/y|A/z/1"), "^TestA$/x|^TestA$/z/1");
         assert_eq!(within("TestA/x|TestA"), "^TestA$");
+    }
+
+    #[test]
+    fn an_alternative_that_matches_nothing_is_named() {
+        let pattern = Pattern::parse("TestA/one|TestA/typo|TestB|Typo").unwrap();
+        let names = ["TestA", "TestA/one", "TestB"];
+        assert_eq!(pattern.unmatched(&names), ["TestA/typo", "Typo"]);
     }
 
     #[test]

@@ -139,7 +139,11 @@ impl Workspace {
             });
         }
         for (index, module) in modules.iter().enumerate() {
-            walk(source, module, index, &mut workspace);
+            let ignored = match read(join(&module.dir, "go.mod"))? {
+                Some(text) => entries(&text, "ignore"),
+                None => Vec::new(),
+            };
+            walk(source, module, (index, &ignored), &mut workspace);
         }
         workspace
             .folders
@@ -282,7 +286,23 @@ const MOST_MODULES: usize = 1000;
 const MOST_FOLDERS: usize = 100_000;
 const DEEPEST_FOLDER: usize = 64;
 
-fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Workspace) {
+/// Whether go.mod's `ignore` leaves out this folder, `below` the module's own: `./a` is
+/// that folder, and `a` each folder with this path at its end.
+fn is_ignored(ignored: &[String], below: &str) -> bool {
+    ignored.iter().any(|entry| match entry.strip_prefix("./") {
+        Some(path) => path == below,
+        None => below == entry || below.ends_with(&format!("/{entry}")),
+    })
+}
+
+/// # Arguments
+/// `index`, `ignored`: the module's number, and its `ignore` lines.
+fn walk(
+    source: &dyn Source,
+    module: &Module,
+    (index, ignored): (usize, &[String]),
+    workspace: &mut Workspace,
+) {
     let Workspace {
         folders, unread, ..
     } = workspace;
@@ -316,8 +336,11 @@ fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Work
         for entry in entries {
             let hidden = entry.name.starts_with(['.', '_']);
             if entry.is_dir {
-                let skipped =
-                    hidden || entry.name == "testdata" || (entry.name == "vendor" && depth == 0);
+                let path = join(&dir, &entry.name);
+                let below = path.strip_prefix(module.dir.as_str()).unwrap_or(&path);
+                let skipped = hidden
+                    || matches!(entry.name.as_str(), "testdata" | "vendor")
+                    || is_ignored(ignored, below.trim_start_matches('/'));
                 if skipped {
                     continue;
                 }
@@ -352,6 +375,11 @@ fn walk(source: &dyn Source, module: &Module, index: usize, workspace: &mut Work
 
 /// The folders of go.work's `use` lines.
 fn uses(text: &str) -> Vec<String> {
+    entries(text, "use").iter().map(|dir| normal(dir)).collect()
+}
+
+/// The paths after `word`, in one line or several in parentheses.
+fn entries(text: &str, word: &str) -> Vec<String> {
     let mut dirs = Vec::new();
     let mut inside = false;
     for line in text.lines() {
@@ -359,7 +387,10 @@ fn uses(text: &str) -> Vec<String> {
         let dir = if inside {
             inside = line != ")";
             line
-        } else if let Some(rest) = line.strip_prefix("use") {
+        } else if let Some(rest) = line
+            .strip_prefix(word)
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '(', '"']))
+        {
             let rest = rest.trim();
             inside = rest == "(";
             rest
@@ -368,7 +399,7 @@ fn uses(text: &str) -> Vec<String> {
         };
         let dir = dir.trim_matches('"');
         if !dir.is_empty() && !matches!(dir, "(" | ")") {
-            dirs.push(normal(dir));
+            dirs.push(dir.trim_end_matches('/').to_owned());
         }
     }
     dirs
@@ -405,6 +436,24 @@ mod tests {
             (".../api/...", "x/api", true),
         ] {
             assert_eq!(matches(pattern, path), meant, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn ignored_folders_are_read() {
+        let text =
+            "module x\n\nignore ./node_modules\nignore (\n\tstatic // why\n\t./a/b\n)\nignored x\n";
+        let ignored = entries(text, "ignore");
+        assert_eq!(ignored, ["./node_modules", "static", "./a/b"]);
+        for (below, is_it) in [
+            ("node_modules", true),
+            ("x/node_modules", false),
+            ("static", true),
+            ("x/static", true),
+            ("xstatic", false),
+            ("a/b", true),
+        ] {
+            assert_eq!(is_ignored(&ignored, below), is_it, "{below}");
         }
     }
 

@@ -10,9 +10,7 @@ use foundation::ctx::host::Host;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::run::become_root_for_tests;
-use foundation::run::exec_root::{
-    Request, has_dangerous_value, is_dangerous, listed_environment, run as run_as_root,
-};
+use foundation::run::exec_root::{Request, check_variable, listed_environment, run as run_as_root};
 use foundation::signals::Signals;
 use foundation::typed;
 use foundation::ui::{self, Ui};
@@ -52,22 +50,6 @@ pub(crate) fn run(
         become_root_for_tests(ui)?;
     }
     run_as_root(&request, ui, signals)
-}
-
-fn check_variable(name: &str) -> Result<()> {
-    let refused = || Failure::usage(format!("`{name}` is not given to a test as root"));
-    if is_dangerous(name) {
-        return Err(refused().cause(
-            "it makes programs load or find other programs, or is set already, \
-             or is not the name of a variable",
-        ));
-    }
-    match std::env::var(name) {
-        Ok(value) if has_dangerous_value(name, &value) => {
-            Err(refused().cause("its value could lead programs to other files"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The words for `-exec`, which splits at blanks and knows quotes.

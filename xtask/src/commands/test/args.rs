@@ -81,4 +81,7 @@ pub struct ResultArgs {
     /// Write JUnit XML to a file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<Utf8PathBuf>,
+    /// Name the N slowest tests in the summary [default: up to 5 that took a second]
+    #[arg(long, value_name = "N")]
+    pub slowest: Option<usize>,
 }

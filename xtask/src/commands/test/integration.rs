@@ -4,6 +4,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
+use gotest::Enclosing;
 
 use super::args::SuiteArgs;
 use super::binary::{limit, list, rebuilt, suites};
@@ -56,6 +57,34 @@ const SHORT: u64 = 2 * 3600;
 const FULL: u64 = 8 * 3600;
 /// The cluster of `--fresh`, apart from the user's own.
 const FRESH: (&str, &str) = ("integration", "172.20.64.0/24");
+
+/// Returns the suite, or the suite's test, that contains a line of a file.
+///
+/// # Errors
+/// Exit code 2 when there is none.
+pub(super) fn suite_at(
+    checkout: &Checkout,
+    file: &Utf8Path,
+    text: &str,
+    line: usize,
+) -> Result<String> {
+    let suites = suites(checkout, &TAGS)?;
+    let mine: Vec<_> = suites.iter().filter(|it| it.file == *file).collect();
+    let name = match gotest::enclosing(text, line, &[]) {
+        Enclosing::Method(name) => name,
+        Enclosing::Helper(_) | Enclosing::Nothing | Enclosing::Tests(_) => String::new(),
+    };
+    let suite = mine.iter().find(|suite| suite.methods.contains(&name));
+    suite
+        .map(|suite| format!("{}/{name}", suite.name))
+        .ok_or_else(|| {
+            let failure = Failure::usage(format!("no test of a suite at {file}:{line}"));
+            match mine.first() {
+                Some(suite) => failure.hint(typed!("test integration {}", suite.name)),
+                None => failure.hint(typed!("test integration --list")),
+            }
+        })
+}
 
 pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;

@@ -2,6 +2,7 @@
 //! needs; the host, the history and the texts are here.
 
 pub mod args;
+mod at;
 mod binary;
 pub(super) mod discovered;
 mod infrastructure;
@@ -34,6 +35,13 @@ pub enum TestCommand {
         cargo xtask test unit --in buildx"
     )]
     Unit(Box<unit::UnitArgs>),
+    /// Run the test that contains a line of a file
+    #[command(
+        after_help = "Examples:\n  cargo xtask test at internal/pkg/dns/dns_test.go:42\n  \
+        cargo xtask test at dns_test.go:42 -- --race --retries 2      options of `test unit`\n\n\
+        The smallest test counts: a subtest, a method of a suite, or a test function; of a table all rows run."
+    )]
+    At(at::AtArgs),
     /// List tests, subtests and suites with their needs, without compiling
     #[command(
         after_help = "Examples:\n  cargo xtask test list ./internal/pkg/...\n  \
@@ -76,6 +84,7 @@ pub enum TestCommand {
 
 pub(crate) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
     match command {
+        TestCommand::At(args) => at::run(app, args),
         TestCommand::List(args) => list::run(app, args),
         TestCommand::Unit(args) => unit::run(app, args),
         TestCommand::Integration(args) => integration::run(app, args),

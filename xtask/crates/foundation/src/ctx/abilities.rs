@@ -7,6 +7,8 @@ use gotest::Need;
 
 use super::host::Host;
 use super::loops::Loops;
+use super::name_server;
+use super::probe::Probe;
 
 /// How this program can become root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Root {
 #[derive(Debug)]
 pub struct Abilities {
     pub root: Root,
+    /// What sudo printed when it did not start the helper of tests.
+    sudo_refused: Option<String>,
     pub loops: Loops,
     known: BTreeMap<Need, Option<String>>,
 }
@@ -40,9 +44,22 @@ impl Abilities {
         };
         Self {
             root,
+            sudo_refused: None,
             loops: Loops::probe(Utf8Path::new("")),
             known: BTreeMap::new(),
         }
+    }
+
+    /// Sets what sudo printed instead of starting the helper of tests.
+    pub fn refuse_sudo(&mut self, said: String) {
+        self.sudo_refused = Some(said);
+        self.known.remove(&Need::Root);
+    }
+
+    /// Whether tests as root can have namespaces of their own. Without, root can run
+    /// tests only as it runs any other program.
+    pub fn has_namespaces(&self) -> bool {
+        self.root != Root::Here || has_capability(SYS_ADMIN)
     }
 
     /// Returns why a test with this need cannot run here and how to fix that, or
@@ -59,8 +76,12 @@ impl Abilities {
     fn probe_need(&self, need: &Need) -> Option<String> {
         let exists = |path: &str| Utf8Path::new(path).exists();
         match need {
-            Need::Root => (self.root == Root::No)
-                .then(|| "needs root, and there is no sudo; run it as root".to_owned()),
+            Need::Root if self.root == Root::No => {
+                Some("needs root, and there is no sudo; run it as root".to_owned())
+            }
+            Need::Root => self.sudo_refused.as_ref().map(|said| {
+                format!("needs root, and sudo would ask for a password ({said}); `sudo -v`, or a terminal")
+            }),
             Need::Loop => self
                 .loops
                 .obstacle()
@@ -78,21 +99,31 @@ impl Abilities {
                  mount the host's /dev"
                     .to_owned()
             }),
-            Need::Mount => (self.root == Root::Here && !has_capability(SYS_ADMIN)).then(|| {
+            Need::Mount => (!self.has_namespaces()).then(|| {
                 "needs to mount, and root is without CAP_SYS_ADMIN; in a container: `--privileged`"
                     .to_owned()
             }),
+            Need::Namespaces => (!self.has_namespaces()).then(|| {
+                "needs namespaces, and root is without CAP_SYS_ADMIN; in a container: `--privileged`"
+                    .to_owned()
+            }),
+            Need::Module(name) => self.obstacle_of_module(name),
             Need::DeviceMapper => (!exists("/dev/mapper/control"))
                 .then(|| "needs the device mapper; `modprobe dm_mod`".to_owned()),
-            Need::Lvm => Host::which("lvm")
-                .is_none()
-                .then(|| "needs `lvm`; `apt-get install lvm2`".to_owned()),
+            Need::Lvm if Host::which("lvm").is_none() => {
+                Some("needs `lvm`; `apt-get install lvm2`".to_owned())
+            }
+            Need::Lvm => (!exists("/run/lock"))
+                .then(|| "needs `/run/lock`, where lvm locks; `mkdir /run/lock`".to_owned()),
             // The path that Talos' root file system and its tests use.
             Need::Containerd => (!exists("/bin/containerd")).then(|| {
                 "needs /bin/containerd, as in Talos' rootfs; `--in buildx` has it".to_owned()
             }),
-            Need::Internet => (!has_default_route())
-                .then(|| "needs the internet, and there is no default route".to_owned()),
+            Need::Internet if !has_default_route() => {
+                Some("needs the internet, and there is no default route".to_owned())
+            }
+            Need::Internet => name_server::obstacle()
+                .map(|why| format!("needs names of hosts of the internet, and {why}")),
             Need::Buildkit => (host_name() != "buildkitsandbox")
                 .then(|| "runs only in the Makefile's unit-tests target; `--in buildx`".to_owned()),
             Need::CgroupV1 => exists("/sys/fs/cgroup/cgroup.controllers")
@@ -108,6 +139,65 @@ impl Abilities {
         }
     }
 }
+
+impl Abilities {
+    /// Asks the kernel for a link of this kind, in a network namespace that ends with the
+    /// question. A module can be loaded by that, as by the test itself.
+    fn obstacle_of_module(&self, name: &str) -> Option<String> {
+        if Utf8Path::new("/sys/module").join(name).exists() {
+            return None;
+        }
+        let kind = match name {
+            "8021q" => "vlan",
+            "bonding" => "bond",
+            other => other,
+        };
+        let user: &[&str] = match self.root {
+            Root::Here => &[],
+            _ => &["--map-root-user"],
+        };
+        let link: &[&str] = match kind {
+            "vlan" => &["link", "lo", "name", "x", "type", kind, "id", "2"],
+            "vrf" => &["name", "x", "type", kind, "table", "10"],
+            _ => &["name", "x", "type", kind],
+        };
+        let words = ["unshare"].iter().chain(user);
+        let words = words.chain(&["--net", "ip", "link", "add"]).chain(link);
+        let said = Probe::new(words).run().ok()?;
+        let is_unknown = said.stderr.contains("Unknown device type");
+        (!said.success && is_unknown).then(|| {
+            format!("needs the kernel module `{name}`; `modprobe {name}`, where the kernel has it")
+        })
+    }
+
+    /// Like [`Self::obstacle`], for a test as root: its environment and PATH are not ours.
+    ///
+    /// # Arguments
+    /// `variables`: the names of variables that it gets.
+    pub fn obstacle_as_root(&mut self, need: &Need, variables: &[String]) -> Option<String> {
+        match need {
+            Need::Env(name) if !variables.contains(name) => Some(format!(
+                "needs the variable {name}, which tests as root do not get; `--env {name}`"
+            )),
+            Need::Tool(name) if !name.starts_with('/') && !is_in_path_of_root(name) => {
+                Some(format!(
+                    "needs `{name}`, which is in no folder of PATH for tests as root \
+                     ({PATH_OF_ROOT}); `--in buildx` has Talos' tools"
+                ))
+            }
+            _ => self.obstacle(need),
+        }
+    }
+}
+
+fn is_in_path_of_root(name: &str) -> bool {
+    PATH_OF_ROOT
+        .split(':')
+        .any(|folder| Utf8Path::new(folder).join(name).exists())
+}
+
+/// The PATH of a test as root: no folder that a user can write to.
+pub const PATH_OF_ROOT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Programs in sbin count: root's PATH includes them.
 fn is_missing(name: &str) -> bool {

@@ -31,6 +31,7 @@ pub mod leftovers;
 pub mod locks;
 pub mod loops;
 pub mod mirrors;
+mod name_server;
 pub mod network;
 pub mod node_api;
 pub mod own_executable;

@@ -40,6 +40,32 @@ pub fn replace(path: &Utf8Path, contents: &[u8], mode: u32) -> std::io::Result<(
     Ok(())
 }
 
+/// Checks that a file can be written, by writing another one in its folder for a moment.
+///
+/// # Errors
+/// When it is a folder, or the nearest folder above it that exists cannot be written to.
+pub fn check_output(path: &Utf8Path) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(existing) if existing.is_dir() => {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        Ok(existing) if !existing.is_file() => return Ok(()),
+        _ => {}
+    }
+    let mut folder = folder_of(path);
+    while !folder.exists() {
+        folder = folder_of(folder);
+    }
+    if !folder.is_dir() {
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
+    // The rights of a folder do not say it for root, and in /proc and the like.
+    tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempfile_in(folder)
+        .map(drop)
+}
+
 /// Writes a file that the user named. A device or pipe, such as `/dev/stdout`, is written to
 /// and not replaced.
 ///

@@ -10,4 +10,5 @@ pub mod pushed_images;
 pub(crate) mod remove_at;
 pub mod results;
 pub mod runs;
+pub mod test_cache;
 pub mod tree;

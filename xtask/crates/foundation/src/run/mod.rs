@@ -49,7 +49,9 @@ pub use crate::ctx::cluster::{Observed, Observer};
 pub use core::Grace;
 pub use exit_code::to_test_exit;
 pub use passthrough::{pass_through, replace_process};
-pub use root::{become_root, become_root_for_tests, serve_root_step, serve_warden};
+pub use root::{
+    become_root, become_root_for_tests, refusal_of_root_for_tests, serve_root_step, serve_warden,
+};
 pub use spawn::we_are_xtask;
 pub use step::interactive;
 

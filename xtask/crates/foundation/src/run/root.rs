@@ -64,6 +64,15 @@ pub fn become_root_for_tests(ui: &Ui) -> Result<()> {
     may_start("root-exec", ui)
 }
 
+/// Returns what sudo prints when it does not start the helper of tests without a password.
+///
+/// # Errors
+/// When the path of this program is unknown.
+pub fn refusal_of_root_for_tests() -> Result<Option<String>> {
+    let said = try_to_start("root-exec")?.err();
+    Ok(said.map(|said| said.lines().next().unwrap_or("no reason").to_owned()))
+}
+
 fn may_start(helper: &str, ui: &Ui) -> Result<()> {
     if Host::which("sudo").is_none() {
         return Err(

@@ -62,6 +62,8 @@ pub(crate) struct Local<'p> {
     pub(crate) name: &'p str,
     pub(crate) ty: Ty<'p>,
     pub(crate) value: Origin<'p>,
+    /// Whether it has got another value, perhaps only in a branch.
+    pub(crate) is_reassigned: bool,
 }
 
 /// The source of a local name's value.
@@ -131,6 +133,17 @@ fn may_be_done(statement: &Stmt<'_>) -> bool {
     }
 }
 
+/// Whether a loop's body may go on with the next element, or end the loop, before its
+/// end.
+fn may_continue(body: &[Stmt<'_>]) -> bool {
+    body.iter().any(|statement| match statement {
+        Stmt::Jump => true,
+        Stmt::If { then, other, .. } => may_continue(then) || may_continue(other),
+        Stmt::Block(inner) => may_continue(inner),
+        _ => false,
+    })
+}
+
 impl<'p> Walk<'p> {
     /// Knows a file's names and no local names.
     pub(crate) fn bare(program: &'p Program<'p>, file: usize, limit: u64) -> Self {
@@ -170,7 +183,12 @@ impl<'p> Walk<'p> {
 
     fn declare(&mut self, name: &'p str, ty: Ty<'p>, value: Origin<'p>) {
         if !name.is_empty() && name != "_" {
-            self.locals.push(Local { name, ty, value });
+            self.locals.push(Local {
+                name,
+                ty,
+                value,
+                is_reassigned: false,
+            });
         }
     }
 
@@ -209,6 +227,7 @@ impl<'p> Walk<'p> {
         match statement {
             Stmt::Expr(expr) => self.expr(expr),
             Stmt::Return(exprs) => self.exprs(exprs),
+            Stmt::Jump => {}
             Stmt::Block(body) => {
                 // `var` lines come as a block of bindings in the same scope.
                 if body.iter().all(|s| matches!(s, Stmt::Bind { .. })) {
@@ -248,7 +267,11 @@ impl<'p> Walk<'p> {
                     if let Some(value) = names.get(1) {
                         walk.declare(value, element, Origin::Element(over));
                     }
+                    // Which elements reach the rest of the body is not known.
+                    let skips_some = usize::from(may_continue(body));
+                    walk.nameless += skips_some;
                     walk.perhaps(|walk| walk.statements(body));
+                    walk.nameless -= skips_some;
                 });
             }
         }
@@ -297,6 +320,7 @@ impl<'p> Walk<'p> {
                 .rev()
                 .find(|local| local.name == *name)
             {
+                local.is_reassigned |= !matches!(local.value, Origin::Nowhere);
                 local.value = origin;
                 if matches!(local.ty, Ty::Unknown) {
                     local.ty = ty;

@@ -628,3 +628,44 @@ mod hostile {
         }
     }
 }
+
+#[test]
+fn names_that_a_branch_decides_are_not_listed() {
+    let test = r#"package p
+
+import "testing"
+
+func TestBranch(t *testing.T) {
+	name := "without"
+	if testing.Short() {
+		name = "with"
+	}
+	t.Run(name, func(t *testing.T) {})
+	for _, row := range []string{"one", "two"} {
+		if row == "two" {
+			continue
+		}
+		t.Run(row, func(t *testing.T) {})
+	}
+	for _, row := range []string{"three", "four"} {
+		t.Run(row, func(t *testing.T) {})
+	}
+}
+
+func TestEscapes(t *testing.T) {
+	t.Run("a\u200bb\u00adc\u180ed\U000e0001e\u00e9", func(t *testing.T) {})
+}
+"#;
+    let tests = found(&[("p/a_test.go", test)]);
+    let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "TestBranch",
+            "TestBranch/three",
+            "TestBranch/four",
+            "TestEscapes",
+            r"TestEscapes/a\u200bb\u00adc_d\U000e0001eé",
+        ]
+    );
+}

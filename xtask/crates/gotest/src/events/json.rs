@@ -1,7 +1,10 @@
 //! Lines of `go test -json`, of Go 1.20 and later, described in `go doc test2json` and
 //! `go help buildjson`.
 
+use std::fmt::Write;
+
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{End, Event, What};
 
@@ -104,6 +107,74 @@ pub fn parse_line(line: &[u8]) -> Line {
     Line::Event(package, Event { test, what })
 }
 
+/// Returns the line of an event as `go test -json` prints it; without an event, the
+/// package begins.
+///
+/// # Arguments
+/// `time`: RFC 3339.
+pub fn json_line(time: &str, package: &str, event: Option<&Event>) -> String {
+    let mut line = json!({"Time": time, "Package": package});
+    let (action, test) = match event {
+        None => ("start", None),
+        Some(event) => {
+            let action = match &event.what {
+                What::Run => "run",
+                What::Pause => "pause",
+                What::Continue => "cont",
+                What::Output(bytes) => {
+                    line["Output"] = String::from_utf8_lossy(bytes).into();
+                    "output"
+                }
+                What::End(end, seconds) => {
+                    if let Some(seconds) = seconds {
+                        line["Elapsed"] = json!(seconds);
+                    }
+                    match end {
+                        End::Pass => "pass",
+                        End::Fail => "fail",
+                        End::Skip => "skip",
+                        End::Bench => "bench",
+                    }
+                }
+                What::Attribute(key, value) if key == "artifacts" => {
+                    line["Path"] = value.as_str().into();
+                    "artifacts"
+                }
+                What::Attribute(key, value) => {
+                    line["Key"] = key.as_str().into();
+                    line["Value"] = value.as_str().into();
+                    "attr"
+                }
+            };
+            (action, event.test.as_deref())
+        }
+    };
+    line["Action"] = action.into();
+    if let Some(test) = test {
+        line["Test"] = test.into();
+    }
+    format!("{line}\n")
+}
+
+/// Returns the lines for a package that cannot be built, with the compiler's output.
+pub fn json_lines_unbuilt(time: &str, package: &str, output: &str) -> String {
+    let mut out = String::new();
+    for line in output.split_inclusive('\n') {
+        let line = json!({"ImportPath": package, "Action": "build-output", "Output": line});
+        let _ = writeln!(out, "{line}");
+    }
+    let failed = format!("FAIL\t{package} [build failed]\n");
+    for line in [
+        json!({"ImportPath": package, "Action": "build-fail"}),
+        json!({"Time": time, "Action": "start", "Package": package}),
+        json!({"Time": time, "Action": "output", "Package": package, "Output": failed}),
+        json!({"Time": time, "Action": "fail", "Package": package, "Elapsed": 0, "FailedBuild": package}),
+    ] {
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +200,31 @@ mod tests {
         };
         assert_eq!(end, End::Fail);
         assert_eq!(failed_build.as_deref(), Some("a/b [a/b.test]"));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let whats = [
+            What::Run,
+            What::Pause,
+            What::Continue,
+            What::Output(b"a\n".to_vec()),
+            What::End(End::Skip, Some(0.5)),
+            What::Attribute("key".to_owned(), "value".to_owned()),
+            What::Attribute("artifacts".to_owned(), "/a".to_owned()),
+        ];
+        for what in whats {
+            let event = Event {
+                test: Some("TestA/b".to_owned()),
+                what,
+            };
+            let line = json_line("2026-01-01T00:00:00Z", "a/b", Some(&event));
+            let read = parse_line(line.trim_end().as_bytes());
+            assert_eq!(read, Line::Event("a/b".to_owned(), event));
+        }
+        let line = json_line("", "a/b", None);
+        let read = parse_line(line.trim_end().as_bytes());
+        assert_eq!(read, Line::Start("a/b".to_owned()));
     }
 
     #[test]

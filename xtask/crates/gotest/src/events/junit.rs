@@ -6,10 +6,11 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, T
 
 use super::{Package, State, Test, Verdict};
 
-/// Writes all packages as one document. `flaky` returns, for a package and a test
+/// Writes all packages as one document. `properties` are those of the run; `flaky` returns, for a package and a test
 /// function, whether it failed first and passed when it was run again.
 pub fn junit<'a>(
     packages: impl Iterator<Item = &'a Package>,
+    properties: &[(&str, String)],
     flaky: impl Fn(&str, &str) -> bool,
 ) -> String {
     let mut report = Report::unnamed();
@@ -19,6 +20,15 @@ pub fn junit<'a>(
         time = time.saturating_add(seconds);
         let mut suite = TestSuite::new(printable(&package.name));
         suite.set_time(seconds);
+        if let Some(started) = &package.started {
+            let extra = [("timestamp", started.as_str())];
+            suite
+                .extra
+                .extend(extra.map(|(key, value)| (key.into(), value.into())));
+        }
+        for (key, value) in properties {
+            suite.add_property((*key, printable(value).as_str()));
+        }
         for test in &package.tests {
             let is_flaky = flaky(&package.name, package.root(&test.name));
             suite.add_test_case(case(package, test, is_flaky));
@@ -149,18 +159,22 @@ mod tests {
         let output = "a\x00b\x1b[31mred\x1b[0m <&\">\n";
         assert_eq!(printable(output), "abred <&\">\n");
         assert_eq!(printable("\x1b"), "");
-        let xml = junit([package(output)].iter(), |_, _| false);
+        let xml = junit([package(output)].iter(), &[], |_, _| false);
         assert!(xml.contains("abred &lt;&amp;"), "{xml}");
-        let xml = junit([package("a \x1b] title of a terminal")].iter(), |_, _| {
-            false
-        });
+        let xml = junit(
+            [package("a \x1b] title of a terminal")].iter(),
+            &[],
+            |_, _| false,
+        );
         assert!(xml.contains("title of a terminal"), "{xml}");
     }
 
     #[test]
     fn a_flaky_test_is_not_a_failure() {
         let counts = |flaky: bool| {
-            let xml = junit([package("said")].iter(), |_, root| flaky && root == "TestA");
+            let xml = junit([package("said")].iter(), &[], |_, root| {
+                flaky && root == "TestA"
+            });
             assert!(xml.contains("said") && xml.contains("tests=\"2\""), "{xml}");
             assert_eq!(xml.contains("<flakyFailure "), flaky, "{xml}");
             xml.matches("failures=\"0\"").count()

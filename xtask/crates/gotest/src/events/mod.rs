@@ -5,6 +5,7 @@
 //! `go test -json`, [`Package`] collects events, [`plain`] reads the output
 //! of `go test` without `-v`.
 
+mod benchmark;
 mod frame;
 mod json;
 mod junit;
@@ -18,8 +19,9 @@ mod stream;
 mod tests;
 mod verdict;
 
+pub use benchmark::Benchmark;
 pub use frame::Framer;
-pub use json::{Line, parse_line};
+pub use json::{Line, json_line, json_lines_unbuilt, parse_line};
 pub use junit::junit;
 pub use output::Output;
 pub use package::{Counts, Package};

@@ -3,7 +3,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{End, Event, Exit, Output, State, Test, Verdict, What};
+use super::{Benchmark, End, Event, Exit, Output, State, Test, Verdict, What};
 
 /// Tests of one package; Talos has some thousand in all.
 const MOST_TESTS: usize = 300_000;
@@ -33,6 +33,10 @@ pub struct Package {
     /// None while it runs.
     pub verdict: Option<Verdict>,
     pub seconds: f64,
+    /// Whether it is the result of an earlier run, and nothing has changed since.
+    pub cached: bool,
+    /// When it was started, as RFC 3339 has it.
+    pub started: Option<String>,
     /// The last panic or fatal error that was printed. The exit code decides
     /// whether it ended the binary.
     panic: Option<String>,
@@ -48,6 +52,10 @@ pub struct Package {
     /// Bytes of all output that is kept, and of all names.
     held: usize,
     named: usize,
+    /// Results of benchmarks, in their order.
+    pub benchmarks: Vec<Benchmark>,
+    /// What the binary printed of its coverage: `50.0% of statements`.
+    pub coverage: Option<String>,
     /// Whether what passed keeps its output too.
     pub keep_all: bool,
     /// Depth of the tests that are run again when they fail: 0 for test functions, 2
@@ -183,6 +191,14 @@ impl Package {
         self.raced |= is_race(line);
         self.notice_running(line);
         self.ran_nothing |= line.trim_ascii_end() == b"testing: warning: no tests to run";
+        if line.starts_with(b"Benchmark") {
+            let benchmark = std::str::from_utf8(line).ok().and_then(Benchmark::parse);
+            if self.benchmarks.len() < MOST_TESTS {
+                self.benchmarks.extend(benchmark);
+            }
+        } else if let Some(rest) = line.strip_prefix(b"coverage: ") {
+            self.coverage = Some(String::from_utf8_lossy(rest).trim_end().to_owned());
+        }
         if line.first().is_none_or(u8::is_ascii_whitespace) {
             return;
         }
@@ -246,6 +262,7 @@ impl Package {
             // 66 is the race detector's own, of a race outside of tests.
             Exit::Code(1 | 66) if self.raced => Verdict::Raced,
             Exit::Code(_) if failed && last == Some(End::Fail) => Verdict::Failed,
+            Exit::Code(code) if !failed && last == Some(End::Pass) => Verdict::FailedAfter(code),
             Exit::Code(code) => Verdict::Exited(code),
             Exit::Unknown => Verdict::Incomplete,
         };

@@ -32,6 +32,9 @@ pub enum Verdict {
     Killed(i32),
     /// `os.Exit`, `log.Fatal` or a `TestMain`: no test has the reason.
     Exited(i32),
+    /// All tests passed, and then the binary ended with this code: `TestMain`, or a check
+    /// that it makes, such as goleak's.
+    FailedAfter(i32),
     /// The output is incomplete.
     Incomplete,
 }
@@ -45,7 +48,7 @@ impl Verdict {
     pub fn cut_short(&self) -> bool {
         !matches!(
             self,
-            Self::Passed | Self::NoTests | Self::Failed | Self::Raced
+            Self::Passed | Self::NoTests | Self::Failed | Self::Raced | Self::FailedAfter(_)
         )
     }
 
@@ -62,6 +65,7 @@ impl Verdict {
             Self::Stopped => "stopped",
             Self::Killed(_) => "killed",
             Self::Exited(_) => "exited",
+            Self::FailedAfter(_) => "failed-after",
             Self::Incomplete => "incomplete",
         }
     }
@@ -84,6 +88,7 @@ impl Verdict {
             "stopped" => Self::Stopped,
             "killed" => Self::Killed(number()),
             "exited" => Self::Exited(number()),
+            "failed-after" => Self::FailedAfter(number()),
             "incomplete" => Self::Incomplete,
             _ => return None,
         })
@@ -102,6 +107,9 @@ impl Verdict {
             Self::Stopped => "stopped".to_owned(),
             Self::Killed(signal) => format!("killed by signal {signal}{}", named(*signal)),
             Self::Exited(code) => format!("exited with code {code} before the tests ended"),
+            Self::FailedAfter(code) => {
+                format!("ended with exit code {code} after its tests had passed")
+            }
             Self::Incomplete => "the output is incomplete".to_owned(),
         }
     }
@@ -134,6 +142,7 @@ mod tests {
             Verdict::TimedOut,
             Verdict::Killed(9),
             Verdict::Exited(-1),
+            Verdict::FailedAfter(2),
             Verdict::Stopped,
             Verdict::Incomplete,
         ] {

@@ -72,9 +72,13 @@ impl<'a> Parser<'a> {
                 }
                 None
             }
-            "break" | "continue" | "goto" | "fallthrough" => {
+            "break" | "continue" | "goto" => {
                 self.advance();
                 self.name();
+                Some(Stmt::Jump)
+            }
+            "fallthrough" => {
+                self.advance();
                 None
             }
             _ => self.simple(),

@@ -125,6 +125,7 @@ fn named<'p>(
     }
     if let Some(local) = walk.local(name) {
         return match &local.value {
+            _ if local.is_reassigned => None,
             Origin::Bound(value) => eval(walk, value, bindings, depth + 1),
             Origin::Known(value) => settle(walk, value.clone(), bindings, depth),
             _ => None,
@@ -243,22 +244,27 @@ fn formatted(format: &str, args: &[Value<'_>]) -> Option<String> {
 pub(crate) fn rewritten(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for char in name.chars() {
-        if char.is_whitespace() {
+        let code = u32::from(char);
+        if char.is_whitespace() || char == '\u{180e}' {
             out.push('_');
-        } else if char.is_control() {
-            match char {
-                '\u{7}' => out.push_str("\\a"),
-                '\u{8}' => out.push_str("\\b"),
-                char if u32::from(char) < 0x80 => {
-                    let _ = write!(out, "\\x{:02x}", u32::from(char));
-                }
-                char => {
-                    let _ = write!(out, "\\u{:04x}", u32::from(char));
-                }
-            }
-        } else {
+        } else if is_printable(char) {
             out.push(char);
+        } else {
+            let _ = match code {
+                0x7 => write!(out, "\\a"),
+                0x8 => write!(out, "\\b"),
+                _ if code < 0x80 => write!(out, "\\x{code:02x}"),
+                _ if code < 0x10000 => write!(out, "\\u{code:04x}"),
+                _ => write!(out, "\\U{code:08x}"),
+            };
         }
     }
     out
+}
+
+/// Whether Go's `strconv.IsPrint` says so: Rust escapes the same characters where it
+/// prints a text for debugging, and marks that extend the character before.
+fn is_printable(char: char) -> bool {
+    // Escaped, it would be more than one character.
+    char.is_ascii_graphic() || (!char.is_ascii() && format!("a{char}").escape_debug().count() == 2)
 }

@@ -55,12 +55,15 @@ pub(super) fn junit(merged: &Value) -> String {
             roots.map(|root| (word(it, "package"), root))
         })
         .collect();
-    gotest::events::junit(packages.iter(), |path, root| flaky.contains(&(path, root)))
+    gotest::events::junit(packages.iter(), &[], |path, root| {
+        flaky.contains(&(path, root))
+    })
 }
 
 fn package(value: &Value) -> Package {
     let mut package = Package::new(word(value, "package"));
     package.seconds = value["seconds"].as_f64().unwrap_or_default();
+    package.started = value["started"].as_str().map(str::to_owned);
     package.verdict = Verdict::parse(word(value, "verdict"), word(value, "detail"));
     package.output.push(word(value, "output").as_bytes());
     package.tests = each(value, "tests").map(test).collect();

@@ -12,6 +12,7 @@ use foundation::failure::{Because, Exit, Result};
 use foundation::record::files;
 use foundation::record::results::{Failed, remember};
 use foundation::run::gotest::Stop;
+use foundation::typed;
 use foundation::ui;
 
 /// Writes reports and history; an error here does not change the result of the
@@ -80,7 +81,16 @@ pub(in crate::commands::test) fn write_reports(
         write(path, &text)?;
     }
     if let Some(path) = &args.junit {
-        write(path, &report.junit())?;
+        let go = Probe::new(["go", "env", "GOVERSION"]).stdout();
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let properties = [
+            ("go.version", go.unwrap_or_default().trim().to_owned()),
+            (
+                "command",
+                shlex::try_join(command.iter().map(String::as_str)).unwrap_or_default(),
+            ),
+        ];
+        write(path, &report.junit(&properties))?;
     }
     if args.json {
         ui::print_json(&json);
@@ -131,11 +141,21 @@ pub(in crate::commands::test) fn exit_code(
     }
     if failed {
         app.ui.note("`--rerun-failed` runs what failed again");
+        if let Some((package, pattern)) = report.failed_subtest() {
+            let one = typed!("test unit {} --run {}", package, pattern);
+            app.ui
+                .note(&format!("`{one}` runs one failed subtest alone"));
+        }
     }
     // A test that never began is not forgiven with the flaky test that ended the run.
     let not_run = !report.not_run().is_empty();
     if failed || flaky || left_out || not_run {
         return Exit::Checks.code();
+    }
+    if terms.list.is_some() && report.is_empty() && !report.left_out().is_empty() {
+        app.ui
+            .note("all tests that match were left out on this host, for the reasons above");
+        return Exit::HostNotReady.code();
     }
     if let Some(list) = terms.list.filter(|_| report.is_empty()) {
         app.ui.note(&format!("no test matches: `{list}` shows all"));

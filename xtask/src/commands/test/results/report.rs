@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::selected::SelectedPackage;
 use super::session::Outcome;
+use super::suites;
 use crate::commands::test::leg::Leg;
 use foundation::record::results::{Failed, Outcome as Remembered};
 use foundation::ui;
@@ -22,6 +23,12 @@ pub(in crate::commands::test) struct Report<'a> {
     pub(in crate::commands::test) built: &'a BTreeSet<String>,
     /// The shard, of several machines.
     pub(in crate::commands::test) leg: Option<&'a Leg>,
+    /// Number of slow tests to name.
+    pub(in crate::commands::test) slowest: Option<usize>,
+    /// Percent of statements that the tests covered.
+    pub(in crate::commands::test) coverage: Option<f64>,
+    /// Whether the summary is only about failures.
+    pub(in crate::commands::test) is_short: bool,
 }
 
 impl Report<'_> {
@@ -65,6 +72,23 @@ impl Report<'_> {
     /// Import paths and test functions.
     pub(in crate::commands::test) fn failed(&self) -> Vec<(&str, &str)> {
         self.each(|outcome| outcome.failed())
+    }
+
+    /// A failed subtest without failed subtests of its own: its package, and the pattern
+    /// that runs it alone.
+    pub(in crate::commands::test) fn failed_subtest(&self) -> Option<(&str, String)> {
+        self.failed().into_iter().find_map(|(package, root)| {
+            let runs = &self.outcomes.get(package)?.runs;
+            let tests = runs.iter().filter(|run| run.depth == 0);
+            let tests = tests.flat_map(|run| &run.tests);
+            let below = format!("{root}/");
+            let failed = tests.filter(|test| {
+                test.state == State::Failed && test.name.starts_with(below.as_str())
+            });
+            let deepest = failed.max_by_key(|test| test.depth())?;
+            let parts: Vec<String> = deepest.name.split('/').map(suites::exactly).collect();
+            Some((package, parts.join("/")))
+        })
     }
 
     pub(in crate::commands::test) fn flaky(&self) -> Vec<(&str, &str)> {
@@ -143,18 +167,23 @@ impl Report<'_> {
             "not_run": not_run,
             "built_only": self.built,
         }));
+        if let Some(percent) = self.coverage {
+            value["coverage"] = json!(percent);
+        }
         if let Some(leg) = self.leg {
             value["shard"] = json!(leg);
         }
         value
     }
 
-    pub(in crate::commands::test) fn junit(&self) -> String {
+    /// # Arguments
+    /// `properties`: keys and values about the run.
+    pub(in crate::commands::test) fn junit(&self, properties: &[(&str, String)]) -> String {
         let outcomes = self.outcomes.iter();
         let forgiven: BTreeMap<&str, _> = outcomes
             .map(|(package, outcome)| (package.as_str(), outcome.forgiven()))
             .collect();
-        gotest::events::junit(self.runs(), |package, root| {
+        gotest::events::junit(self.runs(), properties, |package, root| {
             forgiven.get(package).is_some_and(|forgiven| forgiven(root))
         })
     }
@@ -168,7 +197,7 @@ impl Report<'_> {
             if outcome
                 .runs
                 .iter()
-                .any(|run| run.seconds > 0.0 && !run.tests.is_empty())
+                .any(|run| run.seconds > 0.0 && !run.tests.is_empty() && !run.cached)
             {
                 let is_bad = outcome.failed_by_itself().is_some() || !outcome.failed().is_empty();
                 out.push(Remembered {
@@ -178,7 +207,7 @@ impl Report<'_> {
                     seconds: outcome.runs.iter().map(|run| run.seconds).sum(),
                 });
             }
-            for run in &outcome.runs {
+            for run in outcome.runs.iter().filter(|run| !run.cached) {
                 for test in &run.tests {
                     if test.name.matches('/').count() > run.depth.max(1) {
                         continue;
@@ -278,12 +307,33 @@ fn package_json(name: &str, outcome: &Outcome) -> Value {
         "flaky": outcome.flaky(),
         "tests": tests,
     });
+    if outcome.runs.iter().any(|run| run.cached) {
+        value["cached"] = json!(true);
+    }
     if let Some(broken) = &outcome.broken {
         value["broken"] = json!(broken.to_string());
     }
     if verdict.is_some_and(|verdict| !verdict.is_ok()) {
         let output: String = outcome.runs.iter().map(|run| run.output.text()).collect();
         value["output"] = json!(output);
+    }
+    if let Some(started) = outcome.runs.iter().find_map(|run| run.started.as_ref()) {
+        value["started"] = json!(started);
+    }
+    let benchmarks: Vec<Value> = outcome
+        .runs
+        .iter()
+        .flat_map(|run| &run.benchmarks)
+        .map(|it| {
+            let metrics = it.metrics.iter();
+            let metrics: serde_json::Map<String, Value> = metrics
+                .map(|(value, unit)| (unit.clone(), json!(value)))
+                .collect();
+            json!({"name": it.name, "iterations": it.iterations, "metrics": metrics})
+        })
+        .collect();
+    if !benchmarks.is_empty() {
+        value["benchmarks"] = json!(benchmarks);
     }
     if let Some(seed) = outcome.runs.iter().find_map(Package::shuffle_seed) {
         value["shuffle"] = json!(seed);

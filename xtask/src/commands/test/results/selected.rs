@@ -25,11 +25,20 @@ pub(in crate::commands::test) struct Function {
     /// Why it runs as root.
     pub(in crate::commands::test) why: Option<String>,
     pub(in crate::commands::test) left_out: Option<String>,
+    /// Whether a part of it needs something that not every host has.
+    pub(in crate::commands::test) has_needs: bool,
     /// Subtests and methods that are left out, each with its reason.
     pub(in crate::commands::test) parts_left_out: Vec<(String, String)>,
 }
 
 impl SelectedPackage {
+    /// Whether a part of it runs as root, in namespaces.
+    pub(in crate::commands::test) fn has_root(&self) -> bool {
+        self.roots
+            .iter()
+            .any(|root| root.left_out.is_none() && root.pool.is_some())
+    }
+
     /// Returns what is left out of it, as name and reason.
     pub(in crate::commands::test) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         self.roots.iter().flat_map(|root| {

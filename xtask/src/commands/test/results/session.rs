@@ -10,6 +10,7 @@ use gotest::events::{Package, State, Test, Verdict};
 
 use super::live::{Live, clock, short, shown};
 use crate::commands::test::args::ResultArgs;
+use crate::commands::test::unit::Show;
 use foundation::failure::Failure;
 use foundation::record::results::History;
 use foundation::run::exec_root::left;
@@ -128,6 +129,10 @@ pub(in crate::commands::test) struct Session<'a> {
     pub(in crate::commands::test) unbuilt: Option<(String, String)>,
     /// The checkout and the package's folder, by import path.
     pub(in crate::commands::test) folders: BTreeMap<String, (Utf8PathBuf, Utf8PathBuf)>,
+    /// What is printed while tests run.
+    pub(in crate::commands::test) show: Show,
+    /// How many dots the last line has.
+    dots: usize,
     /// Running attempts, by number.
     attempts: BTreeMap<usize, Attempt>,
 }
@@ -152,6 +157,8 @@ impl<'a> Session<'a> {
             said: BTreeMap::new(),
             unbuilt: None,
             folders: BTreeMap::new(),
+            show: Show::default(),
+            dots: 0,
             attempts: BTreeMap::new(),
         }
     }
@@ -252,11 +259,38 @@ impl<'a> Session<'a> {
                     self.said.entry(number).or_default().insert(test.to_owned());
                     self.say_failed(number, results, test, again.map(|(_, time)| time));
                 }
+                let state = state.map(|test| test.state);
+                match self.show {
+                    Show::Tests if depth == results.depth && !failed => {
+                        self.say_whole(results, test);
+                    }
+                    Show::Dots if depth == results.depth => self.dot(state),
+                    _ => {}
+                }
                 if depth + 1 == results.depth {
                     self.say_suite(results, test);
                 }
             }
         }
+    }
+
+    /// Stores the result of an earlier run.
+    pub(in crate::commands::test) fn cached(&mut self, results: Package) {
+        self.count(&results);
+        if !matches!(self.show, Show::Dots | Show::Failures) {
+            let counts = results.counts();
+            let ok = self.paint(Style::Good, "ok  ");
+            let mut line = format!("{ok} {}  (cached)", shown(&results.name));
+            for (count, word) in [(counts.passed, "passed"), (counts.skipped, "skipped")] {
+                if count > 0 {
+                    let _ = write!(line, "  {count} {word}");
+                }
+            }
+            line.push('\n');
+            self.say(&line);
+        }
+        let outcome = self.outcomes.entry(results.name.clone()).or_default();
+        outcome.runs.push(results);
     }
 
     /// Stores a result. Returns the retries that it causes.
@@ -305,6 +339,19 @@ impl<'a> Session<'a> {
         again
     }
 
+    /// Removes a run that is followed by the same run again.
+    pub(in crate::commands::test) fn forget(&mut self, number: usize) {
+        self.live.ended(number);
+        self.attempts.remove(&number);
+        self.said.remove(&number);
+    }
+
+    /// Whether a run has failed, even if others of its package have not ended.
+    pub(in crate::commands::test) fn has_any_failed(&self) -> bool {
+        let mut runs = self.outcomes.values().flat_map(|outcome| &outcome.runs);
+        runs.any(|run| run.verdict.as_ref().is_some_and(|it| !it.is_ok()))
+    }
+
     /// Redraws. `left`: expected seconds of the jobs that have not started.
     pub(in crate::commands::test) fn tick(&mut self, left: f64) {
         self.live.tick(left, self.size);
@@ -319,6 +366,9 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Dots per line.
+const WIDTH: usize = 80;
+
 /// Maximum number of failed tests of one run of a package whose output is
 /// printed.
 const MOST_SAID: usize = 1000;
@@ -327,11 +377,47 @@ impl Session<'_> {
     /// Prints text that stays; the progress is drawn below it.
     pub(in crate::commands::test) fn say(&mut self, text: &str) {
         self.live.clear();
+        let text = if std::mem::take(&mut self.dots) > 0 {
+            &format!("\n{text}")
+        } else {
+            text
+        };
+        self.print(text);
+    }
+
+    fn print(&self, text: &str) {
         if self.args.json {
             self.ui.report(text);
         } else {
             foundation::ui::print(text);
         }
+    }
+
+    /// Prints one character for a test that has ended.
+    fn dot(&mut self, state: Option<State>) {
+        let dot = match state {
+            Some(State::Passed) => ".",
+            Some(State::Skipped) => "s",
+            _ => "F",
+        };
+        self.live.clear();
+        self.dots += 1;
+        if self.dots > WIDTH {
+            self.dots = 1;
+            self.print("\n");
+        }
+        self.print(dot);
+    }
+
+    /// Prints a test function that did not fail, with its subtests and what they printed.
+    fn say_whole(&mut self, results: &Package, root: &str) {
+        let folder = self.folders.get(&results.name).cloned();
+        // With `-count`, the last time that it ran.
+        let first = results.tests.iter().rposition(|test| test.name == root);
+        let tests = results.tests[first.unwrap_or_default()..].iter();
+        let tests = tests.filter(|test| results.root(&test.name) == root);
+        let text = lines_of(tests, folder.as_ref());
+        self.say(&text);
     }
 
     /// Prints the whole output of a failed test, after a line that names the
@@ -431,7 +517,12 @@ impl Session<'_> {
             let text = format!("{}: {}\n", shown(&results.name), left(&finished.left));
             self.say(&text);
         }
-        if again.is_none() {
+        for benchmark in &results.benchmarks {
+            let line = format!("{}\n", one_line(&benchmark.line.replace('\t', "  ")));
+            self.say(&line);
+        }
+        let is_quiet = matches!(self.show, Show::Dots | Show::Failures) && verdict.is_ok();
+        if again.is_none() && !is_quiet {
             self.say_line(finished, &verdict);
         }
     }
@@ -479,6 +570,9 @@ impl Session<'_> {
         }
         if !matches!(verdict, Verdict::Passed | Verdict::Failed) {
             let _ = write!(line, "  {}", verdict.describe());
+        }
+        if let Some(coverage) = &results.coverage {
+            let _ = write!(line, "  coverage: {}", one_line(coverage));
         }
         if let Some(seed) = results.shuffle_seed().filter(|_| !verdict.is_ok()) {
             let _ = write!(line, "  (-shuffle={seed})");

@@ -112,6 +112,9 @@ pub(in crate::commands::test) fn run(
         interrupted: stop == Stop::Interrupted,
         built: &BTreeSet::new(),
         leg: None,
+        slowest: args.slowest,
+        coverage: None,
+        is_short: false,
     };
     finish::write(app, args, &report, before, &record, suites.checkout)?;
     let terms = Terms {
@@ -134,6 +137,7 @@ fn chosen(suites: &Suites<'_>) -> SelectedPackage {
         pool: None,
         why: None,
         left_out: None,
+        has_needs: true,
         parts_left_out: Vec::new(),
     };
     SelectedPackage {

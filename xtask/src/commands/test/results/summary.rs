@@ -16,8 +16,12 @@ const SLOWEST: usize = 5;
 impl Report<'_> {
     pub(in crate::commands::test) fn people(&self, ui: &Ui) -> String {
         let mut out = String::new();
-        self.reasons(ui, &mut out);
-        self.slowest(ui, &mut out);
+        if !self.is_short {
+            self.reasons(ui, &mut out);
+        }
+        if !self.is_short || self.slowest.is_some() {
+            self.slowest(ui, &mut out);
+        }
         let not_run = self.not_run();
         if !not_run.is_empty() {
             let _ = writeln!(
@@ -82,6 +86,9 @@ impl Report<'_> {
         if !self.built.is_empty() {
             let _ = write!(line, ", {} packages built without tests", self.built.len());
         }
+        if let Some(percent) = self.coverage {
+            let _ = write!(line, ", coverage: {percent:.1}% of statements");
+        }
         let _ = write!(line, "  {}", clock(self.seconds));
         if self.interrupted {
             line.push_str("  (interrupted)");
@@ -137,14 +144,14 @@ impl Report<'_> {
                     )
                 })
             })
-            .filter(|(seconds, _)| *seconds >= 1.0)
+            .filter(|(seconds, _)| *seconds >= 1.0 || self.slowest.is_some())
             .collect();
         tests.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if tests.is_empty() {
+        if tests.is_empty() || self.slowest == Some(0) {
             return;
         }
         let _ = writeln!(out, "{}", ui.paint(Style::Bold, "Slowest"));
-        for (seconds, name) in tests.iter().take(SLOWEST) {
+        for (seconds, name) in tests.iter().take(self.slowest.unwrap_or(SLOWEST)) {
             let _ = writeln!(out, "  {:>8}  {name}", clock(*seconds));
         }
     }

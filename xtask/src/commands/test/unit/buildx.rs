@@ -9,7 +9,7 @@ use gotest::events::{Package, plain};
 use super::super::args::Selection;
 use super::super::discovered;
 use super::flags::Flags;
-use super::{Sudo, UnitArgs};
+use super::{Show, Sudo, UnitArgs};
 use camino::Utf8PathBuf;
 
 use crate::app::App;
@@ -45,9 +45,16 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
         (args.jobs.is_some(), "--jobs"),
         (args.fail_fast, "--fail-fast"),
         (args.sudo != Sudo::Auto, "--sudo"),
+        (args.until_fail.is_some(), "--until-fail"),
+        (!args.env.is_empty(), "--env"),
+        (args.show != Show::Packages, "--show"),
+        (args.jsonfile.is_some(), "--jsonfile"),
         (
             builds.count() + flags.test.len() + flags.own.len() > 0
                 || flags.skip.is_some()
+                || flags.bench.is_some()
+                || flags.is_covered
+                || flags.outputdir.is_some()
                 || flags.timeout.is_some(),
             "flags of `go test`",
         ),
@@ -111,6 +118,9 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
         interrupted: false,
         built: &BTreeSet::new(),
         leg: None,
+        slowest: args.results.slowest,
+        coverage: None,
+        is_short: false,
     };
     finish::write_reports(app, &args.results, &report, &dir)?;
     app.ui.note(

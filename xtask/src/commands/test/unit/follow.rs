@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 
 use super::jobs::Shared;
+use crate::commands::test::results::live::shown;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::session::Session;
 use foundation::run::gotest::{Built, Finished, Job, Linked, Observe, Seen};
+use gotest::events::{Verdict, json_lines_unbuilt};
 
 pub(super) struct Following<'a> {
     pub(super) session: Session<'a>,
@@ -23,8 +25,34 @@ pub(super) struct Following<'a> {
     pub(super) binaries: BTreeMap<String, Utf8PathBuf>,
     /// Whether to stop after the first package that fails.
     pub(super) fail_fast: bool,
+    /// Whether tests run again until one fails, and how often at most; 0 for no limit.
+    pub(super) until_fail: Option<u32>,
+    /// How often the job with this log ran again.
+    pub(super) rounds: BTreeMap<Utf8PathBuf, u32>,
+    /// Events of packages that cannot be built, for `--jsonfile`.
+    pub(super) events: String,
+    /// Whether packages without tests are named.
+    pub(super) names_untested: bool,
     /// Running jobs, by number.
     pub(super) running: BTreeMap<usize, Job>,
+}
+
+impl Following<'_> {
+    /// Returns the job to run once more for `--until-fail`.
+    fn next_round(&mut self, number: usize, finished: &Finished) -> Option<Job> {
+        let limit = self.until_fail?;
+        let is_ok = finished.results.verdict == Some(Verdict::Passed) && finished.broken.is_none();
+        if !is_ok || self.session.has_any_failed() {
+            return None;
+        }
+        let job = self.running.get(&number)?.clone();
+        let rounds = self.rounds.entry(job.log.clone()).or_default();
+        if limit > 0 && *rounds + 1 >= limit {
+            return None;
+        }
+        *rounds += 1;
+        Some(job)
+    }
 }
 
 impl Observe for Following<'_> {
@@ -36,11 +64,20 @@ impl Observe for Following<'_> {
             Built::Failed(words) => {
                 let excluded = format!("package {name}: build constraints exclude all Go files");
                 if self.is_each_named || !words.contains(&excluded) {
+                    if self.shared.writes_events {
+                        let now = jiff::Timestamp::now().to_string();
+                        let lines = json_lines_unbuilt(&now, &name, &words);
+                        self.events.push_str(&lines);
+                    }
                     self.session.unbuilt(&name, words);
                 }
                 return Vec::new();
             }
             Built::NoTestFiles => {
+                if self.names_untested {
+                    let text = format!("?    {}  [no test files]\n", shown(&name));
+                    self.session.say(&text);
+                }
                 self.built.insert(name);
                 return Vec::new();
             }
@@ -48,13 +85,19 @@ impl Observe for Following<'_> {
         }
         let binary = self.binaries.get(&name);
         let package = self.packages.get(&name);
-        let jobs = package.zip(binary);
-        let jobs = jobs.map_or_else(Vec::new, |(package, binary)| {
-            self.shared.jobs(package, binary)
-        });
-        if jobs.is_empty() {
+        let (cached, jobs) = match package.zip(binary) {
+            Some((package, binary)) => {
+                let jobs = self.shared.jobs(package, binary);
+                self.shared.split_cached(package, jobs)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        if jobs.is_empty() && cached.is_empty() {
             self.built.insert(name);
         } else {
+            for results in cached {
+                self.session.cached(results);
+            }
             self.session.expect(&name, jobs.len());
         }
         jobs
@@ -70,6 +113,18 @@ impl Observe for Following<'_> {
     }
 
     fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job> {
+        if let Some(job) = self.next_round(number, &finished) {
+            self.session.forget(number);
+            self.running.remove(&number);
+            return vec![job];
+        }
+        let is_whole = finished.attempt.again.is_none() && finished.left.is_empty();
+        if is_whole
+            && finished.results.verdict == Some(Verdict::Passed)
+            && let Some(job) = self.running.get(&number)
+        {
+            self.shared.keep(job, &finished.results);
+        }
         let again = self.session.finished(number, finished);
         let Some(job) = self.running.remove(&number) else {
             return Vec::new();
@@ -86,6 +141,6 @@ impl Observe for Following<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.fail_fast && self.session.has_failed()
+        (self.fail_fast || self.until_fail.is_some()) && self.session.has_failed()
     }
 }

@@ -10,10 +10,14 @@ use super::recipe::Recipe;
 use super::select::Wanted;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::suites;
+use foundation::files;
 use foundation::hash::Name;
 use foundation::record::results::History;
+use foundation::record::test_cache::{Saved, Start, TestCache};
 use foundation::run::exec_root::listed_environment;
 use foundation::run::gotest::{Attempt, Job, Link, Pool};
+use gotest::Coverage;
+use gotest::events::{Output, Package, State, Test, Verdict};
 
 /// What all jobs of a run have in common.
 #[derive(Debug)]
@@ -28,7 +32,30 @@ pub(super) struct Shared<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) timeout: Duration,
     pub(super) history: &'a History,
+    /// Names of variables that tests as root get too.
+    pub(super) env: &'a [String],
+    /// Whether each job writes its events to a file.
+    pub(super) writes_events: bool,
+    /// Results of unchanged packages; `None` if all tests are to run.
+    pub(super) cache: Option<TestCache>,
 }
+
+/// Flags with which `go test` keeps results, too.
+const CACHEABLE: [&str; 8] = [
+    "-test.benchtime",
+    "-test.cpu",
+    "-test.failfast",
+    "-test.fullpath",
+    "-test.parallel",
+    "-test.paniconexit0",
+    "-test.short",
+    "-test.v",
+];
+/// The extension of the logs that the testing package writes about what tests read.
+const TEST_LOG: &str = "testlog";
+
+/// The extension of profiles of coverage, beside the logs.
+pub(super) const COVERAGE: &str = "cover";
 
 /// Added to the binary's own timeout, after which it hangs.
 const MORE: Duration = Duration::from_secs(15);
@@ -120,7 +147,8 @@ impl Shared<'_> {
             .iter()
             .filter(|root| !known.contains(root.name.as_str()));
         let others: Vec<&str> = others.map(|root| root.name.as_str()).collect();
-        if mine.is_empty() && (is_all_known || !others.is_empty()) {
+        let has_more = !is_all_known && (others.is_empty() || self.flags.bench.is_some());
+        if mine.is_empty() && !has_more {
             return None;
         }
         let mut skip: Vec<String> = self.flags.skip.iter().cloned().collect();
@@ -162,6 +190,11 @@ impl Shared<'_> {
             Some(past.seconds)
         });
         let log = format!("{}{name}.log", package.name.replace('/', "_"));
+        let log = self.logs.join(log);
+        let mut arguments = self.arguments(filter, &log);
+        if let Some(pattern) = self.flags.bench.as_ref().filter(|_| pool.is_none()) {
+            arguments.insert(0, format!("-test.bench={pattern}"));
+        }
         Job {
             attempt: Attempt {
                 package: package.name.clone(),
@@ -171,15 +204,17 @@ impl Shared<'_> {
             },
             binary: binary.to_owned(),
             folder: package.folder.clone(),
-            arguments: self.arguments(filter),
+            arguments,
             environment: self.environment(pool.is_some()),
             pool: pool.unwrap_or(Pool::Plain),
             deadline: self.deadline(),
-            log: self.logs.join(log),
+            events: self.writes_events.then(|| log.with_extension("json")),
+            keeps_all: self.flags.verbose,
+            log,
         }
     }
 
-    fn arguments(&self, filter: Vec<String>) -> Vec<String> {
+    fn arguments(&self, filter: Vec<String>, log: &Utf8Path) -> Vec<String> {
         let timeout = format!("-test.timeout={}s", self.timeout.as_secs_f64());
         let mut arguments = vec![
             "-test.paniconexit0".to_owned(),
@@ -187,6 +222,10 @@ impl Shared<'_> {
             "-test.v=test2json".to_owned(),
         ];
         arguments.extend(filter);
+        if self.flags.is_covered {
+            let profile = log.with_extension(COVERAGE);
+            arguments.push(format!("-test.coverprofile={profile}"));
+        }
         arguments.extend(self.flags.test.iter().cloned());
         arguments.extend(self.flags.own.iter().cloned());
         arguments
@@ -194,7 +233,7 @@ impl Shared<'_> {
 
     fn environment(&self, as_root: bool) -> Vec<(String, String)> {
         let mut environment = if as_root {
-            listed_environment(&[])
+            listed_environment(self.env)
         } else {
             Vec::new()
         };
@@ -228,6 +267,77 @@ impl Shared<'_> {
         jobs
     }
 
+    /// Whether results of jobs may be kept at all: go does so with these flags.
+    pub(super) fn is_cacheable(flags: &Flags) -> bool {
+        let is_known = |flag: &String| CACHEABLE.contains(&flag.split('=').next().unwrap_or(flag));
+        flags.test.iter().all(is_known)
+            && flags.own.is_empty()
+            && flags.bench.is_none()
+            && !flags.is_covered
+            && !flags.verbose
+    }
+
+    /// Returns the results of the jobs that need not run, and the jobs that must. Those
+    /// whose results can be kept log what they read.
+    pub(super) fn split_cached(
+        &self,
+        package: &SelectedPackage,
+        jobs: Vec<Job>,
+    ) -> (Vec<Package>, Vec<Job>) {
+        let (mut cached, mut rest) = (Vec::new(), Vec::new());
+        for mut job in jobs {
+            let depends_on_host = package.roots.iter().any(|root| root.has_needs);
+            let Some(cache) = self
+                .cache
+                .as_ref()
+                .filter(|_| job.pool == Pool::Plain && !depends_on_host)
+            else {
+                rest.push(job);
+                continue;
+            };
+            if let Some(tests) = cache.find(start(&job, &job.arguments)) {
+                cached.push(package_of(&job, tests));
+                continue;
+            }
+            let log = job.log.with_extension(TEST_LOG);
+            job.arguments.push(format!("-test.testlogfile={log}"));
+            rest.push(job);
+        }
+        (cached, rest)
+    }
+
+    /// Keeps the results of a job that has passed.
+    pub(super) fn keep(&self, job: &Job, results: &Package) {
+        let log = job.log.with_extension(TEST_LOG);
+        let argument = format!("-test.testlogfile={log}");
+        let Some((cache, arguments)) = self
+            .cache
+            .as_ref()
+            .zip(job.arguments.strip_suffix(std::slice::from_ref(&argument)))
+        else {
+            return;
+        };
+        let tests = results.tests.iter().map(|test| Saved {
+            name: test.name.clone(),
+            seconds: test.seconds,
+            is_skipped: test.state == State::Skipped,
+            reason: test.reason.clone(),
+        });
+        cache.keep(start(job, arguments), &log, tests.collect());
+    }
+
+    /// Returns what all jobs have covered.
+    pub(super) fn coverage(&self) -> Coverage {
+        let mut coverage = Coverage::default();
+        let entries = self.logs.read_dir_utf8().into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.path().extension() == Some(COVERAGE)) {
+            if let Ok(Some(text)) = files::read_text(entry.path(), files::LARGE) {
+                coverage.add(&text);
+            }
+        }
+        coverage
+    }
+
     /// Returns the job that runs the binary of `job` again for one of its
     /// tests.
     pub(super) fn again(&self, job: &Job, attempt: Attempt) -> Job {
@@ -244,13 +354,45 @@ impl Shared<'_> {
             .filter(|argument| argument.starts_with("-test.skip="))
             .take(1);
         filter.extend(skip.cloned());
+        let log = self.logs.join(format!("{stem}-{root}-{time}.log"));
         Job {
             attempt,
-            arguments: self.arguments(filter),
-            log: self.logs.join(format!("{stem}-{root}-{time}.log")),
+            arguments: self.arguments(filter, &log),
+            events: job.events.as_ref().map(|_| log.with_extension("json")),
+            log,
             ..job.clone()
         }
     }
+}
+
+fn start<'a>(job: &'a Job, arguments: &'a [String]) -> Start<'a> {
+    Start {
+        binary: &job.binary,
+        arguments,
+        environment: &job.environment,
+        folder: &job.folder,
+    }
+}
+
+fn package_of(job: &Job, tests: Vec<Saved>) -> Package {
+    let mut package = Package::new(job.attempt.package.clone());
+    package.cached = true;
+    let tests = tests.into_iter().map(|saved| Test {
+        name: saved.name,
+        state: if saved.is_skipped {
+            State::Skipped
+        } else {
+            State::Passed
+        },
+        seconds: saved.seconds,
+        output: Output::default(),
+        reason: saved.reason,
+        raced: false,
+        attributes: Vec::new(),
+    });
+    package.tests = tests.collect();
+    package.close(Verdict::Passed);
+    package
 }
 
 fn base(import_path: &str) -> &str {

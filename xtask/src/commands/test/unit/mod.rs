@@ -25,6 +25,7 @@ use super::results::session::Session;
 use super::results::{finish, live};
 use crate::app::App;
 use flags::Flags;
+pub(crate) use flags::misplaced as go_test_flag;
 use follow::Following;
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::ctx::go_flags;
@@ -35,12 +36,15 @@ use foundation::record::files;
 use foundation::record::lock::{self, Lock};
 use foundation::record::results::Failed;
 use foundation::record::runs::{Event, Record};
-use foundation::run::become_root_for_tests;
+use foundation::record::test_cache::TestCache;
+use foundation::run::exec_root;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
+use foundation::run::{become_root_for_tests, refusal_of_root_for_tests};
 use foundation::typed;
 use foundation::ui;
+use gotest::events::{Package, Verdict};
 use jobs::Shared;
-use select::Wanted;
+use select::{Here, Wanted};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct UnitArgs {
@@ -70,6 +74,18 @@ pub struct UnitArgs {
     /// Stop after the first package that fails
     #[arg(long)]
     pub fail_fast: bool,
+    /// Run the tests again until one fails, at most N times [default: without a limit]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub until_fail: Option<u32>,
+    /// Variable that tests as root get too; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// Form of the output while tests run
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "packages")]
+    pub show: Show,
+    /// Write the events to a file, in the format of `go test -json`
+    #[arg(long, value_name = "FILE")]
+    pub jsonfile: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub results: ResultArgs,
     /// Flags of `go test`
@@ -89,6 +105,20 @@ pub enum Sudo {
     Always,
 }
 
+/// What is printed while tests run. Failures always are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// A line for each package
+    #[default]
+    Packages,
+    /// Each test with its output, as `go test -v`
+    Tests,
+    /// A character for each test
+    Dots,
+    /// Failures and the last line
+    Failures,
+}
+
 /// The environment of the tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Location {
@@ -102,11 +132,18 @@ pub enum Location {
 /// The default timeout of `go test` per package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 
+#[expect(clippy::too_many_lines, reason = "one decision after the other")]
 pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
-    let flags = sorted(args)?;
+    let mut flags = sorted(args)?;
     if args.place == Location::Buildx {
         return buildx::run(app, args, &flags);
+    }
+    flags.verbose |= args.show == Show::Tests;
+    flags.complete(&app.ctx.cwd);
+    check_outputs(args, &flags, &app.ctx.cwd)?;
+    for name in &args.env {
+        exec_root::check_variable(name)?;
     }
     app.ctx.needs_linux("test unit")?;
     let recipe = recipe::read(&checkout.dir, flags.race)?;
@@ -119,7 +156,24 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let tests = discovered::of_shard(app, tests, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
     let sudo = sudo(args, &abilities)?;
-    let mut packages = select::packages(&checkout.dir, &tests, &wanted, sudo, &mut abilities);
+    let variables = exec_root::listed_environment(&args.env).into_iter();
+    let variables = variables.chain(recipe.environment.iter().cloned());
+    let mut here = Here {
+        sudo,
+        abilities: &mut abilities,
+        variables: variables.map(|(name, _)| name).collect(),
+    };
+    let mut packages = select::packages(&checkout.dir, &tests, &wanted, &mut here);
+    let wants_sudo = here.abilities.root == Root::Sudo && sudo == Sudo::Auto;
+    if wants_sudo
+        && packages.iter().any(SelectedPackage::has_root)
+        && !app.is_dry()
+        && !app.ui.is_interactive()
+        && let Some(said) = refusal_of_root_for_tests()?
+    {
+        here.abilities.refuse_sudo(said);
+        packages = select::packages(&checkout.dir, &tests, &wanted, &mut here);
+    }
     let folders = opened.folders();
     let mut untested = without_tests(&folders, &with_tests, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
@@ -150,12 +204,32 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         recipe: &recipe,
         timeout,
         history: &history,
+        env: &args.env,
+        writes_events: args.jsonfile.is_some(),
+        cache: keeps_results(args, &flags).then(|| TestCache {
+            folder: state.join("tests/passed"),
+        }),
     };
     // Binaries of one name must not share a folder.
     let all = folders.iter().filter(|folder| folder.has_test_files);
     let all: Vec<&str> = all.map(|folder| folder.import_path.as_str()).collect();
     let links = shared.links(&packages, &all, &untested);
-    let plan = planned(&shared, &packages, &links, &recipe.from);
+    let mut plan = planned(&shared, &packages, &links, &recipe.from);
+    if !abilities.has_namespaces() {
+        plan.note(
+            "root is without CAP_SYS_ADMIN: tests that need root run as all others, \
+             without namespaces of their own",
+        );
+    }
+    if let Some(flag) = &flags.profile
+        && plan.steps.len() > links.len() + 1
+    {
+        let processes = plan.steps.len() - links.len();
+        return Err(Failure::usage(format!(
+            "`{flag}` needs one package: {processes} processes would write the same file"
+        ))
+        .hint("choose one package, and with -run only tests of the user or of root"));
+    }
     if app.is_dry() {
         app.show(&plan)?;
         return Ok(0);
@@ -165,6 +239,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         leg: Leg::new(app, args, &checkout.dir)?,
         packages,
         links,
+        untested: untested.len(),
         before,
         plan,
     };
@@ -322,10 +397,6 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
                 .hint("install sudo, or run it as root"),
         );
     }
-    if args.sudo == Sudo::Never && abilities.root == Root::Here {
-        // Root needs no sudo; tests that need root still run in namespaces.
-        return Ok(Sudo::Auto);
-    }
     Ok(args.sudo)
 }
 
@@ -380,25 +451,31 @@ struct What<'a> {
     leg: Option<Leg>,
     packages: Vec<SelectedPackage>,
     links: Vec<Link>,
+    /// Number of packages without tests.
+    untested: usize,
     before: Option<Failed>,
     plan: Plan,
 }
 
+#[expect(clippy::too_many_lines, reason = "one step after the other")]
 fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8> {
     let began = Instant::now();
     let args = what.args;
     for note in &what.plan.notes {
         app.ui.note(note);
     }
-    let mut roots = what.packages.iter().flat_map(|package| &package.roots);
-    if roots.any(|root| root.pool.is_some()) && !app.ctx.host.is_root() {
+    if what.packages.iter().any(SelectedPackage::has_root) && !app.ctx.host.is_root() {
         become_root_for_tests(app.ui)?;
     }
     let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
     let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
     shared.logs.clone_from(&record.dir);
-    let size = jobs_at_once(args);
+    let size = if shared.flags.bench.is_some() {
+        1
+    } else {
+        jobs_at_once(args)
+    };
     let packages: BTreeMap<String, SelectedPackage> = what
         .packages
         .into_iter()
@@ -417,11 +494,22 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         is_each_named: !args.chosen.packages.is_empty()
             && !args.chosen.packages.iter().any(|it| it.contains("...")),
         fail_fast: args.fail_fast,
+        until_fail: args.until_fail,
+        rounds: BTreeMap::new(),
+        events: String::new(),
+        names_untested: shared.flags.verbose
+            || (!args.chosen.packages.is_empty() && what.untested <= MOST_UNTESTED),
         running: BTreeMap::new(),
+    };
+    following.session.show = if shared.flags.verbose {
+        Show::Tests
+    } else {
+        args.show
     };
     let crew = Crew {
         signals: app.signals,
         size,
+        builds_first: shared.flags.bench.is_some(),
     };
     let folders = packages.iter().map(|(name, package)| {
         let folder = (shared.checkout.to_owned(), package.folder.clone());
@@ -430,6 +518,11 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     following.session.folders = folders.collect();
     let stop = crew.run(what.links, &mut following);
     let built = following.built;
+    let rounds = following.rounds.values().copied().max().unwrap_or_default();
+    let coverage = shared.coverage();
+    if let Some(path) = &args.jsonfile {
+        write_events(path, &record.dir, following.events)?;
+    }
     let mut session = following.session;
     session.live.clear();
     let report = Report {
@@ -439,6 +532,9 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         interrupted: matches!(stop, Ok(Stop::Interrupted)),
         built: &built,
         leg: what.leg.as_ref(),
+        slowest: args.results.slowest,
+        coverage: coverage.percent(),
+        is_short: args.show == Show::Failures,
     };
     finish::write(
         app,
@@ -449,6 +545,18 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         shared.checkout,
     )?;
     let stop = stop?;
+    if let Some(path) = &shared.flags.coverprofile {
+        let path = app.ctx.cwd.join(path);
+        files::write_output(&path, coverage.text().as_bytes())
+            .because(|| format!("cannot write `{path}`"))?;
+    }
+    if args.until_fail.is_some() {
+        app.ui
+            .note(&format!("tests ran up to {} times", rounds + 1));
+    }
+    if shared.flags.bench.is_none() {
+        note_unmatched(app, shared.wanted, &report);
+    }
     let all = typed!("test list");
     let terms = finish::Terms {
         results: &args.results,
@@ -469,6 +577,60 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     record.event(Event::End { code });
     Ok(code)
 }
+
+/// Whether results of packages that have not changed are taken from the cache.
+fn keeps_results(args: &UnitArgs, flags: &Flags) -> bool {
+    Shared::is_cacheable(flags) && args.until_fail.is_none() && args.jsonfile.is_none()
+}
+
+/// Names the parts of `-run` that matched no test, where all tests could run.
+fn note_unmatched(app: &App<'_>, wanted: &Wanted, report: &Report<'_>) {
+    let is_cut = |run: &Package| run.verdict.as_ref().is_some_and(Verdict::cut_short);
+    if report.interrupted || report.is_empty() || report.runs().any(is_cut) {
+        return;
+    }
+    let Some(run) = &wanted.run else { return };
+    let ran = report.runs().flat_map(|run| &run.tests);
+    let names: Vec<&str> = ran
+        .map(|test| test.name.as_str())
+        .chain(report.left_out().into_iter().map(|(_, test, _)| test))
+        .collect();
+    for part in run.unmatched(&names) {
+        app.ui.note(&format!("`{part}` of `-run` matches no test"));
+    }
+}
+
+/// Joins the events of all jobs, package by package, as `go test -json` prints them.
+fn write_events(path: &Utf8Path, record: &Utf8Path, mut events: String) -> Result<()> {
+    let cannot = || format!("cannot write `{path}`");
+    let mut jobs = Vec::new();
+    for entry in record.read_dir_utf8().because(cannot)? {
+        let entry = entry.because(cannot)?.into_path();
+        if entry.extension() == Some("json") && entry.with_extension("log").exists() {
+            jobs.push(entry);
+        }
+    }
+    jobs.sort();
+    for job in jobs {
+        let text = foundation::files::read_text(&job, foundation::files::LARGE).because(cannot)?;
+        events.push_str(&text.unwrap_or_default());
+    }
+    files::write_output(path, events.as_bytes()).because(cannot)
+}
+
+/// Checks that the files that the user named can be written, before tests run for them.
+fn check_outputs(args: &UnitArgs, flags: &Flags, cwd: &Utf8Path) -> Result<()> {
+    let coverage = flags.coverprofile.as_ref().map(|path| cwd.join(path));
+    let results = &args.results;
+    let all = [&results.report, &results.junit, &args.jsonfile, &coverage];
+    for path in all.into_iter().flatten() {
+        files::check_output(path).because(|| format!("cannot write `{path}`"))?;
+    }
+    Ok(())
+}
+
+/// Maximum number of packages without tests that are named.
+const MOST_UNTESTED: usize = 10;
 
 /// Locks the folder in which binaries are built, so that no other run uses it.
 fn enter_folder(shared: &Shared<'_>) -> Result<Lock> {

@@ -8,7 +8,7 @@ use gotest::{Kind, Need, Pattern, Test};
 
 use super::Sudo;
 use crate::commands::test::results::selected::{Function, SelectedPackage};
-use foundation::ctx::abilities::Abilities;
+use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Failure, Result};
 use foundation::record::results::Failed;
 use foundation::run::gotest::Pool;
@@ -46,13 +46,20 @@ impl Wanted {
     }
 }
 
+/// What the host has, and what tests as root get of it.
+pub(super) struct Here<'a> {
+    pub(super) sudo: Sudo,
+    pub(super) abilities: &'a mut Abilities,
+    /// Names of the variables of tests as root.
+    pub(super) variables: Vec<String>,
+}
+
 /// Returns the selected packages in their order.
 pub(super) fn packages(
     dir: &Utf8Path,
     tests: &[Test],
     wanted: &Wanted,
-    sudo: Sudo,
-    abilities: &mut Abilities,
+    here: &mut Here<'_>,
 ) -> Vec<SelectedPackage> {
     let mut packages: BTreeMap<&str, SelectedPackage> = BTreeMap::new();
     let mut roots: HashMap<(&str, &str), usize> = HashMap::new();
@@ -71,19 +78,21 @@ pub(super) fn packages(
                     pool: None,
                     why: None,
                     left_out: None,
+                    has_needs: false,
                     parts_left_out: Vec::new(),
                 });
                 package.roots.len() - 1
             });
-            add(&mut package.roots[at], test, sudo, abilities);
+            add(&mut package.roots[at], test, here);
         }
     }
     packages.into_values().collect()
 }
 
-fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abilities) {
+fn add(function: &mut Function, test: &Test, here: &mut Here<'_>) {
     let needs = |need: &Need| test.needs.iter().find(|needed| needed.need == *need);
-    let reason = left_out(test, sudo, abilities);
+    function.has_needs |= !test.needs.is_empty();
+    let reason = left_out(test, here);
     if let Some(reason) = reason {
         if test.name == function.name {
             function.left_out = Some(reason);
@@ -92,7 +101,8 @@ fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abiliti
         }
         return;
     }
-    if sudo == Sudo::Never {
+    // Without namespaces root runs all tests in the same way.
+    if here.sudo == Sudo::Never || !here.abilities.has_namespaces() {
         return;
     }
     if let Some(needed) = needs(&Need::Root) {
@@ -113,23 +123,39 @@ fn add(function: &mut Function, test: &Test, sudo: Sudo, abilities: &mut Abiliti
             function.pool = Some(pool);
         }
         function.why.get_or_insert_with(|| needed.because.clone());
-    } else if sudo == Sudo::Always {
+    } else if here.sudo == Sudo::Always {
         function.pool.get_or_insert(Pool::Isolated);
     }
 }
 
 /// Returns why a test cannot run here. A test that would skip itself without
 /// root is run if sudo is not wanted, so that it reports the skip itself.
-fn left_out(test: &Test, sudo: Sudo, abilities: &mut Abilities) -> Option<String> {
+fn left_out(test: &Test, here: &mut Here<'_>) -> Option<String> {
+    let Here {
+        sudo,
+        abilities,
+        variables,
+    } = here;
     let mut reasons: Vec<String> = Vec::new();
+    let needs_root = test.needs.iter().any(|needed| needed.need == Need::Root);
+    let as_root = match sudo {
+        Sudo::Auto => needs_root,
+        Sudo::Never => false,
+        Sudo::Always => true,
+    };
     for needed in &test.needs {
-        if needed.need == Need::Root && sudo == Sudo::Never {
-            if !needed.skips {
+        if needed.need == Need::Root && *sudo == Sudo::Never {
+            // As root it would not skip itself.
+            if !needed.skips || abilities.root == Root::Here {
                 reasons.push("needs root; run it without `--sudo never`".to_owned());
             }
             continue;
         }
-        reasons.extend(abilities.obstacle(&needed.need));
+        reasons.extend(if as_root && abilities.has_namespaces() {
+            abilities.obstacle_as_root(&needed.need, variables)
+        } else {
+            abilities.obstacle(&needed.need)
+        });
     }
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

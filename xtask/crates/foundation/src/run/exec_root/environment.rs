@@ -2,6 +2,8 @@
 //! and none that makes a program load, find or write other files. The caller
 //! checks it for early error messages, the helper for safety.
 
+use crate::failure::{Failure, Result};
+
 /// Variables that are always passed on.
 const LISTED: &[&str] = &[
     "CI",
@@ -150,6 +152,26 @@ pub fn listed_environment(also: &[String]) -> Vec<(String, String)> {
         .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
         .filter(|(name, value)| !has_dangerous_value(name, value))
         .collect()
+}
+
+/// Checks a variable that the user names for a test as root.
+///
+/// # Errors
+/// Exit code 2 when it is not given to one.
+pub fn check_variable(name: &str) -> Result<()> {
+    let refused = || Failure::usage(format!("`{name}` is not given to a test as root"));
+    if is_dangerous(name) {
+        return Err(refused().cause(
+            "it makes programs load or find other programs, or is set already, \
+             or is not the name of a variable",
+        ));
+    }
+    match std::env::var(name) {
+        Ok(value) if has_dangerous_value(name, &value) => {
+            Err(refused().cause("its value could lead programs to other files"))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

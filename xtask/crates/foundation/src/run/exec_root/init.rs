@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::helper::{answer, read_line, receive, socket};
 use super::{Answer, Request, loopback};
+use crate::ctx::abilities::PATH_OF_ROOT;
 use crate::ctx::processes::Process;
 use crate::failure::{Because, Exit, Failure, Result};
 use crate::run::child::Ask;
@@ -27,8 +28,6 @@ use crate::run::{exit_code, spawn};
 use crate::signals::{Caught, STOPPING};
 use crate::wait::runtime;
 
-/// The PATH of a test as root: no folder that a user can write to.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a test has to end after it was asked to; a dump of many goroutines
 /// takes a while.
 const GRACE: Duration = Duration::from_secs(5);
@@ -141,7 +140,7 @@ fn test(start: &Start) -> Result<Pid> {
         .envs([
             ("HOME", start.scratch.as_str()),
             ("TMPDIR", start.scratch.as_str()),
-            ("PATH", PATH),
+            ("PATH", PATH_OF_ROOT),
             ("PWD", request.folder.as_str()),
             ("USER", "root"),
             ("LOGNAME", "root"),

@@ -46,7 +46,7 @@ use crate::typed::by_caller;
 
 pub(super) use client::start;
 pub use client::{left, run};
-pub use environment::{has_dangerous_value, is_dangerous, listed_environment};
+pub use environment::{check_variable, has_dangerous_value, is_dangerous, listed_environment};
 #[cfg(target_os = "linux")]
 pub use helper::serve as serve_root_exec;
 #[cfg(target_os = "linux")]

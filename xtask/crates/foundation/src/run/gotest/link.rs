@@ -11,6 +11,7 @@ use gotest::events::{End, Line, parse_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
 
+use crate::ctx::probe::Probe;
 use crate::failure::{Because, Failure, Result};
 use crate::record::files;
 use crate::run::child::{Ask, Child};
@@ -68,6 +69,8 @@ struct Linking<'a> {
     /// they failed.
     without_tests: BTreeSet<String>,
     failed: BTreeSet<String>,
+    /// Packages whose own code could not be compiled.
+    broken: BTreeSet<String>,
     other: String,
     linked: UnboundedSender<Linked>,
 }
@@ -130,6 +133,7 @@ pub(super) async fn run(
         words: BTreeMap::new(),
         without_tests: BTreeSet::new(),
         failed: BTreeSet::new(),
+        broken: BTreeSet::new(),
         other: String::new(),
         linked,
     };
@@ -180,18 +184,36 @@ impl Linking<'_> {
     /// Reports the packages without a binary, now that the go command has ended.
     fn end(mut self, is_success: bool, is_stopped: bool) {
         self.look();
-        for (package, binary) in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        let mut unexplained = Vec::new();
+        for (package, binary) in pending {
             // A binary of earlier sources must not be used.
             let _ = files::remove(&binary);
             let result = if self.without_tests.contains(&package) {
                 Built::NoTestFiles
             } else {
-                Built::Failed(self.errors_of(&package))
+                let errors = self.errors_of(&package);
+                if errors.is_empty() && !is_stopped {
+                    unexplained.push(package);
+                    continue;
+                }
+                Built::Failed(errors)
             };
             let _ = self.linked.send(Linked { package, result });
         }
         if is_stopped {
             return;
+        }
+        let imports = self.imports_of(&unexplained);
+        for package in unexplained {
+            let needed = imports.get(&package).into_iter().flatten();
+            let cause = needed.into_iter().find(|it| self.broken.contains(*it));
+            let why = match cause {
+                Some(cause) => format!("it imports {cause}, which cannot be built\n"),
+                None => "go printed no error for it\n".to_owned(),
+            };
+            let result = Built::Failed(why);
+            let _ = self.linked.send(Linked { package, result });
         }
         // Without a word about any package, an unsuccessful end is that of all.
         let is_any_named = !self.failed.is_empty();
@@ -210,7 +232,11 @@ impl Linking<'_> {
     fn read(&mut self) {
         let (words, other) = (&mut self.words, &mut self.other);
         let (without_tests, failed) = (&mut self.without_tests, &mut self.failed);
+        let broken = &mut self.broken;
         lines(&mut self.out, |line| match parse_line(line) {
+            Line::BuildFailed { package } => {
+                broken.insert(package);
+            }
             Line::Build { package, output } => add(words.entry(package).or_default(), &output),
             Line::End { package, end, .. } => {
                 match end {
@@ -224,6 +250,30 @@ impl Linking<'_> {
         lines(&mut self.err, |line| {
             add(other, &format!("{}\n", String::from_utf8_lossy(line)));
         });
+    }
+
+    /// Returns the packages that these and their tests import, also through others.
+    fn imports_of(&self, packages: &[String]) -> BTreeMap<String, Vec<String>> {
+        if packages.is_empty() || self.broken.is_empty() {
+            return BTreeMap::new();
+        }
+        let words = ["go", "list", "-e", "-test", "-f"].into_iter();
+        let format = ["{{.ImportPath}} {{join .Deps \" \"}}"];
+        let words = words
+            .chain(format)
+            .chain(packages.iter().map(String::as_str));
+        let listed = Probe::new(words)
+            .envs(&self.link.environment)
+            .current_dir(&self.link.folder)
+            .stdout()
+            .unwrap_or_default();
+        let lines = listed.lines().filter_map(|line| {
+            let (package, imports) = line.split_once(' ')?;
+            let package = package.strip_suffix(".test")?;
+            let imports = imports.split(' ').map(str::to_owned).collect();
+            Some((package.to_owned(), imports))
+        });
+        lines.collect()
     }
 
     /// The errors of a package: its own or, without any, those of packages that

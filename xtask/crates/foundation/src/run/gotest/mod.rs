@@ -56,6 +56,10 @@ pub struct Job {
     pub deadline: Duration,
     /// The file for its whole output.
     pub log: Utf8PathBuf,
+    /// The file for its events, in the format of `go test -json`.
+    pub events: Option<Utf8PathBuf>,
+    /// Whether tests that pass keep their output too.
+    pub keeps_all: bool,
 }
 
 /// How a start of a test binary ended.

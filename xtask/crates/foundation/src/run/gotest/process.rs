@@ -3,7 +3,7 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use gotest::events::{Event, Exit, Framer, Package, Verdict, What};
+use gotest::events::{End as Ended, Event, Exit, Framer, Package, Verdict, What, json_line};
 use tokio::sync::watch::Receiver;
 
 use super::{Finished, Job, Seen};
@@ -22,6 +22,7 @@ struct Following<'a> {
     framer: Framer,
     results: Package,
     log: Log,
+    events: Option<Events>,
     see: &'a mut dyn FnMut(Seen<'_>),
 }
 
@@ -30,8 +31,47 @@ impl Follow for Following<'_> {
         // A full disk must not stop the tests.
         let _ = self.log.write(bytes);
         let (results, see) = (&mut self.results, &mut *self.see);
-        self.framer
-            .feed(bytes, &mut |event| told(results, event, see));
+        let events = &mut self.events;
+        self.framer.feed(bytes, &mut |event| {
+            if let Some(events) = events {
+                events.write(Some(&event));
+            }
+            told(results, event, see);
+        });
+    }
+}
+
+/// Writes events as `go test -json` prints them.
+struct Events {
+    package: String,
+    file: Log,
+}
+
+impl Events {
+    /// `None`: the package begins.
+    fn write(&mut self, event: Option<&Event>) {
+        let now = jiff::Timestamp::now().to_string();
+        let line = json_line(&now, &self.package, event);
+        // A full disk must not stop the tests.
+        let _ = self.file.write(line.as_bytes());
+    }
+
+    /// The package's result, with the line that go prints for it.
+    fn end(&mut self, results: &Package) {
+        let is_ok = results.verdict.as_ref().is_some_and(Verdict::is_ok);
+        let (word, end) = if is_ok {
+            ("ok  ", Ended::Pass)
+        } else {
+            ("FAIL", Ended::Fail)
+        };
+        let line = format!("{word}\t{}\t{:.3}s\n", self.package, results.seconds);
+        let whats = [
+            What::Output(line.into_bytes()),
+            What::End(end, Some(results.seconds)),
+        ];
+        for what in whats {
+            self.write(Some(&Event { test: None, what }));
+        }
     }
 }
 
@@ -65,8 +105,18 @@ pub(super) async fn run(
         framer: Framer::default(),
         results: Package::new(job.attempt.package.clone()),
         log: Log::create(&job.log).unwrap_or_default(),
+        events: job.events.as_ref().map(|path| Events {
+            package: job.attempt.package.clone(),
+            file: Log::create(path).unwrap_or_default(),
+        }),
         see,
     };
+    following.results.keep_all = job.keeps_all;
+    let now = jiff::Timestamp::now();
+    following.results.started = Some(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    if let Some(events) = &mut following.events {
+        events.write(None);
+    }
     let ended = if job.attempt.as_root {
         as_root(&job, stop, &mut following).await
     } else {
@@ -79,16 +129,25 @@ pub(super) async fn run(
     let Following {
         framer,
         mut results,
+        mut events,
         see,
         ..
     } = following;
-    let last = framer.finish(&mut |event| told(&mut results, event, see));
+    let last = framer.finish(&mut |event| {
+        if let Some(events) = &mut events {
+            events.write(Some(&event));
+        }
+        told(&mut results, event, see);
+    });
     results.seconds = began.elapsed().as_secs_f64();
     match (end.stopped, end.exit) {
         _ if !is_started => results.close(Verdict::Incomplete),
         (Some(Stopped::Deadline), _) => results.close(Verdict::TimedOut),
         (Some(_), Exit::Signal(_)) => results.close(Verdict::Stopped),
         (_, exit) => results.end(exit, last),
+    }
+    if let Some(events) = &mut events {
+        events.end(&results);
     }
     Finished {
         attempt: job.attempt,

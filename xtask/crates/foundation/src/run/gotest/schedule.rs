@@ -50,6 +50,8 @@ pub struct Crew<'a> {
     pub signals: &'a Signals,
     /// How many jobs at once.
     pub size: usize,
+    /// Whether jobs wait until all packages are built, as benchmarks do with go.
+    pub builds_first: bool,
 }
 
 /// A job that runs.
@@ -91,7 +93,9 @@ impl Crew<'_> {
             {
                 linking = Some(Box::pin(link::run(link, stop.subscribe(), sender.clone())));
             }
-            while let Some(at) = next(&waiting, &running, self.size) {
+            while (!self.builds_first || linking.is_none())
+                && let Some(at) = next(&waiting, &running, self.size)
+            {
                 let job = waiting.swap_remove(at);
                 numbers += 1;
                 observe.borrow_mut().started(&job, numbers);
