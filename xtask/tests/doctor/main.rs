@@ -101,6 +101,33 @@ fn every_finding_has_the_documented_shape() {
     }
 }
 
+/// By git's own check, which has a variable for its tests.
+#[test]
+fn a_checkout_of_another_owner_is_named_with_the_command() {
+    let host = Host::ready();
+    host.program("git", "PATH=/usr/local/bin:/usr/bin:/bin exec git \"$@\"");
+    let checkout = host.path("talos");
+    let made = Command::new("git")
+        .args(["init", "--quiet"])
+        .current_dir(&checkout)
+        .status();
+    assert!(made.unwrap().success());
+    let (_, report) = host.json(|_| ());
+    assert!(find(&report, "safe-directory").is_none(), "{report:#}");
+    let (code, report) = host.json(|command| {
+        command.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    });
+    assert_eq!(code, Some(3));
+    is(&report, "safe-directory", "missing");
+    assert_eq!(
+        find(&report, "safe-directory").unwrap()["cure"],
+        format!(
+            "git config --global --add safe.directory {}",
+            checkout.display()
+        )
+    );
+}
+
 #[test]
 fn without_a_checkout_the_rest_is_still_looked_at() {
     let host = Host::ready();

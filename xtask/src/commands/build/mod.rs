@@ -31,7 +31,8 @@ use shells::{For, Shells};
     after_help = "Examples:\n  cargo xtask build initramfs kernel WITH_DEBUG=1\n  \
         cargo xtask build --list\n  cargo xtask build --explain installer\n  \
         cargo xtask build imager --registry 127.0.0.1:5005 --push\n  \
-        cargo xtask -C ../extensions build hailort PLATFORM=linux/amd64"
+        cargo xtask -C ../extensions build hailort PLATFORM=linux/amd64\n\n\
+        It works in Talos, pkgs, extensions and every repository whose Makefile kres generates."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[expect(clippy::doc_markdown, reason = "doc comments are the help")]
