@@ -132,7 +132,6 @@ pub enum Location {
 /// The default timeout of `go test` per package.
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 
-#[expect(clippy::too_many_lines, reason = "one decision after the other")]
 pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let mut flags = sorted(args)?;
@@ -155,25 +154,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let with_tests: BTreeSet<String> = tests.iter().map(|it| it.package.clone()).collect();
     let tests = discovered::of_shard(app, tests, &args.chosen)?;
     let mut abilities = Abilities::probe(&app.ctx.host);
-    let sudo = sudo(args, &abilities)?;
-    let variables = exec_root::listed_environment(&args.env).into_iter();
-    let variables = variables.chain(recipe.environment.iter().cloned());
-    let mut here = Here {
-        sudo,
-        abilities: &mut abilities,
-        variables: variables.map(|(name, _)| name).collect(),
-    };
-    let mut packages = select::packages(&checkout.dir, &tests, &wanted, &mut here);
-    let wants_sudo = here.abilities.root == Root::Sudo && sudo == Sudo::Auto;
-    if wants_sudo
-        && packages.iter().any(SelectedPackage::has_root)
-        && !app.is_dry()
-        && !app.ui.is_interactive()
-        && let Some(said) = refusal_of_root_for_tests()?
-    {
-        here.abilities.refuse_sudo(said);
-        packages = select::packages(&checkout.dir, &tests, &wanted, &mut here);
-    }
+    let mut packages = selected(app, args, &tests, (&wanted, &recipe), &mut abilities)?;
     let folders = opened.folders();
     let mut untested = without_tests(&folders, &with_tests, &mut packages, args.chosen.shard);
     let state = &app.ctx.dirs.state;
@@ -221,15 +202,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
              without namespaces of their own",
         );
     }
-    if let Some(flag) = &flags.profile
-        && plan.steps.len() > links.len() + 1
-    {
-        let processes = plan.steps.len() - links.len();
-        return Err(Failure::usage(format!(
-            "`{flag}` needs one package: {processes} processes would write the same file"
-        ))
-        .hint("choose one package, and with -run only tests of the user or of root"));
-    }
+    check_profile(&flags, plan.steps.len() - links.len())?;
     if app.is_dry() {
         app.show(&plan)?;
         return Ok(0);
@@ -239,11 +212,53 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         leg: Leg::new(app, args, &checkout.dir)?,
         packages,
         links,
-        untested: untested.len(),
         before,
         plan,
     };
     carry_out(app, shared, what)
+}
+
+/// Returns the packages with the tests that this host can run; those of root are left out where sudo
+/// would ask for a password and nobody could type it.
+fn selected(
+    app: &App<'_>,
+    args: &UnitArgs,
+    tests: &[gotest::Test],
+    (wanted, recipe): (&Wanted, &recipe::Recipe),
+    abilities: &mut Abilities,
+) -> Result<Vec<SelectedPackage>> {
+    let checkout = &app.ctx.checkout()?.dir;
+    let sudo = sudo(args, abilities)?;
+    let variables = exec_root::listed_environment(&args.env).into_iter();
+    let variables = variables.chain(recipe.environment.iter().cloned());
+    let mut here = Here {
+        sudo,
+        abilities,
+        variables: variables.map(|(name, _)| name).collect(),
+    };
+    let packages = select::packages(checkout, tests, wanted, &mut here);
+    let needs_sudo = here.abilities.root == Root::Sudo
+        && sudo == Sudo::Auto
+        && packages.iter().any(SelectedPackage::has_root);
+    if !needs_sudo || app.is_dry() || app.ui.is_interactive() {
+        return Ok(packages);
+    }
+    let Some(said) = refusal_of_root_for_tests()? else {
+        return Ok(packages);
+    };
+    here.abilities.refuse_sudo(said);
+    Ok(select::packages(checkout, tests, wanted, &mut here))
+}
+
+/// Checks that a profile is written by one process.
+fn check_profile(flags: &Flags, processes: usize) -> Result<()> {
+    match &flags.profile {
+        Some(flag) if processes > 1 => Err(Failure::usage(format!(
+            "`{flag}` needs one package: {processes} processes would write the same file"
+        ))
+        .hint("choose one package, and with -run only tests of the user or of root")),
+        _ => Ok(()),
+    }
 }
 
 /// Checks what needs no look at the checkout.
@@ -451,13 +466,10 @@ struct What<'a> {
     leg: Option<Leg>,
     packages: Vec<SelectedPackage>,
     links: Vec<Link>,
-    /// Number of packages without tests.
-    untested: usize,
     before: Option<Failed>,
     plan: Plan,
 }
 
-#[expect(clippy::too_many_lines, reason = "one step after the other")]
 fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8> {
     let began = Instant::now();
     let args = what.args;
@@ -481,41 +493,12 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .into_iter()
         .map(|package| (package.name.clone(), package))
         .collect();
-    let to_link = what.links.iter();
-    let to_link = to_link.map(|link| link.packages.len() + link.untested.len());
-    let to_link = to_link.sum();
-    let binaries = what.links.iter().flat_map(|link| &link.packages);
-    let mut following = Following {
-        session: Session::new(&args.results, app.ui, shared.history, to_link, size),
-        shared: &shared,
-        packages: &packages,
-        binaries: binaries.cloned().collect(),
-        built: BTreeSet::new(),
-        is_each_named: !args.chosen.packages.is_empty()
-            && !args.chosen.packages.iter().any(|it| it.contains("...")),
-        fail_fast: args.fail_fast,
-        until_fail: args.until_fail,
-        rounds: BTreeMap::new(),
-        events: String::new(),
-        names_untested: shared.flags.verbose
-            || (!args.chosen.packages.is_empty() && what.untested <= MOST_UNTESTED),
-        running: BTreeMap::new(),
-    };
-    following.session.show = if shared.flags.verbose {
-        Show::Tests
-    } else {
-        args.show
-    };
+    let mut following = following(app, args, &shared, &packages, &what.links, size);
     let crew = Crew {
         signals: app.signals,
         size,
         builds_first: shared.flags.bench.is_some(),
     };
-    let folders = packages.iter().map(|(name, package)| {
-        let folder = (shared.checkout.to_owned(), package.folder.clone());
-        (name.clone(), folder)
-    });
-    following.session.folders = folders.collect();
     let stop = crew.run(what.links, &mut following);
     let built = following.built;
     let rounds = following.rounds.values().copied().max().unwrap_or_default();
@@ -576,6 +559,48 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     }
     record.event(Event::End { code });
     Ok(code)
+}
+
+/// What observes the run.
+fn following<'a>(
+    app: &'a App<'_>,
+    args: &'a UnitArgs,
+    shared: &'a Shared<'a>,
+    packages: &'a BTreeMap<String, SelectedPackage>,
+    links: &[Link],
+    size: usize,
+) -> Following<'a> {
+    let to_link = links
+        .iter()
+        .map(|link| link.packages.len() + link.untested.len());
+    let untested: usize = links.iter().map(|link| link.untested.len()).sum();
+    let mut session = Session::new(&args.results, app.ui, shared.history, to_link.sum(), size);
+    session.show = if shared.flags.verbose {
+        Show::Tests
+    } else {
+        args.show
+    };
+    let folders = packages.iter().map(|(name, package)| {
+        let folder = (shared.checkout.to_owned(), package.folder.clone());
+        (name.clone(), folder)
+    });
+    session.folders = folders.collect();
+    let binaries = links.iter().flat_map(|link| &link.packages);
+    let chosen = &args.chosen.packages;
+    Following {
+        session,
+        shared,
+        packages,
+        binaries: binaries.cloned().collect(),
+        built: BTreeSet::new(),
+        is_each_named: !chosen.is_empty() && !chosen.iter().any(|it| it.contains("...")),
+        fail_fast: args.fail_fast,
+        until_fail: args.until_fail,
+        rounds: BTreeMap::new(),
+        events: String::new(),
+        names_untested: shared.flags.verbose || (!chosen.is_empty() && untested <= MOST_UNTESTED),
+        running: BTreeMap::new(),
+    }
 }
 
 /// Whether results of packages that have not changed are taken from the cache.
