@@ -1,8 +1,8 @@
 //! The report of a run: JSON and XML, and the history to store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use gotest::events::{Counts, Package, State, Verdict};
+use gotest::events::{Counts, Package, State, Test, Verdict};
 use serde_json::{Value, json};
 
 use super::selected::SelectedPackage;
@@ -77,17 +77,19 @@ impl Report<'_> {
     /// A failed subtest without failed subtests of its own: its package, and the pattern
     /// that runs it alone.
     pub(in crate::commands::test) fn failed_subtest(&self) -> Option<(&str, String)> {
-        self.failed().into_iter().find_map(|(package, root)| {
-            let runs = &self.outcomes.get(package)?.runs;
-            let tests = runs.iter().filter(|run| run.depth == 0);
-            let tests = tests.flat_map(|run| &run.tests);
-            let below = format!("{root}/");
-            let failed = tests.filter(|test| {
-                test.state == State::Failed && test.name.starts_with(below.as_str())
-            });
-            let deepest = failed.max_by_key(|test| test.depth())?;
+        self.outcomes.iter().find_map(|(package, outcome)| {
+            let roots: HashSet<&str> = outcome.failed().into_iter().collect();
+            let root_of = |test: &Test| test.name.split_once('/').map(|(root, _)| root.to_owned());
+            let runs = outcome.runs.iter().filter(|run| run.depth == 0);
+            let failed = runs
+                .flat_map(|run| &run.tests)
+                .filter(|test| test.state == State::Failed && test.name.contains('/'));
+            let mut first = failed.clone().filter_map(root_of);
+            let first = first.find(|root| roots.contains(root.as_str()))?;
+            let of_first = failed.filter(|test| root_of(test).as_ref() == Some(&first));
+            let deepest = of_first.max_by_key(|test| test.depth())?;
             let parts: Vec<String> = deepest.name.split('/').map(suites::exactly).collect();
-            Some((package, parts.join("/")))
+            Some((package.as_str(), parts.join("/")))
         })
     }
 
