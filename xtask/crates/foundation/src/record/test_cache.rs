@@ -122,7 +122,7 @@ impl TestCache {
 
 /// Returns the build id that the go command has linked into a binary: a hash of all that
 /// it was linked from. `None` for a binary without, such as with `-ldflags=-buildid=`, and for
-/// one that is not of 64 bits of ELF.
+/// another format than ELF of 64 bits.
 fn build_id(binary: &Utf8Path) -> Option<Vec<u8>> {
     // The linker writes notes right behind the headers.
     let mut start = vec![0; 64 << 10];

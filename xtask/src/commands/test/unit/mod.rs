@@ -219,7 +219,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
 }
 
 /// Returns the packages with the tests that this host can run; those of root are left out where sudo
-/// would ask for a password and nobody could type it.
+/// would ask for a password that no user can type.
 fn selected(
     app: &App<'_>,
     args: &UnitArgs,
