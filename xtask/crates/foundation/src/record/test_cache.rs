@@ -250,7 +250,6 @@ fn state_of(path: &Utf8Path) -> Option<String> {
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
-    clippy::disallowed_macros,
     reason = "tests write their own files, and ask go"
 )]
 mod tests {
