@@ -10,8 +10,8 @@ use foundation::typed;
 /// Returns what is wrong with these variables.
 pub(in crate::commands) fn mixes(words: &[String], planned: &Planned) -> Vec<Failure> {
     let mut found = Vec::new();
-    let tag = value(planned, "TAG").unwrap_or_default();
-    if !is_version(&tag) {
+    // What only the recipe will know is not judged.
+    if let Some(tag) = value(planned, "TAG").filter(|tag| !is_version(tag)) {
         found.push(Failure::usage(format!("the tag `{tag}` is not a version"))
             .cause("it is baked into the image; extensions are then refused with `Invalid character(s) found in major number`")
             .cause("`git describe` gives such a tag in a clone without release tags")
