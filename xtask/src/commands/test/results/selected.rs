@@ -34,9 +34,13 @@ pub(in crate::commands::test) struct Function {
 impl SelectedPackage {
     /// Whether a part of it runs as root, in namespaces.
     pub(in crate::commands::test) fn has_root(&self) -> bool {
-        self.roots
-            .iter()
-            .any(|root| root.left_out.is_none() && root.pool.is_some())
+        self.as_root().next().is_some()
+    }
+
+    /// The test functions that run as root.
+    pub(in crate::commands::test) fn as_root(&self) -> impl Iterator<Item = &Function> {
+        let runs = |root: &&Function| root.left_out.is_none() && root.pool.is_some();
+        self.roots.iter().filter(runs)
     }
 
     /// Returns what is left out of it, as name and reason.

@@ -436,10 +436,7 @@ fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], fr
 }
 
 fn root_note(package: &SelectedPackage) -> Option<(&str, String)> {
-    let mut roots = package
-        .roots
-        .iter()
-        .filter(|root| root.left_out.is_none() && root.pool.is_some());
+    let mut roots = package.as_root();
     let first = roots.next()?;
     let more = roots.count();
     let why = first.why.as_deref().unwrap_or("--sudo always");
