@@ -197,7 +197,8 @@ fn output_has_the_form_that_is_asked_for() {
     };
     let text = |words: &[&str]| run(&mut workspace.command(&[&["./..."], words].concat())).stdout;
     let dots = text(&["--show", "dots"]);
-    assert!(dots.starts_with("...\n"), "{dots}");
+    // The line of a package without tests may stand before them: packages end in any order.
+    assert!(dots.lines().any(|line| line == "..."), "{dots}");
     assert!(!text(&["--show", "failures"]).contains("ok "));
     let packages = text(&[]);
     assert!(

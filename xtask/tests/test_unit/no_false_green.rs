@@ -131,7 +131,7 @@ fn packages_without_tests_are_built_and_vetted() {
     }
     let said = run(&mut workspace.command(&["./plain"]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let line = "1 packages built without tests";
+    let line = "1 package built without tests";
     assert!(said.stdout.contains(line), "{}", said.stdout);
 
     // Fixed, it leaves the list of what failed.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::LegReport;
 use crate::commands::test::leg::Options;
-use foundation::ui::text::one_line;
+use foundation::ui::text::{counted, one_line};
 use foundation::ui::{self, Style, Ui};
 
 /// Returns the JSON as of one machine, with the common commit; the time is that
@@ -119,10 +119,10 @@ pub(super) fn people(ui: &Ui, merged: &Value) -> String {
     let count = |name: &str| merged["counts"][name].as_u64().unwrap_or_default();
     let _ = write!(
         out,
-        "{} tests in {} packages of {} legs: {} passed, {} failed, {} skipped",
-        count("total"),
-        each(merged, "packages").count(),
-        merged["merged"]["legs"],
+        "{} in {} of {}: {} passed, {} failed, {} skipped",
+        counted(count("total"), "test"),
+        counted(each(merged, "packages").count() as u64, "package"),
+        counted(merged["merged"]["legs"].as_u64().unwrap_or_default(), "leg"),
         count("passed"),
         count("failed"),
         count("skipped"),

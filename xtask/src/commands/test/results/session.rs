@@ -376,13 +376,16 @@ const MOST_SAID: usize = 1000;
 impl Session<'_> {
     /// Prints text that stays; the progress is drawn below it.
     pub(in crate::commands::test) fn say(&mut self, text: &str) {
-        self.live.clear();
-        let text = if std::mem::take(&mut self.dots) > 0 {
-            &format!("\n{text}")
-        } else {
-            text
-        };
+        self.end_line();
         self.print(text);
+    }
+
+    /// Removes the progress and ends a line of dots.
+    pub(in crate::commands::test) fn end_line(&mut self) {
+        self.live.clear();
+        if std::mem::take(&mut self.dots) > 0 {
+            self.print("\n");
+        }
     }
 
     fn print(&self, text: &str) {

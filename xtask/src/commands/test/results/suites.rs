@@ -104,7 +104,7 @@ pub(in crate::commands::test) fn run(
             waiting.clear();
         }
     }
-    session.live.clear();
+    session.end_line();
     let report = Report {
         outcomes: &session.outcomes,
         chosen: &chosen,

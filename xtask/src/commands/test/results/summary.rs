@@ -7,7 +7,7 @@ use gotest::events::State;
 
 use super::live::{clock, shown};
 use super::report::Report;
-use foundation::ui::text::{hanging, one_line};
+use foundation::ui::text::{counted, hanging, one_line};
 use foundation::ui::{Style, Ui};
 
 /// Maximum number of slow tests that are named.
@@ -67,9 +67,9 @@ impl Report<'_> {
     fn last_line(&self) -> String {
         let counts = self.counts();
         let mut line = format!(
-            "{} tests in {} packages: {} passed, {} failed, {} skipped",
-            counts.total,
-            self.outcomes.len(),
+            "{} in {}: {} passed, {} failed, {} skipped",
+            counted(counts.total as u64, "test"),
+            counted(self.outcomes.len() as u64, "package"),
             counts.passed,
             counts.failed,
             counts.skipped
@@ -84,7 +84,8 @@ impl Report<'_> {
             }
         }
         if !self.built.is_empty() {
-            let _ = write!(line, ", {} packages built without tests", self.built.len());
+            let built = counted(self.built.len() as u64, "package");
+            let _ = write!(line, ", {built} built without tests");
         }
         if let Some(percent) = self.coverage {
             let _ = write!(line, ", coverage: {percent:.1}% of statements");

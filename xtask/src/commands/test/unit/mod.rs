@@ -504,7 +504,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         write_events(path, &record.dir, following.events)?;
     }
     let mut session = following.session;
-    session.live.clear();
+    session.end_line();
     let report = Report {
         outcomes: &session.outcomes,
         chosen: &packages,
