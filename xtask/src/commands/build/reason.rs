@@ -37,10 +37,13 @@ pub(crate) fn explain(app: &App<'_>, failure: Failure) -> Failure {
 }
 
 fn explain_with(state: &dyn State, mut failure: Failure) -> Failure {
-    let lines = failure.causes.iter().chain(&failure.excerpt);
-    let lines: Vec<&str> = lines.map(String::as_str).collect();
-    // The last line that has a cause is the one that ended the build.
-    let reason = lines.iter().rev().find_map(|line| reason(state, line));
+    // The error of buildx, or the last line of the failed step that has a cause.
+    let mut lines = failure
+        .causes
+        .iter()
+        .rev()
+        .chain(failure.excerpt.iter().rev());
+    let reason = lines.find_map(|line| reason(state, line));
     if let Some(Reason { cause, hint }) = reason {
         failure.causes.insert(0, cause);
         failure.hint = Some(hint);
@@ -49,10 +52,21 @@ fn explain_with(state: &dyn State, mut failure: Failure) -> Failure {
 }
 
 fn reason(state: &dyn State, line: &str) -> Option<Reason> {
-    of_builder(state, line)
+    of_command(line)
+        .or_else(|| of_builder(state, line))
         .or_else(|| of_space(state, line))
         .or_else(|| of_network(state, line))
         .or_else(|| of_login(line))
+}
+
+/// What the command of the build does not allow.
+fn of_command(line: &str) -> Option<Reason> {
+    let (_, refused) = line.split_once("failed to load LLB: ")?;
+    let entitlement = refused.strip_suffix(" is not allowed")?;
+    Some(Reason {
+        cause: format!("the command does not allow the entitlement {entitlement} for this build"),
+        hint: format!("`TARGET_ARGS=--allow={entitlement}`, if the recipe passes TARGET_ARGS on"),
+    })
 }
 
 /// What the builder or this host cannot do.
@@ -99,34 +113,36 @@ fn of_builder(state: &dyn State, line: &str) -> Option<Reason> {
 /// A full disk.
 fn of_space(state: &dyn State, line: &str) -> Option<Reason> {
     let has = |text: &str| line.contains(text);
-    let registry = registry(line);
-    let named = registry.as_deref().unwrap_or("the registry");
-    let port = registry.as_deref().and_then(local_port);
-    if has("no space left on device") {
-        let cause = match registry {
-            Some(_) if has("push") => format!("the disk of {named} is full"),
-            _ => "the disk of the builder is full".to_owned(),
-        };
-        let hint = if registry.is_some() && has("push") {
-            typed!("registry prune")
-        } else {
-            typed!("builder prune")
-        };
-        return Some(Reason { cause, hint });
-    }
-    if has("500 Internal Server Error") || has("unknown: unknown error") {
-        let port = port?;
-        let log = state.log_of(port);
-        let full = log
-            .iter()
-            .any(|line| line.contains("no space left on device"));
-        return full.then(|| Reason {
-            cause: format!("the disk of {named} is full, its log says"),
-            hint: if port == talos::version::LOCAL_REGISTRY_PORT {
+    let push = line.split_once("failed to push ").map(|(_, rest)| rest);
+    if let Some(named) = push.and_then(registry) {
+        // A registry answers with many words; its log has the cause.
+        let port = local_port(&named);
+        let log = port.map(|port| state.log_of(port)).unwrap_or_default();
+        let is_full = |line: &str| line.contains("no space left on device");
+        let is_in_log = log.iter().any(|line| is_full(line));
+        return (is_in_log || is_full(line)).then(|| Reason {
+            cause: if is_in_log {
+                format!("the disk of {named} is full, according to its log")
+            } else {
+                format!("the disk of {named} is full")
+            },
+            hint: if port == Some(talos::version::LOCAL_REGISTRY_PORT) {
                 typed!("registry prune")
             } else {
                 format!("free space for {named}")
             },
+        });
+    }
+    // Of Go programs, and of those that use strerror.
+    if has("no space left on device") || has("No space left on device") {
+        let is_of_builder = has("ResourceExhausted") || has("/var/lib/buildkit");
+        return Some(Reason {
+            cause: if is_of_builder {
+                "the disk of the builder is full".to_owned()
+            } else {
+                "the disk of the builder is full, or a tmpfs of this step".to_owned()
+            },
+            hint: typed!("builder prune"),
         });
     }
     None
@@ -144,7 +160,7 @@ fn of_network(state: &dyn State, line: &str) -> Option<Reason> {
                 "{named} speaks plain HTTP, and {} expects TLS of it",
                 builder(state)
             ),
-            hint: "push to 127.0.0.1, where plain HTTP is expected, or name the registry in the \
+            hint: "use 127.0.0.1, where plain HTTP is expected, or name the registry in the \
                    builder's configuration with `http = true`"
                 .to_owned(),
         });
@@ -155,7 +171,11 @@ fn of_network(state: &dyn State, line: &str) -> Option<Reason> {
         if !state.answers(port) {
             return Some(Reason {
                 cause: format!("no registry answers at {named}"),
-                hint: typed!("registry up"),
+                hint: if port == talos::version::LOCAL_REGISTRY_PORT {
+                    typed!("registry up")
+                } else {
+                    format!("start the registry of {named}, or use another with `--registry`")
+                },
             });
         }
         if state.shares_network() == Some(false) {
@@ -168,6 +188,25 @@ fn of_network(state: &dyn State, line: &str) -> Option<Reason> {
             });
         }
         return None;
+    }
+    let is_unreachable = [
+        "network is unreachable",
+        "no route to host",
+        "no such host",
+        "i/o timeout",
+        "server misbehaving",
+    ];
+    if has("failed to do request") && is_unreachable.iter().any(|text| has(text)) {
+        let hint = if has("failed to push") {
+            let local = talos::version::LOCAL_REGISTRY_PORT;
+            format!("push to a registry that it reaches, such as `--registry 127.0.0.1:{local}`")
+        } else {
+            program!("curl -I {}", format!("https://{named}/v2/"))
+        };
+        return Some(Reason {
+            cause: format!("{} does not reach {named}", builder(state)),
+            hint,
+        });
     }
     None
 }
@@ -320,7 +359,8 @@ mod tests {
 
     #[test]
     fn each_known_end_has_its_cause_and_a_command() {
-        // As buildx 0.29 and BuildKit 0.25 print them.
+        // Recorded with buildx 0.29.1 and BuildKit 0.25.2; names of registries and images are
+        // others.
         for (line, cause, hint) in [
             (
                 "failed to build: failed to solve: granting entitlement security.insecure is not allowed by build daemon configuration",
@@ -335,7 +375,7 @@ mod tests {
             (
                 "failed to push 127.0.0.1:5999/u/imager:v1: failed to do request: Head \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused",
                 "no registry answers at 127.0.0.1:5999",
-                "registry up",
+                "start the registry of 127.0.0.1:5999",
             ),
             (
                 "failed to push 10.5.0.1:5005/u/imager:v1: failed to do request: Head \"https://10.5.0.1:5005/v2/u/imager/\": http: server gave HTTP response to HTTPS client",
@@ -343,32 +383,47 @@ mod tests {
                 "http = true",
             ),
             (
-                "failed to push 127.0.0.1:5006/u/imager:v1: unexpected status from PUT request to http://127.0.0.1:5006/v2/u/imager/blobs/uploads/1: 500 Internal Server Error",
-                "the disk of 127.0.0.1:5006 is full, its log says",
+                "failed to build: failed to solve: failed to push ghcr.io/u/imager:v1: failed to do request: Head \"https://ghcr.io/v2/u/imager/blobs/sha256:ab\": dial tcp: lookup ghcr.io on 10.255.255.53:53: dial udp 10.255.255.53:53: connect: network is unreachable",
+                "the builder `local1` does not reach ghcr.io",
+                "--registry 127.0.0.1:5005",
+            ),
+            (
+                "failed to build: failed to solve: failed to push 127.0.0.1:5006/u/imager:v1: unknown: blob upload invalid",
+                "the disk of 127.0.0.1:5006 is full, according to its log",
                 "free space",
             ),
             (
-                "failed to copy: write /var/lib/buildkit/x: no space left on device",
+                "failed to build: failed to solve: ResourceExhausted: write /var/lib/buildkit/runc-overlayfs/snapshots/snapshots/3/fs/initramfs: no space left on device",
                 "the disk of the builder is full",
                 "builder prune",
             ),
             (
-                "exec /bin/sh: exec format error",
+                "0.130 dd: error writing '/big': No space left on device",
+                "the disk of the builder is full, or a tmpfs of this step",
+                "builder prune",
+            ),
+            (
+                "failed to build: failed to solve: failed to load LLB: network.host is not allowed",
+                "the command does not allow the entitlement network.host for this build",
+                "TARGET_ARGS=--allow=network.host",
+            ),
+            (
+                "0.109 exec /foreign: exec format error",
                 "this host does not run programs of arm64: binfmt has no handler",
                 "setup",
             ),
             (
-                "failed to resolve source metadata for docker.io/library/alpine:3: unexpected status from HEAD request to https://registry-1.docker.io/v2/library/alpine/manifests/3: 429 Too Many Requests",
+                "failed to build: failed to solve: docker.io/library/alpine:3: failed to resolve source metadata for docker.io/library/alpine:3: unexpected status from HEAD request to https://registry-1.docker.io/v2/library/alpine/manifests/3: 429 Too Many Requests",
                 "registry-1.docker.io limits the rate of pulls",
                 "docker login",
             ),
             (
-                "failed to push ghcr.io/u/imager:v1: failed to authorize: unexpected status from POST request to https://ghcr.io/token: 401 Unauthorized",
+                "failed to build: failed to solve: failed to push ghcr.io/u/imager:v1: unexpected status from HEAD request to https://ghcr.io/v2/u/imager/blobs/sha256:ab: 401 Unauthorized",
                 "ghcr.io does not accept the login of this user, or it has expired",
                 "docker login ghcr.io",
             ),
             (
-                "failed to solve: ghcr.io/u/kernel:v1: no match for platform in manifest: not found",
+                "failed to build: failed to solve: ghcr.io/u/kernel:v1: failed to resolve source metadata for ghcr.io/u/kernel:v1: no match for platform in manifest: not found",
                 "an image that the build uses is not available for the platform",
                 "--platform",
             ),

@@ -21,6 +21,10 @@ struct FailedStep<'a> {
 /// last lines.
 pub(super) fn of(mut failure: Failure, tail: Vec<String>) -> Failure {
     let Some(failed) = failed_step(&tail) else {
+        // Before its first step, buildx says all in the last line.
+        if let Some(error) = tail.last().and_then(|line| build_error(line)) {
+            return failure.cause(error);
+        }
         let surplus = tail.len().saturating_sub(SHOWN);
         failure.excerpt = tail.into_iter().skip(surplus).collect();
         return failure;
@@ -37,13 +41,24 @@ pub(super) fn of(mut failure: Failure, tail: Vec<String>) -> Failure {
     failure
 }
 
-/// Between two lines of dashes: ` > [stage 2/3] RUN …:` and what it printed;
-/// then the place, an excerpt of the Dockerfile, and `ERROR: …`.
+/// The error that ends the output of buildx.
+fn build_error(line: &str) -> Option<&str> {
+    let error = line.strip_prefix("ERROR: ")?;
+    error.starts_with("failed to build").then_some(error)
+}
+
+/// Between two lines of dashes: ` > [stage 2/3] RUN …:` or ` > exporting to image:`
+/// and what it printed; then the place, an excerpt of the Dockerfile, and `ERROR: …`.
 fn failed_step(tail: &[String]) -> Option<FailedStep<'_>> {
     let is_rule = |line: &String| line.starts_with("------");
+    let ends_a_build = tail.last().is_some_and(|line| build_error(line).is_some());
+    let names_a_step = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("> [") || (ends_a_build && line.starts_with("> "))
+    };
     let named = (1..tail.len())
         .rev()
-        .find(|at| tail[*at].trim_start().starts_with("> [") && is_rule(&tail[at - 1]))?;
+        .find(|at| names_a_step(&tail[*at]) && is_rule(&tail[at - 1]))?;
     let after = &tail[named + 1..];
     let end = after.iter().position(is_rule).unwrap_or(after.len());
     let rest = &after[end..];
@@ -97,6 +112,39 @@ ERROR: failed to build: failed to solve: process \"/bin/busybox sh -euc exit 7\"
         assert!(failure.causes[1].starts_with("failed to build: failed to solve"));
         assert_eq!(failure.excerpt.len(), 3);
         assert!(failure.excerpt[2].ends_with("undefined: machined"));
+    }
+
+    #[test]
+    fn a_failed_push_ends_with_its_error_and_no_line_of_the_layers() {
+        // Recorded with buildx 0.29.1, BuildKit 0.25.2 and a registry whose disk is full.
+        let failed = "\
+#14 pushing layers 1.1s done
+#14 ERROR: failed to push 127.0.0.1:5006/siderolabs/imager:v1: unknown: blob upload invalid
+------
+ > exporting to image:
+0.085 unknown: unknown error
+0.085 retrying in 1s
+------
+ 1 warning found (use docker --debug to expand):
+ERROR: failed to build: failed to solve: failed to push 127.0.0.1:5006/siderolabs/imager:v1: unknown: blob upload invalid
+";
+        let failure = of(Failure::step("x"), lines(failed));
+        assert_eq!(failure.causes[0], "step exporting to image");
+        assert!(failure.causes[1].ends_with("blob upload invalid"));
+        assert_eq!(failure.excerpt.len(), 2);
+    }
+
+    #[test]
+    fn a_build_that_ends_before_its_first_step_is_its_error() {
+        let failed = "\
+#3 DONE 0.0s
+ERROR: failed to build: failed to solve: failed to load LLB: security.insecure is not allowed
+";
+        let failure = of(Failure::step("x"), lines(failed));
+        assert!(
+            failure.causes[0].ends_with("failed to load LLB: security.insecure is not allowed")
+        );
+        assert!(failure.excerpt.is_empty());
     }
 
     #[test]
