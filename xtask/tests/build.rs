@@ -410,6 +410,29 @@ fn errors_of_the_shell_are_shown_and_an_empty_tag_is_refused() {
 }
 
 #[test]
+fn a_build_that_keeps_going_makes_what_needs_no_failed_target() {
+    let makefile = ".PHONY: all a b c\nall: a b ; @echo all\na: c ; @echo a\nb: ; @echo b\n\
+                    c: ; @echo no compiler; false\n";
+    let (root, dir) = fresh(makefile);
+    for words in [
+        &["-C", ".", "build", "--keep-going", "all"][..],
+        &["-C", ".", "build", "--", "-k", "all"],
+    ] {
+        let output = xtask(root.path(), &dir, words);
+        assert_eq!(stdout(&output), "no compiler\nb\n");
+        assert_eq!(output.status.code(), Some(4));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            errors.contains("error: 1 step failed, and 2 steps after them did not run")
+                && errors.contains("cause: step \"c (Makefile:5)\" failed"),
+            "{errors}"
+        );
+    }
+    let words = ["-C", ".", "build", "-k", "all", "-n", "--format", "sh"];
+    assert_eq!(xtask(root.path(), &dir, &words).status.code(), Some(2));
+}
+
+#[test]
 fn an_interrupted_recipe_leaves_no_half_made_file() {
     let text = "all: _out/whole _out/half\n_out/whole:\n\t@mkdir -p _out\n\t@echo whole >$@\n_out/half:\n\t@$(MAKE) inner\n.PHONY: inner\ninner:\n\t@echo half >_out/half\n\t@touch begun; sleep 300\n";
     let makes = [

@@ -20,6 +20,7 @@ pub(crate) struct Override {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) silent: bool,
+    pub(crate) keep_going: bool,
     pub(crate) print_directory: bool,
     pub(crate) no_print_directory: bool,
     /// In the order of make's own list: last given first.
@@ -68,6 +69,8 @@ impl Flags {
     ) -> Result<Option<&'a str>> {
         match word {
             "-s" | "--silent" | "--quiet" => self.silent = true,
+            "-k" | "--keep-going" => self.keep_going = true,
+            "-S" | "--no-keep-going" | "--stop" => self.keep_going = false,
             "-w" | "--print-directory" => self.print_directory = true,
             "--no-print-directory" => self.no_print_directory = true,
             // Lines run one after the other, as with `-j1`.
@@ -127,6 +130,8 @@ impl Flags {
         while let Some(letter) = chars.next() {
             match letter {
                 's' => self.silent = true,
+                'k' => self.keep_going = true,
+                'S' => self.keep_going = false,
                 'w' => self.print_directory = true,
                 'j' => while chars.next_if(char::is_ascii_digit).is_some() {},
                 other => return Err(refused(&format!("-{other}"), None)),
@@ -146,7 +151,12 @@ impl Flags {
 
     fn switches(&self) -> String {
         let mut out = String::new();
-        for (set, letter) in [(self.silent, 's'), (self.print_directory, 'w')] {
+        let switches = [
+            (self.keep_going, 'k'),
+            (self.silent, 's'),
+            (self.print_directory, 'w'),
+        ];
+        for (set, letter) in switches {
             if set {
                 out.push(letter);
             }

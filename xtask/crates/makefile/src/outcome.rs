@@ -12,6 +12,10 @@ pub struct Planned {
     /// Values that are known only while the plan runs; texts refer to them by slots.
     pub captures: Vec<Capture>,
     pub conditions: Vec<Condition>,
+    /// With `--keep-going`, for each job the jobs that must have succeeded before it, all
+    /// of which have lower numbers. A job is a recipe, or a part of one that starts or
+    /// ends at a nested make.
+    pub jobs: Vec<Vec<usize>>,
     /// Targets in the order in which make would consider them.
     pub chain: Vec<Step>,
     /// Variables that the lines depend on.
@@ -28,12 +32,14 @@ pub enum Item {
     Capture {
         slot: usize,
         condition: Option<usize>,
+        job: Option<usize>,
     },
     /// Fail with `error` unless `path` exists by then.
     Require {
         path: String,
         error: Error,
         condition: Option<usize>,
+        job: Option<usize>,
     },
 }
 
@@ -58,6 +64,9 @@ pub struct Line {
     pub level: usize,
     /// Index into `Planned::conditions`: the line runs only if it holds.
     pub condition: Option<usize>,
+    /// Index into `Planned::jobs`: when the line fails, only what needs its job is not
+    /// run. None: nothing after it is run.
+    pub job: Option<usize>,
 }
 
 /// A `$(shell …)` whose output is known only while the plan runs.

@@ -148,7 +148,7 @@ pub(super) fn warnings(repository: &Repository, words: &[String]) -> Vec<String>
 
 /// Returns what will only be noticed when the images are used: tags that name nothing, and
 /// mixes that `installer` refuses.
-pub(super) fn notes(words: &[String], planned: &Planned) -> Vec<String> {
+pub(in crate::commands) fn notes(words: &[String], planned: &Planned) -> Vec<String> {
     let is_installer = |target: &str| {
         [
             "installer",

@@ -35,6 +35,7 @@ pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan
         .iter()
         .map(|it| absolute(it, places.repository))
         .collect();
+    plan.jobs.clone_from(&planned.jobs);
     let mut metadata_dir_is_made = false;
     for item in &planned.items {
         match item {
@@ -50,23 +51,27 @@ pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan
                         Action::CreateDir { path },
                     ));
                 }
-                let only_if = line.condition;
-                step.only_if = only_if;
+                (step.only_if, step.job) = (line.condition, line.job);
                 plan.push(step);
                 plan.steps.extend(record.map(|mut record| {
-                    record.only_if = only_if;
+                    (record.only_if, record.job) = (line.condition, line.job);
                     record
                 }));
             }
-            Item::Capture { slot, condition } => {
+            Item::Capture {
+                slot,
+                condition,
+                job,
+            } => {
                 let mut step = capture_step(&planned.captures[*slot], *slot, places);
-                step.only_if = *condition;
+                (step.only_if, step.job) = (*condition, *job);
                 plan.push(step);
             }
             Item::Require {
                 path,
                 error,
                 condition,
+                job,
             } => {
                 let path = places.repository.join(path);
                 let action = Action::Require {
@@ -75,7 +80,7 @@ pub(super) fn plan(title: String, planned: &Planned, places: Places<'_>) -> Plan
                 };
                 let mut step =
                     Step::new("What has no rule must be there", action).effect(Effect::Reads);
-                step.only_if = *condition;
+                (step.only_if, step.job) = (*condition, *job);
                 plan.push(step);
             }
         }

@@ -1,6 +1,6 @@
 //! `build`: any target of a checkout's own Makefile, evaluated without make.
 
-mod advice;
+pub(super) mod advice;
 mod convert;
 mod explain;
 mod hidden;
@@ -32,7 +32,7 @@ use shells::{For, Shells};
         cargo xtask build --list\n  cargo xtask build --explain installer\n  \
         cargo xtask build imager --registry 127.0.0.1:5005 --push\n  \
         cargo xtask -C ../extensions build hailort PLATFORM=linux/amd64\n\n\
-        It works in Talos, pkgs, extensions and every repository whose Makefile kres generates."
+        Use it in Talos, pkgs, extensions and every other repository whose Makefile kres generates."
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[expect(clippy::doc_markdown, reason = "doc comments are the help")]
@@ -52,6 +52,9 @@ pub struct BuildArgs {
     /// Skip the host checks
     #[arg(long)]
     pub no_preflight: bool,
+    /// Build as much as possible after a failure: what does not need the failed target
+    #[arg(short, long)]
+    pub keep_going: bool,
     /// Accepted as in make; lines run one after the other, and buildx builds in parallel
     #[arg(short, long, value_name = "N", num_args = 0..=1)]
     pub jobs: Option<Option<u16>>,
@@ -89,6 +92,10 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     }
     let planned = evaluate(app, &repository, &words, args.explain)?;
     advice::check_goals(&repository, &words, &planned)?;
+    if !planned.jobs.is_empty() && app.global.format == Some(PlanFormat::Sh) {
+        let failure = Failure::usage("`--keep-going` cannot be used with `--format sh`");
+        return Err(failure.cause("a script ends with its first failure"));
+    }
     for warning in advice::warnings(&repository, &words) {
         app.ui.note(&warning);
     }
@@ -162,6 +169,7 @@ fn words(args: &BuildArgs, repository: &Repository) -> Vec<String> {
         "REGISTRY"
     };
     let switches = [
+        (args.keep_going, "--keep-going"),
         (args.race, "WITH_RACE=true"),
         (args.debug, "WITH_DEBUG=true"),
         (args.debug_shell, "WITH_DEBUG_SHELL=true"),

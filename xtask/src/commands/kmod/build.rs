@@ -264,6 +264,11 @@ fn make(
         ))
         .hint(typed!("kmod import {}/DIR", repository.dir)));
     }
+    for note in build::advice::notes(words, &planned) {
+        if !plan.notes.contains(&note) {
+            plan.note(note);
+        }
+    }
     chain::append(plan, build::plan_of(app, repository, words, &planned));
     Ok(())
 }

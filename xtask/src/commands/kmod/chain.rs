@@ -13,7 +13,7 @@ const PLACEHOLDER: &str = "xtask-digest-";
 
 /// Appends a plan; its conditions and its slots get other numbers.
 pub(super) fn append(plan: &mut Plan, mut other: Plan) {
-    let conditions = plan.conditions.len();
+    let (conditions, jobs) = (plan.conditions.len(), plan.jobs.len());
     let slots = next(plan, 0..DIGESTS);
     each_text(&mut other, |text| {
         if makefile::contains_slot(text) {
@@ -26,6 +26,9 @@ pub(super) fn append(plan: &mut Plan, mut other: Plan) {
         if let Some(condition) = &mut step.only_if {
             *condition += conditions;
         }
+        if let Some(job) = &mut step.job {
+            *job += jobs;
+        }
         if let Some(learns) = &mut step.learns
             && learns.slot < DIGESTS
         {
@@ -33,6 +36,9 @@ pub(super) fn append(plan: &mut Plan, mut other: Plan) {
         }
     }
     plan.conditions.append(&mut other.conditions);
+    let others = other.jobs.into_iter();
+    plan.jobs
+        .extend(others.map(|needs| needs.into_iter().map(|job| job + jobs).collect()));
     plan.notes.append(&mut other.notes);
     plan.steps.append(&mut other.steps);
 }

@@ -27,6 +27,9 @@ pub struct Plan {
     /// absolute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// For each job the jobs that it needs; referenced by `Step::job`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<Vec<usize>>,
     pub steps: Vec<Step>,
 }
 
@@ -55,6 +58,9 @@ pub struct Step {
     /// Run only if `Plan::conditions[only_if]` holds at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_if: Option<usize>,
+    /// When the step fails, the plan goes on with what does not need `Plan::jobs[job]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<usize>,
     /// The output of its command is a value for later steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learns: Option<Learns>,
@@ -159,6 +165,7 @@ impl Step {
             unmakes: None,
             watch: None,
             only_if: None,
+            job: None,
             learns: None,
             part: None,
         }

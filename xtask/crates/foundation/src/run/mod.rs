@@ -43,6 +43,7 @@ use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
 use crate::record::runs::{Event, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
+use crate::ui::text::counted;
 use crate::wait::runtime;
 
 pub use crate::ctx::cluster::{Observed, Observer};
@@ -132,7 +133,8 @@ impl fmt::Debug for Runner<'_> {
 }
 
 impl Runner<'_> {
-    /// Runs `plan` from top to bottom, recorded, stopping at the first failure.
+    /// Runs `plan` from top to bottom, recorded, stopping at the first failure of a step
+    /// without a job.
     ///
     /// # Errors
     /// The failing step's, with the path of its log; for a test binary
@@ -231,9 +233,12 @@ impl Execution<'_> {
     fn steps(&mut self, plan: &Plan, mut reader: Option<&mut dyn Reader>) -> Result<()> {
         let mut progress = progress::Progress::default();
         let mut parts = Parts::of(plan);
+        let (mut failures, mut stopped) = (Vec::new(), 0);
         for (index, step) in plan.steps.iter().enumerate() {
             let number = index + 1;
-            if !progress.is_due(plan, step) {
+            let is_stopped = progress.is_stopped(plan, step);
+            stopped += u64::from(is_stopped);
+            if is_stopped || !progress.is_due(plan, step) {
                 self.record.event(Event::Skip { step: number });
                 continue;
             }
@@ -267,10 +272,21 @@ impl Execution<'_> {
                         self.runner.ui.note(&format!("deleted `{file}`: {why}"));
                     }
                 }
-                return Err(self.after_failure(failure, step));
+                let failure = self.after_failure(failure, step);
+                match step.job {
+                    Some(job) if failure.exit == Exit::Step => {
+                        self.runner.ui.note(&failure.what);
+                        progress.fail(job);
+                        failures.push(failure);
+                    }
+                    _ => {
+                        failures.push(failure);
+                        break;
+                    }
+                }
             }
         }
-        Ok(())
+        joined(failures, stopped).map_or(Ok(()), Err)
     }
 
     fn step(&self, step: &Step, attempt: Attempt<'_>) -> Result<()> {
@@ -357,6 +373,29 @@ struct Attempt<'a> {
     log: Utf8PathBuf,
     kill_at: usize,
     reader: Option<&'a mut dyn Reader>,
+}
+
+/// The last failure of a run, with those that it went on after, and how many steps it
+/// did not run because of them.
+fn joined(mut failures: Vec<Failure>, stopped: u64) -> Option<Failure> {
+    let last = failures.pop()?;
+    if failures.is_empty() && stopped == 0 {
+        return Some(last);
+    }
+    let count = failures.len() as u64 + 1;
+    let title = format!(
+        "{} failed, and {} after them did not run",
+        counted(count, "step"),
+        counted(stopped, "step")
+    );
+    let mut all = Failure::new(last.exit, title);
+    for failure in failures.into_iter().chain([last]) {
+        all.causes.push(failure.what);
+        all.causes.extend(failure.causes);
+        all.excerpt = failure.excerpt;
+        all.hint = failure.hint;
+    }
+    Some(all)
 }
 
 /// The failure of a step that Ctrl-C or SIGTERM ended.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use makefile::Decisions;
+use makefile::{Decisions, Failures};
 
 use super::Runner;
 use crate::ctx::probe::Probe;
@@ -18,17 +18,28 @@ const LIMIT: Duration = Duration::from_mins(10);
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     decisions: Decisions,
+    failures: Failures,
     values: BTreeMap<usize, String>,
     /// The values that must not be shown.
     secret: Vec<String>,
 }
 
 impl Progress {
+    /// Whether something that the step needs has failed.
+    pub(super) fn is_stopped(&self, plan: &Plan, step: &Step) -> bool {
+        self.failures.reach(&plan.jobs, step.job)
+    }
+
     /// Whether the step's condition holds, evaluated just before the step.
     pub(super) fn is_due(&mut self, plan: &Plan, step: &Step) -> bool {
         let changed = |path: &str| std::fs::metadata(path).ok()?.modified().ok();
         step.only_if
             .is_none_or(|condition| self.decisions.runs(&plan.conditions, condition, &changed))
+    }
+
+    /// Records the failure of a job, which the plan goes on after.
+    pub(super) fn fail(&mut self, job: usize) {
+        self.failures.add(job);
     }
 
     /// Deletes the files that an interrupted step may have half made, as make does: the

@@ -65,11 +65,13 @@ impl Make<'_, '_> {
         shared: bool,
         place: &Place,
     ) -> Result<usize> {
-        let target = self.recipe.as_ref().map(|(target, _)| target.clone());
-        let condition = self
+        let target = self.recipe.as_ref().map(|recipe| recipe.target.clone());
+        let (condition, job) = self
             .recipe
             .as_ref()
-            .map_or(self.within, |(_, condition)| *condition);
+            .map_or((self.within, self.job), |recipe| {
+                (recipe.condition, recipe.job)
+            });
         let items = &self.session.planned.items;
         let same = |item: &Item| match item {
             Item::Capture { slot, .. } => {
@@ -106,7 +108,11 @@ impl Make<'_, '_> {
             passage: Passage::Direct,
         });
         if !self.reporting {
-            let item = Item::Capture { slot, condition };
+            let item = Item::Capture {
+                slot,
+                condition,
+                job,
+            };
             self.session.planned.items.push(item);
         }
         Ok(slot)

@@ -67,8 +67,10 @@ struct Make<'s, 'w> {
     goals: Vec<String>,
     /// The condition of the recipe that called this make.
     within: Option<usize>,
-    /// The target and condition of the recipe that is being expanded.
-    recipe: Option<(String, Option<usize>)>,
+    /// The job of the recipe that called this make.
+    job: Option<usize>,
+    /// The recipe that is being expanded.
+    recipe: Option<UnderWay>,
     made: BTreeMap<String, Made>,
     under_way: Vec<String>,
     /// For each variable the variables in its value.
@@ -86,12 +88,24 @@ struct Call {
     environment: BTreeMap<String, String>,
     flags: Flags,
     goals: Vec<String>,
+    /// The condition and the job of the recipe that calls it.
+    within: Option<usize>,
+    job: Option<usize>,
+}
+
+/// A recipe that is being expanded.
+struct UnderWay {
+    target: String,
+    condition: Option<usize>,
+    job: Option<usize>,
 }
 
 /// The result of updating a target.
 #[derive(Debug, Clone, Copy, Default)]
 struct Made {
     condition: Option<usize>,
+    /// The job that must have succeeded for it.
+    job: Option<usize>,
     phony: bool,
 }
 
@@ -173,23 +187,21 @@ fn start<'s, 'w>(
         environment,
         flags,
         goals,
+        within: None,
+        job: None,
     };
-    Ok(Make::new(session, call, level, 0, None))
+    Ok(Make::new(session, call, level, 0))
 }
 
 impl<'s, 'w> Make<'s, 'w> {
-    fn new(
-        session: &'s mut Session<'w>,
-        call: Call,
-        level: usize,
-        depth: usize,
-        within: Option<usize>,
-    ) -> Self {
+    fn new(session: &'s mut Session<'w>, call: Call, level: usize, depth: usize) -> Self {
         let Call {
             makefile,
             environment,
             flags,
             goals,
+            within,
+            job,
         } = call;
         Self {
             session,
@@ -207,6 +219,7 @@ impl<'s, 'w> Make<'s, 'w> {
             nesting: 0,
             goals,
             within,
+            job,
             recipe: None,
             made: BTreeMap::new(),
             under_way: Vec::new(),

@@ -9,23 +9,24 @@ use crate::outcome::Passage;
 use crate::{slots, words};
 
 impl Make<'_, '_> {
-    /// Evaluates `command` if it only calls `$(MAKE)`. False if a shell is
-    /// needed: for loops, substitutions, or a failure that is to be ignored.
+    /// Evaluates `command` if it only calls `$(MAKE)`, and returns the jobs of its goals.
+    /// None if a shell is needed: for loops, substitutions, or a failure that is to be
+    /// ignored.
     pub(super) fn submake(
         &mut self,
         command: &str,
         ignores_failure: bool,
         environment: &BTreeMap<String, String>,
         place: &Place,
-        condition: Option<usize>,
-    ) -> Result<bool> {
+        (condition, job): (Option<usize>, Option<usize>),
+    ) -> Result<Option<Vec<usize>>> {
         if ignores_failure || !command.starts_with(slots::MAKE) {
-            return Ok(false);
+            return Ok(None);
         }
         let mark = self.held();
         self.spend_bytes(command.len(), place)?;
         self.hold(command.len().saturating_mul(4), place)?;
-        let called = self.submake_words(command, environment, place, condition);
+        let called = self.submake_words(command, environment, place, (condition, job));
         self.release_to(mark);
         called
     }
@@ -35,10 +36,10 @@ impl Make<'_, '_> {
         command: &str,
         environment: &BTreeMap<String, String>,
         place: &Place,
-        condition: Option<usize>,
-    ) -> Result<bool> {
+        (condition, job): (Option<usize>, Option<usize>),
+    ) -> Result<Option<Vec<usize>>> {
         let Some(words) = words::split(command) else {
-            return Ok(false);
+            return Ok(None);
         };
         let (first, arguments) = words
             .split_first()
@@ -46,7 +47,7 @@ impl Make<'_, '_> {
         if first != slots::MAKE.to_string()
             || arguments.iter().any(|word| word.contains(slots::MAKE))
         {
-            return Ok(false);
+            return Ok(None);
         }
         // Another folder, or files that lines before this one may make: only a make that
         // starts then can read them.
@@ -56,7 +57,7 @@ impl Make<'_, '_> {
         if arguments.iter().any(is_elsewhere)
             || (self.makefile.reads_files() && !self.session.planned.items.is_empty())
         {
-            return Ok(false);
+            return Ok(None);
         }
         let given = self.flags.overrides.len();
         self.spend(given.saturating_mul(given) / 16, place)?;
@@ -88,15 +89,20 @@ impl Make<'_, '_> {
             environment: environment.clone(),
             flags,
             goals,
+            within: condition,
+            job,
         };
-        let mut make = Make::new(self.session, call, level, depth, condition);
-        let before = make.session.mark();
+        let before = self.session.mark();
+        let mut make = Make::new(self.session, call, level, depth);
+        if let Some(job) = job {
+            make.job = Some(make.add_job(vec![job], place)?);
+        }
         match make.read().and_then(|()| make.run()) {
-            Ok(()) => Ok(true),
+            Ok(jobs) => Ok(Some(jobs)),
             // It is known to a make that starts then.
             Err(Error::TooEarly { .. }) => {
                 self.session.back_to(&before);
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -114,6 +120,7 @@ struct Mark {
     items: usize,
     captures: usize,
     conditions: usize,
+    jobs: usize,
     chain: usize,
     reads: usize,
     notes: usize,
@@ -127,6 +134,7 @@ impl Session<'_> {
             items: planned.items.len(),
             captures: planned.captures.len(),
             conditions: planned.conditions.len(),
+            jobs: planned.jobs.len(),
             chain: planned.chain.len(),
             reads: planned.reads.len(),
             notes: planned.notes.len(),
@@ -140,6 +148,7 @@ impl Session<'_> {
         planned.items.truncate(mark.items);
         planned.captures.truncate(mark.captures);
         planned.conditions.truncate(mark.conditions);
+        planned.jobs.truncate(mark.jobs);
         planned.chain.truncate(mark.chain);
         planned.reads.truncate(mark.reads);
         planned.notes.truncate(mark.notes);

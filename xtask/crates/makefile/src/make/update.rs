@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::export::size_of;
-use super::{Made, Make};
+use super::{Made, Make, UnderWay};
 use crate::error::{Error, Place, Result};
 use crate::limits::{ENTRY, STEP};
 use crate::outcome::{Condition, Item, Line, Passage, Prerequisite, Step};
@@ -39,8 +39,8 @@ impl TargetRule {
 }
 
 impl Make<'_, '_> {
-    /// Updates all goals, one after the other.
-    pub(super) fn run(&mut self) -> Result<()> {
+    /// Updates all goals, one after the other, and returns their jobs.
+    pub(super) fn run(&mut self) -> Result<Vec<usize>> {
         let mut goals: Vec<String> = self.goals.iter().map(|goal| plain_name(goal)).collect();
         if goals.is_empty() {
             let mut default = self.rules.default_goal().cloned();
@@ -62,10 +62,29 @@ impl Make<'_, '_> {
                 default.ok_or_else(|| Error::Usage("the Makefile has no target".to_owned()))?,
             );
         }
+        let mut jobs = Vec::new();
         for goal in goals {
-            self.update(&goal, None)?;
+            jobs.extend(self.update(&goal, None)?.job);
         }
-        self.report_reads()
+        self.report_reads()?;
+        Ok(jobs)
+    }
+
+    /// A job after others; without `--keep-going`, that of the recipe that called this
+    /// make.
+    fn job_after(&mut self, needs: Vec<usize>, place: &Place) -> Result<Option<usize>> {
+        if self.flags.keep_going {
+            self.add_job(needs, place).map(Some)
+        } else {
+            Ok(self.job)
+        }
+    }
+
+    pub(super) fn add_job(&mut self, needs: Vec<usize>, place: &Place) -> Result<usize> {
+        self.keep(std::mem::size_of_val(&needs[..]) + ENTRY, place)?;
+        let jobs = &mut self.session.planned.jobs;
+        jobs.push(needs);
+        Ok(jobs.len() - 1)
     }
 
     fn update(&mut self, name: &str, needed_by: Option<&str>) -> Result<Made> {
@@ -77,11 +96,12 @@ impl Make<'_, '_> {
         self.keep(2 * name.len() + STEP, &place)?;
         self.spend_search(name, &place)?;
         let Some(rule_) = self.rule_for(name, phony)? else {
-            self.require(name, needed_by);
+            let job = self.require(name, needed_by, &place)?;
             return Ok(self.settle(
                 name,
                 Made {
                     condition: None,
+                    job,
                     phony,
                 },
             ));
@@ -102,6 +122,7 @@ impl Make<'_, '_> {
         self.under_way.push(name.to_owned());
         self.enter_scope(name, &place)?;
         let mut prerequisites = Vec::new();
+        let mut jobs: Vec<usize> = self.job.into_iter().collect();
         for (index, needed) in rule_
             .prerequisites
             .iter()
@@ -115,6 +136,7 @@ impl Make<'_, '_> {
                 continue;
             }
             let made = self.update(needed, Some(name))?;
+            jobs.extend(made.job);
             if index < rule_.prerequisites.len() {
                 prerequisites.push(Prerequisite {
                     path: needed.clone(),
@@ -137,13 +159,19 @@ impl Make<'_, '_> {
             });
             Some(conditions.len() - 1)
         };
+        let mut job = self.job_after(jobs, &place)?;
         if let Some(recipe) = &rule_.recipe {
-            self.plan_recipe(name, &rule_, recipe, condition)?;
+            job = self.plan_recipe(name, &rule_, recipe, (condition, job))?;
         }
         self.scopes.pop();
         self.release_to(mark);
         self.ascend();
-        Ok(self.settle(name, Made { condition, phony }))
+        let made = Made {
+            condition,
+            job,
+            phony,
+        };
+        Ok(self.settle(name, made))
     }
 
     /// The place that messages about a target refer to.
@@ -177,7 +205,12 @@ impl Make<'_, '_> {
 
     /// Without a rule it must be a file, now or when its turn comes; otherwise
     /// make stops here.
-    fn require(&mut self, name: &str, needed_by: Option<&str>) {
+    fn require(
+        &mut self,
+        name: &str,
+        needed_by: Option<&str>,
+        place: &Place,
+    ) -> Result<Option<usize>> {
         if self.rules.phony.contains(name) || self.session.world.exists(name) {
             if needed_by.is_none() {
                 self.session
@@ -185,8 +218,9 @@ impl Make<'_, '_> {
                     .notes
                     .push(format!("nothing to be done for `{name}`"));
             }
-            return;
+            return Ok(None);
         }
+        let job = self.job_after(self.job.into_iter().collect(), place)?;
         self.session.planned.items.push(Item::Require {
             path: name.to_owned(),
             error: Error::NoRule {
@@ -194,7 +228,9 @@ impl Make<'_, '_> {
                 needed_by: needed_by.map(str::to_owned),
             },
             condition: self.within,
+            job,
         });
+        Ok(job)
     }
 
     /// Returns the rule for `name`: explicit, else by a pattern; `None` if
@@ -282,8 +318,8 @@ impl Make<'_, '_> {
         name: &str,
         rule_: &TargetRule,
         recipe: &Recipe,
-        condition: Option<usize>,
-    ) -> Result<()> {
+        (condition, job): (Option<usize>, Option<usize>),
+    ) -> Result<Option<usize>> {
         let mut needs: Vec<&String> = rule_.prerequisites.iter().collect();
         let mut seen = std::collections::BTreeSet::new();
         needs.retain(|need| seen.insert(*need));
@@ -317,14 +353,25 @@ impl Make<'_, '_> {
             self.automatic.push((format!("{name}D"), folders));
             self.automatic.push((format!("{name}F"), files));
         }
-        self.recipe = Some((name.to_owned(), condition));
-        let result = self.plan_lines(name, recipe, condition);
+        self.recipe = Some(UnderWay {
+            target: name.to_owned(),
+            condition,
+            job,
+        });
+        let result = self.plan_lines(name, recipe, condition, job);
         self.recipe = None;
         self.automatic.truncate(depth);
         result
     }
 
-    fn plan_lines(&mut self, name: &str, recipe: &Recipe, condition: Option<usize>) -> Result<()> {
+    /// Returns the job that must have succeeded for the whole recipe.
+    fn plan_lines(
+        &mut self,
+        name: &str,
+        recipe: &Recipe,
+        condition: Option<usize>,
+        mut job: Option<usize>,
+    ) -> Result<Option<usize>> {
         let mut expanded = Vec::with_capacity(recipe.lines.len());
         for (place, raw) in &recipe.lines {
             expanded.push((
@@ -334,7 +381,7 @@ impl Make<'_, '_> {
             ));
         }
         let Some((first, ..)) = expanded.first() else {
-            return Ok(());
+            return Ok(job);
         };
         let shell = self.shell_program(first)?;
         let environment = self.exported(first)?;
@@ -354,13 +401,17 @@ impl Make<'_, '_> {
                 if command.trim().is_empty() {
                     continue;
                 }
-                if self.submake(
+                if let Some(goals) = self.submake(
                     command,
                     prefix.ignores_failure,
                     &environment,
                     place,
-                    condition,
+                    (condition, job),
                 )? {
+                    if let Some(before) = job {
+                        let needs = [before].into_iter().chain(goals).collect();
+                        job = Some(self.add_job(needs, place)?);
+                    }
                     continue;
                 }
                 if command.contains(slots::MAKE)
@@ -381,11 +432,12 @@ impl Make<'_, '_> {
                     place: place.clone(),
                     level: self.level,
                     condition,
+                    job,
                 };
                 self.session.planned.items.push(Item::Line(line));
             }
         }
-        Ok(())
+        Ok(job)
     }
 }
 

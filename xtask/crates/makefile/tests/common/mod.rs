@@ -14,7 +14,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use makefile::{Ask, Decisions, Invocation, Item, Makefile, Moment, Planned, Reply, World};
+use makefile::{
+    Ask, Decisions, Failures, Invocation, Item, Makefile, Moment, Planned, Reply, World,
+};
 
 /// What came out: standard output and whether it succeeded.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,10 +137,15 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
     let mut decisions = Decisions::default();
     let mut values: BTreeMap<usize, String> = BTreeMap::new();
     let mut stdout = String::new();
+    let mut failures = Failures::default();
+    let mut success = true;
     for item in &planned.items {
-        let (Item::Line(makefile::Line { condition, .. })
-        | Item::Capture { condition, .. }
-        | Item::Require { condition, .. }) = item;
+        let (Item::Line(makefile::Line { condition, job, .. })
+        | Item::Capture { condition, job, .. }
+        | Item::Require { condition, job, .. }) = item;
+        if failures.reach(&planned.jobs, *job) {
+            continue;
+        }
         if condition
             .is_some_and(|condition| !decisions.runs(&planned.conditions, condition, &changed))
         {
@@ -163,6 +170,7 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 let text = text.trim_end_matches('\n').replace('\n', " ");
                 values.insert(*slot, text);
+                continue;
             }
             Item::Line(line) => {
                 if !line.silent {
@@ -170,18 +178,23 @@ fn carry_out(dir: &Path, base: &BTreeMap<String, String>, planned: &Planned) -> 
                 }
                 let output = run(&line.shell, &line.text, &line.environment);
                 stdout.push_str(&String::from_utf8_lossy(&output.stdout));
-                if !output.status.success() && !line.ignores_failure {
-                    return end(&stdout, false);
+                if output.status.success() || line.ignores_failure {
+                    continue;
                 }
             }
             Item::Require { path, .. } => {
-                if changed(path).is_none() {
-                    return end(&stdout, false);
+                if changed(path).is_some() {
+                    continue;
                 }
             }
         }
+        success = false;
+        match job {
+            Some(job) => failures.add(*job),
+            None => break,
+        }
     }
-    end(&stdout, true)
+    end(&stdout, success)
 }
 
 fn end(stdout: &str, success: bool) -> Outcome {
