@@ -245,13 +245,13 @@ printf 'Content-Length: %s\\r\\nConnection: close\\r\\n\\r\\n' ${#body}
 case $line in HEAD*) ;; *) printf %s \"$body\" ;; esac
 ";
 
-/// A registry that asks for a password, of which nobody has the hash.
+/// A registry that asks for a password, whose hash is made up.
 const LOGIN: &str = "echo 'u:$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu' >~/htpasswd; \
     docker run -d -p 127.0.0.1:5008:5000 -v ~/htpasswd:/htpasswd:ro -e REGISTRY_AUTH=htpasswd \
     -e REGISTRY_AUTH_HTPASSWD_REALM=lab -e REGISTRY_AUTH_HTPASSWD_PATH=/htpasswd --name login registry:2 >/dev/null; \
     n=0; until curl -s http://127.0.0.1:5008/v2/ | grep -q UNAUTHORIZED; do n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done";
 
-/// Builders that lack something, made by hand: `bare` everything, `small` room.
+/// Builders made by hand: `bare` without any option, `small` with little room.
 const BUILDERS: &str = "docker buildx create --driver docker-container --name bare >/dev/null; \
     docker volume create -d local --opt type=tmpfs --opt device=tmpfs --opt o=size=40m buildx_buildkit_small0_state >/dev/null; \
     docker buildx create --driver docker-container --driver-opt network=host --name small >/dev/null";

@@ -74,3 +74,76 @@ fn a_renamed_test_is_forgotten_and_shards_find_times() {
     let times = std::fs::read_to_string(times).unwrap();
     assert!(times.contains("github.com/siderolabs/talos/p"), "{times}");
 }
+
+#[test]
+fn a_filter_selects_functions_and_their_parts() {
+    let test = r#"package p
+
+import (
+	"os"
+	"testing"
+)
+
+func TestUser(t *testing.T) {}
+
+func TestRoot(t *testing.T) {
+	t.Run("user", func(t *testing.T) {})
+	t.Run("root", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("needs root")
+		}
+	})
+}
+
+func TestFails(t *testing.T) { t.Error("it fails") }
+"#;
+    let other = "package q\n\nimport \"testing\"\n\nfunc TestUser(t *testing.T) {}\n";
+    let files = [("p/a_test.go", test), ("q/b_test.go", other)];
+    let Some(workspace) = Workspace::with("a_filter_selects_functions", &files) else {
+        return;
+    };
+    let ran = |filter: &str| -> Vec<String> {
+        let (said, report) = workspace.json(&["--filter", filter], &[]);
+        assert!(
+            matches!(said.code, Some(0 | 1)),
+            "{filter}: {}",
+            said.stderr
+        );
+        let packages = report["packages"].as_array().unwrap().iter();
+        let tests = packages.flat_map(|package| {
+            let name = package["package"].as_str().unwrap().rsplit('/').next();
+            let tests = package["tests"].as_array().unwrap().iter();
+            tests.map(move |test| format!("{}.{}", name.unwrap(), test["name"].as_str().unwrap()))
+        });
+        let mut tests: Vec<String> = tests.collect();
+        tests.sort();
+        tests
+    };
+    assert_eq!(ran("test(TestUser)"), ["p.TestUser", "q.TestUser"]);
+    assert_eq!(ran("test(TestUser) & !package(q)"), ["p.TestUser"]);
+    assert_eq!(ran("need(root)"), ["p.TestRoot", "p.TestRoot/root"]);
+    let user = ["p.TestFails", "p.TestRoot", "p.TestRoot/user", "p.TestUser"];
+    assert_eq!(ran("package(p) & !need(root)"), user);
+    assert_eq!(ran("last(failed)"), ["p.TestFails"]);
+    assert_eq!(
+        ran("last(passed) and test(*User)"),
+        ["p.TestUser", "q.TestUser"]
+    );
+
+    let listed = run(&mut workspace.xtask(&["test", "list", "-E", "need(root)", "--json"]));
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed["tests"][0]["name"], "TestRoot/root");
+    assert_eq!(listed["tests"].as_array().unwrap().len(), 1);
+
+    for (filter, error) in [
+        (
+            "test(Nothing)",
+            "no test matches the filter `test(Nothing)`",
+        ),
+        ("TestUser", "invalid filter `TestUser`"),
+    ] {
+        let said = run(&mut workspace.command(&["--filter", filter]));
+        assert_eq!(said.code, Some(2), "{filter}: {}", said.stderr);
+        assert!(said.stderr.contains(error), "{}", said.stderr);
+    }
+}

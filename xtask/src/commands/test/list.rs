@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::Selection;
 use super::discovered;
+use super::filter;
 use crate::app::App;
 use crate::typo::most_alike;
 use foundation::ctx::abilities::{Abilities, Root};
@@ -24,6 +25,9 @@ pub struct ListArgs {
     /// List only the tests that need this: root, loop, mount, containerd, tool:NAME, …
     #[arg(long, value_name = "NEED")]
     pub needs: Vec<String>,
+    /// List only the tests that match an expression, as in `test unit --filter`
+    #[arg(short = 'E', long, value_name = "EXPRESSION")]
+    pub filter: Option<String>,
     /// Explain why a test can or cannot run on this host
     #[arg(long, value_name = "TEST")]
     pub explain: Option<String>,
@@ -45,7 +49,12 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
             .iter()
             .all(|need| test.needs.iter().any(|known| known.need == *need))
     };
-    let tests: Vec<&Test> = all.iter().filter(has).collect();
+    let filter = args.filter.as_deref().map(filter::parse).transpose()?;
+    let matches = |test: &&Test| {
+        let filter = filter.as_ref();
+        filter.is_none_or(|filter| filter::matches(filter, &history, test))
+    };
+    let tests: Vec<&Test> = all.iter().filter(has).filter(matches).collect();
     if args.json {
         let tests: Vec<Value> = tests
             .iter()

@@ -5,6 +5,7 @@ pub mod args;
 mod at;
 mod binary;
 pub(super) mod discovered;
+mod filter;
 mod infrastructure;
 pub mod integration;
 mod leg;
@@ -32,6 +33,7 @@ pub enum TestCommand {
         after_help = "Examples:\n  cargo xtask test unit ./internal/pkg/...\n  \
         cargo xtask test unit ./pkg/machinery/config/... -run 'TestValidate' -- -short\n  \
         cargo xtask test unit --rerun-failed --retries 2\n  \
+        cargo xtask test unit -E 'package(internal/pkg/*) & need(root) & !last(passed)'\n  \
         cargo xtask test unit --in buildx"
     )]
     Unit(Box<unit::UnitArgs>),
@@ -46,6 +48,7 @@ pub enum TestCommand {
     #[command(
         after_help = "Examples:\n  cargo xtask test list ./internal/pkg/...\n  \
         cargo xtask test list --needs loop            tests that need a loop device\n  \
+        cargo xtask test list -E 'need(root) & !last(passed)'\n  \
         cargo xtask test list --explain TestGrow      why it can or cannot run here\n  \
         cargo xtask test list --json | jq -r '.tests[] | select(.runs_here | not) | .name'"
     )]

@@ -29,6 +29,8 @@ pub(in crate::commands::test) struct Function {
     pub(in crate::commands::test) has_needs: bool,
     /// Subtests and methods that are left out, each with its reason.
     pub(in crate::commands::test) parts_left_out: Vec<(String, String)>,
+    /// Subtests and methods that the filter excludes.
+    pub(in crate::commands::test) unwanted: Vec<String>,
 }
 
 impl SelectedPackage {

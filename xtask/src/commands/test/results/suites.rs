@@ -139,6 +139,7 @@ fn chosen(suites: &Suites<'_>) -> SelectedPackage {
         left_out: None,
         has_needs: true,
         parts_left_out: Vec::new(),
+        unwanted: Vec::new(),
     };
     SelectedPackage {
         name: suites.package.to_owned(),

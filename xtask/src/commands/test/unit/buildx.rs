@@ -33,6 +33,7 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
     let builds = flags.build.iter().filter(|flag| *flag != "-race");
     let here_only = [
         (flags.run.is_some(), "-run"),
+        (args.filter.is_some(), "--filter"),
         (args.chosen.shard.is_some(), "--shard"),
         (
             args.chosen.packages.len() > 1,

@@ -152,7 +152,11 @@ impl Shared<'_> {
             return None;
         }
         let mut skip: Vec<String> = self.flags.skip.iter().cloned().collect();
-        for (part, _) in package.in_pool(pool).flat_map(|root| &root.parts_left_out) {
+        let skipped = package.in_pool(pool).flat_map(|root| {
+            let left_out = root.parts_left_out.iter().map(|(part, _)| part);
+            left_out.chain(&root.unwanted)
+        });
+        for part in skipped {
             let parts: Vec<String> = part.split('/').map(suites::exactly).collect();
             skip.push(parts.join("/"));
         }

@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 
 use super::args::{ResultArgs, Selection, Shard};
 use super::discovered;
+use super::filter;
 use super::invalid_duration;
 use super::leg::Leg;
 use super::results::report::Report;
@@ -53,6 +54,10 @@ pub struct UnitArgs {
     /// Run only the tests that match, as in `go test -run`
     #[arg(long, value_name = "REGEXP")]
     pub run: Option<String>,
+    /// Run only the tests that match an expression of package(GLOB), test(GLOB), need(NEED) and
+    /// last(RESULT), with `&`, `|`, `!` and parentheses
+    #[arg(short = 'E', long, value_name = "EXPRESSION")]
+    pub filter: Option<String>,
     /// Environment to run the tests in
     #[arg(long = "in", value_enum, value_name = "PLACE", default_value = "here")]
     pub place: Location,
@@ -153,10 +158,28 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let tests = opened.tests(app, &args.chosen);
     let with_tests: BTreeSet<String> = tests.iter().map(|it| it.package.clone()).collect();
     let tests = discovered::of_shard(app, tests, &args.chosen)?;
+    let history = super::history(app);
+    let mut unwanted = None;
+    let tests = match &args.filter {
+        Some(text) => {
+            let (tests, others) = filter::choose(&filter::parse(text)?, &history, tests);
+            unwanted = Some(others);
+            tests
+        }
+        None => tests,
+    };
     let mut abilities = Abilities::probe(&app.ctx.host);
     let mut packages = selected(app, args, &tests, (&wanted, &recipe), &mut abilities)?;
     let folders = opened.folders();
-    let mut untested = without_tests(&folders, &with_tests, &mut packages, args.chosen.shard);
+    let mut untested = Vec::new();
+    if let Some(unwanted) = unwanted {
+        if packages.is_empty() {
+            return Err(filter::nothing(args.filter.as_deref().unwrap_or_default()));
+        }
+        select::only_matching(&mut packages, unwanted);
+    } else {
+        untested = without_tests(&folders, &with_tests, &mut packages, args.chosen.shard);
+    }
     let state = &app.ctx.dirs.state;
     let mut before = if args.results.rerun_failed {
         Failed::load(state, &checkout.dir)?
@@ -175,7 +198,6 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
             return Ok(0);
         }
     }
-    let history = super::history(app);
     let shared = Shared {
         checkout: &checkout.dir,
         store: app.ctx.dirs.cache.join("tests"),
@@ -269,6 +291,7 @@ pub(super) fn check(args: &UnitArgs) -> Result<()> {
     let flags = sorted(args)?;
     timeout(&flags)?;
     Wanted::new(flags.run.as_deref(), flags.skip.as_deref())?;
+    args.filter.as_deref().map(filter::parse).transpose()?;
     if args.place == Location::Buildx {
         buildx::check(args, &flags)?;
     }

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use gotest::{Kind, Need, Pattern, Test};
 
 use super::Sudo;
+use crate::commands::test::filter::Unwanted;
 use crate::commands::test::results::selected::{Function, SelectedPackage};
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::failure::{Failure, Result};
@@ -80,6 +81,7 @@ pub(super) fn packages(
                     left_out: None,
                     has_needs: false,
                     parts_left_out: Vec::new(),
+                    unwanted: Vec::new(),
                 });
                 package.roots.len() - 1
             });
@@ -158,6 +160,18 @@ fn left_out(test: &Test, here: &mut Here<'_>) -> Option<String> {
         });
     }
     (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+/// Runs only the functions that the filter has left, without their unwanted parts.
+pub(super) fn only_matching(packages: &mut [SelectedPackage], mut unwanted: Unwanted) {
+    for package in packages {
+        let names = package.roots.iter().map(|root| root.name.clone());
+        package.only = Some(names.collect());
+        for root in &mut package.roots {
+            let key = (package.name.clone(), root.name.clone());
+            root.unwanted = unwanted.remove(&key).unwrap_or_default();
+        }
+    }
 }
 
 /// Keeps only what failed last time.
