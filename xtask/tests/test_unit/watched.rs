@@ -155,3 +155,77 @@ fn a_terminal_shows_what_runs_and_keeps_what_came_of_it() {
         "{lines:#?}"
     );
 }
+
+#[test]
+fn a_change_runs_the_tests_of_what_imports_it() {
+    let lib = "package a\n\nfunc One() int { return 1 }\n";
+    let test = "package b\n\nimport (\n\t\"testing\"\n\n\t\"github.com/siderolabs/talos/a\"\n)\n\n\
+                func TestOne(t *testing.T) {\n\tif a.One() != 1 {\n\t\tt.Error(\"not one\")\n\t}\n}\n";
+    let other = "package c\n\nimport \"testing\"\n\nfunc TestOther(t *testing.T) {}\n";
+    let files = [
+        ("a/a.go", lib),
+        ("b/b_test.go", test),
+        ("c/c_test.go", other),
+    ];
+    let Some(workspace) = Workspace::with("a_change_runs_the_tests", &files) else {
+        return;
+    };
+    let mut child = workspace
+        .command(&["./a", "./b", "./c", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    // What it said up to the moment in which it waits.
+    let mut round = || {
+        let mut said = String::new();
+        while !said.contains("waiting for changes") {
+            assert_ne!(errors.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        said
+    };
+    let mut results = || {
+        let mut said = String::new();
+        while !said.contains(" passed, ") {
+            assert_ne!(out.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        said
+    };
+    let write = |path: &str, text: &str| std::fs::write(workspace.dir.join(path), text).unwrap();
+    round();
+    assert!(results().contains("2 passed, 0 failed"));
+
+    // Equal bytes, and what no package has, start nothing: the next round is of the edit.
+    write("a/a.go", lib);
+    write("notes.txt", "no package");
+    let said = round();
+    assert!(
+        said.contains("changed: notes.txt; affected: no chosen package"),
+        "{said}"
+    );
+    write("a/a.go", &lib.replace("return 1", "return 2"));
+    let said = round();
+    assert!(said.contains("changed: a/a.go; affected: a, b\n"), "{said}");
+    let said = results();
+    assert!(
+        said.contains("b/b_test.go:11: not one") && !said.contains(" c "),
+        "{said}"
+    );
+
+    write("a/a.go", &lib.replace("return 1", "return"));
+    round();
+    let said = results();
+    assert!(
+        said.contains("a/a.go:3:"),
+        "the compiler's error is shown: {said}"
+    );
+    write("a/a.go", lib);
+    round();
+    assert!(results().contains("1 passed, 0 failed"));
+
+    run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    assert!(within(SOON, || child.try_wait().unwrap().is_some()));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

@@ -39,7 +39,7 @@ pub use filter::{Candidate, Filter, FilterError};
 pub use names::Kind;
 pub use need::{Need, Needed, Test};
 pub use pattern::{Invalid, Pattern};
-pub use reach::newest_source;
+pub use reach::{affected, newest_source};
 pub use shards::{Weight, split};
 pub use suites::{NamedSuite, named_suites};
 pub use workspace::{Entry, Folder, LARGEST_SOURCE, Module, Source, Unread, Workspace};

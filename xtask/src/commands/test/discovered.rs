@@ -1,5 +1,7 @@
 //! The tests of the checkout, from the cache if nothing has changed.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Options, Target, Test, Unread, Workspace};
 
@@ -78,16 +80,7 @@ impl Packages {
     /// Returns the tests of the chosen packages, of all shards.
     pub(super) fn tests(&self, app: &App<'_>, selection: &Selection) -> Vec<Test> {
         let workspace = &self.workspace;
-        let target = Target {
-            arch: app.ctx.host.arch.to_owned(),
-            tags: if selection.tags.is_empty() {
-                go_flags::tags()
-            } else {
-                selection.tags.clone()
-            },
-            go_minor: workspace.go_minor.unwrap_or(Target::default().go_minor),
-            ..Target::default()
-        };
+        let target = self.target(app, selection);
         let cache = &app.ctx.dirs.cache;
         let file = discovered::file_of(cache, &self.source.root, &format!("{target:?}"));
         let key = discovered::key_of(workspace);
@@ -110,6 +103,46 @@ impl Packages {
             folder.is_some_and(|folder| self.chosen.binary_search(&folder).is_ok())
         };
         tests.into_iter().filter(is_chosen).collect()
+    }
+
+    fn target(&self, app: &App<'_>, selection: &Selection) -> Target {
+        Target {
+            arch: app.ctx.host.arch.to_owned(),
+            tags: if selection.tags.is_empty() {
+                go_flags::tags()
+            } else {
+                selection.tags.clone()
+            },
+            go_minor: self
+                .workspace
+                .go_minor
+                .unwrap_or(Target::default().go_minor),
+            ..Target::default()
+        }
+    }
+
+    /// Returns the import paths of the chosen packages whose tests may end differently after
+    /// changes of these files.
+    ///
+    /// # Errors
+    /// When a source cannot be read.
+    pub(super) fn affected(
+        &self,
+        app: &App<'_>,
+        selection: &Selection,
+        files: BTreeSet<Utf8PathBuf>,
+    ) -> Result<Vec<String>> {
+        let files = files.into_iter().map(Utf8PathBuf::into_string).collect();
+        let target = self.target(app, selection);
+        let affected = gotest::affected(&self.source, &self.workspace, &target, &files)
+            .map_err(|it| unread(&self.source.root, &it))?;
+        let chosen = affected
+            .into_iter()
+            .filter(|folder| self.chosen.binary_search(folder).is_ok());
+        let folders = &self.workspace.folders;
+        Ok(chosen
+            .map(|folder| folders[folder].import_path.clone())
+            .collect())
     }
 
     /// Returns all packages, with or without tests.

@@ -1,7 +1,7 @@
 //! The environment in which git looks at a repository: it writes no index,
 //! fetches nothing, and starts nothing that the repository's own settings name.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::probe::Probe;
 
@@ -47,6 +47,14 @@ pub(super) fn for_command(
         .iter()
         .filter_map(|name| Some((name.as_str(), off(name)?)));
     environment(count, SETTINGS.iter().copied().chain(off))
+}
+
+/// The folder in which git keeps the repository or the worktree of `dir`; none outside of
+/// git.
+pub fn folder(dir: &Utf8Path) -> Option<Utf8PathBuf> {
+    let argv = ["git", "rev-parse", "--absolute-git-dir"];
+    let said = Probe::new(argv).current_dir(dir).exact_stdout().ok()?;
+    Some(Utf8PathBuf::from(said.trim_end_matches('\n')))
 }
 
 /// Names that the repository of `dir` sets itself: by its own settings, and for

@@ -48,6 +48,7 @@ pub mod shared_memory;
 pub mod sources;
 pub mod stopped;
 pub mod talosctl;
+pub mod watch;
 
 use camino::Utf8PathBuf;
 

@@ -669,3 +669,36 @@ func TestEscapes(t *testing.T) {
         ]
     );
 }
+
+#[test]
+fn changes_affect_the_packages_that_import_them() {
+    let texts = Texts(
+        [
+            ("go.mod", "module m\n\ngo 1.24\n"),
+            ("a/a.go", "package a\n"),
+            ("a/a_test.go", "package a\n"),
+            ("a/testdata/x.json", ""),
+            ("a/files/embedded.txt", ""),
+            ("b/b.go", "package b\n\nimport \"m/a\"\n"),
+            ("c/c.go", "package c\n\nimport _ \"m/b\"\n"),
+            ("d/d.go", "package d\n"),
+            ("d/d_test.go", "package d_test\n\nimport \"m/a\"\n"),
+            ("e/e.go", "package e\n\nimport \"m/d\"\n"),
+        ]
+        .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        .into(),
+    );
+    let workspace = Workspace::open(&texts).unwrap();
+    let of = |files: &[&str]| -> String {
+        let files = files.iter().map(|it| (*it).to_owned()).collect();
+        let affected = crate::affected(&texts, &workspace, &Target::default(), &files).unwrap();
+        let names = affected.into_iter().map(|at| &*workspace.folders[at].dir);
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of(&["a/a.go"]), "a b c d", "e imports d, not its tests");
+    assert_eq!(of(&["a/files/embedded.txt"]), "a b c d");
+    assert_eq!(of(&["a/a_test.go", "a/testdata/x.json"]), "a");
+    assert_eq!(of(&["d/d.go", "c/gone.go"]), "c d e");
+    assert_eq!(of(&["go.mod"]), "a b c d e");
+    assert_eq!(of(&["README.md"]), "");
+}

@@ -47,6 +47,7 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
         (args.fail_fast, "--fail-fast"),
         (args.sudo != Sudo::Auto, "--sudo"),
         (args.until_fail.is_some(), "--until-fail"),
+        (args.watch, "--watch"),
         (!args.env.is_empty(), "--env"),
         (args.show != Show::Packages, "--show"),
         (args.jsonfile.is_some(), "--jsonfile"),

@@ -8,6 +8,7 @@ mod jobs;
 mod plan;
 mod recipe;
 mod select;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -79,6 +80,9 @@ pub struct UnitArgs {
     /// Stop after the first package that fails
     #[arg(long)]
     pub fail_fast: bool,
+    /// After each change, run the tests of the packages that import what has changed
+    #[arg(long, conflicts_with_all = ["until_fail", "rerun_failed"])]
+    pub watch: bool,
     /// Run the tests again until one fails, at most N times [default: without a limit]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub until_fail: Option<u32>,
@@ -138,6 +142,14 @@ pub enum Location {
 const GOS_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
+    if args.watch && !app.is_dry() {
+        check(args)?;
+        return watch::run(app, args, |args| once(app, args));
+    }
+    once(app, args)
+}
+
+fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let mut flags = sorted(args)?;
     if args.place == Location::Buildx {
