@@ -93,6 +93,9 @@ fn packages_without_tests_are_built_and_vetted() {
         ("bad/bad.go", "package bad\n\nvar X int = \"a\"\n"),
         ("vet/vet.go", vet),
         ("plain/a.go", "package plain\n"),
+        // `go test -c` refuses two packages of one name.
+        ("inner/ok/ok.go", "package ok\n"),
+        ("inner/plain/a.go", "package plain\n"),
         ("other/a.go", "//go:build special\n\npackage other\n"),
         // A package of the same name, with a `TestMain` and no test.
         ("only/main_test.go", main),
@@ -121,7 +124,11 @@ fn packages_without_tests_are_built_and_vetted() {
     }
     assert_eq!(
         report["built_only"],
-        json!(["github.com/siderolabs/talos/plain"]),
+        json!([
+            "github.com/siderolabs/talos/inner/ok",
+            "github.com/siderolabs/talos/inner/plain",
+            "github.com/siderolabs/talos/plain"
+        ]),
         "{report:#}"
     );
     for name in ["./bad", "./vet", "./other"] {

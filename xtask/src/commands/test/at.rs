@@ -42,7 +42,7 @@ struct Integration {
 }
 
 pub(super) fn run(app: &App<'_>, args: &AtArgs) -> Result<u8> {
-    let checkout = app.ctx.checkout()?;
+    let checkout = app.ctx.go_checkout()?;
     let (path, line) = parsed(&args.place)?;
     let absolute = app.ctx.cwd.join(&path);
     let absolute = absolute.canonicalize_utf8().map_err(|error| {
@@ -50,8 +50,8 @@ pub(super) fn run(app: &App<'_>, args: &AtArgs) -> Result<u8> {
             .cause(error)
             .hint("give the file relative to the working folder, or with its whole path")
     })?;
-    let top = checkout.dir.canonicalize_utf8();
-    let top = top.as_deref().unwrap_or(&checkout.dir);
+    let top = checkout.canonicalize_utf8();
+    let top = top.as_deref().unwrap_or(&checkout);
     let Ok(file) = absolute.strip_prefix(top) else {
         return Err(
             Failure::usage(format!("`{path}` is not in the checkout {top}")).hint("-C DIR"),
@@ -61,7 +61,9 @@ pub(super) fn run(app: &App<'_>, args: &AtArgs) -> Result<u8> {
     let text = text
         .map_err(|error| Failure::host(format!("cannot read `{path}`")).cause(error))?
         .unwrap_or_default();
-    if file.as_str().starts_with(INTEGRATION) {
+    if file.as_str().starts_with(INTEGRATION)
+        && let Ok(checkout) = app.ctx.checkout()
+    {
         let suite = integration::suite_at(&checkout, file, &text, line)?;
         return integration::run(app, &integration_args(&suite, &args.options)?);
     }
@@ -73,8 +75,8 @@ pub(super) fn run(app: &App<'_>, args: &AtArgs) -> Result<u8> {
         "" => ".".to_owned(),
         folder => format!("./{folder}"),
     };
-    unit.chosen.packages = vec![import_path(app, &checkout.dir, &package)?];
-    let tests = discovered::in_checkout(app, &checkout.dir, &unit.chosen)?;
+    unit.chosen.packages = vec![import_path(app, &checkout, &package)?];
+    let tests = discovered::in_checkout(app, &checkout, &unit.chosen)?;
     let of_file: Vec<&gotest::Test> = tests.iter().filter(|it| it.file == *file).collect();
     let names = match enclosing(&text, line, &of_file) {
         Enclosing::Tests(names) => names,

@@ -21,8 +21,7 @@ use foundation::typed;
 /// # Errors
 /// No checkout, or a package pattern that matches nothing.
 pub(in crate::commands) fn tests(app: &App<'_>, chosen: &Selection) -> Result<Vec<Test>> {
-    let checkout = app.ctx.checkout()?;
-    in_checkout(app, &checkout.dir, chosen)
+    in_checkout(app, &app.ctx.go_checkout()?, chosen)
 }
 
 /// Like [`tests`], for a checkout that is already known.

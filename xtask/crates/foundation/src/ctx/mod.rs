@@ -99,6 +99,26 @@ impl Ctx {
         Checkout::find(self)
     }
 
+    /// The folder whose Go tests are meant: that of any other module if `-C` names one, else
+    /// the Talos checkout.
+    ///
+    /// # Errors
+    /// Those of [`Self::checkout`].
+    pub fn go_checkout(&self) -> Result<Utf8PathBuf> {
+        let named = self.talos_dir.as_ref().map(|dir| self.cwd.join(dir));
+        let is_module = |dir: &Utf8PathBuf| {
+            ["go.work", "go.mod"]
+                .iter()
+                .any(|file| dir.join(file).is_file())
+        };
+        if let Some(dir) = named.filter(is_module)
+            && !checkout::is_talos(&dir)?
+        {
+            return Ok(dir.canonicalize_utf8().unwrap_or(dir));
+        }
+        Ok(self.checkout()?.dir)
+    }
+
     /// Refuses a command that needs Linux.
     ///
     /// # Errors

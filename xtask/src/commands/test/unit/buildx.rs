@@ -73,7 +73,7 @@ pub(super) fn check(args: &UnitArgs, flags: &Flags) -> Result<()> {
 pub(super) fn run(app: &App<'_>, args: &UnitArgs, flags: &Flags) -> Result<u8> {
     check(args, flags)?;
     let words = words(args, flags);
-    let checkout = &app.ctx.checkout()?.dir;
+    let checkout = &app.ctx.go_checkout()?;
     let known = known(&discovered::in_checkout(
         app,
         checkout,

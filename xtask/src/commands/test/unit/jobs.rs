@@ -106,31 +106,44 @@ impl Shared<'_> {
                 .or_default()
                 .push((package.name.clone(), binary));
         }
-        if slots.is_empty() && !untested.is_empty() {
-            slots.insert(0, Vec::new());
-        }
         let temporary = self.build_folder().join("tmp");
-        let mut untested = untested.to_vec();
-        slots
+        let mut environment = self.recipe.environment.clone();
+        // On the same file system, so that a binary appears complete or not at all.
+        environment.push(("GOTMPDIR".to_owned(), temporary.to_string()));
+        let link = |words: &[&str], output: Option<String>| {
+            let mut argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            argv.extend(self.build_flags());
+            argv.extend(
+                output
+                    .into_iter()
+                    .flat_map(|folder| ["-o".to_owned(), folder]),
+            );
+            Link {
+                argv,
+                environment: environment.clone(),
+                folder: self.checkout.to_owned(),
+                packages: Vec::new(),
+                untested: Vec::new(),
+            }
+        };
+        let mut links: Vec<Link> = slots
             .into_iter()
             .map(|(slot, packages)| {
-                let folder = self.build_folder().join(format!("{slot:016x}"));
-                let mut argv = ["go", "test", "-c", "-json"].map(str::to_owned).to_vec();
-                argv.extend(self.build_flags());
-                argv.extend(["-o".to_owned(), format!("{folder}/")]);
-                let mut environment = self.recipe.environment.clone();
-                // On the same file system, so that a binary appears complete or
-                // not at all.
-                environment.push(("GOTMPDIR".to_owned(), temporary.to_string()));
+                let folder = self.build_folder().join(format!("{slot:016x}/"));
                 Link {
-                    argv,
-                    environment,
-                    folder: self.checkout.to_owned(),
                     packages,
-                    untested: std::mem::take(&mut untested),
+                    ..link(&["go", "test", "-c", "-json"], Some(folder.into_string()))
                 }
             })
-            .collect()
+            .collect();
+        if !untested.is_empty() {
+            // With `-c`, go refuses two packages of one name, even without tests.
+            links.push(Link {
+                untested: untested.to_vec(),
+                ..link(&["go", "test", "-json"], None)
+            });
+        }
+        links
     }
 
     /// Returns `-test.run` and `-test.skip`; `None` if nothing runs. Tests that

@@ -150,7 +150,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
 }
 
 fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
-    let checkout = app.ctx.checkout()?;
+    let checkout = app.ctx.go_checkout()?;
     let mut flags = sorted(args)?;
     if args.place == Location::Buildx {
         return buildx::run(app, args, &flags);
@@ -162,11 +162,11 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         exec_root::check_variable(name)?;
     }
     app.ctx.needs_linux("test unit")?;
-    let recipe = recipe::read(&checkout.dir, flags.race)?;
+    let recipe = recipe::read(&checkout, flags.race)?;
     let timeout = timeout(&flags)?;
     let args = &with_tags(args, &flags, &recipe);
     let wanted = Wanted::new(flags.run.as_deref(), flags.skip.as_deref())?;
-    let opened = discovered::Packages::open(app, &checkout.dir, &args.chosen)?;
+    let opened = discovered::Packages::open(app, &checkout, &args.chosen)?;
     let tests = opened.tests(app, &args.chosen);
     let with_tests: BTreeSet<String> = tests.iter().map(|it| it.package.clone()).collect();
     let tests = discovered::of_shard(app, tests, &args.chosen)?;
@@ -194,9 +194,9 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     }
     let state = &app.ctx.dirs.state;
     let mut before = if args.results.rerun_failed {
-        Failed::load(state, &checkout.dir)?
+        Failed::load(state, &checkout)?
     } else {
-        super::failed_before(app, &checkout.dir)
+        super::failed_before(app, &checkout)
     };
     if let Some(failed) = &mut before {
         forget(failed, &folders);
@@ -211,7 +211,7 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         }
     }
     let shared = Shared {
-        checkout: &checkout.dir,
+        checkout: &checkout,
         store: app.ctx.dirs.cache.join("tests"),
         logs: Utf8PathBuf::from("<record>"),
         flags: &flags,
@@ -243,7 +243,7 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     }
     let what = What {
         args,
-        leg: Leg::new(app, args, &checkout.dir)?,
+        leg: Leg::new(app, args, &checkout)?,
         packages,
         links,
         before,
@@ -261,7 +261,7 @@ fn selected(
     (wanted, recipe): (&Wanted, &recipe::Recipe),
     abilities: &mut Abilities,
 ) -> Result<Vec<SelectedPackage>> {
-    let checkout = &app.ctx.checkout()?.dir;
+    let checkout = &app.ctx.go_checkout()?;
     let sudo = sudo(args, abilities)?;
     let variables = exec_root::listed_environment(&args.env).into_iter();
     let variables = variables.chain(recipe.environment.iter().cloned());

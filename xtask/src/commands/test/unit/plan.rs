@@ -13,10 +13,7 @@ pub(super) fn plan(title: String, links: &[Link], jobs: &[Job], own: &str) -> Pl
         argv.extend(link.untested.iter().cloned());
         let why = match link.untested.len() {
             0 => format!("Link the tests of {count} package(s), where they are not fresh"),
-            more => format!(
-                "Link the tests of {count} package(s), where they are not fresh; \
-                 build and vet {more} without tests"
-            ),
+            more => format!("Build and vet {more} package(s) without tests"),
         };
         let step = Step::new(
             why,

@@ -90,7 +90,7 @@ fn stage(dockerfile: &str, wanted: &str) -> Option<Stage> {
                 let is_it = name == wanted
                     || name
                         .strip_prefix(wanted)
-                        .is_some_and(|rest| rest == "-runner");
+                        .is_some_and(|rest| rest == "-runner" || rest == "-run");
                 stage = is_it.then(|| Stage {
                     name: name.to_owned(),
                     environment: Vec::new(),

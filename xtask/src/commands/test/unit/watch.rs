@@ -26,7 +26,7 @@ pub(super) fn run(
         let tags = sorted(args)?.tags;
         chosen.tags = tags.as_deref().map_or_else(Vec::new, go_flags::split);
     }
-    let dir = &app.ctx.checkout()?.dir;
+    let dir = &app.ctx.go_checkout()?;
     // A change during the first run counts.
     let mut watch = Watch::start(dir)?;
     let mut code = once(args)?;
