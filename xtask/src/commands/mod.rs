@@ -15,6 +15,7 @@ pub mod installer;
 pub mod internal;
 pub mod kmod;
 pub mod lab;
+pub(crate) mod overview;
 pub mod podtrace;
 pub mod pprof;
 pub mod proxies;

@@ -73,7 +73,7 @@ fn help_is_wrapped_at_the_terminals_width() {
 fn only_the_roots_help_lists_the_options_of_every_command() {
     let root = run(xtask().arg("help")).stdout;
     assert!(
-        root.contains("Global options:") && root.contains("--dry-run"),
+        root.contains("Options of every command:") && root.contains("--dry-run"),
         "{root}"
     );
     for words in [&["cluster"][..], &["cluster", "up"], &["pprof", "open"]] {

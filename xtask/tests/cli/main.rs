@@ -11,5 +11,8 @@ mod colour;
 #[path = "../common/mod.rs"]
 mod common;
 mod help;
+mod json;
+mod output;
+mod overview;
 mod typed;
 mod usage;

@@ -43,8 +43,8 @@ pub struct BuildArgs {
     /// List documented targets and the stages of the Dockerfile
     #[arg(long)]
     pub list: bool,
-    /// Print the list as JSON
-    #[arg(long, requires = "list")]
+    /// Print JSON: the list, the explanation, or with --dry-run the plan
+    #[arg(long)]
     pub json: bool,
     /// Show the chain of targets and the origin of each variable; run nothing
     #[arg(long, conflicts_with = "list")]
@@ -82,6 +82,12 @@ pub struct BuildArgs {
 }
 
 pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
+    if args.json && !(args.list || args.explain || app.is_dry()) {
+        return Err(
+            Failure::usage("a build prints what its commands print, not JSON")
+                .hint("`--json` goes with --list, --explain or --dry-run"),
+        );
+    }
     let repository = Repository::find(app)?;
     let words = words(args, &repository);
     if args.list {
@@ -97,7 +103,7 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     }
     if args.explain {
         let hidden = Hidden::find(&repository, &words, &planned);
-        return explain::run(app, &planned, &hidden);
+        return explain::run(app, &planned, &hidden, args.json);
     }
     let plan = plan_of(app, &repository, &words, &planned);
     if !args.no_preflight && !app.is_dry() {

@@ -70,6 +70,26 @@ pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Breaks text of one line at its spaces, so that it ends before column `width` if it begins
+/// at column `indent`; further lines begin there too. A word is never broken.
+pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut column = indent;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
 /// A wider cell is printed whole, and moves its own row alone. Also far below
 /// the largest width that `format!` takes, 65535: more is a panic.
 const WIDEST_COLUMN: usize = 100;
@@ -254,6 +274,16 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&safe).unwrap();
             assert_eq!(read, value);
         }
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces_and_begin_at_one_column() {
+        assert_eq!(wrapped("one two  three", 2, 9), "one two\n  three");
+        assert_eq!(
+            wrapped("one incomprehensible two", 1, 8),
+            "one\n incomprehensible\n two"
+        );
+        assert_eq!(wrapped("", 4, 10), "");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::leg::Leg;
 use super::results::report::Report;
 use super::results::selected::SelectedPackage;
 use super::results::session::Session;
-use super::results::{finish, live};
+use super::results::{finish, live, suites};
 use crate::app::App;
 use flags::Flags;
 pub(crate) use flags::misplaced as go_test_flag;
@@ -41,7 +41,6 @@ use foundation::run::exec_root;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::run::{become_root_for_tests, refusal_of_root_for_tests};
 use foundation::typed;
-use foundation::ui;
 use gotest::events::{Package, Verdict};
 use jobs::Shared;
 use select::{Here, Wanted};
@@ -171,8 +170,7 @@ pub(super) fn run(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         packages = select::only_failed(packages, &failed);
         untested.retain(|name| failed.packages.contains_key(name));
         if packages.is_empty() && untested.is_empty() {
-            ui::print("nothing failed the last time\n");
-            return Ok(0);
+            return Ok(suites::nothing_failed(&args.results));
         }
     }
     let history = super::history(app);

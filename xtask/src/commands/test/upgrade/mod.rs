@@ -61,13 +61,13 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         .filter(|suite| suite.name.starts_with("provision."))
         .collect();
     if args.suite.list {
-        binary::list(&suites);
+        binary::list(&suites, args.suite.results.json);
         return Ok(0);
     }
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
     let selected = selected_tests(args, &suites)?;
     let Some(selected) = selected.or_failed(app, &args.suite.results, &checkout, PACKAGE)? else {
-        return Ok(suites::nothing_failed());
+        return Ok(suites::nothing_failed(&args.suite.results));
     };
     let network = network(args)?;
     let registries = Registries::before(app, &checkout)?;
