@@ -226,8 +226,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Run a test binary as root in namespaces, for `go test -exec`
     ExecRoot(exec_root::ExecRootArgs),
-    /// Show records of past runs
-    Runs(runs::RunsArgs),
+    /// List, show, replay and export past runs
+    Runs(runs::RunsCommand),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
     /// Print completions for a shell

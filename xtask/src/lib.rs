@@ -7,11 +7,13 @@
 )]
 
 mod app;
+mod archive;
 mod checklist;
 pub mod cli;
 pub mod commands;
 mod help;
 mod meant;
+mod redact;
 mod typo;
 mod undo;
 

@@ -51,9 +51,8 @@ fn is_variable(word: &str) -> bool {
 /// The target of the Makefile for a name from elsewhere.
 pub(super) fn target(word: &str) -> Option<&'static str> {
     Some(match word {
-        "initrd" | "initramfs.xz" | "ramdisk" => "initramfs",
+        "initrd" | "initramfs.xz" | "ramdisk" | "machined" => "initramfs",
         "vmlinuz" | "bzImage" | "linux" => "kernel",
-        "machined" | "root" => "initramfs",
         "ctl" => "talosctl",
         "test" | "tests" => "unit-tests",
         "format" => "fmt",

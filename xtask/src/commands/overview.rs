@@ -10,9 +10,12 @@ use foundation::ctx::cluster::{ClusterState, ClusterView};
 use foundation::ctx::host::Host;
 use foundation::ctx::talosctl::Talosctl;
 use foundation::failure::{Exit, Result};
+use foundation::record::run_summary::RunSummary;
+use foundation::record::runs::{self, now_ms};
 use foundation::typed;
 use foundation::ui::text::{counted, one_line};
 use foundation::ui::{self, Style};
+use foundation::units::human_span;
 
 /// What nodes boot, and what creates them: targets of the Makefile.
 struct Built {
@@ -78,6 +81,22 @@ pub(crate) fn run(app: &App<'_>) -> Result<u8> {
         let nodes = counted(view.nodes.len() as u64, "node");
         let state = view.state.as_str();
         line(what, &format!("{} {state}, {nodes}", one_line(&view.name)));
+    }
+    let last = runs::list(&app.ctx.dirs.state).into_iter().next();
+    let last = last.and_then(|id| RunSummary::read(&app.ctx.dirs.state.join("runs").join(id)).ok());
+    if let Some(last) = last {
+        let how = match last.code {
+            Some(0) => "ok".to_owned(),
+            Some(code) => format!("exit code {code}, see `{}`", typed!("runs show latest")),
+            None if last.running => "running".to_owned(),
+            None => "killed".to_owned(),
+        };
+        let ago = (now_ms().saturating_sub(last.started)) / 1000;
+        let command = one_line(&last.command).into_owned();
+        line(
+            "last run",
+            &format!("{command}: {how}, {} ago", human_span(ago)),
+        );
     }
     let next = next(app, checkout.as_ref(), built.as_ref(), &clusters);
     let _ = write!(

@@ -175,6 +175,26 @@ fn token() -> &'static str {
     })
 }
 
+/// Text without colours and other styles of a terminal.
+pub fn without_styles(text: &str) -> Cow<'_, str> {
+    if !text.contains("\x1b[") {
+        return Cow::Borrowed(text);
+    }
+    let mut pieces = text.split("\x1b[");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let plain = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        match plain.strip_prefix('m') {
+            Some(plain) => out.push_str(plain),
+            None => {
+                out.push_str("\x1b[");
+                out.push_str(piece);
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Returns a mark for SGR parameters such as `1;31`; only [`rendered`] turns it
 /// into an escape sequence.
 pub fn sgr(parameters: &str) -> String {
@@ -228,6 +248,12 @@ mod tests {
     fn only_colours_of_help_are_kept() {
         let help = with_marks("\x1b[1;4mUsage:\x1b[0m x \x1b[2J");
         assert_eq!(rendered(&help), "\x1b[1;4mUsage:\x1b[0m x \\x1b[2J");
+    }
+
+    #[test]
+    fn styles_are_removed_and_nothing_else() {
+        assert_eq!(without_styles("\x1b[1;31ma\x1b[0mb\x1b[2Jc"), "ab\x1b[2Jc");
+        assert!(matches!(without_styles("plain"), Cow::Borrowed(_)));
     }
 
     #[test]

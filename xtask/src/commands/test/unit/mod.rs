@@ -35,7 +35,7 @@ use foundation::plan::Plan;
 use foundation::record::files;
 use foundation::record::lock::{self, Lock};
 use foundation::record::results::Failed;
-use foundation::record::runs::{Event, Record};
+use foundation::record::runs::{Event, Origin, Record};
 use foundation::record::test_cache::TestCache;
 use foundation::run::exec_root;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
@@ -476,7 +476,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     }
     let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
-    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
+    let origin = Origin::of(&app.ctx);
+    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan, &origin)?;
     shared.logs.clone_from(&record.dir);
     let size = if shared.flags.bench.is_some() {
         1
