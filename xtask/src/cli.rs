@@ -13,8 +13,8 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
-    lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    airgap, build, builder, cluster, completions, doctor, embed, exec_root, image, installer,
+    internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
 };
 use crate::{help, meant};
 use foundation::failure::Failure;
@@ -230,11 +230,8 @@ pub enum Command {
     Runs(runs::RunsCommand),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
-    /// Print completions for a shell
-    Completions {
-        /// Shell to print completions for
-        shell: clap_complete::Shell,
-    },
+    /// Print or install completions for a shell, and manual pages
+    Completions(completions::CompletionsCommand),
     /// Internal commands
     #[command(hide = true, subcommand)]
     Internal(internal::InternalCommand),

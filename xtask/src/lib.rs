@@ -47,6 +47,9 @@ pub fn main() -> u8 {
     };
     let asks_for_json = cli.json;
     let is_helper = remember(&cli);
+    if !matches!(cli.command, Some(Command::Internal(_))) {
+        completions::note_run();
+    }
     let ui = Ui::new(cli.global.color, cli.global.quiet, cli.global.yes);
     let result = cli.checked().and_then(|cli| dispatch(cli, &ui));
     // A helper's output is a protocol.
@@ -152,7 +155,13 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         return overview::run(&app()?);
     };
     match command {
-        Command::Completions { shell } => completions::print(shell, &mut Cli::command()),
+        Command::Completions(args) => {
+            let is_dry = global.dry_run || global.format.is_some();
+            completions::run(&args, is_dry, Cli::command)
+        }
+        Command::Internal(InternalCommand::Complete { line, words }) => {
+            Ok(completions::offer(line.as_deref(), words, Cli::command))
+        }
         #[cfg(target_os = "linux")]
         Command::ExecRoot(args) => {
             commands::exec_root::run(&args, &global, ui, Signals::install()?)

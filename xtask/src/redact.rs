@@ -14,7 +14,7 @@ macro_rules! pattern {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
         $(
             $(#[$doc])*
-            #[expect(clippy::unwrap_used, reason = "the patterns are literals, which tests compile")]
+            #[allow(clippy::unwrap_used, reason = "the patterns are literals, which tests compile")]
             static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($text).unwrap());
         )*
     };

@@ -5,7 +5,7 @@ pub mod airgap;
 pub mod build;
 pub mod builder;
 pub mod cluster;
-pub(crate) mod completions;
+pub mod completions;
 pub mod doctor;
 pub mod embed;
 pub mod exec_root;

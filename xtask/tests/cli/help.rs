@@ -1,10 +1,8 @@
-//! What `--help` says, command by command, and the completions made of it.
-
-use std::process::Command;
+//! What `--help` says, command by command.
 
 use clap::CommandFactory;
 
-use crate::common::{assert_golden, run, run_with, xtask};
+use crate::common::{assert_golden, run, xtask};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
 
@@ -136,42 +134,4 @@ fn the_version_needs_nothing() {
         said.stdout,
         format!("xtask {}\n", env!("CARGO_PKG_VERSION"))
     );
-}
-
-#[test]
-fn completions_are_scripts_of_their_shells() {
-    let script = |shell: &str| {
-        let said = run(xtask().args(["completions", shell]));
-        assert_eq!(said.code, Some(0), "{shell}: {}", said.stderr);
-        said.stdout
-    };
-    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        let script = script(shell);
-        assert!(
-            script.contains("reboot") && script.contains("controlplanes"),
-            "{shell}"
-        );
-        // bash is everywhere; the others are checked where they are.
-        if shell == "bash" || foundation::ctx::host::Host::which(shell).is_some() {
-            let checked = run_with(Command::new(shell).arg(check), script.as_bytes());
-            assert_eq!(
-                (checked.code, checked.stderr.as_str()),
-                (Some(0), ""),
-                "{shell}"
-            );
-        }
-    }
-    assert!(script("zsh").starts_with("#compdef xtask"));
-    let ask = "\nCOMP_WORDS=(xtask cluster re); COMP_CWORD=2; _xtask xtask re cluster; echo \"${COMPREPLY[@]}\"";
-    let said = run_with(&mut Command::new("bash"), (script("bash") + ask).as_bytes());
-    assert_eq!(said.stdout, "reboot\n", "{}", said.stderr);
-    // Services and profiles are offered where a shell asks for positions.
-    for shell in ["bash", "zsh"] {
-        let script = script(shell);
-        assert!(
-            script.contains("machined") && script.contains("threadcreate"),
-            "{shell}"
-        );
-    }
-    assert_eq!(run(xtask().args(["completions", "tcsh"])).code, Some(2));
 }

@@ -10,6 +10,7 @@ mod checkout;
 mod colour;
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod help;
 mod json;
 mod output;

@@ -86,7 +86,7 @@ fn too_little_and_too_much_are_exit_2() {
         &["cluster", "up", "--workers", "many"],
         &["cluster", "up", "--controlplanes", "99999999999"],
         &["embed"],
-        &["completions"],
+        &["completions", "tcsh"],
         &["--talos-dir"],
     ] {
         let said = run(xtask().args(words));

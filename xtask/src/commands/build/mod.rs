@@ -12,11 +12,14 @@ pub(super) mod repository;
 pub(super) mod shells;
 mod trust;
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use makefile::{Item, Planned};
 
 use crate::app::{App, PlanFormat};
+use foundation::ctx::Ctx;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::files;
@@ -112,6 +115,38 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     app.carry_out(&plan)
         .map_err(|failure| reason::explain(app, failure))?;
     Ok(0)
+}
+
+/// Targets and variables for a shell's completion, with what the Makefile says about them.
+/// Nothing is evaluated: that may take long.
+pub(crate) fn completions(ctx: &Ctx, current: &str) -> Vec<(String, String)> {
+    let Ok(repository) = Repository::find_from(ctx) else {
+        return Vec::new();
+    };
+    let makefile = &repository.makefile;
+    let documented = makefile.documented().iter();
+    let mut found: Vec<(String, String)> = documented
+        .filter(|it| !it.target.contains(['%', '$']))
+        .map(|it| (it.target.clone(), it.text.clone()))
+        .collect();
+    let stages = stages(&repository.dir).unwrap_or_default();
+    for family in ["target-", "local-", "docker-", "registry-"] {
+        if current.starts_with(family) {
+            let all = stages
+                .iter()
+                .map(|stage| (format!("{family}{stage}"), String::new()));
+            found.extend(all);
+        }
+    }
+    let names = makefile.sets().into_iter().map(str::to_owned);
+    let names: BTreeSet<String> = names.chain(makefile.reads()).collect();
+    let is_variable = |name: &String| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let variables = names.into_iter().filter(is_variable);
+    found.extend(variables.map(|name| (format!("{name}="), String::new())));
+    found
 }
 
 /// `$(MAKE)` inside of a shell line: the environment has the flags of the make

@@ -80,7 +80,7 @@ pub(crate) fn run(app: &App<'_>, command: &RunsCommand) -> Result<u8> {
         Some(RunsVerb::Show { run, json }) => show::run(app, run, *json),
         Some(RunsVerb::Replay { run, step }) => replay::run(app, run, *step),
         Some(RunsVerb::Export(args)) => export::run(app, args),
-        Some(RunsVerb::Prune(args)) => prune::run(app, args),
+        Some(RunsVerb::Prune(args)) => Ok(prune::run(app, args)),
     }
 }
 

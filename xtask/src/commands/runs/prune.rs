@@ -36,7 +36,7 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "write 500MB or 1GiB".to_owned())
 }
 
-pub(super) fn run(app: &App<'_>, args: &PruneArgs) -> Result<u8> {
+pub(super) fn run(app: &App<'_>, args: &PruneArgs) -> u8 {
     let usual = Limits::default();
     let limits = Limits {
         runs: args.keep.unwrap_or(usual.runs),
@@ -54,7 +54,7 @@ pub(super) fn run(app: &App<'_>, args: &PruneArgs) -> Result<u8> {
     }
     if args.json {
         ui::print_report(json!({"removed": ids, "bytes": bytes, "dry_run": app.is_dry()}));
-        return Ok(0);
+        return 0;
     }
     let done = if app.is_dry() {
         "would remove"
@@ -63,5 +63,5 @@ pub(super) fn run(app: &App<'_>, args: &PruneArgs) -> Result<u8> {
     };
     let count = counted(ids.len() as u64, "record");
     ui::print(&format!("{done} {count}, {}\n", human_size(bytes)));
-    Ok(0)
+    0
 }

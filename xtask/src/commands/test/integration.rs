@@ -46,7 +46,7 @@ pub struct IntegrationArgs {
 /// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";
 /// As the Makefile builds the binary (`GO_BUILDTAGS` of its Dockerfile stage).
-const TAGS: [&str; 4] = [
+pub(super) const TAGS: [&str; 4] = [
     "integration",
     "integration_api",
     "integration_cli",

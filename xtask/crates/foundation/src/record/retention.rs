@@ -96,16 +96,12 @@ fn beyond(root: &Utf8Path, limits: &Limits, verb: Option<&str>) -> (Vec<Kept>, u
         let same = counted
             .iter_mut()
             .find(|(failed, of, _)| (*failed, of) == (it.failed, &it.of));
-        match same {
-            Some((.., count)) => {
-                *count += 1;
-                *count > most
-            }
-            None => {
-                counted.push((it.failed, it.of.clone(), 1));
-                most == 0
-            }
+        if let Some((.., count)) = same {
+            *count += 1;
+            return *count > most;
         }
+        counted.push((it.failed, it.of.clone(), 1));
+        most == 0
     };
     going.extend(kept.extract_if(.., |it| is_surplus(it)));
     // The oldest go first, and those of failures last.

@@ -184,12 +184,11 @@ pub fn without_styles(text: &str) -> Cow<'_, str> {
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let plain = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-        match plain.strip_prefix('m') {
-            Some(plain) => out.push_str(plain),
-            None => {
-                out.push_str("\x1b[");
-                out.push_str(piece);
-            }
+        if let Some(plain) = plain.strip_prefix('m') {
+            out.push_str(plain);
+        } else {
+            out.push_str("\x1b[");
+            out.push_str(piece);
         }
     }
     Cow::Owned(out)

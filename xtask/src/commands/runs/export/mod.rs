@@ -202,7 +202,9 @@ fn archive(dir: &Utf8Path, clean: &Clean, redactor: &mut Redactor) -> Result<Vec
         let path = dir.join(&name);
         let text = own_files::read(&path, LARGEST);
         let reason = match text {
-            Ok(Some(bytes)) if std::str::from_utf8(&bytes).is_ok() || name.ends_with(".log") => {
+            Ok(Some(bytes))
+                if std::str::from_utf8(&bytes).is_ok() || path.extension() == Some("log") =>
+            {
                 match serde_json::from_slice::<Value>(&bytes) {
                     Ok(mut value) => {
                         redactor.redact_json(&mut value);

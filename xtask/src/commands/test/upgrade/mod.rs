@@ -49,7 +49,7 @@ pub struct UpgradeArgs {
 
 /// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
-const TAGS: [&str; 2] = ["integration", "integration_provision"];
+pub(super) const TAGS: [&str; 2] = ["integration", "integration_provision"];
 /// Seconds: about an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
 
