@@ -460,7 +460,16 @@ fn records_of_runs(stage: &Stage) {
         format!("{event}\n"),
     );
     spelled(&shown(stage, &["runs"]));
-    for words in [&["runs"][..], &["runs", "r1"], &["runs", "--json"]] {
+    stage.write(
+        &format!("{ours}/runs/r1/step-01.log"),
+        format!("{EVIL}{FORGED}"),
+    );
+    for words in [
+        &["runs"][..],
+        &["runs", "r1"],
+        &["runs", "--json"],
+        &["runs", "replay", "r1"],
+    ] {
         is_not_forged(&shown(stage, words));
     }
     let ledger = serde_json::json!({

@@ -59,8 +59,9 @@ impl Dirs {
     }
 }
 
-/// HOME, or without one the directory that passwd has for this user, as in cargo.
-fn home() -> Option<Utf8PathBuf> {
+/// HOME, or without one the directory that passwd has for this user, as in cargo. `None` if it
+/// is not absolute.
+pub fn home() -> Option<Utf8PathBuf> {
     let home = Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok()?;
     home.is_absolute().then_some(home)
 }

@@ -19,7 +19,7 @@ pub(super) fn render(clean: &Clean) -> String {
         let at = since(line.at);
         events.push(match &line.event {
             Event::Finish { step, ms, failure } => {
-                let described = &clean.plan["steps"][step - 1];
+                let described = &clean.plan["steps"][step.saturating_sub(1)];
                 json!({"name": described["why"], "cat": "step", "ph": "X", "pid": 1, "tid": 1,
                     "ts": at.saturating_sub(ms * 1000), "dur": ms * 1000,
                     "args": {"step": step, "failure": failure, "privilege": described["privilege"]}})
@@ -29,7 +29,7 @@ pub(super) fn render(clean: &Clean) -> String {
             }
             Event::UndoFailed { why, failure } => json!({"name": why, "cat": "undo", "ph": "i",
                 "s": "t", "pid": 1, "tid": 2, "ts": at, "args": {"failure": failure}}),
-            Event::Skip { step } => json!({"name": clean.plan["steps"][step - 1]["why"],
+            Event::Skip { step } => json!({"name": clean.plan["steps"][step.saturating_sub(1)]["why"],
                 "cat": "skipped", "ph": "i", "s": "t", "pid": 1, "tid": 1, "ts": at}),
             Event::End { code } => json!({"name": format!("exit {code}"), "cat": "end", "ph": "i",
                 "s": "p", "pid": 1, "tid": 1, "ts": at}),
