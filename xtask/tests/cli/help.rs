@@ -1,8 +1,10 @@
 //! What `--help` says, command by command.
 
+use std::process::{Command, Stdio};
+
 use clap::CommandFactory;
 
-use crate::common::{assert_golden, run, xtask};
+use crate::common::{Home, assert_golden, run, said, skip, xtask};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
 
@@ -134,4 +136,33 @@ fn the_version_needs_nothing() {
         said.stdout,
         format!("xtask {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// Lines of `doctor` are broken between words too, but not the commands that it prints.
+#[test]
+fn findings_are_wrapped_on_a_narrow_terminal() {
+    let home = Home::new();
+    let line = format!(
+        "stty cols 60; {} doctor",
+        xtask().get_program().to_str().unwrap()
+    );
+    let mut command = Command::new("script");
+    let command = command
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("HOME", &home.root)
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "dumb")
+        .current_dir(&home.root)
+        .stdin(Stdio::null());
+    let Ok(output) = command.output() else {
+        return skip("findings_are_wrapped", "no `script` of util-linux");
+    };
+    let shown = said(&output).stdout.replace("\r\n", "\n");
+    assert!(shown.contains("\n           "), "{shown}");
+    let findings = shown.split("\n\n").next().unwrap();
+    for line in findings.lines().filter(|line| width(line) > 60) {
+        let text: String = line.chars().skip(11).collect();
+        let is_whole = text.starts_with("fix: ") || !text.trim().contains(' ');
+        assert!(is_whole, "{line}:\n{shown}");
+    }
 }
