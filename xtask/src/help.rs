@@ -53,19 +53,20 @@ const ROOT: &[&str] = &[
 
 /// Returns the command line with the help that this file describes.
 pub(crate) fn with_help(root: clap::Command) -> clap::Command {
+    let width = ui::columns();
     let template = format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}Options of every command:\n{{options}}{{after-help}}\n",
-        commands(&root, ui::columns())
+        commands(&root, width)
     );
     root.help_template(template)
-        .mut_subcommands(|command| below(command, ""))
+        .mut_subcommands(move |command| below(command, "", width))
 }
 
-fn below(command: clap::Command, above: &str) -> clap::Command {
+fn below(command: clap::Command, above: &str, width: usize) -> clap::Command {
     let path = format!("{above}{}", command.get_name());
     let root = if ROOT.contains(&path.as_str()) {
         let text = "Steps that need root are run through sudo; `--dry-run` marks them";
-        format!("{}\n", wrapped(text, 0, ui::columns()))
+        format!("{}\n", wrapped(text, 0, width))
     } else {
         String::new()
     };
@@ -75,7 +76,7 @@ fn below(command: clap::Command, above: &str) -> clap::Command {
             "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n\
             {{all-args}}{{after-help}}\n\n{root}Options of every command: `cargo xtask help`\n"
         ))
-        .mut_subcommands(move |command| below(command, &above))
+        .mut_subcommands(move |command| below(command, &above, width))
 }
 
 /// Lists the commands by group, in lines of at most `width` columns.

@@ -96,7 +96,7 @@ pub(super) fn run(app: &App<'_>, args: &ExportArgs) -> Result<u8> {
     let path = app.ctx.cwd.join(path);
     let bytes = match form {
         Form::Archive => archive(&dir, &clean, &mut redactor)?,
-        Form::Html => page::render(&clean, |step| log(&dir, step, &mut redactor))?.into_bytes(),
+        Form::Html => page::render(&clean, |step| log(&dir, step, &mut redactor)).into_bytes(),
         Form::Trace => trace::render(&clean).into_bytes(),
     };
     let removed = counted(redactor.removed as u64, "secret");
@@ -161,10 +161,11 @@ fn redacted(line: Line, redactor: &mut Redactor) -> Result<Line> {
 }
 
 /// What a step printed.
-fn log(dir: &Utf8Path, step: usize, redactor: &mut Redactor) -> Result<String> {
-    let path = dir.join(step_log(step));
-    let bytes = own_files::read(&path, LARGEST).because(|| format!("cannot read `{path}`"))?;
-    Ok(redact_log(&bytes.unwrap_or_default(), redactor))
+fn log(dir: &Utf8Path, step: usize, redactor: &mut Redactor) -> String {
+    match own_files::read(&dir.join(step_log(step)), LARGEST) {
+        Ok(bytes) => redact_log(&bytes.unwrap_or_default(), redactor),
+        Err(error) => format!("[the log is left out: {error}]"),
+    }
 }
 
 /// Colours may stand within a secret: they are removed first.

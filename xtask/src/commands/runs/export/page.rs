@@ -6,7 +6,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::Clean;
-use foundation::failure::Result;
 use foundation::hash::sha256;
 use foundation::record::runs::Event;
 use foundation::ui::text::escape;
@@ -31,10 +30,7 @@ struct Bar<'a> {
 }
 
 /// `log` returns what a step (from 0) printed, without secrets.
-pub(super) fn render(
-    clean: &Clean,
-    mut log: impl FnMut(usize) -> Result<String>,
-) -> Result<String> {
+pub(super) fn render(clean: &Clean, mut log: impl FnMut(usize) -> String) -> String {
     let bars = bars(clean);
     let digest = BASE64_STANDARD.encode(sha256(STYLE.as_bytes()));
     let title = text(&clean.summary.command);
@@ -79,7 +75,7 @@ pub(super) fn render(
             let _ = writeln!(out, "<pre>error: {}</pre>", text(failure));
         }
         let printed = if bar.is_some() {
-            log(index)?
+            log(index)
         } else {
             String::new()
         };
@@ -89,7 +85,7 @@ pub(super) fn render(
         out.push_str("</details>\n");
     }
     out.push_str("</body>\n</html>\n");
-    Ok(out)
+    out
 }
 
 fn bars(clean: &Clean) -> Vec<Bar<'_>> {
