@@ -137,7 +137,9 @@ pub(crate) fn failure(error: &clap::Error) -> Failure {
     for line in lines {
         if let Some(tip) = line.strip_prefix("tip: ") {
             failure.hint.get_or_insert_with(|| tip.to_owned());
-        } else if !line.starts_with("Usage: ") && !line.starts_with("For more information") {
+        } else if line.starts_with("Usage: ") || line.starts_with("For more information") {
+            break;
+        } else {
             failure.causes.push(line.to_owned());
         }
     }
