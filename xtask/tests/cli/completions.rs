@@ -181,6 +181,8 @@ const CASES: &[(&str, &str)] = &[
     ("xtask clu\tsta\t", "installed cluster sta"),
     ("cd talos/pkg", ""),
     ("cargo xtask clu\texp\t", "xtask cluster explain"),
+    ("cd ~/third", ""),
+    ("cargo xtask fro\t", "xtask frobnicate"),
     ("cd ~/other", ""),
     ("cargo xtask cluste\t", "xtask cluste"),
     ("cd", ""),
@@ -188,6 +190,13 @@ const CASES: &[(&str, &str)] = &[
 ];
 
 fn check(world: &World, line: &str) {
+    // A third checkout, of another version, was run as well.
+    let home = &world.home;
+    home.write("third/xtask/Cargo.toml", "");
+    let answers = b"#!/bin/sh\nprintf 'frobnicate\\t\\n'\n";
+    let third = home.program("third/xtask/target/xtask/xtask", answers);
+    let list = ".local/state/talos-xtask/completing-binaries";
+    home.write(list, &format!("{}{third}\n", home.read(list)));
     let keys: Vec<&str> = CASES.iter().map(|(keys, _)| *keys).collect();
     let ran = world.typed(line, &keys);
     for (keys, wanted) in CASES.iter().filter(|(_, wanted)| !wanted.is_empty()) {
