@@ -454,10 +454,11 @@ fn records_of_runs(stage: &Stage) {
         "plan": {"steps": [{"why": format!("{EVIL}{FORGED}")}]},
     });
     stage.write(&format!("{ours}/runs/r1/run.json"), run.to_string());
-    let event = serde_json::json!({"event": "finish", "step": 1, "ms": 1, "failure": format!("{EVIL}{FORGED}")});
+    let event = serde_json::json!({"event": "finish", "step": 1, "ms": u64::MAX, "at": u64::MAX,
+        "failure": format!("{EVIL}{FORGED}")});
     stage.write(
         &format!("{ours}/runs/r1/events.jsonl"),
-        format!("{event}\n"),
+        format!("{event}\n{{\"event\":\"skip\",\"step\":0,\"at\":1}}\n"),
     );
     spelled(&shown(stage, &["runs"]));
     stage.write(
@@ -469,6 +470,8 @@ fn records_of_runs(stage: &Stage) {
         &["runs", "r1"],
         &["runs", "--json"],
         &["runs", "replay", "r1"],
+        &["runs", "export", "r1", "--as", "html", "-n"],
+        &["runs", "export", "r1", "--as", "trace", "-n"],
     ] {
         is_not_forged(&shown(stage, words));
     }

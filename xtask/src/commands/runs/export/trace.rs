@@ -8,7 +8,7 @@ use foundation::record::runs::Event;
 /// Steps are in one row, what undid them in another. Times are in microseconds.
 pub(super) fn render(clean: &Clean) -> String {
     let origin = clean.summary.started;
-    let since = |at: u64| at.saturating_sub(origin) * 1000;
+    let since = |at: u64| at.saturating_sub(origin).saturating_mul(1000);
     let mut events: Vec<Value> = vec![
         json!({"name": "process_name", "ph": "M", "pid": 1, "tid": 1,
             "args": {"name": clean.summary.command}}),
@@ -21,7 +21,7 @@ pub(super) fn render(clean: &Clean) -> String {
             Event::Finish { step, ms, failure } => {
                 let described = &clean.plan["steps"][step.saturating_sub(1)];
                 json!({"name": described["why"], "cat": "step", "ph": "X", "pid": 1, "tid": 1,
-                    "ts": at.saturating_sub(ms * 1000), "dur": ms * 1000,
+                    "ts": at.saturating_sub(ms.saturating_mul(1000)), "dur": ms.saturating_mul(1000),
                     "args": {"step": step, "failure": failure, "privilege": described["privilege"]}})
             }
             Event::Undo { why } => {
