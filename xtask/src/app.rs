@@ -33,8 +33,14 @@ pub struct Global {
     /// Show the plan and change nothing
     #[arg(short = 'n', long, global = true)]
     pub dry_run: bool,
-    /// Format of the plan; implies --dry-run
-    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
+    /// Format of the plan: human, sh (a script that runs as pasted) or json; implies --dry-run
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        global = true
+    )]
     pub format: Option<PlanFormat>,
     /// Answer yes to every question
     #[arg(short, long, global = true)]
@@ -42,7 +48,7 @@ pub struct Global {
     /// Print only errors on stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Color of the output; NO_COLOR and CLICOLOR_FORCE are honored
+    /// Color of the output: auto, always or never; NO_COLOR and CLICOLOR_FORCE are honored
     #[arg(
         long,
         value_enum,

@@ -6,16 +6,19 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use crate::app::Global;
+use crate::app::PlanFormat;
 use crate::commands::cluster::ClusterVerb;
 use crate::commands::lab::LabNeed;
 use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
-    lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    airgap, build, builder, cluster, completions, doctor, embed, exec_root, image, installer,
+    internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
 };
-use crate::meant;
+use crate::{help, meant};
+use foundation::failure::Failure;
+use foundation::typed::as_started;
 use foundation::ui::Color;
 
 /// One command for the people who develop Talos Linux.
@@ -25,6 +28,7 @@ use foundation::ui::Color;
     bin_name = "cargo xtask",
     version,
     max_term_width = 100,
+    subcommand_required = false,
     after_help = "Try it without a Talos checkout:\n  cargo xtask --lab cluster\n\n\
         Exit codes: 0 ok, 1 checks or tests failed, 2 usage, 3 host not ready, 4 a step failed, \
         5 a node died, 6 a log is incomplete, 124 deadline, 130 interrupted; pass-through commands return the child's own."
@@ -32,8 +36,12 @@ use foundation::ui::Color;
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
+    /// Without one: what there is, and the next command.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// Whether the command was asked for JSON.
+    #[arg(skip)]
+    pub json: bool,
 }
 
 impl Cli {
@@ -43,12 +51,33 @@ impl Cli {
     /// clap's message, also for requested help.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         let mut matches = command().try_get_matches_from(words)?;
-        Self::from_arg_matches_mut(&mut matches)
+        let json = has_json(&matches);
+        let cli = Self::from_arg_matches_mut(&mut matches)?;
+        Ok(Self { json, ..cli })
+    }
+
+    /// Makes `--json` the format of a plan that is shown.
+    ///
+    /// # Errors
+    /// If another format was asked for, too.
+    pub fn checked(mut self) -> Result<Self, Failure> {
+        let format = &mut self.global.format;
+        match format {
+            None if self.global.dry_run && self.json => *format = Some(PlanFormat::Json),
+            Some(PlanFormat::Human | PlanFormat::Sh) if self.json => {
+                return Err(
+                    Failure::usage("`--json` and `--format` ask for different formats")
+                        .hint("`--json --dry-run` prints the plan as JSON"),
+                );
+            }
+            _ => {}
+        }
+        Ok(self)
     }
 
     /// `--name`: the chosen cluster.
     pub fn cluster_name(&self) -> Option<&str> {
-        let which = match &self.command {
+        let which = match self.command.as_ref()? {
             Command::Cluster(cluster) => match &cluster.verb {
                 None => &cluster.up.which,
                 Some(ClusterVerb::Up(args)) => &args.which,
@@ -82,6 +111,39 @@ impl Cli {
         };
         which.name.as_deref()
     }
+}
+
+/// Whether `--json` was given to the command or one above it.
+fn has_json(matches: &clap::ArgMatches) -> bool {
+    let given = matches.try_get_one::<bool>("json");
+    matches!(given, Ok(Some(true)))
+        || matches
+            .subcommand()
+            .is_some_and(|(_, below)| has_json(below))
+}
+
+/// Whether a command line that clap does not accept asks for JSON.
+pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
+    let mut ours = words.iter().take_while(|word| *word != "--");
+    ours.any(|word| word == "--json")
+}
+
+/// A message of clap about a command line, as other failures are.
+pub(crate) fn failure(error: &clap::Error) -> Failure {
+    let text = as_started(&error.render().to_string());
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or_default();
+    let mut failure = Failure::usage(what.strip_prefix("error: ").unwrap_or(what));
+    for line in lines {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            failure.hint.get_or_insert_with(|| tip.to_owned());
+        } else if line.starts_with("Usage: ") || line.starts_with("For more information") {
+            break;
+        } else {
+            failure.causes.push(line.to_owned());
+        }
+    }
+    failure
 }
 
 /// For hints: whether the subcommand that `words` begin with takes `--name`.
@@ -166,15 +228,12 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Run a test binary as root in namespaces, for `go test -exec`
     ExecRoot(exec_root::ExecRootArgs),
-    /// Show records of past runs
-    Runs(runs::RunsArgs),
+    /// List, show, replay and export past runs
+    Runs(runs::RunsCommand),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
-    /// Print completions for a shell
-    Completions {
-        /// Shell to print completions for
-        shell: clap_complete::Shell,
-    },
+    /// Print or install completions for a shell, and manual pages
+    Completions(completions::CompletionsCommand),
     /// Internal commands
     #[command(hide = true, subcommand)]
     Internal(internal::InternalCommand),
@@ -197,23 +256,13 @@ impl Command {
     }
 }
 
-/// Ends the help of every command but the root.
-const HELP: &str = "\
-{before-help}{about-with-newline}
-{usage-heading} {usage}
-
-{all-args}{after-help}
-
-Options of every command: `cargo xtask help`
-";
-
 /// Returns the command line as it is read: below the root, help leaves out the
 /// global options.
 pub fn command() -> clap::Command {
     let root = Cli::command();
     let global = root.get_arguments().filter(|arg| arg.is_global_set());
     let hidden: Vec<clap::Arg> = global.map(|arg| arg.clone().hide(true)).collect();
-    root.mut_subcommands(|command| {
+    let root = root.mut_subcommands(|command| {
         // As clap propagates options: not to a command with an option of the
         // same name.
         let has = |arg: &&clap::Arg| {
@@ -222,12 +271,9 @@ pub fn command() -> clap::Command {
                 .any(|own| own.get_id() == arg.get_id())
         };
         let missing: Vec<_> = hidden.iter().filter(|arg| !has(arg)).collect();
-        with_short_help(command.args(missing))
-    })
-}
-
-fn with_short_help(command: clap::Command) -> clap::Command {
-    command.help_template(HELP).mut_subcommands(with_short_help)
+        command.args(missing)
+    });
+    help::with_help(root)
 }
 
 /// Reads `--color` from a command line that clap does not accept, or that asks
@@ -278,11 +324,27 @@ fn suggest_command(error: &mut clap::Error, word: &str, words: &[OsString]) {
         .filter(|name| !NOT_TYPED.contains(&name.as_str()));
     let typed: Vec<String> = typed.cloned().collect();
     error.remove(ContextKind::SuggestedSubcommand);
+    // An empty list would be an empty line.
+    error.remove(ContextKind::Suggested);
     if !typed.is_empty() {
         error.insert(
             ContextKind::SuggestedSubcommand,
             ContextValue::Strings(typed),
         );
+    }
+}
+
+/// Where nodes are missing, names the option for all of them.
+fn suggest_all(error: &mut clap::Error, words: &[OsString]) {
+    let command = command();
+    let mut at = &command;
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        at = at.find_subcommand(word).unwrap_or(at);
+    }
+    let all = at.get_arguments().find(|arg| arg.get_long() == Some("all"));
+    if let Some(help) = all.and_then(clap::Arg::get_help) {
+        let tip = ContextValue::StyledStrs(vec![format!("`--all`: {help}").into()]);
+        error.insert(ContextKind::Suggested, tip);
     }
 }
 
@@ -293,6 +355,10 @@ pub fn with_suggestion(mut error: clap::Error, words: &[OsString]) -> clap::Erro
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
         let word = word.clone();
         suggest_command(&mut error, &word, words);
+        return error;
+    }
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        suggest_all(&mut error, words);
         return error;
     }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
@@ -322,6 +388,17 @@ pub fn with_suggestion(mut error: clap::Error, words: &[OsString]) -> clap::Erro
             error.remove(ContextKind::SuggestedArg);
             error.remove(ContextKind::Usage);
         }
+        return error;
+    }
+    let after = words
+        .iter()
+        .skip_while(|it| it.to_str() != Some(word.as_str()));
+    let after: Vec<&str> = after.filter_map(|it| it.to_str()).collect();
+    if words.iter().any(|it| it == "cluster")
+        && let Some(instead) = meant::instead_of(Some("cluster"), &after)
+    {
+        let tip = ContextValue::StyledStrs(vec![format!("type `{instead}`").into()]);
+        error.insert(ContextKind::Suggested, tip);
         return error;
     }
     let command = Cli::command();

@@ -7,12 +7,17 @@
 )]
 
 mod app;
+mod archive;
 mod checklist;
 pub mod cli;
 pub mod commands;
+mod help;
 mod meant;
+mod redact;
 mod typo;
 mod undo;
+
+use std::ffi::OsString;
 
 use clap::CommandFactory;
 
@@ -22,13 +27,14 @@ use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
     airgap, build, builder, cluster, completions, doctor, embed, image, images, installer, kmod,
-    lab, podtrace, pprof, proxies, registry, runs, selinux, setup, test,
+    lab, overview, podtrace, pprof, proxies, registry, runs, selinux, setup, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::run;
 use foundation::signals::Signals;
-use foundation::typed::{self, Started};
+use foundation::typed;
+use foundation::typed::Started;
 use foundation::ui::{self, Ui};
 
 /// Runs everything except the end of the process; returns its exit code.
@@ -37,61 +43,100 @@ pub fn main() -> u8 {
     let words = pprof::words::arguments(test::arguments(std::env::args_os()), Cli::command);
     let cli = match Cli::read(&words) {
         Ok(cli) => cli,
-        Err(error) => {
-            let error = cli::with_suggestion(error, &words);
-            ui::clap_message(&error, cli::color(&words));
-            // Help and the version are errors for clap, but not for the user.
-            return if error.use_stderr() {
-                Exit::Usage.code()
-            } else {
-                0
-            };
-        }
+        Err(error) => return not_read(error, &words),
     };
-    remember(&cli);
+    let asks_for_json = cli.json;
+    let is_helper = remember(&cli);
+    if !matches!(cli.command, Some(Command::Internal(_))) {
+        completions::note_run();
+    }
     let ui = Ui::new(cli.global.color, cli.global.quiet, cli.global.yes);
-    match dispatch(cli, &ui) {
+    let result = cli.checked().and_then(|cli| dispatch(cli, &ui));
+    // A helper's output is a protocol.
+    let result = result.and_then(|code| match ui::unwritten().filter(|_| !is_helper) {
+        Some(failure) => Err(failure),
+        None => Ok(code),
+    });
+    match result {
         Ok(code) => code,
         Err(failure) => {
+            if asks_for_json {
+                ui::print_failure(&failure);
+            }
             ui.failure(&failure);
             failure.exit.code()
         }
     }
 }
 
-/// Stores the options that commands to be typed must repeat.
-fn remember(cli: &Cli) {
+/// Prints clap's message about a command line.
+fn not_read(error: clap::Error, words: &[OsString]) -> u8 {
+    typed::remember(Started {
+        tool: started_as(None),
+        ..Started::default()
+    });
+    let error = cli::with_suggestion(error, words);
+    let color = cli::color(words);
+    // Help and the version are errors for clap, but not for the user.
+    let is_usage = error.use_stderr();
+    if is_usage && cli::asks_for_json(words) {
+        ui::print_failure(&cli::failure(&error));
+    }
+    ui::clap_message(&error, color);
+    match ui::unwritten() {
+        _ if is_usage => Exit::Usage.code(),
+        None => 0,
+        Some(failure) => {
+            Ui::new(color, false, false).failure(&failure);
+            failure.exit.code()
+        }
+    }
+}
+
+/// The command that starts this program, or the one that the lab was entered with.
+fn started_as(handed_on: Option<String>) -> String {
+    let package = std::env::var("CARGO_PKG_NAME").ok();
+    let first = std::env::args_os().next();
+    let first = first.as_ref().map(|first| first.to_string_lossy());
+    typed::tool_of(handed_on, package.as_deref(), first.as_deref())
+}
+
+/// Stores the options that commands to be typed must repeat. Returns whether another
+/// process of this program reads the output of this one.
+fn remember(cli: &Cli) -> bool {
     #[cfg(target_os = "linux")]
     let is_helper = matches!(
         cli.command,
-        Command::Internal(InternalCommand::RootStep | InternalCommand::RootExec)
+        Some(Command::Internal(
+            InternalCommand::RootStep | InternalCommand::RootExec
+        ))
     );
     #[cfg(not(target_os = "linux"))]
-    let is_helper = matches!(cli.command, Command::Internal(InternalCommand::RootStep));
+    let is_helper = matches!(
+        cli.command,
+        Some(Command::Internal(InternalCommand::RootStep))
+    );
     if is_helper {
-        return typed::remember_helper();
+        typed::remember_helper();
+        return true;
     }
-    let text = |name: &str| std::env::var(name).ok();
     let lab = lab::of_this_process(cli.global.lab.is_some());
-    let handed_on = text(typed::TOOL).filter(|_| lab == typed::Lab::ByOption);
-    let first = std::env::args_os().next();
-    let first = first.as_ref().map(|first| first.to_string_lossy());
+    let handed_on = std::env::var(typed::TOOL).ok();
     typed::remember(Started {
-        tool: typed::tool_of(
-            handed_on,
-            text("CARGO_PKG_NAME").as_deref(),
-            first.as_deref(),
-        ),
+        tool: started_as(handed_on.filter(|_| lab == typed::Lab::ByOption)),
         lab,
         talos_dir: cli.global.talos_dir.as_ref().map(ToString::to_string),
         name: cli.cluster_name().map(str::to_owned),
         takes_name: cli::takes_name,
     });
+    false
 }
 
 /// Calls the command; returns the exit code.
 fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
-    let Cli { global, command } = cli;
+    let Cli {
+        global, command, ..
+    } = cli;
     // Not every command needs a checkout, a home or settings.
     let app = || {
         let signals = Signals::install()?;
@@ -103,8 +148,20 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
             undo: &undo::HalfMade,
         })
     };
+    let Some(command) = command else {
+        if global.lab.is_some() {
+            return Err(Failure::usage("`--lab` needs a command").hint(typed!("--lab cluster")));
+        }
+        return overview::run(&app()?);
+    };
     match command {
-        Command::Completions { shell } => completions::print(shell, &mut Cli::command()),
+        Command::Completions(args) => {
+            let is_dry = global.dry_run || global.format.is_some();
+            completions::run(&args, is_dry, Cli::command)
+        }
+        Command::Internal(InternalCommand::Complete { line, words }) => {
+            Ok(completions::offer(line.as_deref(), words, Cli::command))
+        }
         #[cfg(target_os = "linux")]
         Command::ExecRoot(args) => {
             commands::exec_root::run(&args, &global, ui, Signals::install()?)

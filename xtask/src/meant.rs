@@ -31,7 +31,8 @@ pub(super) fn instead_of(above: Option<&str>, words: &[&str]) -> Option<String> 
     match above {
         None => {}
         Some("test") => return test(first),
-        Some(_) => return None,
+        Some("cluster") => return of_cluster(first),
+        Some(noun) => return of_service(noun, first),
     }
     if TARGETS.contains(first) || is_variable(first) {
         return Some(typed!("build {}", plain(words)));
@@ -47,6 +48,56 @@ fn is_variable(word: &str) -> bool {
         .is_some_and(|(name, _)| name.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
+/// The target of the Makefile for a name from elsewhere.
+pub(super) fn target(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "initrd" | "initramfs.xz" | "ramdisk" | "machined" => "initramfs",
+        "vmlinuz" | "bzImage" | "linux" => "kernel",
+        "ctl" => "talosctl",
+        "test" | "tests" => "unit-tests",
+        "format" => "fmt",
+        "docker" | "image" => "installer",
+        _ => return None,
+    })
+}
+
+/// Verbs of other tools for a cluster.
+fn of_cluster(word: &str) -> Option<String> {
+    Some(match word {
+        "create" => typed!("cluster up"),
+        "delete" | "down" | "rm" | "remove" => typed!("cluster destroy"),
+        "restart" | "reset" => typed!("cluster reboot --all"),
+        "resume" => typed!("cluster start"),
+        "pause" | "halt" | "suspend" => typed!("cluster stop"),
+        "ls" => typed!("cluster list"),
+        "show" | "ps" | "nodes" | "info" => typed!("cluster status"),
+        "log" | "dmesg" => typed!("cluster logs"),
+        "kubeconfig" | "talosconfig" => typed!("cluster env"),
+        "why" | "debug" => typed!("cluster explain"),
+        "prune" => typed!("cluster clean"),
+        _ => return None,
+    })
+}
+
+/// Verbs of other tools for what is set up once.
+fn of_service(noun: &str, word: &str) -> Option<String> {
+    let starts = ["start", "create", "add", "run", "setup"].contains(&word);
+    let ends = ["stop", "delete", "destroy", "rm", "remove"].contains(&word);
+    Some(match noun {
+        "registry" if starts => typed!("registry up"),
+        "registry" if ends => typed!("registry down"),
+        "proxies" if starts => typed!("proxies up"),
+        "proxies" if ends => typed!("proxies down"),
+        "lab" if starts => typed!("lab up"),
+        "lab" if ends => typed!("lab down"),
+        "airgap" if starts => typed!("airgap up --help"),
+        "airgap" if ends => typed!("airgap down"),
+        "builder" if starts || word == "up" => typed!("builder create"),
+        "builder" if ends || word == "down" => typed!("builder remove"),
+        _ => return None,
+    })
+}
+
 /// The words before the first option.
 fn plain(words: &[&str]) -> Words {
     let words = words.iter().take_while(|word| !word.starts_with('-'));
@@ -59,7 +110,7 @@ fn habit(word: &str) -> Option<String> {
         "down" | "destroy" | "delete" => typed!("cluster destroy"),
         "stop" => typed!("cluster stop"),
         "start" => typed!("cluster start"),
-        "status" | "ps" => typed!("cluster status"),
+        "status" | "ps" | "nodes" | "info" => typed!("cluster status"),
         "logs" | "log" | "dmesg" => typed!("cluster logs"),
         "reboot" | "restart" | "reset" => typed!("cluster reboot --all"),
         "upgrade" => typed!("cluster upgrade --image IMAGE"),
@@ -75,7 +126,10 @@ fn habit(word: &str) -> Option<String> {
         "integration" | "e2e" | "e2e-qemu" => typed!("test integration"),
         "push" | "image-push" => typed!("installer"),
         "prune" => typed!("registry prune"),
-        "check" | "verify" => typed!("doctor"),
+        "ls" | "list" | "clusters" => typed!("cluster list"),
+        "version" => typed!("--version"),
+        "init" | "install" | "bootstrap" | "prepare" => typed!("setup"),
+        "check" | "verify" | "diagnose" => typed!("doctor"),
         "history" => typed!("runs"),
         "profile" | "prof" => typed!("pprof --help"),
         "buildx" => typed!("builder"),
@@ -130,7 +184,16 @@ mod tests {
             meant(test, &["TestFoo"]).unwrap(),
             "test unit --run TestFoo"
         );
-        for above in [None, test, Some("lab")] {
+        assert_eq!(
+            meant(Some("cluster"), &["delete"]).unwrap(),
+            "cluster destroy"
+        );
+        assert!(
+            instead_of(Some("lab"), &["start"])
+                .unwrap()
+                .ends_with(" lab up")
+        );
+        for above in [None, test, Some("lab"), Some("cluster")] {
             assert_eq!(instead_of(above, &["frobnicate"]), None);
         }
         assert!(!is_test_name("Testing") && !is_test_name("internal"));

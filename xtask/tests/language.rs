@@ -274,6 +274,7 @@ const VERBS: &[&str] = &[
     "Destroy",
     "Diff",
     "Download",
+    "Export",
     "Fetch",
     "Find",
     "Fix",

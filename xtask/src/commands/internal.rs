@@ -1,6 +1,7 @@
 //! `internal`: commands that this program runs itself, and that scripts of
 //! plans use.
 
+use std::ffi::OsString;
 use std::io::Read;
 
 use camino::Utf8PathBuf;
@@ -23,6 +24,14 @@ pub enum InternalCommand {
     Make {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
+    },
+    /// Values that a shell offers for the last of the words
+    Complete {
+        /// The line up to the cursor, in place of words
+        #[arg(long, allow_hyphen_values = true)]
+        line: Option<String>,
+        #[arg(last = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
     },
     /// One step of a plan as root, read from standard input
     RootStep,

@@ -454,13 +454,25 @@ fn records_of_runs(stage: &Stage) {
         "plan": {"steps": [{"why": format!("{EVIL}{FORGED}")}]},
     });
     stage.write(&format!("{ours}/runs/r1/run.json"), run.to_string());
-    let event = serde_json::json!({"event": "finish", "step": 1, "ms": 1, "failure": format!("{EVIL}{FORGED}")});
+    let event = serde_json::json!({"event": "finish", "step": 1, "ms": u64::MAX, "at": u64::MAX,
+        "failure": format!("{EVIL}{FORGED}")});
     stage.write(
         &format!("{ours}/runs/r1/events.jsonl"),
-        format!("{event}\n"),
+        format!("{event}\n{{\"event\":\"skip\",\"step\":0,\"at\":1}}\n"),
     );
     spelled(&shown(stage, &["runs"]));
-    for words in [&["runs"][..], &["runs", "r1"], &["runs", "--json"]] {
+    stage.write(
+        &format!("{ours}/runs/r1/step-01.log"),
+        format!("{EVIL}{FORGED}"),
+    );
+    for words in [
+        &["runs"][..],
+        &["runs", "r1"],
+        &["runs", "--json"],
+        &["runs", "replay", "r1"],
+        &["runs", "export", "r1", "--as", "html", "-n"],
+        &["runs", "export", "r1", "--as", "trace", "-n"],
+    ] {
         is_not_forged(&shown(stage, words));
     }
     let ledger = serde_json::json!({

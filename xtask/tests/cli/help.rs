@@ -1,10 +1,10 @@
-//! What `--help` says, command by command, and the completions made of it.
+//! What `--help` says, command by command.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
 
-use crate::common::{assert_golden, run, run_with, xtask};
+use crate::common::{Home, assert_golden, run, said, skip, xtask};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
 
@@ -73,7 +73,7 @@ fn help_is_wrapped_at_the_terminals_width() {
 fn only_the_roots_help_lists_the_options_of_every_command() {
     let root = run(xtask().arg("help")).stdout;
     assert!(
-        root.contains("Global options:") && root.contains("--dry-run"),
+        root.contains("Options of every command:") && root.contains("--dry-run"),
         "{root}"
     );
     for words in [&["cluster"][..], &["cluster", "up"], &["pprof", "open"]] {
@@ -138,40 +138,31 @@ fn the_version_needs_nothing() {
     );
 }
 
+/// Lines of `doctor` are broken between words too, but not the commands that it prints.
 #[test]
-fn completions_are_scripts_of_their_shells() {
-    let script = |shell: &str| {
-        let said = run(xtask().args(["completions", shell]));
-        assert_eq!(said.code, Some(0), "{shell}: {}", said.stderr);
-        said.stdout
+fn findings_are_wrapped_on_a_narrow_terminal() {
+    let home = Home::new();
+    let line = format!(
+        "stty cols 60; {} doctor",
+        xtask().get_program().to_str().unwrap()
+    );
+    let mut command = Command::new("script");
+    let command = command
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("HOME", &home.root)
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "dumb")
+        .current_dir(&home.root)
+        .stdin(Stdio::null());
+    let Ok(output) = command.output() else {
+        return skip("findings_are_wrapped", "no `script` of util-linux");
     };
-    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        let script = script(shell);
-        assert!(
-            script.contains("reboot") && script.contains("controlplanes"),
-            "{shell}"
-        );
-        // bash is everywhere; the others are checked where they are.
-        if shell == "bash" || foundation::ctx::host::Host::which(shell).is_some() {
-            let checked = run_with(Command::new(shell).arg(check), script.as_bytes());
-            assert_eq!(
-                (checked.code, checked.stderr.as_str()),
-                (Some(0), ""),
-                "{shell}"
-            );
-        }
+    let shown = said(&output).stdout.replace("\r\n", "\n");
+    assert!(shown.contains("\n           "), "{shown}");
+    let findings = shown.split("\n\n").next().unwrap();
+    for line in findings.lines().filter(|line| width(line) > 60) {
+        let text: String = line.chars().skip(11).collect();
+        let is_whole = text.starts_with("fix: ") || !text.trim().contains(' ');
+        assert!(is_whole, "{line}:\n{shown}");
     }
-    assert!(script("zsh").starts_with("#compdef xtask"));
-    let ask = "\nCOMP_WORDS=(xtask cluster re); COMP_CWORD=2; _xtask xtask re cluster; echo \"${COMPREPLY[@]}\"";
-    let said = run_with(&mut Command::new("bash"), (script("bash") + ask).as_bytes());
-    assert_eq!(said.stdout, "reboot\n", "{}", said.stderr);
-    // Services and profiles are offered where a shell asks for positions.
-    for shell in ["bash", "zsh"] {
-        let script = script(shell);
-        assert!(
-            script.contains("machined") && script.contains("threadcreate"),
-            "{shell}"
-        );
-    }
-    assert_eq!(run(xtask().args(["completions", "tcsh"])).code, Some(2));
 }

@@ -10,6 +10,10 @@ mod checkout;
 mod colour;
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod help;
+mod json;
+mod output;
+mod overview;
 mod typed;
 mod usage;

@@ -96,6 +96,8 @@ fn no_command_is_printed_in_another_way() {
         ("commands/embed/mod.rs", 2),
         ("commands/test/shards.rs", 1),
         ("commands/cluster/settings.rs", 1),
+        // Help too, which `as_started` changes.
+        ("xtask/src/help.rs", 2),
     ];
     for (path, text) in sources() {
         let code: String = text
@@ -246,6 +248,15 @@ fn the_tool_is_named_as_it_was_started() {
     let path = shlex::split(&hint(&mut plain())).unwrap();
     assert_eq!(path, [env!("CARGO_BIN_EXE_xtask"), "runs"]);
     assert_eq!(hint(&mut started_by_cargo(plain())), "cargo xtask runs");
+    for words in [&["--help"][..], &["cluster", "up", "--help"], &["reboot"]] {
+        let said = run(plain().args(words));
+        let text = said.stdout + &said.stderr;
+        assert!(!text.contains("cargo xtask"), "{words:?}: {text}");
+        assert!(
+            text.contains(env!("CARGO_BIN_EXE_xtask")),
+            "{words:?}: {text}"
+        );
+    }
     // As the lab hands it on.
     let handed = hint(
         plain()

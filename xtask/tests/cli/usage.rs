@@ -4,7 +4,9 @@
     reason = "tests make their own small worlds"
 )]
 
-use crate::common::{Home, run, xtask};
+use std::process::Command;
+
+use crate::common::{Home, is_root, run, skip, xtask};
 
 #[test]
 fn a_slip_of_the_finger_is_exit_2_with_a_suggestion() {
@@ -44,6 +46,15 @@ fn what_is_typed_from_habit_is_answered_with_the_command() {
         (&["V=1", "initramfs"], " build V=1 initramfs`"),
         (&["test", "./pkg/xfs"], " test unit ./pkg/xfs`"),
         (&["test", "TestFoo"], " test unit --run TestFoo`"),
+        (&["cluster", "delete"], " cluster destroy`"),
+        (&["cluster", "ls"], " cluster list`"),
+        (&["cluster", "reboot"], "`--all`"),
+        (&["registry", "start"], " registry up`"),
+        (&["lab", "stop"], " lab down`"),
+        (&["builder", "up"], " builder create`"),
+        (&["nodes"], " cluster status`"),
+        (&["list"], " cluster list`"),
+        (&["install"], " setup`"),
     ] {
         let said = run(xtask().args(words));
         assert_eq!(said.code, Some(2), "{words:?}: {}", said.stderr);
@@ -67,8 +78,7 @@ fn what_is_typed_from_habit_is_answered_with_the_command() {
 #[test]
 fn too_little_and_too_much_are_exit_2() {
     for words in [
-        &[][..],
-        &["lab"],
+        &["lab"][..],
         &["cluster", "reboot"],
         &["cluster", "reboot", "--all", "worker-1"],
         &["cluster", "up", "extra"],
@@ -76,7 +86,7 @@ fn too_little_and_too_much_are_exit_2() {
         &["cluster", "up", "--workers", "many"],
         &["cluster", "up", "--controlplanes", "99999999999"],
         &["embed"],
-        &["completions"],
+        &["completions", "tcsh"],
         &["--talos-dir"],
     ] {
         let said = run(xtask().args(words));
@@ -135,23 +145,49 @@ fn settings_are_found_upwards_and_arguments_go_before_them() {
     );
 }
 
+/// Without HOME, cargo takes the folder of the user's entry in passwd.
 #[test]
-fn without_a_home_there_is_a_hint() {
+fn without_a_home_the_users_own_is_taken() {
     let home = Home::new();
-    for value in [None, Some("relative")] {
-        let mut command = home.xtask(&["cluster", "status"]);
-        match value {
-            None => command.env_remove("HOME"),
-            Some(value) => command.env("HOME", value),
-        };
-        let said = run(&mut command);
-        assert_eq!(said.code, Some(3), "{}", said.stderr);
-        assert!(
-            said.stderr.contains("HOME") && said.stderr.contains("hint: "),
-            "{}",
-            said.stderr
-        );
+    let etc = home.path("etc");
+    home.write(
+        "etc/passwd",
+        &format!("root:x:0:0::{}:/bin/sh\n", home.path("of-root")),
+    );
+    home.write("of-root/.talos/clusters/mine/state.yaml", "");
+    let private = r#"mount --bind "$1" /etc/passwd && shift && exec env -u HOME "$@""#;
+    let user: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
+    let mut command = Command::new("unshare");
+    command
+        .args(user)
+        .args(["--mount", "sh", "-c", private, "sh"])
+        .arg(etc.join("passwd"))
+        .arg(home.xtask(&[]).get_program())
+        .args(["cluster", "list"])
+        .env_remove("XDG_STATE_HOME")
+        .current_dir(&home.root);
+    let said = run(&mut command);
+    if said.stderr.contains("unshare failed") {
+        return skip("without_a_home", "no mount namespace");
     }
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.starts_with("mine "), "{}", said.stdout);
+}
+
+#[test]
+fn a_home_that_is_not_absolute_is_an_error_with_a_hint() {
+    let home = Home::new();
+    let mut command = home.xtask(&["cluster", "status"]);
+    let said = run(command.env("HOME", "relative"));
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("HOME") && said.stderr.contains("hint: "),
+        "{}",
+        said.stderr
+    );
+    // What needs no home does not look for it.
+    let mut command = home.xtask(&["completions", "bash"]);
+    assert_eq!(run(command.env("HOME", "relative")).code, Some(0));
 }
 
 #[test]
@@ -172,4 +208,35 @@ fn without_cargo_and_without_a_path_it_works() {
         assert_eq!(said.code, Some(code), "{words:?}: {}", said.stderr);
     }
     assert_eq!(home.tree(), Vec::<String>::new(), "looking leaves no trace");
+}
+
+/// What is missing is named once, in a plan and by `doctor`.
+#[test]
+fn what_is_missing_is_said_once() {
+    let home = Home::new();
+    home.write("talos/go.mod", "module github.com/siderolabs/talos\n");
+    home.write("talos/pkg/machinery/gendata/data/tag", "v1.12.0");
+    let told = |words: &[&str]| {
+        let mut command = home.xtask(words);
+        run(command.env("PATH", "").current_dir(home.path("talos")))
+    };
+    let plan = told(&["cluster", "up", "--dry-run", "--cidr", "172.29.213.0/24"]);
+    assert_eq!(plan.code, Some(0), "{}", plan.stderr);
+    let about = plan.stdout.lines().filter(|line| {
+        line.trim_start().starts_with("note: ") && line.contains("talosctl-linux")
+            || line.contains("talosctl not found")
+    });
+    assert_eq!(about.count(), 1, "{}", plan.stdout);
+    let found = told(&["doctor"]).stdout;
+    let missing = |line: &&str| line.trim_start().starts_with("missing ");
+    assert!(
+        found
+            .lines()
+            .any(|line| missing(&line) && line.contains("vmlinuz")),
+        "{found}"
+    );
+    let twice = found
+        .lines()
+        .find(|line| missing(line) && line.contains("is missing"));
+    assert_eq!(twice, None, "{found}");
 }

@@ -43,6 +43,21 @@ impl Exit {
             Self::Child(code) => code,
         }
     }
+
+    /// Its name in JSON.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Checks => "checks",
+            Self::Usage => "usage",
+            Self::HostNotReady => "host-not-ready",
+            Self::Step => "step",
+            Self::NodeDied => "node-died",
+            Self::Incomplete => "incomplete",
+            Self::Deadline => "deadline",
+            Self::Interrupted => "interrupted",
+            Self::Child(_) => "child",
+        }
+    }
 }
 
 /// An error as users see it. `what` is lower-case with literals in backticks.
@@ -88,6 +103,18 @@ impl Failure {
             .chain(self.causes.iter().map(String::as_str))
             .collect();
         words.join(": ")
+    }
+
+    /// The failure for programs. Stable: fields are added, never changed.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"error": {
+            "kind": self.exit.kind(),
+            "message": self.what,
+            "causes": self.causes,
+            "excerpt": self.excerpt,
+            "hint": self.hint,
+            "code": self.exit.code(),
+        }})
     }
 
     #[must_use]

@@ -45,6 +45,11 @@ impl Sha256 {
     }
 }
 
+/// The SHA-256 of data in memory.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Hash::hash(bytes)
+}
+
 /// The checksums of a source, as pkgs states them, and what it begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksums {

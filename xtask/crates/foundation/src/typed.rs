@@ -150,6 +150,12 @@ pub fn tool() -> &'static str {
     &started().tool
 }
 
+/// Text that was written before it was known how this program is started, such as help: names
+/// it as it was started.
+pub fn as_started(text: &str) -> String {
+    text.replace(BY_CARGO, tool())
+}
+
 /// Determines how this program was started, from the environment and the first
 /// word of the command line.
 pub fn tool_of(handed_on: Option<String>, package: Option<&str>, first: Option<&str>) -> String {

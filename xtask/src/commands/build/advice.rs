@@ -6,6 +6,7 @@ use makefile::{Error, Item, Planned, Read};
 
 use super::repository::Repository;
 use super::{missing, mixes, stages};
+use crate::meant;
 use crate::typo::closest;
 use foundation::failure::{Failure, Result};
 use foundation::{program, typed};
@@ -39,7 +40,9 @@ pub(super) fn check_goals(
             .chain(planned.chain.iter().map(|step| step.target.clone()))
             .collect();
         let mut failure = Failure::usage(error.to_string());
-        failure.hint = Some(match closest(target, known.iter().map(String::as_str)) {
+        let other = meant::target(target).filter(|name| known.contains(*name));
+        let close = || closest(target, known.iter().map(String::as_str));
+        failure.hint = Some(match other.or_else(close) {
             Some(close) => format!(
                 "did you mean `{close}`? `{}` shows all",
                 typed!("build --list")

@@ -12,11 +12,14 @@ pub(super) mod repository;
 pub(super) mod shells;
 mod trust;
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use makefile::{Item, Planned};
 
 use crate::app::{App, PlanFormat};
+use foundation::ctx::Ctx;
 use foundation::ctx::own_executable::own_executable;
 use foundation::failure::{Failure, Result};
 use foundation::files;
@@ -43,8 +46,8 @@ pub struct BuildArgs {
     /// List documented targets and the stages of the Dockerfile
     #[arg(long)]
     pub list: bool,
-    /// Print the list as JSON
-    #[arg(long, requires = "list")]
+    /// Print JSON: the list, the explanation, or with --dry-run the plan
+    #[arg(long)]
     pub json: bool,
     /// Show the chain of targets and the origin of each variable; run nothing
     #[arg(long, conflicts_with = "list")]
@@ -85,6 +88,12 @@ pub struct BuildArgs {
 }
 
 pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
+    if args.json && !(args.list || args.explain || app.is_dry()) {
+        return Err(
+            Failure::usage("a build prints what its commands print, not JSON")
+                .hint("`--json` goes with --list, --explain or --dry-run"),
+        );
+    }
     let repository = Repository::find(app)?;
     let words = words(args, &repository);
     if args.list {
@@ -104,7 +113,7 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     }
     if args.explain {
         let hidden = Hidden::find(&repository, &words, &planned);
-        return explain::run(app, &planned, &hidden);
+        return explain::run(app, &planned, &hidden, args.json);
     }
     let plan = plan_of(app, &repository, &words, &planned);
     if !args.no_preflight && !app.is_dry() {
@@ -113,6 +122,38 @@ pub(crate) fn run(app: &App<'_>, args: &BuildArgs) -> Result<u8> {
     app.carry_out(&plan)
         .map_err(|failure| reason::explain(app, failure))?;
     Ok(0)
+}
+
+/// Targets and variables for a shell's completion, with what the Makefile says about them.
+/// Nothing is evaluated: that may take long.
+pub(crate) fn completions(ctx: &Ctx, current: &str) -> Vec<(String, String)> {
+    let Ok(repository) = Repository::find_from(ctx) else {
+        return Vec::new();
+    };
+    let makefile = &repository.makefile;
+    let documented = makefile.documented().iter();
+    let mut found: Vec<(String, String)> = documented
+        .filter(|it| !it.target.contains(['%', '$']))
+        .map(|it| (it.target.clone(), it.text.clone()))
+        .collect();
+    let stages = stages(&repository.dir).unwrap_or_default();
+    for family in ["target-", "local-", "docker-", "registry-"] {
+        if current.starts_with(family) {
+            let all = stages
+                .iter()
+                .map(|stage| (format!("{family}{stage}"), String::new()));
+            found.extend(all);
+        }
+    }
+    let names = makefile.sets().into_iter().map(str::to_owned);
+    let names: BTreeSet<String> = names.chain(makefile.reads()).collect();
+    let is_variable = |name: &String| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let variables = names.into_iter().filter(is_variable);
+    found.extend(variables.map(|name| (format!("{name}="), String::new())));
+    found
 }
 
 /// `$(MAKE)` inside of a shell line: the environment has the flags of the make

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use makefile::{Invocation, Makefile};
 
 use crate::app::App;
-use foundation::ctx::cargo_run;
+use foundation::ctx::{Ctx, cargo_run};
 use foundation::failure::{Failure, Result};
 use foundation::files;
 
@@ -25,7 +25,14 @@ impl Repository {
     /// # Errors
     /// If there is none, or its Makefile cannot be read.
     pub(crate) fn find(app: &App<'_>) -> Result<Self> {
-        let ctx = &app.ctx;
+        Self::find_from(&app.ctx)
+    }
+
+    /// The same, without an [`App`].
+    ///
+    /// # Errors
+    /// Those of [`Repository::find`].
+    pub(super) fn find_from(ctx: &Ctx) -> Result<Self> {
         if let Some(dir) = &ctx.talos_dir {
             return Self::open(&ctx.cwd.join(dir));
         }

@@ -244,12 +244,9 @@ fn missing_artifacts(
         ));
     }
     if let Some(talosctl) = talosctl {
-        failure = failure
-            .cause(talosctl.what)
-            .cause(talosctl.causes.join("; "));
+        failure = failure.cause(talosctl.in_one_line());
         targets.push("talosctl");
     }
-    failure.causes.retain(|cause| !cause.is_empty());
     failure.hint(format!(
         "{}\n      or, with nothing built: {}",
         checkout.build(&targets.join(" ")),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Status};
 use foundation::typed;
 use foundation::ui::text::hanging;
-use foundation::ui::{self, Style, Ui};
+use foundation::ui::{self, Style, Ui, paragraph};
 
 /// The beginning of a fix that is a command of another program.
 const COMMANDS: [&str; 2] = ["sudo ", "apt-get "];
@@ -81,14 +81,19 @@ fn lines(ui: &Ui, finding: &Finding) -> String {
     };
     // Padded before painting: escape codes have no width on the terminal.
     let word = ui.paint(style, &format!("{:<7}", finding.status.as_str()));
+    let what = match finding.status {
+        // As the word before it says.
+        Status::Missing => finding.what.strip_suffix(" is missing"),
+        _ => None,
+    };
+    let what = paragraph(what.unwrap_or(&finding.what), 11);
     if finding.status == Status::Ok {
-        let what = hanging(&finding.what, 11);
         return format!("  {word}  {}\n", ui.paint(Style::Dim, &what));
     }
-    let mut out = format!("  {word}  {}\n", hanging(&finding.what, 11));
+    let mut out = format!("  {word}  {what}\n");
     let indent = " ".repeat(11);
     if let Some(why) = &finding.why {
-        let _ = writeln!(out, "{indent}{}", ui.paint(Style::Dim, &hanging(why, 11)));
+        let _ = writeln!(out, "{indent}{}", ui.paint(Style::Dim, &paragraph(why, 11)));
     }
     if let Some(fix) = &finding.cure {
         let shown = finding.fix.is_none() || fix.contains("--fix");

@@ -66,7 +66,11 @@ pub(super) fn run(app: &App<'_>, args: &BtfArgs) -> Result<u8> {
     check_magic(&types, &node.name)?;
     let checks = checks(app, &node, &args.namespace);
     if app.is_dry() {
-        ui::print(&format!("would write {btf} and {header}\n"));
+        if args.json {
+            ui::print_report(json!({"would_write": [btf, header]}));
+        } else {
+            ui::print(&format!("would write {btf} and {header}\n"));
+        }
         return Ok(0);
     }
     files::replace(&btf, &types, 0o644).because(|| format!("cannot write `{btf}`"))?;

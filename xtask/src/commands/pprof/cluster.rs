@@ -7,6 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::FetchArgs;
 use super::fetch::{self, Answer, Keeping};
+use serde_json::{Value, json};
+
 use super::groups::{Groups, shown};
 use super::kept::{Kept, Memory};
 use super::kind::Kind;
@@ -15,7 +17,7 @@ use super::store::{self, Entry, Set};
 use super::summary::Side;
 use super::target::{Target, targets};
 use super::{load, series, watch};
-use crate::app::App;
+use crate::app::{App, PlanFormat};
 use crate::typo::closest;
 use foundation::failure::{Exit, Failure, Result};
 use foundation::ui;
@@ -23,7 +25,12 @@ use foundation::ui;
 pub(super) fn run(app: &App<'_>, args: &FetchArgs, show: &Presentation) -> Result<u8> {
     let mut targets = targets(app, args)?;
     if app.is_dry() {
-        ui::print(&describe(&targets, args));
+        match app.global.format {
+            Some(PlanFormat::Json) => ui::print_report(json!({
+                "requests": targets.iter().map(|it| request(it, args)).collect::<Vec<_>>()
+            })),
+            _ => ui::print(&describe(&targets, args)),
+        }
         return Ok(0);
     }
     if args.all {
@@ -113,14 +120,26 @@ pub(super) fn reopen(
     shown(app, groups, show)
 }
 
+/// Stable: fields are added, never changed.
+fn request(target: &Target, args: &FetchArgs) -> Value {
+    json!({
+        "node": target.node, "service": target.service,
+        "url": target.url(&path(target, args)),
+    })
+}
+
+fn path(target: &Target, args: &FetchArgs) -> String {
+    if args.all {
+        format!("{}…", target.index())
+    } else {
+        target.path(args)
+    }
+}
+
 fn describe(targets: &[Target], args: &FetchArgs) -> String {
     let mut out = String::new();
     for target in targets {
-        let path = if args.all {
-            format!("{}…", target.index())
-        } else {
-            target.path(args)
-        };
+        let path = path(target, args);
         let _ = writeln!(
             out,
             "GET {}  # {} {}",

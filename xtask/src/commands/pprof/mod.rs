@@ -33,6 +33,8 @@ pub(crate) mod words;
 
 use std::fmt::Write;
 
+use camino::Utf8Path;
+
 use crate::app::App;
 use args::{OpenArgs, PprofCommand, PprofVerb};
 use endpoint::ConnectionArgs;
@@ -126,6 +128,14 @@ fn draw(app: &App<'_>, sides: &load::Sides, title: &str, present: &Presentation)
         Form::Web => web::write(app, sides, title, present),
         _ => flame::show(app, sides, title, present),
     }
+}
+
+/// Ids of fetched profiles for a shell's completion, newest first.
+pub(crate) fn set_names(state: &Utf8Path) -> Vec<(String, String)> {
+    let sets = store::list(&store::root(state)).unwrap_or_default();
+    let mut found = vec![("latest".to_owned(), "The newest".to_owned())];
+    found.extend(sets.into_iter().map(|set| (set.id, String::new())));
+    found
 }
 
 fn list(app: &App<'_>, json: bool) -> Result<u8> {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use camino::Utf8Path;
 use gotest::{NamedSuite, Target, Workspace, named_suites, newest_source};
+use serde_json::{Value, json};
 
 use super::discovered::unread;
 use super::invalid_duration;
@@ -109,7 +110,14 @@ pub(super) fn suites(checkout: &Checkout, tags: &[&str]) -> Result<Vec<NamedSuit
         .map_err(|it| unread(&checkout.dir, &it))
 }
 
-pub(super) fn list(suites: &[NamedSuite]) {
+pub(super) fn list(suites: &[NamedSuite], as_json: bool) {
+    if as_json {
+        let suites: Vec<Value> = suites
+            .iter()
+            .map(|it| json!({"name": it.name, "tests": it.methods, "file": it.file, "line": it.line}))
+            .collect();
+        return ui::print_report(json!({"suites": suites}));
+    }
     let mut out = String::new();
     for suite in suites {
         let _ = writeln!(out, "{}  {}:{}", suite.name, suite.file, suite.line);

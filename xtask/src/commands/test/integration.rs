@@ -46,7 +46,7 @@ pub struct IntegrationArgs {
 /// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration";
 /// As the Makefile builds the binary (`GO_BUILDTAGS` of its Dockerfile stage).
-const TAGS: [&str; 4] = [
+pub(super) const TAGS: [&str; 4] = [
     "integration",
     "integration_api",
     "integration_cli",
@@ -90,7 +90,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     let checkout = app.ctx.checkout()?;
     let suites = suites(&checkout, &TAGS)?;
     if args.suite.list {
-        list(&suites);
+        list(&suites, args.suite.results.json);
         return Ok(0);
     }
     // Checked before the tests, which may take hours.
@@ -102,7 +102,7 @@ pub(super) fn run(app: &App<'_>, args: &IntegrationArgs) -> Result<u8> {
     )?;
     let selected = SelectedTests::new(&args.suite.suites, &suites)?;
     let Some(selected) = selected.or_failed(app, &args.suite.results, &checkout, PACKAGE)? else {
-        return Ok(suites::nothing_failed());
+        return Ok(suites::nothing_failed(&args.suite.results));
     };
     let which = if args.fresh {
         Which {

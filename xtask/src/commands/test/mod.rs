@@ -23,6 +23,7 @@ use crate::app::App;
 use std::ffi::OsString;
 
 use camino::Utf8Path;
+use foundation::ctx::Ctx;
 use foundation::failure::{Failure, Result};
 use foundation::record::results::{Failed, History};
 
@@ -95,6 +96,29 @@ pub(crate) fn run(app: &App<'_>, command: &TestCommand) -> Result<u8> {
         TestCommand::Shards(args) => shards::run(app, args),
         TestCommand::Report(args) => merge::run(app, args),
     }
+}
+
+/// Names of suites for a shell's completion, with the file of each; with their tests if `tests`.
+pub(crate) fn suite_names(ctx: &Ctx, upgrade: bool, tests: bool) -> Vec<(String, String)> {
+    let Ok(checkout) = ctx.checkout() else {
+        return Vec::new();
+    };
+    let tags = if upgrade {
+        &upgrade::TAGS[..]
+    } else {
+        &integration::TAGS[..]
+    };
+    let suites = binary::suites(&checkout, tags).unwrap_or_default();
+    let mut found = Vec::new();
+    for suite in suites {
+        if suite.name.starts_with("provision.") != upgrade {
+            continue;
+        }
+        let names = suite.methods.iter().filter(|_| tests);
+        found.extend(names.map(|test| (format!("{}/{test}", suite.name), String::new())));
+        found.push((suite.name, suite.file));
+    }
+    found
 }
 
 /// Returns the history of tests. Without it only estimates are missing.

@@ -19,10 +19,11 @@ pub const OURS: &str = "talos-xtask";
 
 impl Dirs {
     /// # Errors
-    /// If HOME is unset or not absolute.
+    /// If HOME is not absolute, or unset for a user whose entry in passwd has no absolute path.
     pub fn from_env() -> Result<Self> {
-        let home = absolute("HOME").ok_or_else(|| {
-            Failure::host("HOME is not set to an absolute path").hint("export HOME")
+        let home = home().ok_or_else(|| {
+            Failure::host("HOME is not set to an absolute path")
+                .hint("set it to your home directory: export HOME=/home/NAME")
         })?;
         let under = |name, fallback: &str| {
             absolute(name)
@@ -55,6 +56,22 @@ impl Dirs {
             homes.push(plain);
         }
         homes
+    }
+}
+
+/// HOME, or without one the directory that passwd has for this user, as in cargo. `None` if it
+/// is not absolute.
+pub fn home() -> Option<Utf8PathBuf> {
+    let home = Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok()?;
+    home.is_absolute().then_some(home)
+}
+
+/// Passes the home directory to a child that would not find it: HOME is unset.
+pub fn pass_home(command: &mut std::process::Command) {
+    if std::env::var_os("HOME").is_none()
+        && let Some(home) = home()
+    {
+        command.env("HOME", home);
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio::try_join;
 
-use super::{cargo_run, git};
+use super::{cargo_run, dirs, git};
 
 /// Probes of this host that take longer hang.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -248,6 +248,7 @@ impl Probe {
             .unchecked()
             .before_spawn(move |command| {
                 cargo_run::hide_from(command);
+                dirs::pass_home(command);
                 command.envs(environment.iter().map(|(name, value)| (name, value)));
                 if let Some(cwd) = &cwd {
                     command.current_dir(cwd);

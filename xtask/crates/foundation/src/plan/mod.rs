@@ -140,6 +140,11 @@ impl Plan {
         }
     }
 
+    /// Whether every step only reads.
+    pub fn changes_nothing(&self) -> bool {
+        self.steps.iter().all(|step| step.effect == Effect::Reads)
+    }
+
     /// Whether any step needs sudo if the caller is not root.
     pub fn needs_root(&self) -> bool {
         self.steps

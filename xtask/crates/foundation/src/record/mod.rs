@@ -9,6 +9,8 @@ pub mod own;
 pub mod pushed_images;
 pub(crate) mod remove_at;
 pub mod results;
+pub mod retention;
+pub mod run_summary;
 pub mod runs;
 pub mod test_cache;
 pub mod tree;

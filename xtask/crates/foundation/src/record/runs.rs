@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
@@ -12,17 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::own;
-use crate::ctx::own_files;
+use super::retention::{self, Limits};
+use crate::ctx::probe::commit;
+use crate::ctx::{Ctx, own_files};
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 use crate::plan::secrets::{MASK, Secrets};
 use crate::plan::{Action, Plan};
 use crate::typed;
 
-/// Limits of the records: older ones are removed, never the newest.
-const KEEP_RUNS: usize = 100;
-const KEEP_AGE: Duration = Duration::from_hours(30 * 24);
-const KEEP_BYTES: u64 = 1 << 30;
 const EVENTS: &str = "events.jsonl";
 /// Global options that take a value.
 const WITH_VALUE: [&str; 4] = ["-C", "--talos-dir", "--format", "--color"];
@@ -67,13 +65,34 @@ pub struct Line {
     pub at: u64,
 }
 
+/// Where a run was started, and on what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    pub cwd: Utf8PathBuf,
+    pub checkout: Option<Utf8PathBuf>,
+    /// The commit of the checkout, with `-dirty` if files were changed.
+    pub head: Option<String>,
+}
+
+impl Origin {
+    pub fn of(ctx: &Ctx) -> Self {
+        let checkout = ctx.checkout().ok().map(|checkout| checkout.dir);
+        Self {
+            cwd: ctx.cwd.clone(),
+            head: checkout.as_deref().and_then(commit),
+            checkout,
+        }
+    }
+}
+
 /// An open record.
 #[derive(Debug)]
 pub struct Record {
     pub id: String,
     pub dir: Utf8PathBuf,
-    /// Locked as long as the run is active.
-    events: File,
+    /// Locked as long as the run is active; `None` for a run that is not recorded.
+    events: Option<File>,
 }
 
 impl Record {
@@ -81,7 +100,12 @@ impl Record {
     ///
     /// # Errors
     /// If the state folder cannot be written.
-    pub fn open(state: &Utf8Path, command: &[String], plan: &Plan) -> Result<Self> {
+    pub fn open(
+        state: &Utf8Path,
+        command: &[String],
+        plan: &Plan,
+        origin: &Origin,
+    ) -> Result<Self> {
         let root = state.join("runs");
         let verb = verb_of(command);
         let open = || -> std::io::Result<Self> {
@@ -92,12 +116,13 @@ impl Record {
                 }
                 _ => {}
             }
-            let (id, dir) = new_dir(&root, verb)?;
+            let (id, dir) = new_dir(&root, &verb)?;
             let words = Secrets::default();
             let command: Vec<String> = command.iter().map(|word| words.masked(word)).collect();
             let meta = json!({
                 "schema": 1, "id": id, "command": command, "started": now_ms(),
                 "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(),
+                "cwd": origin.cwd, "checkout": origin.checkout, "head": origin.head,
                 "plan": recorded(plan),
             });
             own::replace(
@@ -107,11 +132,28 @@ impl Record {
             )?;
             let events = own::create(&dir.join(EVENTS), 0o600)?;
             retry_on_intr(|| rustix::fs::flock(&events, FlockOperation::LockExclusive))?;
-            Ok(Self { id, dir, events })
+            Ok(Self {
+                id,
+                dir,
+                events: Some(events),
+            })
         };
-        let record = open().because(|| format!("cannot record the run in `{root}`"))?;
-        prune(&root, KEEP_RUNS, KEEP_AGE, KEEP_BYTES);
+        let record = open().because(|| format!("cannot record the run in `{root}`"));
+        let record = record.map_err(|failure| {
+            failure
+                .hint("make that folder writable, or record elsewhere: export XDG_STATE_HOME=DIR")
+        })?;
+        retention::prune(&root, &Limits::default(), Some(&verb));
         Ok(record)
+    }
+
+    /// A run that changes nothing and cannot be recorded.
+    pub fn none() -> Self {
+        Self {
+            id: String::new(),
+            dir: Utf8PathBuf::new(),
+            events: None,
+        }
     }
 
     /// One line on one clock; a record that cannot be written must not stop
@@ -121,20 +163,32 @@ impl Record {
             event,
             at: now_ms(),
         };
-        if let Ok(line) = serde_json::to_string(&line) {
-            let _ = writeln!(self.events, "{line}");
+        if let Some(events) = &mut self.events
+            && let Ok(line) = serde_json::to_string(&line)
+        {
+            let _ = writeln!(events, "{line}");
         }
     }
 
     /// The file for the output of step `index` (from 0).
     pub fn step_log(&self, index: usize) -> Utf8PathBuf {
-        self.dir.join(format!("step-{:02}.log", index + 1))
+        self.dir.join(step_log(index))
+    }
+
+    /// Whether there is a folder for logs.
+    pub fn is_kept(&self) -> bool {
+        self.events.is_some()
     }
 
     /// The file for the output of a step of an undo.
     pub fn undo_log(&self, index: usize) -> Utf8PathBuf {
         self.dir.join(format!("undo-{:02}.log", index + 1))
     }
+}
+
+/// The name of the file with the output of step `index` (from 0).
+pub fn step_log(index: usize) -> String {
+    format!("step-{:02}.log", index + 1)
 }
 
 /// Returns the plan without secrets and without the contents of files that only
@@ -159,26 +213,36 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the command's name: the first word that is not an option or its
-/// value. It becomes part of the folder's name.
-fn verb_of(command: &[String]) -> &str {
+/// Returns the command's name: the first two words that are not options or their
+/// values, such as `cluster-up`. It becomes part of the folder's name.
+fn verb_of(command: &[String]) -> String {
+    let is_plain = |word: &&str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    };
+    let mut plain = Vec::new();
     let mut words = command.iter().skip(1).map(String::as_str);
     while let Some(word) = words.next() {
         if WITH_VALUE.contains(&word) {
             words.next();
         } else if !word.starts_with('-') {
-            let is_plain = word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-            return if is_plain && !word.is_empty() {
-                word
-            } else {
-                "run"
-            };
+            plain.push(word);
+        } else if !plain.is_empty() {
+            // The value of this option, perhaps.
+            break;
         }
     }
-    "run"
+    let plain: Vec<&str> = plain.into_iter().take(2).take_while(is_plain).collect();
+    match plain[..] {
+        [] => "run".to_owned(),
+        _ => plain.join("-").chars().take(LONGEST_VERB).collect(),
+    }
 }
+
+/// Of a folder's name.
+const LONGEST_VERB: usize = 40;
 
 /// Whether the run of this record is still active.
 pub fn is_live(dir: &Utf8Path) -> bool {
@@ -231,7 +295,7 @@ pub fn list(state: &Utf8Path) -> Vec<String> {
     ids
 }
 
-fn ids_in(root: &Utf8Path) -> Vec<String> {
+pub(super) fn ids_in(root: &Utf8Path) -> Vec<String> {
     let mut ids = own_files::names_in(root).unwrap_or_default();
     ids.sort();
     ids
@@ -261,46 +325,20 @@ pub fn find(state: &Utf8Path, prefix: &str) -> Result<Utf8PathBuf> {
     }
 }
 
-/// Removes the oldest records beyond the limits, but never the newest or that
-/// of an active run.
-pub fn prune(root: &Utf8Path, keep_runs: usize, keep_age: Duration, keep_bytes: u64) {
-    let ids = ids_in(root);
-    let oldest_kept = now_ms().saturating_sub(u64::try_from(keep_age.as_millis()).unwrap_or(0));
-    let mut bytes = 0;
-    for (age, id) in ids.iter().rev().enumerate() {
-        let dir = root.join(id);
-        bytes += size(&dir);
-        let stamp = id
-            .split('-')
-            .next()
-            .and_then(|stamp| u64::from_str_radix(stamp, 16).ok());
-        let too_old = stamp.is_some_and(|stamp| stamp < oldest_kept);
-        if age > 0 && (age >= keep_runs || too_old || bytes > keep_bytes) && !is_live(&dir) {
-            let _ = own::remove(&dir);
-        }
-    }
-}
-
-fn size(dir: &Utf8Path) -> u64 {
-    let names = own_files::names_in(dir).unwrap_or_default();
-    names
-        .into_iter()
-        .filter_map(|name| Some(dir.join(name).symlink_metadata().ok()?.len()))
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn open(state: &Utf8Path, command: &[String]) -> Record {
+        Record::open(state, command, &Plan::new("t"), &Origin::default()).unwrap()
+    }
+
     #[test]
-    fn records_are_found_by_latest_and_prefix_and_pruned_by_count() {
+    fn records_are_found_by_latest_and_by_prefix() {
         let dir = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(dir.path()).unwrap();
         let command = ["xtask".to_owned(), "cluster".to_owned()];
-        let records: Vec<Record> = (0..5)
-            .map(|_| Record::open(state, &command, &Plan::new("t")).unwrap())
-            .collect();
+        let records: Vec<Record> = (0..5).map(|_| open(state, &command)).collect();
         let last = &records[4];
         assert_eq!(find(state, "latest").unwrap(), last.dir);
         assert_eq!(find(state, &last.id).unwrap(), last.dir);
@@ -316,24 +354,13 @@ mod tests {
                 .to_string()
                 .contains("no run")
         );
-        let runs = state.join("runs");
-        prune(&runs, 2, KEEP_AGE, KEEP_BYTES);
-        assert_eq!(list(state).len(), 5, "all of them live");
-        let (oldest, last) = (records[0].id.clone(), last.id.clone());
-        let mut records = records.into_iter();
-        let _live = records.next();
-        drop(records);
-        prune(&runs, 2, KEEP_AGE, KEEP_BYTES);
-        assert_eq!(list(state).len(), 3, "the newest two and the live one");
-        prune(&runs, 2, KEEP_AGE, 0);
-        assert_eq!(list(state), [last, oldest]);
     }
 
     #[test]
     fn events_are_read_as_they_were_written() {
         let dir = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(dir.path()).unwrap();
-        let mut record = Record::open(state, &["xtask".to_owned()], &Plan::new("t")).unwrap();
+        let mut record = open(state, &["xtask".to_owned()]);
         let written = [
             Event::Start { step: 1 },
             Event::Finish {
@@ -350,7 +377,7 @@ mod tests {
         for event in &written {
             record.event(event.clone());
         }
-        let _ = write!(record.events, "{{\"event\":\"torn");
+        let _ = write!(record.events.as_ref().unwrap(), "{{\"event\":\"torn");
         let lines = events(&record.dir).unwrap();
         let read: Vec<&Event> = lines.iter().map(|line| &line.event).collect();
         assert!(read.into_iter().eq(&written));
@@ -360,37 +387,20 @@ mod tests {
     }
 
     #[test]
-    fn records_are_pruned_by_age_and_size() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(dir.path()).unwrap();
-        let old = now_ms() - 40 * 24 * 3600 * 1000;
-        for (ms, bytes) in [
-            (old, 1),
-            (now_ms() - 3000, 500),
-            (now_ms() - 2000, 600),
-            (now_ms(), 1),
-        ] {
-            let run = root.join(format!("{ms:011x}-t"));
-            own::replace(&run.join("step-01.log"), &vec![b'x'; bytes], 0o600).unwrap();
-        }
-        prune(root, KEEP_RUNS, KEEP_AGE, KEEP_BYTES);
-        assert_eq!(ids_in(root).len(), 3);
-        prune(root, KEEP_RUNS, KEEP_AGE, 1000);
-        assert_eq!(ids_in(root).len(), 2);
-    }
-
-    #[test]
-    fn the_noun_of_a_command_is_no_option_and_no_path() {
+    fn the_words_of_a_command_are_no_options_and_no_paths() {
         let verb = |line: &str| {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            verb_of(&words).to_owned()
+            verb_of(&words)
         };
-        assert_eq!(verb("xtask cluster up"), "cluster");
+        assert_eq!(verb("xtask cluster up"), "cluster-up");
         assert_eq!(
             verb("xtask -C /src/talos --color never cluster up"),
-            "cluster"
+            "cluster-up"
         );
-        assert_eq!(verb("xtask --talos-dir=/src/talos -y lab up"), "lab");
+        assert_eq!(verb("xtask --talos-dir=/src/talos -y lab up"), "lab-up");
+        assert_eq!(verb("xtask cluster --name mine"), "cluster");
+        assert_eq!(verb("xtask test unit ./pkg/..."), "test-unit");
+        assert_eq!(verb("xtask build V=1 kernel"), "build");
         assert_eq!(verb("xtask ../x"), "run");
         assert_eq!(verb("xtask"), "run");
     }

@@ -40,7 +40,7 @@ use crate::ctx::Ctx;
 use crate::ctx::ledger::{Entry, Ledger, Op};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::{Action, Plan, Privilege, Resource, Step, Watch};
-use crate::record::runs::{Event, Record, now_ms};
+use crate::record::runs::{Event, Origin, Record, now_ms};
 use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::ui::text::counted;
@@ -151,7 +151,18 @@ impl Runner<'_> {
         let command: Vec<String> = std::env::args_os()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
-        let mut record = Record::open(&records, &command, plan)?;
+        let origin = if options.is_part {
+            Origin::default()
+        } else {
+            Origin::of(self.ctx)
+        };
+        let mut record = match Record::open(&records, &command, plan, &origin) {
+            Err(failure) if plan.changes_nothing() => {
+                self.ui.note(&failure.in_one_line());
+                Record::none()
+            }
+            opened => opened?,
+        };
         if let Some(recorded) = &mut options.recorded {
             recorded(&record);
         }
@@ -253,7 +264,7 @@ impl Execution<'_> {
             } else {
                 let reader = reader.as_mut();
                 let attempt = Attempt {
-                    log: self.record.step_log(index),
+                    log: self.record.is_kept().then(|| self.record.step_log(index)),
                     kill_at: KILL_AT,
                     reader: reader.map(|reader| &mut **reader as &mut dyn Reader),
                 };
@@ -309,7 +320,7 @@ impl Execution<'_> {
         }
         let mut observer = step.watch.as_ref().map(|watch| undo.observe(ctx, watch));
         let context = step::StepContext {
-            log: Some(attempt.log),
+            log: attempt.log,
             deadline: step.deadline.map_or(DEADLINE, Duration::from_secs),
             observer: observer.as_mut(),
             signals,
@@ -370,7 +381,7 @@ impl<'a> Parts<'a> {
 
 /// One attempt at a step.
 struct Attempt<'a> {
-    log: Utf8PathBuf,
+    log: Option<Utf8PathBuf>,
     kill_at: usize,
     reader: Option<&'a mut dyn Reader>,
 }

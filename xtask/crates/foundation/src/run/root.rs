@@ -23,6 +23,7 @@ use super::core::Grace;
 use super::pipe::never_wait;
 use super::step::{self, Ended, Shown, StepContext, in_log, stopped, supervise};
 use super::{KILL_AT, perform, spawn};
+use crate::ctx::dirs;
 use crate::ctx::host::Host;
 use crate::ctx::own_executable::own_executable;
 use crate::ctx::probe::Probe;
@@ -261,7 +262,9 @@ fn as_request(step: &Step) -> Step {
     };
     if let Some(env) = env {
         for name in ["HOME", "PATH"] {
-            if let Ok(mut value) = std::env::var(name)
+            let set = std::env::var(name).ok();
+            let value = set.or_else(|| dirs::home().filter(|_| name == "HOME").map(String::from));
+            if let Some(mut value) = value
                 && !env.iter().any(|(set, _)| set == name)
             {
                 // ip, iptables and the like are outside a plain user's PATH.

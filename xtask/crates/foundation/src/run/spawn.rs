@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::unix::AsyncFd;
 
-use crate::ctx::cargo_run;
 use crate::ctx::own_executable::own_executable;
+use crate::ctx::{cargo_run, dirs};
 
 /// Whether this process is the `xtask` binary, which can start itself again; a
 /// test binary cannot.
@@ -75,10 +75,11 @@ pub(super) fn warden(child: &Child) -> Option<Child> {
     command.spawn().ok()
 }
 
-/// A command that does not pass on the environment of `cargo run`.
+/// A command that does not pass on the environment of `cargo run`, and knows the home directory.
 pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     cargo_run::hide_from(&mut command);
+    dirs::pass_home(&mut command);
     command
 }
 

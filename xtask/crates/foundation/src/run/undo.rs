@@ -81,7 +81,10 @@ impl Execution<'_> {
             let why = &step.why;
             self.record.event(Event::Undo { why: why.clone() });
             let attempt = Attempt {
-                log: self.record.undo_log(first + index),
+                log: self
+                    .record
+                    .is_kept()
+                    .then(|| self.record.undo_log(first + index)),
                 kill_at: 1,
                 reader: None,
             };

@@ -9,13 +9,16 @@
 pub mod screen;
 pub mod text;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use text::{hanging, rendered, sgr};
 
 use crate::failure::Failure;
 use crate::plan::{Action, Privilege, Step, in_words};
+use crate::typed::as_started;
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -48,6 +51,26 @@ impl Color {
 /// Whether the terminal can only print one line after another.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// The first error of writing to standard output.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+/// Whether a report was printed as JSON.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Remembers why something could not be written. A closed pipe (`| head`) is not an error.
+fn noted<T>(written: std::io::Result<T>) -> std::io::Result<T> {
+    written.inspect_err(|error| {
+        if error.kind() != ErrorKind::BrokenPipe {
+            let _ = UNWRITTEN.set(error.to_string());
+        }
+    })
+}
+
+/// The failure of a run whose standard output is not complete.
+pub fn unwritten() -> Option<Failure> {
+    let cause = UNWRITTEN.get()?;
+    Some(Failure::step("cannot write to standard output").cause(cause))
 }
 
 /// Output settings of this run.
@@ -218,7 +241,7 @@ impl Ui {
     /// error of the child.
     pub fn data(&self, chunk: &[u8]) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(chunk).and_then(|()| out.flush());
+        let _ = noted(out.write_all(chunk).and_then(|()| out.flush()));
     }
 
     pub fn failure(&self, failure: &Failure) {
@@ -243,6 +266,32 @@ impl Ui {
     }
 }
 
+/// Breaks a paragraph that begins at column `indent` so that it fits the terminal; what goes
+/// to a file or a pipe stays one line.
+pub fn paragraph(text: &str, indent: usize) -> String {
+    if std::io::stdout().is_terminal() && !text.contains('\n') {
+        return text::wrapped(text, indent, columns());
+    }
+    hanging(text, indent).into_owned()
+}
+
+/// Columns of the terminal, as clap finds them for help: at most 100.
+pub fn columns() -> usize {
+    let mut sizes = [
+        rustix::termios::tcgetwinsize(std::io::stdout()),
+        rustix::termios::tcgetwinsize(std::io::stderr()),
+        rustix::termios::tcgetwinsize(std::io::stdin()),
+    ]
+    .into_iter();
+    let terminal = sizes.find_map(|size| size.ok().map(|size| usize::from(size.ws_col)));
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = terminal.filter(|columns| *columns > 0).or_else(asked);
+    columns.unwrap_or(WIDEST).clamp(NARROWEST, WIDEST)
+}
+
+const WIDEST: usize = 100;
+const NARROWEST: usize = 40;
+
 /// Prints clap's message about a command line: help and the version on stdout,
 /// coloured as wanted; a usage error on stderr. Of an error only `error:` is
 /// coloured, because the rest quotes what was typed.
@@ -250,12 +299,12 @@ pub fn clap_message(error: &clap::Error, color: Color) {
     let text = error.render();
     if !error.use_stderr() {
         return print(&if color.is_wanted(std::io::stdout().is_terminal()) {
-            text::with_marks(&text.ansi().to_string())
+            text::with_marks(&as_started(&text.ansi().to_string()))
         } else {
-            text.to_string()
+            as_started(&text.to_string())
         });
     }
-    let text = text.to_string();
+    let text = as_started(&text.to_string());
     let prefix = "error:";
     say(&match text.strip_prefix(prefix) {
         Some(rest) if color.is_wanted(std::io::stderr().is_terminal()) => {
@@ -292,8 +341,7 @@ pub fn print_bytes(bytes: &[u8]) {
 /// I/O errors, including a broken pipe.
 pub fn try_print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()
+    noted(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
 /// Prints text to stdout, for callers that stop when the pipe is closed.
@@ -301,9 +349,7 @@ pub fn try_print_bytes(bytes: &[u8]) -> std::io::Result<()> {
 /// # Errors
 /// I/O errors, including a broken pipe.
 pub fn try_print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(rendered(text).as_bytes())?;
-    out.flush()
+    try_print_bytes(rendered(text).as_bytes())
 }
 
 /// Returns a report, an object, with the version of its schema. Fields are added
@@ -325,6 +371,7 @@ pub fn print_listing(
     list: &str,
     items: impl Iterator<Item = serde_json::Value>,
 ) {
+    REPORTED.store(true, Ordering::Relaxed);
     // A closed pipe (`| head`) is not an error.
     let _ = try_print_listing(&with_schema(fields), list, items);
 }
@@ -349,13 +396,22 @@ fn try_print_listing(
     try_print(end)
 }
 
+/// Prints a failure as JSON to stdout, in one line, unless a report is there already.
+pub fn print_failure(failure: &Failure) {
+    if !REPORTED.load(Ordering::Relaxed) {
+        print_json_line(&with_schema(failure.to_json()));
+    }
+}
+
 /// Prints JSON to stdout.
 pub fn print_json(value: &serde_json::Value) {
+    REPORTED.store(true, Ordering::Relaxed);
     print(&text::json(&format!("{value:#}\n")));
 }
 
 /// Prints JSON to stdout in one line.
 pub fn print_json_line(value: &serde_json::Value) {
+    REPORTED.store(true, Ordering::Relaxed);
     print(&text::json(&format!("{value}\n")));
 }
 

@@ -70,6 +70,26 @@ pub fn hanging(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Breaks text of one line at its spaces, so that it ends before column `width` if it begins
+/// at column `indent`; further lines begin there too. A word is never broken.
+pub fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut column = indent;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
 /// A wider cell is printed whole, and moves its own row alone. Also far below
 /// the largest width that `format!` takes, 65535: more is a panic.
 const WIDEST_COLUMN: usize = 100;
@@ -155,6 +175,25 @@ fn token() -> &'static str {
     })
 }
 
+/// Text without colours and other styles of a terminal.
+pub fn without_styles(text: &str) -> Cow<'_, str> {
+    if !text.contains("\x1b[") {
+        return Cow::Borrowed(text);
+    }
+    let mut pieces = text.split("\x1b[");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let plain = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+        if let Some(plain) = plain.strip_prefix('m') {
+            out.push_str(plain);
+        } else {
+            out.push_str("\x1b[");
+            out.push_str(piece);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Returns a mark for SGR parameters such as `1;31`; only [`rendered`] turns it
 /// into an escape sequence.
 pub fn sgr(parameters: &str) -> String {
@@ -211,6 +250,12 @@ mod tests {
     }
 
     #[test]
+    fn styles_are_removed_and_nothing_else() {
+        assert_eq!(without_styles("\x1b[1;31ma\x1b[0mb\x1b[2Jc"), "ab\x1b[2Jc");
+        assert!(matches!(without_styles("plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
     fn what_a_terminal_would_obey_is_spelled_out() {
         for (text, shown) in [
             ("a\x1b[31mb", "a\\x1b[31mb"),
@@ -254,6 +299,16 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&safe).unwrap();
             assert_eq!(read, value);
         }
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces_and_begin_at_one_column() {
+        assert_eq!(wrapped("one two  three", 2, 9), "one two\n  three");
+        assert_eq!(
+            wrapped("one incomprehensible two", 1, 8),
+            "one\n incomprehensible\n two"
+        );
+        assert_eq!(wrapped("", 4, 10), "");
     }
 
     #[test]

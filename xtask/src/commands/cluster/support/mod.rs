@@ -1,9 +1,6 @@
 //! `cluster support`: an archive for finding a cause elsewhere, without
 //! secrets. What is left out is listed in its MANIFEST.
 
-mod archive;
-mod redact;
-
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -11,10 +8,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::archive::Archive;
-use self::redact::Redactor;
 use super::{Which, existing_name, explain, look_up, status};
 use crate::app::App;
+use crate::archive::Archive;
+use crate::redact::Redactor;
 use foundation::ctx::cluster::ClusterView;
 use foundation::ctx::own_executable::own_executable;
 use foundation::ctx::probe::Probe;

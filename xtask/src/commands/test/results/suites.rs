@@ -126,8 +126,23 @@ pub(in crate::commands::test) fn run(
 }
 
 /// Reports that `--rerun-failed` found nothing to run.
-pub(in crate::commands::test) fn nothing_failed() -> u8 {
-    ui::print("nothing failed the last time\n");
+pub(in crate::commands::test) fn nothing_failed(args: &ResultArgs) -> u8 {
+    if args.json {
+        let nothing = Report {
+            outcomes: &BTreeMap::new(),
+            chosen: &BTreeMap::new(),
+            seconds: 0.0,
+            interrupted: false,
+            built: &BTreeSet::new(),
+            leg: None,
+            slowest: None,
+            coverage: None,
+            is_short: false,
+        };
+        ui::print_json(&nothing.json());
+    } else {
+        ui::print("nothing failed the last time\n");
+    }
     0
 }
 

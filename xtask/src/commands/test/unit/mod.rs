@@ -24,7 +24,7 @@ use super::leg::Leg;
 use super::results::report::Report;
 use super::results::selected::SelectedPackage;
 use super::results::session::Session;
-use super::results::{finish, live};
+use super::results::{finish, live, suites};
 use crate::app::App;
 use flags::Flags;
 pub(crate) use flags::misplaced as go_test_flag;
@@ -37,13 +37,12 @@ use foundation::plan::Plan;
 use foundation::record::files;
 use foundation::record::lock::{self, Lock};
 use foundation::record::results::Failed;
-use foundation::record::runs::{Event, Record};
+use foundation::record::runs::{Event, Origin, Record};
 use foundation::record::test_cache::TestCache;
 use foundation::run::exec_root;
 use foundation::run::gotest::{Crew, Job, Link, Stop, prune_store};
 use foundation::run::{become_root_for_tests, refusal_of_root_for_tests};
 use foundation::typed;
-use foundation::ui;
 use gotest::events::{Package, Verdict};
 use jobs::Shared;
 use select::{Here, Wanted};
@@ -81,7 +80,7 @@ pub struct UnitArgs {
     #[arg(long)]
     pub fail_fast: bool,
     /// After each change, run the tests of the packages that import what has changed
-    #[arg(long, conflicts_with_all = ["until_fail", "rerun_failed"])]
+    #[arg(long, conflicts_with_all = ["until_fail", "rerun_failed", "json"])]
     pub watch: bool,
     /// Run the tests again until one fails, at most N times [default: without a limit]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
@@ -206,8 +205,7 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
         packages = select::only_failed(packages, &failed);
         untested.retain(|name| failed.packages.contains_key(name));
         if packages.is_empty() && untested.is_empty() {
-            ui::print("nothing failed the last time\n");
-            return Ok(0);
+            return Ok(suites::nothing_failed(&args.results));
         }
     }
     let shared = Shared {
@@ -513,7 +511,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     }
     let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
-    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan)?;
+    let origin = Origin::of(&app.ctx);
+    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan, &origin)?;
     shared.logs.clone_from(&record.dir);
     let size = if shared.flags.bench.is_some() {
         1

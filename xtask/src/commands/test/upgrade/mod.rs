@@ -49,7 +49,7 @@ pub struct UpgradeArgs {
 
 /// The import path that results are recorded under.
 const PACKAGE: &str = "github.com/siderolabs/talos/internal/integration/provision";
-const TAGS: [&str; 2] = ["integration", "integration_provision"];
+pub(super) const TAGS: [&str; 2] = ["integration", "integration_provision"];
 /// Seconds: about an hour for each suite of a track.
 const DEADLINE: u64 = 12 * 3600;
 
@@ -61,13 +61,13 @@ pub(super) fn run(app: &App<'_>, args: &UpgradeArgs) -> Result<u8> {
         .filter(|suite| suite.name.starts_with("provision."))
         .collect();
     if args.suite.list {
-        binary::list(&suites);
+        binary::list(&suites, args.suite.results.json);
         return Ok(0);
     }
     let limit = binary::limit(args.timeout.as_deref(), DEADLINE)?;
     let selected = selected_tests(args, &suites)?;
     let Some(selected) = selected.or_failed(app, &args.suite.results, &checkout, PACKAGE)? else {
-        return Ok(suites::nothing_failed());
+        return Ok(suites::nothing_failed(&args.suite.results));
     };
     let network = network(args)?;
     let registries = Registries::before(app, &checkout)?;

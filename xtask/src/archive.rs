@@ -9,14 +9,14 @@ use flate2::write::GzEncoder;
 const RECORD: usize = 512;
 
 /// Files by name.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     out: GzEncoder<Vec<u8>>,
     /// Seconds since 1970, of every file.
     time: u64,
 }
 
 impl Archive {
-    pub(super) fn new(time: u64) -> Self {
+    pub(crate) fn new(time: u64) -> Self {
         Self {
             out: GzEncoder::new(Vec::new(), Compression::default()),
             time,
@@ -27,7 +27,7 @@ impl Archive {
     ///
     /// # Errors
     /// If the name is longer.
-    pub(super) fn add(&mut self, name: &str, contents: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn add(&mut self, name: &str, contents: &[u8]) -> std::io::Result<()> {
         self.out
             .write_all(&header(name, contents.len(), self.time)?)?;
         self.out.write_all(contents)?;
@@ -38,7 +38,7 @@ impl Archive {
 
     /// # Errors
     /// The encoder's.
-    pub(super) fn finish(mut self) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn finish(mut self) -> std::io::Result<Vec<u8>> {
         self.out.write_all(&[0; 2 * RECORD])?;
         self.out.finish()
     }
