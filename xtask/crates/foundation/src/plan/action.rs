@@ -89,6 +89,22 @@ pub enum Action {
         to: Utf8PathBuf,
         except: Vec<Utf8PathBuf>,
     },
+    /// Replaces a file by a copy of another, which must have this SHA-256.
+    CopyFile {
+        from: Utf8PathBuf,
+        to: Utf8PathBuf,
+        sha256: String,
+        bytes: u64,
+    },
+    /// Writes the SHA-256 of files to `list`, as `sha256sum` prints them in the
+    /// folder `root`. `paths` are files and folders with all files in them,
+    /// without `except`; all are relative to `root`.
+    RecordDigests {
+        root: Utf8PathBuf,
+        paths: Vec<Utf8PathBuf>,
+        except: Vec<Utf8PathBuf>,
+        list: Utf8PathBuf,
+    },
     /// Ends a process through a pidfd, after verifying its identity.
     Stop {
         process: ProcessIdentity,

@@ -559,6 +559,8 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
         | Action::RequireFile { .. }
         | Action::RemoveBridge { .. }
         | Action::CopyTree { .. }
+        | Action::CopyFile { .. }
+        | Action::RecordDigests { .. }
         | Action::Stop { .. }
         | Action::ShutDown { .. }
         | Action::HardReboot { control: None, .. } => {}
