@@ -331,10 +331,12 @@ fn record_digests_command(
         .iter()
         .map(|path| format!("-path {}", quote(path.as_str())))
         .collect();
+    // First all digests: the list may be in a folder that is looked through.
     let (list, new) = (quote(list.as_str()), quote(&format!("{list}.new")));
     format!(
-        "( cd -- {} || exit 1; find {} \\( {} \\) -prune -o -type f -print0 | LC_ALL=C sort -z | \
-         xargs -0 sha256sum ) | {sudo}tee -- {new} >/dev/null\n{sudo}mv -- {new} {list}",
+        "digests=$(cd -- {} || exit 1; find {} \\( {} \\) -prune -o -type f -print0 | LC_ALL=C sort -z | \
+         xargs -0 sha256sum)\n\
+         printf '%s\\n' \"$digests\" | {sudo}tee -- {new} >/dev/null\n{sudo}mv -- {new} {list}",
         quote(root.as_str()),
         paths.join(" "),
         except.join(" -o ")
