@@ -12,8 +12,8 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, cluster, doctor, embed, exec_root, image, installer, internal, kmod,
-    lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    airgap, build, builder, cluster, doctor, editor, embed, exec_root, image, installer, internal,
+    kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks,
 };
 use crate::meant;
 use foundation::ui::Color;
@@ -170,6 +170,10 @@ pub enum Command {
     Runs(runs::RunsArgs),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
+    /// Write tasks, debugging and build tags for an editor
+    Editor(editor::EditorArgs),
+    /// List what editors offer to run, for other task runners
+    Tasks(tasks::TasksArgs),
     /// Print completions for a shell
     Completions {
         /// Shell to print completions for

@@ -21,8 +21,8 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    airgap, build, builder, cluster, completions, doctor, embed, image, images, installer, kmod,
-    lab, podtrace, pprof, proxies, registry, runs, selinux, setup, test,
+    airgap, build, builder, cluster, completions, doctor, editor, embed, image, images, installer,
+    kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -161,6 +161,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
+        Command::Editor(args) => editor::run(&app()?, &args),
+        Command::Tasks(args) => tasks::run(&app()?, &args),
         Command::Embed(args) => embed::run(&app()?, &args),
         Command::Image(command) => image::run(&app()?, &command),
         Command::Images { json } => images::run(&app()?, json),

@@ -187,6 +187,11 @@ fn git_behaves_as_without_the_copy() {
     checkout.write("xtask/target/xtask/xtask", "built");
     let said = checkout.embed_well(&["--remove"]);
     assert!(said.starts_with("removed from"), "{said}");
+    // The other worktree's copy stays hidden.
+    let kept = fs::read_to_string(checkout.path().join(".git/info/exclude")).unwrap();
+    assert_eq!(kept, rules);
+    let told = embed(&worktree, &["--remove"]);
+    assert!(told.status.success(), "{told:?}");
     let mut after = checkout.tree();
     for kept in [".cargo", ".cargo/xtask.toml"] {
         assert!(after.remove(kept).is_some(), "{kept}");

@@ -242,8 +242,11 @@ fn plan_embed(
         "copy this workspace into"
     };
     let mut plan = Plan::new(format!("{verb} {to}"));
-    let rules = if is_shared { Vec::new() } else { rules() };
-    plan.steps.extend(git_exclude::step(to, BLOCK, &rules)?);
+    if is_shared {
+        show_again(to, &mut plan)?;
+    } else {
+        plan.steps.extend(git_exclude::step(to, BLOCK, &rules())?);
+    }
     remove_half_copies(to, &mut plan);
     plan.push(Step::new(
         "the sources, swapped in whole; what was built stays",
@@ -322,8 +325,22 @@ fn plan_remove(to: &Utf8Path) -> Result<Plan> {
         plan.push(Step::new(why, Action::Remove { path }).effect(Effect::Destroys));
     }
     remove_half_copies(to, &mut plan);
-    plan.steps.extend(git_exclude::step(to, BLOCK, &[])?);
+    show_again(to, &mut plan)?;
     Ok(plan)
+}
+
+/// Removes the private rules, unless another worktree needs them.
+fn show_again(to: &Utf8Path, plan: &mut Plan) -> Result<()> {
+    let step = git_exclude::step(to, BLOCK, &[])?;
+    let others = git_exclude::other_worktrees(to)?;
+    let mut others = others.iter().filter(|other| other.join(LIST).exists());
+    match others.next() {
+        Some(other) if step.is_some() => plan.note(format!(
+            "git's private rules stay: the copy in {other} is hidden by them"
+        )),
+        _ => plan.steps.extend(step),
+    }
+    Ok(())
 }
 
 fn remove_half_copies(to: &Utf8Path, plan: &mut Plan) {
@@ -356,7 +373,7 @@ fn next(to: &Utf8Path, files: &Digests, is_shared: bool) -> Result<String> {
             let add = program!("git -C {} add --force {}", to, hidden);
             steps.push(format!("{add}   # a .gitignore there hides it"));
         }
-    } else if git_exclude::has(to, BLOCK)? {
+    } else if !git_exclude::lines(to, BLOCK)?.is_empty() {
         text += "  git does not show it: its private rules (info/exclude) hide it in this clone\n";
     }
     // The alias works in that folder, however this program was started.

@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod leftovers;
 pub mod locks;
 pub mod loops;
+pub mod marked_block;
 pub mod mirrors;
 mod name_server;
 pub mod network;
