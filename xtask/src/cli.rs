@@ -12,8 +12,8 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, cluster, doctor, editor, embed, exec_root, image, installer, internal,
-    kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks,
+    airgap, build, builder, ci, cluster, doctor, editor, embed, exec_root, image, installer,
+    internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks,
 };
 use crate::meant;
 use foundation::ui::Color;
@@ -174,6 +174,9 @@ pub enum Command {
     Editor(editor::EditorArgs),
     /// List what editors offer to run, for other task runners
     Tasks(tasks::TasksArgs),
+    /// Print a CI workflow that runs the same commands
+    #[command(subcommand)]
+    Ci(ci::CiCommand),
     /// Print completions for a shell
     Completions {
         /// Shell to print completions for

@@ -21,8 +21,8 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    airgap, build, builder, cluster, completions, doctor, editor, embed, image, images, installer,
-    kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks, test,
+    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, image, images,
+    installer, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, tasks, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -157,6 +157,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Airgap(command) => airgap::run(&app()?, &command),
         Command::Build(args) => build::run(&app()?, &args),
         Command::Builder(command) => builder::run(&app()?, &command),
+        Command::Ci(command) => ci::run(&app()?, &command),
         Command::Cluster(command) => cluster::run(&app()?, command),
         Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),

@@ -4,6 +4,7 @@
 pub mod airgap;
 pub mod build;
 pub mod builder;
+pub mod ci;
 pub mod cluster;
 pub(crate) mod completions;
 pub mod doctor;
