@@ -170,7 +170,7 @@ pub enum Command {
     Runs(runs::RunsArgs),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
-    /// Write tasks, debugging and build tags for an editor
+    /// Add tasks, debug configurations and build tags to the files of an editor
     Editor(editor::EditorArgs),
     /// List what editors offer to run, for other task runners
     Tasks(tasks::TasksArgs),

@@ -39,7 +39,11 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             let error = cli::with_suggestion(error, &words);
-            ui::clap_message(&error, cli::color(&words));
+            let tool = started_as(None);
+            let is_built = is_where_cargo_builds();
+            ui::clap_message(&error, cli::color(&words), |text| {
+                typed::as_started(text, &tool, is_built)
+            });
             // Help and the version are errors for clap, but not for the user.
             return if error.use_stderr() {
                 Exit::Usage.code()
@@ -74,19 +78,28 @@ fn remember(cli: &Cli) {
     let text = |name: &str| std::env::var(name).ok();
     let lab = lab::of_this_process(cli.global.lab.is_some());
     let handed_on = text(typed::TOOL).filter(|_| lab == typed::Lab::ByOption);
-    let first = std::env::args_os().next();
-    let first = first.as_ref().map(|first| first.to_string_lossy());
     typed::remember(Started {
-        tool: typed::tool_of(
-            handed_on,
-            text("CARGO_PKG_NAME").as_deref(),
-            first.as_deref(),
-        ),
+        tool: started_as(handed_on),
         lab,
         talos_dir: cli.global.talos_dir.as_ref().map(ToString::to_string),
         name: cli.cluster_name().map(str::to_owned),
         takes_name: cli::takes_name,
     });
+}
+
+/// The command that started this program; `handed_on` by the one around the lab.
+fn started_as(handed_on: Option<String>) -> String {
+    let package = std::env::var("CARGO_PKG_NAME").ok();
+    let first = std::env::args_os().next();
+    let first = first.as_ref().map(|first| first.to_string_lossy());
+    typed::tool_of(handed_on, package.as_deref(), first.as_deref())
+}
+
+/// Whether this program is in a target folder of cargo, and not installed.
+fn is_where_cargo_builds() -> bool {
+    let exe = foundation::ctx::own_executable::built_at();
+    let target = exe.as_deref().and_then(|exe| exe.ancestors().nth(2));
+    target.is_some_and(|target| target.join("CACHEDIR.TAG").exists())
 }
 
 /// Calls the command; returns the exit code.

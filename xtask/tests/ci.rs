@@ -158,6 +158,20 @@ fn runners_targets_and_a_remote_builder_are_settings() {
     let again = printed(other.path(), &["ci", "github", "kernel"]);
     assert!(again.contains("tcp://build1:1234"), "{again}");
 
+    // Committed settings come with the sources: only the secrets are written.
+    common::git::repository(dir.path());
+    let text = printed(dir.path(), &["ci", "github", "kernel"]);
+    let committed: Value = yaml_serde::from_str(&text).unwrap();
+    let build = steps(&committed, "build");
+    let script = build
+        .iter()
+        .find(|run| run.contains("BUILDER_KEY"))
+        .unwrap();
+    assert!(
+        !script.contains("xtask.toml") && script.contains(">k.pem"),
+        "{script}"
+    );
+
     let labels = printed(dir.path(), &["ci", "github", "--runner", "mine"]);
     assert!(labels.contains("runs-on: [\"mine\"]"), "{labels}");
     let refused = xtask(dir.path(), &["ci", "github", "kernal"]);

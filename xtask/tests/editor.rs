@@ -453,7 +453,11 @@ fn the_problem_pattern_finds_what_go_prints() {
             .iter()
             .filter_map(|line| found(&pattern, line))
             .collect();
-        assert_eq!(places, [place.clone()], "go {words:?}: {lines:?}");
+        assert_eq!(
+            places,
+            std::slice::from_ref(&place),
+            "go {words:?}: {lines:?}"
+        );
         // As buildx prints the lines of a step, with and without Talos' folder.
         let line = lines
             .iter()

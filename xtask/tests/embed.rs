@@ -150,7 +150,7 @@ fn git_behaves_as_without_the_copy() {
     let said = checkout.embed_well(&[]);
     assert!(said.contains("git does not show it"), "{said}");
     let sources = fs::read(checkout.path().join("xtask/src/main.rs")).unwrap();
-    // The user's settings are no reason for `-dirty` either.
+    // The user's settings do not cause `-dirty` either.
     checkout.write(".cargo/xtask.toml", "");
     let looks_clean = |checkout: &Checkout| {
         for words in [

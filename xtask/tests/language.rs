@@ -271,6 +271,7 @@ fn the_word_list_finds_words_and_leaves_plain_phrases() {
 
 /// First words of help lines of commands: imperative verbs.
 const VERBS: &[&str] = &[
+    "Add",
     "Boot",
     "Build",
     "Check",

@@ -11,5 +11,6 @@ mod colour;
 #[path = "../common/mod.rs"]
 mod common;
 mod help;
+mod installed;
 mod typed;
 mod usage;

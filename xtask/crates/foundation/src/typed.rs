@@ -160,6 +160,16 @@ pub fn tool_of(handed_on: Option<String>, package: Option<&str>, first: Option<&
     }
 }
 
+/// Names this program in a text of its command line as it was started: those
+/// texts are written for `cargo xtask`. `tool` is what [`tool_of`] returned, and
+/// `is_built` whether the program is where cargo builds: the alias works there.
+pub fn as_started(text: &str, tool: &str, is_built: bool) -> String {
+    if is_built && tool.contains('/') {
+        return text.to_owned();
+    }
+    text.replace(BY_CARGO, tool)
+}
+
 /// See [`typed!`](crate::typed!).
 pub fn command(pattern: &str, values: &[&dyn Value]) -> String {
     started().command(pattern, values)
@@ -420,6 +430,21 @@ mod tests {
             "'./a b/xtask'"
         );
         assert_eq!(tool_of(None, None, None), "cargo xtask");
+    }
+
+    #[test]
+    fn help_names_the_tool_as_it_was_started() {
+        let usage = "Usage: cargo xtask test";
+        for (tool, is_built, named) in [
+            ("cargo xtask", true, "cargo xtask"),
+            ("xtask", false, "xtask"),
+            ("xtask", true, "xtask"),
+            ("/opt/xtask", false, "/opt/xtask"),
+            ("/w/target/debug/xtask", true, "cargo xtask"),
+        ] {
+            let text = as_started(usage, tool, is_built);
+            assert_eq!(text, format!("Usage: {named} test"));
+        }
     }
 
     #[test]

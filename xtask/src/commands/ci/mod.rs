@@ -1,5 +1,6 @@
 //! `ci`: prints a workflow that runs the same commands as a developer types.
 
+mod builder;
 mod github;
 
 use std::fmt::Write;
@@ -9,9 +10,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::app::{App, PlanFormat};
-use foundation::ctx::config::BuilderDriver;
+use foundation::ctx::probe::Probe;
 use foundation::failure::{Failure, Result};
 use foundation::files;
+use foundation::shell::quote;
 use foundation::typed;
 use foundation::ui;
 
@@ -31,7 +33,8 @@ pub enum CiCommand {
 
 #[derive(Debug, Clone, Args)]
 pub struct GithubArgs {
-    /// Label of the runners; may be repeated [default: ubuntu-latest]
+    /// Label of the runners; may be repeated [default: `runner` below [ci] of .cargo/xtask.toml, or
+    /// ubuntu-latest]
     #[arg(long, value_name = "LABEL")]
     pub runner: Vec<String>,
     /// Number of machines for unit tests
@@ -95,7 +98,7 @@ pub(crate) fn run(app: &App<'_>, command: &CiCommand) -> Result<u8> {
         ([], None) => vec!["ubuntu-latest".to_owned()],
         (labels, _) => labels.to_vec(),
     };
-    let jobs = jobs(app, args)?;
+    let jobs = jobs(app, &checkout, args)?;
     match app.global.format {
         Some(PlanFormat::Json) => ui::print_report(to_json(&runner, &jobs)),
         Some(PlanFormat::Sh) => {
@@ -105,7 +108,7 @@ pub(crate) fn run(app: &App<'_>, command: &CiCommand) -> Result<u8> {
         _ if app.is_dry() => ui::print(&page(&runner, &jobs)),
         _ => ui::print(&github::workflow(&runner, &jobs)),
     }
-    if !is_committed(&checkout) {
+    if !is_committed(&checkout, &COPY) {
         app.ui.note(&format!(
             "the workflow needs a committed copy of this program: {}",
             typed!("embed {} --shared", checkout)
@@ -114,25 +117,19 @@ pub(crate) fn run(app: &App<'_>, command: &CiCommand) -> Result<u8> {
     Ok(0)
 }
 
-/// Whether a clone of the checkout has the alias.
-fn is_committed(checkout: &Utf8Path) -> bool {
-    foundation::ctx::probe::Probe::new([
-        "git",
-        "ls-files",
-        "--error-unmatch",
-        "--",
-        ".cargo/config.toml",
-        "xtask/Cargo.toml",
-        "Cargo.lock",
-    ])
-    .current_dir(checkout)
-    .stdout()
-    .is_ok()
+/// What a clone needs to run this program.
+const COPY: [&str; 3] = [".cargo/config.toml", "xtask/Cargo.toml", "Cargo.lock"];
+
+/// Whether a clone of the checkout has all of `paths`.
+fn is_committed(checkout: &Utf8Path, paths: &[&str]) -> bool {
+    let argv = ["git", "ls-files", "--error-unmatch", "--"];
+    let argv = argv.iter().chain(paths);
+    Probe::new(argv).current_dir(checkout).stdout().is_ok()
 }
 
-fn jobs(app: &App<'_>, args: &GithubArgs) -> Result<Vec<Job>> {
-    let builder = builder_steps(app)?;
-    let targets: Vec<String> = args.targets.iter().map(|it| quoted(it)).collect();
+fn jobs(app: &App<'_>, checkout: &Utf8Path, args: &GithubArgs) -> Result<Vec<Job>> {
+    let builder = builder::steps(app, checkout)?;
+    let targets: Vec<_> = args.targets.iter().map(|it| quote(it)).collect();
     let job = |name, own: Vec<Step>| Job {
         name,
         needs: &[],
@@ -231,82 +228,6 @@ fn prepared(own: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// What builds need: a builder as on a developer's machine, or the remote one
-/// of the settings, whose certificates are secrets.
-fn builder_steps(app: &App<'_>) -> Result<Vec<Step>> {
-    let config = &app.ctx.config.builder;
-    if config.driver != Some(BuilderDriver::Remote) {
-        return Ok(vec![Step::run(
-            "Create the builder",
-            ["cargo xtask builder create".to_owned()],
-        )]);
-    }
-    let Some(endpoint) = &config.endpoint else {
-        return Err(
-            Failure::usage("the remote builder of .cargo/xtask.toml has no `endpoint`")
-                .hint("endpoint = \"tcp://HOST:PORT\", below [builder]"),
-        );
-    };
-    let mut lines = vec![
-        "umask 077".to_owned(),
-        "mkdir -p .cargo \"$RUNNER_TEMP/builder\"".to_owned(),
-    ];
-    let mut settings = vec!["[builder]".to_owned(), "driver = \"remote\"".to_owned()];
-    settings.push(format!(
-        "endpoint = {}",
-        in_document(&endpoint.as_str().into())
-    ));
-    if let Some(name) = &config.name {
-        settings.push(format!("name = {}", in_document(&name.as_str().into())));
-    }
-    for (name, caches) in [
-        ("cache-from", &config.cache_from),
-        ("cache-to", &config.cache_to),
-    ] {
-        if !caches.is_empty() {
-            settings.push(format!(
-                "{name} = {}",
-                in_document(&caches.as_slice().into())
-            ));
-        }
-    }
-    let mut secrets = Vec::new();
-    for (name, file) in [
-        ("cacert", &config.cacert),
-        ("cert", &config.cert),
-        ("key", &config.key),
-    ] {
-        if file.is_some() {
-            let secret = format!("BUILDER_{}", name.to_uppercase());
-            let path = format!("$RUNNER_TEMP/builder/{name}.pem");
-            lines.push(format!("printf '%s\\n' \"${secret}\" >\"{path}\""));
-            settings.push(format!("{name} = \"{path}\""));
-            secrets.push(secret);
-        }
-    }
-    lines.push("cat >.cargo/xtask.toml <<EOF".to_owned());
-    lines.extend(settings);
-    lines.push("EOF".to_owned());
-    Ok(vec![
-        Step::Run {
-            name: "Configure the remote builder",
-            lines,
-            secrets,
-        },
-        Step::run(
-            "Create the builder",
-            ["cargo xtask builder create".to_owned()],
-        ),
-    ])
-}
-
-/// A value of a setting, as JSON, which the shell leaves as it is in the text
-/// of `<<EOF`.
-fn in_document(value: &Value) -> String {
-    let text = value.to_string().replace('\\', "\\\\");
-    text.replace('$', "\\$").replace('`', "\\`")
-}
-
 impl Step {
     fn run(name: &'static str, lines: impl IntoIterator<Item = String>) -> Self {
         Self::Run {
@@ -350,10 +271,6 @@ impl Step {
             .map(String::as_str)
             .filter(|line| line.starts_with("cargo xtask "))
     }
-}
-
-fn quoted(word: &str) -> String {
-    foundation::shell::quote(word).into_owned()
 }
 
 /// Jobs and commands on one page.

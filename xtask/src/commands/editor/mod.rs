@@ -273,7 +273,7 @@ fn hide(checkout: &Utf8Path, files: &[File], plan: &mut Plan) -> Result<()> {
 
 /// Whether git would show the file as a new one.
 fn is_visible(checkout: &Utf8Path, path: &Utf8Path) -> bool {
-    // Both exit with 1 when the answer is no.
+    // Both exit with 1 for `no`.
     let asks = |argv: &[&str]| {
         let argv = argv.iter().copied().chain([path.as_str()]);
         Probe::new(argv).current_dir(checkout).stdout().is_ok()

@@ -267,17 +267,18 @@ impl Ui {
 
 /// Prints clap's message about a command line: help and the version on stdout,
 /// coloured as wanted; a usage error on stderr. Of an error only `error:` is
-/// coloured, because the rest quotes what was typed.
-pub fn clap_message(error: &clap::Error, color: Color) {
+/// coloured, because the rest quotes what was typed. `named` names this program
+/// as it was started.
+pub fn clap_message(error: &clap::Error, color: Color, named: impl Fn(&str) -> String) {
     let text = error.render();
     if !error.use_stderr() {
         return print(&if color.is_wanted(std::io::stdout().is_terminal()) {
-            text::with_marks(&text.ansi().to_string())
+            text::with_marks(&named(&text.ansi().to_string()))
         } else {
-            text.to_string()
+            named(&text.to_string())
         });
     }
-    let text = text.to_string();
+    let text = named(&text.to_string());
     let prefix = "error:";
     say(&match text.strip_prefix(prefix) {
         Some(rest) if color.is_wanted(std::io::stderr().is_terminal()) => {
