@@ -362,7 +362,9 @@ fn edits_are_not_lost_whether_git_tracks_them_or_not() {
         assert_eq!(same.status.code(), Some(0), "{same:?}");
         // What is committed stays visible to git.
         assert_eq!(
-            checkout.git_prints(&["ls-files", "xtask/src/lib.rs"]) != "",
+            !checkout
+                .git_prints(&["ls-files", "xtask/src/lib.rs"])
+                .is_empty(),
             is_committed
         );
         let rules = fs::read_to_string(checkout.path().join(".git/info/exclude"));
