@@ -274,6 +274,11 @@ fn every_editors_files_come_and_go_and_git_shows_none() {
         assert_eq!(checkout.files(), written);
         checkout.run_well(&["editor", editor, "--remove"]);
         assert_eq!(checkout.files(), before, "{editor}");
+        let folder = names[0].split('/').next().unwrap();
+        assert!(
+            !checkout.dir.path().join(folder).exists(),
+            "{folder} is left"
+        );
     }
 }
 

@@ -545,6 +545,12 @@ fn a_dry_run_changes_nothing_and_its_script_does_the_same() {
     for path in paths {
         assert!(by_script.get(path) == by_run.get(path), "{path} differs");
     }
+    let script = one.embed_well(&["--remove", "--format", "sh"]);
+    let ran = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    for gone in ["xtask", ".cargo", "Cargo.toml", "Cargo.lock"] {
+        assert!(!one.path().join(gone).exists(), "{gone}");
+    }
 }
 
 #[test]

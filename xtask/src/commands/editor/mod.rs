@@ -9,6 +9,8 @@ mod jsonc;
 mod vscode;
 mod zed;
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -178,6 +180,7 @@ fn plan(checkout: &Utf8Path, files: &[File], removes: bool) -> Result<Plan> {
         change(&mut plan, path, before, after);
     }
     if removes {
+        remove_empty_folders(checkout, files, &mut plan);
         show_again(checkout, files, &mut plan)?;
     }
     Ok(plan)
@@ -212,6 +215,24 @@ fn change(plan: &mut Plan, path: Utf8PathBuf, before: Option<String>, after: Opt
             plan.push(Step::new("nothing else is in it", action).effect(Effect::Destroys));
         }
         (None, None) => {}
+    }
+}
+
+/// The folders of removed files, from the inside.
+fn remove_empty_folders(checkout: &Utf8Path, files: &[File], plan: &mut Plan) {
+    let folders = files.iter().flat_map(|file| file.path.ancestors().skip(1));
+    let folders: BTreeSet<&Utf8Path> = folders.filter(|path| *path != "").collect();
+    if !plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.action, Action::RemoveFile { .. }))
+    {
+        return;
+    }
+    for folder in folders.into_iter().rev() {
+        let path = checkout.join(folder);
+        let action = Action::RemoveEmptyDir { path };
+        plan.push(Step::new("its files are gone", action).effect(Effect::Destroys));
     }
 }
 

@@ -311,12 +311,12 @@ fn plan_remove(to: &Utf8Path) -> Result<Plan> {
         plan.steps
             .extend(action.map(|action| Step::new(why, action).effect(Effect::Destroys)));
     }
-    let cargo = to.join(".cargo");
-    let left = foundation::files::names_in(&cargo).because(|| format!("cannot read `{cargo}`"))?;
-    if is_our_file(to, FILES[1]) && left == ["config.toml"] {
-        let action = Action::Remove { path: cargo };
-        plan.push(Step::new("nothing else is in it", action).effect(Effect::Destroys));
-    } else if to.join(SETTINGS).exists() {
+    if is_our_file(to, FILES[1]) {
+        let path = to.join(".cargo");
+        let action = Action::RemoveEmptyDir { path };
+        plan.push(Step::new("it may have other settings", action).effect(Effect::Destroys));
+    }
+    if to.join(SETTINGS).exists() {
         plan.note(format!("{SETTINGS} stays: these are your settings"));
     }
     if is_our_folder(&to.join(FOLDER)) {

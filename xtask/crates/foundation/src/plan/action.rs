@@ -53,6 +53,10 @@ pub enum Action {
     Remove {
         path: Utf8PathBuf,
     },
+    /// Removes a folder if nothing is in it; anything else is success.
+    RemoveEmptyDir {
+        path: Utf8PathBuf,
+    },
     /// Removes a path of a cluster or the lab with its contents. It is verified
     /// right before: if it is not of the kind `owned`, the step fails and removes
     /// nothing; a missing path is success.

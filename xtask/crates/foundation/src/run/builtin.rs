@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use rustix::io::Errno;
 
 use super::step::StepContext;
 use super::{bridge, image_digests, launch, registries, removal, shut_down, stop};
@@ -52,6 +53,9 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
         ))),
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
+        }
+        Action::RemoveEmptyDir { path } => {
+            remove_empty(path).because(|| format!("cannot remove `{path}`"))
         }
         Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(context))
             .because(|| format!("`{path}` was left alone")),
@@ -106,6 +110,13 @@ pub(super) fn served(context: &StepContext<'_>) -> u32 {
     asked
         .and_then(|uid| uid.parse().ok())
         .unwrap_or_else(owned_path::user)
+}
+
+fn remove_empty(path: &Utf8Path) -> std::io::Result<()> {
+    match rustix::fs::rmdir(path.as_str()) {
+        Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Copies a file that still has the contents that the plan was made for.

@@ -553,6 +553,7 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
         | Action::DeleteManifests { .. }
         | Action::CreateDir { .. }
         | Action::Remove { .. }
+        | Action::RemoveEmptyDir { .. }
         | Action::RemoveOwned { .. }
         | Action::RemoveAllOwned { .. }
         | Action::RemoveFile { .. }

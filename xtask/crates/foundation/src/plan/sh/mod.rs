@@ -109,6 +109,9 @@ pub(super) fn command(step: &Step, script: bool) -> String {
         }
         Action::CreateDir { path } => format!("{sudo}mkdir -p -- {}", quote(path.as_str())),
         Action::Remove { path } => format!("{sudo}rm -rf -- {}", quote(path.as_str())),
+        Action::RemoveEmptyDir { path } => {
+            format!("{sudo}rmdir -- {} 2>/dev/null || :", quote(path.as_str()))
+        }
         Action::RemoveOwned { path, .. } => {
             format!(
                 "remove_owned '{}' {}",
