@@ -22,6 +22,16 @@ use xshell::{Shell, cmd};
 /// Of Talos' .gitignore: what could hide something of ours.
 const IGNORED: &str = ".env\nbin\n_out\n.vscode\ntalosconfig\n/kubeconfig\n[._]*.s[a-v][a-z]\n.artifacts/\ngo.work.sum\n*.lock\nnode_modules\n";
 
+/// In memory where there is such a folder: a copy has more than a thousand files.
+fn temporary() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 struct Checkout {
     dir: TempDir,
     git: Shell,
@@ -30,7 +40,7 @@ struct Checkout {
 impl Checkout {
     /// Committed, with files of Talos' own that must stay as they are.
     fn fresh() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temporary();
         for (name, text) in [
             ("go.mod", "module github.com/siderolabs/talos\n\ngo 1.25\n"),
             (".gitignore", IGNORED),
@@ -119,7 +129,7 @@ fn embed(dir: &Path, flags: &[&str]) -> Output {
 }
 
 fn embed_with(dir: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Output {
-    let home = tempfile::tempdir().unwrap();
+    let home = temporary();
     Command::new(env!("CARGO_BIN_EXE_xtask"))
         .arg("embed")
         .arg(dir)
@@ -143,7 +153,7 @@ fn git_behaves_as_without_the_copy() {
     let checkout = Checkout::fresh();
     checkout.write(".git/info/exclude", "# mine\n*.swp");
     checkout.git_prints(&["tag", "v1.12.0"]);
-    let other = tempfile::tempdir().unwrap();
+    let other = temporary();
     let worktree = other.path().join("other");
     checkout.git_prints(&["worktree", "add", "-q", worktree.to_str().unwrap()]);
     let before = checkout.tree();
@@ -449,7 +459,7 @@ fn the_copy_has_what_its_sources_and_tests_read(checkout: &Checkout) {
 
 #[test]
 fn printed_commands_can_be_typed_whatever_the_folder_is_called() {
-    let above = tempfile::tempdir().unwrap();
+    let above = temporary();
     let dir = above.path().join("my talos; touch PWN #");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("go.mod"), "module github.com/siderolabs/talos\n").unwrap();
@@ -555,7 +565,7 @@ fn a_dry_run_changes_nothing_and_its_script_does_the_same() {
 
 #[test]
 fn only_a_talos_checkout_is_embedded_into() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temporary();
     fs::write(dir.path().join("go.mod"), "module example.com/other\n").unwrap();
     let refused = embed(dir.path(), &["--force"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
