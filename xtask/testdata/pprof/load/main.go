@@ -1,7 +1,3 @@
-// This Source Code Form is subject to the terms of the Mozilla Public
-// License, v. 2.0. If a copy of the MPL was not distributed with this
-// file, You can obtain one at http://mozilla.org/MPL/2.0/.
-
 // Command load makes the profiles of this folder: a few seconds of work that is told apart by labels, recursion, inlined calls, generics,
 // lock contention and goroutines that wait. With -listen it serves net/http/pprof instead, for trying `xtask pprof` by hand.
 package main
