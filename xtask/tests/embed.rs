@@ -415,10 +415,6 @@ fn go_files_begin_with_the_licence_as_talos_wants_it(checkout: &Checkout) {
     let files = embedded(checkout, ".go");
     assert!(files.len() > 80, "{}", files.len());
     for (path, text) in files {
-        // Recorded profiles name its lines; Talos' check skips folders `testdata`.
-        if path.starts_with("xtask/testdata/pprof/load/") {
-            continue;
-        }
         assert!(text.starts_with(header), "{path} has no licence header");
     }
 }

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command load makes the profiles of this folder: a few seconds of work that is told apart by labels, recursion, inlined calls, generics,
 // lock contention and goroutines that wait. With -listen it serves net/http/pprof instead, for trying `xtask pprof` by hand.
 package main
@@ -20,12 +24,8 @@ import (
 	"time"
 )
 
-type controller struct {
-	name string
-	mu   *sync.Mutex
-	kept [][]byte
-}
-
+// The lines of all functions are in the recorded profiles and answers:
+// they must stay where they are.
 func fib(n int) int {
 	if n < 2 {
 		return n
@@ -170,4 +170,10 @@ func main() {
 	runtime.KeepAlive(first)
 	runtime.KeepAlive(second)
 	close(stop)
+}
+
+type controller struct {
+	name string
+	mu   *sync.Mutex
+	kept [][]byte
 }
