@@ -13,8 +13,9 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, cluster, completions, doctor, embed, exec_root, image, installer,
-    internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, exec_root, image,
+    installer, internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    tasks,
 };
 use crate::{help, meant};
 use foundation::failure::Failure;
@@ -232,6 +233,13 @@ pub enum Command {
     Runs(runs::RunsCommand),
     /// Copy this workspace into a Talos checkout
     Embed(embed::EmbedArgs),
+    /// Add tasks, debug configurations and build tags to the files of an editor
+    Editor(editor::EditorArgs),
+    /// List what editors offer to run, for other task runners
+    Tasks(tasks::TasksArgs),
+    /// Print a CI workflow that runs the same commands
+    #[command(subcommand)]
+    Ci(ci::CiCommand),
     /// Print or install completions for a shell, and manual pages
     Completions(completions::CompletionsCommand),
     /// Internal commands

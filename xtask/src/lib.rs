@@ -26,8 +26,9 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    airgap, build, builder, cluster, completions, doctor, embed, image, images, installer, kmod,
-    lab, overview, podtrace, pprof, proxies, registry, runs, selinux, setup, test,
+    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, image, images,
+    installer, kmod, lab, overview, podtrace, pprof, proxies, registry, runs, selinux, setup,
+    tasks, test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -214,10 +215,13 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Airgap(command) => airgap::run(&app()?, &command),
         Command::Build(args) => build::run(&app()?, &args),
         Command::Builder(command) => builder::run(&app()?, &command),
+        Command::Ci(command) => ci::run(&app()?, &command),
         Command::Cluster(command) => cluster::run(&app()?, command),
         Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
+        Command::Editor(args) => editor::run(&app()?, &args),
+        Command::Tasks(args) => tasks::run(&app()?, &args),
         Command::Embed(args) => embed::run(&app()?, &args),
         Command::Image(command) => image::run(&app()?, &command),
         Command::Images { json } => images::run(&app()?, json),

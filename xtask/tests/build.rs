@@ -23,7 +23,7 @@ struct Scenario {
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/make");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/make");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -135,7 +135,7 @@ fn build_does_what_make_does() {
 /// the evaluation alone.
 #[test]
 fn build_starts_commands_as_make_does() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/make/cases.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/make/cases.txt");
     let mut cases = cases::read(&path);
     let is_about = |name: &str| {
         [

@@ -12,10 +12,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Sources, scripts and pages; what cargo builds is left out.
 fn sources() -> Vec<(Utf8PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![
-        Utf8PathBuf::from(ROOT),
-        Utf8Path::new(ROOT).join("../testdata"),
-    ];
+    let mut folders = vec![Utf8PathBuf::from(ROOT)];
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir_utf8().unwrap() {
             let path = entry.unwrap().into_path();
@@ -86,14 +83,18 @@ fn every_citation_leads_to_a_place_in_the_repository() {
 #[test]
 fn every_place_on_the_map_exists() {
     let map = std::fs::read_to_string(format!("{ROOT}/ARCHITECTURE.md")).unwrap();
-    let place = Regex::new(r"`((?:\.\./|src/|crates/|tests/|lab/|docs/)[^`*]*)`").unwrap();
+    let place =
+        Regex::new(r"`((?:\.\./|src/|crates/|tests/|testdata/|lab/|docs/)[^`*]*)`").unwrap();
     let places: BTreeSet<String> = place
         .captures_iter(&map)
         .map(|found| found[1].to_owned())
         .collect();
     assert!(places.len() > 30, "{places:?}");
+    let is_embedded = Utf8Path::new(ROOT).join(".embedded.sha256").exists();
     let missing: Vec<&String> = places
         .iter()
+        // In a Talos checkout what is above is Talos'.
+        .filter(|place| !(is_embedded && place.starts_with("../")))
         .filter(|place| !Utf8Path::new(ROOT).join(place).exists())
         .collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -456,7 +456,7 @@ COPY --from=selinux /policy /policy
 ";
 
 fn a_policy_is_compiled_in_a_build(lab: &Lab) {
-    let sources = format!("{}/../testdata/selinux", env!("CARGO_MANIFEST_DIR"));
+    let sources = format!("{}/testdata/selinux", env!("CARGO_MANIFEST_DIR"));
     lab.sh(&format!(
         "cd ~/talos && mkdir -p internal/pkg/selinux/policy/selinux hack/lab/secilc \
          && cp {sources}/policy.cil internal/pkg/selinux/policy/selinux/ \
@@ -505,7 +505,7 @@ fn a_module_goes_from_two_repositories_into_an_installer(lab: &Lab) {
         kernel["dir"].as_str().unwrap(),
         kernel["version"].as_str().unwrap(),
     );
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kmod/checkouts.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/kmod/checkouts.sh");
     lab.sh(&format!(
         "cd ~ && cp talos/Makefile Makefile.mini && {script} {dir}/root {release} talos"
     ));

@@ -18,10 +18,7 @@ use std::path::{Path, PathBuf};
 use common::go;
 use in_lab::Lab;
 
-const CHECKOUT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../testdata/gotest/integration"
-);
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/integration");
 const BINARY: &str = "_out/integration-test-linux-amd64";
 
 /// A copy of the checkout, and the binary that its Makefile puts in place.

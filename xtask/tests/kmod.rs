@@ -19,7 +19,7 @@ use serde_json::Value;
 
 /// Boots under emulation, with other tests beside them.
 const LONG: Duration = Duration::from_mins(5);
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kmod");
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/kmod");
 const TEST: &str = "modules_reach_a_node_and_every_fault_is_named_before_and_there";
 const NODE: &str = "controlplane-1";
 const REGISTRY: &str = "127.0.0.1:5005";

@@ -15,6 +15,8 @@ use clap::{Arg, Command, CommandFactory};
 use regex::Regex;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// The list of digests that `embed` writes.
+const EMBEDDED: &str = ".embedded.sha256";
 
 /// A pattern between word boundaries, what to write in its place, and the
 /// phrases in which it is plain English.
@@ -103,8 +105,8 @@ const WORDS: &[Word] = &[
 /// What is checked: prose of our own. Recorded output of other programs is not.
 fn is_checked(path: &Utf8Path) -> bool {
     let path_text = path.as_str();
-    if path_text.starts_with("testdata/") {
-        return path_text.ends_with("README.md") || path_text.starts_with("testdata/cli/");
+    if path_text.starts_with("xtask/testdata/") {
+        return path_text.ends_with("README.md") || path_text.starts_with("xtask/testdata/cli/");
     }
     // These name the words that they ask for.
     if ["xtask/tests/language.rs", "xtask/docs/style.md"].contains(&path_text) {
@@ -120,7 +122,15 @@ fn is_checked(path: &Utf8Path) -> bool {
 fn files() -> Vec<(Utf8PathBuf, String)> {
     let root = Utf8Path::new(ROOT);
     let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
+    let mut folders = vec![root.join("xtask")];
+    // In a Talos checkout the rest is Talos'.
+    if !root.join("xtask").join(EMBEDDED).exists() {
+        folders.push(root.join("scripts"));
+        for name in ["README.md", "Cargo.toml"] {
+            let text = std::fs::read_to_string(root.join(name)).unwrap();
+            found.push((name.into(), text));
+        }
+    }
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir_utf8().unwrap() {
             let entry = entry.unwrap();
@@ -261,6 +271,7 @@ fn the_word_list_finds_words_and_leaves_plain_phrases() {
 
 /// First words of help lines of commands: imperative verbs.
 const VERBS: &[&str] = &[
+    "Add",
     "Boot",
     "Build",
     "Check",

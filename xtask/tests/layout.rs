@@ -17,6 +17,7 @@ const SHARED: &[(&str, &str, &str)] = &[
         "cluster",
         "checks are about the cluster that `up` would make",
     ),
+    ("editor", "tasks", "one list of tasks for all editors"),
     ("kmod", "cluster", "nodes by name"),
     ("podtrace", "cluster", "nodes by name"),
     ("pprof", "cluster", "nodes by name"),

@@ -16,7 +16,7 @@ use common::{Home, run, run_with};
 use serde_json::Value;
 use xshell::cmd;
 
-const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux");
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/selinux");
 const FOLDER: &str = "talos/internal/pkg/selinux/policy";
 
 fn record(serial: u32, body: &str) -> String {

@@ -17,19 +17,16 @@ use common::go;
 use in_lab::Lab;
 use serde_json::Value;
 
-const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/policy.33");
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/selinux/policy.33");
 /// Lets the stand-in do everything where it is enforced.
-const OPEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/selinux/open.33");
+const OPEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/selinux/open.33");
 
-const INTEGRATION: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../testdata/gotest/integration"
-);
+const INTEGRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/integration");
 
 /// Labelled processes of Talos itself, under its own policy.
 const REAL: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../testdata/selinux/real-talos-1.13-auditd.log"
+    "/testdata/selinux/real-talos-1.13-auditd.log"
 );
 
 #[test]

@@ -4,9 +4,11 @@
 pub mod airgap;
 pub mod build;
 pub mod builder;
+pub mod ci;
 pub mod cluster;
 pub mod completions;
 pub mod doctor;
+pub mod editor;
 pub mod embed;
 pub mod exec_root;
 pub mod image;
@@ -23,4 +25,5 @@ pub mod registry;
 pub mod runs;
 pub mod selinux;
 pub mod setup;
+pub mod tasks;
 pub mod test;

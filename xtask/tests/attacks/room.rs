@@ -120,7 +120,7 @@ fn skip(reason: &str) -> ExitCode {
 }
 
 fn link_root_test() -> String {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/workspace");
     let to = concat!(env!("CARGO_TARGET_TMPDIR"), "/attacks-root.test");
     let mut go = Command::new("go");
     go.args(["test", "-c", "-o", to, "./root"])
@@ -161,7 +161,7 @@ for file in passwd group shadow sudoers; do mount --bind $file /etc/$file; done
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 ip link set lo up
 "#;
-    let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
+    let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
     let linked = std::env::var(LINKED).unwrap();
     let status = Command::new("sh")
         .args([

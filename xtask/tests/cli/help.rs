@@ -6,7 +6,7 @@ use clap::CommandFactory;
 
 use crate::common::{Home, assert_golden, run, said, skip, xtask};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/cli");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/cli");
 
 /// The words of every command that can be typed.
 fn paths(command: &clap::Command, above: &[String], found: &mut Vec<Vec<String>>) {

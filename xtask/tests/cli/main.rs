@@ -12,6 +12,7 @@ mod colour;
 mod common;
 mod completions;
 mod help;
+mod installed;
 mod json;
 mod output;
 mod overview;

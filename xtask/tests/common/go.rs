@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 
 use super::{Home, skip};
 
-pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
+pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/workspace");
 
 /// Variables that its tests look at.
 const ITS_OWN: [&str; 5] = ["CI", "DIES", "SLOW", "FLAKY_DIR", "OK_SLEEP"];

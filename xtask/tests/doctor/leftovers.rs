@@ -21,7 +21,7 @@ fn half_made_and_stale_clusters_are_in_the_way() {
 
     let recorded = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../testdata/state/1.12.0/state.yaml"
+        "/testdata/state/1.12.0/state.yaml"
     );
     // On an unused network: other clusters may be up on this host.
     let state = fs::read_to_string(recorded).unwrap();

@@ -9,7 +9,7 @@ use super::{Lab, TALOSCTL};
 
 const RECORDED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../testdata/answers/talos-1.13.json"
+    "/testdata/answers/talos-1.13.json"
 );
 const NODE: &str = "172.20.0.2";
 

@@ -32,7 +32,7 @@ fn uid_gid() -> (u32, u32) {
 }
 
 fn assert_snapshot(name: &str, text: &str) {
-    let path = format!("{}/../testdata/plans/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/testdata/plans/{name}", env!("CARGO_MANIFEST_DIR"));
     assert_golden(&path, text);
 }
 

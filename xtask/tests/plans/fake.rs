@@ -120,15 +120,15 @@ pub(crate) fn stale() -> Home {
     let recorded = [
         (
             "state.yaml",
-            include_str!("../../../testdata/state/1.12.0/state.yaml"),
+            include_str!("../../testdata/state/1.12.0/state.yaml"),
         ),
         (
             "lab-controlplane-1.config",
-            include_str!("../../../testdata/state/1.12.0/lab-controlplane-1.config"),
+            include_str!("../../testdata/state/1.12.0/lab-controlplane-1.config"),
         ),
         (
             "lab-worker-1.config",
-            include_str!("../../../testdata/state/1.12.0/lab-worker-1.config"),
+            include_str!("../../testdata/state/1.12.0/lab-worker-1.config"),
         ),
     ];
     for (name, recorded) in recorded {

@@ -298,7 +298,7 @@ fn both_guides_from_empty_checkouts() {
                 built.stdout
             );
             let path = format!(
-                "{}/../testdata/plans/kmod-{guide}-{line}.txt",
+                "{}/testdata/plans/kmod-{guide}-{line}.txt",
                 env!("CARGO_MANIFEST_DIR")
             );
             assert_golden(&path, &world.plain(&text));

@@ -60,7 +60,7 @@ fn both(home: &Home, words: &[&str]) -> String {
 }
 
 fn assert_snapshot(name: &str, text: &str) {
-    let path = format!("{}/../testdata/plans/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/testdata/plans/{name}", env!("CARGO_MANIFEST_DIR"));
     assert_golden(&path, text);
 }
 

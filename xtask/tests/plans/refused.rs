@@ -90,7 +90,7 @@ fn what_would_fail_later_is_refused_at_once() {
     refused(&home, &["up", "--disk", "big"], 2, &["`big`"]);
     refused(&home, &["up", "--arch", "riscv64"], 2, &["`riscv64`"]);
     refused(&home, &["up", "--", "--arch=x86_64"], 2, &["--arch amd64"]);
-    let help = include_str!("../../../testdata/help/1.12.0/cluster-create-dev.txt");
+    let help = include_str!("../../testdata/help/1.12.0/cluster-create-dev.txt");
     home.write("help", help);
     let words = [&UP[..], &["--", "--with-uefy=false"]].concat();
     refused(

@@ -15,7 +15,7 @@ pub(crate) use crate::common::node::{send, serve};
 
 /// The profiles that the repository keeps.
 pub(crate) fn corpus(name: &str) -> Utf8PathBuf {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof");
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof");
     Utf8PathBuf::from(corpus).join(name)
 }
 

@@ -19,10 +19,7 @@ use common::{Home, Said, go, is_root, run, skip};
 use foundation::ctx::host::Host;
 use releases::{Apart, Releases};
 
-const CHECKOUT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../testdata/gotest/integration"
-);
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/integration");
 
 /// A checkout whose releases are those of `releases`.
 struct World {

@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use pprof::{Base, Query, report};
 
 fn bytes(name: &str) -> Vec<u8> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testdata/pprof");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/pprof");
     std::fs::read(corpus.join(name)).unwrap()
 }
 

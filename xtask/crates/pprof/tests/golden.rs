@@ -9,7 +9,7 @@ use pprof::report::{self, TimeStyle};
 use pprof::{Base, Difference, Granularity, Profile, Query, Source};
 
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testdata/pprof")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/pprof")
 }
 
 fn load(name: &str) -> Profile {

@@ -567,7 +567,7 @@ proptest! {
         with in any::<u8>(),
         cut in 0..8000_usize,
     ) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/heap.pb.gz");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pprof/heap.pb.gz");
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).unwrap();
         flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();

@@ -7,7 +7,7 @@
 use pprof::{Profile, Query, report};
 
 fn load(name: &str) -> Profile {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/text/");
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pprof/text/");
     pprof::decode(std::fs::read(format!("{corpus}{name}.txt")).unwrap()).unwrap()
 }
 

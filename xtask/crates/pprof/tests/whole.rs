@@ -11,7 +11,7 @@ use pprof::report::{groups, stacks};
 use pprof::{Base, Difference, Profile, Query};
 use prost::Message;
 
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pprof/");
 
 fn profile(name: &str) -> Profile {
     pprof::decode(std::fs::read(format!("{CORPUS}{name}")).unwrap()).unwrap()

@@ -249,7 +249,7 @@ fn memory_is_bounded_by_groups() {
 fn a_real_boot_on_two_channels() {
     let mut reader = Reader::new();
     for name in ["dmesg", "auditd"] {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/selinux");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/selinux");
         let log = std::fs::read(format!("{folder}/stand-in-{name}.log")).unwrap();
         reader.begin(name, None);
         reader.feed(&log);

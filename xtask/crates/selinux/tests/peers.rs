@@ -16,7 +16,7 @@ use selinux::policy::{Denied, Policy, Verdict};
 
 const POLICY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../../../testdata/selinux/policy.33"
+    "/../../testdata/selinux/policy.33"
 );
 
 /// The output of a peer; `None` where it is not installed, which with CI=true is a failure.

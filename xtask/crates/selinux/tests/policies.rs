@@ -5,10 +5,10 @@
 use proptest::prelude::*;
 use selinux::policy::{Denied, Policy, PolicyError, UnknownClasses, Verdict};
 
-const V30: &[u8] = include_bytes!("../../../../testdata/selinux/policy.30");
-const V31: &[u8] = include_bytes!("../../../../testdata/selinux/policy.31");
-const V32: &[u8] = include_bytes!("../../../../testdata/selinux/policy.32");
-const V33: &[u8] = include_bytes!("../../../../testdata/selinux/policy.33");
+const V30: &[u8] = include_bytes!("../../../testdata/selinux/policy.30");
+const V31: &[u8] = include_bytes!("../../../testdata/selinux/policy.31");
+const V32: &[u8] = include_bytes!("../../../testdata/selinux/policy.32");
+const V33: &[u8] = include_bytes!("../../../testdata/selinux/policy.33");
 
 /// Versions 34 and 35, which no compiler of Debian 12 writes: 34 changes what rules may
 /// be conditional, and 35 adds a bit set after that of permissive types.
@@ -161,7 +161,7 @@ fn the_versions_allow_the_same_and_a_difference_is_access() {
     for pair in policies.windows(2) {
         assert!(pair[0].difference(&pair[1]).unwrap().is_empty());
     }
-    let other = Policy::read(include_bytes!("../../../../testdata/selinux/wider.33")).unwrap();
+    let other = Policy::read(include_bytes!("../../../testdata/selinux/wider.33")).unwrap();
     let found = policies[3].difference(&other).unwrap();
     let lines: Vec<String> = found
         .added

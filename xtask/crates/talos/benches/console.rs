@@ -10,9 +10,9 @@ use talos::console::{BootTracker, Console, last_boot, merge};
 use talos::state::{ClusterState, LaunchConfig};
 
 const SIZE: usize = 50 << 20;
-const BOOT: &[u8] = include_bytes!("../../../../testdata/console/boot.log");
-const STATE: &str = include_str!("../../../../testdata/state/1.12.0/state.yaml");
-const LAUNCH: &str = include_str!("../../../../testdata/state/1.12.0/lab-worker-1.config");
+const BOOT: &[u8] = include_bytes!("../../../testdata/console/boot.log");
+const STATE: &str = include_str!("../../../testdata/state/1.12.0/state.yaml");
+const LAUNCH: &str = include_str!("../../../testdata/state/1.12.0/lab-worker-1.config");
 
 fn chatter(bytes: &mut Vec<u8>, upto: usize) {
     let mut time = 20.0;

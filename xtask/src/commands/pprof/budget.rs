@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn heap() -> ::pprof::Profile {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof/heap.pb.gz");
         ::pprof::decode(std::fs::read(path).unwrap()).unwrap()
     }
 

@@ -177,14 +177,14 @@ mod tests {
     use super::*;
 
     fn heap() -> Profile {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof/heap.pb.gz");
         ::pprof::decode(std::fs::read(path).unwrap()).unwrap()
     }
 
     #[test]
     fn what_does_not_fit_is_read_again() {
         let file: Utf8PathBuf =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz").into();
+            concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof/heap.pb.gz").into();
         let size = heap().memory();
         let mut room = Memory { left: size * 2 };
         let kept: Vec<Kept> = (0..3).map(|_| room.keep(heap(), file.clone())).collect();

@@ -22,6 +22,7 @@ pub struct Config {
     /// Upstreams of the pull-through proxies, by image host.
     pub proxies: BTreeMap<String, String>,
     pub upgrade: UpgradeConfig,
+    pub ci: CiConfig,
     /// The folder that holds `.cargo`, for relative paths.
     #[serde(skip)]
     pub base: Option<Utf8PathBuf>,
@@ -70,6 +71,14 @@ pub struct ClusterConfig {
 pub struct UpgradeConfig {
     /// Base URL of releases: `URL/v1.12.0/vmlinuz-amd64`.
     pub releases: Option<String>,
+}
+
+/// Settings of `ci`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CiConfig {
+    /// Labels of the runners.
+    pub runner: Option<Vec<String>>,
 }
 
 /// The buildx builder that builds use.

@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn flags_are_read_from_recorded_help() {
-        let help = include_str!("../../../../../testdata/help/1.11.0/cluster-create.txt");
+        let help = include_str!("../../../../testdata/help/1.11.0/cluster-create.txt");
         let flags = flags_in(help);
         for flag in [
             "cidr",

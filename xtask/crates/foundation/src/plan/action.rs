@@ -53,6 +53,10 @@ pub enum Action {
     Remove {
         path: Utf8PathBuf,
     },
+    /// Removes a folder if nothing is in it; anything else is success.
+    RemoveEmptyDir {
+        path: Utf8PathBuf,
+    },
     /// Removes a path of a cluster or the lab with its contents. It is verified
     /// right before: if it is not of the kind `owned`, the step fails and removes
     /// nothing; a missing path is success.
@@ -88,6 +92,22 @@ pub enum Action {
         from: Utf8PathBuf,
         to: Utf8PathBuf,
         except: Vec<Utf8PathBuf>,
+    },
+    /// Replaces a file by a copy of another, which must have this SHA-256.
+    CopyFile {
+        from: Utf8PathBuf,
+        to: Utf8PathBuf,
+        sha256: String,
+        bytes: u64,
+    },
+    /// Writes the SHA-256 of files to `list`, as `sha256sum` prints them in the
+    /// folder `root`. `paths` are files and folders with all files in them,
+    /// without `except`; all are relative to `root`.
+    RecordDigests {
+        root: Utf8PathBuf,
+        paths: Vec<Utf8PathBuf>,
+        except: Vec<Utf8PathBuf>,
+        list: Utf8PathBuf,
     },
     /// Ends a process through a pidfd, after verifying its identity.
     Stop {

@@ -149,6 +149,11 @@ pub fn in_words(step: &Step) -> String {
             let except: Vec<&str> = except.iter().map(|path| path.as_str()).collect();
             format!("copy {from} to {to}, except {}", except.join(", "))
         }
+        Action::RemoveEmptyDir { path } => format!("remove {path}, if it is empty"),
+        Action::CopyFile {
+            from, to, bytes, ..
+        } => format!("copy {from} to {to} ({bytes} bytes)"),
+        Action::RecordDigests { list, .. } => format!("write {list}, in the form of sha256sum"),
         _ => sh::command(&step, false),
     }
 }

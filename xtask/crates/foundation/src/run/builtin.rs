@@ -6,10 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use rustix::io::Errno;
 
 use super::step::StepContext;
 use super::{bridge, image_digests, launch, registries, removal, shut_down, stop};
-use crate::ctx::owned_path;
+use crate::ctx::{digests, owned_path};
 use crate::failure::{Because, Failure, Result};
 use crate::plan::Action;
 use crate::record::{files, tree};
@@ -53,6 +54,9 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
         Action::Remove { path } => {
             files::remove(path).because(|| format!("cannot remove `{path}`"))
         }
+        Action::RemoveEmptyDir { path } => {
+            remove_empty(path).because(|| format!("cannot remove `{path}`"))
+        }
         Action::RemoveOwned { path, owned } => removal::remove(path, *owned, served(context))
             .because(|| format!("`{path}` was left alone")),
         Action::RemoveAllOwned { paths } => paths.iter().try_for_each(|entry| {
@@ -69,6 +73,17 @@ pub(super) fn perform(action: &Action, boot_id: &str, context: &StepContext<'_>)
         Action::CopyTree { from, to, except } => {
             tree::replace(from, to, except).because(|| format!("cannot copy `{from}` to `{to}`"))
         }
+        Action::CopyFile {
+            from, to, sha256, ..
+        } => copy(from, to, sha256).because(|| format!("cannot copy `{from}` to `{to}`")),
+        Action::RecordDigests {
+            root,
+            paths,
+            except,
+            list,
+        } => digests::list(root, paths, except)
+            .and_then(|text| files::replace(list, text.as_bytes(), 0o644))
+            .because(|| format!("cannot write `{list}`")),
         Action::Stop {
             process,
             grace_seconds,
@@ -95,6 +110,24 @@ pub(super) fn served(context: &StepContext<'_>) -> u32 {
     asked
         .and_then(|uid| uid.parse().ok())
         .unwrap_or_else(owned_path::user)
+}
+
+fn remove_empty(path: &Utf8Path) -> std::io::Result<()> {
+    match rustix::fs::rmdir(path.as_str()) {
+        Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Copies a file that still has the contents that the plan was made for.
+fn copy(from: &Utf8Path, to: &Utf8Path, sha256: &str) -> std::io::Result<()> {
+    let bytes = crate::files::read(from, crate::files::MEDIUM)?.ok_or(ErrorKind::NotFound)?;
+    if owned_path::digest_of(&bytes) != sha256 {
+        return Err(std::io::Error::other(
+            "it was changed since the plan was made",
+        ));
+    }
+    files::replace(to, &bytes, 0o644)
 }
 
 /// The control API needs no root; the monitor works when its port is lost.

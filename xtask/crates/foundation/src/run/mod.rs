@@ -311,6 +311,9 @@ impl Execution<'_> {
         if signals.count() > 0 {
             return Err(interrupted());
         }
+        // Results of tests are what the reader of a log looks for.
+        let folds = step.part.is_none() && !step.runs_tests();
+        let _group = folds.then(|| ui.group(&step.why));
         if step.part.is_none() {
             ui.step(step);
         }

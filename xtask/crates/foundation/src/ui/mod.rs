@@ -83,6 +83,18 @@ pub struct Ui {
     yes: bool,
     interactive: bool,
     screen: bool,
+    /// The log is one of GitHub Actions, which folds groups of lines.
+    has_groups: bool,
+}
+
+/// Lines of a log that are folded until this is dropped.
+#[derive(Debug)]
+pub struct Group(());
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        say("::endgroup::\n");
+    }
 }
 
 /// Terminal styles by meaning.
@@ -116,6 +128,7 @@ impl Ui {
             quiet,
             yes,
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            has_groups: std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true"),
         }
     }
 
@@ -141,6 +154,15 @@ impl Ui {
 
     fn paint_err(&self, style: Style, text: &str) -> String {
         painted(self.color_err, style, text)
+    }
+
+    /// Folds what is printed from now on below `title`, where the log can do so.
+    pub fn group(&self, title: &str) -> Option<Group> {
+        if !self.has_groups || self.quiet {
+            return None;
+        }
+        say(&format!("::group::{}\n", text::one_line(title)));
+        Some(Group(()))
     }
 
     /// Prints the reason of a step and its command as it could be typed.

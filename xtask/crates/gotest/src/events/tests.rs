@@ -3,10 +3,7 @@
 
 use super::{Exit, Framer, Package, State, Stream, Verdict, What};
 
-const STREAMS: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../testdata/gotest/streams"
-);
+const STREAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/gotest/streams");
 
 /// Differences to gotestsum: stream, our count, reason.
 const WE_DIFFER: &[(&str, &str, &str)] = &[

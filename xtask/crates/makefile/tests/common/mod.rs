@@ -209,7 +209,7 @@ fn end(stdout: &str, success: bool) -> Outcome {
 
 /// `testdata/make` of the workspace.
 pub fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testdata/make")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/make")
 }
 
 /// A Makefile with what its first comments say.

@@ -11,7 +11,7 @@ use crate::corpus::{self, Case};
 
 const SOURCES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../../../testdata/kmod/imager/main.go"
+    "/../../testdata/kmod/imager/main.go"
 );
 const TALOS: &str = "github.com/siderolabs/talos";
 

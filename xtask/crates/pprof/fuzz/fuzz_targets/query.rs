@@ -9,9 +9,9 @@ use pprof_fuzz::ask;
 
 static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     let files: [&[u8]; 3] = [
-        include_bytes!("../../../../../testdata/pprof/heap.pb.gz"),
-        include_bytes!("../../../../../testdata/pprof/goroutine.pb.gz"),
-        include_bytes!("../../../../../testdata/pprof/drop.pb.gz"),
+        include_bytes!("../../../../testdata/pprof/heap.pb.gz"),
+        include_bytes!("../../../../testdata/pprof/goroutine.pb.gz"),
+        include_bytes!("../../../../testdata/pprof/drop.pb.gz"),
     ];
     let profiles = files.map(|file| pprof::decode(file.to_vec()).expect("ours"));
     profiles.into()

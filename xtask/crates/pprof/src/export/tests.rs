@@ -3,7 +3,7 @@ use pprof_engine::flame::Split;
 use pprof_engine::{Profile, Query};
 
 fn flame(files: &[&str]) -> Flame {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pprof/");
     let profiles: Vec<(&str, Profile)> = files
         .iter()
         .map(|file| {

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     fn profile(name: &str) -> Profile {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../testdata/pprof/");
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/pprof/");
         crate::decode(std::fs::read(format!("{corpus}{name}.pb.gz")).unwrap()).unwrap()
     }
 

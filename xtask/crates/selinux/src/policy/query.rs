@@ -482,7 +482,7 @@ mod tests {
     /// can be given such a policy.
     #[test]
     fn a_type_may_not_more_than_the_type_that_limits_it() {
-        let bytes = include_bytes!("../../../../../testdata/selinux/policy.33");
+        let bytes = include_bytes!("../../../../testdata/selinux/policy.33");
         let mut policy = Policy::read(bytes).unwrap();
         let (limited, by) = (policy.type_by_name["pod_t"], policy.type_by_name["init_t"]);
         policy.types[limited as usize - 1].bounds = by;

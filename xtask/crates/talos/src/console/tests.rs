@@ -4,7 +4,7 @@ use std::io;
 
 macro_rules! console {
     ($name:literal) => {
-        include_bytes!(concat!("../../../../../testdata/console/", $name, ".log")).as_slice()
+        include_bytes!(concat!("../../../../testdata/console/", $name, ".log")).as_slice()
     };
 }
 

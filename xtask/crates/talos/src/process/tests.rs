@@ -4,9 +4,9 @@ const DIR: &str = "/home/dev/.talos/clusters/lab";
 
 /// Processes of real clusters: target of fd 1, then the argv (testdata/state).
 const RECORDED: [&str; 3] = [
-    include_str!("../../../../../testdata/state/1.11.0/processes.tsv"),
-    include_str!("../../../../../testdata/state/1.12.0/processes.tsv"),
-    include_str!("../../../../../testdata/state/1.13.0/processes.tsv"),
+    include_str!("../../../../testdata/state/1.11.0/processes.tsv"),
+    include_str!("../../../../testdata/state/1.12.0/processes.tsv"),
+    include_str!("../../../../testdata/state/1.13.0/processes.tsv"),
 ];
 
 #[test]

@@ -143,9 +143,9 @@ mod tests {
     use proptest::prelude::*;
 
     const RECORDED: [&str; 3] = [
-        include_str!("../../../../../testdata/state/1.11.0/state.yaml"),
-        include_str!("../../../../../testdata/state/1.12.0/state.yaml"),
-        include_str!("../../../../../testdata/state/1.13.0/state.yaml"),
+        include_str!("../../../../testdata/state/1.11.0/state.yaml"),
+        include_str!("../../../../testdata/state/1.12.0/state.yaml"),
+        include_str!("../../../../testdata/state/1.13.0/state.yaml"),
     ];
 
     #[test]

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     const RECORDED: &str = include_str!(
-        "../../../../../testdata/state/1.12.0/lab-23c3de8a-a539-4bf0-ac05-ae5ebb9630de-veth0"
+        "../../../../testdata/state/1.12.0/lab-23c3de8a-a539-4bf0-ac05-ae5ebb9630de-veth0"
     );
 
     #[test]

@@ -180,9 +180,9 @@ mod tests {
     use proptest::prelude::*;
 
     const FILES: [&str; 3] = [
-        include_str!("../../../../../testdata/state/1.11.0/files.txt"),
-        include_str!("../../../../../testdata/state/1.12.0/files.txt"),
-        include_str!("../../../../../testdata/state/1.13.0/files.txt"),
+        include_str!("../../../../testdata/state/1.11.0/files.txt"),
+        include_str!("../../../../testdata/state/1.12.0/files.txt"),
+        include_str!("../../../../testdata/state/1.13.0/files.txt"),
     ];
 
     const ALL: [NodeFile; 12] = [

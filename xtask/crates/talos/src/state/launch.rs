@@ -100,9 +100,9 @@ mod tests {
     use super::*;
 
     const RECORDED: [&str; 3] = [
-        include_str!("../../../../../testdata/state/1.11.0/lab-worker-1.config"),
-        include_str!("../../../../../testdata/state/1.12.0/lab-worker-1.config"),
-        include_str!("../../../../../testdata/state/1.13.0/lab-worker-1.config"),
+        include_str!("../../../../testdata/state/1.11.0/lab-worker-1.config"),
+        include_str!("../../../../testdata/state/1.12.0/lab-worker-1.config"),
+        include_str!("../../../../testdata/state/1.13.0/lab-worker-1.config"),
     ];
 
     #[test]

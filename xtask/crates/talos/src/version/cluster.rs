@@ -213,7 +213,7 @@ mod tests {
             virtiofs: Vec::new(),
             virtiofsd: Some("/usr/libexec/virtiofsd".into()),
         };
-        let recorded = include_str!("../../../../../testdata/state/1.12.0/processes.tsv");
+        let recorded = include_str!("../../../../testdata/state/1.12.0/processes.tsv");
         for helper in [
             Helper::Dhcpd,
             Helper::LoadBalancer,

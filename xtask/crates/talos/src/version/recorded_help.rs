@@ -16,7 +16,7 @@ macro_rules! recorded {
         Recorded {
             version: TalosVersion::parse($version).unwrap(),
             verbs: vec![$(($name, include_str!(concat!(
-                "../../../../../testdata/help/", $version, "/", $name, ".txt"
+                "../../../../testdata/help/", $version, "/", $name, ".txt"
             )))),+],
         }
     };

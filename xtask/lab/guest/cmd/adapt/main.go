@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command adapt makes a copy of the Talos module that compiles from modules of the public proxy alone: `adapt VERSION COPY SHIMS
 // REPORT CONTAINERD`. It runs on the building machine.
 //

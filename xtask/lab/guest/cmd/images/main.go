@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command images puts the images that a real node pulls into the folder of a registry, from programs that were built for them and
 // programs of Debian. It runs on the building machine.
 //

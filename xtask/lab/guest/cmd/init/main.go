@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command init is PID 1 of the lab's stand-in node: Talos-shaped for talosctl and for eyes on a console, and not Talos. As `apid`
 // and `trustd` (argv[0], as in Talos) it is also the two services that are processes of their own.
 //

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command pack makes the lab's initramfs: the stand-in's /init, the kernel modules that it needs to reach its network and its
 // disk, and a few files that say what this is. It runs on the building machine.
 //

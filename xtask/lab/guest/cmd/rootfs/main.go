@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command rootfs lays out the root file system of a real Talos node, as Talos' own Dockerfile does, from machined, files of the
 // Talos sources, and programs of Debian in place of those that Talos builds from source. It runs on the building machine.
 //

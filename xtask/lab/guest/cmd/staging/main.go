@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Command staging writes the go.mod of a module that builds programs of Kubernetes: `staging VERSION`. It runs on the building machine.
 //
 // The go.mod of k8s.io/kubernetes takes the libraries that are developed beside it from its own

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package boot is the life of one node from power-on to reboot(2): it builds the node's parts, runs Talos' sequences over them and
 // ends the machine. Imitates internal/app/init/main.go, internal/app/machined/main.go and
 // internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_sequencer.go.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package controllers fills the node's resources: small controllers on the real COSI runtime, each of which compares what is
 // with what the resources say. Their names are those of Talos' controllers for the same resource
 // (internal/app/machined/pkg/controllers), because the console lines carry them.

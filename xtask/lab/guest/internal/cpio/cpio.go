@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package cpio writes "newc" archives that the kernel unpacks as an initramfs.
 //
 // It must not put anything of the building machine into them: no owner, no time, no inode of a real file. The same input makes

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package events is the node's event stream: a short history and any number of watchers.
 //
 // It must not interpret events. What the events mean is up to the sequencer, the services and the controllers.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package kmod finds kernel modules, knows what they depend on, and loads them.
 //
 // It must not judge a module: the kernel says why one is refused, on its own console, and its errno is passed on.

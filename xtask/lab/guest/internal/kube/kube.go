@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package kube is the stand-in for Kubernetes: the few answers that talosctl asks a cluster for, made from what the nodes say
 // about themselves. There is no scheduler, no container and no pod behind it, and every free text in its answers says so.
 //

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package logs keeps the last part of each service's log in memory and lets readers follow it.
 //
 // It must not know services: a log exists once its writer was requested.

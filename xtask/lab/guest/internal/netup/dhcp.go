@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package netup brings the node's network up: finds the link, asks DHCP, sets address, route, MTU, host name and resolver.
 //
 // It must not keep a lease alive: the lab's DHCP server gives the same answer for as long as the machine exists.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package node holds what the parts of one node share: its config, identity, state and the actions that the API may ask for.
 //
 // It must not act by itself; internal/boot builds a Node and gives its actions their meaning.

@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package peers lets the nodes of a cluster find one another without a discovery service: each node tells the control planes
 // about itself every few seconds and learns what they know. What Talos does with its discovery service, with Kubernetes and with
 // etcd's own membership (internal/app/machined/pkg/controllers/cluster) is one small gossip here.

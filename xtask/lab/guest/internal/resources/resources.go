@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package resources makes the COSI state with the types that this node fills. A type that is not here is answered by
 // talosctl itself with "resource is not registered", which is better than an empty list that looks like a fact.
 //

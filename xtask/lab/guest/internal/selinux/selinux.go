@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package selinux loads a policy into the kernel, if the initramfs carries one and the kernel was started with SELinux, and moves
 // this process into the policy's domain for init. Imitates internal/pkg/selinux/selinux.go.
 //

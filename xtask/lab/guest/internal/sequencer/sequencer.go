@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package sequencer runs named sequences of phases of tasks, prints Talos' lines about them and publishes Talos' events.
 //
 // It must not know what a task does. The lines are those of internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_controller.go,

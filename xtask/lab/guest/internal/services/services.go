@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package services runs the node's services, keeps their states and histories, and restarts what fails.
 //
 // It must not know what a service does; internal/boot lists them. States and messages are those of

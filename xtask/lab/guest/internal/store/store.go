@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package store keeps the little that a node must remember over a reboot on its system disk: that its etcd was bootstrapped, an
 // applied machine config, the upgrades that were asked for, its identity. Talos has partitions for that; here it is one checked
 // record at 1 MiB, without a partition table, so that firmware finds nothing to boot on the disk.

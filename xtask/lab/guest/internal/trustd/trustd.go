@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package trustd hands workers their certificate: the server on control planes (port 50001) and the client.
 // Imitates internal/app/trustd and internal/app/machined/pkg/controllers/secrets/api.go.
 //

@@ -49,7 +49,7 @@ fn target(address: String) -> Target {
 }
 
 fn heap() -> Vec<u8> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/heap.pb.gz");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof/heap.pb.gz");
     std::fs::read(path).unwrap()
 }
 

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_stage_says_how() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/gotest/workspace");
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/workspace");
         let recipe = read(dir.into(), false).unwrap();
         assert_eq!(recipe.flags, ["-ldflags=-s -w"]);
         let platform = ("PLATFORM".to_owned(), "container".to_owned());

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     /// Of `openssl req -x509`, valid until 2026-11-30.
-    const PATCH: &str = include_str!("../../../../../../testdata/airgap/patch.yaml");
+    const PATCH: &str = include_str!("../../../../../testdata/airgap/patch.yaml");
 
     #[test]
     fn the_certificate_of_a_patch_expires() {

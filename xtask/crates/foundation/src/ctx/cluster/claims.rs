@@ -76,9 +76,9 @@ mod tests {
     use super::*;
 
     const RECORDED: [&str; 3] = [
-        include_str!("../../../../../../testdata/state/1.11.0/state.yaml"),
-        include_str!("../../../../../../testdata/state/1.12.0/state.yaml"),
-        include_str!("../../../../../../testdata/state/1.13.0/state.yaml"),
+        include_str!("../../../../../testdata/state/1.11.0/state.yaml"),
+        include_str!("../../../../../testdata/state/1.12.0/state.yaml"),
+        include_str!("../../../../../testdata/state/1.13.0/state.yaml"),
     ];
 
     fn doubts_about(text: &str) -> Vec<String> {

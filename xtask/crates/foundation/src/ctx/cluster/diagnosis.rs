@@ -650,7 +650,7 @@ mod tests {
 
     #[test]
     fn addresses_come_from_the_lease_file() {
-        let ipam = include_str!("../../../../../../testdata/state/1.12.0/ipam.db");
+        let ipam = include_str!("../../../../../testdata/state/1.12.0/ipam.db");
         assert!(
             macs(ipam).contains_key(&"172.20.0.2".parse().unwrap()),
             "{ipam}"

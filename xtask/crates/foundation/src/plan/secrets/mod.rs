@@ -553,12 +553,15 @@ fn each_text_of(step: &mut Step, see: &mut dyn FnMut(&mut String)) {
         | Action::DeleteManifests { .. }
         | Action::CreateDir { .. }
         | Action::Remove { .. }
+        | Action::RemoveEmptyDir { .. }
         | Action::RemoveOwned { .. }
         | Action::RemoveAllOwned { .. }
         | Action::RemoveFile { .. }
         | Action::RequireFile { .. }
         | Action::RemoveBridge { .. }
         | Action::CopyTree { .. }
+        | Action::CopyFile { .. }
+        | Action::RecordDigests { .. }
         | Action::Stop { .. }
         | Action::ShutDown { .. }
         | Action::HardReboot { control: None, .. } => {}

@@ -131,7 +131,7 @@ pub(super) fn needed(plan: &Plan) -> String {
     let requires = |step: &Step| {
         matches!(
             step.action,
-            Action::RequireFile { .. } | Action::RemoveFile { .. }
+            Action::RequireFile { .. } | Action::RemoveFile { .. } | Action::CopyFile { .. }
         )
     };
     let launches = |step: &Step| matches!(step.action, Action::Launch(_));

@@ -109,6 +109,9 @@ pub(super) fn command(step: &Step, script: bool) -> String {
         }
         Action::CreateDir { path } => format!("{sudo}mkdir -p -- {}", quote(path.as_str())),
         Action::Remove { path } => format!("{sudo}rm -rf -- {}", quote(path.as_str())),
+        Action::RemoveEmptyDir { path } => {
+            format!("{sudo}rmdir -- {} 2>/dev/null || :", quote(path.as_str()))
+        }
         Action::RemoveOwned { path, .. } => {
             format!(
                 "remove_owned '{}' {}",
@@ -135,6 +138,15 @@ pub(super) fn command(step: &Step, script: bool) -> String {
             format!("remove_bridge '{}' {}", sudo.trim_end(), quote(bridge))
         }
         Action::CopyTree { from, to, except } => copy_tree_command(from, to, except, sudo),
+        Action::CopyFile {
+            from, to, sha256, ..
+        } => copy_file_command(from, to, sha256, sudo),
+        Action::RecordDigests {
+            root,
+            paths,
+            except,
+            list,
+        } => record_digests_command(root, paths, except, list, sudo),
         Action::Stop {
             process,
             grace_seconds,
@@ -298,6 +310,40 @@ fn copy_tree_command(from: &Utf8Path, to: &Utf8Path, except: &[Utf8PathBuf], sud
     }
     let _ = write!(out, "{sudo}rm -rf -- {quoted}\n{sudo}mv -- {new} {quoted}");
     out
+}
+
+fn copy_file_command(from: &Utf8Path, to: &Utf8Path, sha256: &str, sudo: &str) -> String {
+    let folder = quote(to.parent().unwrap_or(Utf8Path::new(".")).as_str());
+    let (from, new) = (quote(from.as_str()), quote(&format!("{to}.new")));
+    format!(
+        "require_file {from} {sha256}\n{sudo}mkdir -p -- {folder}\n{sudo}cp -- {from} {new}\n\
+         {sudo}chmod 644 -- {new}\n{sudo}mv -- {new} {}",
+        quote(to.as_str())
+    )
+}
+
+fn record_digests_command(
+    root: &Utf8Path,
+    paths: &[Utf8PathBuf],
+    except: &[Utf8PathBuf],
+    list: &Utf8Path,
+    sudo: &str,
+) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| quote(path.as_str())).collect();
+    let except: Vec<_> = except
+        .iter()
+        .map(|path| format!("-path {}", quote(path.as_str())))
+        .collect();
+    // First all digests: the list may be in a folder that is looked through.
+    let (list, new) = (quote(list.as_str()), quote(&format!("{list}.new")));
+    format!(
+        "digests=$(cd -- {} || exit 1; find {} \\( {} \\) -prune -o -type f -print0 | LC_ALL=C sort -z | \
+         xargs -0 sha256sum)\n\
+         printf '%s\\n' \"$digests\" | {sudo}tee -- {new} >/dev/null\n{sudo}mv -- {new} {list}",
+        quote(root.as_str()),
+        paths.join(" "),
+        except.join(" -o ")
+    )
 }
 
 /// The function `launch` gets the folder, the log, the pid file and the input

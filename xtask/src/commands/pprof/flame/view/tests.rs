@@ -7,7 +7,7 @@ use super::*;
 use foundation::ui::screen::{Event, Key};
 
 fn profile(name: &str) -> Profile {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/pprof/");
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/pprof/");
     ::pprof::decode(std::fs::read(format!("{corpus}{name}")).unwrap()).unwrap()
 }
 

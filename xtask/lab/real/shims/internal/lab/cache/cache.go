@@ -1,3 +1,7 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at http://mozilla.org/MPL/2.0/.
+
 // Package cache stands in for what Talos' fork of CoreDNS adds to the cache
 // plugin: options at construction, and Clear.
 package cache

@@ -1,5 +1,0 @@
-package inner_test
-
-import "testing"
-
-func TestInTheOtherModule(t *testing.T) {}

@@ -1,7 +1,0 @@
-package unbuilt_test
-
-import "testing"
-
-func TestNeverBuilt(t *testing.T) {
-	notThere()
-}
