@@ -256,6 +256,122 @@ const BUILDERS: &str = "docker buildx create --driver docker-container --name ba
     docker volume create -d local --opt type=tmpfs --opt device=tmpfs --opt o=size=40m buildx_buildkit_small0_state >/dev/null; \
     docker buildx create --driver docker-container --driver-opt network=host --name small >/dev/null";
 
+/// The builder, the words of `build`, the first cause and a part of the hint.
+const FAILURES: [(&str, &[&str], &str, &str); 14] = [
+    (
+        "local1",
+        &["target-foreign"],
+        "this host does not run programs of arm64",
+        "setup",
+    ),
+    (
+        "local1",
+        &["target-platform"],
+        "not available for the platform",
+        "--platform",
+    ),
+    (
+        "local1",
+        &["target-limited"],
+        "127.0.0.1:5007 limits the rate of pulls",
+        "docker login",
+    ),
+    (
+        "local1",
+        &["target-login"],
+        "127.0.0.1:5008 does not accept the login",
+        "docker login 127.0.0.1:5008",
+    ),
+    (
+        "local1",
+        &[
+            "imager",
+            "--tag",
+            "v1",
+            "--push",
+            "--registry",
+            "127.0.0.1:5008",
+        ],
+        "127.0.0.1:5008 does not accept the login",
+        "docker login 127.0.0.1:5008",
+    ),
+    (
+        "local1",
+        &[
+            "imager",
+            "--tag",
+            "v1",
+            "--push",
+            "--registry",
+            "127.0.0.1:5006",
+        ],
+        "the disk of 127.0.0.1:5006 is full, according to its log",
+        "free space for 127.0.0.1:5006",
+    ),
+    (
+        "local1",
+        &[
+            "imager",
+            "--tag",
+            "v1",
+            "--push",
+            "--registry",
+            "127.0.0.1:5999",
+        ],
+        "no registry answers at 127.0.0.1:5999",
+        "--registry",
+    ),
+    (
+        "local1",
+        &["imager", "--tag", "v1", "--push", "--registry", "ghcr.io"],
+        "the builder `local1` does not reach ghcr.io",
+        "--registry",
+    ),
+    (
+        "local1",
+        &["target-plain"],
+        "172.17.0.1:5010 speaks plain HTTP, and the builder `local1` expects TLS of it",
+        "http = true",
+    ),
+    (
+        "local1",
+        &["target-network"],
+        "the command does not allow the entitlement network.host",
+        "TARGET_ARGS=--allow=network.host",
+    ),
+    (
+        "bare",
+        &["unit-tests"],
+        "the builder `bare` does not grant the entitlement security.insecure",
+        "builder repair",
+    ),
+    (
+        "bare",
+        &[
+            "imager",
+            "--tag",
+            "v1",
+            "--push",
+            "--registry",
+            "127.0.0.1:5005",
+        ],
+        "127.0.0.1:5005 answers on this machine, but the builder `bare` has a network of its own",
+        "builder repair",
+    ),
+    (
+        "small",
+        &["target-full"],
+        "the disk of the builder is full, or a tmpfs of this step",
+        "builder prune",
+    ),
+    (
+        "small",
+        &["target-initramfs"],
+        "the disk of the builder is full",
+        "builder prune",
+    ),
+];
+
 /// Each known failure, provoked: its cause comes first, with what to do.
 fn failures_name_their_cause(lab: &Lab) {
     lab.sh("cp ~/talos/Dockerfile ~/Dockerfile.kept");
@@ -273,97 +389,11 @@ fn failures_name_their_cause(lab: &Lab) {
     );
     lab.sh(LOGIN);
     lab.sh(BUILDERS);
-    let push = |registry| ["imager", "--tag", "v1", "--push", "--registry", registry];
-    lab.ok(&[&["build", "-q"], &push("127.0.0.1:5005")[..]].concat());
+    let push = "build -q imager --tag v1 --push --registry 127.0.0.1:5005";
+    lab.ok(&push.split(' ').collect::<Vec<_>>());
     lab.sh("crane index append -t 127.0.0.1:5005/siderolabs/index:v1 -m 127.0.0.1:5005/siderolabs/imager:v1 2>/dev/null");
 
-    let cases: [(&str, &[&str], &str, &str); 14] = [
-        (
-            "local1",
-            &["target-foreign"],
-            "this host does not run programs of arm64",
-            "setup",
-        ),
-        (
-            "local1",
-            &["target-platform"],
-            "not available for the platform",
-            "--platform",
-        ),
-        (
-            "local1",
-            &["target-limited"],
-            "127.0.0.1:5007 limits the rate of pulls",
-            "docker login",
-        ),
-        (
-            "local1",
-            &["target-login"],
-            "127.0.0.1:5008 does not accept the login",
-            "docker login 127.0.0.1:5008",
-        ),
-        (
-            "local1",
-            &push("127.0.0.1:5008"),
-            "127.0.0.1:5008 does not accept the login",
-            "docker login 127.0.0.1:5008",
-        ),
-        (
-            "local1",
-            &push("127.0.0.1:5006"),
-            "the disk of 127.0.0.1:5006 is full, according to its log",
-            "free space for 127.0.0.1:5006",
-        ),
-        (
-            "local1",
-            &push("127.0.0.1:5999"),
-            "no registry answers at 127.0.0.1:5999",
-            "--registry",
-        ),
-        (
-            "local1",
-            &push("ghcr.io"),
-            "the builder `local1` does not reach ghcr.io",
-            "--registry",
-        ),
-        (
-            "local1",
-            &["target-plain"],
-            "172.17.0.1:5010 speaks plain HTTP, and the builder `local1` expects TLS of it",
-            "http = true",
-        ),
-        (
-            "local1",
-            &["target-network"],
-            "the command does not allow the entitlement network.host",
-            "TARGET_ARGS=--allow=network.host",
-        ),
-        (
-            "bare",
-            &["unit-tests"],
-            "the builder `bare` does not grant the entitlement security.insecure",
-            "builder repair",
-        ),
-        (
-            "bare",
-            &push("127.0.0.1:5005"),
-            "127.0.0.1:5005 answers on this machine, but the builder `bare` has a network of its own",
-            "builder repair",
-        ),
-        (
-            "small",
-            &["target-full"],
-            "the disk of the builder is full, or a tmpfs of this step",
-            "builder prune",
-        ),
-        (
-            "small",
-            &["target-initramfs"],
-            "the disk of the builder is full",
-            "builder prune",
-        ),
-    ];
-    for (builder, words, cause, hint) in cases {
+    for (builder, words, cause, hint) in FAILURES {
         lab.sh(&format!("docker buildx use {builder}"));
         let told = lab.fails(4, &[&["build"], words].concat());
         let end = told.split("error: step").nth(1).unwrap();

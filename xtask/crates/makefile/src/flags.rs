@@ -18,6 +18,7 @@ pub(crate) struct Override {
 
 /// The flags and variables of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Flags {
     pub(crate) silent: bool,
     pub(crate) keep_going: bool,

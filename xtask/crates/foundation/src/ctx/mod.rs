@@ -102,7 +102,7 @@ impl Ctx {
         Checkout::find(self)
     }
 
-    /// The folder whose Go tests are meant: that of any other module if `-C` names one, else
+    /// The folder of the Go tests: that of any other module if `-C` names one, else
     /// the Talos checkout.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const BUSY: [&str; 5] = [
 
 /// Names that editors give to files that they delete again.
 fn is_of_an_editor(name: &str) -> bool {
-    name.ends_with('~') || name.ends_with(".tmp") || name == "4913"
+    name.ends_with('~') || name == "4913"
 }
 
 /// What the system reports.

@@ -252,7 +252,7 @@ mod tests {
             ..Limits::default()
         };
         let (going, bytes) = would_prune(&root.path, &limits);
-        assert_eq!(going, [first.clone()]);
+        assert_eq!(going, std::slice::from_ref(&first));
         assert!(bytes > 1000 && root.left().len() == 4);
         assert_eq!(prune(&root.path, &limits, None), [first]);
         let limits = Limits { bytes: 0, ..limits };

@@ -48,6 +48,7 @@ use jobs::Shared;
 use select::{Here, Wanted};
 
 #[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct UnitArgs {
     #[command(flatten)]
     pub chosen: Selection,
