@@ -191,6 +191,35 @@ fn the_events_in_a_file_are_those_of_go() {
 }
 
 #[test]
+fn the_events_of_failed_builds_are_those_of_go() {
+    let bad = "package bad\n\nvar X int = \"a\"\n";
+    let own = "package bad\n\nimport \"testing\"\n\nfunc TestB(t *testing.T) {}\n";
+    let imports = "package imp\n\nimport (\n\t\"testing\"\n\n\t_ \"github.com/siderolabs/talos/bad\"\n)\n\n\
+                   func TestC(t *testing.T) {}\n";
+    let vet = "package vet\n\nimport (\n\t\"fmt\"\n\t\"testing\"\n)\n\n\
+               func TestD(t *testing.T) { fmt.Printf(\"%d\", \"x\") }\n";
+    let files = [
+        ("bad/bad.go", bad),
+        ("bad/b_test.go", own),
+        ("imp/c_test.go", imports),
+        ("vet/d_test.go", vet),
+        ("plain/plain.go", &bad.replace("bad", "plain")),
+    ];
+    let Some(workspace) = Workspace::with("the_events_of_failed_builds", &files) else {
+        return;
+    };
+    let said = run(&mut workspace.command(&["./...", "--jsonfile", "events.json"]));
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let ours = std::fs::read_to_string(workspace.dir.join("events.json")).unwrap();
+    let theirs = go_test(&workspace, &["-json", "-count=1", "./..."]).stdout;
+    // Packages are built in any order.
+    let (mut ours, mut theirs) = (events(&ours), events(&theirs));
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours, theirs, "{ours:#?} {theirs:#?}");
+}
+
+#[test]
 fn output_has_the_form_that_is_asked_for() {
     let Some(workspace) = workspace("output_has_the_form") else {
         return;

@@ -156,19 +156,27 @@ pub fn json_line(time: &str, package: &str, event: Option<&Event>) -> String {
     format!("{line}\n")
 }
 
-/// Returns the lines for a package that cannot be built, with the compiler's output.
-pub fn json_lines_unbuilt(time: &str, package: &str, output: &str) -> String {
+/// Returns the lines for a build that has failed, `a/b` or `a/b [a/b.test]`, with the
+/// compiler's output.
+pub fn json_lines_of_build(build: &str, output: &str) -> String {
     let mut out = String::new();
     for line in output.split_inclusive('\n') {
-        let line = json!({"ImportPath": package, "Action": "build-output", "Output": line});
+        let line = json!({"ImportPath": build, "Action": "build-output", "Output": line});
         let _ = writeln!(out, "{line}");
     }
+    let failed = json!({"ImportPath": build, "Action": "build-fail"});
+    let _ = writeln!(out, "{failed}");
+    out
+}
+
+/// Returns the lines for a package that cannot be tested, because `build` has failed.
+pub fn json_lines_unbuilt(time: &str, package: &str, build: &str) -> String {
+    let mut out = String::new();
     let failed = format!("FAIL\t{package} [build failed]\n");
     for line in [
-        json!({"ImportPath": package, "Action": "build-fail"}),
         json!({"Time": time, "Action": "start", "Package": package}),
         json!({"Time": time, "Action": "output", "Package": package, "Output": failed}),
-        json!({"Time": time, "Action": "fail", "Package": package, "Elapsed": 0, "FailedBuild": package}),
+        json!({"Time": time, "Action": "fail", "Package": package, "Elapsed": 0, "FailedBuild": build}),
     ] {
         let _ = writeln!(out, "{line}");
     }

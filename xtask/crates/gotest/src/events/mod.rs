@@ -21,7 +21,7 @@ mod verdict;
 
 pub use benchmark::Benchmark;
 pub use frame::Framer;
-pub use json::{Line, json_line, json_lines_unbuilt, parse_line};
+pub use json::{Line, json_line, json_lines_of_build, json_lines_unbuilt, parse_line};
 pub use junit::junit;
 pub use output::Output;
 pub use package::{Counts, Package};

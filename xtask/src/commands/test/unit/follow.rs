@@ -9,8 +9,8 @@ use super::jobs::Shared;
 use crate::commands::test::results::live::shown;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::session::Session;
-use foundation::run::gotest::{Built, Finished, Job, Linked, Observe, Seen};
-use gotest::events::{Verdict, json_lines_unbuilt};
+use foundation::run::gotest::{Built, Finished, Job, Linked, Observe, Seen, Unbuilt};
+use gotest::events::{Verdict, json_lines_of_build, json_lines_unbuilt};
 
 pub(super) struct Following<'a> {
     pub(super) session: Session<'a>,
@@ -31,6 +31,8 @@ pub(super) struct Following<'a> {
     pub(super) rounds: BTreeMap<Utf8PathBuf, u32>,
     /// Events of packages that cannot be built, for `--jsonfile`.
     pub(super) events: String,
+    /// The builds whose events are among them.
+    pub(super) unbuilt: BTreeSet<String>,
     /// Whether packages without tests are named.
     pub(super) names_untested: bool,
     /// Running jobs, by number.
@@ -55,21 +57,39 @@ impl Following<'_> {
     }
 }
 
+impl Following<'_> {
+    /// Adds the events of a package that cannot be built, and those of the builds that have
+    /// failed, once each.
+    fn write_unbuilt(&mut self, package: &str, unbuilt: &Unbuilt) {
+        let mut outputs = unbuilt.outputs.clone();
+        if outputs.is_empty() && !self.unbuilt.contains(&unbuilt.build) {
+            outputs.push((unbuilt.build.clone(), unbuilt.errors.clone()));
+        }
+        for (build, output) in outputs {
+            if self.unbuilt.insert(build.clone()) {
+                self.events.push_str(&json_lines_of_build(&build, &output));
+            }
+        }
+        let now = jiff::Timestamp::now().to_string();
+        let lines = json_lines_unbuilt(&now, package, &unbuilt.build);
+        self.events.push_str(&lines);
+    }
+}
+
 impl Observe for Following<'_> {
     fn linked(&mut self, linked: Linked) -> Vec<Job> {
         let live = &mut self.session.live;
         live.to_link = live.to_link.saturating_sub(1);
         let name = linked.package;
         match linked.result {
-            Built::Failed(words) => {
+            Built::Failed(unbuilt) => {
+                let words = &unbuilt.errors;
                 let excluded = format!("package {name}: build constraints exclude all Go files");
                 if self.is_each_named || !words.contains(&excluded) {
                     if self.shared.writes_events {
-                        let now = jiff::Timestamp::now().to_string();
-                        let lines = json_lines_unbuilt(&now, &name, &words);
-                        self.events.push_str(&lines);
+                        self.write_unbuilt(&name, &unbuilt);
                     }
-                    self.session.unbuilt(&name, words);
+                    self.session.unbuilt(&name, unbuilt.errors);
                 }
                 return Vec::new();
             }

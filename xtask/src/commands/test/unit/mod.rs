@@ -630,6 +630,7 @@ fn following<'a>(
         until_fail: args.until_fail,
         rounds: BTreeMap::new(),
         events: String::new(),
+        unbuilt: BTreeSet::new(),
         names_untested: shared.flags.verbose || (!chosen.is_empty() && untested <= MOST_UNTESTED),
         running: BTreeMap::new(),
     }

@@ -51,8 +51,18 @@ pub enum Built {
     Binary,
     /// It is built and vetted; it has no test files.
     NoTestFiles,
-    /// The compiler's output.
-    Failed(String),
+    Failed(Unbuilt),
+}
+
+/// Why a package has no binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbuilt {
+    /// The output of the compiler that concerns it.
+    pub errors: String,
+    /// The build that failed, as go names it: `a/b`, or `a/b [a/b.test]` with its tests.
+    pub build: String,
+    /// All outputs of the compiler, by the build that failed; with the first package only.
+    pub outputs: Vec<(String, String)>,
 }
 
 /// Follows the go command.
@@ -71,6 +81,8 @@ struct Linking<'a> {
     failed: BTreeSet<String>,
     /// Packages whose own code could not be compiled.
     broken: BTreeSet<String>,
+    /// Whether the outputs were sent.
+    is_told: bool,
     other: String,
     linked: UnboundedSender<Linked>,
 }
@@ -134,6 +146,7 @@ pub(super) async fn run(
         without_tests: BTreeSet::new(),
         failed: BTreeSet::new(),
         broken: BTreeSet::new(),
+        is_told: false,
         other: String::new(),
         linked,
     };
@@ -197,7 +210,7 @@ impl Linking<'_> {
                     unexplained.push(package);
                     continue;
                 }
-                Built::Failed(errors)
+                Built::Failed(self.unbuilt(&package, errors))
             };
             let _ = self.linked.send(Linked { package, result });
         }
@@ -212,7 +225,11 @@ impl Linking<'_> {
                 Some(cause) => format!("it imports {cause}, which cannot be built\n"),
                 None => "go printed no error for it\n".to_owned(),
             };
-            let result = Built::Failed(why);
+            let mut unbuilt = self.unbuilt(&package, why);
+            if let Some(cause) = cause {
+                unbuilt.build.clone_from(cause);
+            }
+            let result = Built::Failed(unbuilt);
             let _ = self.linked.send(Linked { package, result });
         }
         // Without a word about any package, an unsuccessful end is that of all.
@@ -220,7 +237,8 @@ impl Linking<'_> {
         for package in &self.link.untested {
             let failed = self.failed.contains(package) || !(is_success || is_any_named);
             let result = if failed {
-                Built::Failed(self.errors_of(package))
+                let errors = self.errors_of(package);
+                Built::Failed(self.unbuilt(package, errors))
             } else {
                 Built::NoTestFiles
             };
@@ -274,6 +292,23 @@ impl Linking<'_> {
             Some((package.to_owned(), imports))
         });
         lines.collect()
+    }
+
+    fn unbuilt(&mut self, package: &str, errors: String) -> Unbuilt {
+        let with_tests = format!(" [{package}.test]");
+        let mut builds = self.broken.iter();
+        let build = builds.find(|build| build.ends_with(&with_tests));
+        let build = build.map_or(package, String::as_str).to_owned();
+        let outputs = if std::mem::replace(&mut self.is_told, true) {
+            Vec::new()
+        } else {
+            self.words.clone().into_iter().collect()
+        };
+        Unbuilt {
+            errors,
+            build,
+            outputs,
+        }
     }
 
     /// The errors of a package: its own or, without any, those of packages that

@@ -12,7 +12,7 @@ use gotest::events::{Event, Package};
 
 use crate::failure::Failure;
 
-pub use link::{Built, Link, Linked, prune_store};
+pub use link::{Built, Link, Linked, Unbuilt, prune_store};
 pub use process::told;
 pub use schedule::{Crew, Observe, Stop};
 
