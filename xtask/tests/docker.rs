@@ -257,116 +257,88 @@ const BUILDERS: &str = "docker buildx create --driver docker-container --name ba
     docker buildx create --driver docker-container --driver-opt network=host --name small >/dev/null";
 
 /// The builder, the words of `build`, the first cause and a part of the hint.
-const FAILURES: [(&str, &[&str], &str, &str); 14] = [
+const FAILURES: [(&str, &str, &str, &str); 14] = [
     (
         "local1",
-        &["target-foreign"],
+        "target-foreign",
         "this host does not run programs of arm64",
         "setup",
     ),
     (
         "local1",
-        &["target-platform"],
+        "target-platform",
         "not available for the platform",
         "--platform",
     ),
     (
         "local1",
-        &["target-limited"],
+        "target-limited",
         "127.0.0.1:5007 limits the rate of pulls",
         "docker login",
     ),
     (
         "local1",
-        &["target-login"],
+        "target-login",
         "127.0.0.1:5008 does not accept the login",
         "docker login 127.0.0.1:5008",
     ),
     (
         "local1",
-        &[
-            "imager",
-            "--tag",
-            "v1",
-            "--push",
-            "--registry",
-            "127.0.0.1:5008",
-        ],
+        "imager --tag v1 --push --registry 127.0.0.1:5008",
         "127.0.0.1:5008 does not accept the login",
         "docker login 127.0.0.1:5008",
     ),
     (
         "local1",
-        &[
-            "imager",
-            "--tag",
-            "v1",
-            "--push",
-            "--registry",
-            "127.0.0.1:5006",
-        ],
+        "imager --tag v1 --push --registry 127.0.0.1:5006",
         "the disk of 127.0.0.1:5006 is full, according to its log",
         "free space for 127.0.0.1:5006",
     ),
     (
         "local1",
-        &[
-            "imager",
-            "--tag",
-            "v1",
-            "--push",
-            "--registry",
-            "127.0.0.1:5999",
-        ],
+        "imager --tag v1 --push --registry 127.0.0.1:5999",
         "no registry answers at 127.0.0.1:5999",
         "--registry",
     ),
     (
         "local1",
-        &["imager", "--tag", "v1", "--push", "--registry", "ghcr.io"],
+        "imager --tag v1 --push --registry ghcr.io",
         "the builder `local1` does not reach ghcr.io",
         "--registry",
     ),
     (
         "local1",
-        &["target-plain"],
+        "target-plain",
         "172.17.0.1:5010 speaks plain HTTP, and the builder `local1` expects TLS of it",
         "http = true",
     ),
     (
         "local1",
-        &["target-network"],
+        "target-network",
         "the command does not allow the entitlement network.host",
         "TARGET_ARGS=--allow=network.host",
     ),
     (
         "bare",
-        &["unit-tests"],
+        "unit-tests",
         "the builder `bare` does not grant the entitlement security.insecure",
         "builder repair",
     ),
     (
         "bare",
-        &[
-            "imager",
-            "--tag",
-            "v1",
-            "--push",
-            "--registry",
-            "127.0.0.1:5005",
-        ],
+        "imager --tag v1 --push --registry 127.0.0.1:5005",
         "127.0.0.1:5005 answers on this machine, but the builder `bare` has a network of its own",
         "builder repair",
     ),
     (
         "small",
-        &["target-full"],
+        "target-full",
         "the disk of the builder is full, or a tmpfs of this step",
         "builder prune",
     ),
     (
         "small",
-        &["target-initramfs"],
+        "target-initramfs",
         "the disk of the builder is full",
         "builder prune",
     ),
@@ -395,12 +367,13 @@ fn failures_name_their_cause(lab: &Lab) {
 
     for (builder, words, cause, hint) in FAILURES {
         lab.sh(&format!("docker buildx use {builder}"));
-        let told = lab.fails(4, &[&["build"], words].concat());
+        let build: Vec<&str> = ["build"].into_iter().chain(words.split(' ')).collect();
+        let told = lab.fails(4, &build);
         let end = told.split("error: step").nth(1).unwrap();
         let first = end.lines().find(|line| line.starts_with("  cause: "));
-        assert!(first.unwrap().contains(cause), "{words:?}: {told}");
+        assert!(first.unwrap().contains(cause), "{words}: {told}");
         let (_, said) = end.split_once("hint: ").unwrap();
-        assert!(said.contains(hint), "{words:?}: {told}");
+        assert!(said.contains(hint), "{words}: {told}");
     }
     // As the hint says: the command allows it, and the builder does already.
     lab.sh("docker buildx use bare");

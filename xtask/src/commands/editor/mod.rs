@@ -205,7 +205,7 @@ fn change(plan: &mut Plan, path: Utf8PathBuf, before: Option<String>, after: Opt
                 mode,
             };
             plan.push(Step::new(
-                "what is not this program's stays as it is",
+                "only the entries of xtask change, the rest keeps its bytes",
                 action,
             ));
         }

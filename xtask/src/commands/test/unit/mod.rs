@@ -171,17 +171,16 @@ fn once(app: &App<'_>, args: &UnitArgs) -> Result<u8> {
     let with_tests: BTreeSet<String> = tests.iter().map(|it| it.package.clone()).collect();
     let tests = discovered::of_shard(app, tests, &args.chosen)?;
     let history = super::history(app);
-    let mut unwanted = None;
-    let tests = match &args.filter {
+    let (tests, unwanted) = match &args.filter {
         Some(text) => {
             let (tests, others) = filter::choose(&filter::parse(text)?, &history, tests);
-            unwanted = Some(others);
-            tests
+            (tests, Some(others))
         }
-        None => tests,
+        None => (tests, None),
     };
     let mut abilities = Abilities::probe(&app.ctx.host);
-    let mut packages = selected(app, args, &tests, (&wanted, &recipe), &mut abilities)?;
+    let source = (checkout.as_path(), &wanted, &recipe);
+    let mut packages = selected(app, args, &tests, source, &mut abilities)?;
     let folders = opened.folders();
     let mut untested = Vec::new();
     if let Some(unwanted) = unwanted {
@@ -257,10 +256,9 @@ fn selected(
     app: &App<'_>,
     args: &UnitArgs,
     tests: &[gotest::Test],
-    (wanted, recipe): (&Wanted, &recipe::Recipe),
+    (checkout, wanted, recipe): (&Utf8Path, &Wanted, &recipe::Recipe),
     abilities: &mut Abilities,
 ) -> Result<Vec<SelectedPackage>> {
-    let checkout = &app.ctx.go_checkout()?;
     let sudo = sudo(args, abilities)?;
     let variables = exec_root::listed_environment(&args.env).into_iter();
     let variables = variables.chain(recipe.environment.iter().cloned());
