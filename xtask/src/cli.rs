@@ -51,9 +51,7 @@ impl Cli {
     /// # Errors
     /// clap's message, also for requested help.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
-        // The help of every command takes longer to prepare than most commands take to start.
-        let read = Cli::command().try_get_matches_from(words);
-        let mut matches = read.or_else(|_| command().try_get_matches_from(words))?;
+        let mut matches = command().try_get_matches_from(words)?;
         let json = has_json(&matches);
         let cli = Self::from_arg_matches_mut(&mut matches)?;
         Ok(Self { json, ..cli })
