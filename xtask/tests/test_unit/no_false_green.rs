@@ -169,9 +169,15 @@ func TestA(t *testing.T) {
     };
     let go = go_test(&workspace, &["-run", "TestA/typo", "./p"]);
     assert!(go.stdout.contains("[no tests to run]"), "{}", go.stdout);
-    let said = run(&mut workspace.command(&["./p", "-run", "TestA/typo"]));
-    assert_eq!(said.code, Some(2), "{}", said.stdout);
-    assert!(said.stderr.contains("no test matches"), "{}", said.stderr);
+    for words in [
+        ["./p", "--run", "TestA/typo"].as_slice(),
+        &["./p", "--", "-run", "TestA/typo"],
+        &["./p", "--", "-run", "testA"],
+    ] {
+        let said = run(&mut workspace.command(words));
+        assert_eq!(said.code, Some(2), "{words:?}: {}", said.stdout);
+        assert!(said.stderr.contains("no test matches"), "{}", said.stderr);
+    }
     let said = run(&mut workspace.command(&["./p", "-run", "TestA/one"]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 

@@ -574,7 +574,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     let terms = finish::Terms {
         results: &args.results,
         strict: args.strict,
-        list: (args.run.is_some() || args.results.rerun_failed).then_some(&all),
+        list: (shared.flags.run.is_some() || args.results.rerun_failed).then_some(&all),
     };
     let code = finish::exit_code(app, &terms, &report, stop);
     if code != 0

@@ -31,7 +31,7 @@ pub(super) fn read(dir: &Utf8Path, race: bool) -> Result<Recipe> {
     let path = dir.join("Dockerfile");
     let Some(text) = files::text(&path, files::MEDIUM)? else {
         return Ok(Recipe {
-            from: "no Dockerfile: plain `go test`".to_owned(),
+            from: "plain `go test`, without a Dockerfile".to_owned(),
             ..Recipe::default()
         });
     };
@@ -42,7 +42,7 @@ pub(super) fn read(dir: &Utf8Path, race: bool) -> Result<Recipe> {
     };
     let Some(stage) = stage(&text, name) else {
         return Ok(Recipe {
-            from: format!("the Dockerfile has no stage {name}: plain `go test`"),
+            from: format!("plain `go test`, because the Dockerfile has no stage {name}"),
             ..Recipe::default()
         });
     };
