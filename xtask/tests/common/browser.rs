@@ -74,6 +74,11 @@ impl Browser {
     }
 
     fn ask(&mut self, method: &str, params: &Value) -> Value {
+        let answer = self.try_ask(method, params);
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_ask(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
         self.next += 1;
         let mut message = json!({"id": self.next, "method": method, "params": params});
         if !self.session.is_empty() {
@@ -90,8 +95,10 @@ impl Browser {
             bytes.pop();
             let mut answer: Value = serde_json::from_slice(&bytes).unwrap();
             if answer["id"] == self.next {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].take();
+                return match answer["error"].take() {
+                    Value::Null => Ok(answer["result"].take()),
+                    error => Err(error),
+                };
             }
         }
     }
@@ -115,10 +122,13 @@ impl Browser {
             .map_or_else(|| value.to_string(), str::to_owned)
     }
 
-    /// Wait until an expression is true.
+    /// Wait until an expression is true. While the browser goes from one page to the next,
+    /// there is none to ask.
     pub fn until(&mut self, expression: &str) {
+        let params = json!({"expression": format!("Boolean({expression})"), "returnByValue": true});
         let seen = crate::common::within(std::time::Duration::from_mins(1), || {
-            self.eval(&format!("Boolean({expression})")) == true
+            let answer = self.try_ask("Runtime.evaluate", &params);
+            answer.is_ok_and(|answer| answer["result"]["value"] == true)
         });
         assert!(seen, "never true: {expression}");
     }

@@ -121,10 +121,18 @@ pub(super) struct Run {
     pub(super) milliseconds: u64,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn cluster_state<S: Serializer>(state: &ClusterState, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(state.as_str())
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn node_state<S: Serializer>(state: &NodeState, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(state.as_str())
 }
@@ -142,119 +150,56 @@ impl Bench {
             Err(failure) => return Err(failure),
         };
         let mut unread = Vec::new();
-        let current = current_builder(&ctx.dirs.home);
-        let specs = match &checkout {
-            Some(checkout) => match registries::proxies(checkout, &ctx.config.proxies) {
-                Ok(specs) => Some(specs),
-                Err(failure) => {
-                    unread.push(format!("proxies: {}", failure.in_one_line()));
-                    None
-                }
-            },
-            None => None,
-        };
-
+        let proxies = checkout.as_ref().and_then(|checkout| {
+            let specs = registries::proxies(checkout, &ctx.config.proxies);
+            specs
+                .map_err(|failure| unread.push(format!("proxies: {}", failure.in_one_line())))
+                .ok()
+        });
+        let builder = current_builder(&ctx.dirs.home);
+        let looks = Looks::start(ctx, checkout.as_ref(), builder.as_ref(), proxies.as_deref());
         let end = Instant::now() + WITHIN;
-        let git = checkout.as_ref().map(|checkout| {
-            look({
-                let dir = checkout.dir.clone();
-                move || git_state(&dir)
-            })
-        });
-        let builder = current
-            .clone()
-            .map(|current| look(move || builder_state(&current)));
-        let ports = look({
-            let specs = specs.clone();
-            move || {
-                let local = registries::local();
-                let all: Vec<Spec> = std::iter::once(local)
-                    .chain(specs.into_iter().flatten())
-                    .collect();
-                let found = mirrors::probe(&all);
-                all.into_iter()
-                    .map(|spec| RegistryState {
-                        responds: found.iter().any(|mirror| mirror.port == spec.port),
-                        host: spec.host,
-                        port: spec.port,
-                    })
-                    .collect::<Vec<_>>()
-            }
-        });
-        let clusters = look({
-            let ctx = ctx.clone();
-            move || clusters(&ctx)
-        });
-        let runs = look({
-            let state = ctx.dirs.state.clone();
-            move || last_runs(&state)
-        });
 
-        let mut give_up = |what: &str| {
-            unread.push(format!("{what}: no answer within {} s", WITHIN.as_secs()));
+        let git = looks
+            .git
+            .and_then(|look| look.until(end, "git", &mut unread))
+            .flatten();
+        let state = looks
+            .builder
+            .and_then(|look| look.until(end, "docker", &mut unread));
+        let state = said("builder", state, &mut unread).flatten();
+        let ports = looks
+            .ports
+            .until(end, "registries", &mut unread)
+            .unwrap_or_default();
+        let clusters = looks.clusters.until(end, "clusters", &mut unread);
+        let clusters = said("clusters", clusters, &mut unread).unwrap_or_default();
+        let runs = looks
+            .runs
+            .until(end, "runs", &mut unread)
+            .unwrap_or_default();
+        let state_of = |spec: Spec| RegistryState {
+            responds: ports.contains(&spec.port),
+            host: spec.host,
+            port: spec.port,
         };
-        let git = git.map(|git| git.until(end));
-        let git = git.and_then(|git| {
-            git.unwrap_or_else(|| {
-                give_up("git");
-                None
-            })
-        });
-        let builder = current.map(|current| {
-            let state = builder.and_then(|builder| builder.until(end));
-            let state = state.unwrap_or_else(|| {
-                give_up("docker");
-                Ok(None)
-            });
-            (current, state)
-        });
-        let mut ports = ports
-            .until(end)
-            .unwrap_or_else(|| {
-                give_up("registries");
-                Vec::new()
-            })
-            .into_iter();
-        let clusters = clusters.until(end).unwrap_or_else(|| {
-            give_up("clusters");
-            Ok(Vec::new())
-        });
-        let runs = runs.until(end).unwrap_or_else(|| {
-            give_up("runs");
-            Vec::new()
-        });
-
-        let builder = builder.map(|(current, state)| BuilderState {
-            name: current.name,
-            driver: current.driver,
-            state: state.unwrap_or_else(|why| {
-                unread.push(format!("builder: {why}"));
-                None
-            }),
-        });
-        let clusters = clusters.unwrap_or_else(|why| {
-            unread.push(format!("clusters: {why}"));
-            Vec::new()
-        });
-        let local = registries::local();
-        let registry = ports.next().unwrap_or(RegistryState {
-            host: local.host,
-            port: local.port,
-            responds: false,
-        });
         let mut bench = Self {
-            checkout: checkout
-                .as_ref()
-                .map(|checkout| CheckoutState::new(ctx, checkout, git)),
             missing_programs: missing_programs(ctx, checkout.as_ref()),
-            builder,
-            registry,
-            proxies: specs.map(|_| ports.collect()),
+            builder: builder.map(|builder| BuilderState {
+                name: builder.name,
+                driver: builder.driver,
+                state,
+            }),
+            registry: state_of(registries::local()),
+            proxies: proxies.map(|specs| specs.into_iter().map(state_of).collect()),
             clusters,
             stand_in: inside_lab::has_stand_in_nodes(),
             runs,
             unread,
             next: String::new(),
+            checkout: checkout
+                .as_ref()
+                .map(|checkout| CheckoutState::new(ctx, checkout, git)),
         };
         bench.next = next::command(&bench, checkout.as_ref());
         Ok(bench)
@@ -266,21 +211,67 @@ impl Bench {
     }
 }
 
+/// What is looked at in parallel.
+struct Looks {
+    git: Option<Look<Option<GitState>>>,
+    builder: Option<Look<Result<Option<&'static str>, String>>>,
+    /// Ports of registries that respond.
+    ports: Look<Vec<u16>>,
+    clusters: Look<Result<Vec<Cluster>, String>>,
+    runs: Look<Vec<Run>>,
+}
+
+impl Looks {
+    fn start(
+        ctx: &Ctx,
+        checkout: Option<&Checkout>,
+        builder: Option<&CurrentBuilder>,
+        proxies: Option<&[Spec]>,
+    ) -> Self {
+        let dir = checkout.map(|checkout| checkout.dir.clone());
+        let builder = builder.cloned();
+        let mut specs = vec![registries::local()];
+        specs.extend_from_slice(proxies.unwrap_or_default());
+        let (of_clusters, state) = (ctx.clone(), ctx.dirs.state.clone());
+        Self {
+            git: dir.map(|dir| Look::start(move || git_state(&dir))),
+            builder: builder.map(|builder| Look::start(move || builder_state(&builder))),
+            ports: Look::start(move || {
+                let found = mirrors::probe(&specs);
+                found.into_iter().map(|mirror| mirror.port).collect()
+            }),
+            clusters: Look::start(move || clusters(&of_clusters)),
+            runs: Look::start(move || last_runs(&state)),
+        }
+    }
+}
+
 /// A look in a thread of its own, which nothing waits for once its time is over.
 struct Look<T>(Receiver<T>);
 
-fn look<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Look<T> {
-    let (found, look) = mpsc::channel();
-    // Without a thread there is no answer.
-    let _ = std::thread::Builder::new().spawn(move || found.send(read()));
-    Look(look)
+impl<T: Send + 'static> Look<T> {
+    fn start(read: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (found, look) = mpsc::channel();
+        // Without a thread there is no answer.
+        let _ = std::thread::Builder::new().spawn(move || found.send(read()));
+        Self(look)
+    }
+
+    /// What was found until then; otherwise `what` is added to `unread`.
+    fn until(self, end: Instant, what: &str, unread: &mut Vec<String>) -> Option<T> {
+        let left = end.saturating_duration_since(Instant::now());
+        let found = self.0.recv_timeout(left).ok();
+        if found.is_none() {
+            unread.push(format!("{what}: no answer within {} s", WITHIN.as_secs()));
+        }
+        found
+    }
 }
 
-impl<T> Look<T> {
-    fn until(self, end: Instant) -> Option<T> {
-        let left = end.saturating_duration_since(Instant::now());
-        self.0.recv_timeout(left).ok()
-    }
+/// What was found; an error is added to `unread`.
+fn said<T>(what: &str, found: Option<Result<T, String>>, unread: &mut Vec<String>) -> Option<T> {
+    let found = found?.map_err(|why| unread.push(format!("{what}: {why}")));
+    found.ok()
 }
 
 impl CheckoutState {
@@ -307,7 +298,11 @@ impl CheckoutState {
 fn missing_programs(ctx: &Ctx, checkout: Option<&Checkout>) -> Vec<&'static str> {
     let programs = [
         ("docker", Host::which("docker").is_some()),
-        ("talosctl", Talosctl::path(ctx, checkout).is_some()),
+        // Of a checkout it is a target, which is listed there.
+        (
+            "talosctl",
+            checkout.is_some() || Talosctl::path(ctx, None).is_some(),
+        ),
     ];
     let missing = programs.into_iter().filter(|(_, is_found)| !is_found);
     missing.map(|(name, _)| name).collect()
@@ -431,11 +426,13 @@ mod tests {
     #[test]
     fn a_look_that_hangs_is_given_up() {
         let (_hold, held) = mpsc::channel::<()>();
-        let hanging = look(move || held.recv());
-        let quick = look(|| 1);
+        let hanging = Look::start(move || held.recv());
+        let quick = Look::start(|| 1);
+        let mut unread = Vec::new();
         let end = Instant::now() + Duration::from_millis(50);
-        assert!(hanging.until(end).is_none());
-        // What was found before the end is there after it.
-        assert!(quick.until(end + WITHIN) == Some(1));
+        assert!(hanging.until(end, "x", &mut unread).is_none());
+        assert_eq!(unread, ["x: no answer within 2 s"]);
+        assert_eq!(quick.until(end + WITHIN, "y", &mut unread), Some(1));
+        assert_eq!(unread.len(), 1);
     }
 }

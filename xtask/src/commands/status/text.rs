@@ -111,9 +111,13 @@ impl Page<'_> {
     }
 
     fn registries(&mut self, bench: &Bench) {
-        let answer = |responds: bool| match responds {
-            true => self.ui.paint(Style::Good, "responds"),
-            false => self.ui.paint(Style::Dim, "does not respond"),
+        let answer = |responds: bool| {
+            let (style, text) = if responds {
+                (Style::Good, "responds")
+            } else {
+                (Style::Dim, "does not respond")
+            };
+            self.ui.paint(style, text)
         };
         let registry = &bench.registry;
         let text = format!("127.0.0.1:{} {}", registry.port, answer(registry.responds));

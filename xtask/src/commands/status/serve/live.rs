@@ -167,7 +167,7 @@ impl Live {
 impl Live {
     fn tests(&self, ids: &[String]) -> Option<Value> {
         let mut last = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in ids.iter().filter(is_test).take(TESTED) {
+        for id in ids.iter().filter(|id| is_test(id)).take(TESTED) {
             if let Some((known, results)) = &*last
                 && known == id
             {
@@ -242,7 +242,7 @@ fn step_of(why: &Value, number: usize, events: &[Line]) -> Value {
 }
 
 /// Whether the run with this id was started as `test …`.
-fn is_test(id: &&String) -> bool {
+fn is_test(id: &str) -> bool {
     id.split_once('-')
         .is_some_and(|(_, verb)| verb.starts_with("test"))
 }
