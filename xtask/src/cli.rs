@@ -225,7 +225,7 @@ pub enum Command {
     /// Run and list the tests of Talos
     #[command(subcommand)]
     Test(TestCommand),
-    /// Show the state of the checkout, builder, registries, clusters and runs, and what to type next
+    /// Show the checkout, builder, registries, clusters and last runs, and what to type next
     Status(status::StatusArgs),
     /// Check this host and show how to fix each problem
     Doctor(doctor::DoctorArgs),

@@ -17,8 +17,8 @@ use foundation::ui;
 #[command(after_help = "Examples:\n  \
     cargo xtask status                 one screen; the same as `cargo xtask` alone\n  \
     cargo xtask status --json\n  \
-    cargo xtask status --serve         a live page: consoles, steps of runs, test results, flame graphs\n\n\
-    A look that takes longer than two seconds is given up and named. The exit code is 0 whatever is found.")]
+    cargo xtask status --serve         a live page, with consoles and flame graphs\n\n\
+    A look that takes longer than two seconds is given up and named. What is found does not change the exit code.")]
 pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]

@@ -66,7 +66,7 @@ impl Asked {
 #[derive(Debug)]
 pub(super) struct Live {
     ctx: Ctx,
-    /// The last look. Whoever waits for the lock gets what the look before found.
+    /// The last look. Requests that wait for the lock get what it found.
     bench: Mutex<Option<(Instant, Value, Arc<Bench>)>>,
     /// Runs that have ended, which do not change.
     ended: Mutex<HashMap<String, Value>>,
