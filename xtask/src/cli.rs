@@ -15,7 +15,7 @@ use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
     airgap, build, builder, ci, cluster, completions, doctor, editor, embed, exec_root, image,
     installer, internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
-    tasks,
+    status, tasks,
 };
 use crate::{help, meant};
 use foundation::failure::Failure;
@@ -225,6 +225,8 @@ pub enum Command {
     /// Run and list the tests of Talos
     #[command(subcommand)]
     Test(TestCommand),
+    /// Show the checkout, builder, registries, clusters and last runs, and what to type next
+    Status(status::StatusArgs),
     /// Check this host and show how to fix each problem
     Doctor(doctor::DoctorArgs),
     /// Run a test binary as root in namespaces, for `go test -exec`

@@ -10,7 +10,9 @@ use foundation::ui::text::wrapped;
 const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Set up",
-        &["doctor", "setup", "lab", "builder", "registry", "proxies"],
+        &[
+            "status", "doctor", "setup", "lab", "builder", "registry", "proxies",
+        ],
     ),
     ("Build", &["build", "installer", "images", "image", "kmod"]),
     (

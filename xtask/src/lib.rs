@@ -25,10 +25,11 @@ use app::App;
 use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
+use commands::status::StatusArgs;
 use commands::{
     airgap, build, builder, ci, cluster, completions, doctor, editor, embed, image, images,
-    installer, kmod, lab, overview, podtrace, pprof, proxies, registry, runs, selinux, setup,
-    tasks, test,
+    installer, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, status, tasks,
+    test,
 };
 use foundation::ctx::Ctx;
 use foundation::failure::{Exit, Failure, Result};
@@ -153,7 +154,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         if global.lab.is_some() {
             return Err(Failure::usage("`--lab` needs a command").hint(typed!("--lab cluster")));
         }
-        return overview::run(&app()?);
+        return status::run(&app()?, &StatusArgs::default());
     };
     match command {
         Command::Completions(args) => {
@@ -235,6 +236,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Registry(command) => registry::run(&app()?, &command),
         Command::Runs(args) => runs::run(&app()?, &args),
         Command::Setup(args) => setup::run(&app()?, &args),
+        Command::Status(args) => status::run(&app()?, &args),
         Command::Test(command) => test::run(&app()?, &command),
     }
 }

@@ -110,7 +110,7 @@ fn habit(word: &str) -> Option<String> {
         "down" | "destroy" | "delete" => typed!("cluster destroy"),
         "stop" => typed!("cluster stop"),
         "start" => typed!("cluster start"),
-        "status" | "ps" | "nodes" | "info" => typed!("cluster status"),
+        "ps" | "nodes" | "info" => typed!("cluster status"),
         "logs" | "log" | "dmesg" => typed!("cluster logs"),
         "reboot" | "restart" | "reset" => typed!("cluster reboot --all"),
         "upgrade" => typed!("cluster upgrade --image IMAGE"),

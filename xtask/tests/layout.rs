@@ -37,6 +37,8 @@ const SHARED: &[(&str, &str, &str)] = &[
     ("setup", "builder", "one of its parts"),
     ("setup", "proxies", "one of its parts"),
     ("setup", "registry", "one of its parts"),
+    ("status", "pprof", "flame graphs of fetched profiles"),
+    ("status", "runs", "durations and results of runs"),
     ("installer", "build", "targets of the Makefile"),
     ("test", "build", "test binaries are targets of the Makefile"),
     ("test", "cluster", "a cluster for integration tests"),

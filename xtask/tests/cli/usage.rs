@@ -40,7 +40,6 @@ fn what_is_typed_from_habit_is_answered_with_the_command() {
         (&["destroy"], " cluster destroy`"),
         (&["logs", "-f"], " cluster logs`"),
         (&["up"], " cluster up`"),
-        (&["status"], " cluster status`"),
         (&["initramfs", "PUSH=true"], " build initramfs PUSH=true`"),
         (&["initrd"], " build initramfs`"),
         (&["V=1", "initramfs"], " build V=1 initramfs`"),

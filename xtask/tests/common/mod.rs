@@ -8,6 +8,7 @@
     reason = "each test binary uses what it needs"
 )]
 
+pub mod browser;
 pub mod git;
 pub mod go;
 pub mod node;

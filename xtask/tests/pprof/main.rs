@@ -6,7 +6,6 @@
     reason = "tests make their own small worlds"
 )]
 
-mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod fetching;

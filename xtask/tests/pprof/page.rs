@@ -4,7 +4,7 @@ use pprof::Source;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::common::browser::Browser;
 use crate::common::{Home, said};
 use crate::node::{ask, corpus, grown, odd, page_data, profile, send, serve};
 use crate::peer::inputs::{small_calls, tangle};

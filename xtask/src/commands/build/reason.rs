@@ -340,6 +340,7 @@ mod tests {
                 name: "local1".to_owned(),
                 driver: "docker-container".to_owned(),
                 endpoint: String::new(),
+                node: String::new(),
             })
         }
         fn shares_network(&self) -> Option<bool> {

@@ -37,7 +37,7 @@ pub struct ExportArgs {
 }
 
 /// Calls narrower than this share cannot be seen in a picture.
-const LEAST: f64 = 0.0002;
+pub(super) const LEAST: f64 = 0.0002;
 
 /// Prints the export, or writes it to the file.
 pub(super) fn write(

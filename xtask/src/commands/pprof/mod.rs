@@ -19,6 +19,7 @@ mod load;
 mod operands;
 mod present;
 mod rank;
+pub(crate) mod recorded;
 pub mod select;
 mod series;
 mod show;

@@ -133,7 +133,7 @@ fn place(summary: &RunSummary, home: &Utf8Path) -> String {
 }
 
 /// A duration in a few characters: `0.4 s`, `12 s`, `3m07s`, `1h02m`.
-fn took(milliseconds: u64) -> String {
+pub(crate) fn took(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
         0..10 => format!("{}.{} s", seconds, milliseconds % 1000 / 100),
@@ -144,7 +144,7 @@ fn took(milliseconds: u64) -> String {
 }
 
 /// How it ended, as text.
-fn result(summary: &RunSummary) -> (Style, String) {
+pub(crate) fn result(summary: &RunSummary) -> (Style, String) {
     match summary.code {
         Some(0) => (Style::Good, "ok".to_owned()),
         Some(code) => (Style::Bad, format!("exit {code}")),

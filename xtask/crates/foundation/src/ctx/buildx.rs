@@ -55,6 +55,8 @@ pub struct CurrentBuilder {
     pub name: String,
     pub driver: String,
     pub endpoint: String,
+    /// The name of its first node.
+    pub node: String,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +66,12 @@ struct Current {
 }
 
 impl CurrentBuilder {
+    /// The container in which buildx runs it; `None` for other drivers.
+    pub fn container(&self) -> Option<String> {
+        let is_container = self.driver == "docker-container";
+        is_container.then(|| format!("buildx_buildkit_{}", self.node))
+    }
+
     /// Whether the builder runs on another machine, where 127.0.0.1 is a
     /// different host.
     pub fn is_remote(&self) -> bool {
@@ -134,10 +142,12 @@ pub fn current_builder(home: &Utf8Path) -> Option<CurrentBuilder> {
     // buildx' own file has the same field names as its list.
     let text = files::read_text(&dir.join("instances").join(&name), files::SMALL).ok()??;
     let builder: Builder = serde_json::from_str(&text).ok()?;
+    let node = builder.nodes.into_iter().next()?;
     Some(CurrentBuilder {
         name,
         driver: builder.driver,
-        endpoint: builder.nodes.into_iter().next()?.endpoint,
+        endpoint: node.endpoint,
+        node: node.name,
     })
 }
 
