@@ -26,7 +26,7 @@ use cli::{Cli, Command};
 use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::{
-    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, image, images,
+    airgap, build, builder, ci, cluster, completions, dev, doctor, editor, embed, image, images,
     installer, kmod, lab, overview, podtrace, pprof, proxies, registry, runs, selinux, setup,
     tasks, test,
 };
@@ -219,6 +219,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Cluster(command) => cluster::run(&app()?, command),
         Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
+        Command::Dev(args) => dev::run(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
         Command::Editor(args) => editor::run(&app()?, &args),
         Command::Tasks(args) => tasks::run(&app()?, &args),
