@@ -144,6 +144,10 @@ fn chosen<'a>(view: &'a ClusterView, args: &DevArgs) -> Result<Vec<&'a NodeView>
 fn check_boots(view: &ClusterView, nodes: &[&NodeView], initramfs: &Utf8Path) -> Result<()> {
     let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
     for node in nodes {
+        if node.is_down_for_good() {
+            return Err(Failure::host(format!("node `{}` is down", node.name))
+                .hint(typed!("cluster start --name {}", view.name)));
+        }
         let Some(boots) = view.initramfs_of(node) else {
             continue;
         };
@@ -236,6 +240,12 @@ impl Dev<'_, '_> {
             let saved = now_ms();
             let next = match woken {
                 Woken::Stop => return Ok(Exit::Interrupted.code()),
+                Woken::GitIsBusy(marker) => {
+                    self.app.ui.note(&format!(
+                        "nothing is built before git is done: `{marker}` exists in its folder"
+                    ));
+                    continue;
+                }
                 Woken::Changed(files) => match self.changed(&files) {
                     Ok(next) => next,
                     // The user is in the middle of an edit.

@@ -54,6 +54,8 @@ pub(super) fn closures(root: &Utf8Path, programs: &[&Program]) -> Result<Vec<Clo
         "list",
         "-e",
         "-deps",
+        // A look does not complete go.mod.
+        "-mod=readonly",
         "-json=ImportPath,Dir,Imports,EmbedFiles,Standard",
     ];
     if first.is_test {

@@ -80,8 +80,10 @@ impl Dev<'_, '_> {
 
     fn parts(&mut self, round: Round, report: &mut Report) -> Result<(), Failed> {
         let began = Instant::now();
-        let before = Snapshot::take(&self.initramfs);
         let mut targets = round.targets;
+        let may_boot = [Target::Policy, Target::Initramfs];
+        let may_boot = may_boot.iter().any(|it| targets.contains(it));
+        let before = may_boot.then(|| Snapshot::take(&self.initramfs)).flatten();
         if targets.contains(&Target::Policy) {
             self.build(Target::Policy, report)?;
             targets.append(&mut self.needed_by_policy().map_err(|it| (Part::Build, it))?);
@@ -96,11 +98,13 @@ impl Dev<'_, '_> {
                 .push((Part::Build, began.elapsed().as_secs_f64()));
         }
         let built = Instant::now();
-        let now = Snapshot::take(&self.initramfs);
-        let now = match (before, now) {
-            (Some(before), Some(now)) if boots && !round.reboots => self.new(before, now, report),
-            (_, now) => now,
-        };
+        let mut now = None;
+        if boots || round.reboots {
+            now = match (before, Snapshot::take(&self.initramfs)) {
+                (Some(before), Some(built)) if boots => Some(self.compared(before, built, report)),
+                (_, built) => built,
+            };
+        }
         let mut rebooting = None;
         if (boots || round.reboots) && !report.is_same {
             let asked = self.request().map_err(|failure| (Part::Boot, failure))?;
@@ -138,20 +142,20 @@ impl Dev<'_, '_> {
         self.check(report)
     }
 
-    /// The initramfs that was built, or none if the nodes have booted the same already.
-    fn new(&self, before: Snapshot, now: Snapshot, report: &mut Report) -> Option<Snapshot> {
-        let is_alike = before.size == now.size;
-        if !is_alike || !self.have_booted(before.modified) {
-            return Some(now);
+    /// Notes whether the initramfs that was built is the one that the nodes have booted
+    /// already.
+    fn compared(&self, before: Snapshot, now: Snapshot, report: &mut Report) -> Snapshot {
+        if before.size != now.size || !self.have_booted(before.modified) {
+            return now;
         }
         let Snapshot { size, modified, .. } = now;
         let (old, new) = (before.digest(), now.digest());
         report.is_same = new.is_some() && old == new;
-        Some(Snapshot {
+        Snapshot {
             size,
             modified,
             digest: std::thread::spawn(move || new),
-        })
+        }
     }
 
     /// Whether all nodes were started after a file of this time was written.

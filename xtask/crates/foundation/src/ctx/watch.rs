@@ -31,13 +31,17 @@ const QUIET: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_secs(2);
 
 /// What git keeps in its folder while it is in the middle of something.
-const BUSY: [&str; 5] = [
+const BUSY: [&str; 6] = [
     "index.lock",
     "HEAD.lock",
     "rebase-merge",
     "rebase-apply",
     "sequencer",
+    "MERGE_HEAD",
 ];
+
+/// How often git is found busy before that is reported: a checkout takes a second.
+const LONG: usize = 15;
 
 /// Names that editors give to files that they delete again.
 fn is_of_an_editor(name: &str) -> bool {
@@ -92,6 +96,8 @@ pub enum Woken<T> {
     Changed(BTreeSet<Utf8PathBuf>),
     /// The caller's own event.
     Other(T),
+    /// Nothing is compared before git is done: it keeps this file. Reported once.
+    GitIsBusy(&'static str),
     /// The user has asked to stop.
     Stop,
 }
@@ -105,6 +111,8 @@ pub struct Watch {
     /// Why it looks at files again and again, if the system reports no events.
     polled: Option<&'static str>,
     touched: Touched,
+    /// How often git was found busy since it last was not.
+    busy: usize,
     /// Watched folders, each with its files and a hash of their content.
     folders: BTreeMap<PathBuf, BTreeMap<PathBuf, u64>>,
 }
@@ -147,6 +155,7 @@ impl Watch {
             reports,
             polled,
             touched: Touched::default(),
+            busy: 0,
             folders: BTreeMap::new(),
         };
         watch.add(root.as_std_path(), &mut BTreeSet::new())?;
@@ -170,9 +179,12 @@ impl Watch {
     /// # Errors
     /// When the system has no watches left.
     pub fn changes(&mut self, signals: &Signals) -> Result<Option<BTreeSet<Utf8PathBuf>>> {
-        match self.changes_or(signals, pending::<()>())? {
-            Woken::Changed(files) => Ok(Some(files)),
-            Woken::Other(()) | Woken::Stop => Ok(None),
+        loop {
+            match self.changes_or(signals, pending::<()>())? {
+                Woken::Changed(files) => return Ok(Some(files)),
+                Woken::GitIsBusy(_) => {}
+                Woken::Other(()) | Woken::Stop => return Ok(None),
+            }
         }
     }
 
@@ -191,7 +203,9 @@ impl Watch {
                 select! {
                     biased;
                     value = &mut other => return Ok(Woken::Other(value)),
-                    () = self.settled() => {}
+                    busy = self.settled() => if let Some(busy) = busy {
+                        return Ok(Woken::GitIsBusy(busy));
+                    }
                 }
                 let touched = std::mem::take(&mut self.touched);
                 let changed = self.compare(touched)?;
@@ -258,8 +272,9 @@ impl Watch {
         }
     }
 
-    /// Returns when something has happened and all is quiet; may be dropped and called again.
-    async fn settled(&mut self) {
+    /// Returns when something has happened and all is quiet, or what git keeps while it is busy
+    /// for long; may be dropped and called again.
+    async fn settled(&mut self) -> Option<&'static str> {
         if self.touched.is_empty() {
             match self.reports.recv().await {
                 Some(report) => self.note(report),
@@ -272,15 +287,25 @@ impl Watch {
             match timeout(QUIET, self.reports.recv()).await {
                 Ok(Some(report)) => self.note(report),
                 Ok(None) => pending().await,
-                Err(_) if self.git_is_busy() => {}
-                Err(_) => return,
+                Err(_) => match self.git_is_busy() {
+                    Some(marker) => {
+                        self.busy += 1;
+                        if self.busy == LONG {
+                            return Some(marker);
+                        }
+                    }
+                    None => {
+                        self.busy = 0;
+                        return None;
+                    }
+                },
             }
         }
     }
 
-    fn git_is_busy(&self) -> bool {
-        let git = self.git.as_ref();
-        git.is_some_and(|git| BUSY.iter().any(|name| git.join(name).exists()))
+    fn git_is_busy(&self) -> Option<&'static str> {
+        let git = self.git.as_ref()?;
+        BUSY.into_iter().find(|name| git.join(name).exists())
     }
 
     /// Reads the folders again, all if reports are lost, and returns the files whose content
@@ -494,7 +519,7 @@ mod tests {
         // The reports are read once the watcher has passed on the last one.
         fs::write(root.join("z.go"), "2").unwrap();
         let all = Wait::default().until(watch.settled()).unwrap();
-        assert_eq!(all, Waited::Found(()));
+        assert_eq!(all, Waited::Found(None));
         assert_eq!(changed(&mut watch), ["z.go"], "without a build");
 
         fs::write(root.join("x.go"), "2").unwrap();
