@@ -101,7 +101,7 @@ fn of_listed(root: &Utf8Path, programs: &[&Program], listed: &[Listed]) -> Vec<C
         let is_start = |(name, (dir, _)): &(&&str, &(&Utf8Path, &Listed))| {
             // The binary of the tests has the package's folder, too.
             let is_it = dir.as_str() == wanted || **name == program.package;
-            is_it && (!program.is_test || name.ends_with(".test"))
+            is_it && (!program.is_test || name.strip_suffix(".test").is_some())
         };
         let mut open: Vec<&str> = ours
             .iter()

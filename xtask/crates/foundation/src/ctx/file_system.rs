@@ -26,7 +26,7 @@ const WITHOUT_EVENTS: [(u32, &str); 9] = [
 pub(super) fn without_events(path: &Utf8Path) -> Option<&'static str> {
     let found = rustix::fs::statfs(path.as_std_path()).ok()?;
     // Types have 32 bits; some architectures extend the sign.
-    named(found.f_type as u32)
+    named(u32::try_from(i128::from(found.f_type) & 0xffff_ffff).ok()?)
 }
 
 #[cfg(target_os = "linux")]

@@ -250,7 +250,9 @@ impl Watch {
                 other => others.push(other),
             }
         }
-        others.into_iter().for_each(|report| self.note(report));
+        for report in others {
+            self.note(report);
+        }
         let below = self.folders.keys().filter(|it| it.starts_with(&folder));
         let touched = Touched {
             folders: below.cloned().collect(),
@@ -287,18 +289,16 @@ impl Watch {
             match timeout(QUIET, self.reports.recv()).await {
                 Ok(Some(report)) => self.note(report),
                 Ok(None) => pending().await,
-                Err(_) => match self.git_is_busy() {
-                    Some(marker) => {
-                        self.busy += 1;
-                        if self.busy == LONG {
-                            return Some(marker);
-                        }
-                    }
-                    None => {
+                Err(_) => {
+                    let Some(marker) = self.git_is_busy() else {
                         self.busy = 0;
                         return None;
+                    };
+                    self.busy += 1;
+                    if self.busy == LONG {
+                        return Some(marker);
                     }
-                },
+                }
             }
         }
     }
@@ -532,7 +532,7 @@ mod tests {
             Ok::<_, Failure>((!folder.contains_key(root.join("z.go").as_std_path())).then_some(()))
         });
         assert_eq!(seen.unwrap(), Waited::Found(()));
-        assert_eq!(changed(&mut watch), ["x.go", "z.go"], "a touch is no write");
+        assert_eq!(changed(&mut watch), ["x.go", "z.go"], "a touch does not write");
     }
 
     #[test]
