@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use ignore::WalkBuilder;
+use ignore::{DirEntry, WalkBuilder};
 use notify::event::{EventKind, MetadataKind, ModifyKind};
 use notify::{ErrorKind, PollWatcher, RecursiveMode, Watcher};
 use rustc_hash::FxHasher;
@@ -345,21 +345,28 @@ impl Watch {
 
     /// Watches a folder and those below it. Their files count as new.
     fn add(&mut self, top: &Path, new: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
-        let mut open = vec![top.to_owned()];
-        while let Some(folder) = open.pop() {
-            // Watched before it is read: what changes in between is reported.
-            match self.notify.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => {
-                    return Err(no_watches(&folder));
+        // In one walk: each walk of its own would read the ignore rules above it again.
+        for entry in walk(top).build().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+                // Watched before it is read: what changes in between is reported.
+                match self.notify.watch(path, RecursiveMode::NonRecursive) {
+                    Ok(()) => {
+                        self.folders.insert(path.to_owned(), BTreeMap::new());
+                    }
+                    Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => {
+                        return Err(no_watches(path));
+                    }
+                    // It is gone again, or only others may read it.
+                    Err(_) => {}
                 }
-                // It is gone again, or only others may read it.
-                Err(_) => continue,
+                continue;
             }
-            let (files, below) = listed(&folder);
-            new.extend(files.keys().filter_map(|path| self.relative(path)));
-            self.folders.insert(folder, files);
-            open.extend(below);
+            let folder = path.parent().and_then(|it| self.folders.get_mut(it));
+            if let (Some(folder), Some(hash)) = (folder, content_of(&entry)) {
+                folder.insert(path.to_owned(), hash);
+                new.extend(self.relative(path));
+            }
         }
         Ok(())
     }
@@ -391,28 +398,34 @@ fn no_watches(folder: &Path) -> Failure {
         .hint("sudo sysctl fs.inotify.max_user_watches=524288")
 }
 
-/// The files of a folder with a hash of their content, and the folders in it, without what
-/// git ignores and without hidden ones.
+/// Without what git ignores and without hidden files.
+fn walk(folder: &Path) -> WalkBuilder {
+    let mut walk = WalkBuilder::new(folder);
+    walk.ignore(false).follow_links(false);
+    walk
+}
+
+/// The files of a folder with a hash of their content, and the folders in it.
 fn listed(folder: &Path) -> (BTreeMap<PathBuf, u64>, Vec<PathBuf>) {
-    let entries = WalkBuilder::new(folder)
-        .max_depth(Some(1))
-        .ignore(false)
-        .follow_links(false)
-        .build();
+    let entries = walk(folder).max_depth(Some(1)).build();
     let (mut files, mut folders) = (BTreeMap::new(), Vec::new());
     for entry in entries.flatten().filter(|entry| entry.depth() > 0) {
-        let name = entry.file_name().to_string_lossy();
-        match entry.file_type() {
-            Some(kind) if kind.is_dir() => folders.push(entry.into_path()),
-            Some(kind) if kind.is_file() && !is_of_an_editor(&name) => {
-                if let Some(hash) = hash_of(entry.path()) {
-                    files.insert(entry.into_path(), hash);
-                }
-            }
-            _ => {}
+        if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+            folders.push(entry.into_path());
+        } else if let Some(hash) = content_of(&entry) {
+            files.insert(entry.into_path(), hash);
         }
     }
     (files, folders)
+}
+
+/// A hash of the content of a file that counts.
+fn content_of(entry: &DirEntry) -> Option<u64> {
+    let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+    let name = entry.file_name().to_string_lossy();
+    (is_file && !is_of_an_editor(&name))
+        .then(|| hash_of(entry.path()))
+        .flatten()
 }
 
 /// None if the file is gone or cannot be read.
@@ -532,7 +545,11 @@ mod tests {
             Ok::<_, Failure>((!folder.contains_key(root.join("z.go").as_std_path())).then_some(()))
         });
         assert_eq!(seen.unwrap(), Waited::Found(()));
-        assert_eq!(changed(&mut watch), ["x.go", "z.go"], "a touch does not write");
+        assert_eq!(
+            changed(&mut watch),
+            ["x.go", "z.go"],
+            "a touch does not write"
+        );
     }
 
     #[test]
