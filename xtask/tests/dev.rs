@@ -218,6 +218,7 @@ impl Dev {
         let line = self.rounds.recv_timeout(LIMIT);
         let line =
             line.unwrap_or_else(|_| panic!("{:?}", self.said.try_iter().collect::<Vec<_>>()));
+        eprintln!("{line}");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
@@ -242,9 +243,11 @@ fn each_edit_is_built_booted_and_checked_once() {
     lab.ok(&["cluster", "up", "--workers", "0"]);
     let boot_id = || {
         let read = format!("{TALOSCTL} read /proc/sys/kernel/random/boot_id");
-        lab.sh(&format!(
+        let id = lab.sh(&format!(
             "for i in $(seq 100); do {read} && exit; sleep 0.1; done 2>/dev/null"
-        ))
+        ));
+        assert!(!id.is_empty());
+        id
     };
     let first = boot_id();
     let dev = Dev::start(&lab, &["--json", "--then", "test ! -e _out/bad"]);
@@ -263,6 +266,7 @@ fn each_edit_is_built_booted_and_checked_once() {
     another_branch_and_back_is_one_more_build(&checkout, &dev);
     edits_during_a_build_are_one_more_build(&lab, &checkout, &dev);
     talosctl_and_checks_boot_nothing(&checkout, &dev);
+    lost_events_lose_no_edit(&lab, &checkout, &dev);
     assert_eq!(dev.interrupt(), Some(130));
     keys_start_what_they_stand_for(&lab, &checkout);
 }
@@ -408,6 +412,24 @@ fn talosctl_and_checks_boot_nothing(checkout: &Checkout, dev: &Dev) {
         (&round["check_code"], &round["ok"]),
         (&1.into(), &false.into())
     );
+    assert_eq!(checkout.builds(), 6);
+}
+
+/// The kernel's queue has room for 16,384 events, and nothing reads them.
+fn lost_events_lose_no_edit(lab: &Lab, checkout: &Checkout, dev: &Dev) {
+    let signal = |signal: &str| lab.sh(&format!("pkill -{signal} -f '[x]task dev --json'"));
+    signal("STOP");
+    for _ in 0..10_000 {
+        checkout.write("docs/guide.md", "x\n");
+        checkout.write("hack/motd", "hello\n");
+    }
+    checkout.write("cmd/talosctl/main.go", &program("newer"));
+    checkout.write("docs/guide.md", "more\n");
+    signal("CONT");
+    let round = dev.round();
+    assert_eq!(round["round"], 8, "{round}");
+    let why = round["why"].as_str().unwrap();
+    assert_eq!(why, "cmd/talosctl/main.go is in talosctl: talosctl");
     assert_eq!(checkout.builds(), 6);
 }
 
