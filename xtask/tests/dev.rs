@@ -390,6 +390,7 @@ fn edits_during_a_build_are_one_more_build(lab: &Lab, checkout: &Checkout, dev: 
     let round = dev.round();
     let why = round["why"].as_str().unwrap();
     assert_eq!(why, "hack/motd is copied by the stage initramfs: initramfs");
+    assert_eq!(round["same_initramfs"], true, "{round}");
     let round = dev.round();
     assert_eq!(
         (&round["round"], &round["ok"]),

@@ -11,7 +11,7 @@ mod sources;
 mod target;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
@@ -82,6 +82,8 @@ struct Dev<'a, 'b> {
     /// The whole names.
     nodes: Vec<String>,
     initramfs: Utf8PathBuf,
+    /// When the initramfs was written last, and when its content was written first.
+    same: Option<(SystemTime, SystemTime)>,
     number: usize,
 }
 
@@ -117,6 +119,7 @@ pub(crate) fn run(app: &App<'_>, args: &DevArgs) -> Result<u8> {
         nodes,
         initramfs,
         checkout,
+        same: None,
         number: 0,
     };
     dev.introduce(&view, watching);

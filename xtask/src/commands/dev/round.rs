@@ -144,13 +144,21 @@ impl Dev<'_, '_> {
 
     /// Notes whether the initramfs that was built is the one that the nodes have booted
     /// already.
-    fn compared(&self, before: Snapshot, now: Snapshot, report: &mut Report) -> Snapshot {
-        if before.size != now.size || !self.have_booted(before.modified) {
+    fn compared(&mut self, before: Snapshot, now: Snapshot, report: &mut Report) -> Snapshot {
+        // It may have been built again since the nodes have booted its content.
+        let since = match self.same {
+            Some((modified, since)) if modified == before.modified => since,
+            _ => before.modified,
+        };
+        if before.size != now.size || !self.have_booted(since) {
             return now;
         }
         let Snapshot { size, modified, .. } = now;
         let (old, new) = (before.digest(), now.digest());
         report.is_same = new.is_some() && old == new;
+        if report.is_same {
+            self.same = Some((modified, since));
+        }
         Snapshot {
             size,
             modified,
