@@ -13,7 +13,7 @@ use crate::commands::proxies::ProxiesVerb;
 use crate::commands::test::TestCommand;
 use crate::commands::test::unit::go_test_flag;
 use crate::commands::{
-    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, exec_root, image,
+    airgap, build, builder, ci, cluster, completions, dev, doctor, editor, embed, exec_root, image,
     installer, internal, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup,
     status, tasks,
 };
@@ -98,6 +98,7 @@ impl Cli {
             },
             Command::Airgap(airgap) => airgap.which(),
             Command::Talosctl(args) | Command::Kubectl(args) => &args.which,
+            Command::Dev(args) => &args.which,
             Command::Doctor(args) => &args.up.which,
             Command::Test(TestCommand::Integration(args)) => &args.which,
             Command::Pprof(pprof) => &pprof.fetch.which,
@@ -174,6 +175,8 @@ fn finds_name(words: &[&str]) -> bool {
 pub enum Command {
     /// Create, inspect, reboot or destroy a Talos cluster
     Cluster(cluster::ClusterCommand),
+    /// Build, reboot and check after each change of the checkout
+    Dev(dev::DevArgs),
     /// Test clusters without access to other networks, and record what nodes ask for
     #[command(subcommand)]
     Airgap(airgap::AirgapCommand),
@@ -254,6 +257,7 @@ impl Command {
     pub(crate) fn lab_need(&self) -> LabNeed {
         match self {
             Self::Build(_)
+            | Self::Dev(_)
             | Self::Builder(_)
             | Self::Installer(_)
             | Self::Registry(_)

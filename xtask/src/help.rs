@@ -17,7 +17,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Build", &["build", "installer", "images", "image", "kmod"]),
     (
         "Run clusters",
-        &["cluster", "talosctl", "kubectl", "airgap"],
+        &["cluster", "dev", "talosctl", "kubectl", "airgap"],
     ),
     ("Test", &["test", "exec-root"]),
     ("Find causes", &["pprof", "selinux", "podtrace"]),
@@ -43,6 +43,7 @@ const ROOT: &[&str] = &[
     "cluster start",
     "cluster stop",
     "cluster up",
+    "dev",
     "doctor",
     "exec-root",
     "lab down",

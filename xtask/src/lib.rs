@@ -27,7 +27,7 @@ use commands::internal::{self, InternalCommand};
 use commands::lab::LabCommand;
 use commands::status::StatusArgs;
 use commands::{
-    airgap, build, builder, ci, cluster, completions, doctor, editor, embed, image, images,
+    airgap, build, builder, ci, cluster, completions, dev, doctor, editor, embed, image, images,
     installer, kmod, lab, podtrace, pprof, proxies, registry, runs, selinux, setup, status, tasks,
     test,
 };
@@ -220,6 +220,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<u8> {
         Command::Cluster(command) => cluster::run(&app()?, command),
         Command::Talosctl(args) => cluster::client::talosctl(&app()?, &args),
         Command::Kubectl(args) => cluster::client::kubectl(&app()?, &args),
+        Command::Dev(args) => dev::run(&app()?, &args),
         Command::Doctor(args) => doctor::run(&app()?, &args),
         Command::Editor(args) => editor::run(&app()?, &args),
         Command::Tasks(args) => tasks::run(&app()?, &args),

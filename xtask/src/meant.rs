@@ -106,6 +106,7 @@ fn plain(words: &[&str]) -> Words {
 
 fn habit(word: &str) -> Option<String> {
     Some(match word {
+        "watch" | "loop" => typed!("dev"),
         "up" | "create" | "start-cluster" => typed!("cluster up"),
         "down" | "destroy" | "delete" => typed!("cluster destroy"),
         "stop" => typed!("cluster stop"),

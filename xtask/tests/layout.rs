@@ -12,6 +12,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Which command may import which, and for what.
 const SHARED: &[(&str, &str, &str)] = &[
     ("airgap", "cluster", "the bridge and the nodes of a cluster"),
+    ("dev", "build", "targets of the Makefile"),
+    ("dev", "cluster", "the reboot of nodes"),
     (
         "doctor",
         "cluster",

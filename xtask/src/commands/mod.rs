@@ -7,6 +7,7 @@ pub mod builder;
 pub mod ci;
 pub mod cluster;
 pub mod completions;
+pub mod dev;
 pub mod doctor;
 pub mod editor;
 pub mod embed;

@@ -49,7 +49,7 @@ pub(super) struct Task {
 /// Stands for the line under the cursor, in one word.
 pub(super) const PLACE: &str = "FILE:LINE";
 
-pub(super) const TASKS: [Task; 6] = [
+pub(super) const TASKS: [Task; 7] = [
     Task {
         label: "xtask: test at cursor",
         args: &["test", "at", PLACE],
@@ -85,6 +85,15 @@ pub(super) const TASKS: [Task; 6] = [
         is_background: false,
         key: 'r',
         about: "Power-cycle all nodes: they boot what was built",
+    },
+    Task {
+        label: "xtask: dev",
+        args: &["dev"],
+        kind: Kind::Other,
+        has_places: true,
+        is_background: true,
+        key: 'd',
+        about: "Build, reboot and check after each change",
     },
     Task {
         label: "xtask: cluster logs",

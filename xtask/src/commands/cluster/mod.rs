@@ -16,7 +16,7 @@ mod list;
 mod logs;
 mod machine;
 pub(in crate::commands) mod reach;
-mod reboot;
+pub(in crate::commands) mod reboot;
 pub(crate) mod relay;
 pub(in crate::commands) mod security;
 pub(in crate::commands) mod settings;

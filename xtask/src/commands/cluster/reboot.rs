@@ -14,6 +14,8 @@ use crate::app::App;
 use foundation::ctx::cluster::{ClusterView, ConsoleFollower, Fault, NodeView};
 use foundation::failure::{Exit, Failure, Result};
 use foundation::plan::{Action, Plan, Step};
+use foundation::record::lock::Lock;
+use foundation::signals::Attention;
 use foundation::typed;
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
@@ -45,35 +47,79 @@ pub struct RebootArgs {
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
-    let name = existing_name(app, &args.which)?;
-    choose(&look_up(app, &args.which)?, &args.nodes)?;
+    let graceful = args.graceful.then_some(args.timeout);
+    let Some(rebooting) = request(app, &args.which, &args.nodes, graceful)? else {
+        return Ok(0);
+    };
+    let cluster = rebooting.cluster.clone();
+    let boots = rebooting.prove(app, args.timeout)?;
+    report(app, &cluster, &boots, args.json);
+    Ok(0)
+}
+
+/// Nodes that were asked to reboot.
+pub(in crate::commands) struct Rebooting {
+    cluster: String,
+    waiting: Vec<ConsoleFollower>,
+    pub(in crate::commands) asked: Instant,
+    _lock: Option<Lock>,
+    _attention: Attention<'static>,
+}
+
+impl Rebooting {
+    /// Waits until every node has a new kernel banner and a ready line.
+    ///
+    /// # Errors
+    /// Those of [`prove`].
+    pub(in crate::commands) fn prove(
+        mut self,
+        app: &App<'_>,
+        limit: Duration,
+    ) -> Result<Vec<(String, f64, Boot)>> {
+        let (waiting, after) = (&mut self.waiting, "after the reboot");
+        prove(app, &self.cluster, waiting, self.asked, limit, after)
+    }
+}
+
+/// Asks nodes to reboot: by a power cycle, or through the API within a time. `None` for a dry
+/// run.
+///
+/// # Errors
+/// If a node would not come back, or a step fails.
+pub(in crate::commands) fn request(
+    app: &App<'_>,
+    which: &Which,
+    nodes: &[String],
+    graceful: Option<Duration>,
+) -> Result<Option<Rebooting>> {
+    let name = existing_name(app, which)?;
+    choose(&look_up(app, which)?, nodes)?;
     // Two runs must not claim the same boot.
-    let _lock = super::lock(app, name.as_str(), "cluster reboot")?;
-    let view = examine(app, &args.which)?;
-    let nodes = choose(&view, &args.nodes)?;
+    let lock = super::lock(app, name.as_str(), "cluster reboot")?;
+    let view = examine(app, which)?;
+    let nodes = choose(&view, nodes)?;
     for node in &nodes {
         check_comes_back(&view, node)?;
     }
-    let plan = if args.graceful {
-        plan_graceful(app, &view, &nodes, args.timeout)?
-    } else {
-        plan_reboot(&view, &nodes)
+    let plan = match graceful {
+        Some(limit) => plan_graceful(app, &view, &nodes, limit)?,
+        None => plan_reboot(&view, &nodes),
     };
     // An interrupt must still report which nodes are booting.
-    let _attention = app.signals.attend();
+    let attention = app.signals.attend();
     // From here on every new byte belongs to the requested boot.
-    let mut waiting: Vec<ConsoleFollower> = nodes
+    let waiting = nodes
         .iter()
         .map(|node| ConsoleFollower::from_end(&node.name, &node.console))
         .collect();
     let asked = Instant::now();
-    if !app.carry_out(&plan)? {
-        return Ok(0);
-    }
-    let after = "after the reboot";
-    let boots = prove(app, &view.name, &mut waiting, asked, args.timeout, after)?;
-    report(app, &view.name, &boots, args.json);
-    Ok(0)
+    Ok(app.carry_out(&plan)?.then(|| Rebooting {
+        cluster: view.name.clone(),
+        waiting,
+        asked,
+        _lock: lock,
+        _attention: attention,
+    }))
 }
 
 /// Prints boots: node, seconds since the request, and the boot.
@@ -116,7 +162,7 @@ pub(super) fn check_comes_back(view: &ClusterView, node: &NodeView) -> Result<()
     ))
 }
 
-fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
+pub(in crate::commands) fn plan_reboot(view: &ClusterView, nodes: &[&NodeView]) -> Plan {
     let mut plan = Plan::new(format!(
         "reboot {} node(s) of cluster `{}`",
         nodes.len(),

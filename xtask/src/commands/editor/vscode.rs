@@ -7,6 +7,10 @@ use super::jsonc::{Entries, List, Setting};
 use super::{Content, File, Setup};
 use crate::commands::tasks::{Kind, PATTERN, TASKS, Task};
 
+/// The first and the last line of a round of `dev`.
+const ROUND_BEGINS: &str = r"^round \d+: ";
+const ROUND_ENDS: &str = r"^round \d+ (ok|failed): ";
+
 pub(super) fn files(setup: &Setup) -> Vec<File> {
     let mut files = vec![
         File::new(
@@ -74,18 +78,37 @@ fn task(setup: &Setup, task: &Task) -> CstInputValue {
     if task.is_background {
         fields.push(("isBackground".to_owned(), true.into()));
     }
-    let matcher = if task.has_places {
-        json!([{
-            "owner": "xtask",
-            "source": "xtask",
-            "fileLocation": ["relative", "${workspaceFolder}"],
-            "pattern": { "regexp": PATTERN, "file": 1, "line": 2, "column": 3, "message": 4 },
-        }])
-    } else {
-        json!([])
+    let matcher = match (task.has_places, task.is_background) {
+        (false, _) => json!([]),
+        (true, false) => CstInputValue::Array(vec![CstInputValue::Object(matcher())]),
+        // Problems are those of the last round.
+        (true, true) => {
+            let mut fields = matcher();
+            let background = json!({
+                "activeOnStart": false,
+                "beginsPattern": ROUND_BEGINS,
+                "endsPattern": ROUND_ENDS,
+            });
+            fields.push(("background".to_owned(), background));
+            CstInputValue::Array(vec![CstInputValue::Object(fields)])
+        }
     };
     fields.push(("problemMatcher".to_owned(), matcher));
     CstInputValue::Object(fields)
+}
+
+/// Finds places in Go files.
+fn matcher() -> Vec<(String, CstInputValue)> {
+    let pattern = json!({ "regexp": PATTERN, "file": 1, "line": 2, "column": 3, "message": 4 });
+    vec![
+        ("owner".to_owned(), "xtask".into()),
+        ("source".to_owned(), "xtask".into()),
+        (
+            "fileLocation".to_owned(),
+            json!(["relative", "${workspaceFolder}"]),
+        ),
+        ("pattern".to_owned(), pattern),
+    ]
 }
 
 /// The Go extension's `asRoot` is for debugging only.

@@ -6,6 +6,7 @@
     reason = "this module prints for all others"
 )]
 
+pub mod keys;
 pub mod screen;
 pub mod text;
 

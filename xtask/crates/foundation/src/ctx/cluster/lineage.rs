@@ -44,6 +44,12 @@ pub struct Lineage {
 }
 
 impl ClusterView {
+    /// The initramfs that a node loads at each boot; an empty path if it boots from disk, and
+    /// none if that cannot be read.
+    pub fn initramfs_of(&self, node: &NodeView) -> Option<Utf8PathBuf> {
+        Some(self.launch_config(node)?.initramfs.into())
+    }
+
     /// Reads the lineage of all nodes, from their launch configurations.
     pub fn lineage(&self) -> Vec<Lineage> {
         let mut digests = BTreeMap::new();
@@ -96,7 +102,11 @@ fn boot_file(
     })
 }
 
-fn sha256(path: &Utf8Path) -> std::io::Result<String> {
+/// The first digits of the SHA-256 of a file that nodes boot.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(path: &Utf8Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::default();
     let mut buffer = vec![0; 1 << 20];

@@ -39,7 +39,7 @@ use folder::Folder;
 pub use console::{ConsoleFollower, console_tail};
 pub use diagnosis::{Check, Diagnosis, Outcome};
 pub use fault::{Fault, FaultKind};
-pub use lineage::{BootFile, InstallerImage, Lineage};
+pub use lineage::{BootFile, InstallerImage, Lineage, sha256};
 pub use members::Member;
 #[cfg(target_os = "linux")]
 pub(crate) use members::is_of;
