@@ -218,7 +218,6 @@ impl Dev {
         let line = self.rounds.recv_timeout(LIMIT);
         let line =
             line.unwrap_or_else(|_| panic!("{:?}", self.said.try_iter().collect::<Vec<_>>()));
-        eprintln!("{line}");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 

@@ -585,7 +585,7 @@ mod tests {
         let mut watch = Watch::start(root).unwrap();
         let signals = Signals::default();
         fs::write(root.join("x.go"), "2").unwrap();
-        let woken = watch.changes_or(&signals, tokio::time::sleep(QUIET / 2));
+        let woken = watch.changes_or(&signals, async { tokio::time::sleep(QUIET / 2).await });
         assert_eq!(woken.unwrap(), Woken::Other(()));
         assert_eq!(changed(&mut watch), ["x.go"]);
         signals.raise();
