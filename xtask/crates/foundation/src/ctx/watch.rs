@@ -443,8 +443,10 @@ mod tests {
     use super::*;
 
     fn changed(watch: &mut Watch) -> Vec<String> {
-        let signals = Signals::default();
-        let changed = watch.changes(&signals).unwrap().unwrap();
+        let settled = Wait::default().until(watch.settled()).unwrap();
+        assert_eq!(settled, Waited::Found(None));
+        let touched = std::mem::take(&mut watch.touched);
+        let changed = watch.compare(touched).unwrap();
         changed.into_iter().map(Utf8PathBuf::into_string).collect()
     }
 
