@@ -125,6 +125,15 @@ fn one_screen_and_the_same_as_json() {
     assert_eq!(json["runs"][1]["milliseconds"], 62_500);
     assert_eq!(json["unread"], json!([]));
     assert_eq!(home.tree(), before, "looking leaves no trace");
+    // The help that is named can be typed, whatever options were given.
+    let talos = home.path("talos");
+    let named = run(&mut home.xtask(&["-C", talos.as_str(), "status"]));
+    let help = named
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("help: cargo xtask "));
+    let words: Vec<&str> = help.unwrap().split(' ').collect();
+    assert_eq!(run(&mut home.xtask(&words)).code, Some(0), "{words:?}");
     // Without a command the same is printed.
     let alone = run(home.xtask(&[]).current_dir(home.path("talos")));
     let ages = |text: &str| text.lines().filter(|line| !line.contains(" ago ")).count();

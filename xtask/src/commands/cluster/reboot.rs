@@ -48,6 +48,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(app: &App<'_>, args: &RebootArgs) -> Result<u8> {
     let graceful = args.graceful.then_some(args.timeout);
+    // Unknown nodes are an error before anything is locked.
+    choose(&look_up(app, &args.which)?, &args.nodes)?;
     let Some(rebooting) = request(app, &args.which, &args.nodes, graceful)? else {
         return Ok(0);
     };
@@ -93,7 +95,6 @@ pub(in crate::commands) fn request(
     graceful: Option<Duration>,
 ) -> Result<Option<Rebooting>> {
     let name = existing_name(app, which)?;
-    choose(&look_up(app, which)?, nodes)?;
     // Two runs must not claim the same boot.
     let lock = super::lock(app, name.as_str(), "cluster reboot")?;
     let view = examine(app, which)?;

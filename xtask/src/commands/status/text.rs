@@ -55,7 +55,8 @@ pub(super) fn render(ui: &Ui, bench: &Bench) -> String {
         ui.paint(Style::Bold, "next:"),
         bench.next,
         ui.paint(Style::Dim, "help:"),
-        typed!("help")
+        // It takes no other options.
+        format_args!("{} help", typed::tool())
     )
 }
 

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::hash::Hasher;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::thread::{Builder, available_parallelism, scope};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -39,6 +41,9 @@ const BUSY: [&str; 6] = [
     "sequencer",
     "MERGE_HEAD",
 ];
+
+/// Files for which another thread is not worth its start.
+const FEW: usize = 64;
 
 /// How often git is found busy before that is reported: a checkout takes a second.
 const LONG: usize = 15;
@@ -347,6 +352,7 @@ impl Watch {
 
     /// Watches a folder and those below it. Their files count as new.
     fn add(&mut self, top: &Path, new: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
+        let mut files = Vec::new();
         // In one walk: each walk of its own would read the ignore rules above it again.
         for entry in walk(top).build().flatten() {
             let path = entry.path();
@@ -362,10 +368,13 @@ impl Watch {
                     // It is gone again, or only others may read it.
                     Err(_) => {}
                 }
-                continue;
+            } else if counts(&entry) {
+                files.push(entry.into_path());
             }
+        }
+        for (path, hash) in hashes(&files) {
             let folder = path.parent().and_then(|it| self.folders.get_mut(it));
-            if let (Some(folder), Some(hash)) = (folder, content_of(&entry)) {
+            if let Some(folder) = folder {
                 folder.insert(path.to_owned(), hash);
                 new.extend(self.relative(path));
             }
@@ -414,20 +423,49 @@ fn listed(folder: &Path) -> (BTreeMap<PathBuf, u64>, Vec<PathBuf>) {
     for entry in entries.flatten().filter(|entry| entry.depth() > 0) {
         if entry.file_type().is_some_and(|kind| kind.is_dir()) {
             folders.push(entry.into_path());
-        } else if let Some(hash) = content_of(&entry) {
+        } else if counts(&entry)
+            && let Some(hash) = hash_of(entry.path())
+        {
             files.insert(entry.into_path(), hash);
         }
     }
     (files, folders)
 }
 
-/// A hash of the content of a file that counts.
-fn content_of(entry: &DirEntry) -> Option<u64> {
+/// Whether the content of what was found matters.
+fn counts(entry: &DirEntry) -> bool {
     let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-    let name = entry.file_name().to_string_lossy();
-    (is_file && !is_of_an_editor(&name))
-        .then(|| hash_of(entry.path()))
-        .flatten()
+    is_file && !is_of_an_editor(&entry.file_name().to_string_lossy())
+}
+
+/// The files that can be read, each with a hash of its content: a checkout has thousands, so
+/// all processors read.
+fn hashes(files: &[PathBuf]) -> Vec<(&Path, u64)> {
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let part = files.len().div_ceil(threads).max(FEW);
+    scope(|scope| {
+        let others = files.chunks(part).skip(1);
+        let others = others.map(|part| {
+            let thread = Builder::new().spawn_scoped(scope, move || hashed(part));
+            (part, thread)
+        });
+        let others: Vec<_> = others.collect();
+        let mut all = hashed(files.get(..part).unwrap_or(files));
+        for (part, thread) in others {
+            // Where no thread can be started, this one reads.
+            all.extend(
+                thread.map_or_else(|_| hashed(part), |thread| thread.join().unwrap_or_default()),
+            );
+        }
+        all
+    })
+}
+
+fn hashed(files: &[PathBuf]) -> Vec<(&Path, u64)> {
+    let read = files
+        .iter()
+        .filter_map(|path| Some((path.as_path(), hash_of(path)?)));
+    read.collect()
 }
 
 /// None if the file is gone or cannot be read.
