@@ -178,6 +178,17 @@ fn says_is_root(cond: &Expr<'_>) -> bool {
     operator_with(cond, |side| matches!(side, Expr::Number("0"))) == Some("==")
 }
 
+/// Whether the code behind the condition runs only where a program or a file is there.
+pub(crate) fn asks_for_presence<'p>(walk: &Walk<'p>, cond: &'p Expr<'p>) -> bool {
+    if operator_with(cond, |side| matches!(side, Expr::Name("nil"))) != Some("==") {
+        return false;
+    }
+    let mut clues = Vec::new();
+    in_expr(walk, cond, &mut clues, 0);
+    let mut clues = clues.into_iter();
+    clues.any(|clue| matches!(clue, Clue::Tool(_) | Clue::File(_)))
+}
+
 fn asks_for_absence(cond: &Expr<'_>) -> bool {
     matches!(cond, Expr::Unary("!", _))
         || operator_with(cond, |side| matches!(side, Expr::Str("\"\"" | "``"))) == Some("==")

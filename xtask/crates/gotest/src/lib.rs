@@ -28,9 +28,6 @@ mod suites;
 mod values;
 mod workspace;
 
-/// Must change when the same sources are read differently.
-pub const RULES: &str = "5";
-
 pub use constraint::Target;
 pub use coverage::Coverage;
 pub use discover::{Discovered, Options, discover};

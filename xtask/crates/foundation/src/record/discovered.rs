@@ -1,11 +1,14 @@
 //! A cache of the tests discovered in a checkout, valid until one of its files
 //! changes.
 
+use std::time::UNIX_EPOCH;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use gotest::{Test, Workspace};
 use serde::{Deserialize, Serialize};
 
 use super::own;
+use crate::ctx::own_executable::built_at;
 use crate::ctx::own_files;
 use crate::files;
 use crate::hash::Name;
@@ -23,11 +26,16 @@ pub fn file_of(cache: &Utf8Path, checkout: &Utf8Path, target: &str) -> Utf8PathB
     cache.join("tests").join(name)
 }
 
-/// A hash of every Go file's name, size and time, and of this program.
+/// A hash of every Go file's name, size and time, and of this program: another build of it may
+/// read the same files differently.
 pub fn key_of(workspace: &Workspace) -> String {
+    let own = built_at().and_then(|own| own.metadata().ok());
+    let built = own.as_ref().and_then(|own| own.modified().ok());
+    let built = built.and_then(|built| built.duration_since(UNIX_EPOCH).ok());
     let mut name = Name::default()
         .part(env!("CARGO_PKG_VERSION"))
-        .part(gotest::RULES);
+        .part(own.map_or(0, |own| own.len()).to_le_bytes())
+        .part(built.unwrap_or_default().as_nanos().to_le_bytes());
     for folder in &workspace.folders {
         name = name.part(&folder.dir);
         for (file, (size, time)) in &folder.files {

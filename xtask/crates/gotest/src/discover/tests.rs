@@ -104,6 +104,9 @@ fn a_condition_is_read_by_what_it_asks() {
         func TestEnv(t *testing.T) {\n\tif os.Getenv(\"KEY\") == \"\" {\n\t\tt.Skip()\n\t}\n}\n\
         func TestCI(t *testing.T) {\n\tif os.Getenv(\"CI\") != \"\" {\n\t\tt.Skip()\n\t}\n}\n\
         func TestDaemon(t *testing.T) {\n\t_, err := os.Stat(\"/bin/containerd\")\n\tif err != nil {\n\t\tt.Skip()\n\t}\n}\n\
+        func measured() { exec.Command(\"systemd-measure\").Run() }\n\
+        func TestIfThere(t *testing.T) {\n\tif _, err := exec.LookPath(\"systemd-measure\"); err == nil {\n\t\tmeasured()\n\t\texec.Command(\"xxd\").Run()\n\t}\n}\n\
+        func TestAnyway(t *testing.T) {\n\tif err := t.Context().Err(); err == nil {\n\t\tmeasured()\n\t}\n}\n\
         func TestHere(t *testing.T) {\n\thostname, _ := os.Hostname()\n\tif hostname == \"buildkitsandbox\" {\n\t\tt.Skip()\n\t}\n}\n\
         func TestThere(t *testing.T) {\n\thostname, _ := os.Hostname()\n\tif hostname != \"buildkitsandbox\" {\n\t\tt.Skip()\n\t}\n}\n";
     assert_eq!(
@@ -116,6 +119,8 @@ fn a_condition_is_read_by_what_it_asks() {
             "TestEnv: env:KEY",
             "TestCI: ",
             "TestDaemon: containerd",
+            "TestIfThere: ",
+            "TestAnyway: tool:systemd-measure",
             "TestHere: ",
             "TestThere: buildkit",
         ]
