@@ -13,6 +13,7 @@ mod in_lab;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use in_lab::Lab;
 use serde_json::Value;
@@ -62,6 +63,30 @@ fn real_talos_from_its_creation_to_its_end() {
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
+/// Of a node whose emulated processors are all busy: health checks fail for a while, and its API
+/// answers late.
+const PATIENCE: Duration = Duration::from_mins(6);
+
+/// Looks until what is seen is right.
+fn until_right(look: impl Fn() -> Result<(), String>) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(seen) = look() {
+        assert!(Instant::now() < end, "{seen}");
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
+/// In the lab: the standard output, or all that was said if it failed.
+fn said(lab: &Lab, words: &[&str]) -> Result<String, String> {
+    let output = lab.xtask(&[&["--lab"], words].concat());
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{words:?}: {:?}\n{stderr}{stdout}", output.status))
+}
+
 fn status(lab: &Lab) -> Value {
     let output = lab.xtask(&["--lab", "cluster", "status", "--json"]);
     serde_json::from_slice(&output.stdout).unwrap()
@@ -84,38 +109,51 @@ fn what_nodes_run(lab: &Lab) {
 }
 
 fn healthy(lab: &Lab) {
-    let status = status(lab);
-    assert_eq!(status["cluster"]["state"], "running", "{status:#}");
-    assert_eq!(status["cluster"]["stand_in"], false);
-    let explained = lab.ok(&["cluster", "explain"]);
-    assert!(explained.contains("no fault"), "{explained}");
+    until_right(|| {
+        let status = status(lab);
+        let explained = said(lab, &["cluster", "explain"])?;
+        let is_well = status["cluster"]["state"] == "running" && explained.contains("no fault");
+        let seen = || format!("{status:#}\n{explained}");
+        is_well.then_some(()).ok_or_else(seen)
+    });
+    assert_eq!(status(lab)["cluster"]["stand_in"], false);
 }
 
 fn services(lab: &Lab) {
-    let services = lab.ok(&["talosctl", "--", "services"]);
-    for service in [
-        "apid",
-        "auditd",
-        "containerd",
-        "cri",
-        "etcd",
-        "kubelet",
-        "machined",
-        "trustd",
-        "udevd",
-    ] {
-        let line = services
-            .lines()
-            .find(|line| line.split_whitespace().nth(1) == Some(service));
-        let line = line.unwrap_or_else(|| panic!("no {service}:\n{services}"));
-        assert!(line.contains("Running") && line.contains("OK"), "{line}");
-    }
+    until_right(|| {
+        let services = said(lab, &["talosctl", "--", "services"])?;
+        let is_well = |service: &str| {
+            services.lines().any(|line| {
+                line.split_whitespace().nth(1) == Some(service)
+                    && line.contains("Running")
+                    && line.contains("OK")
+            })
+        };
+        let all = [
+            "apid",
+            "auditd",
+            "containerd",
+            "cri",
+            "etcd",
+            "kubelet",
+            "machined",
+            "trustd",
+            "udevd",
+        ];
+        match all.into_iter().find(|service| !is_well(service)) {
+            Some(service) => Err(format!("{service}:\n{services}")),
+            None => Ok(()),
+        }
+    });
 }
 
 fn kubernetes(lab: &Lab) {
-    let nodes = lab.ok(&["kubectl", "--", "get", "nodes", "--no-headers"]);
-    let words: Vec<&str> = nodes.split_whitespace().collect();
-    assert_eq!((words[0], words[1]), (NODE, "Ready"), "{nodes}");
+    until_right(|| {
+        let nodes = said(lab, &["kubectl", "--", "get", "nodes", "--no-headers"])?;
+        let words: Vec<&str> = nodes.split_whitespace().collect();
+        let is_ready = words.starts_with(&[NODE, "Ready"]).then_some(());
+        is_ready.ok_or(nodes)
+    });
     // The kubelet reports its static pods a while after they run.
     let apps = [
         "kube-apiserver",
@@ -124,7 +162,7 @@ fn kubernetes(lab: &Lab) {
     ];
     let control_plane = apps.map(|app| format!("pod/{app}-{NODE}"));
     let mut wait = vec!["kubectl", "--", "wait", "-n", "kube-system"];
-    wait.extend(["--for=create", "--for=condition=Ready", "--timeout=5m"]);
+    wait.extend(["--for=create", "--for=condition=Ready", "--timeout=10m"]);
     wait.extend(control_plane.iter().map(String::as_str));
     lab.ok(&wait);
     let pods = lab.ok(&["kubectl", "--", "get", "pods", "-A", "--no-headers"]);
@@ -174,8 +212,14 @@ fn profiles(lab: &Lab) {
         ("apid", "google.golang.org/grpc"),
         ("trustd", "google.golang.org/grpc"),
     ] {
-        let top = lab.ok(&["pprof", process, "goroutine", "--all-nodes", "--top"]);
-        assert!(top.contains(function), "{process}: {top}");
+        until_right(|| {
+            let top = said(
+                lab,
+                &["pprof", process, "goroutine", "--all-nodes", "--top"],
+            )?;
+            let is_there = top.contains(function).then_some(());
+            is_there.ok_or_else(|| format!("{process}: {top}"))
+        });
     }
 }
 
@@ -183,7 +227,13 @@ fn profiles(lab: &Lab) {
 fn as_go_shows_them(lab: &Lab) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().to_str().unwrap();
-    lab.ok(&["pprof", "machined", "heap", "--all-nodes", "--dir", folder]);
+    until_right(|| {
+        said(
+            lab,
+            &["pprof", "machined", "heap", "--all-nodes", "--dir", folder],
+        )
+        .map(drop)
+    });
     let files = glob::glob(&format!("{folder}/**/*.pb.gz")).unwrap();
     let files: Vec<_> = files.map(Result::unwrap).collect();
     let [file] = &files[..] else {
@@ -234,7 +284,7 @@ fn selinux(lab: &Lab) {
 
 fn reboot(lab: &Lab) {
     let before = lab.ok(&["talosctl", "--", "read", "/proc/sys/kernel/random/boot_id"]);
-    lab.ok(&["cluster", "reboot", NODE]);
+    lab.ok(&["cluster", "reboot", NODE, "--timeout", "20m"]);
     let after = lab.ok(&["talosctl", "--", "read", "/proc/sys/kernel/random/boot_id"]);
     assert_ne!(before, after);
     assert_eq!(status(lab)["cluster"]["state"], "running");
