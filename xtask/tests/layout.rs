@@ -49,9 +49,9 @@ const SHARED: &[(&str, &str, &str)] = &[
 ];
 
 /// Lower first: a module imports only what stands before it.
-const FOUNDATION: [&str; 12] = [
-    "units", "shell", "failure", "signals", "wait", "typed", "files", "plan", "ctx", "record",
-    "ui", "run",
+const FOUNDATION: [&str; 13] = [
+    "units", "shell", "failure", "random", "signals", "wait", "typed", "files", "plan", "ctx",
+    "record", "ui", "run",
 ];
 
 /// Names of modules that the sources below `folder` import by `path`, such as

@@ -72,19 +72,9 @@ fn until_right(look: impl Fn() -> Result<(), String>) {
     let end = Instant::now() + PATIENCE;
     while let Err(seen) = look() {
         assert!(Instant::now() < end, "{seen}");
+        // Each look takes processor time from the node.
         std::thread::sleep(Duration::from_secs(2));
     }
-}
-
-/// In the lab: the standard output, or all that was said if it failed.
-fn said(lab: &Lab, words: &[&str]) -> Result<String, String> {
-    let output = lab.xtask(&[&["--lab"], words].concat());
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(stdout);
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{words:?}: {:?}\n{stderr}{stdout}", output.status))
 }
 
 fn status(lab: &Lab) -> Value {
@@ -111,7 +101,7 @@ fn what_nodes_run(lab: &Lab) {
 fn healthy(lab: &Lab) {
     until_right(|| {
         let status = status(lab);
-        let explained = said(lab, &["cluster", "explain"])?;
+        let explained = lab.said(&["cluster", "explain"])?;
         let is_well = status["cluster"]["state"] == "running" && explained.contains("no fault");
         let seen = || format!("{status:#}\n{explained}");
         is_well.then_some(()).ok_or_else(seen)
@@ -121,7 +111,7 @@ fn healthy(lab: &Lab) {
 
 fn services(lab: &Lab) {
     until_right(|| {
-        let services = said(lab, &["talosctl", "--", "services"])?;
+        let services = lab.said(&["talosctl", "--", "services"])?;
         let is_well = |service: &str| {
             services.lines().any(|line| {
                 line.split_whitespace().nth(1) == Some(service)
@@ -149,7 +139,7 @@ fn services(lab: &Lab) {
 
 fn kubernetes(lab: &Lab) {
     until_right(|| {
-        let nodes = said(lab, &["kubectl", "--", "get", "nodes", "--no-headers"])?;
+        let nodes = lab.said(&["kubectl", "--", "get", "nodes", "--no-headers"])?;
         let words: Vec<&str> = nodes.split_whitespace().collect();
         let is_ready = words.starts_with(&[NODE, "Ready"]).then_some(());
         is_ready.ok_or(nodes)
@@ -213,10 +203,7 @@ fn profiles(lab: &Lab) {
         ("trustd", "google.golang.org/grpc"),
     ] {
         until_right(|| {
-            let top = said(
-                lab,
-                &["pprof", process, "goroutine", "--all-nodes", "--top"],
-            )?;
+            let top = lab.said(&["pprof", process, "goroutine", "--all-nodes", "--top"])?;
             let is_there = top.contains(function).then_some(());
             is_there.ok_or_else(|| format!("{process}: {top}"))
         });
@@ -228,11 +215,8 @@ fn as_go_shows_them(lab: &Lab) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().to_str().unwrap();
     until_right(|| {
-        said(
-            lab,
-            &["pprof", "machined", "heap", "--all-nodes", "--dir", folder],
-        )
-        .map(drop)
+        lab.said(&["pprof", "machined", "heap", "--all-nodes", "--dir", folder])
+            .map(drop)
     });
     let files = glob::glob(&format!("{folder}/**/*.pb.gz")).unwrap();
     let files: Vec<_> = files.map(Result::unwrap).collect();

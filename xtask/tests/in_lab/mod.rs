@@ -129,16 +129,19 @@ impl Lab {
 
     /// In the lab; its standard output, after success.
     pub(crate) fn ok(&self, words: &[&str]) -> String {
+        self.said(words).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// In the lab: the standard output, or all that was said if it failed.
+    pub(crate) fn said(&self, words: &[&str]) -> Result<String, String> {
         let words = [&["--lab"], words].concat();
         let output = self.xtask(&words);
-        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(stdout);
+        }
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{words:?}: {:?}\n{stderr}{stdout}",
-            output.status
-        );
-        stdout.into_owned()
+        Err(format!("{words:?}: {:?}\n{stderr}{stdout}", output.status))
     }
 
     /// In the lab; its standard error, after ending with `code`.

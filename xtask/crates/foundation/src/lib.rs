@@ -12,6 +12,7 @@ pub mod failure;
 pub mod files;
 pub mod hash;
 pub mod plan;
+pub mod random;
 pub mod record;
 pub mod run;
 pub mod shell;

@@ -4,7 +4,8 @@
 use regex::Regex;
 
 /// Where the checkout is in the builder, and the name of its module.
-const PREFIXES: [&str; 3] = ["/src/", "github.com/siderolabs/talos/", "./"];
+const PREFIXES: [&str; 3] = ["/src/", MODULE, "./"];
+const MODULE: &str = "github.com/siderolabs/talos/";
 
 /// Finds them in lines as buildx or go print them.
 pub(super) fn messages(lines: &[String]) -> Vec<String> {
@@ -22,7 +23,7 @@ pub(super) fn messages(lines: &[String]) -> Vec<String> {
     for text in lines {
         if let Some(captures) = package.captures(text) {
             let path = captures.get(1).map_or("", |it| it.as_str());
-            folder = path.strip_prefix(PREFIXES[1]);
+            folder = path.strip_prefix(MODULE);
         } else if let Some(captures) = line.captures(text) {
             let part = |at| captures.get(at).map_or("", |it| it.as_str());
             let mut path = part(1).to_owned();

@@ -158,14 +158,14 @@ fn copied(stage: &mut Stage, words: &[String]) {
 
 fn mounted(stage: &mut Stage, words: &[String]) {
     for mount in words.iter().filter_map(|it| it.strip_prefix("--mount=")) {
-        let option = |names: [&str; 2]| {
+        let option = |names: &[&str]| {
             let mut options = mount.split(',').filter_map(|it| it.split_once('='));
             options.find_map(|(name, value)| names.contains(&name).then_some(value))
         };
-        if let Some(from) = option(["from", "from"]) {
+        if let Some(from) = option(&["from"]) {
             stage.uses.insert(from.to_owned());
-        } else if option(["type", "type"]).unwrap_or("bind") == "bind" {
-            let source = option(["source", "src"]).unwrap_or(".");
+        } else if option(&["type"]).unwrap_or("bind") == "bind" {
+            let source = option(&["source", "src"]).unwrap_or(".");
             stage.files.insert(plain(source));
         }
     }

@@ -76,6 +76,7 @@ struct Dev<'a, 'b> {
     app: &'a App<'b>,
     args: &'a DevArgs,
     checkout: Utf8PathBuf,
+    cluster: String,
     watch: Watch,
     sources: Sources,
     rounds: Rounds,
@@ -118,6 +119,7 @@ pub(crate) fn run(app: &App<'_>, args: &DevArgs) -> Result<u8> {
         rounds: Rounds::new(args.manual),
         nodes,
         initramfs,
+        cluster: view.name.clone(),
         checkout,
         same: None,
         number: 0,
@@ -184,7 +186,7 @@ fn check_boots(view: &ClusterView, nodes: &[&NodeView], initramfs: &Utf8Path) ->
 impl Dev<'_, '_> {
     fn introduce(&self, view: &ClusterView, watching: Duration) {
         let ui = self.app.ui;
-        if let Some(name) = self.watch.is_polled() {
+        if let Some(name) = self.watch.polled() {
             ui.note(&format!(
                 "{name} does not report changes: the checkout is looked at every 2 s"
             ));
@@ -297,7 +299,7 @@ impl Dev<'_, '_> {
 
     /// An installer is used when Talos is installed, which nodes of this loop never are.
     fn offer_recreation(&self, why: &str) {
-        let name = &self.name();
+        let name = &self.cluster;
         self.app.ui.note(&format!(
             "{}: nodes use it when they are installed, so a reboot does not try it; `{} && {} && {}`",
             one_line(why),
@@ -305,10 +307,6 @@ impl Dev<'_, '_> {
             typed!("cluster destroy --yes --name {}", name),
             typed!("cluster up --with-bootloader --name {}", name),
         ));
-    }
-
-    fn name(&self) -> String {
-        look_up(self.app, &self.args.which).map_or_else(|_| String::new(), |view| view.name)
     }
 
     fn work(&mut self, round: Round, saved: u64) {

@@ -65,6 +65,13 @@ impl Report {
         self.failed.is_none() && self.checked.is_none_or(|code| code == 0)
     }
 
+    fn seconds_of(&self, part: Part) -> Option<f64> {
+        let mut known = self.seconds.iter();
+        known
+            .find(|(it, _)| *it == part)
+            .map(|(_, seconds)| *seconds)
+    }
+
     fn slowest(&self) -> Option<(Part, f64)> {
         let parts = self.seconds.iter().copied().chain(self.failed);
         parts.max_by(|a, b| a.1.total_cmp(&b.1))
@@ -72,33 +79,23 @@ impl Report {
 
     /// One line.
     pub(super) fn line(&self, ui: &Ui) -> String {
-        let of = |part: Part| {
-            let mut known = self.seconds.iter();
-            known
-                .find(|(it, _)| *it == part)
-                .map(|(_, seconds)| *seconds)
-        };
         let time = local_time(self.saved);
         let time = time.split(' ').nth(1).unwrap_or(&time);
         let mut steps = vec![format!("saved {time}")];
-        if let Some(seconds) = of(Part::Build) {
+        if let Some(seconds) = self.seconds_of(Part::Build) {
             steps.push(format!("built {} {seconds:.1} s", self.built.join(", ")));
         }
         if self.is_same {
             steps.push("not booted: the initramfs is the same".to_owned());
         }
-        if let Some(seconds) = of(Part::Boot) {
+        if let Some(seconds) = self.seconds_of(Part::Boot) {
             steps.push(format!("booted {seconds:.1} s"));
         }
-        if let Some(seconds) = of(Part::Ready) {
+        if let Some(seconds) = self.seconds_of(Part::Ready) {
             steps.push(format!("ready {seconds:.1} s"));
         }
-        match (of(Part::Check), self.checked) {
-            (Some(seconds), Some(code)) => {
-                steps.push(format!("checked {seconds:.1} s (exit code {code})"));
-            }
-            (Some(seconds), None) => steps.push(format!("checked {seconds:.1} s")),
-            _ => {}
+        if let (Some(seconds), Some(code)) = (self.seconds_of(Part::Check), self.checked) {
+            steps.push(format!("checked {seconds:.1} s (exit code {code})"));
         }
         if let Some((part, seconds)) = self.failed {
             let left = if part == Part::Build {
@@ -139,13 +136,7 @@ impl Report {
 
     /// Stable: fields are added, never changed.
     pub(super) fn to_json(&self) -> Value {
-        let of = |part: Part| {
-            let mut known = self.seconds.iter();
-            let seconds = known
-                .find(|(it, _)| *it == part)
-                .map(|(_, seconds)| *seconds);
-            seconds.map(rounded)
-        };
+        let of = |part| self.seconds_of(part).map(rounded);
         let nodes: Vec<Value> = self
             .nodes
             .iter()

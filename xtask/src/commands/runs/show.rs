@@ -20,7 +20,7 @@ pub(super) fn run(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
         ui::print_report(json!({"run": meta, "events": events, "dir": dir}));
         return Ok(0);
     }
-    let summary = RunSummary::read(&dir)?;
+    let summary = RunSummary::of_record(&dir, &meta, &events)?;
     let mut out = format!("{}\n  {}\n", one_line(&summary.command), dir);
     for (what, text) in about(&summary) {
         let what = app.ui.paint(Style::Dim, &format!("{what:<9}"));

@@ -171,7 +171,7 @@ impl Watch {
 
     /// The kind of the checkout's file system, if it reports no events: then files are looked
     /// at every two seconds.
-    pub fn is_polled(&self) -> Option<&'static str> {
+    pub fn polled(&self) -> Option<&'static str> {
         self.polled
     }
 
@@ -616,7 +616,7 @@ mod tests {
         let root = Utf8Path::from_path(dir.path()).unwrap();
         fs::write(root.join("x.go"), "1").unwrap();
         let mut watch = Watch::start_on(root, Some("NFS")).unwrap();
-        assert_eq!(watch.is_polled(), Some("NFS"));
+        assert_eq!(watch.polled(), Some("NFS"));
         fs::write(root.join("x.go"), "2").unwrap();
         assert_eq!(changed(&mut watch), ["x.go"]);
     }

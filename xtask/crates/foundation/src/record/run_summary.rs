@@ -9,6 +9,9 @@ use crate::ctx::own_files;
 use crate::failure::{Because, Failure, Result};
 use crate::files;
 
+/// What was planned.
+const FILE: &str = "run.json";
+
 /// What a list of runs shows.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunSummary {
@@ -51,6 +54,16 @@ impl RunSummary {
         Ok(Self::of(dir, head, &runs::events(dir)?))
     }
 
+    /// Of a record that [`read`] has read.
+    ///
+    /// # Errors
+    /// When it is not the record of a run.
+    pub fn of_record(dir: &Utf8Path, meta: &Value, events: &[Line]) -> Result<Self> {
+        let head = Head::deserialize(meta);
+        let head = head.map_err(|error| unparsed(&dir.join(FILE), error))?;
+        Ok(Self::of(dir, head, events))
+    }
+
     fn of(dir: &Utf8Path, head: Head, events: &[Line]) -> Self {
         let code = events.iter().find_map(|line| match line.event {
             Event::End { code } => Some(code),
@@ -91,10 +104,13 @@ pub fn read(dir: &Utf8Path) -> Result<(Value, Vec<Line>)> {
 }
 
 fn parsed<T: for<'a> Deserialize<'a>>(dir: &Utf8Path) -> Result<T> {
-    let path = dir.join("run.json");
+    let path = dir.join(FILE);
     let text = own_files::read(&path, 4 * files::MEDIUM);
     let text = text.because(|| format!("cannot read `{path}`"))?;
     let text = text.ok_or_else(|| Failure::step(format!("there is no `{path}`")))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| Failure::step(format!("`{path}` does not parse")).cause(error))
+    serde_json::from_slice(&text).map_err(|error| unparsed(&path, error))
+}
+
+fn unparsed(path: &Utf8Path, error: serde_json::Error) -> Failure {
+    Failure::step(format!("`{path}` does not parse")).cause(error)
 }

@@ -133,7 +133,7 @@ fn redactor(app: &App<'_>) -> Redactor {
 
 fn clean(dir: &Utf8Path, redactor: &mut Redactor) -> Result<Clean> {
     let (mut meta, events) = run_summary::read(dir)?;
-    let mut summary = RunSummary::read(dir)?;
+    let mut summary = RunSummary::of_record(dir, &meta, &events)?;
     redactor.redact_json(&mut meta["command"]);
     let words = meta["command"].as_array();
     let words = words.map_or(&[][..], Vec::as_slice).iter().skip(1);

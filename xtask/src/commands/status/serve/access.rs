@@ -8,16 +8,15 @@
 //! the storage of this origin, which includes the port.
 
 use std::cell::RefCell;
-use std::fmt::Write;
-use std::fs::File;
 use std::hint::black_box;
-use std::io::Read;
 
 use hyper::header::{COOKIE, HOST, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use foundation::failure::{Because, Result};
+use foundation::failure::Result;
+use foundation::hash::hex;
+use foundation::random;
 
 /// The header with the key.
 pub(super) const KEY: HeaderName = HeaderName::from_static("x-status-key");
@@ -32,15 +31,7 @@ impl Secret {
     /// # Errors
     /// When the system has no random numbers.
     pub(super) fn new() -> Result<Self> {
-        let mut bytes = [0; BYTES];
-        File::open("/dev/urandom")
-            .and_then(|mut random| random.read_exact(&mut bytes))
-            .because(|| "cannot read `/dev/urandom`".to_owned())?;
-        let digits = bytes.iter().fold(String::new(), |mut digits, byte| {
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        });
-        Ok(Self(digits))
+        Ok(Self(hex(&random::bytes::<BYTES>()?)))
     }
 
     pub(super) fn as_str(&self) -> &str {

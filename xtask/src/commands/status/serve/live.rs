@@ -148,10 +148,10 @@ impl Live {
                 continue;
             }
             let dir = self.ctx.dirs.state.join("runs").join(id);
-            let Ok(summary) = RunSummary::read(&dir) else {
+            let Ok((meta, events)) = run_summary::read(&dir) else {
                 continue;
             };
-            let Ok((meta, events)) = run_summary::read(&dir) else {
+            let Ok(summary) = RunSummary::of_record(&dir, &meta, &events) else {
                 continue;
             };
             let run = run(&summary, &meta, &events);
@@ -162,9 +162,7 @@ impl Live {
         }
         found
     }
-}
 
-impl Live {
     fn tests(&self, ids: &[String]) -> Option<Value> {
         let mut last = self.tested.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids.iter().filter(|id| is_test(id)).take(TESTED) {

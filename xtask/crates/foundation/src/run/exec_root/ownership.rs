@@ -16,7 +16,6 @@
 //! as the user. A mount that maps root's id to the user's does not work on an
 //! overlay, which is the root file system of most containers.
 
-use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use camino::Utf8Path;
@@ -25,7 +24,8 @@ use rustix::process::{Gid, Uid};
 
 use super::owner::Owner;
 use super::path;
-use crate::failure::{Because, Result};
+use crate::failure::Result;
+use crate::random;
 
 /// Levels of folders; more than any testdata has.
 const DEEPEST: usize = 32;
@@ -45,11 +45,7 @@ impl Tag {
     /// # Errors
     /// I/O errors.
     pub(super) fn draw() -> Result<Self> {
-        let mut bytes = [0; 4];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut source| source.read_exact(&mut bytes))
-            .because(|| "cannot read `/dev/urandom`".to_owned())?;
-        Ok(Self(FIRST + u32::from_ne_bytes(bytes) % COUNT))
+        Ok(Self(FIRST + u32::from_ne_bytes(random::bytes()?) % COUNT))
     }
 
     pub(super) fn group(self) -> u32 {
