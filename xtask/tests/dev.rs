@@ -266,6 +266,7 @@ fn each_edit_is_built_booted_and_checked_once() {
     edits_during_a_build_are_one_more_build(&lab, &checkout, &dev);
     talosctl_and_checks_boot_nothing(&checkout, &dev);
     lost_events_lose_no_edit(&lab, &checkout, &dev);
+    a_rebase_is_one_build_of_its_end(&checkout, &dev);
     assert_eq!(dev.interrupt(), Some(130));
     keys_start_what_they_stand_for(&lab, &checkout);
 }
@@ -433,16 +434,50 @@ fn lost_events_lose_no_edit(lab: &Lab, checkout: &Checkout, dev: &Dev) {
     assert_eq!(checkout.builds(), 6);
 }
 
+fn a_rebase_is_one_build_of_its_end(checkout: &Checkout, dev: &Dev) {
+    std::fs::remove_file(checkout.path("_out/bad")).unwrap();
+    checkout.commit();
+    checkout.close_gate();
+    let amend = "echo rebased >hack/motd; git commit --quiet --all --amend --no-edit";
+    let exec = format!("echo half >hack/motd; : >_out/began; cat _out/gate; {amend}");
+    std::thread::scope(|scope| {
+        let rebase =
+            scope.spawn(|| checkout.git(&["rebase", "--quiet", "--exec", &exec, "HEAD~1"]));
+        checkout.await_gate();
+        let said = dev.until("nothing is built before git is done");
+        assert!(said.contains("rebase-merge"), "{said}");
+        checkout.open_gate();
+        rebase.join().unwrap();
+    });
+    let round = dev.round();
+    assert_eq!(
+        (&round["round"], &round["ok"]),
+        (&9.into(), &true.into()),
+        "{round}"
+    );
+    let why = round["why"].as_str().unwrap();
+    assert_eq!(why, "hack/motd is copied by the stage initramfs: initramfs");
+    assert_eq!(checkout.builds(), 7);
+}
+
 /// At a terminal, which is afterwards as it was before.
 fn keys_start_what_they_stand_for(lab: &Lab, checkout: &Checkout) {
     let builds = checkout.builds();
     let script = format!(
-        "mkfifo _out/keys; \
-         {{ exec 3<>_out/keys; script -qec 'stty -a; {x} dev --manual; echo code $?; stty -a' /dev/null <_out/keys & \
-         until grep -q 'q ends' _out/screen; do sleep 0.05; done; \
-         printf l >&3; until grep -q 'running and ready' _out/screen; do sleep 0.05; done; \
-         printf '// x\\n' >> internal/app/machined/main.go; until grep -q 'b builds it' _out/screen; do sleep 0.05; done; \
-         printf q >&3; wait; }} >_out/screen; cat _out/screen",
+        r#"mkfifo _out/keys
+        exec 3<>_out/keys
+        seen() {{ until [ "$(grep -c "$1" _out/screen)" -ge "$2" ]; do sleep 0.05; done; }}
+        {{
+            script -qec 'stty -a; NO_COLOR=1 {x} dev --manual; echo code $?; stty -a' /dev/null <_out/keys &
+            seen 'q ends' 1
+            printf l >&3; seen 'running and ready' 1
+            sed -i 's/newer/newest/' cmd/talosctl/main.go
+            sed -i 's/three/four/' internal/app/machined/main.go; seen 'b builds it' 1
+            wc -l <_out/builds >_out/before
+            printf b >&3; seen 'q ends' 2
+            printf r >&3; seen 'q ends' 3
+            printf q >&3; wait
+        }} >_out/screen; cat _out/screen"#,
         x = lab.binary()
     );
     let seen = lab.sh(&script);
@@ -459,9 +494,12 @@ fn keys_start_what_they_stand_for(lab: &Lab, checkout: &Checkout) {
         !before.contains("-icanon") && Path::new("/dev/null").exists(),
         "{seen}"
     );
-    assert_eq!(
-        checkout.builds(),
-        builds,
-        "nothing is built before b is pressed"
-    );
+    let before = std::fs::read_to_string(checkout.path("_out/before")).unwrap();
+    assert_eq!(before.trim(), builds.to_string(), "built before b: {seen}");
+    assert_eq!(checkout.builds(), builds + 1, "{seen}");
+    for round in ["round 1 ok: ", "round 2 ok: "] {
+        let line = seen.lines().find(|line| line.contains(round));
+        assert!(line.is_some_and(|line| line.contains("→ ready ")), "{seen}");
+    }
+    assert_eq!(booted(lab), checkout.mark(), "{seen}");
 }

@@ -406,17 +406,22 @@ fn try_print_listing(
 ) -> std::io::Result<()> {
     let fields = format!("{fields:#}");
     let head = fields.strip_suffix("\n}").unwrap_or(&fields);
-    try_print(&text::json(&format!("{head},\n  \"{list}\": [")))?;
+    try_print_json(&format!("{head},\n  \"{list}\": ["))?;
     let mut separator = "\n    ";
     let mut end = "]\n}\n";
     for item in items {
         // In strings, line ends are escaped.
         let item = format!("{item:#}").replace('\n', "\n    ");
-        try_print(&text::json(&format!("{separator}{item}")))?;
+        try_print_json(&format!("{separator}{item}"))?;
         separator = ",\n    ";
         end = "\n  ]\n}\n";
     }
     try_print(end)
+}
+
+/// [`text::json`] leaves nothing that [`try_print`] would escape.
+fn try_print_json(text: &str) -> std::io::Result<()> {
+    try_print_bytes(text::json(text).as_bytes())
 }
 
 /// Prints a failure as JSON to stdout, in one line, unless a report is there already.
@@ -429,13 +434,13 @@ pub fn print_failure(failure: &Failure) {
 /// Prints JSON to stdout.
 pub fn print_json(value: &serde_json::Value) {
     REPORTED.store(true, Ordering::Relaxed);
-    print(&text::json(&format!("{value:#}\n")));
+    let _ = try_print_json(&format!("{value:#}\n"));
 }
 
 /// Prints JSON to stdout in one line.
 pub fn print_json_line(value: &serde_json::Value) {
     REPORTED.store(true, Ordering::Relaxed);
-    print(&text::json(&format!("{value}\n")));
+    let _ = try_print_json(&format!("{value}\n"));
 }
 
 fn painted(wanted: bool, style: Style, text: &str) -> String {
