@@ -1,5 +1,8 @@
 //! Results of packages that have not changed come from the cache, as with `go test`.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::common::go::Workspace;
@@ -100,5 +103,125 @@ fn a_package_runs_again_when_what_it_reads_has_changed() {
             "the host's state: {}",
             said.stdout
         );
+    }
+    let shown = run(&mut workspace.xtask(&["runs", "show"])).stdout;
+    for step in ["1. ok ", "2. ok "] {
+        assert!(shown.contains(step), "{shown}");
+    }
+}
+
+const EMBEDS: &str = r#"package p
+
+import (
+	_ "embed"
+	"testing"
+)
+
+//go:embed testdata/input
+var input string
+
+func TestInput(t *testing.T) {
+	if input != "good" || answer != 42 {
+		t.Error(input, answer)
+	}
+}
+"#;
+
+/// Which go commands are run is written down on the way to go.
+#[test]
+fn go_is_not_asked_about_what_it_has_built() {
+    let files = [
+        ("p/a_test.go", EMBEDS),
+        ("p/a.go", "package p\n\nvar answer = 42\n"),
+        ("p/testdata/input", "good"),
+        ("untested/a.go", "package untested\n"),
+    ];
+    let Some(workspace) = Workspace::with("go_is_not_asked", &files) else {
+        return;
+    };
+    let tools = tempfile::tempdir().unwrap();
+    let log = tools.path().join("log");
+    let go = run(Command::new("sh").args(["-c", "command -v go"])).stdout;
+    let script = format!(
+        "#!/bin/sh\necho \"$1\" >>{}\nexec {} \"$@\"\n",
+        log.display(),
+        go.trim()
+    );
+    let wrapper = tools.path().join("go");
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        tools.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    // Whether go built something, and the exit code.
+    let asks = |words: &[&str], env: &[(&str, &str)]| {
+        std::fs::write(&log, "").unwrap();
+        let env = [&[("PATH", path.as_str())], env].concat();
+        let (said, _) = workspace.json(&[&["./p", "./untested"], words].concat(), &env);
+        let log = std::fs::read_to_string(&log).unwrap();
+        (log.lines().any(|line| line == "test"), said.code.unwrap())
+    };
+    assert_eq!(asks(&[], &[]), (true, 0));
+    assert_eq!(asks(&[], &[]), (false, 0));
+    assert_eq!(asks(&["--", "-count=1"], &[]), (false, 0), "it only runs");
+
+    // An edit of the same length whose time is set back.
+    let source = workspace.dir.join("p/a.go");
+    let modified = source.metadata().unwrap().modified().unwrap();
+    let write = |answer: u32| {
+        std::fs::write(&source, format!("package p\n\nvar answer = {answer}\n")).unwrap();
+        let file = std::fs::File::options().write(true).open(&source).unwrap();
+        file.set_modified(modified).unwrap();
+    };
+    write(41);
+    assert_eq!(asks(&[], &[]), (true, 1));
+    assert_eq!(asks(&[], &[]), (false, 1));
+    write(42);
+    assert_eq!(asks(&[], &[]), (true, 0));
+
+    let input = workspace.dir.join("p/testdata/input");
+    std::fs::write(&input, "evil").unwrap();
+    assert_eq!(asks(&[], &[]), (true, 1), "what is embedded");
+    std::fs::write(&input, "good").unwrap();
+    assert_eq!(asks(&[], &[]), (true, 0));
+
+    let broken = workspace.dir.join("untested/b.go");
+    std::fs::write(&broken, "package untested\n\nvar x int = \"\"\n").unwrap();
+    assert_eq!(asks(&[], &[]), (true, 1), "a package without tests");
+    assert_eq!(asks(&[], &[]), (true, 1), "what failed is built again");
+    std::fs::remove_file(broken).unwrap();
+    assert_eq!(asks(&[], &[]), (true, 0));
+    assert_eq!(asks(&[], &[]), (false, 0));
+
+    assert_eq!(asks(&["--tags", "other"], &[]), (true, 0));
+    assert_eq!(asks(&["--tags", "other"], &[]), (false, 0));
+    let trimmed = [("GOFLAGS", "-buildvcs=false -trimpath")];
+    assert_eq!(asks(&[], &trimmed), (true, 0));
+    assert_eq!(asks(&[], &[]), (true, 0), "they share a binary");
+
+    let binaries = format!("{}/**/p.test", workspace.home.path(""));
+    let binaries: Vec<_> = glob::glob(&binaries).unwrap().flatten().collect();
+    assert!(!binaries.is_empty());
+    for binary in &binaries {
+        std::fs::remove_file(binary).unwrap();
+    }
+    assert_eq!(asks(&[], &[]), (true, 0), "no binary");
+    assert_eq!(asks(&[], &[]), (false, 0));
+
+    // What is outside of the checkout is not looked at, so go has to.
+    let overlay = tools.path().join("overlay.json");
+    std::fs::write(&overlay, "{}").unwrap();
+    let overlay = format!("-buildvcs=false -overlay={}", overlay.display());
+    for _ in 0..2 {
+        assert_eq!(asks(&[], &[("GOFLAGS", &overlay)]), (true, 0));
+    }
+    let module = workspace.dir.join("go.mod");
+    let text = std::fs::read_to_string(&module).unwrap();
+    let text = format!("{text}\nreplace example.com/x => ../outside\n");
+    std::fs::write(&module, text).unwrap();
+    for _ in 0..2 {
+        assert_eq!(asks(&[], &[]), (true, 0));
     }
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use foundation::failure::Result;
 use foundation::record::run_summary::RunSummary;
 use foundation::record::runs;
-use foundation::ui::text::{column_width, one_line};
+use foundation::ui::text::{column_width, cut, one_line};
 use foundation::ui::{self, Style};
 use foundation::units::local_time;
 
@@ -84,6 +84,9 @@ pub(crate) fn run(app: &App<'_>, command: &RunsCommand) -> Result<u8> {
     }
 }
 
+/// Of a command in the list; `runs show` has the whole.
+const LONGEST: usize = 200;
+
 fn list(app: &App<'_>, json: bool) -> u8 {
     let state = &app.ctx.dirs.state;
     let mut all: Vec<RunSummary> = Vec::new();
@@ -114,7 +117,7 @@ fn list(app: &App<'_>, json: bool) -> u8 {
             ended(app, summary),
             one_line(place),
             one_line(&summary.id),
-            one_line(&summary.command)
+            cut(&one_line(&summary.command), LONGEST)
         );
     }
     ui::print(&out);

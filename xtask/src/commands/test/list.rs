@@ -60,7 +60,7 @@ pub(super) fn run(app: &App<'_>, args: &ListArgs) -> Result<u8> {
             .iter()
             .map(|test| as_json(&mut abilities, &history, test));
         // Not through `json!`, which would copy thousands of tests.
-        let report = Value::from_iter([("tests", Value::from_iter(tests))]);
+        let report = Value::from_iter([("tests", tests.collect::<Value>())]);
         ui::print_json_line(&ui::with_schema(report));
         return Ok(0);
     }

@@ -23,7 +23,7 @@ const WITHOUT_EVENTS: [(u32, &str); 9] = [
 
 /// The name of the file system of `path`, if it does not report every change.
 #[cfg(target_os = "linux")]
-pub(super) fn without_events(path: &Utf8Path) -> Option<&'static str> {
+pub(crate) fn without_events(path: &Utf8Path) -> Option<&'static str> {
     let found = rustix::fs::statfs(path.as_std_path()).ok()?;
     // Types have 32 bits; some architectures extend the sign.
     named(u32::try_from(i128::from(found.f_type) & 0xffff_ffff).ok()?)
@@ -36,7 +36,7 @@ fn named(kind: u32) -> Option<&'static str> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn without_events(_path: &Utf8Path) -> Option<&'static str> {
+pub(crate) fn without_events(_path: &Utf8Path) -> Option<&'static str> {
     None
 }
 

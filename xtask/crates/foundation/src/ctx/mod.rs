@@ -17,7 +17,7 @@ pub mod containers;
 pub mod digests;
 pub mod dirs;
 pub mod docker;
-mod file_system;
+pub(crate) mod file_system;
 pub mod firewall;
 pub mod git;
 pub mod git_exclude;

@@ -4,7 +4,8 @@
 //! opened or looked at, all of which the testing package logs.
 //!
 //! It is stricter than go in one point: go ignores files outside of the module. Here they
-//! count, and a test that reads the state of the host (`/proc`, `/sys`, `/dev`) is not kept.
+//! count, also settings of the kernel such as `/proc/sys`, and a test that reads other state of
+//! the host (`/proc`, `/sys`, `/dev`) is not kept.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -147,7 +148,7 @@ fn build_id(binary: &Utf8Path) -> Option<Vec<u8>> {
 }
 
 /// What changes when a file is written or replaced.
-fn identity(file: &Metadata) -> String {
+pub(crate) fn identity(file: &Metadata) -> String {
     let parts = [
         i128::from(file.dev()),
         i128::from(file.ino()),
@@ -222,15 +223,38 @@ fn variable(start: Start<'_>, name: &str) -> String {
     }
 }
 
-/// What changes when a file does; `None` for the state of the host and for what is younger
-/// than the clock is precise.
-fn state_of(path: &Utf8Path) -> Option<String> {
+/// Settings of the kernel, which are read to be known: every listener of Go reads the length of
+/// its queue.
+const SETTINGS: [&str; 4] = [
+    "/proc/cmdline",
+    "/proc/sys",
+    "/proc/version",
+    "/sys/devices/system/cpu/online",
+];
+
+/// What changes when the kernel's file does: the content of a setting, or whether it exists.
+/// `None` for everything that may change at any time.
+fn state_of_host(path: &Utf8Path) -> Option<String> {
     let harmless = ["/dev/null", "/dev/urandom", "/dev/random", "/dev/zero"];
-    let is_hosts = ["/proc", "/sys", "/dev"]
-        .iter()
-        .any(|top| path.starts_with(top));
-    if is_hosts {
-        return harmless.contains(&path.as_str()).then(String::new);
+    if harmless.contains(&path.as_str()) {
+        return Some(String::new());
+    }
+    match std::fs::symlink_metadata(path) {
+        Err(error) => Some(format!("{:?}", error.kind())),
+        Ok(found) if found.is_dir() => Some(format!("{:o}", found.mode())),
+        Ok(_) if SETTINGS.iter().any(|setting| path.starts_with(setting)) => {
+            let content = files::read(path, files::SMALL).ok()??;
+            Some(Name::default().part(content).digits(32))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// What changes when a file does; `None` for what is younger than the clock is precise.
+fn state_of(path: &Utf8Path) -> Option<String> {
+    let mut tops = ["/proc", "/sys", "/dev"].iter();
+    if tops.any(|top| path.starts_with(top)) {
+        return state_of_host(path);
     }
     let of = |found: std::io::Result<Metadata>| match found {
         Err(error) => Some(format!("{:?}", error.kind())),

@@ -102,6 +102,16 @@ pub fn column_width<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> usize 
     widths.max().unwrap_or(0).min(WIDEST_COLUMN)
 }
 
+/// A line in this many characters.
+pub fn cut(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let mut out: String = line.chars().take(width.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
 fn spelled(text: &str, one_line: bool) -> Cow<'_, str> {
     let Some(mut at) = next_hidden(text, one_line) else {
         return Cow::Borrowed(text);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gotest::events::{Event, State, What};
 
-use foundation::ui::text::one_line;
+use foundation::ui::text::{cut, one_line};
 use foundation::ui::{Style, Ui};
 
 /// Maximum lines of running tests.
@@ -258,15 +258,6 @@ pub(in crate::commands::test) fn clock(seconds: f64) -> String {
     }
     let whole = Duration::from_secs_f64(seconds.min(1e9)).as_secs();
     format!("{}m{:02}s", whole / 60, whole % 60)
-}
-
-fn cut(line: &str, width: usize) -> String {
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    let mut out: String = line.chars().take(width.saturating_sub(1)).collect();
-    out.push('…');
-    out
 }
 
 #[cfg(test)]

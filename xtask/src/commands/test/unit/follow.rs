@@ -2,6 +2,7 @@
 //! retried, and the session gets all results.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
@@ -9,7 +10,8 @@ use super::jobs::Shared;
 use crate::commands::test::results::live::shown;
 use crate::commands::test::results::selected::SelectedPackage;
 use crate::commands::test::results::session::Session;
-use foundation::run::gotest::{Built, Finished, Job, Linked, Observe, Seen, Unbuilt};
+use foundation::record::runs::{Event, Record};
+use foundation::run::gotest::{Built, Finished, Job, Link, Linked, Observe, Seen, Unbuilt};
 use gotest::events::{Verdict, json_lines_of_build, json_lines_unbuilt};
 
 pub(super) struct Following<'a> {
@@ -37,6 +39,93 @@ pub(super) struct Following<'a> {
     pub(super) names_untested: bool,
     /// Running jobs, by number.
     pub(super) running: BTreeMap<usize, Job>,
+    pub(super) steps: Steps,
+}
+
+/// Records when the steps of the plan began and ended.
+pub(super) struct Steps {
+    pub(super) record: Record,
+    /// Of each link, which packages are left, and how many cannot be built.
+    links: Vec<(BTreeSet<String>, usize)>,
+    /// Of each job, by the name of its log, its step.
+    jobs: BTreeMap<String, usize>,
+    /// When the link that runs began: they run one after the other.
+    began: Instant,
+    /// When each job began, by step.
+    running: BTreeMap<usize, Instant>,
+}
+
+impl Steps {
+    /// # Arguments
+    /// `jobs`: in the order of the plan.
+    pub(super) fn new(record: Record, links: &[Link], jobs: &[Job]) -> Self {
+        let of_link = |link: &Link| {
+            let packages = link.packages.iter().map(|(package, _)| package);
+            (packages.chain(&link.untested).cloned().collect(), 0)
+        };
+        let steps = jobs
+            .iter()
+            .enumerate()
+            .map(|(at, job)| (of_job(job), links.len() + at + 1));
+        Self {
+            record,
+            links: links.iter().map(of_link).collect(),
+            jobs: steps.collect(),
+            began: Instant::now(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    fn linked(&mut self, linked: &Linked) {
+        for (at, (left, failed)) in self.links.iter_mut().enumerate() {
+            if !left.remove(&linked.package) {
+                continue;
+            }
+            *failed += usize::from(matches!(linked.result, Built::Failed(_)));
+            if left.is_empty() {
+                let began = std::mem::replace(&mut self.began, Instant::now());
+                let failed = (*failed > 0).then(|| format!("{failed} package(s) cannot be built"));
+                self.record.event(finish(at + 1, began.elapsed(), failed));
+            }
+        }
+    }
+
+    fn cached(&mut self, job: &Job) {
+        if let Some(step) = self.jobs.get(&of_job(job)) {
+            self.record.event(finish(*step, Duration::ZERO, None));
+        }
+    }
+
+    /// A job that runs tests again is part of the step of the first.
+    fn started(&mut self, job: &Job) {
+        if let Some(&step) = self.jobs.get(&of_job(job)) {
+            self.record.event(Event::Start { step });
+            self.running.insert(step, Instant::now());
+        }
+    }
+
+    fn finished(&mut self, job: &Job, finished: &Finished) {
+        let step = self.jobs.get(&of_job(job));
+        let Some((step, began)) = step.and_then(|step| self.running.remove_entry(step)) else {
+            return;
+        };
+        let failure = match (&finished.broken, &finished.results.verdict) {
+            (Some(failure), _) => Some(failure.in_one_line()),
+            (None, Some(verdict)) if verdict.is_ok() => None,
+            (None, Some(verdict)) => Some(verdict.describe()),
+            (None, None) => Some("it did not end".to_owned()),
+        };
+        self.record.event(finish(step, began.elapsed(), failure));
+    }
+}
+
+fn of_job(job: &Job) -> String {
+    job.log.file_name().unwrap_or_default().to_owned()
+}
+
+fn finish(step: usize, took: Duration, failure: Option<String>) -> Event {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    Event::Finish { step, ms, failure }
 }
 
 impl Following<'_> {
@@ -78,6 +167,7 @@ impl Following<'_> {
 
 impl Observe for Following<'_> {
     fn linked(&mut self, linked: Linked) -> Vec<Job> {
+        self.steps.linked(&linked);
         let live = &mut self.session.live;
         live.to_link = live.to_link.saturating_sub(1);
         let name = linked.package;
@@ -115,7 +205,8 @@ impl Observe for Following<'_> {
         if jobs.is_empty() && cached.is_empty() {
             self.built.insert(name);
         } else {
-            for results in cached {
+            for (job, results) in cached {
+                self.steps.cached(&job);
                 self.session.cached(results);
             }
             self.session.expect(&name, jobs.len());
@@ -125,6 +216,7 @@ impl Observe for Following<'_> {
 
     fn started(&mut self, job: &Job, number: usize) {
         self.session.started(&job.attempt, number);
+        self.steps.started(job);
         self.running.insert(number, job.clone());
     }
 
@@ -133,6 +225,9 @@ impl Observe for Following<'_> {
     }
 
     fn finished(&mut self, number: usize, finished: Finished) -> Vec<Job> {
+        if let Some(job) = self.running.get(&number) {
+            self.steps.finished(job, &finished);
+        }
         if let Some(job) = self.next_round(number, &finished) {
             self.session.forget(number);
             self.running.remove(&number);

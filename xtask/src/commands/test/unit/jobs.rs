@@ -124,6 +124,7 @@ impl Shared<'_> {
                 folder: self.checkout.to_owned(),
                 packages: Vec::new(),
                 untested: Vec::new(),
+                records: self.build_folder().join("built"),
             }
         };
         let mut links: Vec<Link> = slots
@@ -294,13 +295,13 @@ impl Shared<'_> {
             && !flags.verbose
     }
 
-    /// Returns the results of the jobs that need not run, and the jobs that must. Those
+    /// Returns the jobs that need not run with their results, and the jobs that must. Those
     /// whose results can be kept log what they read.
     pub(super) fn split_cached(
         &self,
         package: &SelectedPackage,
         jobs: Vec<Job>,
-    ) -> (Vec<Package>, Vec<Job>) {
+    ) -> (Vec<(Job, Package)>, Vec<Job>) {
         let (mut cached, mut rest) = (Vec::new(), Vec::new());
         for mut job in jobs {
             let depends_on_host = package.roots.iter().any(|root| root.has_needs);
@@ -313,7 +314,8 @@ impl Shared<'_> {
                 continue;
             };
             if let Some(tests) = cache.find(start(&job, &job.arguments)) {
-                cached.push(package_of(&job, tests));
+                let results = package_of(&job, tests);
+                cached.push((job, results));
                 continue;
             }
             let log = job.log.with_extension(TEST_LOG);

@@ -28,7 +28,7 @@ use super::results::{finish, live, suites};
 use crate::app::App;
 use flags::Flags;
 pub(crate) use flags::misplaced as go_test_flag;
-use follow::Following;
+use follow::{Following, Steps};
 use foundation::ctx::abilities::{Abilities, Root};
 use foundation::ctx::go_flags;
 use foundation::ctx::own_executable::own_executable;
@@ -448,13 +448,7 @@ fn sudo(args: &UnitArgs, abilities: &Abilities) -> Result<Sudo> {
 }
 
 fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], from: &str) -> Plan {
-    let jobs: Vec<Job> = packages
-        .iter()
-        .flat_map(|package| {
-            let binary = binary_of(links, &package.name);
-            binary.map_or_else(Vec::new, |binary| shared.jobs(package, &binary))
-        })
-        .collect();
+    let jobs = jobs(shared, packages.iter(), links);
     // The plan of a dry run is shown even if the path of this program is
     // unknown.
     let own = own_executable().unwrap_or_default();
@@ -465,6 +459,20 @@ fn planned(shared: &Shared<'_>, packages: &[SelectedPackage], links: &[Link], fr
         plan.note(format!("{package} as root: {why}"));
     }
     plan
+}
+
+/// The jobs of a plan, in its order.
+fn jobs<'a>(
+    shared: &Shared<'_>,
+    packages: impl Iterator<Item = &'a SelectedPackage>,
+    links: &[Link],
+) -> Vec<Job> {
+    packages
+        .flat_map(|package| {
+            let binary = binary_of(links, &package.name);
+            binary.map_or_else(Vec::new, |binary| shared.jobs(package, &binary))
+        })
+        .collect()
 }
 
 fn root_note(package: &SelectedPackage) -> Option<(&str, String)> {
@@ -511,8 +519,9 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     let _lock = enter_folder(&shared)?;
     let command: Vec<String> = std::env::args().collect();
     let origin = Origin::of(&app.ctx);
-    let mut record = Record::open(&app.ctx.dirs.state, &command, &what.plan, &origin)?;
-    shared.logs.clone_from(&record.dir);
+    let record = Record::open(&app.ctx.dirs.state, &command, &what.plan, &origin)?;
+    let dir = record.dir.clone();
+    shared.logs.clone_from(&dir);
     let size = if shared.flags.bench.is_some() {
         1
     } else {
@@ -523,7 +532,9 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         .into_iter()
         .map(|package| (package.name.clone(), package))
         .collect();
-    let mut following = following(app, args, &shared, &packages, &what.links, size);
+    let jobs = jobs(&shared, packages.values(), &what.links);
+    let steps = Steps::new(record, &what.links, &jobs);
+    let mut following = following(app, args, &shared, &packages, (&what.links, steps), size);
     let crew = Crew {
         signals: app.signals,
         size,
@@ -534,8 +545,9 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
     let rounds = following.rounds.values().copied().max().unwrap_or_default();
     let coverage = shared.coverage();
     if let Some(path) = &args.jsonfile {
-        write_events(path, &record.dir, following.events)?;
+        write_events(path, &dir, following.events)?;
     }
+    let mut record = following.steps.record;
     let mut session = following.session;
     session.end_line();
     let report = Report {
@@ -554,7 +566,7 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
         &args.results,
         &report,
         what.before,
-        &record.dir,
+        &dir,
         shared.checkout,
     )?;
     let stop = stop?;
@@ -582,10 +594,8 @@ fn carry_out(app: &App<'_>, mut shared: Shared<'_>, what: What<'_>) -> Result<u8
             .runs()
             .any(|run| run.verdict.as_ref().is_some_and(|it| !it.is_ok()))
     {
-        app.ui.note(&format!(
-            "whole output of each package: {}/PACKAGE.log",
-            record.dir
-        ));
+        app.ui
+            .note(&format!("whole output of each package: {dir}/PACKAGE.log"));
     }
     record.event(Event::End { code });
     Ok(code)
@@ -597,7 +607,7 @@ fn following<'a>(
     args: &'a UnitArgs,
     shared: &'a Shared<'a>,
     packages: &'a BTreeMap<String, SelectedPackage>,
-    links: &[Link],
+    (links, steps): (&[Link], Steps),
     size: usize,
 ) -> Following<'a> {
     let to_link = links
@@ -631,6 +641,7 @@ fn following<'a>(
         unbuilt: BTreeSet::new(),
         names_untested: shared.flags.verbose || (!chosen.is_empty() && untested <= MOST_UNTESTED),
         running: BTreeMap::new(),
+        steps,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::run::child::{Ask, Child};
 use crate::run::core::{self, Follow, Limits, Pipes, Stream};
 use crate::run::{spawn, step};
 
+use super::fresh::{self, Inputs};
+
 /// The file system's clock may be behind ours by a tick.
 const TICK: Duration = Duration::from_millis(20);
 /// How often files are looked at.
@@ -36,6 +38,8 @@ pub struct Link {
     pub packages: Vec<(String, Utf8PathBuf)>,
     /// Import paths without test files: they are only built and vetted, as by `go test`.
     pub untested: Vec<String>,
+    /// The folder with what is known of packages that were built with these flags.
+    pub records: Utf8PathBuf,
 }
 
 /// A package that is linked, or cannot be.
@@ -84,6 +88,8 @@ struct Linking<'a> {
     /// Whether the outputs were sent.
     is_told: bool,
     other: String,
+    /// Packages that were built, and their binaries.
+    built: Vec<(String, Option<Utf8PathBuf>)>,
     linked: UnboundedSender<Linked>,
 }
 
@@ -112,15 +118,25 @@ fn add(errors: &mut String, text: &str) {
 }
 
 /// Links all packages of `link`, and sends each to `linked` as soon as it has its
-/// binary, or never will have one.
+/// binary, or never will have one. Go is not asked about packages that were built from the
+/// same `inputs`.
 ///
 /// # Errors
 /// When the go command cannot be started.
 pub(super) async fn run(
-    link: Link,
+    mut link: Link,
+    inputs: Option<Inputs>,
     stop: Receiver<usize>,
     linked: UnboundedSender<Linked>,
 ) -> Result<()> {
+    if let Some(inputs) = &inputs {
+        for built in take_fresh(&mut link, inputs) {
+            let _ = linked.send(built);
+        }
+        if link.packages.is_empty() && link.untested.is_empty() {
+            return Ok(());
+        }
+    }
     for (_, binary) in &link.packages {
         if let Some(folder) = binary.parent() {
             files::create_dir(folder).because(|| format!("cannot make `{folder}`"))?;
@@ -148,6 +164,7 @@ pub(super) async fn run(
         broken: BTreeSet::new(),
         is_told: false,
         other: String::new(),
+        built: Vec::new(),
         linked,
     };
     let mut child = Child::start(&mut command).map_err(|error| step::cannot_start("go", &error))?;
@@ -161,8 +178,39 @@ pub(super) async fn run(
     let (status, stopped) = core::follow(&mut child, pipes, limits, &mut linking)
         .await
         .because(|| "cannot wait for go".to_owned())?;
-    linking.end(status.success(), stopped.is_some());
+    let built = linking.end(status.success(), stopped.is_some());
+    if let Some(inputs) = inputs {
+        for (package, binary) in built {
+            fresh::keep(&link, &package, binary.as_deref(), &inputs);
+        }
+    }
     Ok(())
+}
+
+/// Takes the packages that need not be built out of a link.
+fn take_fresh(link: &mut Link, inputs: &Inputs) -> Vec<Linked> {
+    let (packages, untested) = (
+        std::mem::take(&mut link.packages),
+        std::mem::take(&mut link.untested),
+    );
+    let mut built = Vec::new();
+    for (package, binary) in packages {
+        if fresh::is_built(link, &package, Some(&binary), inputs) {
+            let result = Built::Binary;
+            built.push(Linked { package, result });
+        } else {
+            link.packages.push((package, binary));
+        }
+    }
+    for package in untested {
+        if fresh::is_built(link, &package, None, inputs) {
+            let result = Built::NoTestFiles;
+            built.push(Linked { package, result });
+        } else {
+            link.untested.push(package);
+        }
+    }
+    built
 }
 
 impl Follow for Linking<'_> {
@@ -177,11 +225,13 @@ impl Follow for Linking<'_> {
     /// Packages that have got their binary since the last look.
     fn look(&mut self) -> Option<Failure> {
         let began = self.began;
+        let built = &mut self.built;
         self.pending.retain(|(package, binary)| {
             let is_young = std::fs::metadata(binary)
                 .and_then(|metadata| metadata.modified())
                 .is_ok_and(|modified| modified >= began);
             if is_young {
+                built.push((package.clone(), Some(binary.clone())));
                 let _ = self.linked.send(Linked {
                     package: package.clone(),
                     result: Built::Binary,
@@ -194,8 +244,9 @@ impl Follow for Linking<'_> {
 }
 
 impl Linking<'_> {
-    /// Reports the packages without a binary, now that the go command has ended.
-    fn end(mut self, is_success: bool, is_stopped: bool) {
+    /// Reports the packages without a binary, now that the go command has ended. Returns those
+    /// that were built.
+    fn end(mut self, is_success: bool, is_stopped: bool) -> Vec<(String, Option<Utf8PathBuf>)> {
         self.look();
         let pending = std::mem::take(&mut self.pending);
         let mut unexplained = Vec::new();
@@ -215,7 +266,7 @@ impl Linking<'_> {
             let _ = self.linked.send(Linked { package, result });
         }
         if is_stopped {
-            return;
+            return self.built;
         }
         let imports = self.imports_of(&unexplained);
         for package in unexplained {
@@ -240,11 +291,13 @@ impl Linking<'_> {
                 let errors = self.errors_of(package);
                 Built::Failed(self.unbuilt(package, errors))
             } else {
+                self.built.push((package.clone(), None));
                 Built::NoTestFiles
             };
             let package = package.clone();
             let _ = self.linked.send(Linked { package, result });
         }
+        self.built
     }
 
     fn read(&mut self) {

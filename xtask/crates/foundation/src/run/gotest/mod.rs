@@ -1,6 +1,7 @@
 //! Links and runs Go's test binaries, many at once, each in its pool. It knows how
 //! a process ends, but not what to run or what results mean.
 
+mod fresh;
 mod link;
 mod process;
 mod schedule;

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch::{self, Receiver};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::fresh::Inputs;
 use super::link::{self, Link, Linked};
 use super::{Finished, Job, Pool, Seen, process};
 use crate::failure::Result;
@@ -62,7 +64,7 @@ struct Running<'a> {
 }
 
 impl Crew<'_> {
-    /// Runs until all is done, or the user interrupts.
+    /// Runs until all is done, or the user interrupts. All links have the same flags.
     ///
     /// # Errors
     /// When go cannot be started, or the system refuses to wait.
@@ -76,6 +78,14 @@ impl Crew<'_> {
         links: Vec<Link>,
         observe: &RefCell<&mut dyn Observe>,
     ) -> Result<Stop> {
+        // Before go reads anything: what is edited meanwhile counts as changed.
+        let inputs = match links.first().cloned() {
+            Some(link) => spawn_blocking(move || Inputs::of(&link))
+                .await
+                .ok()
+                .flatten(),
+            None => None,
+        };
         let mut links = VecDeque::from(links);
         let (sender, mut linked) = unbounded_channel();
         let mut linking: Option<Pin<Box<dyn Future<Output = Result<()>>>>> = None;
@@ -91,7 +101,12 @@ impl Crew<'_> {
             if linking.is_none()
                 && let Some(link) = links.pop_front()
             {
-                linking = Some(Box::pin(link::run(link, stop.subscribe(), sender.clone())));
+                linking = Some(Box::pin(link::run(
+                    link,
+                    inputs.clone(),
+                    stop.subscribe(),
+                    sender.clone(),
+                )));
             }
             while (!self.builds_first || linking.is_none())
                 && let Some(at) = next(&waiting, &running, self.size)
