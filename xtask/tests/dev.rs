@@ -318,6 +318,11 @@ fn an_edit_is_booted(lab: &Lab, checkout: &Checkout, dev: &Dev) {
         "{round}"
     );
     assert_eq!(booted(lab), checkout.mark());
+    let id = round["init_build_id"].as_str().unwrap();
+    let runs = "talos-default-controlplane-1 runs the init of this build";
+    let said = dev.until(runs);
+    let end = id.rsplit('/').next().unwrap();
+    assert!(said.contains(&format!("{runs} ({end})")), "{said}");
 }
 
 /// The digest of machined in the initramfs that the node has booted.

@@ -10,6 +10,7 @@
 
 pub mod console;
 mod duration;
+pub mod initramfs;
 pub mod module_failure;
 pub mod names;
 pub mod network;

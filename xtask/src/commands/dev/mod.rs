@@ -7,6 +7,7 @@ mod packages;
 mod report;
 mod round;
 mod rounds;
+mod running;
 mod sources;
 mod target;
 
@@ -315,8 +316,14 @@ impl Dev<'_, '_> {
             .ui
             .progress(&format!("round {number}: {}", one_line(&round.why)));
         let report = self.carry_out(round, saved);
-        if self.app.signals.count() == 0 {
-            self.tell(&report);
+        if self.app.signals.count() > 0 {
+            return;
+        }
+        self.tell(&report);
+        if let Some(init) = &report.init
+            && let Err(failure) = self.tell_running(init)
+        {
+            self.app.ui.failure(&failure);
         }
     }
 

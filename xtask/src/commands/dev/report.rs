@@ -42,6 +42,8 @@ pub(super) struct Report {
     pub(super) seconds: Vec<(Part, f64)>,
     /// The first digits of the digest of what the nodes have booted.
     pub(super) digest: Option<String>,
+    /// The build id of the init in it, or why it is unknown.
+    pub(super) init: Option<Result<String, String>>,
     /// Node, and the seconds until it was ready.
     pub(super) nodes: Vec<(String, f64)>,
     /// The phase of the slowest boot that took longest.
@@ -157,6 +159,7 @@ impl Report {
             "total_seconds": rounded(self.total),
             "slowest": self.slowest().map(|(part, _)| part.name()),
             "initramfs_sha256": self.digest,
+            "init_build_id": self.init.as_ref().and_then(|id| id.as_ref().ok()),
             "same_initramfs": self.is_same,
             "nodes": nodes,
             "reboot_request_seconds": self.request_delay.map(rounded),

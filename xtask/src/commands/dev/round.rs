@@ -15,6 +15,7 @@ use foundation::typed;
 use super::compiler;
 use super::report::{Part, Report};
 use super::rounds::Round;
+use super::running::BuiltInit;
 use super::target::{POLICY, Target, decide};
 use super::{Dev, DevArgs};
 use crate::app::App;
@@ -105,12 +106,14 @@ impl Dev<'_, '_> {
                 (_, built) => built,
             };
         }
-        let mut rebooting = None;
+        let (mut rebooting, mut init) = (None, None);
         if (boots || round.reboots) && !report.is_same {
             let asked = self.request().map_err(|failure| (Part::Boot, failure))?;
             report.request_delay = asked
                 .as_ref()
                 .map(|asked| asked.asked.duration_since(built).as_secs_f64());
+            // Read while the nodes boot it.
+            init = asked.is_some().then(|| BuiltInit::read(&self.initramfs));
             rebooting = asked;
         }
         // What nodes do not boot is built while they boot.
@@ -137,6 +140,7 @@ impl Dev<'_, '_> {
         if let Some(rebooting) = rebooting {
             self.prove(rebooting, now, others.is_empty(), report)
                 .map_err(|failure| (Part::Ready, failure))?;
+            report.init = init.map(BuiltInit::id);
         }
         failed.map_or(Ok(()), Err)?;
         self.check(report)

@@ -21,6 +21,7 @@ pub(crate) mod file_system;
 pub mod firewall;
 pub mod git;
 pub mod git_exclude;
+pub mod go_binary;
 pub mod go_flags;
 pub mod host;
 pub mod image_reference;

@@ -67,6 +67,15 @@ impl NodeApi {
         probe.timeout(LIMIT).largest(LARGEST).bytes()
     }
 
+    /// Returns the first bytes of a file, which may be large.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn start_of(&self, path: &Utf8Path, bytes: usize) -> Result<Vec<u8>, ProbeError> {
+        let probe = Probe::new(self.argv(&["read", path.as_str()]));
+        probe.timeout(LIMIT).start_of_output(bytes)
+    }
+
     /// Returns the resources of a type.
     ///
     /// # Errors

@@ -183,8 +183,26 @@ impl Probe {
         Ok(self.success()?.stdout)
     }
 
+    /// Returns the first `bytes` of its standard output, and ends it when it has printed more.
+    ///
+    /// # Errors
+    /// Those of [`Self::stdout`].
+    pub fn start_of_output(self, bytes: usize) -> Result<Vec<u8>, ProbeError> {
+        let probe = self.pipe(["head", "-c", &bytes.to_string()]);
+        let output = probe.output()?;
+        // It ends with a broken pipe then.
+        if output.stdout.len() == bytes {
+            return Ok(output.stdout);
+        }
+        Ok(probe.succeeded(output)?.stdout)
+    }
+
     fn success(&self) -> Result<std::process::Output, ProbeError> {
         let output = self.output()?;
+        self.succeeded(output)
+    }
+
+    fn succeeded(&self, output: std::process::Output) -> Result<std::process::Output, ProbeError> {
         if output.status.success() {
             return Ok(output);
         }

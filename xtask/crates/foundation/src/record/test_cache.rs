@@ -12,20 +12,16 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use object::Endianness;
-use object::elf::{FileHeader64, NoteType};
-use object::read::elf::{FileHeader, ProgramHeader};
 use serde::{Deserialize, Serialize};
 
 use super::own;
+use crate::ctx::go_binary::{self, build_id};
 use crate::ctx::own_files;
 use crate::files;
 use crate::hash::Name;
 
 /// A file that has just been written may be written again within the clock's precision.
 const YOUNGEST: Duration = Duration::from_secs(2);
-/// The kind of Go's note (cmd/internal/buildid).
-const BUILD_ID: NoteType = NoteType(4);
 /// Variables that Go's runtime and the C library read, which no log has.
 const UNLOGGED: [&str; 9] = [
     "GODEBUG",
@@ -106,7 +102,7 @@ impl TestCache {
     fn path(&self, start: Start<'_>) -> Option<Utf8PathBuf> {
         let mut name = Name::default()
             .part(start.binary.as_str())
-            .part(build_id(start.binary)?)
+            .part(build_id(&start_of(start.binary)?)?)
             .part(start.folder.as_str());
         for argument in start.arguments {
             name = name.part(argument);
@@ -121,30 +117,12 @@ impl TestCache {
     }
 }
 
-/// Returns the build id that the go command has linked into a binary: a hash of all that
-/// it was linked from. `None` for a binary without, such as with `-ldflags=-buildid=`, and for
-/// another format than ELF of 64 bits.
-fn build_id(binary: &Utf8Path) -> Option<Vec<u8>> {
-    // The linker writes notes right behind the headers.
-    let mut start = vec![0; 64 << 10];
+fn start_of(binary: &Utf8Path) -> Option<Vec<u8>> {
+    let mut start = vec![0; go_binary::START];
     let file = std::fs::File::open(binary).ok()?;
     let length = file.read_at(&mut start, 0).ok()?;
     start.truncate(length);
-    let start = &start[..];
-    let header = FileHeader64::<Endianness>::parse(start).ok()?;
-    let endian = header.endian().ok()?;
-    for segment in header.program_headers(endian, start).ok()? {
-        let Ok(Some(mut notes)) = segment.notes(endian, start) else {
-            continue;
-        };
-        while let Ok(Some(note)) = notes.next() {
-            if note.name() == b"Go" && note.n_type(endian) == BUILD_ID {
-                let id = note.desc();
-                return (!id.is_empty()).then(|| id.to_vec());
-            }
-        }
-    }
-    None
+    Some(start)
 }
 
 /// What changes when a file is written or replaced.
@@ -311,7 +289,7 @@ mod tests {
         };
         go(&["build", "-o", "x"]).unwrap();
         let printed = go(&["tool", "buildid", "x"]).unwrap();
-        let read = build_id(&dir.join("x")).unwrap();
+        let read = build_id(&start_of(&dir.join("x")).unwrap()).unwrap();
         assert_eq!(read, printed.trim_ascii_end());
     }
 
