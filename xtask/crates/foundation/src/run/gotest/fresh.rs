@@ -1,6 +1,7 @@
 //! Which test binaries the go command would leave as they are. It reads and hashes every source
 //! to find that out, seconds for a whole checkout; here the size, times and inode of every file
-//! are compared with those of the last time, as git does with its index.
+//! are compared with those of the last time, as git does with its index. What the go command
+//! itself takes for unchangeable counts as unchanged: the module cache and releases of Go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::Link;
 use crate::ctx::file_system::without_events;
+use crate::ctx::host::Host;
 use crate::ctx::own_files;
 use crate::ctx::probe::Probe;
 use crate::files;
@@ -125,6 +127,12 @@ fn settings(mut name: Name, link: &Link, checkout: &Utf8Path) -> Option<Name> {
         for key in OF_C {
             name = name.part(std::env::var(key).unwrap_or_default());
         }
+        for compiler in ["CC", "CXX"] {
+            let program = of(compiler)?.split_whitespace().next()?;
+            // go asks it for its version.
+            let file = Host::which(program).and_then(|path| std::fs::metadata(path).ok());
+            name = name.part(file.map_or_else(String::new, |file| identity(&file)));
+        }
     }
     let tools = Utf8Path::new(of("GOTOOLDIR")?);
     for tool in files::names_in(tools)
@@ -236,4 +244,38 @@ pub(super) fn keep(link: &Link, package: &str, binary: Option<&Utf8Path>, inputs
 
 fn path(link: &Link, package: &str) -> Utf8PathBuf {
     link.records.join(Name::default().part(package).digits(40))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write their own files")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_name_files_elsewhere_are_left_to_go() {
+        for word in ["-tags", "--tags=a,b", "a,b", "-race", "-ldflags=-s -w"] {
+            assert!(known(word).is_some(), "{word}");
+        }
+        for word in ["-a", "-overlay=x.json", "--modfile", "-toolexec=x", "-pgo"] {
+            assert!(known(word).is_none(), "{word}");
+        }
+    }
+
+    #[test]
+    fn modules_elsewhere_are_left_to_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkout = Utf8Path::from_path(dir.path()).unwrap();
+        std::fs::create_dir(checkout.join("tools")).unwrap();
+        let file = checkout.join("tools/go.mod");
+        let inside = |line: &str| {
+            std::fs::write(&file, format!("module x // https://x/y\n\n{line}\n")).unwrap();
+            stays_inside(&file, checkout).unwrap()
+        };
+        assert!(inside("replace a => ../pkg/machinery"));
+        assert!(inside("replace a => ./b"));
+        assert!(inside("replace (\n\ta v1.0.0 => b v1.0.1\n)"));
+        assert!(!inside("replace a => ../../other"));
+        assert!(!inside("replace a => \"/opt/other\""));
+        assert!(!inside("use (\n\t.\n\t../..\n)"));
+    }
 }
