@@ -20,6 +20,20 @@ $x talosctl -- version
 $x cluster explain
 code_of $x cluster up --workers 2; test $code = 3
 $x cluster reboot --all
+
+# Zeros behind an archive change nothing that a kernel unpacks.
+mkdir -p hack; cp _out/initramfs-amd64.xz _out/base
+printf 'initramfs:\n\t@{ cat _out/base; head -c $$(cat hack/size) /dev/zero; } >_out/new && mv _out/new _out/initramfs-amd64.xz\n' >Makefile
+printf 'FROM scratch AS initramfs\nCOPY hack/size /size\n' >Dockerfile
+$x dev --json >rounds 2>said & dev=$!
+said() { for i in $(seq 3000); do grep -q "$1" said && return; sleep 0.05; done; cat rounds said; false; }
+said 'waiting for changes'
+echo 8 >hack/size
+said 'runs the init of this build'
+kill -TERM $dev; code_of wait $dev; test $code = 130
+grep -q '"ok":true,.*"round":1,' rounds || { cat rounds said; false; }
+$x status >seen; grep -q 'talos-default *running' seen || { cat seen; false; }
+none_of_root "dev"
 $x cluster destroy --yes
 none_of_root "cluster destroy"
 test -z "$(ls $HOME/.talos/clusters)"

@@ -66,8 +66,6 @@ var talosFiles = map[string]string{
 	"etc/cri/conf.d/00-base.part":             "hack/cri-plugin.part",
 	"etc/lvm/lvm.conf":                        "hack/lvm.conf",
 	"usr/lib/systemd/network/99-default.link": "hack/udevd/99-default.link",
-	"usr/lib/udev/rules.d/40-vm-hotadd.rules": "hack/udevd/40-vm-hotadd.rules",
-	"usr/lib/udev/rules.d/90-selinux.rules":   "hack/udevd/90-selinux.rules",
 }
 
 var folders = []string{
@@ -252,7 +250,7 @@ func layPrograms(r root, o options) error {
 	return r.copyTree(filepath.Join(o.debian, "usr/share/xfsprogs"), "usr/share/xfsprogs")
 }
 
-// layUdev takes Debian's rules and helpers. The hardware database stays behind: machined has udevd compile it at each boot, which
+// layUdev takes Debian's rules and helpers, and Talos' own rules. The hardware database stays behind: machined has udevd compile it at each boot, which
 // takes 20 s of an emulated node, and nothing in a virtual machine is in it.
 func layUdev(r root, o options) error {
 	from := filepath.Join(o.debian, "usr/lib/udev")
@@ -296,6 +294,18 @@ func layUdev(r root, o options) error {
 
 	for name, from := range libraries.Found {
 		if err = r.copy(from, "usr/lib/"+name, 0o755); err != nil {
+			return err
+		}
+	}
+
+	// Versions have different ones.
+	own, err := filepath.Glob(filepath.Join(o.talos, "hack/udevd/*.rules"))
+	if err != nil {
+		return err
+	}
+
+	for _, from := range own {
+		if err = r.copy(from, filepath.Join("usr/lib/udev/rules.d", filepath.Base(from)), 0o644); err != nil {
 			return err
 		}
 	}
