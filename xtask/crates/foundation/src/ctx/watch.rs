@@ -4,18 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::hash::Hasher;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::thread::{Builder, available_parallelism, scope};
+use std::sync::mpsc::{SendError, channel};
+use std::thread::{Builder, scope};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use flate2::Crc;
 use ignore::{DirEntry, WalkBuilder};
 use notify::event::{EventKind, MetadataKind, ModifyKind};
 use notify::{ErrorKind, PollWatcher, RecursiveMode, Watcher};
-use rustc_hash::FxHasher;
 use tokio::select;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
@@ -41,9 +40,6 @@ const BUSY: [&str; 6] = [
     "sequencer",
     "MERGE_HEAD",
 ];
-
-/// Files for which another thread is not worth its start.
-const FEW: usize = 64;
 
 /// How often git is found busy before that is reported: a checkout takes a second.
 const LONG: usize = 15;
@@ -352,31 +348,46 @@ impl Watch {
 
     /// Watches a folder and those below it. Their files count as new.
     fn add(&mut self, top: &Path, new: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
-        let mut files = Vec::new();
-        // In one walk: each walk of its own would read the ignore rules above it again.
-        for entry in walk(top).build().flatten() {
-            let path = entry.path();
-            if entry.file_type().is_some_and(|kind| kind.is_dir()) {
-                // Watched before it is read: what changes in between is reported.
-                match self.notify.watch(path, RecursiveMode::NonRecursive) {
-                    Ok(()) => {
-                        self.folders.insert(path.to_owned(), BTreeMap::new());
+        let hashed = scope(|scope| {
+            // A thread reads files while this one watches folders: a checkout has thousands.
+            let (send, files) = channel::<PathBuf>();
+            let thread = Builder::new().spawn_scoped(scope, move || {
+                let hashed = files.iter().filter_map(with_hash);
+                hashed.collect::<Vec<_>>()
+            });
+            let mut unsent = Vec::new();
+            // In one walk: each walk of its own would read the ignore rules above it again.
+            for entry in walk(top).build().flatten() {
+                let path = entry.path();
+                if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+                    // Watched before it is read: what changes in between is reported.
+                    match self.notify.watch(path, RecursiveMode::NonRecursive) {
+                        Ok(()) => {
+                            self.folders.insert(path.to_owned(), BTreeMap::new());
+                        }
+                        Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => {
+                            return Err(no_watches(path));
+                        }
+                        // It is gone again, or only others may read it.
+                        Err(_) => {}
                     }
-                    Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => {
-                        return Err(no_watches(path));
-                    }
-                    // It is gone again, or only others may read it.
-                    Err(_) => {}
+                } else if counts(&entry)
+                    && let Err(SendError(path)) = send.send(entry.into_path())
+                {
+                    // No thread could be started.
+                    unsent.extend(with_hash(path));
                 }
-            } else if counts(&entry) {
-                files.push(entry.into_path());
             }
-        }
-        for (path, hash) in hashes(&files) {
+            drop(send);
+            let read = thread.map(|thread| thread.join().unwrap_or_default());
+            Ok(read.unwrap_or(unsent))
+        })?;
+        for (path, hash) in hashed {
+            let relative = self.relative(&path);
             let folder = path.parent().and_then(|it| self.folders.get_mut(it));
             if let Some(folder) = folder {
-                folder.insert(path.to_owned(), hash);
-                new.extend(self.relative(path));
+                folder.insert(path, hash);
+                new.extend(relative);
             }
         }
         Ok(())
@@ -438,41 +449,17 @@ fn counts(entry: &DirEntry) -> bool {
     is_file && !is_of_an_editor(&entry.file_name().to_string_lossy())
 }
 
-/// The files that can be read, each with a hash of its content: a checkout has thousands, so
-/// all processors read.
-fn hashes(files: &[PathBuf]) -> Vec<(&Path, u64)> {
-    let threads = available_parallelism().map_or(1, NonZero::get);
-    let part = files.len().div_ceil(threads).max(FEW);
-    scope(|scope| {
-        let others = files.chunks(part).skip(1);
-        let others = others.map(|part| {
-            let thread = Builder::new().spawn_scoped(scope, move || hashed(part));
-            (part, thread)
-        });
-        let others: Vec<_> = others.collect();
-        let mut all = hashed(files.get(..part).unwrap_or(files));
-        for (part, thread) in others {
-            // Where no thread can be started, this one reads.
-            all.extend(
-                thread.map_or_else(|_| hashed(part), |thread| thread.join().unwrap_or_default()),
-            );
-        }
-        all
-    })
+/// `None` if the file is gone or cannot be read.
+fn with_hash(path: PathBuf) -> Option<(PathBuf, u64)> {
+    let hash = hash_of(&path)?;
+    Some((path, hash))
 }
 
-fn hashed(files: &[PathBuf]) -> Vec<(&Path, u64)> {
-    let read = files
-        .iter()
-        .filter_map(|path| Some((path.as_path(), hash_of(path)?)));
-    read.collect()
-}
-
-/// None if the file is gone or cannot be read.
+/// Length and CRC, which no code computes faster. `None` if the file is gone or cannot be read.
 fn hash_of(path: &Path) -> Option<u64> {
-    let mut hasher = FxHasher::default();
-    hasher.write(&std::fs::read(path).ok()?);
-    Some(hasher.finish())
+    let mut crc = Crc::new();
+    crc.update(&std::fs::read(path).ok()?);
+    Some(u64::from(crc.amount()) << 32 | u64::from(crc.sum()))
 }
 
 #[cfg(test)]
