@@ -8,7 +8,7 @@ use super::{result, took};
 use crate::app::App;
 use foundation::failure::Result;
 use foundation::record::run_summary::{self, RunSummary};
-use foundation::record::runs::{self, Event, Line};
+use foundation::record::runs::{self, Event};
 use foundation::ui::text::one_line;
 use foundation::ui::{self, Style};
 use foundation::units::local_time;
@@ -29,10 +29,6 @@ pub(super) fn run(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
     let steps = meta["plan"]["steps"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
-    let has_begun = |step: usize| {
-        let is_start = |line: &Line| line.event == Event::Start { step };
-        events.iter().any(is_start)
-    };
     for (index, step) in steps.iter().enumerate() {
         let finish = events.iter().find_map(|line| match &line.event {
             Event::Finish { step, ms, failure } if *step == index + 1 => Some((ms, failure)),
@@ -41,7 +37,7 @@ pub(super) fn run(app: &App<'_>, run: &str, json: bool) -> Result<u8> {
         let how = match finish {
             Some((_, None)) => app.ui.paint(Style::Good, "ok      "),
             Some(_) => app.ui.paint(Style::Bad, "failed  "),
-            None if has_begun(index + 1) => app.ui.paint(Style::Bad, "ended early"),
+            None if runs::has_begun(&events, index + 1) => app.ui.paint(Style::Bad, "stopped "),
             None => app.ui.paint(Style::Dim, "not run "),
         };
         let took = finish.map_or_else(String::new, |(ms, _)| format!("{ms} ms"));

@@ -268,6 +268,12 @@ pub fn events(dir: &Utf8Path) -> Result<Vec<Line>> {
         .collect())
 }
 
+/// Whether a step has begun, so that it was cut short if it did not finish.
+pub fn has_begun(events: &[Line], step: usize) -> bool {
+    let start = Event::Start { step };
+    events.iter().any(|line| line.event == start)
+}
+
 /// Ids sort by time and are unique even within one millisecond.
 fn new_dir(root: &Utf8Path, verb: &str) -> std::io::Result<(String, Utf8PathBuf)> {
     for attempt in 0..100_u32 {

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::Clean;
 use foundation::hash::sha256;
-use foundation::record::runs::{Event, Line};
+use foundation::record::runs::{Event, has_begun};
 use foundation::ui::text::escape;
 
 const STYLE: &str = include_str!("style.css");
@@ -48,15 +48,13 @@ pub(super) fn render(clean: &Clean, mut log: impl FnMut(usize) -> String) -> Str
     out.push_str(&timeline(&bars, clean.summary.milliseconds()));
     out.push_str("<h2>Steps</h2>\n");
     let steps = clean.plan["steps"].as_array();
-    let has_begun = |step: usize| {
-        let is_start = |line: &Line| line.event == Event::Start { step };
-        clean.events.iter().any(is_start)
-    };
     for (index, step) in steps.map_or(&[][..], Vec::as_slice).iter().enumerate() {
         let bar = bars.iter().find(|bar| bar.number == index + 1);
         let why = text(step["why"].as_str().unwrap_or_default());
         let how = match bar {
-            None if has_begun(index + 1) => "<span class=\"bad\">ended early</span>".to_owned(),
+            None if has_begun(&clean.events, index + 1) => {
+                "<span class=\"bad\">stopped</span>".to_owned()
+            }
             None => "<span>not run</span>".to_owned(),
             Some(bar) if bar.failure.is_some() => {
                 format!(
