@@ -71,14 +71,20 @@ impl Dev<'_, '_> {
                 continue;
             };
             let api = reach::api_of(&self.app.ctx, &name, ip)?;
-            let Some(running) = self.init_of(&api)? else {
-                self.app.ui.note(&format!(
-                    "which init {} runs was not compared: its API did not answer",
-                    one_line(&node.name)
-                ));
-                continue;
+            let start = match self.process_1(&api)? {
+                Waited::Found(start) => start,
+                Waited::Interrupted => return Ok(()),
+                Waited::TimedOut => {
+                    self.app.ui.note(&format!(
+                        "which init {} runs was not compared: its API did not answer",
+                        one_line(&node.name)
+                    ));
+                    continue;
+                }
             };
-            if running != *id {
+            let running = text_of(&start);
+            if running.as_ref() != Some(id) {
+                let running = running.as_deref().unwrap_or("a program without a build id");
                 return Err(Failure::new(
                     Exit::NodeDied,
                     format!(
@@ -98,16 +104,9 @@ impl Dev<'_, '_> {
         Ok(())
     }
 
-    /// The build id of process 1; `None` if the node does not answer, or the user ends it.
-    fn init_of(&self, api: &NodeApi) -> Result<Option<String>> {
+    /// Waits for the first bytes of the program of process 1.
+    fn process_1(&self, api: &NodeApi) -> Result<Waited<Vec<u8>>> {
         let wait = Wait::default().within(PATIENCE).or_signal(self.app.signals);
-        let waited = wait.look_every(LOOK, || {
-            let start = api.start_of(PROCESS_1.into(), START);
-            Ok::<_, Failure>(start.ok())
-        })?;
-        Ok(match waited {
-            Waited::Found(start) => text_of(&start),
-            Waited::TimedOut | Waited::Interrupted => None,
-        })
+        wait.look_every(LOOK, || Ok(api.start_of(PROCESS_1.into(), START).ok()))
     }
 }
