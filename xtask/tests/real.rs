@@ -13,9 +13,9 @@ mod in_lab;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use in_lab::Lab;
+use in_lab::talos::{self, until_right};
 use serde_json::Value;
 
 const NODE: &str = "talos-default-controlplane-1";
@@ -31,7 +31,10 @@ const LOOKS: [Look; 10] = [
     ("Kubernetes is ready", kubernetes),
     ("it answers as was recorded", answers),
     ("the console has the phases of the stand-in", phases),
-    ("profiles are those of the node's processes", profiles),
+    (
+        "profiles are those of the node's processes",
+        talos::profiles_are_of_its_processes,
+    ),
     ("profiles are shown as Go shows them", as_go_shows_them),
     ("Talos' policy labels its processes", selinux),
     ("a reboot is proved by the console", reboot),
@@ -61,20 +64,6 @@ fn real_talos_from_its_creation_to_its_end() {
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(status(&lab)["cluster"]["state"], "absent");
     assert!(failed.is_empty(), "failed: {failed:?}");
-}
-
-/// Of a node whose emulated processors are all busy: health checks fail for a while, and its API
-/// answers late.
-const PATIENCE: Duration = Duration::from_mins(6);
-
-/// Looks until what is seen is right.
-fn until_right(look: impl Fn() -> Result<(), String>) {
-    let end = Instant::now() + PATIENCE;
-    while let Err(seen) = look() {
-        assert!(Instant::now() < end, "{seen}");
-        // Each look takes processor time from the node.
-        std::thread::sleep(Duration::from_secs(2));
-    }
 }
 
 fn status(lab: &Lab) -> Value {
@@ -110,31 +99,10 @@ fn healthy(lab: &Lab) {
 }
 
 fn services(lab: &Lab) {
-    until_right(|| {
-        let services = lab.said(&["talosctl", "--", "services"])?;
-        let is_well = |service: &str| {
-            services.lines().any(|line| {
-                line.split_whitespace().nth(1) == Some(service)
-                    && line.contains("Running")
-                    && line.contains("OK")
-            })
-        };
-        let all = [
-            "apid",
-            "auditd",
-            "containerd",
-            "cri",
-            "etcd",
-            "kubelet",
-            "machined",
-            "trustd",
-            "udevd",
-        ];
-        match all.into_iter().find(|service| !is_well(service)) {
-            Some(service) => Err(format!("{service}:\n{services}")),
-            None => Ok(()),
-        }
-    });
+    talos::services_are_well(
+        lab,
+        &[talos::EVERYWHERE, &["auditd", "etcd", "kubelet", "udevd"]].concat(),
+    );
 }
 
 fn kubernetes(lab: &Lab) {
@@ -189,24 +157,6 @@ fn phases(lab: &Lab) {
         "[talos] boot sequence: done",
     ] {
         assert!(console.contains(line), "`{line}` is not in the console");
-    }
-}
-
-/// The binary that is profiled names itself, and its own functions are in it.
-fn profiles(lab: &Lab) {
-    for (process, function) in [
-        (
-            "machined",
-            "github.com/siderolabs/talos/internal/app/machined",
-        ),
-        ("apid", "google.golang.org/grpc"),
-        ("trustd", "google.golang.org/grpc"),
-    ] {
-        until_right(|| {
-            let top = lab.said(&["pprof", process, "goroutine", "--all-nodes", "--top"])?;
-            let is_there = top.contains(function).then_some(());
-            is_there.ok_or_else(|| format!("{process}: {top}"))
-        });
     }
 }
 

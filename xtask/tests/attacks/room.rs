@@ -2,11 +2,14 @@
 //! (with `/tmp`, `/mnt` and `/run` of their own), processes, network. The user, sudo's
 //! rules and a copy of the binary exist in there only.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 
-/// Set once inside.
+/// Set once inside: the number of this room.
 const INSIDE: &str = "XTASK_ATTACK_ROOM";
+/// Each has its half of the cases, because they run one after the other and use one processor.
+const ROOMS: usize = 2;
 /// Of a user who is in no file of this host, and of another one.
 pub const UID: u32 = 64123;
 pub const BYSTANDER: u32 = 64124;
@@ -21,21 +24,45 @@ pub const ROOT_TEST: &str = "/mnt/root.test";
 /// What sudo reads in here.
 pub const SUDOERS: &str = "/run/etc/sudoers";
 
+/// One of several, by its number.
+pub struct Room(usize);
+
+impl Room {
+    /// Whether the case of this number runs in here.
+    pub fn has(&self, case: usize) -> bool {
+        case % ROOMS == self.0
+    }
+}
+
 pub enum Entered {
-    Inside,
+    Inside(Room),
     /// The cases ran in a child, or cannot run here.
     Outside(ExitCode),
 }
 
 pub fn enter() -> Entered {
-    if std::env::var_os(INSIDE).is_some() {
+    if let Ok(room) = std::env::var(INSIDE) {
         furnish();
-        return Entered::Inside;
+        return Entered::Inside(Room(room.parse().unwrap()));
     }
     if let Some(reason) = missing() {
         return Entered::Outside(skip(&reason));
     }
     let linked = link_root_test();
+    let rooms: Vec<Child> = (0..ROOMS).map(|room| start(room, &linked)).collect();
+    let mut failed = false;
+    for (room, child) in rooms.into_iter().enumerate() {
+        let output = child.wait_with_output().unwrap();
+        // The first one's has been on the terminal all the time.
+        if room > 0 {
+            std::io::stdout().write_all(&output.stdout).unwrap();
+        }
+        failed |= !output.status.success();
+    }
+    Entered::Outside(ExitCode::from(u8::from(failed)))
+}
+
+fn start(room: usize, linked: &str) -> Child {
     let own = std::env::current_exe().unwrap();
     let mut words: Vec<std::ffi::OsString> = Vec::new();
     if !rustix::process::geteuid().is_root() {
@@ -45,7 +72,7 @@ pub fn enter() -> Entered {
             words.push(format!("{name}={value}").into());
         }
         words.push(format!("{LINKED}={linked}").into());
-        words.push(format!("{INSIDE}=1").into());
+        words.push(format!("{INSIDE}={room}").into());
     }
     let flags =
         "--mount --net --ipc --pid --fork --mount-proc --kill-child --propagation private --";
@@ -56,18 +83,15 @@ pub fn enter() -> Entered {
     words.extend(without.split(' ').map(Into::into));
     words.push(own.into());
     words.extend(std::env::args_os().skip(1));
-    let status = Command::new(&words[0])
+    let mut command = Command::new(&words[0]);
+    command
         .args(&words[1..])
-        .env(INSIDE, "1")
-        .env(LINKED, &linked)
-        .status()
-        .unwrap();
-    Entered::Outside(ExitCode::from(
-        status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
-    ))
+        .env(INSIDE, room.to_string())
+        .env(LINKED, linked);
+    if room > 0 {
+        command.stdout(Stdio::piped());
+    }
+    command.spawn().unwrap()
 }
 
 /// Where the linked test binary is before it is copied.
@@ -106,7 +130,6 @@ fn skip(reason: &str) -> ExitCode {
     }
     eprintln!("SKIPPED: attacks: {reason}");
     if let Some(file) = std::env::var_os("XTASK_TEST_SKIPS") {
-        use std::io::Write;
         let mut file = std::fs::OpenOptions::new()
             .append(true)
             .create(true)

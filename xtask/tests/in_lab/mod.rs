@@ -9,17 +9,46 @@
 )]
 
 pub(crate) mod answers;
+pub(crate) mod talos;
 mod user;
 
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 use tempfile::TempDir;
 
 use user::User;
 
-/// One lab at a time: two nodes keep two cores busy.
-static SERIAL: Mutex<()> = Mutex::new(());
+/// Labs at a time. One leaves half of two processors idle, because it waits for its nodes; three have no time to boot.
+const AT_A_TIME: usize = 2;
+static TURNS: Turns = Turns {
+    taken: Mutex::new(0),
+    given_back: Condvar::new(),
+};
+
+struct Turns {
+    taken: Mutex<usize>,
+    given_back: Condvar,
+}
+
+/// Given back when it is dropped.
+struct Turn;
+
+impl Turns {
+    fn wait(&self) -> Turn {
+        let taken = self.taken.lock().unwrap();
+        let all_taken = |taken: &mut usize| *taken == AT_A_TIME;
+        *self.given_back.wait_while(taken, all_taken).unwrap() += 1;
+        Turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TURNS.taken.lock().unwrap() -= 1;
+        TURNS.given_back.notify_one();
+    }
+}
 
 /// For a script in the lab: the checkout's talosctl with the default cluster's
 /// own configuration.
@@ -30,7 +59,7 @@ pub(crate) struct Lab {
     dir: TempDir,
     /// Runs what is run in the lab, instead of root.
     user: Option<User>,
-    _serial: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 /// Who types the commands in a lab.
@@ -55,11 +84,10 @@ impl Lab {
                     .prefix("xl-")
                     .tempdir_in("/tmp")
                     .unwrap();
-                let serial = SERIAL.lock().unwrap_or_else(PoisonError::into_inner);
                 return Some(Self {
                     dir,
                     user: None,
-                    _serial: serial,
+                    _turn: TURNS.wait(),
                 });
             }
         };
