@@ -13,6 +13,7 @@ mod in_lab;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::Mutex;
 
 use in_lab::Lab;
 use in_lab::talos::{self, until_right};
@@ -40,8 +41,12 @@ const LOOKS: [Look; 10] = [
     ("a reboot is proved by the console", reboot),
 ];
 
+/// A node keeps both processors busy.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn real_talos_from_its_creation_to_its_end() {
+    let _turn = ONE_AT_A_TIME.lock();
     let Some(lab) = Lab::own("real_talos_from_its_creation_to_its_end") else {
         return;
     };
@@ -64,6 +69,36 @@ fn real_talos_from_its_creation_to_its_end() {
     lab.ok(&["cluster", "destroy", "--yes"]);
     assert_eq!(status(&lab)["cluster"]["state"], "absent");
     assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+/// As in Docker: without disks, modules or udev. Kubernetes is not waited for.
+#[test]
+fn talos_in_container_mode() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let Some(lab) = Lab::own("talos_in_container_mode") else {
+        return;
+    };
+    let started = lab.xtask(&["lab", "up", "--nodes", "real"]);
+    let stderr = String::from_utf8_lossy(&started.stderr);
+    assert!(started.status.success(), "{stderr}");
+    let mode = "--extra-boot-kernel-args=PLATFORM=container";
+    lab.ok(&["cluster", "up", "--no-wait", "--", mode]);
+    talos::services_are_well(&lab, talos::EVERYWHERE);
+    let platform = lab.ok(&["talosctl", "--", "get", "platformmetadata", "-o", "json"]);
+    let platform: Value = serde_json::from_str(&platform).unwrap();
+    assert_eq!(platform["spec"]["platform"], "container", "{platform:#}");
+    talos::profiles_are_of_its_processes(&lab);
+    let console = lab.ok(&["cluster", "logs", NODE]);
+    for line in [
+        "[talos] phase machined (1/2)",
+        "[talos] phase config (2/2)",
+        "[talos] phase sharedFilesystems (5/8)",
+        "[talos] phase startEverything (8/8)",
+    ] {
+        assert!(console.contains(line), "`{line}` is not in the console");
+    }
+    lab.ok(&["cluster", "destroy", "--yes"]);
+    assert_eq!(status(&lab)["cluster"]["state"], "absent");
 }
 
 fn status(lab: &Lab) -> Value {

@@ -246,9 +246,10 @@ fn settings_are_as_options_and_relative_to_their_folder() {
         "patches/.cargo/xtask.toml",
         "[cluster]\nconfig-patches = [\"@p.yaml\"]\nconfig-patches-worker = [\"@p.yaml\"]\n\
          extra-disks = 1\nwith-uefi = false\nipv6 = true\narch = \"amd64\"\n\
-         talosctl-args = [\"--cni-conf-dir\", \"conf\"]\n",
+         talosctl-args = [\"--cni-conf-dir\", \"conf\", \"--extra-boot-kernel-args=lsm=yama pti=off\"]\n",
     );
-    let words = [&UP[..], &["--format", "json", "--with-uefi"]].concat();
+    let own = ["--", "--extra-boot-kernel-args", "pti=on quiet"];
+    let words = [&UP[..], &["--format", "json", "--with-uefi"], &own].concat();
     let mut command = cluster_as_user(&home, &words);
     let said = run(command.current_dir(home.path("patches/sub")));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -260,6 +261,7 @@ fn settings_are_as_options_and_relative_to_their_folder() {
         "--with-uefi=true".to_owned(),
         "--ipv6=true".to_owned(),
         home.path("patches/conf").to_string(),
+        "--extra-boot-kernel-args=lsm=yama pti=on quiet".to_owned(),
     ] {
         assert!(
             said.stdout.contains(&format!("\"{wanted}\"")),

@@ -108,9 +108,9 @@ const PATCHES: [&str; 3] = [
 ];
 
 /// Returns the options and settings as arguments of talosctl, followed by the
-/// user's own arguments, which take precedence. Paths are absolute: on the
-/// command line they are relative to the current folder, in the settings to the
-/// folder of `.cargo`.
+/// user's own arguments, which take precedence. Kernel arguments of settings and
+/// user are joined. Paths are absolute: on the command line they are relative to
+/// the current folder, in the settings to the folder of `.cargo`.
 ///
 /// # Errors
 /// For a size that is not one, or a patch that cannot be read.
@@ -124,8 +124,10 @@ pub(super) fn talosctl_args(
     let options = options(&ctx.config.cluster, args)?.into_iter();
     all.extend(options.filter_map(|(flag, value)| Some(format!("--{flag}={}", value?))));
     all.extend(absolute(&ctx.config.cluster.talosctl_args, base)?);
-    all.extend(absolute(own_args, &ctx.cwd)?);
-    Ok(all)
+    let (own_args, kernel_args) = split_kernel_args(absolute(own_args, &ctx.cwd)?);
+    all.extend(own_args);
+    let kernel_args: Vec<&str> = kernel_args.split_whitespace().collect();
+    Ok(with_kernel_args(all, &kernel_args))
 }
 
 fn role_patches(ctx: &Ctx, args: &MachineArgs, base: &Utf8Path) -> Result<Vec<String>> {
@@ -220,13 +222,19 @@ pub(super) fn with_kernel_args(args: Vec<String>, added: &[&str]) -> Vec<String>
     if added.is_empty() {
         return args;
     }
+    let (mut args, given) = split_kernel_args(args);
     let name = |arg: &str| arg.split('=').next().unwrap_or(arg).to_owned();
     let is_added = |word: &str| added.iter().any(|it| name(it) == name(word));
-    let given = value_of(&args, KERNEL_ARGS).unwrap_or_default();
     let words = given.split_whitespace().filter(|word| !is_added(word));
     let words: Vec<&str> = words.chain(added.iter().copied()).collect();
+    args.push(format!("--{KERNEL_ARGS}={}", words.join(" ")));
+    args
+}
+
+/// The arguments without those of the kernel, and the latter.
+fn split_kernel_args(args: Vec<String>) -> (Vec<String>, String) {
+    let given = value_of(&args, KERNEL_ARGS).unwrap_or_default().to_owned();
     let flag = format!("--{KERNEL_ARGS}");
-    let all = format!("{flag}={}", words.join(" "));
     let (mut kept, mut rest) = (Vec::new(), args.into_iter());
     while let Some(arg) = rest.next() {
         if arg == flag {
@@ -235,8 +243,7 @@ pub(super) fn with_kernel_args(args: Vec<String>, added: &[&str]) -> Vec<String>
             kept.push(arg);
         }
     }
-    kept.push(all);
-    kept
+    (kept, given)
 }
 
 /// A size as talosctl takes it: MiB without a unit.

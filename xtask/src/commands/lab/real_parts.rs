@@ -15,8 +15,15 @@ use foundation::files;
 use foundation::plan::{Plan, Step};
 
 /// Programs of ours that make the parts, carried as Go sources.
-const BUILDERS: [&str; 7] = [
-    "adapt", "images", "pack", "pause", "preinit", "rootfs", "staging",
+const BUILDERS: [&str; 8] = [
+    "adapt",
+    "container",
+    "images",
+    "pack",
+    "pause",
+    "preinit",
+    "rootfs",
+    "staging",
 ];
 const TALOS: &str = "github.com/siderolabs/talos";
 const CONTAINERD: &str = "github.com/containerd/containerd/v2/cmd";
@@ -123,7 +130,11 @@ impl RealParts {
                 "guest/cmd/rootfs",
                 "guest/cmd/pack",
                 "guest/cmd/preinit",
+                "guest/cmd/container",
+                "guest/internal/fetch",
+                "guest/internal/kernel",
                 "guest/internal/kmod",
+                "guest/internal/netup",
             ],
             &[&scripts, &debian, &talos.version],
         );

@@ -1,12 +1,13 @@
 //! Merges the consoles of several nodes into one stream, in the order of
 //! wall-clock time.
 //!
-//! Consoles carry no wall-clock time, only seconds since each kernel's start.
+//! Consoles carry no wall-clock time, only seconds since each kernel's start ([`Clock`]).
 //! The newest boot is anchored at the time of the console's newest line (the
 //! file's mtime), older boots directly precede it: firmware time, and time that
 //! a node was off, are unknown and count as none.
 
-use super::line::{Lines, MAX_LINE, clean, kernel_time};
+use super::clock::Clock;
+use super::line::{Lines, MAX_LINE, clean};
 use super::marker::{Marker, marker};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -84,6 +85,7 @@ struct Stream<'a> {
     /// Boots not yet entered, newest first.
     ahead: Vec<Span>,
     zero_ms: i64,
+    clock: Clock,
     at: usize,
     head: String,
     head_ms: i64,
@@ -100,6 +102,7 @@ impl<'a> Stream<'a> {
             console,
             ahead,
             zero_ms,
+            clock: Clock::default(),
             at: 0,
             head: String::new(),
             head_ms: i64::MIN,
@@ -115,6 +118,7 @@ impl<'a> Stream<'a> {
             .filter(|rest| !rest.is_empty())?;
         if let Some(span) = self.ahead.pop_if(|span| span.start <= self.at) {
             self.zero_ms = span.zero_ms;
+            self.clock = Clock::default();
             self.head_ms = self.head_ms.max(span.zero_ms);
         }
         // In pieces if it is a line without end, as in `Lines`.
@@ -123,8 +127,9 @@ impl<'a> Stream<'a> {
         let length = newline.unwrap_or(reach.min(MAX_LINE));
         self.at += length + usize::from(newline.is_some());
         let text = clean(&rest[..length]);
-        if let Some((time, _)) = kernel_time(&text) {
-            self.head_ms = self.head_ms.max(self.zero_ms + millis(time));
+        if let Some(stamped) = self.clock.read(&text) {
+            let wall_ms = self.zero_ms + millis(stamped.time());
+            self.head_ms = self.head_ms.max(wall_ms);
         } else if self.head_ms == i64::MIN {
             self.head_ms = self.zero_ms;
         }
@@ -135,21 +140,21 @@ impl<'a> Stream<'a> {
 
 /// Boots of a console with their wall times, newest first.
 fn spans(bytes: &[u8], newest_ms: i64) -> Vec<Span> {
-    // Start, last time, banner seen. The first boot is the one whose beginning is not in `bytes`, if it has any line.
-    let mut boots: Vec<(usize, f64, bool)> = vec![(0, 0.0, true)];
+    // Start, clock, banner seen. The first boot is the one whose beginning is not in `bytes`, if it has any line.
+    let mut boots: Vec<(usize, Clock, bool)> = vec![(0, Clock::default(), true)];
     let mut each = |offset: u64, line: &[u8]| {
         let text = clean(line);
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         match marker(&text) {
-            Some(Marker::Launch { .. }) => boots.push((start, 0.0, false)),
+            Some(Marker::Launch { .. }) => boots.push((start, Clock::default(), false)),
             Some(Marker::Banner { .. }) => match boots.last_mut() {
                 Some((_, _, banner)) if !*banner => *banner = true,
-                _ => boots.push((start, 0.0, true)),
+                _ => boots.push((start, Clock::default(), true)),
             },
             None => {}
         }
-        if let (Some((_, last, _)), Some((time, _))) = (boots.last_mut(), kernel_time(&text)) {
-            *last = last.max(time);
+        if let Some((_, clock, _)) = boots.last_mut() {
+            clock.read(&text);
         }
     };
     let mut lines = Lines::default();
@@ -158,8 +163,8 @@ fn spans(bytes: &[u8], newest_ms: i64) -> Vec<Span> {
     let mut end_ms = newest_ms;
     let newest_first = boots.into_iter().rev();
     newest_first
-        .map(|(start, last, _)| {
-            end_ms -= millis(last);
+        .map(|(start, clock, _)| {
+            end_ms -= millis(clock.last());
             Span {
                 start,
                 zero_ms: end_ms,

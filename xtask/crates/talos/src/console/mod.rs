@@ -9,6 +9,7 @@
 //! Must not: open files or watch them. [`last_boot`] reads through a closure.
 
 mod boot;
+mod clock;
 mod death;
 mod death_patterns;
 mod last;

@@ -132,6 +132,49 @@ fn a_boot_of_real_talos() {
     assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
 }
 
+/// Talos prints with dates, and phases of its own.
+#[test]
+fn a_boot_in_container_mode() {
+    let bytes = console!("real-talos-1.13-container");
+    let boot = only(bytes);
+    // The kernel's last line before is at 21.987722.
+    assert_eq!(
+        (boot.machined, boot.booted, boot.ready),
+        (Some(21.987_722), Some(87.987_722), Some(413.987_722))
+    );
+    let phases = boot.phases.iter();
+    let names: Vec<&str> = phases.map(|phase| phase.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "machined",
+            "config",
+            "memorySizeCheck",
+            "diskSizeCheck",
+            "env",
+            "dbus",
+            "sharedFilesystems",
+            "ephemeral",
+            "userSetup",
+            "startEverything"
+        ]
+    );
+    assert!(boot.has_network());
+    assert_eq!((boot.state(), boot.warnings.len()), (BootState::Ready, 0));
+    let newest_ms = 1_000_000;
+    let node = "a";
+    let console = Console {
+        node,
+        bytes,
+        newest_ms,
+    };
+    let lines: Vec<_> = merge(&[console]).collect();
+    let of = |text: &str| lines.iter().find(|line| line.text.contains(text)).unwrap();
+    let done = of("boot sequence: done");
+    assert_eq!(of("running and ready").wall_ms - done.wall_ms, 326_000);
+    assert_eq!(of("running and ready").wall_ms, newest_ms);
+}
+
 #[test]
 fn a_boot_as_it_goes() {
     let bytes = console!("boot");

@@ -1,8 +1,9 @@
 //! Turns bytes of a console into boots.
 
 use super::boot::{Boot, End, Launch};
+use super::clock::{Clock, Stamped};
 use super::death::{self, Death, Source};
-use super::line::{Lines, clean, kernel_time};
+use super::line::{Lines, clean};
 use super::marker::{Marker, last_words, marker};
 use super::phases;
 use super::talos_line::TalosLine;
@@ -70,6 +71,8 @@ struct Facts {
     boots: Vec<Boot>,
     /// The next line is the launcher's arguments.
     args_next: bool,
+    /// That of the newest boot.
+    clock: Clock,
     /// Sequence that phases belong to.
     sequence: String,
     /// QEMU's newest error message: the reason if it ends with an error.
@@ -83,6 +86,7 @@ impl Facts {
         self.text(offset, &text);
         if let Some(boot) = self.boots.last_mut() {
             boot.end_offset = end;
+            boot.last_time = self.clock.last();
         }
     }
 
@@ -101,8 +105,9 @@ impl Facts {
         match marker(text) {
             Some(Marker::Launch { qemu }) => self.launched(offset, qemu),
             Some(Marker::Banner { version }) => self.banner(offset, version),
-            None => match kernel_time(text) {
-                Some((time, rest)) => self.stamped(offset, time, rest),
+            None => match self.clock.read(text) {
+                Some(Stamped::Kernel(time, rest)) => self.kernel(offset, time, rest),
+                Some(Stamped::Container(time, talos)) => self.talos(offset, time, talos),
                 None => self.plain(offset, text),
             },
         }
@@ -112,6 +117,7 @@ impl Facts {
         if self.boots.len() == MAX_BOOTS {
             self.boots.remove(0);
         }
+        self.clock = Clock::default();
         self.sequence.clear();
         self.last_qemu_line = None;
         self.boots.push(boot);
@@ -149,11 +155,10 @@ impl Facts {
         boot.kernel = version.split(|b| *b == b' ').next().map(lossy);
     }
 
-    fn stamped(&mut self, offset: u64, time: f64, rest: &[u8]) {
+    fn kernel(&mut self, offset: u64, time: f64, rest: &[u8]) {
         let Some(boot) = self.boots.last_mut() else {
             return;
         };
-        boot.last_time = boot.last_time.max(time);
         if let Some(talos) = rest.strip_prefix(b"[talos] ") {
             self.talos(offset, time, talos);
         } else if let Some(death) = death::find(Source::Kernel, rest, rest, offset) {

@@ -6,7 +6,7 @@
 // disk, and a few files that say what this is. It runs on the building machine.
 //
 //	pack -kernel-root DIR -kver VERSION -init FILE -o OUT [-version TAG] [-module NAME]… [-extension TAR]… [-overlay DIR]…
-//	pack -talos-init FILE -rootfs FILE …        a real node: FILE of -init hands over to Talos' init, which mounts the root
+//	pack -talos-init FILE -container FILE -rootfs FILE …        a real node: FILE of -init hands over to one of these, which mounts the root
 //	pack -only-overlay -o OUT -overlay DIR…     just the folders: an archive to put behind another one
 //
 // DIR is an unpacked Debian kernel package (it has lib/modules/VERSION). TAR is the image of a system extension as `crane export`
@@ -52,7 +52,7 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
 type options struct {
 	kernelRoot, kver, init, out, version string
-	talosInit, rootfs                    string
+	talosInit, container, rootfs         string
 	modules, extensions, overlays        list
 	onlyOverlay                          bool
 }
@@ -66,6 +66,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "", "file to write")
 	flag.StringVar(&o.version, "version", "v1.12.0", "the Talos version to stand in for until a machine config names one")
 	flag.StringVar(&o.talosInit, "talos-init", "", "Talos' own init, for a real node")
+	flag.StringVar(&o.container, "container", "", "what starts Talos in container mode, for a real node")
 	flag.StringVar(&o.rootfs, "rootfs", "", "Talos' root file system, for a real node")
 	flag.Var(&o.modules, "module", "another kernel module to carry along (repeatable)")
 	flag.Var(&o.extensions, "extension", "exported image of a system extension, for the stand-in (repeatable)")
@@ -142,7 +143,7 @@ func (t tree) addNode(o options) error {
 
 // addTalos is the layout of Talos' own initramfs, with what has to run before its init.
 func (t tree) addTalos(o options) error {
-	for path, from := range map[string]string{"init": o.init, "talos-init": o.talosInit, "rootfs.sqsh": o.rootfs} {
+	for path, from := range map[string]string{"init": o.init, "talos-init": o.talosInit, "container": o.container, "rootfs.sqsh": o.rootfs} {
 		data, err := os.ReadFile(from)
 		if err != nil {
 			return err

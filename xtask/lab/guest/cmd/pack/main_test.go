@@ -151,7 +151,7 @@ func TestARealNodeHasTalosLayoutAndWhatItsKernelHasBuiltIn(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, file := range []*string{&o.talosInit, &o.rootfs} {
+	for _, file := range []*string{&o.talosInit, &o.container, &o.rootfs} {
 		*file = filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(*file, []byte("content"), 0o644); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestARealNodeHasTalosLayoutAndWhatItsKernelHasBuiltIn(t *testing.T) {
 	}
 
 	text := unpacked(t, o.out)
-	for _, want := range []string{"talos-init\x00", "rootfs.sqsh\x00", "etc/lab/modules-at-boot\x00", "\nsquashfs\n", "kernel/vxlan.ko"} {
+	for _, want := range []string{"talos-init\x00", "container\x00", "rootfs.sqsh\x00", "etc/lab/modules-at-boot\x00", "\nsquashfs\n", "kernel/vxlan.ko"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the archive", want)
 		}

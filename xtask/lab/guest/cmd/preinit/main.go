@@ -3,7 +3,7 @@
 // file, You can obtain one at http://mozilla.org/MPL/2.0/.
 
 // Command preinit is /init of a real node's initramfs. Talos' own kernel has built in what Debian's has as modules: preinit loads
-// those, then becomes Talos' init.
+// those, then becomes Talos' init, or with the kernel argument PLATFORM=container what stands for Docker.
 //
 // It must not do anything else: what a node does from here on is Talos.
 package main
@@ -21,6 +21,7 @@ import (
 const (
 	modulesAtBoot = "/etc/lab/modules-at-boot"
 	talosInit     = "/talos-init"
+	container     = "/container"
 )
 
 func main() {
@@ -28,10 +29,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "preinit:", err)
 	}
 
-	err := unix.Exec(talosInit, []string{"/init"}, os.Environ())
+	program, arg0 := talosInit, "/init"
+	// The kernel makes variables of those arguments that it does not know.
+	if os.Getenv("PLATFORM") == "container" {
+		program, arg0 = container, container
+	}
+
+	err := unix.Exec(program, []string{arg0}, os.Environ())
 
 	// The kernel's panic names PID 1's end, not its cause.
-	fmt.Fprintf(os.Stderr, "preinit: cannot run %s: %v\n", talosInit, err)
+	fmt.Fprintf(os.Stderr, "preinit: cannot run %s: %v\n", program, err)
 	os.Exit(1)
 }
 

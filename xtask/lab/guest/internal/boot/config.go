@@ -6,13 +6,10 @@ package boot
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -24,6 +21,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"lab.invalid/guest/internal/fetch"
 	"lab.invalid/guest/internal/netup"
 	"lab.invalid/guest/internal/node"
 	"lab.invalid/guest/internal/peers"
@@ -58,27 +56,8 @@ func (m *Machine) networkOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 
-	link, err := netup.WaitLink(ctx)
+	link, lease, err := netup.Up(ctx)
 	if err != nil {
-		return err
-	}
-
-	if err = netup.SetUp(1, link.Index); err != nil { // 1 is the loopback link, always
-		return err
-	}
-
-	lease, err := netup.AskDHCP(ctx, link)
-	if err != nil {
-		return err
-	}
-
-	if lease.Hostname == "" {
-		// As Talos without a name from anywhere: something stable that differs from node to node.
-		sum := sha256.Sum256(link.HardwareAddr)
-		lease.Hostname = "talos-" + hex.EncodeToString(sum[:3])
-	}
-
-	if err = netup.Apply(link, lease); err != nil {
 		return err
 	}
 
@@ -141,7 +120,7 @@ func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 		logger.Printf("fetching machine config from: %q", url)
 
 		var err error
-		if raw, err = fetch(ctx, url, logger); err != nil {
+		if raw, err = fetch.URL(ctx, url, logger); err != nil {
 			return err
 		}
 
@@ -164,45 +143,6 @@ func (m *Machine) loadConfig(ctx context.Context, logger *log.Logger) error {
 	m.logger.Info("machine config loaded successfully", zap.String("controller", "config.AcquireController"), zap.Strings("sources", []string{source}))
 
 	return nil
-}
-
-// fetch tries without a limit: the host may be slower than the VM.
-func fetch(ctx context.Context, url string, logger *log.Logger) ([]byte, error) {
-	client := &http.Client{Timeout: 10 * time.Second}
-
-	for {
-		raw, err := fetchOnce(ctx, client, url)
-		if err == nil {
-			return raw, nil
-		}
-
-		logger.Printf("%s", err)
-
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
-func fetchOnce(ctx context.Context, client *http.Client, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close() //nolint:errcheck
-
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
-	}
-
-	return io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 }
 
 // useConfig makes a config the active one, in memory and as a resource.

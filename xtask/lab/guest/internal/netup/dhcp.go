@@ -40,8 +40,8 @@ const (
 
 var cookie = []byte{99, 130, 83, 99}
 
-// AskDHCP runs DISCOVER, OFFER, REQUEST, ACK. The interface has no address yet, hence a packet socket.
-func AskDHCP(ctx context.Context, link *net.Interface) (*Lease, error) {
+// askDHCP runs DISCOVER, OFFER, REQUEST, ACK. The interface has no address yet, hence a packet socket.
+func askDHCP(ctx context.Context, link *net.Interface) (*Lease, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_IP)))
 	if err != nil {
 		return nil, err

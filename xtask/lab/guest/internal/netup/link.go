@@ -7,6 +7,8 @@ package netup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -18,8 +20,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WaitLink waits for the first Ethernet link to appear.
-func WaitLink(ctx context.Context) (*net.Interface, error) {
+// loopback is the index of the loopback link, always.
+const loopback = 1
+
+// Up does all of it, and says which link has what.
+func Up(ctx context.Context) (*net.Interface, *Lease, error) {
+	link, err := waitLink(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if err = setUp(loopback, link.Index); err != nil {
+		return nil, nil, err
+	}
+
+	lease, err := askDHCP(ctx, link)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if lease.Hostname == "" {
+		// As Talos without a name from anywhere: something stable that differs from node to node.
+		sum := sha256.Sum256(link.HardwareAddr)
+		lease.Hostname = "talos-" + hex.EncodeToString(sum[:3])
+	}
+
+	return link, lease, apply(link, lease)
+}
+
+// waitLink waits for the first Ethernet link to appear.
+func waitLink(ctx context.Context) (*net.Interface, error) {
 	for {
 		links, err := net.Interfaces()
 		if err != nil {
@@ -40,8 +70,8 @@ func WaitLink(ctx context.Context) (*net.Interface, error) {
 	}
 }
 
-// SetUp sets links up by their index.
-func SetUp(indices ...int) error {
+// setUp sets links up by their index.
+func setUp(indices ...int) error {
 	conn, err := rtnetlink.Dial(nil)
 	if err != nil {
 		return err
@@ -57,8 +87,8 @@ func SetUp(indices ...int) error {
 	return nil
 }
 
-// Apply sets what the lease says.
-func Apply(link *net.Interface, lease *Lease) error {
+// apply sets what the lease says.
+func apply(link *net.Interface, lease *Lease) error {
 	conn, err := rtnetlink.Dial(nil)
 	if err != nil {
 		return err
@@ -98,6 +128,11 @@ func Apply(link *net.Interface, lease *Lease) error {
 	return writeFiles(lease)
 }
 
+const resolver, hosts, hostname = "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"
+
+// Files are written when the network is up.
+var Files = []string{resolver, hosts, hostname}
+
 // writeFiles sets host name, resolver and hosts file.
 func writeFiles(lease *Lease) error {
 	if lease.Hostname != "" {
@@ -116,10 +151,10 @@ func writeFiles(lease *Lease) error {
 		fmt.Fprintf(&resolv, "\nsearch %s\n", lease.Domain)
 	}
 
-	hosts := fmt.Sprintf("127.0.0.1 localhost\n%s %s\n", lease.Address.Addr(), strings.TrimSpace(lease.Hostname))
+	names := fmt.Sprintf("127.0.0.1 localhost\n%s %s\n", lease.Address.Addr(), strings.TrimSpace(lease.Hostname))
 
 	for path, content := range map[string]string{
-		"/etc/resolv.conf": resolv.String(), "/etc/hosts": hosts, "/etc/hostname": lease.Hostname + "\n",
+		resolver: resolv.String(), hosts: names, hostname: lease.Hostname + "\n",
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return err
