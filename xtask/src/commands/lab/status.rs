@@ -70,19 +70,26 @@ fn text(
         State::Running => (Style::Good, "running"),
         State::Stale => (Style::Bad, "stale"),
     };
-    let mut out = format!("lab        {}", ui.paint(style, word));
+    let all = || parts.all().into_iter().chain(docker.all());
+    let names = all().map(|part| part.name.len()).max().unwrap_or(0);
+    let versions = all().map(|part| part.version.len()).max().unwrap_or(0);
+    let mut out = format!("{:<names$} {}", "lab", ui.paint(style, word));
     if let Some(init) = &lab.init {
         let _ = write!(out, "  init {}", init.pid);
     }
     let _ = writeln!(out, "  {}", lab_folder.dir);
     let _ = writeln!(
         out,
-        "           {}",
+        "{:<names$} {}",
+        "",
         ui.paint(Style::Dim, &nodes(lab, parts))
     );
     let line = |part: &Part| {
         let state = if part.is_built { "built" } else { "missing" };
-        format!("{:<10} {:<24} {state}\n", part.name, part.version)
+        format!(
+            "{:<names$} {:<versions$} {state}\n",
+            part.name, part.version
+        )
     };
     out.extend(parts.all().into_iter().map(line));
     let (style, word) = if docker::is_up(lab_folder) {
@@ -90,7 +97,7 @@ fn text(
     } else {
         (Style::Dim, "not needed so far")
     };
-    let _ = writeln!(out, "Docker     {}", ui.paint(style, word));
+    let _ = writeln!(out, "{:<names$} {}", "Docker", ui.paint(style, word));
     // Only labs that build images have these.
     if docker.all().iter().any(|part| part.is_built) {
         out.extend(docker.all().map(line));
@@ -101,7 +108,8 @@ fn text(
     {
         let _ = writeln!(
             out,
-            "           this program makes other nodes than those that run"
+            "{:<names$} this program makes other nodes than those that run",
+            ""
         );
     }
     out.push_str(&next(lab.state));
@@ -148,8 +156,10 @@ fn next(state: State) -> String {
             (typed!("--lab cluster"), "the same, and a cluster in it"),
         ],
     };
+    let widths = next.iter().map(|(command, _)| command.len());
+    let width = widths.max().unwrap_or(0);
     let lines = next
         .iter()
-        .map(|(command, what)| format!("  {command:<29} {what}\n"));
+        .map(|(command, what)| format!("  {command:<width$}  {what}\n"));
     format!("next:\n{}", lines.collect::<String>())
 }

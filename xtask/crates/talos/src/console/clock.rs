@@ -23,15 +23,14 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn read<'a>(&mut self, line: &'a [u8]) -> Option<Stamped<'a>> {
-        let stamped = match kernel_time(line) {
-            Some((time, rest)) => Stamped::Kernel(time, rest),
-            None => {
-                let (date, rest) = log_time(line)?;
-                let (first, zero) = *self.began.get_or_insert((date, self.last));
-                let passed = date.duration_since(first).as_secs_f64();
-                // The node may set its clock.
-                Stamped::Container((zero + passed).max(self.last), rest)
-            }
+        let stamped = if let Some((time, rest)) = kernel_time(line) {
+            Stamped::Kernel(time, rest)
+        } else {
+            let (date, rest) = log_time(line)?;
+            let (first, zero) = *self.began.get_or_insert((date, self.last));
+            let passed = date.duration_since(first).as_secs_f64();
+            // The node may set its clock.
+            Stamped::Container((zero + passed).max(self.last), rest)
         };
         self.last = self.last.max(stamped.time());
         Some(stamped)

@@ -1,17 +1,9 @@
 //! Builds on the real docker, buildx, BuildKit, registry and crane of the lab,
 //! from the small checkout there to nodes that boot what was built.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
 
 use std::process::{Command, Output};
 
-use in_lab::{Lab, TALOSCTL};
+use crate::in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 /// The guide's line, at 127.0.0.1 as ours is.
@@ -73,7 +65,7 @@ fn unit_tests_are_read(lab: &Lab) {
     let verdicts: Vec<_> = packages.iter().map(|it| it["verdict"].as_str()).collect();
     assert_eq!(verdicts, [Some("passed"), Some("no-tests")], "{report:#}");
     let again = lab.xtask(&[&["--lab"], &words[..]].concat());
-    let again = common::said(&again);
+    let again = crate::common::said(&again);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(
         again
@@ -83,7 +75,7 @@ fn unit_tests_are_read(lab: &Lab) {
         again.stderr
     );
     let broken = ["--json", "github.com/siderolabs/talos/broken"];
-    let said = common::said(&lab.xtask(&[&["--lab"], &words[..], &broken].concat()));
+    let said = crate::common::said(&lab.xtask(&[&["--lab"], &words[..], &broken].concat()));
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     let report: Value = serde_json::from_str(&said.stdout).unwrap();
     let package = &report["packages"][0];
@@ -145,7 +137,7 @@ fn builder_is_made_killed_and_mended(lab: &Lab) {
     assert!(cached(&usage) > 0);
     lab.sh("docker kill buildx_buildkit_local10");
     let words = ["--lab", "builder"];
-    let killed = common::said(&lab.xtask(&words));
+    let killed = crate::common::said(&lab.xtask(&words));
     assert_eq!(killed.code, Some(1));
     assert!(
         killed.stdout.contains("state is stopped, wanted running"),
@@ -535,7 +527,7 @@ fn a_module_goes_from_two_repositories_into_an_installer(lab: &Lab) {
     // The second command builds nothing again, checks the extension, and pushes.
     let run = ["kmod", "run", "lab-module", "--tag", "v1.12.0-kmod"];
     let said = lab.xtask(&[&["--lab"], &run[..]].concat());
-    let said = common::said(&said);
+    let said = crate::common::said(&said);
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
     let extension = format!("127.0.0.1:5005/siderolabs/lab-module@{}", digest(&built[2]));
     assert!(
@@ -555,7 +547,7 @@ fn a_module_goes_from_two_repositories_into_an_installer(lab: &Lab) {
          head -c $((size - 40)) ifb.ko >unsigned && mv unsigned ifb.ko"
     ));
     let before = digest("installer:v1.12.0-kmod");
-    let refused = common::said(&lab.xtask(&[&["--lab"], &run[..]].concat()));
+    let refused = crate::common::said(&lab.xtask(&[&["--lab"], &run[..]].concat()));
     assert_eq!(
         refused.code,
         Some(4),

@@ -1,20 +1,12 @@
 //! Kernel modules from their sources to nodes that load them or refuse them: a real
 //! registry, a real kernel, and what it writes about each fault.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
 
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::{Said, said, within};
+use crate::in_lab::Lab;
 use camino::{Utf8Path, Utf8PathBuf};
-use common::{Said, said, within};
-use in_lab::Lab;
 use serde_json::Value;
 
 /// Boots under emulation, with other tests beside them.
@@ -165,7 +157,7 @@ fn verdict(report: &Value, id: &str) -> String {
 fn modules_reach_a_node_and_every_fault_is_named_before_and_there() {
     // Debian's headers are for a compiler and linker of this host.
     let tools = ["apt-get", "dpkg-deb", "make", "gcc", "objcopy", "openssl"];
-    if !common::go::has(TEST, &tools) {
+    if !crate::common::go::has(TEST, &tools) {
         return;
     }
     let Some(lab) = Lab::own(TEST) else {
@@ -283,7 +275,7 @@ fn types_of_the_kernel_become_a_header(lab: &Lab, headers: &Utf8Path) {
     ];
     let namespace = ["--namespace", "kube-system"];
     let mut command = lab.command(&[&words[..], &namespace].concat());
-    let told = common::run(command.env("PATH", path));
+    let told = crate::common::run(command.env("PATH", path));
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     let report: Value = serde_json::from_str(&told.stdout).unwrap();
     for id in ["lockdown", "tracefs", "pod-security"] {

@@ -2,21 +2,10 @@
 //! what passes, fails, does not exist, and a node that dies meanwhile. The
 //! binary is a small one of ours with the shape of Talos' own.
 
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
-
 use std::path::{Path, PathBuf};
 
-use common::go;
-use in_lab::Lab;
+use crate::common::go;
+use crate::in_lab::Lab;
 
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gotest/integration");
 const BINARY: &str = "_out/integration-test-linux-amd64";

@@ -1,19 +1,9 @@
 //! Registries on real parts: Docker, the registry itself, nodes that pull by
 //! the relay. One lab serves many assertions.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
-
 use std::time::Duration;
 
-use in_lab::{Lab, TALOSCTL};
+use crate::in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 /// Makes an image of one layer of that many random kilobytes, and pushes it.
@@ -242,7 +232,7 @@ fn proxies_tell_what_a_node_would_meet(lab: &Lab) {
     );
     // The registry writes it down every five seconds.
     let entries = || json(lab, &["proxies"])["proxies"][0]["cache"]["entries"].as_u64();
-    assert!(common::within(Duration::from_mins(1), || entries() > Some(0)));
+    assert!(crate::common::within(Duration::from_mins(1), || entries() > Some(0)));
 
     // The cache loses what it has, as after a week, and the upstream is away.
     sh(
@@ -438,5 +428,5 @@ fn nodes_pull_by_the_relay(lab: &Lab, installer: &str) {
     let relays = || sh(lab, "pgrep -fc '[i]nternal gateway' || true");
     assert_eq!(relays(), "1");
     sh(lab, "rmdir $HOME/other");
-    assert!(common::within(Duration::from_secs(30), || relays() == "0"));
+    assert!(crate::common::within(Duration::from_secs(30), || relays() == "0"));
 }

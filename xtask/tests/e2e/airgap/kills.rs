@@ -2,8 +2,8 @@
 //! destroy` leave nothing. Some moments in every run; all of them, and also those of a user
 //! with sudo, with `XTASK_TEST_REAL=1`.
 
-use super::in_lab::Lab;
 use super::nothing_is_left;
+use crate::in_lab::Lab;
 
 /// Conditions of a shell, in the order in which they become true. `$root` is sudo for a user.
 const MOMENTS: [&str; 8] = [

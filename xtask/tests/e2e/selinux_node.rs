@@ -1,20 +1,11 @@
 //! Real denials on their way: a kernel of the lab under a policy of our own, talosctl,
 //! `selinux denials`, `why` and `allow`.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use common::go;
-use in_lab::Lab;
+use crate::common::go;
+use crate::in_lab::Lab;
 use serde_json::Value;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/selinux/policy.33");

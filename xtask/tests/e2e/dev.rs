@@ -1,13 +1,5 @@
 //! `dev` in the lab: edits of a small checkout, whose programs Go compiles, until a node has
 //! booted them.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "tests make their own small worlds"
-)]
-
-mod common;
-mod in_lab;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -15,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use in_lab::{Lab, TALOSCTL};
+use crate::in_lab::{Lab, TALOSCTL};
 use serde_json::Value;
 
 /// Longer than any round takes on a busy machine.
@@ -147,7 +139,7 @@ impl Checkout {
 
     fn await_gate(&self) {
         let began = self.path("_out/began");
-        assert!(common::within(LIMIT, || began.exists()));
+        assert!(crate::common::within(LIMIT, || began.exists()));
         std::fs::remove_file(began).unwrap();
     }
 
@@ -223,8 +215,8 @@ impl Dev {
 
     fn interrupt(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
-        common::run(Command::new("kill").args(["-INT", &id]));
-        assert!(common::within(LIMIT, || self
+        crate::common::run(Command::new("kill").args(["-INT", &id]));
+        assert!(crate::common::within(LIMIT, || self
             .child
             .try_wait()
             .unwrap()

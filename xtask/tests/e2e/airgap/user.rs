@@ -1,8 +1,8 @@
 //! Air gaps of an unprivileged user with sudo: root does what needs root, nothing else, and
 //! looking does not ask for a password.
 
-use super::in_lab::Lab;
 use super::{kills, nothing_is_left};
+use crate::in_lab::Lab;
 
 /// Commands of the user; nothing of root's is in the home afterwards.
 const SCRIPT: &str = r#"

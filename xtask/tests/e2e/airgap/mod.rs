@@ -1,23 +1,12 @@
 //! Air-gapped tests on real parts: talosctl and its helper, nodes that make requests, the
 //! kernel's packet filter and tcpdump.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests make their own small worlds"
-)]
-
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../in_lab/mod.rs"]
-mod in_lab;
 mod kills;
 mod user;
 
 use std::time::Duration;
 
-use in_lab::{Lab, TALOSCTL};
+use crate::in_lab::{Lab, TALOSCTL};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -76,7 +65,7 @@ fn report(lab: &Lab) -> Value {
 /// The report once `is_complete` holds for it.
 fn report_when(lab: &Lab, is_complete: impl Fn(&Value) -> bool) -> Value {
     let mut seen = Value::Null;
-    let found = common::within(SOON, || {
+    let found = crate::common::within(SOON, || {
         seen = report(lab);
         is_complete(&seen)
     });
