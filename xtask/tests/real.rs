@@ -20,6 +20,7 @@ use in_lab::talos::{self, until_right};
 use serde_json::Value;
 
 const NODE: &str = "talos-default-controlplane-1";
+const ADDRESS: &str = "172.20.0.2";
 
 type Look = (&'static str, fn(&Lab));
 
@@ -83,17 +84,18 @@ fn talos_in_container_mode() {
     assert!(started.status.success(), "{stderr}");
     let mode = "--extra-boot-kernel-args=PLATFORM=container";
     lab.ok(&["cluster", "up", "--no-wait", "--", mode]);
-    talos::services_are_well(&lab, talos::EVERYWHERE);
+    talos::services_are_well(&lab, ADDRESS, talos::SERVICES);
     let platform = lab.ok(&["talosctl", "--", "get", "platformmetadata", "-o", "json"]);
     let platform: Value = serde_json::from_str(&platform).unwrap();
     assert_eq!(platform["spec"]["platform"], "container", "{platform:#}");
     talos::profiles_are_of_its_processes(&lab);
     let console = lab.ok(&["cluster", "logs", NODE]);
+    // With a date before each.
     for line in [
-        "[talos] phase machined (1/2)",
-        "[talos] phase config (2/2)",
-        "[talos] phase sharedFilesystems (5/8)",
-        "[talos] phase startEverything (8/8)",
+        "phase machined (1/2)",
+        "phase config (2/2)",
+        "phase sharedFilesystems (5/8)",
+        "phase startEverything (8/8)",
     ] {
         assert!(console.contains(line), "`{line}` is not in the console");
     }
@@ -134,10 +136,8 @@ fn healthy(lab: &Lab) {
 }
 
 fn services(lab: &Lab) {
-    talos::services_are_well(
-        lab,
-        &[talos::EVERYWHERE, &["auditd", "etcd", "kubelet", "udevd"]].concat(),
-    );
+    let of_metal = ["auditd", "etcd", "kubelet", "udevd"];
+    talos::services_are_well(lab, ADDRESS, &[talos::SERVICES, &of_metal].concat());
 }
 
 fn kubernetes(lab: &Lab) {

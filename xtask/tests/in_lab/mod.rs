@@ -98,9 +98,13 @@ impl Lab {
     /// Like [`Self::own`]; commands in the lab are those of a user who may use sudo, scripts are
     /// root's in the user's checkout and with the user's HOME.
     pub(crate) fn own_of_user(test: &str) -> Option<Self> {
-        let mut lab = Self::own(test)?;
-        lab.user = Some(User::make(&lab, test)?);
-        Some(lab)
+        Self::own(test)?.given_to_user(test)
+    }
+
+    /// From now on a user types the commands, in a copy of the lab's checkout.
+    pub(crate) fn given_to_user(mut self, test: &str) -> Option<Self> {
+        self.user = Some(User::make(&self, test)?);
+        Some(self)
     }
 
     /// A lab of the first of these owners; with `scripts/test --real` one of each, one after the other: a day of a

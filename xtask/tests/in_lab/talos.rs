@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Lab;
 
-/// Services of every node, by their names.
-pub(crate) const EVERYWHERE: &[&str] = &["apid", "containerd", "cri", "machined", "trustd"];
+/// Services of a control plane in every mode, by their names.
+pub(crate) const SERVICES: &[&str] = &["apid", "containerd", "cri", "machined", "trustd"];
 
 /// Of a node whose emulated processors are all busy: health checks fail for a while, and its API
 /// answers late.
@@ -22,9 +22,9 @@ pub(crate) fn until_right(look: impl Fn() -> Result<(), String>) {
 }
 
 /// Each of these runs and is healthy, by talosctl.
-pub(crate) fn services_are_well(lab: &Lab, all: &[&str]) {
+pub(crate) fn services_are_well(lab: &Lab, address: &str, all: &[&str]) {
     until_right(|| {
-        let services = lab.said(&["talosctl", "--", "services"])?;
+        let services = lab.said(&["talosctl", "--", "-n", address, "services"])?;
         let is_well = |service: &str| {
             services.lines().any(|line| {
                 line.split_whitespace().nth(1) == Some(service)

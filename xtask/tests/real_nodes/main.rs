@@ -14,6 +14,7 @@ mod common;
 mod in_lab;
 mod kills;
 mod suites;
+mod two_nodes;
 
 use in_lab::Lab;
 use serde_json::Value;

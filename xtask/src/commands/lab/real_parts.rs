@@ -48,7 +48,7 @@ const UNKNOWN: &str = "<as talosctl names it>";
 const DEADLINE: u64 = 900;
 
 /// What the lab's own recipe replaces, beside what `adapt` reports of Talos' sources.
-const RECIPE: [(&str, &str); 8] = [
+const RECIPE: [(&str, &str); 9] = [
     (
         "Talos' kernel",
         "Debian's of the same line; a program before init loads its modules",
@@ -66,6 +66,10 @@ const RECIPE: [(&str, &str); 8] = [
         "built from their Go modules, in a registry of the lab",
     ),
     ("CoreDNS, kube-proxy and flannel", "disabled"),
+    (
+        "the discovery service",
+        "disabled; workers find their control plane once Kubernetes answers",
+    ),
     (
         "pti=on, init_on_alloc=1 and the dashboard",
         "off, for the speed of an emulated node",
