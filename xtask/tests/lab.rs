@@ -11,8 +11,9 @@ mod in_lab;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::{SOON, within};
 use in_lab::Lab;
 use serde_json::Value;
 
@@ -77,17 +78,6 @@ fn left(dir: &str) -> Vec<String> {
     found
 }
 
-fn within(limit: Duration, mut seen: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + limit;
-    while !seen() {
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    true
-}
-
 /// A command inside that says when it runs, by a file.
 fn inside(lab: &Lab, script: &str) -> Child {
     let started = format!("{}/started", dir(lab));
@@ -98,10 +88,7 @@ fn inside(lab: &Lab, script: &str) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    assert!(within(Duration::from_secs(10), || std::fs::metadata(
-        &started
-    )
-    .is_ok()));
+    assert!(within(SOON, || std::fs::metadata(&started).is_ok()));
     child
 }
 
@@ -210,11 +197,7 @@ fn exit_codes_and_signals_pass_through() {
     signal(&child, "KILL");
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     let gone = || !lab.sh("ps -eo args=").contains("killme > ");
-    assert!(
-        within(Duration::from_secs(2), gone),
-        "{}",
-        lab.sh("ps -eo args=")
-    );
+    assert!(within(SOON, gone), "{}", lab.sh("ps -eo args="));
 }
 
 #[test]
@@ -262,7 +245,7 @@ fn a_dead_lab_is_replaced_and_two_starts_make_one() {
             .unwrap()
             .success()
     );
-    assert!(within(Duration::from_secs(2), || state(&lab) == "stale"));
+    assert!(within(SOON, || state(&lab) == "stale"));
     let start = || {
         lab.command(&["lab", "up", "-q"])
             .stdout(Stdio::null())
@@ -366,9 +349,6 @@ fn taking_the_lab_down_takes_running_machines_down() {
     let words = ["cluster", "up", "--workers", "0", "-q", "--no-wait"];
     lab.ok(&words);
     assert!(lab.sh("pgrep -f qemu-system").lines().count() > 0);
-    let began = Instant::now();
     ok(&lab, &["lab", "down"]);
-    let took = began.elapsed();
     assert_eq!(left(&dir), [""; 0]);
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -200,6 +200,9 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Said {
     said(&child.wait_with_output().unwrap())
 }
 
+/// A limit that only something that hangs reaches.
+pub const SOON: Duration = Duration::from_secs(30);
+
 /// Whether `seen` comes true within `limit`.
 pub fn within(limit: Duration, mut seen: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
