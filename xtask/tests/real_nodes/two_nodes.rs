@@ -1,5 +1,5 @@
-//! A control plane and a worker that run Talos itself, made by a user who may use sudo. Kubernetes is not waited for: on two
-//! processors two emulated nodes are too slow for the probes of its API server.
+//! A control plane and a worker that run Talos itself, made by a user who may use sudo. Kubernetes is not waited for: beside
+//! another emulated node its API server does not start on two processors.
 
 use serde_json::Value;
 
