@@ -191,7 +191,8 @@ func mountVolumes() error {
 	return nil
 }
 
-// mountDisk formats what is not yet a file system of this program.
+// mountDisk formats a new disk. What is there already is never formatted: the kernel has another error for a damaged file system
+// than for none.
 func mountDisk() error {
 	for end := time.Now().Add(diskTimeout); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(disk); err == nil || time.Now().After(end) {
@@ -199,8 +200,8 @@ func mountDisk() error {
 		}
 	}
 
-	if err := mount(disk, volume, "xfs", 0, ""); err == nil {
-		return nil
+	if err := mount(disk, volume, "xfs", 0, ""); !errors.Is(err, unix.EINVAL) {
+		return err
 	}
 
 	// The program and its libraries are in the image; it looks at what is mounted.
