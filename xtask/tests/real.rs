@@ -13,7 +13,6 @@ mod in_lab;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
-use std::sync::Mutex;
 
 use in_lab::Lab;
 use in_lab::talos::{self, until_right};
@@ -42,13 +41,9 @@ const LOOKS: [Look; 10] = [
     ("a reboot is proved by the console", reboot),
 ];
 
-/// A node keeps both processors busy.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 #[test]
 fn real_talos_from_its_creation_to_its_end() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let Some(lab) = Lab::own("real_talos_from_its_creation_to_its_end") else {
+    let Some(lab) = Lab::alone("real_talos_from_its_creation_to_its_end") else {
         return;
     };
     let output = lab.xtask(&["--lab=real", "cluster"]);
@@ -75,8 +70,7 @@ fn real_talos_from_its_creation_to_its_end() {
 /// As in Docker: without disks, modules or udev. Kubernetes is not waited for.
 #[test]
 fn talos_in_container_mode() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let Some(lab) = Lab::own("talos_in_container_mode") else {
+    let Some(lab) = Lab::alone("talos_in_container_mode") else {
         return;
     };
     let started = lab.xtask(&["lab", "up", "--nodes", "real"]);

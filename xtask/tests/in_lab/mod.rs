@@ -31,22 +31,22 @@ struct Turns {
     given_back: Condvar,
 }
 
-/// Given back when it is dropped.
-struct Turn;
+/// One or more turns, given back when this is dropped.
+struct Turn(usize);
 
 impl Turns {
-    fn wait(&self) -> Turn {
+    fn wait(&self, count: usize) -> Turn {
         let taken = self.taken.lock().unwrap();
-        let all_taken = |taken: &mut usize| *taken == AT_A_TIME;
-        *self.given_back.wait_while(taken, all_taken).unwrap() += 1;
-        Turn
+        let are_too_few = |taken: &mut usize| *taken + count > AT_A_TIME;
+        *self.given_back.wait_while(taken, are_too_few).unwrap() += count;
+        Turn(count)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *TURNS.taken.lock().unwrap() -= 1;
-        TURNS.given_back.notify_one();
+        *TURNS.taken.lock().unwrap() -= self.0;
+        TURNS.given_back.notify_all();
     }
 }
 
@@ -74,6 +74,15 @@ impl Lab {
     /// `None` where this machine cannot run a lab: then the test says so, and
     /// with CI=true that is a failure.
     pub(crate) fn own(test: &str) -> Option<Self> {
+        Self::with_turns(test, 1)
+    }
+
+    /// Like [`Self::own`], without another lab beside it: a node of Talos keeps two processors busy.
+    pub(crate) fn alone(test: &str) -> Option<Self> {
+        Self::with_turns(test, AT_A_TIME)
+    }
+
+    fn with_turns(test: &str, turns: usize) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
         let reason = match (cfg!(target_os = "linux"), root) {
             (false, _) => "the lab needs Linux",
@@ -87,7 +96,7 @@ impl Lab {
                 return Some(Self {
                     dir,
                     user: None,
-                    _turn: TURNS.wait(),
+                    _turn: TURNS.wait(turns),
                 });
             }
         };

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use foundation::ctx::Ctx;
@@ -265,16 +264,10 @@ fn stop(process: ProcessIdentity, grace_seconds: u64) -> String {
 
 #[test]
 fn a_scripts_stop_is_gentle_then_firm_and_forgiving_when_it_is_gone() {
-    for (on_term, grace) in [("exit 0", 10), ("", 1)] {
+    for (on_term, grace) in [("exit 0", 600), ("", 1)] {
         let (mut child, process) = bystander(on_term);
-        let began = Instant::now();
+        // Not reaped by us until later: a zombie is not waited for.
         assert!(run_script(&stop(process.clone(), grace)));
-        // Not reaped by us until now: a zombie is not waited for.
-        assert!(
-            began.elapsed() < Duration::from_secs(4),
-            "{:?}",
-            began.elapsed()
-        );
         assert!(child.try_wait().unwrap().is_some(), "{on_term}");
         assert!(run_script(&stop(process, grace)), "already gone is success");
     }

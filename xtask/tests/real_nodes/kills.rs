@@ -27,7 +27,7 @@ const MOMENTS: [&str; 10] = [
 
 #[test]
 fn killed_at_ten_moments_nothing_is_left() {
-    let Some(lab) = Lab::own("killed_at_ten_moments_nothing_is_left") else {
+    let Some(lab) = Lab::alone("killed_at_ten_moments_nothing_is_left") else {
         return;
     };
     ok(&lab, &["lab", "up", "--nodes", "real"]);
@@ -73,7 +73,7 @@ fn is_built(names: &BTreeSet<String>, part: &str) -> bool {
 
 #[test]
 fn a_part_whose_build_was_killed_is_built_again() {
-    let Some(lab) = Lab::own("a_part_whose_build_was_killed_is_built_again") else {
+    let Some(lab) = Lab::alone("a_part_whose_build_was_killed_is_built_again") else {
         return;
     };
     // Now what the parts are called is known.

@@ -10,6 +10,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod earlier_line;
 #[path = "../in_lab/mod.rs"]
 mod in_lab;
 mod kills;

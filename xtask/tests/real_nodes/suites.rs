@@ -20,7 +20,7 @@ const PASS: &[&str] = &[
 
 #[test]
 fn suites_of_talos_pass() {
-    let Some(lab) = Lab::own("suites_of_talos_pass") else {
+    let Some(lab) = Lab::alone("suites_of_talos_pass") else {
         return;
     };
     ok(&lab, &["--lab=real", "cluster"]);

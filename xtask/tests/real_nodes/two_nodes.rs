@@ -17,7 +17,7 @@ const CONTROL_PLANE: &str =
 #[test]
 fn two_nodes_of_a_user() {
     let test = "two_nodes_of_a_user";
-    let Some(lab) = Lab::own(test) else {
+    let Some(lab) = Lab::alone(test) else {
         return;
     };
     ok(&lab, &["lab", "up", "--nodes", "real"]);

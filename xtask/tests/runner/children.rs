@@ -5,7 +5,7 @@
 )]
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foundation::plan::{Plan, Step, Watch};
 use rustix::process::{Pid, Signal, kill_process};
@@ -81,7 +81,6 @@ fn a_step_that_hangs_is_exit_124() {
 fn a_flood_is_logged_within_bounds_without_growing_us() {
     let home = Home::new();
     let script = "yes 'a line of a long output' | head -c 200000000; touch ~/flooded; sleep 300";
-    let began = Instant::now();
     let mut command = home.xtask(&["internal", "run-plan"]);
     let mut child = command
         .stdin(Stdio::piped())
@@ -97,7 +96,6 @@ fn a_flood_is_logged_within_bounds_without_growing_us() {
     assert!(within(Duration::from_secs(30), || home
         .path("flooded")
         .exists()));
-    let took = began.elapsed();
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let peak = status
         .lines()
@@ -106,7 +104,6 @@ fn a_flood_is_logged_within_bounds_without_growing_us() {
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(kib < 64 << 10, "{kib} KiB in memory");
     let runs = home.state().join("runs");
     let run = runs
@@ -124,10 +121,8 @@ fn a_flood_is_logged_within_bounds_without_growing_us() {
 fn what_forks_away_does_not_hold_us_and_lives_only_in_its_own_session() {
     let home = Home::new();
     let script = "sleep 300 & echo $! >~/same; setsid sleep 300 & echo $! >~/own; sleep 0.1";
-    let began = Instant::now();
     let said = run(&home, &plan([bash(script)]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert!(began.elapsed() < Duration::from_secs(4));
     assert!(ends(pid_in(&home, "same")));
     let own = pid_in(&home, "own");
     assert!(is_alive(own));

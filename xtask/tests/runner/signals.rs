@@ -5,7 +5,6 @@
 )]
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -98,22 +97,18 @@ fn a_second_ctrl_c_kills_at_once_and_says_what_may_be_left() {
         &home,
         &making(
             &home,
-            "trap '' INT TERM; echo >~/deaf; while :; do sleep 0.05; done",
+            "trap 'echo >~/asked' INT; trap 'echo >~/termed' TERM; echo >~/ready; \
+             while :; do sleep 0.05; done",
         ),
     );
     let child = pid_in(&home, "child");
-    assert!(within(SOON, || home.path("deaf").exists()));
+    assert!(within(SOON, || home.path("ready").exists()));
     harness.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(300));
+    assert!(within(SOON, || home.path("asked").exists()));
     assert!(is_alive(child), "the first one leaves it time");
-    let again = Instant::now();
     harness.signal(Signal::INT);
     let said = harness.end();
-    assert!(
-        again.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        again.elapsed()
-    );
+    assert!(!home.path("termed").exists(), "its grace was waited for");
     assert_eq!(said.code, Some(130), "{}", said.stderr);
     assert!(!is_alive(child));
     let left = format!(
@@ -164,10 +159,8 @@ fn ctrl_c_while_nothing_runs_ends_us_at_once() {
         };
         assert!(within(SOON, sleeps));
         let stdin = child.stdin.take();
-        let began = Instant::now();
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
         let said = said(&child.wait_with_output().unwrap());
-        assert!(began.elapsed() < Duration::from_secs(2));
         assert_eq!(said.code, Some(130), "{signal:?}: {}", said.stderr);
         drop(stdin);
     }
@@ -188,11 +181,9 @@ fn without_hang_up(home: &Home, script: &str) -> Harness {
 fn what_our_parent_ignores_we_ignore() {
     let home = Home::new();
     let script = "echo $$ >~/child; until [ -e ~/go ]; do sleep 0.05; done; touch ~/done";
-    let mut harness = without_hang_up(&home, script);
+    let harness = without_hang_up(&home, script);
     pid_in(&home, "child");
     harness.signal(Signal::HUP);
-    std::thread::sleep(Duration::from_millis(200));
-    assert!(!harness.has_ended());
     home.write("go", "");
     let said = harness.end();
     assert_eq!(said.code, Some(0), "{}", said.stderr);

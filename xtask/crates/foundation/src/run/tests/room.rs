@@ -13,6 +13,12 @@ use crate::signals::Signals;
 use crate::ui::{Color, Ui};
 use crate::wait::runtime;
 
+/// Longer than any child here runs.
+pub(super) const LONG: Grace = Grace {
+    interrupt: Duration::from_mins(2),
+    terminate: Duration::from_mins(2),
+};
+
 /// Everything a supervised child needs, in a folder of its own.
 pub(super) struct Room {
     pub(super) dir: tempfile::TempDir,
@@ -69,9 +75,23 @@ impl Room {
         interrupting(&self.signals, marks, work)
     }
 
+    /// A script that runs its traps for a minute, and is late when it was not ended before.
+    pub(super) fn minute(&self) -> String {
+        minute(&self.path("late"))
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.path("late").exists()
+    }
+
     pub(super) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.path("log")).unwrap()).into_owned()
     }
+}
+
+/// A script that runs its traps for a minute, and then makes this file.
+pub(super) fn minute(late: &Utf8Path) -> String {
+    format!("i=0; while [ $i -lt 1200 ]; do sleep 0.05; i=$((i + 1)); done; touch {late}")
 }
 
 /// Raise `signals` once for each of `marks`, as soon as that file is there.
