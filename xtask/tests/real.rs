@@ -46,14 +46,7 @@ fn real_talos_from_its_creation_to_its_end() {
     let Some(lab) = Lab::alone("real_talos_from_its_creation_to_its_end") else {
         return;
     };
-    let output = lab.xtask(&["--lab=real", "cluster"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{:?}\n{stderr}{stdout}",
-        output.status
-    );
+    talos::create_cluster(&lab);
     let failed: Vec<&str> = LOOKS
         .iter()
         .filter(|(name, look)| {

@@ -40,6 +40,8 @@ cp build/lab_alone.ko "unsigned/$modules"
 extension foreign
 cp build/lab_base.ko build/lab_hello.ko "foreign/$modules"
 for module in foreign/"$modules"/*.ko; do "$sign" sha256 key.pem key.x509 "$module"; done
+extension crash
+cp build/lab_crash.ko "crash/$modules"
 extension dependency
 cp "foreign/$modules/lab_hello.ko" "dependency/$modules"
 extension release
@@ -74,7 +76,7 @@ END
 echo '#!/bin/sh' >service/rootfs/usr/local/lib/containers/lab/lab
 chmod 755 service/rootfs/usr/local/lib/containers/lab/lab
 
-for name in good service unsigned foreign dependency release build-of-another path hardlink; do
+for name in good service unsigned foreign crash dependency release build-of-another path hardlink; do
 	# Of two names of a file, the second in the archive is the link: modules last.
 	(cd $name && find manifest.yaml rootfs -path rootfs/usr/lib -prune -o -print && find rootfs/usr/lib) >order
 	tar -C $name -c --owner 0 --group 0 --no-recursion -T order | docker import - "$registry/lab/$name:0.1.0-v1.12.0" >/dev/null

@@ -417,7 +417,11 @@ fn a_module_of_ours_is_loaded_and_its_key_reported(lab: &Lab) {
 }
 
 fn other_kernels_and_missing_modules_are_named(lab: &Lab, parts: &Parts) {
-    install(lab, parts, &["release", "build-of-another", "dependency"]);
+    install(
+        lab,
+        parts,
+        &["release", "build-of-another", "dependency", "crash"],
+    );
     load(lab, &["lab_alone", "ifb"]);
     lab.ok(&["cluster", "reboot", "--all"]);
     let failures = why(lab, &["other-release", "other-build", "unknown-symbol"]);
@@ -433,6 +437,21 @@ fn other_kernels_and_missing_modules_are_named(lab: &Lab, parts: &Parts) {
             failures.iter().all(|it| it["id"] != misleading),
             "{failures:#?}"
         );
+    }
+
+    // Debian's kernel goes on where Talos' panics.
+    load(lab, &["lab_crash"]);
+    let failures = why(lab, &["crash"]);
+    let crash = failures.iter().find(|it| it["id"] == "crash").unwrap();
+    let place = "RIP: 0010:lab_crash_init+0x";
+    assert!(crash["text"].as_str().unwrap().contains(place), "{crash}");
+    let explained = json(lab, &["cluster", "explain"]).to_string();
+    for words in [
+        "a bug in the kernel of talos-default-controlplane-1",
+        "BUG: kernel NULL pointer dereference, address: 0000000000000000, in `lab_crash_init+0x",
+        "[lab_crash]`",
+    ] {
+        assert!(explained.contains(words), "{words}: {explained}");
     }
 
     // Without an API, the console says as much as the log did.

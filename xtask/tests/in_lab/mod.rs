@@ -2,6 +2,7 @@
 //! however it ends.
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 #![allow(
+    clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -219,8 +220,31 @@ impl Lab {
     }
 }
 
+/// Lines of a console before a panic: an emulated kernel may crash by itself.
+const TRACE: usize = 60;
+
+impl Lab {
+    /// The last panic of each node's kernel, with its trace.
+    pub(crate) fn panics(&self) -> String {
+        let consoles = self.dir.path().join("l/.talos/clusters/*/*.log");
+        let consoles = glob::glob(consoles.to_str().unwrap()).unwrap().flatten();
+        let consoles = consoles.filter_map(|console| std::fs::read(console).ok());
+        let traces = consoles.filter_map(|console| {
+            let text = String::from_utf8_lossy(&console).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let is_panic = |line: &&str| line.contains("Kernel panic - not syncing");
+            let last = lines.iter().rposition(is_panic)?;
+            Some(lines[last.saturating_sub(TRACE)..=last].join("\n"))
+        });
+        traces.collect()
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.panics());
+        }
         let output = self.xtask(&["lab", "down"]);
         assert!(
             output.status.success() || std::thread::panicking(),

@@ -138,6 +138,13 @@ pub const FAILURES: &[Failure] = &[
         &[11, 19],
     ),
     failure(
+        "crash",
+        &["RIP: 0010:", "+0x", "/0x", " ["],
+        "this function of the module crashed the kernel; Talos' kernels panic then, and the node boots again",
+        "`scripts/faddr2line NAME.ko FUNCTION+OFFSET/SIZE` of the kernel's sources names its line",
+        &[],
+    ),
+    failure(
         "unknown-symbol",
         &["Unknown symbol ", "(err -2)"],
         "the module that exports the symbol is neither in the kernel nor in an extension",

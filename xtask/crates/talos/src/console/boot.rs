@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::death::Death;
+use super::oops::Oops;
 
 /// The start of a node's QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +127,9 @@ pub struct Boot {
     pub end: Option<End>,
     /// First fatal thing on the console.
     pub death: Option<Death>,
-    /// Things that did not end the boot: a process killed for memory, a lockup.
+    /// First bug of the kernel, which ends the boot where it panics.
+    pub oops: Option<Oops>,
+    /// Things that did not end the boot: a process killed for memory, an incomplete initramfs.
     pub warnings: Vec<Death>,
     /// The launcher's last line: the node stays down until it is destroyed.
     pub launcher_exit: Option<String>,

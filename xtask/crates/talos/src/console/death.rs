@@ -33,14 +33,12 @@ pub enum DeathKind {
     Initramfs,
     /// The guest killed a process because it ran out of memory.
     GuestMemory,
-    /// A kernel bug or lockup.
-    KernelBug,
 }
 
 impl DeathKind {
     /// Whether it ends the boot.
     pub fn is_fatal(self) -> bool {
-        !matches!(self, Self::Initramfs | Self::GuestMemory | Self::KernelBug)
+        !matches!(self, Self::Initramfs | Self::GuestMemory)
     }
 }
 

@@ -208,22 +208,4 @@ pub(super) const PATTERNS: &[Pattern] = &[
         DeathKind::GuestMemory,
         GIVE_MEMORY,
     ),
-    pattern(
-        Source::Kernel,
-        "watchdog: BUG: soft lockup",
-        DeathKind::KernelBug,
-        "a processor was stuck: the host is overloaded, or TCG is slow",
-    ),
-    pattern(
-        Source::Kernel,
-        "BUG: ",
-        DeathKind::KernelBug,
-        "a kernel bug: the trace is on the console",
-    ),
-    pattern(
-        Source::Kernel,
-        "Oops: ",
-        DeathKind::KernelBug,
-        "a kernel bug: the trace is on the console",
-    ),
 ];

@@ -16,6 +16,7 @@ mod last;
 mod line;
 mod marker;
 mod merge;
+mod oops;
 mod phases;
 mod talos_line;
 mod tracker;
@@ -25,6 +26,7 @@ pub use death::{Death, DeathKind};
 pub use last::last_boot;
 pub use line::{Lines, MAX_LINE, clean, kernel_time};
 pub use merge::{Console, Merged, MergedLine, merge};
+pub use oops::Oops;
 pub use tracker::{BootTracker, MAX_BOOTS};
 
 #[cfg(test)]

@@ -243,7 +243,8 @@ fn warnings_noise_and_glued_lines() {
     let found = boots(console!("noise"));
     assert_eq!(found.len(), 2);
     let kinds: Vec<_> = found[0].warnings.iter().map(|w| w.kind).collect();
-    assert_eq!(kinds, [DeathKind::GuestMemory, DeathKind::KernelBug]);
+    assert_eq!(kinds, [DeathKind::GuestMemory]);
+    assert_eq!(found[0].oops, None, "a lockup");
     assert_eq!(found[0].state(), BootState::Ready);
     assert!(found[1].launched.is_some() && found[1].kernel.is_some());
     assert!(found[1].offset > 40_000);
@@ -400,6 +401,63 @@ fn the_last_boot_of_a_big_console() {
     assert_eq!(boot.end_offset, bytes.len() as u64);
     bytes.extend_from_slice(b"[  200.000000] Kernel panic - not syncing: x\r\n");
     assert_eq!(from_end(&bytes).unwrap().state(), BootState::Dead);
+}
+
+/// The first bug that a console of these lines shows.
+fn oops(lines: &[&str]) -> Option<String> {
+    let lines = lines.iter().map(|line| format!("[    9.000000] {line}\n"));
+    let text: String = std::iter::once("[    0.000000] Linux version 6.18.1\n".to_owned())
+        .chain(lines)
+        .collect();
+    only(text.as_bytes()).oops.map(|oops| oops.to_string())
+}
+
+#[test]
+fn bugs_of_kernels_and_their_functions() {
+    for (lines, expected) in [
+        // Linux before 6.11.
+        (
+            &[
+                "general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] PREEMPT SMP NOPTI",
+                "RIP: 0010:x_probe+0x1c/0x90 [x]",
+                "RIP: 0033:0x7f3a1c",
+            ][..],
+            "general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] PREEMPT SMP NOPTI, in `x_probe+0x1c/0x90 [x]`",
+        ),
+        (
+            &[
+                "kernel BUG at drivers/x/core.c:42!",
+                "Oops: invalid opcode: 0000 [#1] SMP NOPTI",
+                "RIP: 0010:x_remove+0x2/0x10 [x]",
+            ],
+            "kernel BUG at drivers/x/core.c:42!, in `x_remove+0x2/0x10 [x]`",
+        ),
+        // arm64.
+        (
+            &[
+                "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008",
+                "Internal error: Oops: 0000000096000004 [#1] SMP",
+                "pc : x_open+0x14/0x60 [x]",
+                "lr : chrdev_open+0xcc/0x220",
+            ],
+            "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008, in `x_open+0x14/0x60 [x]`",
+        ),
+    ] {
+        assert_eq!(oops(lines).as_deref(), Some(expected));
+    }
+    let recorded = only(console!("real-oops")).oops.unwrap().to_string();
+    assert_eq!(
+        recorded,
+        "BUG: kernel NULL pointer dereference, address: 0000000000000000, in `lab_crash_init+0xc/0x1000 [lab_crash]`"
+    );
+    for harmless in [
+        "BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 34s!",
+        "watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [kworker/1:2:77]",
+        "traps: etcd[77] general protection fault ip:46 sp:c0 error:0 in etcd[400000+1000]",
+        "[talos] task x (1/1): failed: BUG: no such file",
+    ] {
+        assert_eq!(oops(&[harmless, "RIP: 0010:x+0x1/0x2"]), None, "{harmless}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::clock::{Clock, Stamped};
 use super::death::{self, Death, Source};
 use super::line::{Lines, clean};
 use super::marker::{Marker, last_words, marker};
+use super::oops::Oops;
 use super::phases;
 use super::talos_line::TalosLine;
 use memchr::memmem::find;
@@ -168,6 +169,8 @@ impl Facts {
                 b"reboot: Power down" | b"reboot: System halted" => Some(End::Shutdown),
                 _ => Some(End::Reboot),
             };
+        } else if boot.death.is_none() {
+            Oops::read(&mut boot.oops, rest);
         }
         if find(rest, b"exiting VM as ").is_some() {
             self.stopping(rest);

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use talos::console::{
-    Boot, BootState, BootTracker, Death, DeathKind, SequenceFailure, clean, last_boot,
+    Boot, BootState, BootTracker, Death, DeathKind, Oops, SequenceFailure, clean, last_boot,
 };
 
 use crate::files;
@@ -32,6 +32,8 @@ pub(super) struct Report {
     pub(super) failure: Option<String>,
     /// The line about a process that the guest killed because memory ran out.
     pub(super) out_of_memory: Option<String>,
+    /// A bug of the kernel or of a module that the node survived.
+    pub(super) oops: Option<String>,
     pub(super) talos: Option<String>,
 }
 
@@ -57,13 +59,19 @@ pub(super) fn report(console: &Utf8Path) -> Report {
         death: death_of(&boot),
         failure,
         out_of_memory: killed.map(|warning| warning.line.clone()),
+        oops: boot.oops.as_ref().map(Oops::to_string),
         talos: boot.talos,
     }
 }
 
 fn failure_before(previous: &Boot) -> Option<String> {
     let failure = previous.failure().map(|failure| failure.to_string());
-    let why = failure.or_else(|| previous.death.as_ref().map(|death| death.line.clone()))?;
+    let why = failure.or_else(|| {
+        previous
+            .death
+            .as_ref()
+            .map(|death| line_of(previous, death))
+    })?;
     Some(format!("{why} (in the boot before this one)"))
 }
 
@@ -89,7 +97,7 @@ pub(super) fn death_of(boot: &Boot) -> Option<String> {
     let build = typed!("build initramfs");
     let told = |death: &Death| {
         let hint = death.hint.replace("build initramfs", &build);
-        format!("{} ({hint})", death.line)
+        format!("{} ({hint})", line_of(boot, death))
     };
     let death = boot.death.as_ref();
     // A kernel without its initramfs panics later, for want of a root file system.
@@ -100,6 +108,14 @@ pub(super) fn death_of(boot: &Boot) -> Option<String> {
     death
         .map(|death| told(unpacking.unwrap_or(death)))
         .or_else(|| boot.launcher_exit.clone())
+}
+
+/// The line of a death, and after that of a panic the bug that led to it.
+fn line_of(boot: &Boot, death: &Death) -> String {
+    match &boot.oops {
+        Some(oops) if death.kind == DeathKind::KernelPanic => format!("{}: {oops}", death.line),
+        _ => death.line.clone(),
+    }
 }
 
 /// Returns the last lines of a console, without control sequences.
@@ -212,5 +228,23 @@ impl ConsoleFollower {
     /// Why the new boot died, if the console shows it.
     pub fn death(&self) -> Option<String> {
         self.new_boot().and_then(death_of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_the_bug_that_led_to_it() {
+        let console = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../testdata/console/real-oops.log"
+        );
+        let death = report(Utf8Path::new(console)).death.unwrap();
+        let told = "Kernel panic - not syncing: Fatal exception: \
+            BUG: kernel NULL pointer dereference, address: 0000000000000000, \
+            in `lab_crash_init+0xc/0x1000 [lab_crash]` (";
+        assert!(death.starts_with(told), "{death}");
     }
 }

@@ -71,7 +71,7 @@ impl Diagnosis {
 }
 
 /// The checks of a report, and the faults that each may find.
-const CHECKS: [(&str, &[FaultKind]); 20] = [
+const CHECKS: [(&str, &[FaultKind]); 21] = [
     (
         "state folder",
         &[
@@ -88,6 +88,7 @@ const CHECKS: [(&str, &[FaultKind]); 20] = [
     ("consoles", &[FaultKind::Died]),
     ("boot sequences", &[FaultKind::BootSequence]),
     ("memory of the nodes", &[FaultKind::GuestMemory]),
+    ("kernels", &[FaultKind::KernelBug]),
     ("bridge", &[FaultKind::Bridge]),
     ("helpers", &[FaultKind::Helper]),
     ("firewall", &[FaultKind::Firewall]),

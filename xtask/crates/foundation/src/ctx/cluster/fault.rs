@@ -27,6 +27,8 @@ pub enum FaultKind {
     /// A boot sequence failed.
     BootSequence,
     GuestMemory,
+    /// A bug of the kernel or of a module, without a panic.
+    KernelBug,
     Bridge,
     /// dhcpd, dnsd, the load balancer or another helper.
     Helper,

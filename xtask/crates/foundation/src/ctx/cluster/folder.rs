@@ -26,6 +26,7 @@ impl NodeView {
             death: None,
             failure: None,
             out_of_memory: None,
+            oops: None,
             cause: None,
             console: state_dir.join(NodeFile::Log.name(name)),
             monitor: state_dir.join(NodeFile::Monitor.name(name)),

@@ -189,6 +189,14 @@ impl ClusterView {
                     .hint(typed!("cluster destroy --name {}", cluster)),
             );
         }
+        if let Some(oops) = &node.oops {
+            add(Fault::new(
+                FaultKind::KernelBug,
+                format!("a bug in the kernel of {name}"),
+            )
+            .evidence(oops)
+            .hint(logs()));
+        }
         faults
     }
 

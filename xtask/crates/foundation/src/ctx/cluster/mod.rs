@@ -170,6 +170,8 @@ pub struct NodeView {
     pub failure: Option<String>,
     /// The line about a process that was killed because memory ran out.
     pub out_of_memory: Option<String>,
+    /// A bug of the kernel or of a module that the node survived.
+    pub oops: Option<String>,
     /// Why it is not ready; only filled by [`ClusterView::examine`].
     pub cause: Option<String>,
     pub console: Utf8PathBuf,
@@ -514,6 +516,7 @@ impl ClusterView {
             }
             node.failure = report.failure;
             node.out_of_memory = report.out_of_memory;
+            node.oops = report.oops.filter(|_| node.death.is_none());
             node.state = node.state_in(report.state);
             node.boot_seconds = report.seconds;
             node.has_network = report.has_network;
