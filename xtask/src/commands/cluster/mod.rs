@@ -105,7 +105,7 @@ pub enum ClusterVerb {
     /// Power-cycle nodes and verify that they booted
     #[command(
         after_help = "Examples:\n  cargo xtask cluster reboot --all\n  cargo xtask cluster reboot worker-1 172.20.0.2\n\n\
-            A power cycle loses what a node wrote in the last half minute, such as images that it has just pulled;\n\
+            A power cycle loses what a node wrote in the last half minute, such as images that it has just pulled; \
             `--graceful` does not."
     )]
     Reboot(RebootArgs),
