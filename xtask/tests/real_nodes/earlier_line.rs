@@ -31,7 +31,7 @@ fn an_earlier_line_of_talos() {
 
     let boot = || lab.ok(&["talosctl", "--", "read", "/proc/sys/kernel/random/boot_id"]);
     let before = boot();
-    // After a power cycle, images that were pulled in the last half minute would be empty.
+    // A power cycle may lose images that were pulled in the last half minute.
     lab.ok(&["cluster", "reboot", NODE, "--graceful", "--timeout", "20m"]);
     assert_ne!(boot(), before);
     talos::services_are_well(&lab, "172.20.0.2", &services);
