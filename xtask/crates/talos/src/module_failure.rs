@@ -44,6 +44,7 @@ const fn failure(
     }
 }
 
+const CRASH: &str = "crash";
 const ONE_BUILD: &str = "build kernel and package together, once (`make kernel x-pkg`), and the installer with PKG_KERNEL=<that kernel>";
 
 /// More specific messages first: the first that fits a line is its failure.
@@ -138,7 +139,7 @@ pub const FAILURES: &[Failure] = &[
         &[11, 19],
     ),
     failure(
-        "crash",
+        CRASH,
         &["RIP: 0010:", "+0x", "/0x", " ["],
         "this function of the module crashed the kernel; Talos' kernels panic then, and the node boots again",
         "`scripts/faddr2line NAME.ko FUNCTION+OFFSET/SIZE` of the kernel's sources names its line",
@@ -350,12 +351,22 @@ impl Failure {
 /// those that another line explains better.
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
+    let mut is_warning = false;
     for (at, line) in lines.into_iter().enumerate() {
+        is_warning = match line {
+            _ if line.contains("---[ end trace ") => false,
+            _ if line.contains("WARNING: ") && line.contains(" at ") => true,
+            _ => is_warning,
+        };
         let parts = parts(line);
         for part in &parts {
             let Some(failure) = FAILURES.iter().find(|failure| failure.fits(part)) else {
                 continue;
             };
+            // A warning names a function, too, and the kernel goes on.
+            if is_warning && failure.id == CRASH {
+                continue;
+            }
             if found.iter().all(|it| it.failure.id != failure.id) {
                 found.push(Found {
                     line: at + 1,
@@ -410,6 +421,17 @@ mod tests {
             find([line])[1].text,
             "error loading module \"lab_base\": module not found\"}"
         );
+    }
+
+    #[test]
+    fn a_warning_is_not_a_crash() {
+        let function = "[   12.4] RIP: 0010:x_probe+0x1c/0x90 [x]";
+        let warning = format!(
+            "[   12.3] WARNING: CPU: 0 PID: 7 at drivers/x/core.c:42 x_probe+0x1c/0x90 [x]\n{function}"
+        );
+        assert_eq!(ids(&warning), [""; 0]);
+        let later = "[   12.5] ---[ end trace 0000000000000000 ]---";
+        assert_eq!(ids(&format!("{warning}\n{later}\n{function}")), ["crash"]);
     }
 
     #[test]

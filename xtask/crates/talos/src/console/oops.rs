@@ -12,6 +12,8 @@ pub struct Oops {
     pub line: String,
     /// Function, offset in it, its size and its module: `hailo_probe+0x12/0x40 [hailo_pci]`.
     pub function: Option<String>,
+    /// Lines that follow are not of its function.
+    is_read: bool,
 }
 
 /// What the first line begins with. Later kernels write `Oops: ` before those of traps.
@@ -32,13 +34,18 @@ const BEGINNINGS: &[&str] = &[
 const LOCKUP: &str = "BUG: workqueue lockup";
 /// What the address of the instruction follows, in the kernel.
 const FUNCTION: &[&str] = &["RIP: 0010:", "pc : "];
+/// Comes after the function, and without one for a bug that no instruction stands for.
+const CALL_TRACE: &str = "call trace:";
 
 impl Oops {
     /// Reads the next line of a boot into its first oops.
     pub(super) fn read(first: &mut Option<Self>, text: &[u8]) {
         match first {
             None => *first = Self::begin(text),
-            Some(oops) if oops.function.is_none() => oops.function = function(text),
+            Some(oops) if !oops.is_read => {
+                oops.function = function(text);
+                oops.is_read = oops.function.is_some() || is_call_trace(text);
+            }
             Some(_) => {}
         }
     }
@@ -49,8 +56,14 @@ impl Oops {
         (is_oops && !begins(LOCKUP)).then(|| Self {
             line: short(text),
             function: None,
+            is_read: false,
         })
     }
+}
+
+fn is_call_trace(text: &[u8]) -> bool {
+    let beginning = text.get(..CALL_TRACE.len());
+    beginning.is_some_and(|text| text.eq_ignore_ascii_case(CALL_TRACE.as_bytes()))
 }
 
 fn function(text: &[u8]) -> Option<String> {

@@ -445,6 +445,10 @@ fn bugs_of_kernels_and_their_functions() {
     ] {
         assert_eq!(oops(lines).as_deref(), Some(expected));
     }
+    // No instruction stands for this one; the next trace is a warning's.
+    let atomic = "BUG: scheduling while atomic: kworker/0:1/12/0x00000002";
+    let lines = [atomic, "Call Trace:", "RIP: 0010:y_work+0x3/0x10 [y]"];
+    assert_eq!(oops(&lines).as_deref(), Some(atomic));
     let recorded = only(console!("real-oops")).oops.unwrap().to_string();
     assert_eq!(
         recorded,
