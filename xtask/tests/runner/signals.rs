@@ -160,6 +160,7 @@ fn ctrl_c_while_nothing_runs_ends_us_at_once() {
         assert!(within(SOON, sleeps));
         let stdin = child.stdin.take();
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert!(within(SOON, || child.try_wait().unwrap().is_some()));
         let said = said(&child.wait_with_output().unwrap());
         assert_eq!(said.code, Some(130), "{signal:?}: {}", said.stderr);
         drop(stdin);
@@ -180,10 +181,15 @@ fn without_hang_up(home: &Home, script: &str) -> Harness {
 #[test]
 fn what_our_parent_ignores_we_ignore() {
     let home = Home::new();
-    let script = "echo $$ >~/child; until [ -e ~/go ]; do sleep 0.05; done; touch ~/done";
-    let harness = without_hang_up(&home, script);
+    let script =
+        "echo $$ >~/child; until [ -e ~/go ]; do echo >>~/rounds; sleep 0.05; done; touch ~/done";
+    let mut harness = without_hang_up(&home, script);
     pid_in(&home, "child");
     harness.signal(Signal::HUP);
+    let rounds = || std::fs::metadata(home.path("rounds")).map_or(0, |file| file.len());
+    let before = rounds();
+    assert!(within(SOON, || rounds() > before + 3), "it goes on");
+    assert!(!harness.has_ended());
     home.write("go", "");
     let said = harness.end();
     assert_eq!(said.code, Some(0), "{}", said.stderr);

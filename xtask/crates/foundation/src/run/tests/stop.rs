@@ -41,10 +41,13 @@ fn stop(process: ProcessIdentity, grace_seconds: u64) -> Plan {
 fn a_process_is_stopped_gently_and_then_not() {
     let room = Room::new();
     let nothing = Fake::new(Undoing::Keep(String::new()));
-    for (on_term, grace) in [("exit 0", 600), ("", 1)] {
+    for (on_term, grace) in [("exit 0", 60), ("", 1)] {
         let (mut child, process) = bystander(on_term);
+        let began = Instant::now();
         room.execute(&stop(process.clone(), grace), &nothing)
             .unwrap();
+        let is_all_of_it = began.elapsed() >= Duration::from_secs(grace);
+        assert_eq!(is_all_of_it, on_term.is_empty(), "its grace: {on_term}");
         assert!(child.try_wait().unwrap().is_some(), "{on_term}");
         room.execute(&stop(process, grace), &nothing)
             .expect("already gone is success");
