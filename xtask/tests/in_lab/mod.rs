@@ -176,8 +176,12 @@ impl Lab {
 
     /// In the lab: the standard output, or all that was said if it failed.
     pub(crate) fn said(&self, words: &[&str]) -> Result<String, String> {
-        let words = [&["--lab"], words].concat();
-        let output = self.xtask(&words);
+        self.said_outside(&[&["--lab"], words].concat())
+    }
+
+    /// Like [`Self::said`], with the words as they are.
+    pub(crate) fn said_outside(&self, words: &[&str]) -> Result<String, String> {
+        let output = self.xtask(words);
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(stdout);

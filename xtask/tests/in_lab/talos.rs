@@ -15,18 +15,11 @@ const PATIENCE: Duration = Duration::from_mins(6);
 /// processors bring about once in some dozens of boots.
 pub(crate) fn create_cluster(lab: &Lab) {
     for is_last in [false, true] {
-        let output = lab.xtask(&["--lab=real", "cluster"]);
-        if output.status.success() {
+        let Err(said) = lab.said_outside(&["--lab=real", "cluster"]) else {
             return;
-        }
+        };
         let panics = lab.panics();
-        let said = [&output.stderr, &output.stdout].map(|out| String::from_utf8_lossy(out));
-        assert!(
-            !is_last && !panics.is_empty(),
-            "{:?}\n{}",
-            output.status,
-            said.concat()
-        );
+        assert!(!is_last && !panics.is_empty(), "{said}");
         eprintln!("the kernel crashed:\n{panics}\nonce more:");
         lab.ok(&["cluster", "destroy", "--yes"]);
     }

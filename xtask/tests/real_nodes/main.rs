@@ -28,17 +28,9 @@ const INVENTORY: &str = "ip -brief link | cut -d' ' -f1; ls /run/netns 2>/dev/nu
     pgrep -l 'qemu|talosctl' | cut -d' ' -f2; cut -d' ' -f2 /proc/mounts | grep -vx /run/netns; true";
 
 /// With output for the report, because a failure is minutes away from its cause.
-fn ok(lab: &Lab, words: &[&str]) -> String {
-    let output = lab.xtask(words);
-    let said =
-        [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out).into_owned());
-    let said = said.concat();
-    assert!(
-        output.status.success(),
-        "{words:?}: {:?}\n{said}",
-        output.status
-    );
-    said
+fn ok(lab: &Lab, words: &[&str]) {
+    lab.said_outside(words)
+        .unwrap_or_else(|said| panic!("{said}"));
 }
 
 fn status(lab: &Lab) -> Value {
